@@ -1,0 +1,273 @@
+"""Online constrained k-means: every cluster gets a minimum share of the stream.
+
+Shapes: B rows of a batch, D embedding size, K clusters. Embeddings and centers are unit vectors, so the
+similarity of a row and a cluster is their dot product. A cluster's *dual* is the price that its lower bound adds to its
+similarities: it rises while the cluster gets less than its minimum share and falls otherwise.
+
+Source: Qian et al., "Unsupervised Visual Representation Learning by Online Constrained K-Means", CVPR 2022, section 3.2.
+There: dual rho_k, minimum size gamma_k = ratio * N / K, dual step size lambda.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from algos.distributed import begin_sum
+
+
+def assign(embeddings: Tensor, centers: Tensor, duals: Tensor) -> Tensor:
+    """Cluster of each row, (B,) int64: the most similar center after its price is added."""
+    return torch.addmm(duals, embeddings, centers.T).argmax(dim=1)
+
+
+def batch_statistics(embeddings: Tensor, labels: Tensor, num_clusters: int) -> Tensor:
+    """Sum and count of the rows of each cluster, (K, D + 1): the sums first, the count in the last column.
+
+    One tensor, so that workers exchange one message. `labels` may be (B,) or a multiple of B long
+    (several heads one after another); the embeddings repeat as needed.
+    """
+    rows = torch.cat([embeddings, embeddings.new_ones(len(embeddings), 1)], dim=1)
+    rows = rows.repeat(len(labels) // max(len(embeddings), 1), 1)
+    return rows.new_zeros(num_clusters, rows.shape[1]).index_add_(0, labels, rows)
+
+
+def ascend(duals: Tensor, share: Tensor, min_share: Tensor, dual_lr: Tensor, *, equality: bool) -> Tensor:
+    """Raise the price of clusters that got less than their minimum share of the batch, lower the others'.
+
+    All (K,). `share` is n_k / B, `min_share` is gamma_k / N.
+    """
+    duals = duals - dual_lr * (share - min_share)
+    return duals if equality else duals.clamp(min=0.0)  # a lower bound can only attract; equality may also repel
+
+
+def move(centers: Tensor, seen: Tensor, counts: Tensor, sums: Tensor, *, normalize: bool = True) -> Tensor:
+    """Running mean of each cluster's rows, (K, D); a cluster without a row in this batch keeps its center.
+
+    `seen` (K,) counts the rows of the epoch before this batch: at 0 the first rows replace the old center.
+    """
+    moved = seen[:, None] * centers + sums
+    moved = F.normalize(moved, dim=1) if normalize else moved / (seen + counts).clamp(min=1)[:, None]
+    return torch.where(counts[:, None] > 0, moved, centers)
+
+
+def default_dual_lr(num_clusters: int, batch_size: int) -> float:
+    """Step size of the duals (lambda) from K and B, used where the user gives none.
+
+    A batch without a hit raises a price by lambda * ratio / K, and similarities span 2: K / 200 makes that rise at most
+    0.005, whatever K is - it gives the published 20 at K = 4000 and about 0.1 at K = 20. One hit lowers a price by
+    lambda / B: B / 50 caps that at 0.02, the published figure too, so that a small batch does not make prices swing.
+    """
+    return min(num_clusters / 200, batch_size / 50)
+
+
+@dataclass
+class PendingUpdate:
+    """Statistics of one global batch on their way through the all-reduce."""
+
+    statistics: Tensor
+    work: dist.Work | None
+
+
+@dataclass(frozen=True)
+class EpochSummary:
+    """What one head did in an epoch.
+
+    `counts` (K,) int64: rows given to each cluster. `min_size`: gamma for the rows that were seen. `slack`: smallest
+    margin of the certificate in rows; below zero only by rounding.
+    """
+
+    counts: Tensor
+    min_size: float
+    slack: Tensor
+
+
+class ConstrainedKMeans(nn.Module):
+    """Centers, duals and counts of one or more heads, each with its own number of clusters.
+
+    The heads lie one below another in one (sum of K, D) matrix: one product, one statistic and one all-reduce serve
+    them all. Per batch: `assign`, `begin_update` (starts the sum over workers), `finish_update`. Several `assign`
+    and `collect` calls may precede one update, which is how gradient accumulation keeps the batch whole.
+
+    From epoch `average_from` on (CoKe's second stage) centers are averages over epochs: assignment uses the average of
+    the finished epochs, and this epoch's mean enters it at the end with weight 1 / (t - average_from + 1).
+
+    Args:
+        num_clusters: K of each head.
+        dim: D.
+        min_size_ratio: a cluster's minimum share of the rows times K, in [0, 1]. 0 is plain online k-means, 1 asks for
+            equal sizes and lets the duals go below zero.
+        dual_lr: lambda; `None` takes `default_dual_lr` of each head.
+        batch_size: rows of a global batch, needed for the default of `dual_lr` only.
+        average_from: first epoch of the second stage; `None` for never.
+        seed: of the random initial centers.
+
+    Raises:
+        ValueError: for a ratio outside [0, 1], no head, fewer than one cluster, or a step size that is not positive.
+    """
+
+    centers: Tensor
+    epoch_centers: Tensor
+    duals: Tensor
+    counts: Tensor
+    epoch: Tensor
+    start_duals: Tensor
+    share_sum: Tensor
+    batches: Tensor
+    rows: Tensor
+    min_share: Tensor
+    dual_lr: Tensor
+
+    def __init__(
+        self,
+        num_clusters: Sequence[int],
+        dim: int,
+        *,
+        min_size_ratio: float = 0.4,
+        dual_lr: float | None = None,
+        batch_size: int = 1024,
+        average_from: int | None = None,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        if not 0 <= min_size_ratio <= 1:
+            raise ValueError(f"min_size_ratio is {min_size_ratio}; it must lie in [0, 1]")
+        if not num_clusters or min(num_clusters) < 1:
+            raise ValueError(f"num_clusters is {list(num_clusters)}; give at least one head of at least one cluster")
+        if dual_lr is not None and dual_lr <= 0:
+            raise ValueError(f"dual_lr is {dual_lr}; it must be positive")
+        self.num_clusters = tuple(num_clusters)
+        self.equality = min_size_ratio == 1
+        self.average_from = average_from
+        total = sum(num_clusters)
+        sizes = torch.tensor(self.num_clusters)
+        steps = [dual_lr or default_dual_lr(k, batch_size) for k in num_clusters]
+        generator = torch.Generator().manual_seed(seed)
+        centers = F.normalize(torch.randn(total, dim, generator=generator, dtype=dtype), dim=1)
+        # Derived from the configuration, so they are not part of the state.
+        self.register_buffer("min_share", (min_size_ratio / sizes.to(dtype)).repeat_interleave(sizes), persistent=False)
+        self.register_buffer("dual_lr", torch.tensor(steps, dtype=dtype).repeat_interleave(sizes), persistent=False)
+        self.register_buffer("offsets", (sizes.cumsum(0) - sizes)[:, None], persistent=False)
+        self.register_buffer("centers", centers)
+        self.register_buffer("epoch_centers", centers.clone())
+        self.register_buffer("duals", torch.zeros(total, dtype=dtype))
+        self.register_buffer("counts", torch.zeros(total, dtype=torch.int64))
+        self.register_buffer("epoch", torch.tensor(0))
+        self.register_buffer("start_duals", torch.zeros(total, dtype=dtype))
+        self.register_buffer("share_sum", torch.zeros(total, dtype=torch.float64))
+        self.register_buffer("batches", torch.tensor(0))
+        self.register_buffer("rows", torch.tensor(0))
+        self._averaging = False  # a Python copy of what `epoch` says, so that no step has to ask the device
+        self._collected: Tensor | None = None
+
+    @property
+    def averaging(self) -> bool:
+        """Whether this epoch belongs to the second stage."""
+        return self._averaging
+
+    def per_head(self, tensor: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+        """Views of a stacked tensor, one for each head."""
+        return tensor.split(self.num_clusters, dim=dim)
+
+    @torch.no_grad()
+    def assign(self, embeddings: Tensor) -> Tensor:
+        """Labels of unit rows (B, D) under the running centers and prices, (H, B) int64; changes nothing."""
+        centers = self.epoch_centers if self.averaging else self.centers
+        scores = torch.addmm(self.duals, embeddings.to(centers.dtype), centers.T)
+        return torch.stack([head.argmax(dim=1) for head in self.per_head(scores, dim=1)])
+
+    @torch.no_grad()
+    def collect(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Add rows (B, D) with labels (H, B) to the statistics of the batch under way."""
+        stacked = (labels + self.offsets).flatten()
+        statistics = batch_statistics(embeddings.to(self.centers.dtype), stacked, len(self.centers))
+        self._collected = statistics if self._collected is None else self._collected.add_(statistics)
+
+    def begin_update(self) -> PendingUpdate:
+        """Start summing the collected statistics over the workers: K + K * D numbers a head, whatever B is."""
+        if self._collected is None:
+            raise RuntimeError("begin_update needs a batch: call collect first")
+        statistics, self._collected = self._collected, None
+        return PendingUpdate(statistics, begin_sum(statistics))
+
+    @torch.no_grad()
+    def finish_update(self, pending: PendingUpdate) -> None:
+        """Move duals and centers by the summed batch; every worker computes the same."""
+        if pending.work is not None:
+            pending.work.wait()
+        sums, counts = pending.statistics[:, :-1], pending.statistics[:, -1]
+        rows = counts[: self.num_clusters[0]].sum()
+        share = counts / rows
+        self.duals.copy_(ascend(self.duals, share, self.min_share, self.dual_lr, equality=self.equality))
+        seen = self.counts.to(counts.dtype)
+        self.centers.copy_(move(self.centers, seen, counts, sums, normalize=not self.averaging))
+        self.counts += counts.to(torch.int64)
+        self.share_sum += share
+        self.batches += 1
+        self.rows += rows.to(torch.int64)
+
+    def partial_fit(self, embeddings: Tensor) -> Tensor:
+        """Assign one batch (this worker's rows of it) and learn from it; returns labels (H, B) int64."""
+        labels = self.assign(embeddings)
+        self.collect(embeddings, labels)
+        self.finish_update(self.begin_update())
+        return labels
+
+    @torch.no_grad()
+    def end_epoch(self) -> list[EpochSummary]:
+        """Snapshot the centers as C^t, start the next epoch's counts, and say what each head did."""
+        summaries = self._summaries()
+        if self.averaging:
+            weight = 1 / (self.epoch - self.average_from + 1)
+            average = (1 - weight) * self.epoch_centers + weight * F.normalize(self.centers, dim=1)
+            self.centers.copy_(F.normalize(average, dim=1))
+        self.epoch_centers.copy_(self.centers)
+        self.counts.zero_()
+        self.start_duals.copy_(self.duals)
+        self.share_sum.zero_()
+        self.batches.zero_()
+        self.rows.zero_()
+        self.epoch += 1
+        self._follow_epoch()
+        return summaries
+
+    def _summaries(self) -> list[EpochSummary]:
+        # Summing the dual step over the epoch's T batches, with the clamp only ever adding to a price:
+        # sum of min_share - share <= (rho_end - rho_start) / lambda.  Times B it reads in rows (method.md, section 1).
+        batch_rows = self.rows / self.batches.clamp(min=1)
+        raised = (self.duals - self.start_duals).double() / self.dual_lr
+        missing = self.batches * self.min_share.double() - self.share_sum
+        slack = (raised - missing) * batch_rows
+        rows = float(self.rows)
+        return [
+            EpochSummary(counts.clone(), float(min_share[0]) * rows, head.min())
+            for counts, min_share, head in zip(
+                self.per_head(self.counts), self.per_head(self.min_share), self.per_head(slack), strict=True
+            )
+        ]
+
+    def _follow_epoch(self) -> None:
+        self._averaging = self.average_from is not None and int(self.epoch) >= self.average_from
+
+    def get_extra_state(self) -> dict[str, object]:
+        """Settings that must agree when a state is loaded."""
+        return {"num_clusters": list(self.num_clusters)}
+
+    def set_extra_state(self, state: dict[str, object]) -> None:
+        """Check a stored state's heads against this object's and follow its epoch.
+
+        Raises:
+            ValueError: when the state was saved with other heads.
+        """
+        if state["num_clusters"] != list(self.num_clusters):
+            raise ValueError(
+                f"this state has heads of {state['num_clusters']} clusters, the configuration asks for "
+                f"{list(self.num_clusters)}; resume with the same num_clusters"
+            )
+        self._follow_epoch()

@@ -1,0 +1,99 @@
+"""What a method is to the training loop: networks, a loss, and what happens at a step and at the end of an epoch.
+
+The loop owns data, devices, optimisers and files; a method owns its networks and everything it learns beside them. A new
+method is one more class of this shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from algos.constrained_kmeans import EpochSummary
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This worker's rows of a global batch.
+
+    Attributes:
+        ids: (B,) int64 on the host.
+        large: large views, each (B, 3, S, S) float on the device.
+        small: small crops, likewise; may be empty.
+        labels: (B,) int64 on the device, -1 where unknown. Only supervised methods look at them.
+    """
+
+    ids: Tensor
+    large: list[Tensor]
+    small: list[Tensor]
+    labels: Tensor
+
+    def split(self, parts: int) -> list[Batch]:
+        """Micro-batches for gradient accumulation, in order."""
+        if parts == 1:
+            return [self]
+        columns = [self.ids.tensor_split(parts), self.labels.tensor_split(parts)]
+        large = [view.tensor_split(parts) for view in self.large]
+        small = [view.tensor_split(parts) for view in self.small]
+        return [
+            Batch(columns[0][i], [view[i] for view in large], [view[i] for view in small], columns[1][i])
+            for i in range(parts)
+        ]
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What a method says of a finished epoch: one summary a clustering head, and single figures by name."""
+
+    heads: list[EpochSummary]
+    figures: dict[str, float]
+
+
+class Method(Protocol):
+    """The interface between the training loop and a method.
+
+    Per global batch the loop calls, on every worker: `loss` for each micro-batch, `begin_update` once before the last
+    backward pass, `finish_update` once after it. The sum over workers that `begin_update` starts runs beside that pass.
+    """
+
+    network: nn.Module
+
+    @property
+    def backbone(self) -> nn.Module:
+        """Images (B, 3, S, S) -> features (B, F): what is evaluated and exported."""
+
+    def to(self, device: torch.device) -> Method:
+        """Move what belongs on the device; returns itself."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before the first batch of an epoch, also of one that is resumed in its middle."""
+
+    def trains(self, epoch: int) -> bool:
+        """Whether the epoch has a backward pass."""
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Mean loss of a micro-batch, through `network` - this method's own, as the loop wrapped it."""
+
+    def begin_update(self) -> None:
+        """Start summing the batch's statistics over the workers."""
+
+    def finish_update(self) -> None:
+        """Wait for the sums and apply them."""
+
+    def exchange(self) -> None:
+        """Make what is remembered per instance the same on all workers; before a checkpoint and at an epoch's end."""
+
+    def end_epoch(self) -> EpochReport:
+        """Close the epoch after `exchange`."""
+
+    def labels(self) -> Tensor:
+        """Cluster of every instance in every head, (H, N) int32 on the host, -1 where unseen; after `exchange`."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs of this method."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""

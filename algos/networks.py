@@ -1,0 +1,185 @@
+"""Backbones and heads: torchvision ResNets, any timm model, Wide-ResNets; the projector and the predictor.
+
+Every backbone maps images (B, 3, S, S) to features (B, F) and carries `num_features` = F.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+SMALL_IMAGE = 64  # px; up to here the ImageNet stem would leave too few positions
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which backbone.
+
+    Attributes:
+        name: a torchvision ResNet (`resnet50`), `timm/NAME`, or `wrn-DEPTH-WIDTH` (`wrn-28-2`).
+        stem: `imagenet` keeps the network's own; `small` is one 3x3 convolution without pooling; `auto` takes `small` up to 64 px.
+            Only for networks with `conv1` and `maxpool`.
+        stem_stride: stride of the small stem; 2 trades accuracy on small images for speed.
+        options: further arguments of the model's constructor, for example `channels` of a timm ResNet.
+    """
+
+    name: str = "resnet18"
+    stem: Literal["auto", "imagenet", "small"] = "auto"
+    stem_stride: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the name without building anything."""
+        _family(self.name)
+
+
+def _family(name: str) -> str:
+    """`timm`, `wrn` or `torchvision`; a `ValueError` with the nearest valid name otherwise."""
+    if name.startswith("timm/"):
+        known = timm.list_models()
+        if name.removeprefix("timm/") in known:
+            return "timm"
+        near = difflib.get_close_matches(name.removeprefix("timm/"), known, n=1)
+        raise ValueError(f"timm has no model {name.removeprefix('timm/')!r}" + (f"; nearest: timm/{near[0]}" if near else ""))
+    if match := re.fullmatch(r"wrn-(\d+)-(\d+)", name):
+        if (int(match[1]) - 4) % 6:
+            raise ValueError(f"backbone {name!r}: the depth of a Wide-ResNet is 6 n + 4, for example wrn-28-2")
+        return "wrn"
+    known = [m for m in torchvision.models.list_models(torchvision.models) if re.match(r"(wide_)?resne", m)]
+    if name in known:
+        return "torchvision"
+    near = difflib.get_close_matches(name, [*known, "wrn-28-2", "timm/resnet50"], n=1, cutoff=0.4)
+    raise ValueError(
+        f"unknown backbone {name!r}" + (f"; nearest: {near[0]}" if near else "") + " (also: timm/NAME, wrn-DEPTH-WIDTH)"
+    )
+
+
+def build_backbone(config: BackboneConfig, image_size: int) -> nn.Module:
+    """The backbone that `config` names, for images of `image_size` px, without its classifier.
+
+    Raises:
+        ValueError: for options that the model does not take, or a small stem on a network that has none to replace.
+    """
+    family = _family(config.name)
+    try:
+        if family == "timm":
+            network = timm.create_model(config.name.removeprefix("timm/"), num_classes=0, **config.options)
+        elif family == "wrn":
+            depth, width = (int(part) for part in config.name.split("-")[1:])
+            return WideResNet(depth, width, **config.options)
+        else:
+            network = torchvision.models.get_model(config.name, weights=None, **config.options)
+            network.num_features = network.fc.in_features
+            network.fc = nn.Identity()
+    except TypeError as error:
+        raise ValueError(f"backbone {config.name!r} does not take the options {config.options}: {error}") from error
+    if config.stem == "small" or (config.stem == "auto" and image_size <= SMALL_IMAGE and hasattr(network, "maxpool")):
+        _use_small_stem(network, config)
+    return network
+
+
+def _use_small_stem(network: nn.Module, config: BackboneConfig) -> None:
+    if not hasattr(network, "conv1") or not hasattr(network, "maxpool"):
+        raise ValueError(f"backbone {config.name!r} has no ResNet stem to make small; set stem: imagenet")
+    first = next(m for m in network.conv1.modules() if isinstance(m, nn.Conv2d))
+    last = [m for m in network.conv1.modules() if isinstance(m, nn.Conv2d)][-1]
+    network.conv1 = nn.Conv2d(first.in_channels, last.out_channels, 3, config.stem_stride, 1, bias=False)
+    network.maxpool = nn.Identity()
+
+
+class WideResNet(nn.Module):
+    """Wide residual network of depth 6 n + 4 for images of about 32 px.
+
+    Source: Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016; LeakyReLU 0.1 as semi-supervised work uses it.
+    """
+
+    def __init__(self, depth: int, width: int) -> None:
+        super().__init__()
+        blocks = (depth - 4) // 6
+        channels = [16, 16 * width, 32 * width, 64 * width]
+        layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, padding=1, bias=False)]
+        for group in range(3):
+            for block in range(blocks):
+                inputs = channels[group] if block == 0 else channels[group + 1]
+                layers.append(_WideBlock(inputs, channels[group + 1], stride=2 if group > 0 and block == 0 else 1))
+        self.layers = nn.Sequential(*layers)
+        self.norm = nn.BatchNorm2d(channels[3])
+        self.num_features = channels[3]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, 64 * width) of images (B, 3, S, S)."""
+        return F.leaky_relu(self.norm(self.layers(images)), 0.1).mean(dim=(2, 3))
+
+
+class _WideBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        same = inputs == outputs and stride == 1
+        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = F.leaky_relu(self.norm1(x), 0.1)
+        skip = x if self.shortcut is None else self.shortcut(active)
+        active = F.leaky_relu(self.norm2(self.conv1(active)), 0.1)
+        return skip + self.conv2(active)
+
+
+def projector(in_features: int, out_features: int) -> nn.Sequential:
+    """CoKe's projector in-in-in-D: BatchNorm after each layer, the last too, and ReLU between."""
+    return _mlp([in_features, in_features, in_features, out_features], norm_last=True)
+
+
+def predictor(features: int, hidden: int) -> nn.Sequential:
+    """CoKe's predictor D-hidden-D: BatchNorm and ReLU between."""
+    return _mlp([features, hidden, features], norm_last=False)
+
+
+def _mlp(sizes: list[int], *, norm_last: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        last = index == len(sizes) - 2
+        normed = not last or norm_last
+        layers.append(nn.Linear(inputs, outputs, bias=not normed))
+        layers += [nn.BatchNorm1d(outputs)] if normed else []
+        layers += [] if last else [nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class ProjectedNetwork(nn.Module):
+    """Backbone, projector and predictor; unit embeddings z (projected) and p (predicted).
+
+    Views of one resolution go through the backbone as one batch.
+
+    Args:
+        backbone: images -> features (B, F), with `num_features`.
+        dim: D of the embeddings.
+        predictor_hidden: width of the predictor; `None` for no predictor (then p is z).
+    """
+
+    def __init__(self, backbone: nn.Module, dim: int, predictor_hidden: int | None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.projector = projector(int(backbone.num_features), dim)  # type: ignore[arg-type]
+        self.predictor = predictor(dim, predictor_hidden) if predictor_hidden else nn.Identity()
+
+    def forward(self, groups: list[list[Tensor]]) -> list[tuple[list[Tensor], list[Tensor]]]:
+        """Embed groups of views, each group of one resolution; for each group its views' z and p, (B, D) float32."""
+        embedded = []
+        for views in groups:
+            z = self.projector(self.backbone(views[0] if len(views) == 1 else torch.cat(views)))
+            p = self.predictor(z)
+            z, p = F.normalize(z.float(), dim=1), F.normalize(p.float(), dim=1)
+            embedded.append((list(z.chunk(len(views))), list(p.chunk(len(views)))))
+        return embedded

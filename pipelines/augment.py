@@ -1,0 +1,86 @@
+"""The device side of augmentation: flip, colour, blur, solarise and normalise whole batches of uint8 crops.
+
+What happens to an image follows from a row of uniform draws that the caller makes for the *global* batch, so it does not depend on
+how many workers share that batch. Draws live on the host: which rows an operation touches is known without asking the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from kornia.color import rgb_to_grayscale
+from kornia.enhance import (
+    adjust_brightness_accumulative,
+    adjust_contrast_with_mean_subtraction,
+    adjust_hue,
+    adjust_saturation_with_gray_subtraction,
+    solarize,
+)
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from pipelines.views import Normalization, ViewConfig
+
+DRAWS = 10  # uniform numbers a view of an image needs: flip, jitter, its 4 strengths, grey, blur, its sigma, solarise
+
+
+def normalize(images: Tensor, normalization: Normalization) -> Tensor:
+    """Float images (B, 3, S, S) in [0, 1], less the mean and over the deviation of each channel."""
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (normalization.mean, normalization.std))
+    return (images - mean) / std
+
+
+def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.ndarray) -> Tensor:
+    """Apply `view`'s random operations to crops.
+
+    Args:
+        images: (B, 3, S, S) uint8 on the device.
+        view: the rule.
+        uniform: (B, DRAWS) in [0, 1) on the host.
+        colour_order: permutation of 0..3, in which brightness, contrast, saturation and hue are changed.
+
+    Returns:
+        (B, 3, S, S) float32 in [0, 1].
+    """
+    images = images.float() / 255
+    flip, jitter, *strengths, gray, blur, sigma, solar = uniform.T
+    images = _on_some(images, flip < view.flip, lambda some, _: some.flip(-1))
+    if any(view.jitter) and view.jitter_p > 0:
+        changes = torch.stack([limit * (2 * draw - 1) for limit, draw in zip(view.jitter, strengths, strict=True)], dim=1)
+        images = _on_some(images, jitter < view.jitter_p, lambda some, rows: _colour(some, changes[rows], view, colour_order))
+    images = _on_some(images, gray < view.gray_p, lambda some, _: rgb_to_grayscale(some).expand_as(some))
+    low, high = view.blur_sigma
+    sigmas = (low + sigma * (high - low))[:, None].expand(-1, 2)
+    images = _on_some(images, blur < view.blur_p, lambda some, rows: _blur(some, sigmas[rows]))
+    return _on_some(images, solar < view.solarize_p, lambda some, _: solarize(some, 0.5))
+
+
+def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Replace the chosen rows by `operation(rows' images, row numbers on the host)`; in place."""
+    rows = chosen.nonzero().squeeze(1)
+    if len(rows) == 0:
+        return images
+    on_device = rows.to(images.device, non_blocking=True)
+    return images.index_copy_(0, on_device, operation(images[on_device], rows).contiguous())
+
+
+def _colour(images: Tensor, changes: Tensor, view: ViewConfig, order: np.ndarray) -> Tensor:
+    changes = changes.to(images.device, non_blocking=True)
+    factors = (1 + changes).clamp(min=0)
+    adjust = [
+        lambda some: adjust_brightness_accumulative(some, factors[:, 0]),
+        lambda some: adjust_contrast_with_mean_subtraction(some, factors[:, 1]),
+        lambda some: adjust_saturation_with_gray_subtraction(some, factors[:, 2]),
+        lambda some: adjust_hue(some, changes[:, 3] * (2 * torch.pi)),
+    ]
+    for index in order.tolist():
+        if view.jitter[index] > 0:
+            images = adjust[index](images)
+    return images
+
+
+def _blur(images: Tensor, sigmas: Tensor) -> Tensor:
+    kernel = max(3, images.shape[-1] // 10 | 1)  # a tenth of the side, as SimCLR
+    return gaussian_blur2d(images, (kernel, kernel), sigmas.to(images.device, non_blocking=True))

@@ -1,0 +1,112 @@
+"""Checkpoints of a run: whole files, an index that lists only finished ones, and how many to keep.
+
+A file is written under another name and moved; the index is rewritten after that. So whatever dies at whatever moment, the index
+names only checkpoints that can be loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from pipelines.errors import UserError
+from pipelines.storage import Location
+
+FORMAT = 1
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint: its file, its place in the run (next epoch and step), its score (higher is better) and its size in bytes."""
+
+    file: str
+    epoch: int
+    step: int
+    global_step: int
+    score: float | None
+    bytes: int
+
+
+class CheckpointStore:
+    """The checkpoints below one folder.
+
+    Args:
+        location: the folder; local or any `pyarrow.fs` file system.
+        keep_last: newest ones to keep; the one of the best score is kept besides.
+    """
+
+    def __init__(self, location: Location, keep_last: int = 2) -> None:
+        self.location, self.keep_last = location, keep_last
+
+    def entries(self) -> list[Entry]:
+        """Finished checkpoints, oldest first.
+
+        Raises:
+            UserError: for an index of another format.
+        """
+        if not (self.location / INDEX).exists():
+            return []
+        content = (self.location / INDEX).read_json()
+        if content.get("format") != FORMAT:
+            raise UserError(f"{self.location / INDEX} has format {content.get('format')}, this version reads {FORMAT}; resume with the version that wrote it")
+        return [Entry(**entry) for entry in content["checkpoints"]]
+
+    def latest(self) -> Entry | None:
+        """The newest checkpoint."""
+        entries = self.entries()
+        return entries[-1] if entries else None
+
+    def best(self) -> Entry | None:
+        """The checkpoint of the highest score; the newest where none has one."""
+        scored = [entry for entry in self.entries() if entry.score is not None]
+        return max(scored, key=lambda entry: entry.score or 0.0) if scored else self.latest()
+
+    def save(self, state: dict[str, Any], *, epoch: int, step: int, global_step: int, score: float | None) -> Entry:
+        """Write a checkpoint whole, list it, then drop the ones too many.
+
+        Raises:
+            UserError: when the storage refuses, for example a full disk; what was saved before stays.
+        """
+        name = f"step-{global_step:09d}.pt"
+        try:
+            self.location.make()
+            partial = self.location / f"{name}.partial"
+            with self.location.filesystem.open_output_stream(partial.path) as file:
+                torch.save(state | {"format": FORMAT}, file)
+            size = partial.size()
+            self.location.filesystem.move(partial.path, (self.location / name).path)
+            entry = Entry(name, epoch, step, global_step, score, size)
+            self._list([*(old for old in self.entries() if old.file != name), entry])
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"checkpoint {self.location / name} could not be written ({error}); free or mend the storage and go on with --resume"
+            ) from error
+        return entry
+
+    def _list(self, entries: list[Entry]) -> None:
+        entries = sorted(entries, key=lambda entry: entry.global_step)
+        scored = [entry for entry in entries if entry.score is not None]
+        best = max(scored, key=lambda entry: entry.score or 0.0) if scored else None
+        kept = [entry for entry in entries if entry in entries[-self.keep_last :] or entry is best]
+        (self.location / INDEX).write_json({"format": FORMAT, "checkpoints": [asdict(entry) for entry in kept]})
+        for entry in entries:
+            if entry not in kept and (self.location / entry.file).exists():
+                self.location.filesystem.delete_file((self.location / entry.file).path)
+
+    def load(self, entry: Entry, device: str = "cpu") -> dict[str, Any]:
+        """State of one checkpoint, tensors on `device`.
+
+        Raises:
+            UserError: for a file that is missing, cut short or of another format.
+        """
+        place = self.location / entry.file
+        if place.size() != entry.bytes:
+            raise UserError(f"checkpoint {place} has {place.size()} bytes, its index says {entry.bytes}; it is missing or damaged: restore it")
+        with self.location.filesystem.open_input_file(place.path) as file:
+            state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+        if state.get("format") != FORMAT:
+            raise UserError(f"checkpoint {place} has format {state.get('format')}, this version reads {FORMAT}")
+        return state

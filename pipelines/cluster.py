@@ -1,0 +1,66 @@
+"""Joining a Ray cluster, or starting a local one, quietly."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+import ray
+
+from pipelines.errors import UserError
+
+CONNECT_SECONDS = 20
+
+
+def connect(address: str | None = None, *, local_cpus: int | None = None) -> None:
+    """Join the cluster at `address` (or RAY_ADDRESS); without one start Ray on this machine. Does nothing where Ray runs already.
+
+    Args:
+        address: of a head node, `auto`, or a `ray://` client address.
+        local_cpus: logical CPUs of a local Ray, at least; a worker that waits for data needs little of its own.
+
+    Raises:
+        UserError: when no cluster answers at the address.
+    """
+    if ray.is_initialized():
+        return
+    _be_quiet()
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+    if address is None or address == "local":
+        ray.init(address="local", num_cpus=max(os.cpu_count() or 1, local_cpus or 1), **options)
+        return
+    try:
+        del options["include_dashboard"]
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        raise UserError(f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), or leave the address out to run here") from error
+
+
+def _be_quiet() -> None:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
+    os.environ.setdefault("RAY_gcs_server_request_timeout_seconds", str(CONNECT_SECONDS))
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    for name in ("ray", "ray.data", "ray.train", "ray.tune", "mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool) -> None:
+    """Refuse a job that the cluster could never place.
+
+    Raises:
+        UserError: for too few GPUs, or no CPU left for the stream's tasks.
+    """
+    resources = ray.cluster_resources()
+    if gpu and resources.get("GPU", 0) < workers:
+        raise UserError(
+            f"compute.gpu asks for {workers} GPUs, the cluster has {resources.get('GPU', 0):.0f}; lower compute.workers or set compute.gpu to false"
+        )
+    cpus, needed = resources.get("CPU", 0), workers * cpus_per_worker + 1
+    if cpus < needed:
+        raise UserError(
+            f"{workers} workers of {cpus_per_worker} CPUs and a Data task need {needed} CPUs, the cluster has {cpus:.0f}; "
+            "lower compute.workers or compute.cpus_per_worker"
+        )

@@ -1,0 +1,257 @@
+"""The typed configuration of a training run, and what can be said of it before anything starts.
+
+Each part checks itself; `check` adds what only shows between the parts and the data. Recipes in `recipes/` are files of this shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from algos.coke import CoKe, CoKeConfig
+from algos.networks import BackboneConfig
+from pipelines.errors import UserError
+from pipelines.order import StreamShape, lanes_of_worker
+from pipelines.shards import Dataset
+from pipelines.views import Normalization, ViewConfig, Views
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The shards and how they are streamed.
+
+    Attributes:
+        shards: folder that `quorum ingest` wrote, a local path or URI.
+        split: which split to train on.
+        lanes: most workers that can share the run; a divisor of batch_size. Part of the run's identity.
+        window: rows of a lane that are shuffled together.
+        normalization: of the pixels.
+    """
+
+    shards: str
+    split: str = "train"
+    lanes: int = 8
+    window: int = 256
+    normalization: Normalization = field(default_factory=Normalization)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Optimiser and learning-rate schedule.
+
+    Attributes:
+        name: `lars` or `sgd`.
+        lr: peak learning rate, for the global batch as it is.
+        momentum: of both.
+        nesterov: of sgd.
+        weight_decay: of weights; biases and norms get none.
+        trust_coefficient: of LARS.
+        warmup_epochs: epochs of linear warm-up after epoch 0; then cosine to 0.
+    """
+
+    name: Literal["lars", "sgd"] = "lars"
+    lr: float = 1.6
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-6
+    trust_coefficient: float = 0.001
+    warmup_epochs: int = 10
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """Workers and what they run on.
+
+    Attributes:
+        workers: Ray Train workers; any number up to data.lanes.
+        min_workers: fewer are accepted while the cluster lacks nodes; null for exactly `workers`.
+        gpu: one GPU a worker (NCCL, SyncBatchNorm) instead of CPUs (gloo).
+        cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
+        threads: torch threads of a CPU worker; 0 takes the node's CPUs over its workers.
+        precision: `fp32`, `bf16` or `fp16` (with loss scaling) in the networks; clustering and loss are always fp32.
+        channels_last: memory layout of the convolutions.
+        compile: use torch.compile.
+        max_failures: restarts from the last checkpoint when workers die; -1 for any number.
+    """
+
+    workers: int = 1
+    min_workers: int | None = None
+    gpu: bool = False
+    cpus_per_worker: int = 1
+    threads: int = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+    max_failures: int = 3
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When state is saved and how much of it is kept.
+
+    Attributes:
+        every_steps: besides the end of each epoch; 0 for epoch ends only.
+        keep_last: newest checkpoints to keep; the best one by kNN is kept too.
+    """
+
+    every_steps: int = 0
+    keep_last: int = 2
+
+
+@dataclass(frozen=True)
+class MonitorConfig:
+    """What is measured while training.
+
+    Attributes:
+        log_steps: steps between two points of loss, rate and learning rate.
+        knn_epochs: epochs between two kNN scores, which need labels; 0 for none.
+        knn_bank: training images that vote.
+        knn_queries: test images that are classified.
+        knn_neighbours: voters of a query.
+        knn_temperature: of the votes.
+        picture_epochs: epochs between two sheets of pictures; 0 for the last epoch only.
+    """
+
+    log_steps: int = 20
+    knn_epochs: int = 1
+    knn_bank: int = 10_000
+    knn_queries: int = 2_000
+    knn_neighbours: int = 20
+    knn_temperature: float = 0.07
+    picture_epochs: int = 10
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where runs are recorded.
+
+    Attributes:
+        uri: of the MLflow server; null takes MLFLOW_TRACKING_URI, or a sqlite file in `storage`.
+        experiment: name of the MLflow experiment.
+    """
+
+    uri: str | None = None
+    experiment: str = "quorum"
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """A run of CoKe.
+
+    Attributes:
+        data: see `DataConfig`.
+        views: the random views of an image.
+        backbone: see `BackboneConfig`.
+        method: see `CoKeConfig`.
+        optimizer: see `OptimizerConfig`.
+        compute: see `ComputeConfig`.
+        checkpoint: see `CheckpointConfig`.
+        monitor: see `MonitorConfig`.
+        tracking: see `TrackingConfig`.
+        name: of the run and its folder; null makes one from the data and the time.
+        storage: folder or URI that holds the runs, on storage that every node reaches.
+        seed: of order, crops, initial weights and centers.
+        epochs: epoch 0, which only clusters, included.
+        batch_size: images of a global batch over all workers.
+        accumulate: micro-batches that a worker cuts its rows of a batch into.
+    """
+
+    data: DataConfig
+    views: Views
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    method: CoKeConfig = field(default_factory=CoKeConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    name: str | None = None
+    storage: str = "outputs"
+    seed: int = 0
+    epochs: int = 800
+    batch_size: int = 1024
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can have."""
+        positive = {
+            "epochs": self.epochs, "batch_size": self.batch_size, "accumulate": self.accumulate,
+            "compute.workers": self.compute.workers, "checkpoint.keep_last": self.checkpoint.keep_last,
+            "optimizer.lr": self.optimizer.lr, "data.window": self.data.window, "monitor.log_steps": self.monitor.log_steps,
+            "monitor.knn_neighbours": self.monitor.knn_neighbours, "monitor.knn_temperature": self.monitor.knn_temperature,
+        }  # fmt: skip
+        for key, value in positive.items():
+            if value <= 0:
+                raise UserError(f"{key} is {value}; it must be positive")
+        if self.optimizer.warmup_epochs < 0:
+            raise UserError(f"optimizer.warmup_epochs is {self.optimizer.warmup_epochs}; it must be 0 or more")
+        if self.compute.min_workers is not None and not 1 <= self.compute.min_workers <= self.compute.workers:
+            raise UserError(
+                f"compute.min_workers is {self.compute.min_workers}; it must lie between 1 and compute.workers ({self.compute.workers})"
+            )
+        if self.checkpoint.every_steps < 0 or self.monitor.knn_epochs < 0 or self.monitor.picture_epochs < 0:
+            raise UserError("checkpoint.every_steps, monitor.knn_epochs and monitor.picture_epochs must be 0 or more")
+
+    @property
+    def shape(self) -> StreamShape:
+        """How an epoch is cut into batches."""
+        return StreamShape(self.batch_size, self.data.lanes, self.data.window)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the large views, px; evaluation uses it too."""
+        return self.views.large[0].size
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse what cannot work with these data.
+
+        Raises:
+            UserError: naming the key and what to change.
+        """
+        split, workers = dataset.split(self.data.split), self.compute.workers
+        if split.rows < self.batch_size:
+            raise UserError(f"batch_size {self.batch_size} exceeds the {split.rows} images of split {self.data.split!r}; choose a smaller one")
+        rows = min(len(lanes_of_worker(self.shape.lanes, rank, workers)) for rank in range(workers)) * self.shape.lane_rows
+        if rows // self.accumulate < 2:
+            raise UserError(
+                f"batch_size {self.batch_size} over {workers} workers and {self.accumulate} micro-batches leaves fewer than "
+                "2 rows for BatchNorm; raise batch_size or lower accumulate"
+            )
+        if self.monitor.knn_epochs and "test" in dataset.splits and not (split.labelled and dataset.split("test").labelled):
+            raise UserError(f"monitor.knn_epochs is {self.monitor.knn_epochs}, but {self.data.shards} has no labels; set it to 0")
+        try:
+            self.method.check(num_instances=split.rows, large_views=self.views.num_large)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def build_method(self, backbone: nn.Module, dataset: Dataset) -> CoKe:
+        """The method over `backbone`, sized by the data."""
+        ids = dataset.split(self.data.split).ids
+        return CoKe(self.method, backbone, num_instances=ids, batch_size=self.batch_size, seed=self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, as a recipe holds them."""
+        return _plain(asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values as `part.key` -> value, as MLflow's parameters and the command line spell them."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        flat.update(flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat
+
+
+__all__ = [
+    "CheckpointConfig", "ComputeConfig", "DataConfig", "MonitorConfig", "OptimizerConfig", "PretrainConfig",
+    "TrackingConfig", "ViewConfig", "flatten",
+]  # fmt: skip

@@ -1,0 +1,88 @@
+"""Decode once, crop as often as the recipe asks: the CPU side of augmentation, in Ray Data tasks.
+
+Everything here ends in uint8 pixels (rows, S, S, 3); what follows (colour, blur, flip, normalise) runs batched on the worker's device.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+MAX_RATIO = 4 / 3  # of width to height; the smallest is its inverse
+LOG_RATIO = math.log(MAX_RATIO)
+ATTEMPTS = 10  # as torchvision's RandomResizedCrop tries before it falls back to the center
+
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """One random crop: output size in px and the range of its share of the image's area."""
+
+    size: int
+    scale: tuple[float, float]
+
+
+def random_box(uniform: Sequence[Sequence[float]], width: int, height: int, scale: tuple[float, float]) -> Box:
+    """Box (left, top, right, bottom) of a random resized crop from uniform draws (ATTEMPTS, 4) in [0, 1).
+
+    The rule of torchvision's RandomResizedCrop: area uniform in `scale`, log aspect ratio uniform, the first of ten attempts that
+    fits, else the largest central box of an allowed ratio. Written here because each image's draws must follow from its place in
+    the epoch, and torchvision's come from a global state.
+    """
+    for area_draw, ratio_draw, x_draw, y_draw in uniform:
+        area = width * height * (scale[0] + area_draw * (scale[1] - scale[0]))
+        ratio = math.exp(LOG_RATIO * (2 * ratio_draw - 1))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(x_draw * (width - w + 1)), int(y_draw * (height - h + 1))
+            return left, top, left + w, top + h
+    w, h = min(width, round(height * MAX_RATIO)), min(height, round(width * MAX_RATIO))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray) -> list[np.ndarray]:
+    """The crops of one image as uint8 (S, S, 3), or (S, S, 1) of a grey one, from draws (crops, ATTEMPTS, 4); the image is decoded once."""
+    picture = Image.open(io.BytesIO(image))
+    width, height = picture.size
+    boxes = [random_box(draws.tolist(), width, height, crop.scale) for crop, draws in zip(crops, uniform, strict=True)]
+    # No crop needs more pixels than its output has: a JPEG's codec can give a half or a quarter of them at a fraction of the cost.
+    spare = min(min(right - left, low - top) / crop.size for crop, (left, top, right, low) in zip(crops, boxes, strict=True))
+    if spare >= 2 and picture.format == "JPEG":
+        picture.draft("RGB", (int(width / spare), int(height / spare)))
+    x, y = picture.width / width, picture.height / height
+    picture = _colour(picture)
+    return [
+        _pixels(picture, crop.size, (left * x, top * y, right * x, low * y))
+        for crop, (left, top, right, low) in zip(crops, boxes, strict=True)
+    ]
+
+
+def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
+    """The evaluation view: shorter side to `resize_to` px, then the central square of `size` px, as `random_crops` gives it."""
+    picture = Image.open(io.BytesIO(image))
+    if picture.format == "JPEG":
+        picture.draft("RGB", (resize_to, resize_to))
+    picture = _colour(picture)
+    factor = min(picture.size) / resize_to
+    side = size * factor
+    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+    box = (max(left, 0), max(top, 0), min(left + side, picture.width), min(top + side, picture.height))
+    return _pixels(picture, size, box)
+
+
+def _colour(picture: Image.Image) -> Image.Image:
+    # Grey images stay grey until their pixels are: a third of the work.
+    return picture if picture.mode == "L" else picture.convert("RGB")
+
+
+def _pixels(picture: Image.Image, size: int, box: tuple[float, float, float, float]) -> np.ndarray:
+    pixels = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -1,0 +1,82 @@
+"""Features of every row of a split, each exactly once, through Ray Data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import ray.data
+import torch
+from torch import Tensor, nn
+
+from algos.distributed import one_worker_at_a_time
+from pipelines.augment import normalize
+from pipelines.shards import Dataset
+from pipelines.stream import configure_ray_data
+from pipelines.views import Normalization
+from pipelines.windows import CenterReader
+
+RESIZE_FACTOR = 256 / 224  # of the shorter side to the crop, the usual ImageNet evaluation
+
+
+@dataclass(frozen=True)
+class EvaluationView:
+    """The one view that evaluation takes of an image: resize, central crop, normalise."""
+
+    size: int
+    normalization: Normalization
+
+    @property
+    def resize_to(self) -> int:
+        """Shorter side before the crop, px; small images are not cropped, their border is content."""
+        return self.size if self.size <= 64 else round(self.size * RESIZE_FACTOR)
+
+
+def center_batches(
+    dataset: Dataset, split: str, view: EvaluationView, *, limit: int | None = None, rank: int = 0, workers: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
+    """Ids (B,), labels (B,) and uint8 images (B, 3, S, S) of this worker's share of a split's first `limit` rows."""
+    configure_ray_data()
+    reader = CenterReader(dataset, split, view.size, view.resize_to, limit, rank, workers)
+    if not reader.jobs:
+        return
+    rows = ray.data.range(len(reader.jobs), override_num_blocks=len(reader.jobs)).map_batches(
+        reader, batch_size=None, zero_copy_batch=True
+    )
+    for batch in rows.iter_batches(batch_size=256, prefetch_batches=2):
+        yield batch["id"], batch["label"], torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def embed(
+    network: nn.Module, dataset: Dataset, split: str, view: EvaluationView, device: torch.device,
+    *, limit: int | None = None, rank: int = 0, workers: int = 1,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Ids (M,) int64, labels (M,) int64 and features (M, F) float32 of all workers' rows, on the host, by id.
+
+    Every worker gets the whole result. The network runs with BatchNorm in evaluation mode and is left as it was.
+
+    Raises:
+        RuntimeError: if a row came twice or not at all.
+    """
+    was_training = network.training
+    network.eval()
+    ids, labels, features = [], [], []
+    try:
+        for batch_ids, batch_labels, images in center_batches(dataset, split, view, limit=limit, rank=rank, workers=workers):
+            pixels = normalize(images.to(device).float() / 255, view.normalization)
+            features.append(network(pixels).float().cpu())
+            ids.append(torch.from_numpy(batch_ids.copy()))
+            labels.append(torch.from_numpy(batch_labels.copy()))
+    finally:
+        network.train(was_training)
+    width = int(network.num_features)  # type: ignore[arg-type]
+    mine = torch.stack([torch.cat([*ids, torch.empty(0, dtype=torch.int64)]), torch.cat([*labels, torch.empty(0, dtype=torch.int64)])], dim=1)
+    keys = torch.cat(list(one_worker_at_a_time(mine)))
+    values = torch.cat(list(one_worker_at_a_time(torch.cat([*features, torch.empty(0, width)]))))
+    expected = min(limit or dataset.split(split).rows, dataset.split(split).rows)
+    if len(keys) != expected or len(keys[:, 0].unique()) != expected:
+        raise RuntimeError(f"{len(keys)} rows of split {split!r} were embedded, {expected} expected")
+    order = keys[:, 0].argsort()
+    return keys[order, 0], keys[order, 1], values[order]

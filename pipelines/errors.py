@@ -1,0 +1,16 @@
+"""Errors that a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Wrong input. The message is one sentence: which file, key or value, and what to change."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; nearest: NAME` for an unknown word, or nothing where none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; nearest valid name: {near[0]}" if near else ""

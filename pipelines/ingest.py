@@ -1,0 +1,191 @@
+"""`quorum ingest`: a source of images becomes Parquet shards, written in parallel on Ray.
+
+The samples are shuffled once by a seed, so that a shard mixes the classes and the first rows are a random sample; an instance's id
+is its place in that order. Files that are no readable image are quarantined with path and reason.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from PIL import Image
+
+from pipelines.errors import UserError
+from pipelines.progress import progress
+from pipelines.shards import MANIFEST, SCHEMA, Dataset, Shard, Split, write_shard
+from pipelines.sources import Listing, Sample, Source
+from pipelines.storage import Location
+
+QUARANTINE = "quarantine.parquet"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Samples of one shard: all of one split, with consecutive ids."""
+
+    split: str
+    index: int
+    first_id: int
+    samples: list[Sample]
+
+
+@dataclass(frozen=True)
+class _Written:
+    split: str
+    index: int
+    shard: Shard | None
+    labels: list[int]
+    bad: list[tuple[str, str]]
+
+
+def ingest(
+    source: Source,
+    destination: str,
+    *,
+    name: str,
+    seed: int = 0,
+    holdout: float = 0.0,
+    rows_per_shard: int = 4096,
+    max_bad: float = 0.01,
+    overwrite: bool = False,
+) -> Dataset:
+    """Write `source` as shards to `destination`, a local path or URI, and return the data set.
+
+    Args:
+        source: where the images are.
+        destination: an empty or absent folder, on storage that every node reaches.
+        name: of the data set, for the logs.
+        seed: of the order of the rows.
+        holdout: share of the training images that become the test split, for sources without one.
+        rows_per_shard: images per file.
+        max_bad: share of unreadable images at which the job stops.
+        overwrite: replace a data set that is there.
+
+    Raises:
+        UserError: for a destination in use, an empty split, or too many unreadable images.
+    """
+    location = _claim(destination, overwrite)
+    listing = _hold_out(source.listing(), holdout, seed)
+    parts = _parts(listing, seed, rows_per_shard)
+    written = _write_all(source, listing.classes, location, parts, max_bad * len(listing.samples))
+    bad = [row for result in written for row in result.bad]
+    if bad:
+        _write_quarantine(location, bad)
+    splits = {split: _split(split, listing, written) for split in sorted({part.split for part in parts})}
+    for split_name, split in splits.items():
+        if not split.rows:
+            raise UserError(f"no readable image in split {split_name!r}; see {location / QUARANTINE}")
+    dataset = Dataset(location, name, listing.classes, splits, len(bad))
+    dataset.save()
+    return dataset
+
+
+def _claim(destination: str, overwrite: bool) -> Location:
+    location = Location.of(destination)
+    if (location / MANIFEST).exists():
+        if not overwrite:
+            raise UserError(f"{destination} already holds a data set; choose another --to or give --overwrite")
+        location.delete()
+    elif location.children():
+        leftovers = {"train", "test", QUARANTINE}
+        if not set(location.children()) <= leftovers:
+            raise UserError(f"{destination} holds other files; choose an empty folder for --to")
+        location.delete()  # what an ingest that was stopped left behind
+    return location.make()
+
+
+def _hold_out(listing: Listing, share: float, seed: int) -> Listing:
+    if share == 0:
+        return listing
+    if not 0 < share < 1:
+        raise UserError(f"--holdout is {share}; it must lie in (0, 1)")
+    if any(sample.split != "train" for sample in listing.samples):
+        raise UserError("the source has a test split of its own; leave out --holdout")
+    held = np.random.default_rng((seed, 1)).random(len(listing.samples)) < share
+    samples = [
+        Sample(sample.key, sample.label, "test" if out else "train")
+        for sample, out in zip(listing.samples, held.tolist(), strict=True)
+    ]
+    return Listing(samples, listing.classes)
+
+
+def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[_Part]:
+    parts = []
+    for split in sorted({sample.split for sample in listing.samples}):
+        samples = [sample for sample in listing.samples if sample.split == split]
+        order = np.random.default_rng(seed).permutation(len(samples))
+        for index, start in enumerate(range(0, len(samples), rows_per_shard)):
+            rows = [samples[i] for i in order[start : start + rows_per_shard]]
+            parts.append(_Part(split, index, start, rows))
+    return parts
+
+
+def _write_all(
+    source: Source, classes: list[str], location: Location, parts: list[_Part], most_bad: float
+) -> list[_Written]:
+    for split in {part.split for part in parts}:
+        (location / split).make()
+    written, bad = [], 0
+    with progress("ingest", total=sum(len(part.samples) for part in parts), unit="images") as bar:
+        for result in _in_parallel(source, classes, location, parts):
+            written.append(result)
+            bad += len(result.bad)
+            if bad > most_bad:
+                path, reason = result.bad[-1]
+                raise UserError(
+                    f"{bad} images are unreadable, more than --max-bad allows ({most_bad:.0f}); the last: {path} ({reason})"
+                )
+            bar.advance(len(result.labels) + len(result.bad), f"{bad} quarantined" if bad else "")
+    return sorted(written, key=lambda result: (result.split, result.index))
+
+
+def _in_parallel(source: Source, classes: list[str], location: Location, parts: list[_Part]) -> Iterator[_Written]:
+    """Results as they come, a few tasks per CPU under way."""
+    task = ray.remote(num_cpus=1, max_retries=3)(_write_part)
+    most = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    waiting, running = list(reversed(parts)), []
+    while waiting or running:
+        while waiting and len(running) < most:
+            running.append(task.remote(source, classes, location, waiting.pop()))
+        done, running = ray.wait(running)
+        yield from ray.get(done)
+
+
+def _write_part(source: Source, classes: list[str], location: Location, part: _Part) -> _Written:
+    rows, bad = [], []
+    for offset, sample in enumerate(part.samples):
+        try:
+            image = source.read(sample.key)
+            Image.open(io.BytesIO(image)).load()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            bad.append((sample.key, f"{type(error).__name__}: {error}"))
+            continue
+        row = (part.first_id + offset, image, sample.label, part.split, sample.key)
+        rows.append(dict(zip(SCHEMA.names, row, strict=True)))
+    shard = None
+    if rows:
+        footer = {"split": part.split, "classes": classes, "rows": len(rows)}
+        path = f"{part.split}/part-{part.index:05d}.parquet"
+        shard = write_shard(location, path, pa.Table.from_pylist(rows, schema=SCHEMA), footer)
+    labels = [-1 if row["label"] is None else row["label"] for row in rows]
+    return _Written(part.split, part.index, shard, labels, bad)
+
+
+def _split(name: str, listing: Listing, written: list[_Written]) -> Split:
+    mine = [result for result in written if result.split == name]
+    labels = np.array([label for result in mine for label in result.labels if label >= 0], dtype=np.int64)
+    counts = np.bincount(labels, minlength=len(listing.classes)).tolist() if len(labels) else []
+    ids = sum(len(result.labels) + len(result.bad) for result in mine)
+    return Split(ids, [result.shard for result in mine if result.shard], counts)
+
+
+def _write_quarantine(location: Location, bad: list[tuple[str, str]]) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"path": [path for path, _ in bad], "reason": [reason for _, reason in bad]}), sink)
+    (location / QUARANTINE).write_bytes(sink.getvalue().to_pybytes())

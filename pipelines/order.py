@@ -1,0 +1,125 @@
+"""The order of an epoch: a pure function of (seed, epoch) and the shards, whatever the number of workers.
+
+The row groups are permuted and laid end to end. The first `steps * batch_size` rows of that line are cut into *lanes* of equal length;
+every global batch takes the same number of rows from each lane, and a worker reads whole lanes. So a worker never reads what
+another one needs, and the content of global batch s is the same for any worker count up to the number of lanes.
+Within a lane, rows are shuffled inside windows of a few steps, so that a read of one row group serves a whole window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.errors import UserError
+from pipelines.shards import Split
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of one row group that a window needs: where they lie and which places of the window they fill."""
+
+    shard: int
+    row_group: int
+    rows: np.ndarray
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
+class StreamShape:
+    """How an epoch is cut; part of a run's identity, because the content of its batches follows from it.
+
+    Attributes:
+        batch_size: rows of a global batch, a multiple of `lanes`.
+        lanes: most workers that can share a run.
+        window: rows of a lane that are shuffled together, at least.
+    """
+
+    batch_size: int
+    lanes: int
+    window: int
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be cut evenly."""
+        if self.lanes < 1 or self.batch_size % self.lanes:
+            raise UserError(
+                f"batch_size {self.batch_size} is not a multiple of data.lanes {self.lanes}; change one of them "
+                f"(lanes is the largest worker count that the run can use)"
+            )
+
+    @property
+    def lane_rows(self) -> int:
+        """Rows of a lane in a global batch."""
+        return self.batch_size // self.lanes
+
+    @property
+    def window_steps(self) -> int:
+        """Steps whose rows of one lane are shuffled together and read by one task."""
+        return max(1, -(-self.window // self.lane_rows))
+
+
+class EpochOrder:
+    """Which rows make each step of epoch `epoch`.
+
+    Args:
+        split: the shards.
+        shape: how to cut them.
+        seed: of the run.
+        epoch: 0-based.
+
+    Raises:
+        UserError: when the split holds less than one global batch.
+    """
+
+    def __init__(self, split: Split, shape: StreamShape, *, seed: int, epoch: int) -> None:
+        self.shape, self.seed, self.epoch = shape, seed, epoch
+        self.steps = split.rows // shape.batch_size
+        if self.steps == 0:
+            raise UserError(f"batch_size {shape.batch_size} exceeds the {split.rows} rows of the split; choose a smaller one")
+        self.left_out = split.rows - self.steps * shape.batch_size
+        groups = np.array(
+            [(s, g, rows) for s, shard in enumerate(split.shards) for g, rows in enumerate(shard.row_groups)], dtype=np.int64
+        )
+        self._groups = groups[np.random.default_rng((seed, epoch)).permutation(len(groups))]
+        self._starts = np.concatenate([[0], self._groups[:, 2].cumsum()])
+
+    def generator(self, lane: int, window: int, *, use: int = 0) -> np.random.Generator:
+        """Random numbers of one window; a function of (seed, epoch, lane, window) and of what they are used for."""
+        return np.random.default_rng((self.seed, self.epoch, 1 + lane, window, use))
+
+    def step_generator(self, step: int) -> np.random.Generator:
+        """Random numbers of one global batch, the same on every worker."""
+        return np.random.default_rng((self.seed, self.epoch, 0, 1 + step))
+
+    def windows(self, start_step: int = 0) -> Iterator[tuple[int, range]]:
+        """(index, steps) of each window that holds `start_step` or a later step."""
+        size = self.shape.window_steps
+        for index in range(start_step // size, -(-self.steps // size)):
+            yield index, range(index * size, min((index + 1) * size, self.steps))
+
+    def pieces(self, lane: int, window: int, steps: range) -> list[Piece]:
+        """What to read for one lane's part of a window; its places are rows in step order."""
+        rows = len(steps) * self.shape.lane_rows
+        first = (lane * self.steps + steps.start) * self.shape.lane_rows
+        line = np.arange(first, first + rows)
+        groups = np.searchsorted(self._starts, line, side="right") - 1
+        places = self.generator(lane, window).permutation(rows)
+        pieces = []
+        for group in np.unique(groups):
+            mine = groups == group
+            shard, row_group, _ = self._groups[group].tolist()
+            pieces.append(Piece(shard, row_group, line[mine] - self._starts[group], places[mine]))
+        return pieces
+
+
+def lanes_of_worker(lanes: int, rank: int, workers: int) -> range:
+    """The lanes that one worker reads; consecutive, and as even as can be.
+
+    Raises:
+        UserError: for more workers than lanes.
+    """
+    if workers > lanes:
+        raise UserError(f"{workers} workers, but data.lanes is {lanes}; set data.lanes (a divisor of batch_size) to at least the workers")
+    return range(rank * lanes // workers, (rank + 1) * lanes // workers)

@@ -1,0 +1,147 @@
+"""The one place that a run is recorded from: an actor beside the driver, which outlives every worker.
+
+Workers send it figures and forget them. It journals them, sends them to MLflow, compares labels with the ground truth, draws
+pictures, and tells the driver how far the run is.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from sklearn.metrics import normalized_mutual_info_score
+
+from pipelines.pictures import choose_clusters, cluster_sheet, cluster_size_histogram, curves
+from pipelines.shards import Dataset, read_column, read_images
+from pipelines.tracking import RunAddress, Tracker
+
+SHEET_CLUSTERS, SHEET_IMAGES = 12, 10
+CURVES = ("loss", "knn_top1", "nmi_head0", "label_change", "cluster_size_min_head0", "empty_clusters_head0")
+MOST_LABELS = 1_000_000  # instances that NMI is computed from
+
+
+@dataclass
+class Status:
+    """What the driver shows: steps done, a note, messages for the user, and why the run must stop, if it must."""
+
+    step: int = 0
+    note: str = ""
+    messages: list[str] = field(default_factory=list)
+    stop_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """Clustering at the end of an epoch: labels (H, N) int32, -1 unseen; sizes and minimum of each head."""
+
+    labels: np.ndarray
+    counts: list[np.ndarray]
+    min_sizes: list[float]
+
+
+class Recorder:
+    """See the module; made an actor by `start_recorder`.
+
+    Args:
+        folder: local folder of the journal and the pictures.
+        address: the MLflow run.
+        shards: the data set, for ground truth and images.
+        split: its training split.
+    """
+
+    def __init__(self, folder: str, address: RunAddress, shards: str, split: str) -> None:
+        self.folder = Path(folder)
+        self.tracker = Tracker(self.folder, address)
+        self.dataset, self.split = Dataset.open(shards), split
+        self.status = Status()
+        self._work = ThreadPoolExecutor(1)  # in order, and off the thread that answers the driver
+        self._pending: list[Any] = []
+        self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
+        self._truth: np.ndarray | None = None
+
+    def metrics(self, values: dict[str, float], step: int, note: str = "") -> None:
+        """Record figures of a step; `note` is shown in the progress line."""
+        self.tracker.metrics(values, step)
+        self.status.step, self.status.note = step, note or self.status.note
+
+    def epoch(self, epoch: int, step: int, figures: dict[str, float], clusters: ClusterState | None, *, pictures: bool) -> None:
+        """Record the end of an epoch; NMI and pictures follow when they are ready."""
+        self._pending.append(self._work.submit(self._epoch, epoch, step, figures, clusters, pictures))
+
+    def artifact(self, name: str, content: bytes, folder: str) -> None:
+        """Keep a file with the run."""
+        path = self.folder / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.tracker.artifact(path, folder)
+
+    def tag(self, key: str, value: str) -> None:
+        """Set a tag of the MLflow run."""
+        self.tracker.tag(key, value)
+
+    def stop(self, reason: str) -> None:
+        """Say why the run must stop without a restart."""
+        self.status.stop_reason = reason
+
+    def stop_reason(self) -> str | None:
+        """Why the run must stop, if it must."""
+        return self.status.stop_reason
+
+    def poll(self) -> Status:
+        """How far the run is; messages are handed out once."""
+        self.status.messages += self.tracker.messages
+        self.tracker.messages = []
+        status, self.status = self.status, Status(self.status.step, self.status.note, [], self.status.stop_reason)
+        return status
+
+    def close(self, outcome: str) -> list[str]:
+        """Finish pictures, set the run's status, send what is left; returns messages for the user."""
+        for job in self._pending:
+            if (error := job.exception()) is not None:
+                self.status.messages.append(f"a picture or figure could not be made: {type(error).__name__}: {error}")
+        self.tracker.end(outcome)
+        self.tracker.close()
+        return self.status.messages + self.tracker.messages
+
+    def _epoch(self, epoch: int, step: int, figures: dict[str, float], clusters: ClusterState | None, pictures: bool) -> None:
+        if clusters is not None and self.dataset.split(self.split).labelled:
+            figures |= self._agreement(clusters.labels)
+        self.tracker.metrics(figures | {"epoch": float(epoch)}, step)
+        for name, points in self._series.items():
+            if name in figures:
+                points.append((epoch, figures[name]))
+        if pictures and clusters is not None:
+            self._draw(epoch, clusters)
+
+    def _agreement(self, labels: np.ndarray) -> dict[str, float]:
+        if self._truth is None:
+            self._truth = read_column(self.dataset, self.split, "label")[:MOST_LABELS]
+        figures = {}
+        for head, mine in enumerate(labels[:, : len(self._truth)]):
+            known = (mine >= 0) & (self._truth >= 0)
+            figures[f"nmi_head{head}"] = float(normalized_mutual_info_score(self._truth[known], mine[known]))
+        return figures
+
+    def _draw(self, epoch: int, clusters: ClusterState) -> None:
+        folder = self.folder / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        sizes, sheet, lines = (folder / f"{name}-{epoch:04d}.png" for name in ("cluster-sizes", "clusters", "curves"))
+        cluster_size_histogram(clusters.counts, clusters.min_sizes, sizes)
+        chosen = choose_clusters(clusters.counts[0], SHEET_CLUSTERS, epoch)
+        members = {cluster: np.flatnonzero(clusters.labels[0] == cluster)[:SHEET_IMAGES].tolist() for cluster in chosen}
+        images = read_images(self.dataset, self.split, [i for ids in members.values() for i in ids])
+        cluster_sheet({k: [images[i] for i in ids] for k, ids in members.items() if ids}, clusters.counts[0], sheet)
+        curves(self._series, lines)
+        for picture in (sizes, sheet, lines):
+            self.tracker.artifact(picture, "pictures")
+
+
+def start_recorder(folder: str, address: RunAddress, shards: str, split: str) -> Any:
+    """A `Recorder` actor on the driver's node, where the local journal and a local store are."""
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=here)(Recorder)
+    return actor.remote(folder, address, shards, split)

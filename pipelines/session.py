@@ -1,0 +1,148 @@
+"""Everything one worker holds while it trains: how it is built, restored and saved."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from algos.distributed import is_distributed, mean_over_workers
+from algos.method import Method
+from algos.networks import build_backbone
+from pipelines.checkpoint import CheckpointStore, Entry
+from pipelines.config import PretrainConfig
+from pipelines.errors import UserError
+from pipelines.meter import Meter
+from pipelines.optimize import Autocast, Precision, build_optimizer
+from pipelines.shards import Dataset
+from pipelines.storage import Location
+from pipelines.stream import Stream
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the driver hands every worker.
+
+    Attributes:
+        config: of the run.
+        run: its folder, a path or URI.
+        recorder: handle of the `Recorder` actor.
+        identity: of the run, kept in each checkpoint: MLflow run id, data fingerprint, versions.
+    """
+
+    config: PretrainConfig
+    run: str
+    recorder: Any
+    identity: dict[str, str]
+
+
+class Session:
+    """One worker's networks, method, optimiser, stream and place in the run; restored from the newest checkpoint if there is one."""
+
+    def __init__(self, job: Job, *, rank: int, workers: int, local_rank: int, local_workers: int) -> None:
+        config = self.config = job.config
+        self.job, self.rank, self.workers = job, rank, workers
+        self.device = torch.device("cuda", local_rank) if config.compute.gpu else torch.device("cpu")
+        self._claim_device(local_workers)
+        self.dataset = Dataset.open(config.data.shards)
+        self.stream = Stream(
+            self.dataset, config.data.split, config.shape, config.views, config.data.normalization,
+            seed=config.seed, rank=rank, workers=workers, device=self.device,
+        )  # fmt: skip
+        torch.manual_seed(config.seed)  # initial weights, the same on every worker
+        backbone = build_backbone(config.backbone, config.image_size)
+        self.method: Method = config.build_method(backbone, self.dataset).to(self.device)
+        self.precision = Precision(config.compute.precision, self.device)
+        self.network, self._ddp = self._wrap(self.method.network)
+        self.optimizer = build_optimizer(self.method.network, config.optimizer)
+        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", config.checkpoint.keep_last)
+        self.meter = Meter(self.device)
+        self.epoch, self.step = 0, 0
+        self.closing_seconds = 0.0  # of the last epoch's end, without its evaluation
+        self._restore()
+
+    @property
+    def global_step(self) -> int:
+        """Steps since the start of the run."""
+        return self.epoch * self.stream.steps + self.step
+
+    def _claim_device(self, local_workers: int) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        else:
+            torch.set_num_threads(self.config.compute.threads or max(1, (os.cpu_count() or 1) // local_workers))
+
+    def _wrap(self, network: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
+        compute = self.config.compute
+        if compute.channels_last:
+            network.to(memory_format=torch.channels_last)
+        if not is_distributed():
+            return Autocast(torch.compile(network) if compute.compile else network, self.precision), None
+        if compute.gpu:
+            self.method.network = network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        # Running means are averaged when they are saved; sending every buffer at every forward pass would cost a broadcast a step.
+        ddp = DistributedDataParallel(network, device_ids=[self.device] if compute.gpu else None, broadcast_buffers=False)
+        return Autocast(torch.compile(ddp) if compute.compile else ddp, self.precision), ddp
+
+    def synchronised(self, last: bool) -> Any:
+        """Context of a micro-batch: only the last one of a batch exchanges gradients."""
+        return nullcontext() if last or self._ddp is None else self._ddp.no_sync()
+
+    def exchange(self) -> None:
+        """Make everything that differs between workers the same, so that one of them can save it."""
+        self.method.exchange()
+        for name, buffer in self.method.network.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                mean_over_workers(buffer)
+
+    def save(self, epoch: int, step: int, score: float | None) -> None:
+        """Checkpoint with (epoch, step) as the next to do; call `exchange` first. All workers call it together.
+
+        Raises:
+            UserError: on every worker, when the storage refused.
+        """
+        self.epoch, self.step = epoch, step
+        problem = [self._write(score) if self.rank == 0 else None]
+        if is_distributed():
+            dist.broadcast_object_list(problem, src=0)
+        if problem[0] is not None:
+            raise UserError(problem[0])
+
+    def _write(self, score: float | None) -> str | None:
+        state = {
+            "epoch": self.epoch, "step": self.step, "workers": self.workers, "identity": self.job.identity,
+            "method": self.method.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(), "config": self.config.to_dict(),
+        }  # fmt: skip
+        try:
+            self.store.save(state, epoch=self.epoch, step=self.step, global_step=self.global_step, score=score)
+        except UserError as error:
+            return str(error)
+        return None
+
+    def _restore(self) -> None:
+        entry: Entry | None = self.store.latest()
+        if entry is None:
+            return
+        state = self.store.load(entry)
+        fingerprint = state["identity"]["data"]
+        if fingerprint != self.dataset.fingerprint:
+            raise UserError(
+                f"{self.config.data.shards} has fingerprint {self.dataset.fingerprint}, the run was trained on {fingerprint}; "
+                "instance ids would not match: point data.shards at the same shards"
+            )
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.step = state["epoch"], state["step"]
+
+    def seed_step(self) -> None:
+        """Random numbers of the networks (dropout) at a step: a function of seed, step and rank, so none has to be saved."""
+        torch.manual_seed(int(np.random.SeedSequence((self.config.seed, self.global_step, self.rank)).generate_state(1)[0]))

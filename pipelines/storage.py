@@ -1,0 +1,107 @@
+"""Files on a local disk or any `pyarrow.fs` URI, with writes that are whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from pipelines.errors import UserError
+
+
+@dataclass(frozen=True)
+class Location:
+    """A folder: a file system and a path in it."""
+
+    filesystem: pafs.FileSystem
+    path: str
+
+    @classmethod
+    def of(cls, place: str | Path) -> Location:
+        """The location of a local path or a URI such as `s3://bucket/folder`.
+
+        Raises:
+            UserError: for a URI that no file system serves.
+        """
+        text = str(place)
+        if "://" not in text:
+            return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text)))
+        try:
+            filesystem, path = pafs.FileSystem.from_uri(text)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            raise UserError(f"no file system serves {text!r}: {error}; give a local path or an s3://, gs:// or abfs:// URI") from error
+        return cls(filesystem, path)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie on this machine's disk."""
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    def __hash__(self) -> int:
+        return hash((self.filesystem.type_name, self.path))  # pyarrow's file systems have no hash of their own
+
+    def __truediv__(self, name: str) -> Location:
+        return Location(self.filesystem, posixpath.join(self.path, name))
+
+    def __str__(self) -> str:
+        return self.path if self.is_local else f"{self.filesystem.type_name}://{self.path}"
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return posixpath.basename(self.path.rstrip("/"))
+
+    def exists(self) -> bool:
+        """Whether a file or folder is there."""
+        return self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound
+
+    def size(self) -> int:
+        """Bytes of the file; 0 where there is none."""
+        return self.filesystem.get_file_info(self.path).size or 0
+
+    def children(self) -> list[str]:
+        """Names in the folder, sorted; none where there is no folder."""
+        found = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
+        return sorted(posixpath.basename(info.path) for info in found)
+
+    def make(self) -> Location:
+        """Create the folder and return it."""
+        self.filesystem.create_dir(self.path, recursive=True)
+        return self
+
+    def delete(self) -> None:
+        """Remove the folder and all in it; nothing where there is none."""
+        if self.exists():
+            self.filesystem.delete_dir(self.path)
+
+    def read_bytes(self) -> bytes:
+        """The whole file."""
+        with self.filesystem.open_input_file(self.path) as file:
+            return bytes(file.read())
+
+    def write_bytes(self, content: bytes) -> None:
+        """Write the file whole or not at all: under another name first, then moved."""
+        partial = Location(self.filesystem, f"{self.path}.{uuid.uuid4().hex}.partial")
+        try:
+            with self.filesystem.open_output_stream(partial.path) as file:
+                file.write(content)
+            self.filesystem.move(partial.path, self.path)
+        except OSError:
+            if partial.exists():
+                self.filesystem.delete_file(partial.path)
+            raise
+
+    def read_json(self) -> Any:
+        """The file's JSON value."""
+        return json.loads(self.read_bytes())
+
+    def write_json(self, value: Any) -> None:
+        """Write a JSON value, whole or not at all."""
+        self.write_bytes(json.dumps(value, indent=1).encode())

@@ -1,0 +1,214 @@
+"""Shards -> shuffled, decoded, cropped and augmented batches on the worker's device, through Ray Data.
+
+Each worker runs a Ray Data pipeline over its own lanes (see `pipelines.order`): tasks on any node of the cluster read the row groups of a
+window, shuffle, decode and crop; uint8 pixels come back in order, in small blocks; the worker moves them to its device and finishes
+the augmentation there. The pipeline of the next epoch starts while the present one trains, because starting one takes seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import ray.data
+import torch
+from torch import Tensor
+
+from algos.method import Batch
+from pipelines.augment import DRAWS, augment, normalize
+from pipelines.crops import CropSpec
+from pipelines.errors import UserError
+from pipelines.order import EpochOrder, StreamShape, lanes_of_worker
+from pipelines.shards import Dataset
+from pipelines.views import Normalization, Views
+from pipelines.windows import WindowReader
+
+BLOCK_BYTES = 16 << 20
+START_AHEAD = 10.0  # seconds before an epoch's expected end at which the next one's pipeline starts
+
+
+@dataclass(frozen=True)
+class _HostBatch:
+    """A batch as it leaves Ray Data, in page-locked memory where the device is a GPU."""
+
+    step: int
+    ids: Tensor
+    labels: Tensor
+    views: list[Tensor]
+
+
+def configure_ray_data() -> None:
+    """Settings of this process's Ray Data pipelines: ordered, small blocks, quiet."""
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.target_max_block_size = BLOCK_BYTES
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.enable_operator_progress_bars = False
+
+
+class Stream:
+    """The training rows of one worker.
+
+    Args:
+        dataset: the shards.
+        split: which of its splits.
+        shape: how an epoch is cut.
+        views: the rules of the views.
+        normalization: of the pixels.
+        seed: of order, crops and augmentation.
+        rank: of this worker.
+        workers: how many there are.
+        device: where batches go.
+    """
+
+    def __init__(
+        self, dataset: Dataset, split: str, shape: StreamShape, views: Views, normalization: Normalization,
+        *, seed: int, rank: int = 0, workers: int = 1, device: torch.device | None = None,
+    ) -> None:  # fmt: skip
+        self.dataset, self.split, self.shape, self.views = dataset, split, shape, views
+        self.normalization, self.seed = normalization, seed
+        self.device = device or torch.device("cpu")
+        self.lanes = lanes_of_worker(shape.lanes, rank, workers)
+        self.workers = workers
+        self.waited = 0.0  # seconds spent waiting for data since the last `take_waited`
+        order = self.order(0)
+        self.steps, self.left_out = order.steps, order.left_out
+        self._next: tuple[int, _EpochPipeline] | None = None
+        configure_ray_data()
+
+    def order(self, epoch: int) -> EpochOrder:
+        """The order of an epoch."""
+        return EpochOrder(self.dataset.split(self.split), self.shape, seed=self.seed, epoch=epoch)
+
+    @property
+    def rows(self) -> slice:
+        """This worker's rows of a global batch."""
+        return slice(self.lanes.start * self.shape.lane_rows, self.lanes.stop * self.shape.lane_rows)
+
+    def epoch(self, epoch: int, start_step: int = 0, *, last: bool = False) -> Iterator[tuple[int, Batch]]:
+        """Yield (step, batch) from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile."""
+        pipeline, order = self._pipeline(epoch, start_step), self.order(epoch)
+        began = time.monotonic()
+        for done in range(1, self.steps - start_step + 1):
+            waiting = time.monotonic()
+            host = pipeline.next_batch()
+            self.waited += time.monotonic() - waiting
+            if not last and self._next is None:
+                mean_step = (time.monotonic() - began) / done
+                if (self.steps - start_step - done) * mean_step < START_AHEAD:
+                    self._next = (epoch + 1, self._start(epoch + 1, 0))
+            yield host.step, self._on_device(host, order)
+
+    def take_waited(self) -> float:
+        """Seconds spent waiting for data since the last call."""
+        waited, self.waited = self.waited, 0.0
+        return waited
+
+    def close(self) -> None:
+        """Stop what was prepared and is not wanted any more."""
+        if self._next is not None:
+            self._next[1].stop()
+            self._next = None
+
+    def _pipeline(self, epoch: int, start_step: int) -> _EpochPipeline:
+        prepared, self._next = self._next, None
+        if prepared is not None and prepared[0] == epoch and start_step == 0:
+            return prepared[1]
+        if prepared is not None:
+            prepared[1].stop()
+        return self._start(epoch, start_step)
+
+    def _start(self, epoch: int, start_step: int) -> _EpochPipeline:
+        crops = [CropSpec(view.size, view.scale) for view in self.views.flat]
+        reader = WindowReader(self.dataset, self.split, self.order(epoch), self.lanes, crops, start_step)
+        rows = self.rows.stop - self.rows.start
+        return _EpochPipeline(reader, start_step, self.steps, rows, len(crops), pin=self.device.type == "cuda")
+
+    def _on_device(self, host: _HostBatch, order: EpochOrder) -> Batch:
+        generator = order.step_generator(host.step)
+        colour_order = generator.permutation(4)
+        draws = generator.random((len(self.views.flat), self.shape.batch_size, DRAWS), dtype=np.float32)
+        draws = torch.from_numpy(draws[:, self.rows])
+        views = [
+            normalize(augment(pixels.to(self.device, non_blocking=True), view, uniform, colour_order), self.normalization)
+            for pixels, view, uniform in zip(host.views, self.views.flat, draws, strict=True)
+        ]
+        labels = host.labels.to(self.device, non_blocking=True)
+        return Batch(host.ids, views[: self.views.num_large], views[self.views.num_large :], labels)
+
+
+class _EpochPipeline:
+    """A Ray Data pipeline of one epoch, drained by a thread into a short queue."""
+
+    def __init__(self, reader: WindowReader, start_step: int, steps: int, rows: int, views: int, *, pin: bool) -> None:
+        self._queue: queue.Queue[_HostBatch | BaseException] = queue.Queue(maxsize=2)
+        self._stopped = threading.Event()
+        run = functools.partial(self._drain, reader, range(start_step, steps), rows, views, pin)
+        self._thread = threading.Thread(target=run, name="epoch-pipeline", daemon=True)
+        self._thread.start()
+
+    def next_batch(self) -> _HostBatch:
+        """The next batch; raises what stopped the pipeline."""
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def stop(self) -> None:
+        """Let the thread end at its next batch."""
+        self._stopped.set()
+
+    def _put(self, item: _HostBatch | BaseException) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def _drain(self, reader: WindowReader, steps: range, rows: int, views: int, pin: bool) -> None:
+        try:
+            count = len(reader.windows)
+            data = ray.data.range(count, override_num_blocks=count).map_batches(
+                reader, batch_size=None, zero_copy_batch=True
+            )
+            step = steps.start
+            for batch in data.iter_batches(batch_size=rows, prefetch_batches=1):
+                if self._stopped.is_set():
+                    return
+                if len(batch["id"]) != rows:
+                    raise RuntimeError(f"step {step} has {len(batch['id'])} rows instead of {rows}")
+                self._put(_to_host(step, batch, views, pin))
+                step += 1
+            if step != steps.stop:
+                raise RuntimeError(f"the stream ended at step {step} of {steps.stop}")
+        except BaseException as error:  # noqa: BLE001  it is raised again in the training thread
+            self._put(error)
+
+
+def _to_host(step: int, batch: dict[str, np.ndarray], views: int, pin: bool) -> _HostBatch:
+    # One copy out of the object store, whose pages are read-only, into memory that a GPU can fetch from.
+    def copy(column: np.ndarray) -> Tensor:
+        tensor = torch.empty(column.shape, dtype=torch.from_numpy(column[:0].copy()).dtype, pin_memory=pin)
+        np.copyto(tensor.numpy(), column)
+        return tensor
+
+    # (rows, S, S, 3) seen as (rows, 3, S, S) is the channels_last layout already.
+    pixels = [copy(batch[f"view{index}"]).permute(0, 3, 1, 2) for index in range(views)]
+    return _HostBatch(step, torch.from_numpy(batch["id"].copy()), copy(batch["label"]), pixels)
+
+
+def check_workers(shape: StreamShape, workers: int) -> None:
+    """Refuse a worker count that the lanes cannot serve, before any worker starts.
+
+    Raises:
+        UserError: for more workers than lanes, or too few rows a worker for BatchNorm.
+    """
+    for rank in range(workers):
+        if len(lanes_of_worker(shape.lanes, rank, workers)) * shape.lane_rows < 2:
+            raise UserError(f"batch_size {shape.batch_size} over {workers} workers leaves fewer than 2 rows each; raise batch_size")

@@ -1,0 +1,168 @@
+"""The worker loop: the same for every method, on one CPU or many GPUs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import ray
+import ray.train
+import torch
+
+from algos.evaluation import accuracy, knn_predict, size_figures
+from algos.method import Batch, EpochReport
+from pipelines.embed import EvaluationView, embed
+from pipelines.errors import UserError
+from pipelines.optimize import learning_rate
+from pipelines.recorder import MOST_LABELS, ClusterState
+from pipelines.session import Job, Session
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Entry point of a Ray Train worker; `settings["job"]` is a `Job`.
+
+    A `UserError` would meet a restarted worker again: it is noted with the recorder, and the restart that follows ends at once.
+    """
+    job: Job = settings["job"]
+    if ray.get(job.recorder.stop_reason.remote()) is not None:
+        return
+    context = ray.train.get_context()
+    try:
+        session = Session(
+            job, rank=context.get_world_rank(), workers=context.get_world_size(),
+            local_rank=context.get_local_rank(), local_workers=context.get_local_world_size(),
+        )  # fmt: skip
+        run(session)
+    except UserError as error:
+        ray.get(job.recorder.stop.remote(str(error)))
+        raise
+
+
+def run(session: Session) -> None:
+    """Train from where the session stands to the last epoch."""
+    config, stream = session.config, session.stream
+    start, ended = session.step, None
+    for epoch in range(session.epoch, config.epochs):
+        session.method.begin_epoch(epoch)
+        for step, batch in stream.epoch(epoch, start, last=epoch + 1 == config.epochs):
+            if step == start:
+                begin_clock(session, ended)
+            train_step(session, epoch, step, batch)
+            after_step(session, epoch, step)
+        end_epoch(session, epoch)
+        start, ended = 0, time.monotonic()
+
+
+def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
+    """One global batch: loss, backward beside the clustering's all-reduce, then both updates."""
+    config, method = session.config, session.method
+    optimizer, scaler = session.optimizer, session.precision.scaler
+    session.epoch, session.step = epoch, step
+    session.seed_step()
+    trains = method.trains(epoch)
+    lr = learning_rate(config.optimizer, epoch + step / session.stream.steps, config.epochs)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    micro_batches = batch.split(config.accumulate)
+    for index, micro in enumerate(micro_batches):
+        last = index + 1 == len(micro_batches)
+        with session.synchronised(last), torch.set_grad_enabled(trains):
+            loss = method.loss(session.network, micro)
+            if last:
+                method.begin_update()
+            if trains:
+                # DDP averages over workers: this weight makes it the mean over the rows of the global batch.
+                scaler.scale(loss * (len(micro.ids) * session.workers / config.batch_size)).backward()
+        session.meter.add(loss, len(micro.ids))
+    if trains:
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+    method.finish_update()
+
+
+def begin_clock(session: Session, ended: float | None) -> None:
+    """Start timing an epoch, and record how long its first batch made the device wait after the one before."""
+    if ended is not None:
+        record(session, {"epoch_gap_seconds": time.monotonic() - ended + session.closing_seconds})
+    session.stream.take_waited()
+    session.meter.restart_clock()
+
+
+def after_step(session: Session, epoch: int, step: int) -> None:
+    """Figures and checkpoints that are due after a step."""
+    session.step = step + 1
+    if session.step % session.config.monitor.log_steps == 0:
+        session.meter.waited(session.stream.take_waited())
+        figures = session.meter.read(session.global_step) | {"lr": session.optimizer.param_groups[0]["lr"]}
+        note = f"epoch {epoch + 1}/{session.config.epochs}  loss {figures['loss']:.3f}  {figures['images_per_second']:,.0f} images/s"
+        record(session, figures, note)
+    every = session.config.checkpoint.every_steps
+    if every and session.step % every == 0 and session.step < session.stream.steps:
+        session.exchange()
+        session.save(epoch, session.step, score=None)
+
+
+def record(session: Session, figures: dict[str, float], note: str = "") -> None:
+    """Hand figures to the recorder, from one worker."""
+    if session.rank == 0:
+        session.job.recorder.metrics.remote(figures, session.global_step, note)
+
+
+def end_epoch(session: Session, epoch: int) -> None:
+    """Exchange, measure, save, report."""
+    began = time.monotonic()
+    session.exchange()
+    report = session.method.end_epoch()
+    figures = {"epoch_loss": session.meter.read_epoch(), "rows_left_out": float(session.stream.left_out)} | report.figures
+    figures |= head_figures(report)
+    evaluated = time.monotonic()
+    score = knn_score(session) if due(session.config.monitor.knn_epochs, epoch, session.config.epochs) else None
+    if score is not None:
+        figures |= {"knn_top1": score, "evaluation_seconds": time.monotonic() - evaluated}
+    waited_for_score = time.monotonic() - evaluated
+    session.save(epoch + 1, 0, score=score)
+    if session.rank == 0:
+        pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
+        labels = session.method.labels()[:, :MOST_LABELS].numpy()
+        counts = [head.counts.cpu().numpy() for head in report.heads]
+        state = ClusterState(labels, counts, [head.min_size for head in report.heads])
+        session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
+    ray.train.report(figures | {"epoch": epoch})
+    session.closing_seconds = time.monotonic() - began - waited_for_score
+
+
+def due(every: int, epoch: int, epochs: int) -> bool:
+    """Whether something that happens every `every` epochs (0: only at the end) happens after this one."""
+    last = epoch + 1 == epochs
+    return last if every == 0 else last or epoch % every == 0
+
+
+def head_figures(report: EpochReport) -> dict[str, float]:
+    """Cluster sizes and the certificate of each head."""
+    figures = {}
+    for index, head in enumerate(report.heads):
+        mine = size_figures(head.counts.cpu(), head.min_size)
+        mine |= {"min_size": head.min_size, "certificate_slack": float(head.slack)}
+        figures |= {f"{name}_head{index}": value for name, value in mine.items()}
+    return figures
+
+
+def knn_score(session: Session) -> float | None:
+    """kNN accuracy of the backbone's features on some test images, where there are labels; `None` otherwise."""
+    monitor, dataset = session.config.monitor, session.dataset
+    if "test" not in dataset.splits or not dataset.classes:
+        return None
+    view = EvaluationView(session.config.image_size, session.config.data.normalization)
+    (_, bank_labels, bank), (_, query_labels, queries) = (
+        embed(
+            session.method.backbone, dataset, split, view, session.device,
+            limit=limit, rank=session.rank, workers=session.workers,
+        )
+        for split, limit in ((session.config.data.split, monitor.knn_bank), ("test", monitor.knn_queries))
+    )  # fmt: skip
+    predictions = knn_predict(
+        queries, bank, bank_labels,
+        num_classes=len(dataset.classes), neighbours=monitor.knn_neighbours, temperature=monitor.knn_temperature,
+    )  # fmt: skip
+    return accuracy(predictions, query_labels)

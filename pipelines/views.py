@@ -1,0 +1,81 @@
+"""What the random views of an image are: settings only, free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipelines.errors import UserError
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """One random view of an image, or several alike.
+
+    Attributes:
+        size: px of the square output.
+        scale: range of the crop's share of the image's area.
+        repeat: how many views are made by this rule.
+        flip: probability of a horizontal flip.
+        jitter: largest change of brightness, contrast, saturation and hue.
+        jitter_p: probability of the colour jitter.
+        gray_p: probability of grey.
+        blur_p: probability of a Gaussian blur.
+        blur_sigma: range of its sigma in px.
+        solarize_p: probability of inverting the bright half.
+    """
+
+    size: int
+    scale: tuple[float, float] = (0.08, 1.0)
+    repeat: int = 1
+    flip: float = 0.5
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    jitter_p: float = 0.8
+    gray_p: float = 0.0
+    blur_p: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    solarize_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range, naming the key."""
+        if self.size < 1 or self.repeat < 1:
+            raise UserError(f"a view has size {self.size} and repeat {self.repeat}; both must be at least 1")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise UserError(f"a view's scale is {list(self.scale)}; give a range within (0, 1]")
+        for key in ("flip", "jitter_p", "gray_p", "blur_p", "solarize_p"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UserError(f"a view's {key} is {getattr(self, key)}; a probability lies in [0, 1]")
+        if not 0 <= self.jitter[3] <= 0.5:
+            raise UserError(f"a view's hue jitter is {self.jitter[3]}; it must lie in [0, 0.5]")
+
+
+@dataclass(frozen=True)
+class Views:
+    """The rules of all views of an image: large ones, then small crops, each repeated as its rule says."""
+
+    large: list[ViewConfig]
+    small: list[ViewConfig] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Refuse views that no method can use."""
+        if self.num_large not in (1, 2):
+            raise UserError(f"views.large makes {self.num_large} views; one or two are supported, further ones belong in views.small")
+        if len({view.size for view in self.large}) > 1 or len({view.size for view in self.small}) > 1:
+            raise UserError("views of one group differ in size; all of views.large must share one size, and all of views.small")
+
+    @property
+    def flat(self) -> list[ViewConfig]:
+        """One rule per view."""
+        return [view for view in [*self.large, *self.small] for _ in range(view.repeat)]
+
+    @property
+    def num_large(self) -> int:
+        """Number of large views."""
+        return sum(view.repeat for view in self.large)
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Mean and standard deviation of each channel, of pixels in [0, 1]; ImageNet's by default, as torchvision and timm expect."""
+
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
