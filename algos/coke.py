@@ -31,7 +31,7 @@ class CoKeConfig:
     Attributes:
         num_clusters: clusters of each head [K].
         min_size_ratio: a cluster's minimum share of the rows times K [ratio]; 0 no minimum, 1 equal sizes.
-        dual_lr: step size of the duals [lambda]; null takes `default_dual_lr` of K and the batch size.
+        dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`, from K, the ratio and the batches of an epoch.
         dim: size of the embeddings [D].
         predictor_hidden: width of the predictor; 0 for none.
         temperature: logits are similarities / temperature [T].
@@ -117,7 +117,7 @@ class CoKe:
             config.dim,
             min_size_ratio=config.min_size_ratio,
             dual_lr=config.dual_lr,
-            batch_size=batch_size,
+            batches_per_epoch=num_instances / batch_size,
             average_from=config.average_from,
             seed=seed,
         )
@@ -195,6 +195,12 @@ class CoKe:
         soft, usable = soft.to(fresh.device, non_blocking=True), usable.to(fresh.device, non_blocking=True)
         hard = nn.functional.one_hot(known[head], clusters).to(soft.dtype)
         return torch.where(usable[:, None], soft, hard)
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
+        features = self.backbone(images)
+        projected = self.network.get_submodule("projector")(features)
+        return features, self.kmeans.assign(nn.functional.normalize(projected.float(), dim=1))
 
     def begin_update(self) -> None:
         """Start the all-reduce of the clustering statistics."""

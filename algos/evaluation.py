@@ -58,3 +58,39 @@ def size_figures(counts: Tensor, min_size: float) -> dict[str, float]:
         "clusters_below_minimum": float((counts < min_size).sum()),
         "smallest_to_minimum": float(counts.min() / min_size) if min_size > 0 else 1.0,
     }
+
+
+def linear_probe(
+    features: Tensor, labels: Tensor, *, num_classes: int, epochs: int = 100, batch_size: int = 1024, lr: float = 0.3, seed: int = 0
+) -> torch.nn.Sequential:
+    """A linear classifier on frozen features (M, F) with labels (M,) int64: SGD, momentum 0.9, cosine, as CoKe's appendix.
+
+    The features are standardised by their own mean and deviation, inside the returned module. They are cached, so unlike the
+    published protocol the images are not augmented.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mean, std = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
+    linear = torch.nn.Linear(features.shape[1], num_classes).to(features.device)
+    torch.nn.init.zeros_(linear.weight)
+    torch.nn.init.zeros_(linear.bias)
+    standardised = (features - mean) / std
+    optimizer = torch.optim.SGD(linear.parameters(), lr=lr, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(features), generator=generator).split(batch_size):
+            loss = F.cross_entropy(linear(standardised[rows]), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        schedule.step()
+    return torch.nn.Sequential(_Standardise(mean, std), linear).eval()
+
+
+class _Standardise(torch.nn.Module):
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.std

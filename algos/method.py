@@ -77,6 +77,9 @@ class Method(Protocol):
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Mean loss of a micro-batch, through `network` - this method's own, as the loop wrapped it."""
 
+    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, F) of images (B, 3, S, S) and their clusters (H, B)."""
+
     def begin_update(self) -> None:
         """Start summing the batch's statistics over the workers."""
 

@@ -1,10 +1,167 @@
-"""The `quorum` command."""
+"""The `quorum` command: parses, checks, calls; every error a user can act on is one sentence."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentError, Namespace
+
+from pipelines.errors import UserError, nearest
+from pipelines.recipe import check_recipe, instantiate, new_parser, parse
+
+VERSION = "0.1.0"
+RESUMABLE = ("compute.", "checkpoint.", "monitor.", "tracking.uri", "data.shards")  # what a resumed run may change
 
 
-def main() -> None:
-    """Entry point."""
-    sys.exit(0)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `quorum`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--version"]:
+        print(f"quorum {VERSION}")
+        return
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return
+    try:
+        if words[0] not in COMMANDS:
+            raise UserError(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}; quorum --help lists them")
+        COMMANDS[words[0]](words[1:])
+    except (UserError, ArgumentError) as error:
+        print(f"quorum {words[0]}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"quorum {words[0]}: interrupted; what was saved is whole", file=sys.stderr)
+        sys.exit(130)
+
+
+def _overview() -> str:
+    lines = [f"  {name:10} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "usage: quorum COMMAND ...   (quorum COMMAND --help for its options)\n\n" + "\n".join(lines)
+
+
+def ingest(words: Sequence[str]) -> None:
+    """Write a source of images as Parquet shards."""
+    parser = new_parser("ingest", "Write a source of images as Parquet shards with stable ids.")
+    parser.add_argument("source", type=str, help="'digits', or a folder: IDX files, class folders (ImageNet's layout), or images")
+    parser.add_argument("--to", type=str, required=True, help="destination: a local folder or a URI")
+    parser.add_argument("--kind", type=str, default="auto", help="auto, digits, idx, folder or images (unlabelled)")
+    parser.add_argument("--name", type=str | None, default=None, help="name of the data set; default: the destination's")
+    parser.add_argument("--holdout", type=float, default=0.0, help="share of the images that become the test split, if there is none")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of the rows")
+    parser.add_argument("--rows_per_shard", type=int, default=4096)
+    parser.add_argument("--max_bad", type=float, default=0.01, help="share of unreadable images at which the job stops")
+    parser.add_argument("--overwrite", type=bool, default=False)
+    parser.add_argument("--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine")
+    options = parse(parser, words)
+
+    from pipelines.cluster import connect
+    from pipelines.ingest import ingest as run
+    from pipelines.sources import open_source
+    from pipelines.storage import Location
+    from pipelines.tables import show_dataset
+
+    source = open_source(options.source, options.kind)
+    connect(options.address)
+    dataset = run(
+        source, options.to, name=options.name or Location.of(options.to).name, seed=options.seed, holdout=options.holdout,
+        rows_per_shard=options.rows_per_shard, max_bad=options.max_bad, overwrite=options.overwrite,
+    )  # fmt: skip
+    show_dataset(dataset)
+
+
+def pretrain(words: Sequence[str]) -> None:
+    """Learn representations without labels (CoKe)."""
+    from pipelines.config import PretrainConfig
+    from pipelines.launch import train
+
+    config, options = _training_config(PretrainConfig, "pretrain", "Learn representations without labels (CoKe).", words)
+    run = train(config, address=options.address, resume=options.resume)
+    print(f"run {run.location}  (MLflow: {run.address.uri}, run {run.address.run_id})")
+
+
+def evaluate(words: Sequence[str]) -> None:
+    """Score a run's backbone and clusters."""
+    parser = new_parser("evaluate", "kNN, linear probe and clustering scores of a run or a checkpoint.")
+    parser.add_argument("run", type=str, help="folder of a run, or one of its checkpoint files")
+    parser.add_argument("--shards", type=str | None, default=None, help="labelled shards; default: the run's own")
+    parser.add_argument("--workers", type=int, default=1, help="processes that embed")
+    parser.add_argument("--gpu", type=bool, default=False, help="one GPU a worker")
+    parser.add_argument("--untrained", type=bool, default=False, help="score the same network with its initial weights instead")
+    parser.add_argument("--neighbours", type=int, default=20)
+    parser.add_argument("--temperature", type=float, default=0.07)
+    parser.add_argument("--address", type=str | None, default=None)
+    options = parse(parser, words)
+
+    from pipelines.cluster import connect
+    from pipelines.evaluate import evaluate as run
+    from pipelines.tables import show_scores
+
+    connect(options.address, local_cpus=options.workers + 1)
+    scores = run(
+        options.run, shards=options.shards, workers=options.workers, gpu=options.gpu, untrained=options.untrained,
+        neighbours=options.neighbours, temperature=options.temperature,
+    )  # fmt: skip
+    show_scores(options.run, scores)
+
+
+def export(words: Sequence[str]) -> None:
+    """Write a run's backbone for torchvision or timm."""
+    parser = new_parser("export", "Write a run's backbone as safetensors under the names that torchvision and timm use.")
+    parser.add_argument("run", type=str, help="folder of a run, or one of its checkpoint files")
+    parser.add_argument("--to", type=str, required=True, help="file to write, .safetensors")
+    options = parse(parser, words)
+
+    from pipelines.export import export as run
+
+    print(run(options.run, options.to))
+
+
+def _training_config(kind: type, command: str, description: str, words: Sequence[str]) -> tuple[Any, Namespace]:
+    """The typed configuration of a training command: recipe or resumed run, then overrides."""
+    parser = new_parser(command, description)
+    parser.add_argument("--config", action=ActionConfigFile, help="a recipe")
+    parser.add_argument("--resume", type=str | None, default=None, help="folder of a run to go on with")
+    parser.add_argument("--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine")
+    parser.add_class_arguments(kind, nested_key=None)
+    words = list(words)
+    resume = _value_of("--resume", words)
+    if resume:
+        from pipelines.launch import load_run_config
+
+        if "--config" in words or any(word.startswith("--config=") for word in words):
+            raise UserError("--resume takes the run's own configuration; leave out --config")
+        _check_overrides(words)
+        words = ["--config", load_run_config(resume), *words]
+    if recipe := _value_of("--config", words):
+        check_recipe(recipe, kind)
+    options = parse(parser, words)
+    return instantiate(parser, options, kind), options
+
+
+def _value_of(option: str, words: list[str]) -> str | None:
+    for index, word in enumerate(words):
+        if word == option and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith(f"{option}="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def _check_overrides(words: Sequence[str]) -> None:
+    for word in words:
+        key = word.removeprefix("--").split("=")[0]
+        if word.startswith("--") and key not in ("resume", "address") and not key.startswith(RESUMABLE):
+            raise UserError(
+                f"--{key} cannot change in a resumed run, whose result must equal one that never stopped; "
+                f"what may: {', '.join(part.rstrip('.') for part in RESUMABLE)}"
+            )
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "ingest": ingest,
+    "pretrain": pretrain,
+    "evaluate": evaluate,
+    "export": export,
+}

@@ -1,0 +1,131 @@
+"""`quorum evaluate`: how good a run's features and clusters are, every row counted once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+from torch import Tensor
+
+from algos.evaluation import accuracy, knn_predict, linear_probe
+from pipelines.augment import normalize
+from pipelines.embed import EvaluationView
+from pipelines.errors import UserError
+from pipelines.shards import Dataset
+from pipelines.stream import configure_ray_data
+from pipelines.tracking import Tracker
+from pipelines.trained import Trained
+from pipelines.windows import CenterReader
+
+
+def evaluate(
+    place: str, *, shards: str | None = None, workers: int = 1, gpu: bool = False, untrained: bool = False,
+    neighbours: int = 20, temperature: float = 0.07,
+) -> dict[str, float]:  # fmt: skip
+    """Scores of a run or checkpoint, also written to its MLflow run.
+
+    Args:
+        place: a run's folder or a checkpoint file of it.
+        shards: labelled shards with a train and a test split; default the run's own.
+        workers: processes that embed.
+        gpu: one GPU each.
+        untrained: score the network's initial weights, the baseline.
+        neighbours: of the kNN vote.
+        temperature: of the kNN vote.
+
+    Raises:
+        UserError: for shards without labels or without a test split.
+    """
+    trained = Trained.open(place)
+    dataset = Dataset.open(shards) if shards else trained.dataset
+    for split in ("train", "test"):
+        if split not in dataset.splits or not dataset.split(split).labelled:
+            raise UserError(f"{dataset.location} has no labelled {split} split, which kNN and linear probe need; give labelled --shards")
+    train, test = (embed_split(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained) for split in ("train", "test"))
+    classes = len(dataset.classes)
+    votes = knn_predict(
+        test["feature"], train["feature"], train["label"], num_classes=classes, neighbours=neighbours, temperature=temperature
+    )
+    probe = linear_probe(train["feature"], train["label"], num_classes=classes)
+    scores = {
+        "knn_top1": accuracy(votes, test["label"]),
+        "linear_top1": accuracy(probe(test["feature"]).argmax(dim=1), test["label"]),
+        "rows_train": float(len(train["id"])),
+        "rows_test": float(len(test["id"])),
+    }
+    for head, clusters in enumerate(test["clusters"].T):
+        scores |= {f"{name}_head{head}": value for name, value in clustering_scores(test["label"], clusters).items()}
+    _record(trained, scores, "untrained" if untrained else "evaluate")
+    return scores
+
+
+def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:
+    """How clusters (M,) agree with labels (M,): accuracy under the best one-to-one matching, purity, NMI and ARI."""
+    table = contingency_matrix(labels.numpy(), clusters.numpy())
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return {
+        "matched_accuracy": float(table[rows, columns].sum() / table.sum()),
+        "purity": float(table.max(axis=0).sum() / table.sum()),
+        "nmi": float(normalized_mutual_info_score(labels, clusters)),
+        "ari": float(adjusted_rand_score(labels, clusters)),
+    }
+
+
+def embed_split(
+    trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool
+) -> dict[str, Tensor]:
+    """Columns `id`, `label` (M,), `feature` (M, F) and `clusters` (M, H) of a split's rows by id, embedded by an actor pool.
+
+    Raises:
+        RuntimeError: if a row came twice or not at all.
+    """
+    configure_ray_data()
+    view = EvaluationView(trained.config.image_size, trained.config.data.normalization)
+    reader = CenterReader(dataset, split, view.size, view.resize_to, None, 0, 1)
+    model = ray.put(trained.state["method"])
+    rows = ray.data.range(len(reader.jobs), override_num_blocks=len(reader.jobs)).map_batches(reader, batch_size=None)
+    rows = rows.map_batches(
+        Embedder, fn_constructor_args=(trained, model, view, gpu, untrained), batch_size=256,
+        compute=ray.data.ActorPoolStrategy(size=workers), num_gpus=1 if gpu else None,
+    )  # fmt: skip
+    parts = list(rows.iter_batches(batch_size=None))
+    columns = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    order = columns["id"].argsort()
+    if len(order) != dataset.split(split).rows or len(columns["id"].unique()) != len(order):
+        raise RuntimeError(f"{len(order)} rows of split {split!r} were embedded, {dataset.split(split).rows} expected")
+    return {name: column[order] for name, column in columns.items()}
+
+
+class Embedder:
+    """A Ray Data actor: images in, features and clusters out, BatchNorm in evaluation mode."""
+
+    def __init__(self, trained: Trained, model: Any, view: EvaluationView, gpu: bool, untrained: bool) -> None:
+        self.device = torch.device("cuda" if gpu else "cpu")
+        self.view = view
+        trained.state["method"] = ray.get(model)
+        self.method = trained.method(untrained=untrained).to(self.device)
+
+    @torch.no_grad()
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        images = torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2).to(self.device)
+        features, clusters = self.method.embed(normalize(images.float() / 255, self.view.normalization))
+        return {
+            "id": batch["id"],
+            "label": batch["label"],
+            "feature": features.float().cpu().numpy(),
+            "clusters": clusters.T.cpu().numpy(),
+        }
+
+
+def _record(trained: Trained, scores: dict[str, float], prefix: str) -> None:
+    tracker = Tracker(trained.run.local_folder, trained.run.address)
+    tracker.metrics({f"{prefix}_{name}": value for name, value in scores.items()}, trained.entry.global_step)
+    tracker.close()
+    for message in tracker.messages:
+        print(message)

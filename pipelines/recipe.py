@@ -1,0 +1,96 @@
+"""Recipes and options -> typed configurations; a key that is not known is an error with the nearest one that is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+
+from pipelines.errors import UserError, nearest
+
+Config = TypeVar("Config")
+
+
+def new_parser(command: str, description: str) -> ArgumentParser:
+    return ArgumentParser(prog=f"quorum {command}", description=description, exit_on_error=False)
+
+
+def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
+    """Parse, turning the parser's complaint into one sentence with the nearest valid option."""
+    try:
+        return parser.parse_args(list(words))
+    except (ArgumentError, SystemExit) as error:
+        if isinstance(error, SystemExit):  # --help
+            raise
+        options = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
+        raise UserError(_one_sentence(str(error), options)) from error
+
+
+def _one_sentence(message: str, options: Sequence[str]) -> str:
+    text = re.sub(r"\s+", " ", message).strip()
+    unknown = re.search(r"(?:[Uu]nrecognized arguments?:|does not accept option|[Kk]ey|[Oo]ption) ['\"]?(?:--)?([\w.-]+)", text)
+    if unknown and unknown[1].split("=")[0] not in options:
+        key = unknown[1].split("=")[0]
+        return f"unknown option or key {key!r}{nearest(key, options)}"
+    return text
+
+
+def instantiate(parser: ArgumentParser, options: Namespace, kind: type[Config]) -> Config:
+    """The configuration of type `kind` that parsed options hold.
+
+    Raises:
+        UserError: when one of its parts refuses its values.
+    """
+    try:
+        parts = parser.instantiate(options)
+        return kind(**{field.name: parts[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def read_recipe(path: str, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
+    """The configuration in a file, with overrides as the command line spells them (`--method.dim`, `64`).
+
+    Raises:
+        UserError: for a file, key or value that is not valid.
+    """
+    check_recipe(path, kind)
+    parser = new_parser("", "")
+    parser.add_argument("--config", action=ActionConfigFile)
+    parser.add_class_arguments(kind, nested_key=None)
+    return instantiate(parser, parse(parser, ["--config", path, *overrides]), kind)
+
+
+def check_recipe(path: str, kind: type) -> None:
+    """Refuse a recipe that is no file, no YAML mapping, or has a key that `kind` does not know.
+
+    Raises:
+        UserError: naming the file, the key and the nearest valid one.
+    """
+    try:
+        with open(path) as file:
+            content = yaml.safe_load(file)
+    except OSError as error:
+        raise UserError(f"recipe {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"recipe {path} holds no keys")
+    _check_keys(content, kind, path, "")
+
+
+def _check_keys(content: dict[str, Any], kind: type, path: str, prefix: str) -> None:
+    hints = get_type_hints(kind)
+    known = {field.name: hints[field.name] for field in fields(kind)}
+    for key, value in content.items():
+        if key not in known:
+            raise UserError(f"recipe {path}: unknown key '{prefix}{key}'{nearest(str(key), known)}")
+        inner = [known[key], *get_args(known[key])]
+        nested = next((part for part in inner if is_dataclass(part)), None)
+        for item in value if isinstance(value, list) else [value]:
+            if nested is not None and isinstance(item, dict):
+                _check_keys(item, nested, path, f"{prefix}{key}.")  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""A trained model from a run's folder or one of its checkpoint files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from algos.method import Method
+from algos.networks import build_backbone
+from pipelines.checkpoint import Entry
+from pipelines.config import PretrainConfig
+from pipelines.errors import UserError, nearest
+from pipelines.launch import Run, load_run_config
+from pipelines.recipe import read_recipe
+from pipelines.shards import Dataset
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is needed to rebuild a run's method anywhere: configuration, data, and one checkpoint's state."""
+
+    run: Run
+    config: PretrainConfig
+    dataset: Dataset
+    entry: Entry
+    state: dict[str, Any]
+
+    @classmethod
+    def open(cls, place: str) -> Trained:
+        """The newest checkpoint of the run in folder `place`, or the checkpoint file `RUN/checkpoints/step-....pt`.
+
+        Raises:
+            UserError: when there is no run or no such checkpoint.
+        """
+        folder, _, file = place.partition("/checkpoints/")
+        run = Run.open(folder)
+        entries = {entry.file: entry for entry in run.checkpoints.entries()}
+        if not entries:
+            raise UserError(f"{folder} has no finished checkpoint yet")
+        if file and file not in entries:
+            raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has {', '.join(entries)}")
+        entry = entries[file] if file else list(entries.values())[-1]
+        config = read_recipe(load_run_config(folder), PretrainConfig)
+        return cls(run, config, Dataset.open(config.data.shards), entry, run.checkpoints.load(entry))
+
+    def method(self, *, untrained: bool = False) -> Method:
+        """The method with its trained state, or as it was before the first step."""
+        torch.manual_seed(self.config.seed)
+        method = self.config.build_method(build_backbone(self.config.backbone, self.config.image_size), self.dataset)
+        if not untrained:
+            method.load_state_dict(self.state["method"])
+        method.network.eval()
+        return method

@@ -1,0 +1,247 @@
+"""The clustering core: hand-computed steps, recorded reference runs, an exact oracle, properties, and real collectives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from algos.constrained_kmeans import ConstrainedKMeans, ascend, assign, batch_statistics, default_dual_lr, move
+
+CLUSTERINGS = ["coke_single_view", "coke_single_view_balanced", "coke_two_view", "coke_single_view_averaged"]
+
+
+def test_assign_adds_the_price_before_it_compares():
+    centers = torch.eye(2)
+    rows = torch.tensor([[0.8, 0.6]])
+    assert assign(rows, centers, torch.zeros(2)).tolist() == [0]
+    assert assign(rows, centers, torch.tensor([0.0, 0.3])).tolist() == [1]
+
+
+def test_batch_statistics_sums_rows_and_counts_them_in_the_last_column():
+    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    statistics = batch_statistics(rows, torch.tensor([2, 0, 2]), 3)
+    assert statistics.tolist() == [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.5, 0.5, 2.0]]
+
+
+def test_ascend_by_hand():
+    # K = 2, min share .2: the hit cluster (share 1) falls by lambda * .8, the other rises by lambda * .2.
+    args = (torch.tensor([0.5, 0.0]), torch.tensor([1.0, 0.0]), torch.tensor([0.2, 0.2]), torch.tensor([1.0, 1.0]))
+    torch.testing.assert_close(ascend(*args, equality=False), torch.tensor([0.0, 0.2]))
+    torch.testing.assert_close(ascend(*args, equality=True), torch.tensor([-0.3, 0.2]))
+
+
+def test_move_by_hand():
+    centers = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    seen, counts = torch.tensor([1.0, 0.0, 3.0]), torch.tensor([1.0, 2.0, 0.0])
+    sums = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
+    moved = move(centers, seen, counts, sums)
+    half = 0.5**0.5
+    # mean of old and new; a first hit replaces the old center; no hit keeps it.
+    torch.testing.assert_close(moved, torch.tensor([[half, half], [1.0, 0.0], [0.6, 0.8]]))
+    torch.testing.assert_close(move(centers, seen, counts, sums, normalize=False)[0], torch.tensor([0.5, 0.5]))
+
+
+@pytest.mark.parametrize("name", CLUSTERINGS)
+def test_golden_clustering_is_replayed(golden, name):
+    data, meta = golden(name)
+    kmeans = ConstrainedKMeans(
+        meta["K"], meta["d"], min_size_ratio=meta["ratio"], dual_lr=meta["dual_lr"],
+        average_from=meta["stage"] if meta["stage"] < 1000 else None,
+    )  # fmt: skip
+    heads = range(len(meta["K"]))
+    start = torch.cat([data[f"init_centers_{j}"] for j in heads])
+    kmeans.centers.copy_(start)
+    kmeans.epoch_centers.copy_(start)
+    for epoch, batches in enumerate(data["feats"]):
+        for step, rows in enumerate(batches):
+            labels = kmeans.partial_fit(rows)
+            for j in heads:
+                assert torch.equal(labels[j], data[f"labels_{j}"][epoch, step])
+                for mine, theirs in ((kmeans.duals, "duals"), (kmeans.counts.float(), "counts"), (kmeans.centers, "centers")):
+                    torch.testing.assert_close(kmeans.per_head(mine)[j], data[f"{theirs}_{j}"][epoch, step], atol=1e-5, rtol=1e-5)
+        for summary in kmeans.end_epoch():
+            assert summary.slack >= -1e-3
+        for j in heads:
+            torch.testing.assert_close(
+                kmeans.per_head(kmeans.epoch_centers)[j], data[f"epoch_centers_{j}"][epoch], atol=1e-5, rtol=1e-5
+            )
+
+
+def test_equality_makes_the_certificate_an_equality(golden):
+    data, meta = golden("coke_single_view_balanced")
+    kmeans = ConstrainedKMeans(meta["K"], meta["d"], min_size_ratio=1.0, dual_lr=meta["dual_lr"])
+    for rows in data["feats"][0]:
+        kmeans.partial_fit(rows)
+    counts, duals = kmeans.counts.clone(), kmeans.duals.clone()
+    (summary,) = kmeans.end_epoch()
+    shortfall = summary.min_size - counts.double()
+    torch.testing.assert_close(shortfall, 32 / meta["dual_lr"] * duals.double(), atol=1e-4, rtol=0)
+    assert abs(float(summary.slack)) < 1e-3
+
+
+unit_batches = st.tuples(
+    st.integers(1, 40), st.integers(1, 9), st.integers(2, 5), st.sampled_from([0.0, 0.4, 1.0]), st.integers(0, 10_000)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(unit_batches)
+def test_certificate_holds_for_any_stream(case):
+    rows, clusters, dim, ratio, seed = case  # K > B, a batch of one and empty clusters among them
+    generator = torch.Generator().manual_seed(seed)
+    kmeans = ConstrainedKMeans([clusters, 3], dim, min_size_ratio=ratio, dual_lr=2.0, seed=seed)
+    for _ in range(3):
+        for _ in range(4):
+            labels = kmeans.partial_fit(F.normalize(torch.randn(rows, dim, generator=generator), dim=1))
+            assert labels.shape == (2, rows)
+        counts = kmeans.counts.clone()
+        assert all(int(head.sum()) == 4 * rows for head in kmeans.per_head(counts))
+        duals = kmeans.duals.clone()
+        assert ratio == 1.0 or bool((duals >= 0).all())
+        raised = (duals - kmeans.start_duals).double()
+        for summary, head_raised, head_counts in zip(
+            kmeans.end_epoch(), kmeans.per_head(raised), kmeans.per_head(counts), strict=True
+        ):
+            bound = summary.min_size - head_counts.double() - rows / 2.0 * head_raised
+            assert float(bound.max()) <= 1e-3
+            assert float(summary.slack) == pytest.approx(-float(bound.max()), abs=1e-3)
+        torch.testing.assert_close(kmeans.centers.norm(dim=1), torch.ones(clusters + 3), atol=1e-5, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.5, 1.0]))
+def test_permuting_clusters_permutes_everything(seed, ratio):
+    generator = torch.Generator().manual_seed(seed)
+    first, second = (ConstrainedKMeans([6], 4, min_size_ratio=ratio, dual_lr=1.0, seed=seed) for _ in range(2))
+    order = torch.randperm(6, generator=generator)
+    second.centers.copy_(first.centers[order])
+    for _ in range(5):
+        rows = F.normalize(torch.randn(17, 4, generator=generator), dim=1)
+        assert torch.equal(first.partial_fit(rows)[0], order[second.partial_fit(rows)[0]])
+    torch.testing.assert_close(first.duals[order], second.duals)
+    torch.testing.assert_close(first.centers[order], second.centers)
+
+
+def test_clusters_without_a_hit_keep_their_center_bit_for_bit():
+    kmeans = ConstrainedKMeans([8], 4, min_size_ratio=0.0)
+    before = kmeans.centers.clone()
+    label = int(kmeans.partial_fit(before[:1])[0, 0])
+    others = [k for k in range(8) if k != label]
+    assert torch.equal(kmeans.centers[others], before[others])
+
+
+def exact_objective(similarity: np.ndarray, least: float) -> float:
+    """Largest total similarity when every cluster gets at least `least` rows: the assignment LP, whose vertices are integral."""
+    n, k = similarity.shape
+    rows = np.kron(np.eye(n), np.ones((1, k)))
+    sizes = -np.kron(np.ones((1, n)), np.eye(k))
+    solution = linprog(-similarity.ravel(), A_ub=sizes, b_ub=np.full(k, -least), A_eq=rows, b_eq=np.ones(n), bounds=(0, 1))
+    assert solution.status == 0
+    return float(-solution.fun)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_online_duals_approach_the_exact_optimum(ratio):
+    # Fixed centers and a skewed stream: averaged over many passes, prices alone must come close to the LP with the same minimum.
+    generator = torch.Generator().manual_seed(3)
+    clusters, n = 5, 60
+    kmeans = ConstrainedKMeans([clusters], 3, min_size_ratio=ratio, dual_lr=0.1, seed=3)
+    rows = F.normalize(torch.randn(n, 3, generator=generator) + torch.tensor([1.5, 0.0, 0.0]), dim=1)
+    centers = kmeans.centers.clone()
+    values, counts = [], []
+    for _ in range(400):
+        labels = kmeans.partial_fit(rows)[0]
+        values.append(float((rows * centers[labels]).sum()))
+        counts.append(torch.bincount(labels, minlength=clusters))
+        kmeans.centers.copy_(centers)
+    optimum = exact_objective((rows @ centers.T).double().numpy(), ratio * n / clusters)
+    plain = float((rows @ centers.T).max(dim=1).values.sum())
+    late = torch.stack(counts[200:]).double().mean(dim=0)
+    assert late.min() >= ratio * n / clusters * 0.97
+    assert np.mean(values[200:]) == pytest.approx(optimum, rel=0.01)
+    assert optimum < plain - 0.5  # the minimum costs something here, so the test can fail
+
+
+def _cluster_shard(rows: torch.Tensor, ratio: float) -> tuple[torch.Tensor, ...]:
+    """Every rank takes its slice of each global batch, unevenly."""
+    kmeans = ConstrainedKMeans([7, 4], rows.shape[-1], min_size_ratio=ratio, dual_lr=3.0, seed=1)
+    rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    labels = [kmeans.partial_fit(batch.tensor_split([11, 20, 30][: workers - 1])[rank]) for batch in rows]
+    kmeans.end_epoch()
+    return torch.cat(labels, dim=1), kmeans.duals, kmeans.epoch_centers
+
+
+@pytest.mark.parametrize("ratio", [0.4, 1.0])
+def test_workers_equal_one_process(gloo, ratio):
+    rows = F.normalize(torch.randn(12, 37, 6, generator=torch.Generator().manual_seed(5)), dim=2)
+    labels, duals, centers = _cluster_shard(rows, ratio)
+    per_batch = labels.view(2, 12, 37)
+    for workers in (1, 2, 4):
+        results = gloo(workers, _cluster_shard, rows, ratio)
+        parts = [result[0].view(2, 12, -1) for result in results]
+        assert torch.equal(torch.cat(parts, dim=2), per_batch)
+        for _, other_duals, other_centers in results:
+            torch.testing.assert_close(other_duals, duals, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(other_centers, centers, atol=1e-5, rtol=1e-5)
+            assert torch.equal(other_duals, results[0][1])  # and identical among themselves
+
+
+def test_accumulated_batches_equal_the_whole_batch():
+    rows = F.normalize(torch.randn(6, 30, 5), dim=2)
+    whole, parts = (ConstrainedKMeans([6], 5, dual_lr=3.0) for _ in range(2))
+    for batch in rows:
+        whole.partial_fit(batch)
+        for part in batch.split(10):
+            parts.collect(part, parts.assign(part))
+        parts.finish_update(parts.begin_update())
+    torch.testing.assert_close(whole.centers, parts.centers)
+    torch.testing.assert_close(whole.duals, parts.duals)
+
+
+def test_state_goes_on_in_mid_epoch_bit_for_bit():
+    rows = F.normalize(torch.randn(20, 16, 4), dim=2)
+    straight = ConstrainedKMeans([5, 3], 4, dual_lr=2.0, average_from=1)
+    for step, batch in enumerate(rows):
+        if step == 13:
+            resumed = ConstrainedKMeans([5, 3], 4, dual_lr=2.0, average_from=1, seed=9)
+            resumed.load_state_dict(straight.state_dict())
+            assert resumed.averaging
+        labels = straight.partial_fit(batch)
+        if step >= 13:
+            assert torch.equal(resumed.partial_fit(batch), labels)
+        if step % 5 == 4:
+            straight.end_epoch()
+            if step >= 13:
+                resumed.end_epoch()
+    for name, tensor in straight.state_dict().items():
+        assert tensor == resumed.state_dict()[name] if isinstance(tensor, dict) else torch.equal(tensor, resumed.state_dict()[name])
+
+
+def test_another_number_of_clusters_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"heads of \[5\] clusters.*asks for \[6\]"):
+        ConstrainedKMeans([6], 4).load_state_dict(ConstrainedKMeans([5], 4).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_size_ratio": 1.2}, "must lie in"),
+        ({"num_clusters": []}, "at least one head"),
+        ({"num_clusters": [0]}, "at least one"),
+        ({"dual_lr": 0.0}, "must be positive"),
+    ],
+)
+def test_impossible_settings_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ConstrainedKMeans(**({"num_clusters": [3], "dim": 2} | arguments))
+
+
+def test_default_dual_lr_is_near_the_published_one_and_grows_with_k_and_b():
+    assert default_dual_lr(4000, 0.4, 1250) == pytest.approx(8.0)
+    assert default_dual_lr(100, 0.4, 100) > default_dual_lr(50, 0.4, 100) > default_dual_lr(50, 0.4, 200)

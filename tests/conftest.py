@@ -1,0 +1,79 @@
+"""Fixtures shared by the tests: golden files, real digits as shards, a local Ray, and a pool of gloo processes."""
+
+from __future__ import annotations
+
+import ast
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], tuple[dict[str, torch.Tensor], dict[str, Any]]]:
+    """Read a recorded reference run: tensors by name, and its settings."""
+
+    def read(name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        archive = np.load(GOLDEN / f"{name}.npz")
+        tensors = {key: torch.from_numpy(archive[key]) for key in archive if key != "meta"}
+        return tensors, ast.literal_eval(str(archive["meta"][0]))
+
+    return read
+
+
+def _worker(rank: int, workers: int, port: int, function: Callable[..., Any], args: tuple[Any, ...], results: Any) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=workers)
+    try:
+        results[rank] = function(*args)
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.fixture(scope="session")
+def gloo() -> Callable[..., list[Any]]:
+    """Run `function(*args)` in `workers` real processes of one gloo group; returns each one's result by rank."""
+
+    def run(workers: int, function: Callable[..., Any], *args: Any) -> list[Any]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with mp.get_context("spawn").Manager() as manager:
+            results = manager.dict()
+            mp.spawn(_worker, (workers, port, function, args, results), nprocs=workers)
+            return [results[rank] for rank in range(workers)]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A local Ray for the session; three logical CPUs leave room for two workers and the stream."""
+    import ray
+
+    from pipelines.cluster import connect
+
+    connect("local", local_cpus=4)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def digits(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """scikit-learn's digits, ingested."""
+    from pipelines.ingest import ingest
+    from pipelines.sources import open_source
+
+    folder = tmp_path_factory.mktemp("data") / "digits"
+    ingest(open_source("digits"), str(folder), name="digits", rows_per_shard=500)
+    return str(folder)
