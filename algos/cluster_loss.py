@@ -39,9 +39,7 @@ class Embeddings:
     predicted: Sequence[Tensor]
 
 
-def cluster_loss(
-    large: Embeddings, small: Embeddings | None, centers: Tensor, targets: Tensor, weights: LossWeights
-) -> Tensor:
+def cluster_loss(large: Embeddings, small: Embeddings | None, centers: Tensor, targets: Tensor, weights: LossWeights) -> Tensor:
     """Loss of one head, a scalar.
 
     Args:

@@ -1,7 +1,7 @@
 """CoKe: representations without labels, by predicting the clusters of the epoch before.
 
-One class covers the single-view, two-view and multi-crop recipes, several K-means heads, the second stage that averages labels and
-centers over epochs, and the ablation of which epoch's labels and centers the loss uses.
+One class covers the single-view, two-view and multi-crop recipes, several K-means heads, the second stage that averages labels
+and centers over epochs, and the ablation of which epoch's labels and centers the loss uses.
 
 Source: Qian et al., "Unsupervised Visual Representation Learning by Online Constrained K-Means", CVPR 2022.
 """
@@ -92,7 +92,9 @@ class CoKeConfig:
                 "set label_weight to 1 or views.large to 2"
             )
         if large_views > 1 and self.average_from is not None:
-            raise ValueError("method.average_from (the second stage) needs one view; set views.large to 1 or average_from to null")
+            raise ValueError(
+                "method.average_from (the second stage) needs one view; set views.large to 1 or average_from to null"
+            )
 
 
 class CoKe:
@@ -106,9 +108,7 @@ class CoKe:
         seed: of the initial centers.
     """
 
-    def __init__(
-        self, config: CoKeConfig, backbone: nn.Module, *, num_instances: int, batch_size: int, seed: int = 0
-    ) -> None:
+    def __init__(self, config: CoKeConfig, backbone: nn.Module, *, num_instances: int, batch_size: int, seed: int = 0) -> None:
         self.config = config
         hidden = config.predictor_hidden if config.predictor_weight > 0 else None
         self.network: nn.Module = ProjectedNetwork(backbone, config.dim, hidden or None)
@@ -127,9 +127,7 @@ class CoKe:
             if config.average_from is None
             else AveragedInstanceMemory(num_instances, heads, slots=config.slots, average_from=config.average_from)
         )
-        self.weights = LossWeights(
-            config.temperature, config.label_weight, config.predictor_weight, config.large_weight
-        )
+        self.weights = LossWeights(config.temperature, config.label_weight, config.predictor_weight, config.large_weight)
         self.epoch = 0
         self._pending: PendingUpdate | None = None
         self._observed_changes = torch.zeros(2)  # labels that changed and labels that could have, here since `exchange`

@@ -59,10 +59,11 @@ def move(centers: Tensor, seen: Tensor, counts: Tensor, sums: Tensor, *, normali
 def default_dual_lr(num_clusters: int, min_size_ratio: float, batches_per_epoch: float) -> float:
     """Step size of the duals (lambda), used where the user gives none: K / (ratio * N / B).
 
-    A batch without a hit raises a price by lambda * ratio / K. With this step the price of a cluster that is never hit rises by 1 in
-    an epoch, half the span of the similarities: slower leaves clusters empty for epochs, faster makes prices outweigh the
-    similarities and labels swing. It gives 8 for ImageNet's K = 4000, ratio 0.4, 1250 batches (published: 20) and 0.05 for K = 50,
-    ratio 0.9, 1100 batches (in use: about 0.1). A larger batch means fewer steps and so a larger lambda.
+    A batch without a hit raises a price by lambda * ratio / K. With this step the price of a cluster that is never hit
+    rises by 1 in an epoch, half the span of the similarities: slower leaves clusters empty for epochs, faster makes
+    prices outweigh the similarities and labels swing. It gives 8 for ImageNet's K = 4000, ratio 0.4, 1250 batches
+    (published: 20) and 0.05 for K = 50, ratio 0.9, 1100 batches (in use: about 0.1). A larger batch means fewer steps
+    and so a larger lambda.
     """
     return num_clusters / (max(min_size_ratio, 0.1) * max(batches_per_epoch, 1.0))
 
@@ -123,6 +124,7 @@ class ConstrainedKMeans(nn.Module):
     rows: Tensor
     min_share: Tensor
     dual_lr: Tensor
+    offsets: Tensor
 
     def __init__(
         self,
@@ -174,7 +176,7 @@ class ConstrainedKMeans(nn.Module):
 
     def per_head(self, tensor: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         """Views of a stacked tensor, one for each head."""
-        return tensor.split(self.num_clusters, dim=dim)
+        return torch.split(tensor, list(self.num_clusters), dim=dim)
 
     @torch.no_grad()
     def assign(self, embeddings: Tensor) -> Tensor:
@@ -224,7 +226,7 @@ class ConstrainedKMeans(nn.Module):
     def end_epoch(self) -> list[EpochSummary]:
         """Snapshot the centers as C^t, start the next epoch's counts, and say what each head did."""
         summaries = self._summaries()
-        if self.averaging:
+        if self.averaging and self.average_from is not None:
             weight = 1 / (self.epoch - self.average_from + 1)
             average = (1 - weight) * self.epoch_centers + weight * F.normalize(self.centers, dim=1)
             self.centers.copy_(F.normalize(average, dim=1))

@@ -42,7 +42,7 @@ def accuracy(predictions: Tensor, labels: Tensor) -> float:
 
 
 def size_figures(counts: Tensor, min_size: float) -> dict[str, float]:
-    """What a cluster-size distribution looks like: smallest, largest, normalised entropy, empty clusters, and misses of the minimum.
+    """What a cluster-size distribution looks like: smallest, largest, normalised entropy, and misses of the minimum.
 
     Args:
         counts: (K,) rows of each cluster.
@@ -61,7 +61,14 @@ def size_figures(counts: Tensor, min_size: float) -> dict[str, float]:
 
 
 def linear_probe(
-    features: Tensor, labels: Tensor, *, num_classes: int, epochs: int = 100, batch_size: int = 1024, lr: float = 0.3, seed: int = 0
+    features: Tensor,
+    labels: Tensor,
+    *,
+    num_classes: int,
+    epochs: int = 100,
+    batch_size: int = 256,
+    lr: float = 0.1,
+    seed: int = 0,
 ) -> torch.nn.Sequential:
     """A linear classifier on frozen features (M, F) with labels (M,) int64: SGD, momentum 0.9, cosine, as CoKe's appendix.
 
@@ -87,6 +94,9 @@ def linear_probe(
 
 
 class _Standardise(torch.nn.Module):
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean)

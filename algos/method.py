@@ -39,8 +39,7 @@ class Batch:
         large = [view.tensor_split(parts) for view in self.large]
         small = [view.tensor_split(parts) for view in self.small]
         return [
-            Batch(columns[0][i], [view[i] for view in large], [view[i] for view in small], columns[1][i])
-            for i in range(parts)
+            Batch(columns[0][i], [view[i] for view in large], [view[i] for view in small], columns[1][i]) for i in range(parts)
         ]
 
 

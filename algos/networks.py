@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import timm
@@ -25,8 +26,8 @@ class BackboneConfig:
 
     Attributes:
         name: a torchvision ResNet (`resnet50`), `timm/NAME`, or `wrn-DEPTH-WIDTH` (`wrn-28-2`).
-        stem: `imagenet` keeps the network's own; `small` is one 3x3 convolution without pooling; `auto` takes `small` up to 64 px.
-            Only for networks with `conv1` and `maxpool`.
+        stem: `imagenet` keeps the network's own; `small` is one 3x3 convolution without pooling, for networks with `conv1` and
+            `maxpool`; `auto` takes `small` up to 64 px.
         stem_stride: stride of the small stem; 2 trades accuracy on small images for speed.
         options: further arguments of the model's constructor, for example `channels` of a timm ResNet.
     """
@@ -69,6 +70,7 @@ def build_backbone(config: BackboneConfig, image_size: int) -> nn.Module:
         ValueError: for options that the model does not take, or a small stem on a network that has none to replace.
     """
     family = _family(config.name)
+    network: nn.Module
     try:
         if family == "timm":
             network = timm.create_model(config.name.removeprefix("timm/"), num_classes=0, **config.options)
@@ -77,7 +79,7 @@ def build_backbone(config: BackboneConfig, image_size: int) -> nn.Module:
             return WideResNet(depth, width, **config.options)
         else:
             network = torchvision.models.get_model(config.name, weights=None, **config.options)
-            network.num_features = network.fc.in_features
+            network.num_features = network.get_submodule("fc").in_features
             network.fc = nn.Identity()
     except TypeError as error:
         raise ValueError(f"backbone {config.name!r} does not take the options {config.options}: {error}") from error
@@ -89,9 +91,9 @@ def build_backbone(config: BackboneConfig, image_size: int) -> nn.Module:
 def _use_small_stem(network: nn.Module, config: BackboneConfig) -> None:
     if not hasattr(network, "conv1") or not hasattr(network, "maxpool"):
         raise ValueError(f"backbone {config.name!r} has no ResNet stem to make small; set stem: imagenet")
-    first = next(m for m in network.conv1.modules() if isinstance(m, nn.Conv2d))
-    last = [m for m in network.conv1.modules() if isinstance(m, nn.Conv2d)][-1]
-    network.conv1 = nn.Conv2d(first.in_channels, last.out_channels, 3, config.stem_stride, 1, bias=False)
+    convolutions = [layer for layer in network.get_submodule("conv1").modules() if isinstance(layer, nn.Conv2d)]
+    channels = convolutions[0].in_channels, convolutions[-1].out_channels
+    network.conv1 = nn.Conv2d(*channels, 3, config.stem_stride, 1, bias=False)
     network.maxpool = nn.Identity()
 
 
@@ -116,7 +118,8 @@ class WideResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, 64 * width) of images (B, 3, S, S)."""
-        return F.leaky_relu(self.norm(self.layers(images)), 0.1).mean(dim=(2, 3))
+        features: Tensor = self.norm(self.layers(images))
+        return F.leaky_relu(features, 0.1).mean(dim=(2, 3))
 
 
 class _WideBlock(nn.Module):
@@ -131,9 +134,9 @@ class _WideBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         active = F.leaky_relu(self.norm1(x), 0.1)
-        skip = x if self.shortcut is None else self.shortcut(active)
+        skip: Tensor = x if self.shortcut is None else self.shortcut(active)
         active = F.leaky_relu(self.norm2(self.conv1(active)), 0.1)
-        return skip + self.conv2(active)
+        return skip.add(self.conv2(active))
 
 
 def projector(in_features: int, out_features: int) -> nn.Sequential:
@@ -148,7 +151,7 @@ def predictor(features: int, hidden: int) -> nn.Sequential:
 
 def _mlp(sizes: list[int], *, norm_last: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         last = index == len(sizes) - 2
         normed = not last or norm_last
         layers.append(nn.Linear(inputs, outputs, bias=not normed))

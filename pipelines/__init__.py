@@ -1,0 +1,1 @@
+"""Ray and MLflow: moves data, runs workers, keeps state, records runs."""

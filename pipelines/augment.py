@@ -1,7 +1,8 @@
 """The device side of augmentation: flip, colour, blur, solarise and normalise whole batches of uint8 crops.
 
-What happens to an image follows from a row of uniform draws that the caller makes for the *global* batch, so it does not depend on
-how many workers share that batch. Draws live on the host: which rows an operation touches is known without asking the device.
+What happens to an image follows from a row of uniform draws that the caller makes for the *global* batch, so it does not
+depend on how many workers share that batch. Draws live on the host: which rows an operation touches is known there, without
+asking the device.
 """
 
 from __future__ import annotations
@@ -83,4 +84,5 @@ def _colour(images: Tensor, changes: Tensor, view: ViewConfig, order: np.ndarray
 
 def _blur(images: Tensor, sigmas: Tensor) -> Tensor:
     kernel = max(3, images.shape[-1] // 10 | 1)  # a tenth of the side, as SimCLR
-    return gaussian_blur2d(images, (kernel, kernel), sigmas.to(images.device, non_blocking=True))
+    blurred: Tensor = gaussian_blur2d(images, (kernel, kernel), sigmas.to(images.device, non_blocking=True))
+    return blurred

@@ -20,7 +20,7 @@ INDEX = "index.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """One checkpoint: its file, its place in the run (next epoch and step), its score (higher is better) and its size in bytes."""
+    """One checkpoint: its file, its place in the run (next epoch and step), its score (higher is better) and its size."""
 
     file: str
     epoch: int
@@ -51,7 +51,10 @@ class CheckpointStore:
             return []
         content = (self.location / INDEX).read_json()
         if content.get("format") != FORMAT:
-            raise UserError(f"{self.location / INDEX} has format {content.get('format')}, this version reads {FORMAT}; resume with the version that wrote it")
+            raise UserError(
+                f"{self.location / INDEX} has format {content.get('format')}, this version reads {FORMAT}; "
+                "resume with the version that wrote it"
+            )
         return [Entry(**entry) for entry in content["checkpoints"]]
 
     def latest(self) -> Entry | None:
@@ -82,7 +85,8 @@ class CheckpointStore:
             self._list([*(old for old in self.entries() if old.file != name), entry])
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"checkpoint {self.location / name} could not be written ({error}); free or mend the storage and go on with --resume"
+                f"checkpoint {self.location / name} could not be written ({error}); "
+                "free or mend the storage and go on with --resume"
             ) from error
         return entry
 
@@ -104,7 +108,9 @@ class CheckpointStore:
         """
         place = self.location / entry.file
         if place.size() != entry.bytes:
-            raise UserError(f"checkpoint {place} has {place.size()} bytes, its index says {entry.bytes}; it is missing or damaged: restore it")
+            raise UserError(
+                f"checkpoint {place} has {place.size()} bytes, its index says {entry.bytes}; it is missing or damaged: restore it"
+            )
         with self.location.filesystem.open_input_file(place.path) as file:
             state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
         if state.get("format") != FORMAT:

@@ -48,12 +48,16 @@ def ingest(words: Sequence[str]) -> None:
     parser.add_argument("--to", type=str, required=True, help="destination: a local folder or a URI")
     parser.add_argument("--kind", type=str, default="auto", help="auto, digits, idx, folder or images (unlabelled)")
     parser.add_argument("--name", type=str | None, default=None, help="name of the data set; default: the destination's")
-    parser.add_argument("--holdout", type=float, default=0.0, help="share of the images that become the test split, if there is none")
+    parser.add_argument(
+        "--holdout", type=float, default=0.0, help="share of the images that become the test split, if there is none"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order of the rows")
     parser.add_argument("--rows_per_shard", type=int, default=4096)
     parser.add_argument("--max_bad", type=float, default=0.01, help="share of unreadable images at which the job stops")
     parser.add_argument("--overwrite", type=bool, default=False)
-    parser.add_argument("--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine")
+    parser.add_argument(
+        "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
+    )
     options = parse(parser, words)
 
     from pipelines.cluster import connect
@@ -123,7 +127,9 @@ def _training_config(kind: type, command: str, description: str, words: Sequence
     parser = new_parser(command, description)
     parser.add_argument("--config", action=ActionConfigFile, help="a recipe")
     parser.add_argument("--resume", type=str | None, default=None, help="folder of a run to go on with")
-    parser.add_argument("--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine")
+    parser.add_argument(
+        "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
+    )
     parser.add_class_arguments(kind, nested_key=None)
     words = list(words)
     resume = _value_of("--resume", words)

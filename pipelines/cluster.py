@@ -35,7 +35,10 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> Non
         del options["include_dashboard"]
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise UserError(f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), or leave the address out to run here") from error
+        raise UserError(
+            f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), "
+            "or leave the address out to run here"
+        ) from error
 
 
 def _be_quiet() -> None:
@@ -56,7 +59,8 @@ def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool) -> None:
     resources = ray.cluster_resources()
     if gpu and resources.get("GPU", 0) < workers:
         raise UserError(
-            f"compute.gpu asks for {workers} GPUs, the cluster has {resources.get('GPU', 0):.0f}; lower compute.workers or set compute.gpu to false"
+            f"compute.gpu asks for {workers} GPUs, the cluster has {resources.get('GPU', 0):.0f}; "
+            "lower compute.workers or set compute.gpu to false"
         )
     cpus, needed = resources.get("CPU", 0), workers * cpus_per_worker + 1
     if cpus < needed:

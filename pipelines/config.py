@@ -1,6 +1,6 @@
 """The typed configuration of a training run, and what can be said of it before anything starts.
 
-Each part checks itself; `check` adds what only shows between the parts and the data. Recipes in `recipes/` are files of this shape.
+Each part checks itself; `check` adds what only shows between the parts and the data. Recipes are files of this shape.
 """
 
 from __future__ import annotations
@@ -189,7 +189,8 @@ class PretrainConfig:
             raise UserError(f"optimizer.warmup_epochs is {self.optimizer.warmup_epochs}; it must be 0 or more")
         if self.compute.min_workers is not None and not 1 <= self.compute.min_workers <= self.compute.workers:
             raise UserError(
-                f"compute.min_workers is {self.compute.min_workers}; it must lie between 1 and compute.workers ({self.compute.workers})"
+                f"compute.min_workers is {self.compute.min_workers}; "
+                f"it must lie between 1 and compute.workers ({self.compute.workers})"
             )
         if self.checkpoint.every_steps < 0 or self.monitor.knn_epochs < 0 or self.monitor.picture_epochs < 0:
             raise UserError("checkpoint.every_steps, monitor.knn_epochs and monitor.picture_epochs must be 0 or more")
@@ -212,7 +213,9 @@ class PretrainConfig:
         """
         split, workers = dataset.split(self.data.split), self.compute.workers
         if split.rows < self.batch_size:
-            raise UserError(f"batch_size {self.batch_size} exceeds the {split.rows} images of split {self.data.split!r}; choose a smaller one")
+            raise UserError(
+                f"batch_size {self.batch_size} exceeds the {split.rows} images of split {self.data.split!r}; choose a smaller one"
+            )
         rows = min(len(lanes_of_worker(self.shape.lanes, rank, workers)) for rank in range(workers)) * self.shape.lane_rows
         if rows // self.accumulate < 2:
             raise UserError(
@@ -233,7 +236,8 @@ class PretrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, as a recipe holds them."""
-        return _plain(asdict(self))
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Decode once, crop as often as the recipe asks: the CPU side of augmentation, in Ray Data tasks.
 
-Everything here ends in uint8 pixels (rows, S, S, 3); what follows (colour, blur, flip, normalise) runs batched on the worker's device.
+Everything here ends in uint8 pixels; what follows (colour, blur, flip, normalise) runs batched on the worker's device.
 """
 
 from __future__ import annotations
@@ -49,18 +49,24 @@ def random_box(uniform: Sequence[Sequence[float]], width: int, height: int, scal
 
 
 def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray) -> list[np.ndarray]:
-    """The crops of one image as uint8 (S, S, 3), or (S, S, 1) of a grey one, from draws (crops, ATTEMPTS, 4); the image is decoded once."""
+    """The crops of one image as uint8 (S, S, 3), or (S, S, 1) of a grey one; it is decoded once.
+
+    Args:
+        image: encoded.
+        crops: what to take.
+        uniform: draws (crops, ATTEMPTS, 4) in [0, 1).
+    """
     picture = Image.open(io.BytesIO(image))
     width, height = picture.size
     boxes = [random_box(draws.tolist(), width, height, crop.scale) for crop, draws in zip(crops, uniform, strict=True)]
-    # No crop needs more pixels than its output has: a JPEG's codec can give a half or a quarter of them at a fraction of the cost.
+    # No crop needs more pixels than its output has, and a JPEG's codec gives half of them at a fraction of the cost.
     spare = min(min(right - left, low - top) / crop.size for crop, (left, top, right, low) in zip(crops, boxes, strict=True))
     if spare >= 2 and picture.format == "JPEG":
         picture.draft("RGB", (int(width / spare), int(height / spare)))
     x, y = picture.width / width, picture.height / height
-    picture = _colour(picture)
+    shown = _colour(picture)
     return [
-        _pixels(picture, crop.size, (left * x, top * y, right * x, low * y))
+        _pixels(shown, crop.size, (left * x, top * y, right * x, low * y))
         for crop, (left, top, right, low) in zip(crops, boxes, strict=True)
     ]
 
@@ -70,12 +76,12 @@ def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
     picture = Image.open(io.BytesIO(image))
     if picture.format == "JPEG":
         picture.draft("RGB", (resize_to, resize_to))
-    picture = _colour(picture)
-    factor = min(picture.size) / resize_to
+    shown = _colour(picture)
+    factor = min(shown.size) / resize_to
     side = size * factor
-    left, top = (picture.width - side) / 2, (picture.height - side) / 2
-    box = (max(left, 0), max(top, 0), min(left + side, picture.width), min(top + side, picture.height))
-    return _pixels(picture, size, box)
+    left, top = (shown.width - side) / 2, (shown.height - side) / 2
+    box = (max(left, 0), max(top, 0), min(left + side, shown.width), min(top + side, shown.height))
+    return _pixels(shown, size, box)
 
 
 def _colour(picture: Image.Image) -> Image.Image:

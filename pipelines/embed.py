@@ -72,11 +72,13 @@ def embed(
     finally:
         network.train(was_training)
     width = int(network.num_features)  # type: ignore[arg-type]
-    mine = torch.stack([torch.cat([*ids, torch.empty(0, dtype=torch.int64)]), torch.cat([*labels, torch.empty(0, dtype=torch.int64)])], dim=1)
+    mine = torch.stack(
+        [torch.cat([*ids, torch.empty(0, dtype=torch.int64)]), torch.cat([*labels, torch.empty(0, dtype=torch.int64)])], dim=1
+    )
     keys = torch.cat(list(one_worker_at_a_time(mine)))
     values = torch.cat(list(one_worker_at_a_time(torch.cat([*features, torch.empty(0, width)]))))
     expected = min(limit or dataset.split(split).rows, dataset.split(split).rows)
-    if len(keys) != expected or len(keys[:, 0].unique()) != expected:
+    if len(keys) != expected or len(torch.unique(keys[:, 0])) != expected:
         raise RuntimeError(f"{len(keys)} rows of split {split!r} were embedded, {expected} expected")
     order = keys[:, 0].argsort()
     return keys[order, 0], keys[order, 1], values[order]

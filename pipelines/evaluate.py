@@ -46,8 +46,12 @@ def evaluate(
     dataset = Dataset.open(shards) if shards else trained.dataset
     for split in ("train", "test"):
         if split not in dataset.splits or not dataset.split(split).labelled:
-            raise UserError(f"{dataset.location} has no labelled {split} split, which kNN and linear probe need; give labelled --shards")
-    train, test = (embed_split(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained) for split in ("train", "test"))
+            raise UserError(
+                f"{dataset.location} has no labelled {split} split, which kNN and linear probe need; give labelled --shards"
+            )
+    train, test = (
+        embed_split(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained) for split in ("train", "test")
+    )
     classes = len(dataset.classes)
     votes = knn_predict(
         test["feature"], train["feature"], train["label"], num_classes=classes, neighbours=neighbours, temperature=temperature
@@ -77,9 +81,7 @@ def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:
     }
 
 
-def embed_split(
-    trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool
-) -> dict[str, Tensor]:
+def embed_split(trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool) -> dict[str, Tensor]:
     """Columns `id`, `label` (M,), `feature` (M, F) and `clusters` (M, H) of a split's rows by id, embedded by an actor pool.
 
     Raises:
@@ -97,7 +99,7 @@ def embed_split(
     parts = list(rows.iter_batches(batch_size=None))
     columns = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     order = columns["id"].argsort()
-    if len(order) != dataset.split(split).rows or len(columns["id"].unique()) != len(order):
+    if len(order) != dataset.split(split).rows or len(torch.unique(columns["id"])) != len(order):
         raise RuntimeError(f"{len(order)} rows of split {split!r} were embedded, {dataset.split(split).rows} expected")
     return {name: column[order] for name, column in columns.items()}
 
@@ -113,6 +115,7 @@ class Embedder:
 
     @torch.no_grad()
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Columns `id`, `label`, `feature` (B, F) and `clusters` (B, H) of a batch of `CenterReader`."""
         images = torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2).to(self.device)
         features, clusters = self.method.embed(normalize(images.float() / 255, self.view.normalization))
         return {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from algos.networks import SMALL_IMAGE
 from pipelines.errors import UserError
 from pipelines.trained import Trained
 
@@ -41,10 +42,10 @@ def export(place: str, to: str) -> str:
 
 def _loading(trained: Trained) -> str:
     backbone = trained.config.backbone
-    if backbone.stem == "imagenet" or (backbone.stem == "auto" and trained.config.image_size > 64):
-        if backbone.name.startswith("timm/"):
-            options = "".join(f", {key}={value!r}" for key, value in backbone.options.items())
-            return f"timm.create_model({backbone.name.removeprefix('timm/')!r}, num_classes=0{options}).load_state_dict(load_file(...))"
-        if not backbone.name.startswith("wrn"):
-            return f"timm.create_model({backbone.name!r}, num_classes=0) or torchvision's {backbone.name} with fc = Identity() loads it"
-    return "algos.networks.build_backbone(BackboneConfig(...), image_size) with the file's metadata loads it (small stem)"
+    library, _, name = backbone.name.rpartition("/")
+    small = backbone.stem == "small" or (backbone.stem == "auto" and trained.config.image_size <= SMALL_IMAGE)
+    if small or name.startswith("wrn"):
+        return "its first convolution is the small stem's: algos.networks.build_backbone with the file's metadata loads it"
+    options = "".join(f", {key}={value!r}" for key, value in backbone.options.items())
+    timm_call = f"timm.create_model({name!r}, num_classes=0{options})"
+    return f"{timm_call} loads it" if library else f"torchvision's {name} with fc = Identity() loads it, and {timm_call}"

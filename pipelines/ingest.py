@@ -1,7 +1,7 @@
 """`quorum ingest`: a source of images becomes Parquet shards, written in parallel on Ray.
 
-The samples are shuffled once by a seed, so that a shard mixes the classes and the first rows are a random sample; an instance's id
-is its place in that order. Files that are no readable image are quarantined with path and reason.
+The samples are shuffled once by a seed, so that a shard mixes the classes and the first rows are a random sample; an
+instance's id is its place in that order. Files that are no readable image are quarantined with path and reason.
 """
 
 from __future__ import annotations
@@ -126,9 +126,7 @@ def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[_Part]:
     return parts
 
 
-def _write_all(
-    source: Source, classes: list[str], location: Location, parts: list[_Part], most_bad: float
-) -> list[_Written]:
+def _write_all(source: Source, classes: list[str], location: Location, parts: list[_Part], most_bad: float) -> list[_Written]:
     for split in {part.split for part in parts}:
         (location / split).make()
     written, bad = [], 0
@@ -149,7 +147,8 @@ def _in_parallel(source: Source, classes: list[str], location: Location, parts: 
     """Results as they come, a few tasks per CPU under way."""
     task = ray.remote(num_cpus=1, max_retries=3)(_write_part)
     most = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
-    waiting, running = list(reversed(parts)), []
+    waiting = list(reversed(parts))
+    running: list[ray.ObjectRef] = []
     while waiting or running:
         while waiting and len(running) < most:
             running.append(task.remote(source, classes, location, waiting.pop()))

@@ -55,7 +55,9 @@ class Run:
         """
         location = Location.of(place)
         if not (location / RUN_FILE).exists():
-            raise UserError(f"{place} holds no {RUN_FILE}, so it is no run; give the folder that a training printed, for example outputs/NAME")
+            raise UserError(
+                f"{place} holds no {RUN_FILE}, so it is no run; give the folder that a training printed, for example outputs/NAME"
+            )
         content = (location / RUN_FILE).read_json()
         if content.get("format") != FORMAT:
             raise UserError(f"{location / RUN_FILE} has format {content.get('format')}, this version reads {FORMAT}")
@@ -120,8 +122,13 @@ def _create(config: PretrainConfig, dataset: Dataset) -> Run:
         raise UserError(f"{location} already holds a run; choose another name, or go on with it: --resume {location}")
     identity = {"data": dataset.fingerprint, **versions()}
     uri = tracking_uri(config.tracking.uri, Location.of(config.storage))
-    params = flatten(config.to_dict()) | {"data.fingerprint": dataset.fingerprint, "data.rows": dataset.split(config.data.split).rows}
-    address = start_run(uri, config.tracking.experiment, name, Location.of(config.storage), params, identity | {"run_folder": str(location)})
+    params = flatten(config.to_dict()) | {
+        "data.fingerprint": dataset.fingerprint,
+        "data.rows": dataset.split(config.data.split).rows,
+    }
+    address = start_run(
+        uri, config.tracking.experiment, name, Location.of(config.storage), params, identity | {"run_folder": str(location)}
+    )
     location.make()
     (location / CONFIG_FILE).write_bytes(yaml.safe_dump(replace(config, name=name).to_dict(), sort_keys=False).encode())
     content = {"format": FORMAT, "mlflow": vars(address), "identity": identity | {"mlflow_run": address.run_id}}

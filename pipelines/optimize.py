@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -23,7 +24,10 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
     # timm's LARS adapts only groups with a weight decay.
-    return timm.optim.Lars(groups, lr=config.lr, momentum=config.momentum, trust_coeff=config.trust_coefficient)
+    lars: torch.optim.Optimizer = timm.optim.Lars(
+        groups, lr=config.lr, momentum=config.momentum, trust_coeff=config.trust_coefficient
+    )
+    return lars
 
 
 def learning_rate(config: OptimizerConfig, epoch: float, epochs: int) -> float:
@@ -52,7 +56,7 @@ class Precision:
 class Autocast(nn.Module):
     """A network whose forward pass runs in mixed precision; what a method computes around it stays fp32."""
 
-    def __init__(self, network: nn.Module, precision: Precision) -> None:
+    def __init__(self, network: Callable[..., Any], precision: Precision) -> None:
         super().__init__()
         self.network, self._precision = network, precision
 

@@ -1,8 +1,8 @@
 """The order of an epoch: a pure function of (seed, epoch) and the shards, whatever the number of workers.
 
-The row groups are permuted and laid end to end. The first `steps * batch_size` rows of that line are cut into *lanes* of equal length;
-every global batch takes the same number of rows from each lane, and a worker reads whole lanes. So a worker never reads what
-another one needs, and the content of global batch s is the same for any worker count up to the number of lanes.
+The row groups are permuted and laid end to end. The first `steps * batch_size` rows of that line are cut into *lanes* of equal
+length; every global batch takes the same number of rows from each lane, and a worker reads whole lanes. So a worker never
+reads what another one needs, and the content of global batch s is the same for any worker count up to the number of lanes.
 Within a lane, rows are shuffled inside windows of a few steps, so that a read of one row group serves a whole window.
 """
 
@@ -121,5 +121,7 @@ def lanes_of_worker(lanes: int, rank: int, workers: int) -> range:
         UserError: for more workers than lanes.
     """
     if workers > lanes:
-        raise UserError(f"{workers} workers, but data.lanes is {lanes}; set data.lanes (a divisor of batch_size) to at least the workers")
+        raise UserError(
+            f"{workers} workers, but data.lanes is {lanes}; set data.lanes (a divisor of batch_size) to at least the workers"
+        )
     return range(rank * lanes // workers, (rank + 1) * lanes // workers)

@@ -64,7 +64,11 @@ def cluster_sheet(images: Mapping[int, Sequence[bytes]], counts: np.ndarray, pat
         row[0].text(-0.15, 0.5, label, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
         for ax, image in zip(row, encoded, strict=False):
             picture = Image.open(io.BytesIO(image)).convert("RGB")
-            ax.imshow(np.asarray(picture.resize((tile, tile), Image.Resampling.NEAREST if picture.width < tile else Image.Resampling.BILINEAR)))
+            ax.imshow(
+                np.asarray(
+                    picture.resize((tile, tile), Image.Resampling.NEAREST if picture.width < tile else Image.Resampling.BILINEAR)
+                )
+            )
     figure.savefig(path, dpi=130)
 
 

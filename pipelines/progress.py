@@ -34,7 +34,7 @@ class Progress:
 
     def move_to(self, count: int, note: str = "") -> None:
         """Show `count` as done."""
-        self.advance(count - self._bar.n, note)
+        self.advance(count - int(self._bar.n), note)
 
     def close(self) -> None:
         """Leave the last state on the screen."""

@@ -16,6 +16,7 @@ Config = TypeVar("Config")
 
 
 def new_parser(command: str, description: str) -> ArgumentParser:
+    """A parser that raises instead of exiting."""
     return ArgumentParser(prog=f"quorum {command}", description=description, exit_on_error=False)
 
 

@@ -44,7 +44,7 @@ class Job:
 
 
 class Session:
-    """One worker's networks, method, optimiser, stream and place in the run; restored from the newest checkpoint if there is one."""
+    """One worker's networks, method, optimiser, stream and place in the run; restored from the newest checkpoint, if any."""
 
     def __init__(self, job: Job, *, rank: int, workers: int, local_rank: int, local_workers: int) -> None:
         config = self.config = job.config
@@ -87,7 +87,7 @@ class Session:
             return Autocast(torch.compile(network) if compute.compile else network, self.precision), None
         if compute.gpu:
             self.method.network = network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        # Running means are averaged when they are saved; sending every buffer at every forward pass would cost a broadcast a step.
+        # Running means are averaged when they are saved; sending all buffers at each forward pass would cost a broadcast a step.
         ddp = DistributedDataParallel(network, device_ids=[self.device] if compute.gpu else None, broadcast_buffers=False)
         return Autocast(torch.compile(ddp) if compute.compile else ddp, self.precision), ddp
 

@@ -108,10 +108,14 @@ class Dataset:
         """
         location = Location.of(place)
         if not (location / MANIFEST).exists():
-            raise UserError(f"{place} holds no {MANIFEST}: no data set, or one whose ingest did not finish; run quorum ingest SOURCE --to {place}")
+            raise UserError(
+                f"{place} holds no {MANIFEST}: no data set, or an ingest that did not finish; run quorum ingest SOURCE --to {place}"
+            )
         content = (location / MANIFEST).read_json()
         if content.get("format") != FORMAT:
-            raise UserError(f"{place}/{MANIFEST} has format {content.get('format')}, this version reads {FORMAT}; ingest the source again")
+            raise UserError(
+                f"{place}/{MANIFEST} has format {content.get('format')}, this version reads {FORMAT}; ingest the source again"
+            )
         splits = {
             name: Split(part["ids"], [Shard(**shard) for shard in part["shards"]], part["class_counts"])
             for name, part in content["splits"].items()
@@ -122,7 +126,9 @@ class Dataset:
 
     def _check_files(self, fingerprint: str) -> None:
         if fingerprint != self.fingerprint:
-            raise UserError(f"{self.location}/{MANIFEST} was edited: its fingerprint does not match its shards; ingest the source again")
+            raise UserError(
+                f"{self.location}/{MANIFEST} was edited: its fingerprint does not match its shards; ingest the source again"
+            )
         for split in self.splits.values():
             for shard in split.shards:
                 size = (self.location / shard.path).size()
@@ -151,11 +157,15 @@ def _parquet_file(location: Location, path: str) -> pq.ParquetFile:
     file = pq.ParquetFile(location.filesystem.open_input_file(f"{location.path}/{path}"))
     footer = json.loads((file.schema_arrow.metadata or {}).get(FOOTER_KEY, b"{}"))
     if footer.get("format") != FORMAT:
-        raise UserError(f"{location}/{path} is no shard of format {FORMAT} (its footer says {footer.get('format')}); ingest the source again")
+        raise UserError(
+            f"{location}/{path} is no shard of format {FORMAT} (its footer says {footer.get('format')}); ingest the source again"
+        )
     return file
 
 
-def read_rows(location: Location, path: str, row_group: int, rows: Sequence[int] | np.ndarray, columns: Sequence[str]) -> pa.Table:
+def read_rows(
+    location: Location, path: str, row_group: int, rows: Sequence[int] | np.ndarray, columns: Sequence[str]
+) -> pa.Table:
     """Some rows of one row group, in the order asked for."""
     return _parquet_file(location, path).read_row_group(row_group, columns=list(columns)).take(pa.array(rows))
 

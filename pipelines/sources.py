@@ -66,7 +66,9 @@ def open_source(place: str, kind: str = "auto") -> Source:
         return DigitsSource()
     root = Path(place).expanduser()
     if not root.is_dir():
-        raise UserError(f"source {place!r} is no folder and no built-in data set; give a folder of images, IDX files, or 'digits'")
+        raise UserError(
+            f"source {place!r} is no folder and no built-in data set; give a folder of images, IDX files, or 'digits'"
+        )
     if kind == "idx" or (kind == "auto" and any(root.glob("*-images-idx3-ubyte*"))):
         return IdxSource(root)
     if kind == "images":

@@ -36,7 +36,9 @@ class Location:
         try:
             filesystem, path = pafs.FileSystem.from_uri(text)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-            raise UserError(f"no file system serves {text!r}: {error}; give a local path or an s3://, gs:// or abfs:// URI") from error
+            raise UserError(
+                f"no file system serves {text!r}: {error}; give a local path or an s3://, gs:// or abfs:// URI"
+            ) from error
         return cls(filesystem, path)
 
     @property
@@ -60,7 +62,7 @@ class Location:
 
     def exists(self) -> bool:
         """Whether a file or folder is there."""
-        return self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound
+        return bool(self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound)
 
     def size(self) -> int:
         """Bytes of the file; 0 where there is none."""

@@ -1,8 +1,9 @@
 """Shards -> shuffled, decoded, cropped and augmented batches on the worker's device, through Ray Data.
 
-Each worker runs a Ray Data pipeline over its own lanes (see `pipelines.order`): tasks on any node of the cluster read the row groups of a
-window, shuffle, decode and crop; uint8 pixels come back in order, in small blocks; the worker moves them to its device and finishes
-the augmentation there. The pipeline of the next epoch starts while the present one trains, because starting one takes seconds.
+Each worker runs a Ray Data pipeline over its own lanes (see `pipelines.order`): tasks on any node of the cluster read the row
+groups of a window, shuffle, decode and crop; uint8 pixels come back in order, in small blocks; the worker moves them to its
+device and finishes the augmentation there. The pipeline of the next epoch starts while the present one trains, because
+starting one takes seconds.
 """
 
 from __future__ import annotations
@@ -133,11 +134,11 @@ class Stream:
     def _on_device(self, host: _HostBatch, order: EpochOrder) -> Batch:
         generator = order.step_generator(host.step)
         colour_order = generator.permutation(4)
-        draws = generator.random((len(self.views.flat), self.shape.batch_size, DRAWS), dtype=np.float32)
-        draws = torch.from_numpy(draws[:, self.rows])
+        uniform = generator.random((len(self.views.flat), self.shape.batch_size, DRAWS), dtype=np.float32)
+        draws = torch.from_numpy(uniform[:, self.rows])
         views = [
-            normalize(augment(pixels.to(self.device, non_blocking=True), view, uniform, colour_order), self.normalization)
-            for pixels, view, uniform in zip(host.views, self.views.flat, draws, strict=True)
+            normalize(augment(pixels.to(self.device, non_blocking=True), view, draw, colour_order), self.normalization)
+            for pixels, view, draw in zip(host.views, self.views.flat, draws, strict=True)
         ]
         labels = host.labels.to(self.device, non_blocking=True)
         return Batch(host.ids, views[: self.views.num_large], views[self.views.num_large :], labels)
@@ -174,9 +175,7 @@ class _EpochPipeline:
     def _drain(self, reader: WindowReader, steps: range, rows: int, views: int, pin: bool) -> None:
         try:
             count = len(reader.windows)
-            data = ray.data.range(count, override_num_blocks=count).map_batches(
-                reader, batch_size=None, zero_copy_batch=True
-            )
+            data = ray.data.range(count, override_num_blocks=count).map_batches(reader, batch_size=None, zero_copy_batch=True)
             step = steps.start
             for batch in data.iter_batches(batch_size=rows, prefetch_batches=1):
                 if self._stopped.is_set():
@@ -187,7 +186,7 @@ class _EpochPipeline:
                 step += 1
             if step != steps.stop:
                 raise RuntimeError(f"the stream ended at step {step} of {steps.stop}")
-        except BaseException as error:  # noqa: BLE001  it is raised again in the training thread
+        except BaseException as error:  # it is raised again in the training thread
             self._put(error)
 
 
@@ -211,4 +210,6 @@ def check_workers(shape: StreamShape, workers: int) -> None:
     """
     for rank in range(workers):
         if len(lanes_of_worker(shape.lanes, rank, workers)) * shape.lane_rows < 2:
-            raise UserError(f"batch_size {shape.batch_size} over {workers} workers leaves fewer than 2 rows each; raise batch_size")
+            raise UserError(
+                f"batch_size {shape.batch_size} over {workers} workers leaves fewer than 2 rows each; raise batch_size"
+            )

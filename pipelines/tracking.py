@@ -18,7 +18,9 @@ from pipelines.storage import Location
 
 RETRY_SECONDS = 10.0
 BATCH = 500  # entries of a request; MLflow takes 1000 metrics
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the journal retries; the client's own minutes of back-off would only delay
+os.environ.setdefault(
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
+)  # the journal retries; the client's own minutes of back-off would only delay
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_SKILLS_PROMPT", "1")
 
@@ -63,7 +65,9 @@ def start_run(
         run = client.create_run(experiment_id, run_name=name, tags=tags)
         _log_params(client, run.info.run_id, params)
     except MlflowException as error:
-        raise UserError(f"MLflow at {uri} does not answer ({_first_line(error)}); start it, or correct tracking.uri or MLFLOW_TRACKING_URI") from error
+        raise UserError(
+            f"MLflow at {uri} does not answer ({_first_line(error)}); start it, or correct tracking.uri or MLFLOW_TRACKING_URI"
+        ) from error
     return RunAddress(uri, experiment_id, run.info.run_id)
 
 
@@ -125,7 +129,7 @@ class Tracker:
         self._file.close()
         if self._entries:
             self.messages.append(
-                f"{len(self._entries)} entries did not reach MLflow; they are in {self.journal} and go out when the run is resumed"
+                f"{len(self._entries)} entries did not reach MLflow; they are in {self.journal} and go out with a resume"
             )
 
     def _add(self, entry: dict[str, Any]) -> None:
@@ -152,10 +156,11 @@ class Tracker:
         batch = self._entries[:BATCH]
         try:
             _deliver(self.address, batch)
-        except Exception as error:  # noqa: BLE001  a tracking failure of whatever kind must not stop a training
+        except Exception as error:  # whatever it is, tracking must not stop a training
             if not self._away:
                 self.messages.append(
-                    f"MLflow at {self.address.uri} is away ({_first_line(error)}); training goes on, figures wait in {self.journal}"
+                    f"MLflow at {self.address.uri} is away ({_first_line(error)}); training goes on, "
+                    f"figures wait in {self.journal}"
                 )
             self._away = True
             return False

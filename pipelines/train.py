@@ -95,7 +95,9 @@ def after_step(session: Session, epoch: int, step: int) -> None:
     if session.step % session.config.monitor.log_steps == 0:
         session.meter.waited(session.stream.take_waited())
         figures = session.meter.read(session.global_step) | {"lr": session.optimizer.param_groups[0]["lr"]}
-        note = f"epoch {epoch + 1}/{session.config.epochs}  loss {figures['loss']:.3f}  {figures['images_per_second']:,.0f} images/s"
+        note = (
+            f"epoch {epoch + 1}/{session.config.epochs}  loss {figures['loss']:.3f}  {figures['images_per_second']:,.0f} images/s"
+        )
         record(session, figures, note)
     every = session.config.checkpoint.every_steps
     if every and session.step % every == 0 and session.step < session.stream.steps:
@@ -140,7 +142,7 @@ def due(every: int, epoch: int, epochs: int) -> bool:
 
 def head_figures(report: EpochReport) -> dict[str, float]:
     """Cluster sizes and the certificate of each head."""
-    figures = {}
+    figures: dict[str, float] = {}
     for index, head in enumerate(report.heads):
         mine = size_figures(head.counts.cpu(), head.min_size)
         mine |= {"min_size": head.min_size, "certificate_slack": float(head.slack)}
@@ -149,7 +151,7 @@ def head_figures(report: EpochReport) -> dict[str, float]:
 
 
 def knn_score(session: Session) -> float | None:
-    """kNN accuracy of the backbone's features on some test images, where there are labels; `None` otherwise."""
+    """Score by kNN: accuracy of the backbone's features on some test images, where there are labels; `None` otherwise."""
     monitor, dataset = session.config.monitor, session.dataset
     if "test" not in dataset.splits or not dataset.classes:
         return None

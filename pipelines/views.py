@@ -58,7 +58,9 @@ class Views:
     def __post_init__(self) -> None:
         """Refuse views that no method can use."""
         if self.num_large not in (1, 2):
-            raise UserError(f"views.large makes {self.num_large} views; one or two are supported, further ones belong in views.small")
+            raise UserError(
+                f"views.large makes {self.num_large} views; one or two are supported, further ones belong in views.small"
+            )
         if len({view.size for view in self.large}) > 1 or len({view.size for view in self.small}) > 1:
             raise UserError("views of one group differ in size; all of views.large must share one size, and all of views.small")
 

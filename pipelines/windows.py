@@ -32,6 +32,7 @@ class WindowReader:
         self.windows = list(order.windows(start_step))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Rows of the windows whose numbers `batch["id"]` holds, a step at a time."""
         for number in batch["id"].tolist():
             window, steps = self.windows[number]
             lanes = [self._read(lane, window, steps) for lane in self.lanes]
@@ -84,6 +85,7 @@ class CenterReader:
         self.jobs = jobs[rank::workers]
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Rows of the jobs whose numbers `batch["id"]` holds, a row group at a time."""
         for number in batch["id"].tolist():
             path, group, rows = self.jobs[number]
             table = read_rows(self.location, path, group, np.arange(rows), DATA_COLUMNS)

@@ -168,28 +168,28 @@ def test_online_duals_approach_the_exact_optimum(ratio):
     assert optimum < plain - 0.5  # the minimum costs something here, so the test can fail
 
 
-def _cluster_shard(rows: torch.Tensor, ratio: float) -> tuple[torch.Tensor, ...]:
-    """Every rank takes its slice of each global batch, unevenly."""
-    kmeans = ConstrainedKMeans([7, 4], rows.shape[-1], min_size_ratio=ratio, dual_lr=3.0, seed=1)
+def _cluster_shard(rows: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    """Every rank takes its uneven slice of each global batch; once with a lower bound, once with equality."""
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    labels = [kmeans.partial_fit(batch.tensor_split([11, 20, 30][: workers - 1])[rank]) for batch in rows]
-    kmeans.end_epoch()
-    return torch.cat(labels, dim=1), kmeans.duals, kmeans.epoch_centers
+    results = []
+    for ratio in (0.4, 1.0):
+        kmeans = ConstrainedKMeans([7, 4], rows.shape[-1], min_size_ratio=ratio, dual_lr=3.0, seed=1)
+        labels = [kmeans.partial_fit(batch.tensor_split([11, 20, 30][: workers - 1])[rank]) for batch in rows]
+        kmeans.end_epoch()
+        results.append((torch.stack(labels), kmeans.duals, kmeans.epoch_centers))
+    return results
 
 
-@pytest.mark.parametrize("ratio", [0.4, 1.0])
-def test_workers_equal_one_process(gloo, ratio):
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_equal_one_process(gloo, workers):
     rows = F.normalize(torch.randn(12, 37, 6, generator=torch.Generator().manual_seed(5)), dim=2)
-    labels, duals, centers = _cluster_shard(rows, ratio)
-    per_batch = labels.view(2, 12, 37)
-    for workers in (1, 2, 4):
-        results = gloo(workers, _cluster_shard, rows, ratio)
-        parts = [result[0].view(2, 12, -1) for result in results]
-        assert torch.equal(torch.cat(parts, dim=2), per_batch)
-        for _, other_duals, other_centers in results:
-            torch.testing.assert_close(other_duals, duals, atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(other_centers, centers, atol=1e-5, rtol=1e-5)
-            assert torch.equal(other_duals, results[0][1])  # and identical among themselves
+    by_rank = gloo(workers, _cluster_shard, rows)
+    for case, (labels, duals, centers) in enumerate(_cluster_shard(rows)):
+        assert torch.equal(torch.cat([results[case][0] for results in by_rank], dim=2), labels)
+        for results in by_rank:
+            torch.testing.assert_close(results[case][1], duals, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(results[case][2], centers, atol=1e-5, rtol=1e-5)
+            assert torch.equal(results[case][1], by_rank[0][case][1])  # and identical among themselves
 
 
 def test_accumulated_batches_equal_the_whole_batch():
@@ -220,7 +220,9 @@ def test_state_goes_on_in_mid_epoch_bit_for_bit():
             if step >= 13:
                 resumed.end_epoch()
     for name, tensor in straight.state_dict().items():
-        assert tensor == resumed.state_dict()[name] if isinstance(tensor, dict) else torch.equal(tensor, resumed.state_dict()[name])
+        assert (
+            tensor == resumed.state_dict()[name] if isinstance(tensor, dict) else torch.equal(tensor, resumed.state_dict()[name])
+        )
 
 
 def test_another_number_of_clusters_is_refused_in_words():

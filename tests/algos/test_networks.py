@@ -1,0 +1,70 @@
+"""Backbones by name, their stems, and the heads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from algos.networks import BackboneConfig, ProjectedNetwork, build_backbone, predictor, projector
+
+
+@pytest.mark.parametrize(
+    ("config", "size", "features"),
+    [
+        (BackboneConfig("resnet18"), 32, 512),
+        (BackboneConfig("resnet18"), 96, 512),
+        (BackboneConfig("wrn-10-2"), 32, 128),
+        (BackboneConfig("timm/resnet10t", options={"channels": [8, 16, 16, 32]}), 28, 32),
+        (BackboneConfig("timm/vit_tiny_patch16_224"), 224, 192),
+    ],
+)
+def test_backbones_give_the_features_they_announce(config, size, features):
+    network = build_backbone(config, size).eval()
+    assert network.num_features == features
+    assert network(torch.randn(2, 3, size, size)).shape == (2, features)
+
+
+def test_small_images_get_a_stem_that_keeps_their_size():
+    small, large = build_backbone(BackboneConfig("resnet18"), 32), build_backbone(BackboneConfig("resnet18"), 224)
+    assert small.conv1.stride == (1, 1)
+    assert isinstance(small.maxpool, nn.Identity)
+    assert large.conv1.stride == (2, 2)
+
+
+def test_wide_resnet_28_2_has_the_published_size():
+    network = build_backbone(BackboneConfig("wrn-28-2"), 32)
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(1.47e6, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("resnet81", "resnet18"), ("timm/resnet5O", "timm has no model"), ("wrn-27-2", r"6 n \+ 4"), ("vgg16", "unknown backbone")],
+)
+def test_unknown_names_are_refused_with_the_nearest(name, message):
+    with pytest.raises(ValueError, match=message):
+        BackboneConfig(name)
+
+
+def test_wrong_options_and_stems_are_refused():
+    with pytest.raises(ValueError, match="does not take the options"):
+        build_backbone(BackboneConfig("resnet18", options={"wings": 2}), 32)
+    with pytest.raises(ValueError, match="no ResNet stem"):
+        build_backbone(BackboneConfig("wrn-10-1", stem="small"), 32)
+
+
+def test_heads_are_built_as_published():
+    kinds = [type(layer).__name__ for layer in projector(8, 4)]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
+    assert [type(layer).__name__ for layer in predictor(4, 6)] == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+
+
+def test_views_of_one_size_share_a_pass_and_come_out_in_order():
+    network = ProjectedNetwork(build_backbone(BackboneConfig("wrn-10-1"), 16), 8, 12).eval()
+    images = [torch.randn(3, 3, 16, 16) for _ in range(2)]
+    ((z, p),) = network([images])
+    alone = [network([[image]])[0] for image in images]
+    for view in range(2):
+        torch.testing.assert_close(z[view], alone[view][0][0])
+        torch.testing.assert_close(p[view], alone[view][1][0])
+        torch.testing.assert_close(z[view].norm(dim=1), torch.ones(3))
