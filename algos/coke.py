@@ -108,6 +108,8 @@ class CoKe:
         seed: of the initial centers.
     """
 
+    clustering_epochs = 1  # the labels of epoch 0 are what epoch 1 learns from
+
     def __init__(self, config: CoKeConfig, backbone: nn.Module, *, num_instances: int, batch_size: int, seed: int = 0) -> None:
         self.config = config
         hidden = config.predictor_hidden if config.predictor_weight > 0 else None
@@ -150,10 +152,6 @@ class CoKe:
         self.epoch = epoch
         if isinstance(self.memory, AveragedInstanceMemory):
             self.memory.epoch = epoch
-
-    def trains(self, epoch: int) -> bool:
-        """Epoch 0 only clusters: its labels are what epoch 1 learns from."""
-        return epoch > 0
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Embed the views, cluster the large ones, and score all views against the targets."""

@@ -33,7 +33,7 @@ def batch_statistics(embeddings: Tensor, labels: Tensor, num_clusters: int) -> T
     (several heads one after another); the embeddings repeat as needed.
     """
     rows = torch.cat([embeddings, embeddings.new_ones(len(embeddings), 1)], dim=1)
-    rows = rows.repeat(len(labels) // max(len(embeddings), 1), 1)
+    rows = rows.expand(len(labels) // max(len(embeddings), 1), -1, -1).reshape(len(labels), -1)  # one head: no copy
     return rows.new_zeros(num_clusters, rows.shape[1]).index_add_(0, labels, rows)
 
 
@@ -51,9 +51,10 @@ def move(centers: Tensor, seen: Tensor, counts: Tensor, sums: Tensor, *, normali
 
     `seen` (K,) counts the rows of the epoch before this batch: at 0 the first rows replace the old center.
     """
-    moved = seen[:, None] * centers + sums
-    moved = F.normalize(moved, dim=1) if normalize else moved / (seen + counts).clamp(min=1)[:, None]
-    return torch.where(counts[:, None] > 0, moved, centers)
+    hit = counts > 0  # elsewhere the sums are 0, and weight and length 1: the center stays as it is
+    moved = torch.addcmul(sums, torch.where(hit, seen, 1.0)[:, None], centers)
+    length = torch.linalg.vector_norm(moved, dim=1).clamp(min=1e-12) if normalize else seen + counts
+    return moved.div_(torch.where(hit, length, 1.0)[:, None])
 
 
 def default_dual_lr(num_clusters: int, min_size_ratio: float, batches_per_epoch: float) -> float:
@@ -183,7 +184,8 @@ class ConstrainedKMeans(nn.Module):
         """Labels of unit rows (B, D) under the running centers and prices, (H, B) int64; changes nothing."""
         centers = self.epoch_centers if self.averaging else self.centers
         scores = torch.addmm(self.duals, embeddings.to(centers.dtype), centers.T)
-        return torch.stack([head.argmax(dim=1) for head in self.per_head(scores, dim=1)])
+        # On a CPU `max` finds the place of the maximum in half the time of `argmax`.
+        return torch.stack([head.max(dim=1).indices for head in self.per_head(scores, dim=1)])
 
     @torch.no_grad()
     def collect(self, embeddings: Tensor, labels: Tensor) -> None:

@@ -59,6 +59,7 @@ class Method(Protocol):
     """
 
     network: nn.Module
+    clustering_epochs: int  # at the start, without a backward pass
 
     @property
     def backbone(self) -> nn.Module:
@@ -69,9 +70,6 @@ class Method(Protocol):
 
     def begin_epoch(self, epoch: int) -> None:
         """Called before the first batch of an epoch, also of one that is resumed in its middle."""
-
-    def trains(self, epoch: int) -> bool:
-        """Whether the epoch has a backward pass."""
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Mean loss of a micro-batch, through `network` - this method's own, as the loop wrapped it."""

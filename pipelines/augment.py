@@ -28,9 +28,9 @@ DRAWS = 10  # uniform numbers a view of an image needs: flip, jitter, its 4 stre
 
 
 def normalize(images: Tensor, normalization: Normalization) -> Tensor:
-    """Float images (B, 3, S, S) in [0, 1], less the mean and over the deviation of each channel."""
+    """Float images (B, 3, S, S) in [0, 1], less the mean and over the deviation of each channel; in place."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (normalization.mean, normalization.std))
-    return (images - mean) / std
+    return images.sub_(mean).div_(std)
 
 
 def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.ndarray) -> Tensor:
@@ -45,7 +45,7 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
     Returns:
         (B, 3, S, S) float32 in [0, 1].
     """
-    images = images.float() / 255
+    images = images.float().div_(255)
     flip, jitter, *strengths, gray, blur, sigma, solar = uniform.T
     images = _on_some(images, flip < view.flip, lambda some, _: some.flip(-1))
     if any(view.jitter) and view.jitter_p > 0:

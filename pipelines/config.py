@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import nn
 
 from algos.coke import CoKe, CoKeConfig
+from algos.method import Method
 from algos.networks import BackboneConfig
 from pipelines.errors import UserError
 from pipelines.order import StreamShape, lanes_of_worker
@@ -136,15 +137,14 @@ class TrackingConfig:
     experiment: str = "quorum"
 
 
-@dataclass(frozen=True)
-class PretrainConfig:
-    """A run of CoKe.
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What every training run has, whatever its method.
 
     Attributes:
         data: see `DataConfig`.
         views: the random views of an image.
         backbone: see `BackboneConfig`.
-        method: see `CoKeConfig`.
         optimizer: see `OptimizerConfig`.
         compute: see `ComputeConfig`.
         checkpoint: see `CheckpointConfig`.
@@ -153,7 +153,7 @@ class PretrainConfig:
         name: of the run and its folder; null makes one from the data and the time.
         storage: folder or URI that holds the runs, on storage that every node reaches.
         seed: of order, crops, initial weights and centers.
-        epochs: epoch 0, which only clusters, included.
+        epochs: all epochs, those that only cluster included.
         batch_size: images of a global batch over all workers.
         accumulate: micro-batches that a worker cuts its rows of a batch into.
     """
@@ -161,7 +161,6 @@ class PretrainConfig:
     data: DataConfig
     views: Views
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    method: CoKeConfig = field(default_factory=CoKeConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -195,6 +194,10 @@ class PretrainConfig:
         if self.checkpoint.every_steps < 0 or self.monitor.knn_epochs < 0 or self.monitor.picture_epochs < 0:
             raise UserError("checkpoint.every_steps, monitor.knn_epochs and monitor.picture_epochs must be 0 or more")
 
+    def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
+        """The method over `backbone`, sized by the data."""
+        raise TypeError(f"{type(self).__name__} names no method")
+
     @property
     def shape(self) -> StreamShape:
         """How an epoch is cut into batches."""
@@ -224,20 +227,39 @@ class PretrainConfig:
             )
         if self.monitor.knn_epochs and "test" in dataset.splits and not (split.labelled and dataset.split("test").labelled):
             raise UserError(f"monitor.knn_epochs is {self.monitor.knn_epochs}, but {self.data.shards} has no labels; set it to 0")
-        try:
-            self.method.check(num_instances=split.rows, large_views=self.views.num_large)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-
-    def build_method(self, backbone: nn.Module, dataset: Dataset) -> CoKe:
-        """The method over `backbone`, sized by the data."""
-        ids = dataset.split(self.data.split).ids
-        return CoKe(self.method, backbone, num_instances=ids, batch_size=self.batch_size, seed=self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, as a recipe holds them."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainingConfig):
+    """A run of CoKe.
+
+    Attributes:
+        method: see `CoKeConfig`.
+    """
+
+    method: CoKeConfig = field(default_factory=CoKeConfig)
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse what cannot work with these data.
+
+        Raises:
+            UserError: naming the key and what to change.
+        """
+        super().check(dataset)
+        try:
+            self.method.check(num_instances=dataset.split(self.data.split).rows, large_views=self.views.num_large)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
+        """The method over `backbone`, sized by the data."""
+        ids = dataset.split(self.data.split).ids
+        return CoKe(self.method, backbone, num_instances=ids, batch_size=self.batch_size, seed=self.seed)
 
 
 def _plain(value: Any) -> Any:

@@ -86,7 +86,7 @@ def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
 
 def _colour(picture: Image.Image) -> Image.Image:
     # Grey images stay grey until their pixels are: a third of the work.
-    return picture if picture.mode == "L" else picture.convert("RGB")
+    return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")  # RGB to RGB would copy
 
 
 def _pixels(picture: Image.Image, size: int, box: tuple[float, float, float, float]) -> np.ndarray:

@@ -22,7 +22,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from algos.networks import build_backbone
 from pipelines.checkpoint import CheckpointStore
 from pipelines.cluster import check_resources, connect
-from pipelines.config import PretrainConfig, flatten
+from pipelines.config import TrainingConfig, flatten
 from pipelines.errors import UserError
 from pipelines.order import EpochOrder
 from pipelines.progress import progress
@@ -74,7 +74,7 @@ class Run:
         return CheckpointStore(self.location / "checkpoints")
 
 
-def train(config: PretrainConfig, *, address: str | None = None, resume: str | None = None) -> Run:
+def train(config: TrainingConfig, *, address: str | None = None, resume: str | None = None) -> Run:
     """Train to the end, or go on with the run in folder `resume`; returns the run.
 
     Raises:
@@ -107,7 +107,7 @@ def train(config: PretrainConfig, *, address: str | None = None, resume: str | N
     return run
 
 
-def _check_network(config: PretrainConfig) -> None:
+def _check_network(config: TrainingConfig) -> None:
     try:
         with torch.device("meta"):
             build_backbone(config.backbone, config.image_size)
@@ -115,7 +115,7 @@ def _check_network(config: PretrainConfig) -> None:
         raise UserError(str(error)) from error
 
 
-def _create(config: PretrainConfig, dataset: Dataset) -> Run:
+def _create(config: TrainingConfig, dataset: Dataset) -> Run:
     name = config.name or f"{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     location = Location.of(config.storage) / name
     if (location / RUN_FILE).exists():

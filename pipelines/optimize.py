@@ -31,13 +31,12 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
 
 
 def learning_rate(config: OptimizerConfig, epoch: float, epochs: int) -> float:
-    """Learning rate at a (fractional) epoch: 0 in epoch 0, linear warm-up from epoch 1 on, then cosine to 0 at `epochs`."""
-    since = epoch - 1
-    if since < 0:
+    """Learning rate at a (fractional) epoch of training: linear warm-up, then cosine to 0 at `epochs`; 0 before epoch 0."""
+    if epoch < 0:
         return 0.0
-    if since < config.warmup_epochs:
-        return config.lr * since / config.warmup_epochs
-    progress = (since - config.warmup_epochs) / max(epochs - 1 - config.warmup_epochs, 1)
+    if epoch < config.warmup_epochs:
+        return config.lr * epoch / config.warmup_epochs
+    progress = (epoch - config.warmup_epochs) / max(epochs - config.warmup_epochs, 1)
     return config.lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 

@@ -16,7 +16,7 @@ class Progress:
     """A tqdm bar on a terminal; elsewhere a plain line now and then, so that a log file stays readable."""
 
     def __init__(self, what: str, total: int, unit: str) -> None:
-        interactive = sys.stderr.isatty()
+        self._interactive = interactive = sys.stderr.isatty()
         interval = 0.2 if interactive else PLAIN_INTERVAL
         self._bar = tqdm(
             total=total, desc=what, unit=f" {unit}", unit_scale=total > 10_000, mininterval=interval, maxinterval=60,
@@ -28,6 +28,8 @@ class Progress:
 
     def advance(self, by: int, note: str = "") -> None:
         """Count `by` more and show `note` at the end of the line."""
+        if by == 0 and not self._interactive:
+            return
         if note:
             self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(by)

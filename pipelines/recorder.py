@@ -20,7 +20,7 @@ from pipelines.shards import Dataset, read_column, read_images
 from pipelines.tracking import RunAddress, Tracker
 
 SHEET_CLUSTERS, SHEET_IMAGES = 12, 10
-CURVES = ("loss", "knn_top1", "nmi_head0", "label_change", "cluster_size_min_head0", "empty_clusters_head0")
+CURVES = ("epoch_loss", "knn_top1", "nmi_head0", "label_change", "cluster_size_min_head0", "empty_clusters_head0")
 MOST_LABELS = 1_000_000  # instances that NMI is computed from
 
 
@@ -61,6 +61,9 @@ class Recorder:
         self._work = ThreadPoolExecutor(1)  # in order, and off the thread that answers the driver
         self._pending: list[Any] = []
         self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
+        for entry in self.tracker.history():  # of a resumed run
+            self._remember(entry.get("values", {}))
+        self.tracker.status("RUNNING")
         self._truth: np.ndarray | None = None
 
     def metrics(self, values: dict[str, float], step: int, note: str = "") -> None:
@@ -103,19 +106,23 @@ class Recorder:
         for job in self._pending:
             if (error := job.exception()) is not None:
                 self.status.messages.append(f"a picture or figure could not be made: {type(error).__name__}: {error}")
-        self.tracker.end(outcome)
+        self.tracker.status(outcome)
         self.tracker.close()
         return self.status.messages + self.tracker.messages
 
     def _epoch(self, epoch: int, step: int, figures: dict[str, float], clusters: ClusterState | None, pictures: bool) -> None:
         if clusters is not None and self.dataset.split(self.split).labelled:
             figures |= self._agreement(clusters.labels)
-        self.tracker.metrics(figures | {"epoch": float(epoch)}, step)
-        for name, points in self._series.items():
-            if name in figures:
-                points.append((epoch, figures[name]))
+        figures |= {"epoch": float(epoch)}
+        self.tracker.metrics(figures, step)
+        self._remember(figures)
         if pictures and clusters is not None:
             self._draw(epoch, clusters)
+
+    def _remember(self, figures: dict[str, float]) -> None:
+        for name, points in self._series.items():
+            if name in figures and "epoch" in figures:
+                points.append((int(figures["epoch"]), figures[name]))
 
     def _agreement(self, labels: np.ndarray) -> dict[str, float]:
         if self._truth is None:

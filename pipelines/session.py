@@ -17,7 +17,7 @@ from algos.distributed import is_distributed, mean_over_workers
 from algos.method import Method
 from algos.networks import build_backbone
 from pipelines.checkpoint import CheckpointStore, Entry
-from pipelines.config import PretrainConfig
+from pipelines.config import TrainingConfig
 from pipelines.errors import UserError
 from pipelines.meter import Meter
 from pipelines.optimize import Autocast, Precision, build_optimizer
@@ -37,7 +37,7 @@ class Job:
         identity: of the run, kept in each checkpoint: MLflow run id, data fingerprint, versions.
     """
 
-    config: PretrainConfig
+    config: TrainingConfig
     run: str
     recorder: Any
     identity: dict[str, str]
@@ -46,10 +46,10 @@ class Job:
 class Session:
     """One worker's networks, method, optimiser, stream and place in the run; restored from the newest checkpoint, if any."""
 
-    def __init__(self, job: Job, *, rank: int, workers: int, local_rank: int, local_workers: int) -> None:
+    def __init__(self, job: Job, *, rank: int, workers: int, local_workers: int, device: torch.device) -> None:
         config = self.config = job.config
         self.job, self.rank, self.workers = job, rank, workers
-        self.device = torch.device("cuda", local_rank) if config.compute.gpu else torch.device("cpu")
+        self.device = device
         self._claim_device(local_workers)
         self.dataset = Dataset.open(config.data.shards)
         self.stream = Stream(

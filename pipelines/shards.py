@@ -109,7 +109,7 @@ class Dataset:
         location = Location.of(place)
         if not (location / MANIFEST).exists():
             raise UserError(
-                f"{place} holds no {MANIFEST}: no data set, or an ingest that did not finish; run quorum ingest SOURCE --to {place}"
+                f"{place} holds no {MANIFEST}: no data set, or its ingest did not finish; run quorum ingest SOURCE --to {place}"
             )
         content = (location / MANIFEST).read_json()
         if content.get("format") != FORMAT:

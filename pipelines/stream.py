@@ -23,7 +23,6 @@ from torch import Tensor
 from algos.method import Batch
 from pipelines.augment import DRAWS, augment, normalize
 from pipelines.crops import CropSpec
-from pipelines.errors import UserError
 from pipelines.order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.shards import Dataset
 from pipelines.views import Normalization, Views
@@ -200,16 +199,3 @@ def _to_host(step: int, batch: dict[str, np.ndarray], views: int, pin: bool) -> 
     # (rows, S, S, 3) seen as (rows, 3, S, S) is the channels_last layout already.
     pixels = [copy(batch[f"view{index}"]).permute(0, 3, 1, 2) for index in range(views)]
     return _HostBatch(step, torch.from_numpy(batch["id"].copy()), copy(batch["label"]), pixels)
-
-
-def check_workers(shape: StreamShape, workers: int) -> None:
-    """Refuse a worker count that the lanes cannot serve, before any worker starts.
-
-    Raises:
-        UserError: for more workers than lanes, or too few rows a worker for BatchNorm.
-    """
-    for rank in range(workers):
-        if len(lanes_of_worker(shape.lanes, rank, workers)) * shape.lane_rows < 2:
-            raise UserError(
-                f"batch_size {shape.batch_size} over {workers} workers leaves fewer than 2 rows each; raise batch_size"
-            )

@@ -6,6 +6,7 @@ The journal is a file of JSON lines; beside it, a small file says how many of th
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -54,6 +55,7 @@ def start_run(
     from mlflow.exceptions import MlflowException  # seconds to import, and the command line shows its help without it
     from mlflow.tracking import MlflowClient
 
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # its import has set INFO
     try:
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +119,11 @@ class Tracker:
         """Set a tag of the run."""
         self._add({"kind": "tag", "key": key, "value": value})
 
-    def end(self, status: str) -> None:
+    def history(self) -> list[dict[str, Any]]:
+        """Every entry of the journal, also of earlier parts of a resumed run."""
+        return [json.loads(line) for line in self.journal.read_text().splitlines()]
+
+    def status(self, status: str) -> None:
         """Set the run's status: RUNNING, FINISHED, FAILED or KILLED."""
         self._add({"kind": "status", "status": status})
 
@@ -193,6 +199,5 @@ def _deliver(address: RunAddress, entries: list[dict[str, Any]]) -> None:
         elif entry["kind"] == "tag":
             client.set_tag(address.run_id, entry["key"], entry["value"])
         elif entry["kind"] == "status":
-            client.set_terminated(address.run_id, entry["status"])
-            if entry["status"] == "RUNNING":
-                client.update_run(address.run_id, status="RUNNING")
+            change = client.update_run if entry["status"] == "RUNNING" else client.set_terminated
+            change(address.run_id, entry["status"])

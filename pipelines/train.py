@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 import ray.train
+import ray.train.torch
 import torch
 
 from algos.evaluation import accuracy, knn_predict, size_figures
@@ -30,7 +31,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     try:
         session = Session(
             job, rank=context.get_world_rank(), workers=context.get_world_size(),
-            local_rank=context.get_local_rank(), local_workers=context.get_local_world_size(),
+            local_workers=context.get_local_world_size(), device=ray.train.torch.get_device(),
         )  # fmt: skip
         run(session)
     except UserError as error:
@@ -59,8 +60,8 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
     optimizer, scaler = session.optimizer, session.precision.scaler
     session.epoch, session.step = epoch, step
     session.seed_step()
-    trains = method.trains(epoch)
-    lr = learning_rate(config.optimizer, epoch + step / session.stream.steps, config.epochs)
+    trained = epoch - method.clustering_epochs + step / session.stream.steps
+    trains, lr = trained >= 0, learning_rate(config.optimizer, trained, config.epochs - method.clustering_epochs)
     for group in optimizer.param_groups:
         group["lr"] = lr
     micro_batches = batch.split(config.accumulate)

@@ -1,0 +1,1 @@
+"""Search spaces, sweeps and the comparison of runs."""

@@ -1,0 +1,82 @@
+"""Quorum's input side as the benchmarks drive it: a stream of one rule of view, and its batches before the device takes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.report import cpu_seconds
+from pipelines.crops import CropSpec
+from pipelines.order import StreamShape
+from pipelines.shards import Dataset
+from pipelines.stream import Stream
+from pipelines.views import Normalization, ViewConfig, Views
+from pipelines.windows import WindowReader
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds to a side's first batch; rows a second and CPU milliseconds a row from there on."""
+
+    first: float
+    per_second: float
+    cpu_ms: float
+
+
+def plain_views(size: int, repeat: int) -> Views:
+    """Random crops and nothing else."""
+    return Views(large=[ViewConfig(size, repeat=repeat, flip=0.0)])
+
+
+def open_stream(dataset: Dataset, shape: StreamShape, views: Views) -> Stream:
+    """The only worker's stream of the training split, to the CPU."""
+    return Stream(dataset, "train", shape, views, Normalization(), seed=0)
+
+
+def window_reader(stream: Stream, epoch: int) -> WindowReader:
+    """The reader that the stream's tasks run in this epoch."""
+    crops = [CropSpec(view.size, view.scale) for view in stream.views.flat]
+    return WindowReader(stream.dataset, stream.split, stream.order(epoch), stream.lanes, crops, start_step=0)
+
+
+def epochs(stream: Stream, first: int, count: int) -> Iterator[int]:
+    """Rows of each batch of some epochs as training takes them: pixels as normalised floats on the device."""
+    for epoch in range(first, first + count):
+        for _, batch in stream.epoch(epoch, last=epoch == first + count - 1):
+            yield len(batch.ids)
+
+
+def host_epochs(stream: Stream, first: int, count: int) -> Iterator[int]:
+    """Rows of each batch of some epochs as it leaves the host: uint8 crops. A GPU does what follows."""
+    stream._on_device = lambda host, _: host  # the host's part of a batch is the batch
+    try:
+        for epoch in range(first, first + count):
+            for _, host in stream.epoch(epoch, last=epoch == first + count - 1):
+                yield len(host.ids)
+    finally:
+        del stream._on_device
+
+
+def windows_of(reader: WindowReader) -> list[dict[str, np.ndarray]]:
+    """The reader's argument for each of its windows."""
+    return [{"id": np.array([number])} for number in range(len(reader.windows))]
+
+
+def rate(batches: Callable[[], Iterable[int]], ahead: int = 0) -> Rate:
+    """Measure a run of batches, given by their rows, from the first one on.
+
+    `ahead` batches are not counted: those that other processes had ready by the time of the first one.
+    """
+    began = time.perf_counter()
+    sizes, first, cpu = list[int](), 0.0, 0.0
+    for size in batches():
+        if not sizes:
+            first, cpu = time.perf_counter() - began, cpu_seconds()
+        sizes.append(size)
+    spent, rows = time.perf_counter() - began - first, sum(sizes[1 + ahead :])
+    if rows == 0:
+        raise SystemExit(f"{len(sizes)} batches are too few to time; raise --images or --epochs, or lower --batch-size")
+    return Rate(first, rows / spent, 1e3 * (cpu_seconds() - cpu) / rows)

@@ -1,0 +1,41 @@
+"""JPEGs of photographic content without a download, and the shards made of them.
+
+The photographs are the two that scikit-learn bundles; each file is a random crop of one, about the size of an ImageNet image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from pipelines.ingest import ingest
+from pipelines.shards import Dataset
+from pipelines.sources import FolderSource
+
+WIDTH, HEIGHT = 500, 375
+QUALITY = 90
+
+
+def write_photos(folder: Path, count: int, seed: int = 0) -> Path:
+    """Write `count` JPEGs below one class folder per photograph, unless a run before did; returns `folder`."""
+    images = load_sample_images().images
+    random = np.random.default_rng(seed)
+    for index in range(count):
+        label = index % len(images)
+        path = folder / f"photo{label}" / f"{index:06d}.jpg"
+        height, width, _ = images[label].shape
+        top, left = random.integers(height - HEIGHT + 1), random.integers(width - WIDTH + 1)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            crop = images[label][top : top + HEIGHT, left : left + WIDTH]
+            Image.fromarray(crop[:, :: random.choice((-1, 1))]).save(path, quality=QUALITY)
+    return folder
+
+
+def photo_shards(work: Path, count: int) -> Dataset:
+    """The photos as shards, ingested as a user would; Ray must run."""
+    source = FolderSource(write_photos(work / f"jpegs-{count}", count))
+    return ingest(source, str(work / f"shards-{count}"), name="photos", rows_per_shard=1024, overwrite=True)

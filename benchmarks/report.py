@@ -1,0 +1,109 @@
+"""What every benchmark shares: the machine in words, CPU time of all our processes, a table on the screen and a JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import ray
+import torch
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass
+class Comparison:
+    """Our side against a baseline, over repetitions that ran in turn in one process run.
+
+    Attributes:
+        title: what is measured, in a line.
+        goal: of the ratio, as text.
+        rows: one table row each, by column name.
+        ratio: median over the repetitions of this repetition's ratio.
+        ratios: of each repetition.
+        notes: lines below the table.
+    """
+
+    title: str
+    goal: str
+    rows: list[dict[str, str | float]]
+    ratio: float
+    ratios: list[float]
+    notes: list[str] = field(default_factory=list)
+
+
+def machine() -> dict[str, str | int | float]:
+    """CPU model, cores, load and versions; the load says whether something else ran at the same time."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "ray": ray.__version__,
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def command() -> str:
+    """The command that repeats this run."""
+    return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+
+
+def cpu_seconds() -> float:
+    """CPU time so far of this process and its descendants (workers, Ray's daemons); steadier under load than wall time."""
+    stats = [_stat(int(folder.name)) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    parents = {pid: parent for pid, parent, _ in filter(None, stats)}
+    return sum(seconds for pid, _, seconds in filter(None, stats) if _descends(pid, parents))
+
+
+def _stat(pid: int) -> tuple[int, int, float] | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return pid, int(fields[1]), sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _descends(pid: int, parents: dict[int, int]) -> bool:
+    while pid in parents and pid != os.getpid():
+        pid = parents[pid]
+    return pid == os.getpid()
+
+
+def median(values: Sequence[float]) -> float:
+    """Median as a plain float."""
+    return float(statistics.median(values))
+
+
+def publish(comparison: Comparison, path: Path | None) -> None:
+    """Print the table, the machine and the command; write all of it to `path` if there is one."""
+    about = machine()
+    table = Table(title=comparison.title, title_justify="left")
+    for index, column in enumerate(comparison.rows[0]):
+        table.add_column(column, justify="right" if index else "left")
+    for row in comparison.rows:
+        table.add_row(*(value if isinstance(value, str) else f"{value:,.4g}" for value in row.values()))
+    console = Console(width=130, highlight=False)
+    console.print(table)
+    spread = f"{min(comparison.ratios):.2f} to {max(comparison.ratios):.2f} in {len(comparison.ratios)} repetitions"
+    console.print(f"ratio {comparison.ratio:.2f} (goal {comparison.goal}; {spread})")
+    for note in comparison.notes:
+        console.print(note)
+    console.print(", ".join(f"{key} {value}" for key, value in about.items()))
+    console.print(command(), soft_wrap=True)
+    if path is not None:
+        path.write_text(json.dumps(asdict(comparison) | {"machine": about, "command": command()}, indent=2) + "\n")

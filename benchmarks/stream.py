@@ -1,0 +1,113 @@
+"""Rows a second of the stream against decoding and cropping alone, on as many processes.
+
+Both sides read the same windows of the same shards. The baseline calls the stream's own WindowReader in a pool of processes and
+drops the pixels; the stream brings them to the worker, in order, as batches: uint8 crops, and also as training takes them on a
+CPU, as normalised floats. Run from the repository's root: `python -m benchmarks.stream`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from multiprocessing.pool import Pool
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, window_reader, windows_of
+from benchmarks.photos import photo_shards
+from benchmarks.report import Comparison, median, publish
+from pipelines.cluster import connect
+from pipelines.order import StreamShape
+from pipelines.stream import Stream
+from pipelines.windows import WindowReader
+
+BARE, HOST, FLOAT = "decode and crop alone", "stream, uint8 crops", "stream, normalised floats"
+
+
+def read_window(job: tuple[WindowReader, dict[str, np.ndarray]]) -> int:
+    """Decode and crop one window in a process of the pool; the pixels go nowhere."""
+    reader, window = job
+    return sum(len(step["id"]) for step in reader(window))
+
+
+def pool_epochs(pool: Pool, stream: Stream, first: int, count: int) -> Iterator[int]:
+    """Rows of each window of some epochs, after an empty batch that marks the start: the pool has no start-up to leave out."""
+    readers = [window_reader(stream, epoch) for epoch in range(first, first + count)]
+    yield 0
+    yield from pool.imap_unordered(read_window, [(reader, window) for reader in readers for window in windows_of(reader)])
+
+
+def measure(sides: dict[str, Callable[[int, int], Iterator[int]]], repeats: int, count: int, ahead: int) -> dict[str, list[Rate]]:
+    """Rates of each side, all sides in turn in every repetition, `count` new epochs a time.
+
+    All but the first side run `ahead` batches ahead of what they have handed over.
+    """
+    rates: dict[str, list[Rate]] = {side: [] for side in sides}
+    for repeat in range(repeats):
+        for index, (side, run) in enumerate(sides.items()):
+            rates[side].append(rate(lambda: run(repeat * count, count), ahead if index else 0))  # noqa: B023  called at once
+            print(f"  {side}: {rates[side][-1].per_second:,.0f} rows/s", flush=True)
+    return rates
+
+
+def compare(options: argparse.Namespace, pool: Pool, work: Path) -> Comparison:
+    """Run the sides in turn; the ratio is of each repetition's own rates."""
+    shape = StreamShape(options.batch_size, options.lanes, options.window)
+    stream = open_stream(photo_shards(work, options.images), shape, plain_views(options.size, options.views))
+    sum(pool_epochs(pool, stream, first=0, count=1))  # the pool's processes import and open files
+    rates = measure(
+        {
+            BARE: lambda first, count: pool_epochs(pool, stream, first, count),
+            HOST: lambda first, count: host_epochs(stream, first, count),
+            FLOAT: lambda first, count: epochs(stream, first, count),
+        },
+        options.repeats, options.epochs, options.processes,
+    )  # fmt: skip
+    ratios = {
+        side: [ours.per_second / bare.per_second for ours, bare in zip(rates[side], rates[BARE], strict=True)] for side in rates
+    }
+    rows = [
+        {
+            "side": side,
+            "rows/s": median([one.per_second for one in measured]),
+            "CPU ms/row": median([one.cpu_ms for one in measured]),
+            "s to first batch": "-" if side == BARE else f"{median([one.first for one in measured]):.2f}",
+            "ratio": median(ratios[side]),
+        }
+        for side, measured in rates.items()
+    ]
+    cold = f"first batch of the job after {rates[HOST][0].first:.1f} s"
+    crops = f"{options.images:,} JPEGs to {options.views} x {options.size} px"
+    title = f"{crops}, batch {options.batch_size}, {options.processes} processes"
+    note = f"{options.epochs} epochs a repetition; {cold}; the ratio is that of the uint8 crops"
+    return Comparison(title, ">= 0.8", rows, median(ratios[HOST]), ratios[HOST], [note])
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--views", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--lanes", type=int, default=8)
+    parser.add_argument("--window", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=3, help="in a repetition")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=2, help="of the pool; Ray gets as many CPUs")
+    parser.add_argument("--work", type=Path, help="keep the photos here; otherwise in a temporary folder")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(options.processes))
+        work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        connect("local", local_cpus=options.processes)
+        publish(compare(options, pool, work), options.json)
+
+
+if __name__ == "__main__":
+    main()

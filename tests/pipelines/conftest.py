@@ -1,0 +1,62 @@
+"""Data sets of real digits that need no Ray, and a disk that refuses large files."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipelines.shards import SCHEMA, Dataset, Split, write_shard
+from pipelines.sources import DigitsSource
+from pipelines.storage import Location
+
+
+def write_digits(folder: Path, rows: int, rows_per_shard: int, *, holes: Collection[int] = (), labelled: bool = True) -> Dataset:
+    """The first scans as the split `train`; ids in `holes` get no row."""
+    source, location = DigitsSource(), Location.of(folder)
+    (location / "train").make()
+    classes, samples = source.listing().classes, source.listing().samples[:rows]
+    shards, counts = [], [0] * len(classes)
+    for index, start in enumerate(range(0, rows, rows_per_shard)):
+        ids = [i for i in range(start, min(start + rows_per_shard, rows)) if i not in holes]
+        for i in ids:
+            counts[samples[i].label] += 1
+        columns = {
+            "id": ids,
+            "image": [source.read(samples[i].key) for i in ids],
+            "label": [samples[i].label if labelled else None for i in ids],
+            "split": ["train"] * len(ids),
+            "source": [samples[i].key for i in ids],
+        }
+        table = pa.table(columns, schema=SCHEMA)
+        shards.append(write_shard(location, f"train/part-{index:05d}.parquet", table, {"split": "train"}))
+    split = Split(rows, shards, counts if labelled else [])
+    dataset = Dataset(location, "digits", classes, {"train": split}, len(holes))
+    dataset.save()
+    return dataset
+
+
+@pytest.fixture(scope="session")
+def some_digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """300 digits in three shards of two row groups each; read it, do not change it."""
+    return write_digits(tmp_path_factory.mktemp("some") / "digits", 300, 140)
+
+
+@pytest.fixture
+def small_files() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """Within the block the kernel refuses to let any file grow beyond so many bytes, as a full disk does."""
+
+    @contextlib.contextmanager
+    def limit(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

@@ -1,0 +1,196 @@
+"""The whole job on real digits, through Ray Data, Ray Train and a real MLflow store: stops, deaths, other worker counts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from pipelines.checkpoint import CheckpointStore
+from pipelines.config import PretrainConfig
+from pipelines.errors import UserError
+from pipelines.evaluate import evaluate
+from pipelines.launch import Run, train
+from pipelines.recipe import read_recipe
+from pipelines.storage import Location
+
+pytestmark = pytest.mark.ray
+
+RECIPE = str(Path(__file__).parents[2] / "recipes" / "coke_digits.yaml")
+SMALL = [
+    "--views.large", "[{size: 8, scale: [0.6, 1.0], flip: 0.0, jitter: [0.2, 0.2, 0.0, 0.0]}]", "--method.label_weight", "1.0",
+    "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--method.num_clusters", "[30, 20]",
+    "--method.dim", "16", "--batch_size", "64", "--epochs", "4", "--checkpoint.every_steps", "7", "--checkpoint.keep_last", "50",
+    "--monitor.log_steps", "5", "--monitor.picture_epochs", "2", "--compute.threads", "1",
+]  # fmt: skip
+STEPS = 1438 // 64
+
+
+def words(digits: str, storage: Path, name: str, *more: str) -> list[str]:
+    return ["--data.shards", digits, "--storage", str(storage), "--name", name, *SMALL, *more]
+
+
+def final_state(folder: Path) -> dict:
+    store = CheckpointStore(Location.of(folder / "checkpoints"))
+    entry = store.latest()
+    assert (entry.epoch, entry.step) == (4, 0)
+    return store.load(entry)
+
+
+def differing(first, second, path="") -> list[str]:
+    """Names of leaves that are not bit-equal."""
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        return [name for key in first for name in differing(first[key], second[key], f"{path}.{key}")]
+    if isinstance(first, torch.Tensor):
+        return [] if torch.equal(first, second) else [path]
+    return [] if first == second else [path]
+
+
+def learned(state: dict) -> dict:
+    return {key: state[key] for key in ("method", "optimizer", "scaler", "epoch", "step")}
+
+
+@pytest.fixture(scope="module")
+def straight(digits, tmp_path_factory) -> Path:
+    """A run that was never stopped."""
+    storage = tmp_path_factory.mktemp("runs")
+    train(read_recipe(RECIPE, PretrainConfig, words(digits, storage, "straight")))
+    return storage / "straight"
+
+
+def test_mlflow_has_the_figures_settings_and_pictures(straight):
+    address = Run.open(str(straight)).address
+    client = MlflowClient(address.uri)
+    run = client.get_run(address.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["method.num_clusters"] == "[30, 20]"
+    assert {"ray", "torch", "data"} <= run.data.tags.keys()
+    expected = {
+        "loss", "lr", "images_per_second", "data_wait_share", "epoch_gap_seconds", "label_change", "knn_top1", "nmi_head0",
+        "cluster_size_min_head1", "cluster_size_max_head0", "cluster_size_entropy_head0", "empty_clusters_head0",
+        "certificate_slack_head0", "certificate_slack_head1",
+    }  # fmt: skip
+    assert expected <= run.data.metrics.keys()
+    assert len(client.get_metric_history(address.run_id, "knn_top1")) == 3
+    assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "certificate_slack_head0"))
+    pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
+    assert {"clusters-0003.png", "cluster-sizes-0003.png", "curves-0003.png"} <= pictures
+
+
+def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits):
+    storage = straight.parent
+    quorum = [sys.executable, "-m", "pipelines", "pretrain"]
+    process = subprocess.Popen([*quorum, "--address", "local", "--config", RECIPE, *words(digits, storage, "killed")])
+    store = CheckpointStore(Location.of(storage / "killed" / "checkpoints"))
+    deadline = time.monotonic() + 200
+    while (entry := store.latest()) is None or entry.global_step < STEPS + 7:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.kill()
+    process.wait()
+    assert store.latest().step != 0, "it was to be killed in the middle of an epoch"
+    run_id = Run.open(str(storage / "killed")).address.run_id
+    resumed = subprocess.run(
+        [*quorum, "--address", "local", "--resume", str(storage / "killed")],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert differing(learned(final_state(straight)), learned(final_state(storage / "killed"))) == []
+    assert Run.open(str(storage / "killed")).address.run_id == run_id
+
+
+def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digits):
+    storage = straight.parent
+    store = CheckpointStore(Location.of(storage / "died" / "checkpoints"))
+    killed: list[int] = []
+
+    def kill_once() -> None:
+        while (entry := store.latest()) is None or entry.global_step < STEPS + 7:
+            time.sleep(0.02)
+        for process in psutil.Process().children(recursive=True):
+            if any("RayTrainWorker" in part for part in process.cmdline()):
+                process.kill()
+                killed.append(process.pid)
+
+    thread = threading.Thread(target=kill_once, daemon=True)
+    thread.start()
+    train(read_recipe(RECIPE, PretrainConfig, words(digits, storage, "died")))
+    assert killed
+    assert differing(learned(final_state(straight)), learned(final_state(storage / "died"))) == []
+
+
+def cut_back(straight: Path, name: str, epochs: int) -> Path:
+    """A copy of a run as it stood after some epochs."""
+    copy = straight.parent / name
+    shutil.copytree(straight, copy, ignore=shutil.ignore_patterns("ray", "pictures"))
+    index = copy / "checkpoints" / "index.json"
+    content = json.loads(index.read_text())
+    content["checkpoints"] = [entry for entry in content["checkpoints"] if entry["global_step"] <= epochs * STEPS]
+    index.write_text(json.dumps(content))
+    return copy
+
+
+def test_another_number_of_workers_resumes(straight):
+    copy = cut_back(straight, "more-workers", 2)
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--compute.workers", "2"])
+    train(config, resume=str(copy))
+    state = final_state(copy)
+    assert state["workers"] == 2
+    assert (state["method"]["memory"]["labels"] >= 0).float().mean() > 0.97
+    assert all(torch.isfinite(tensor).all() for tensor in state["method"]["network"].values())
+
+
+def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
+    from pipelines.ingest import ingest
+    from pipelines.sources import open_source
+
+    ingest(open_source("digits"), str(tmp_path / "other"), name="digits", seed=1)
+    copy = cut_back(straight, "other-shards", 2)
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--data.shards", str(tmp_path / "other")])
+    with pytest.raises(UserError, match="fingerprint"):
+        train(config, resume=str(copy))
+
+
+def test_a_full_disk_stops_the_run_in_words_and_keeps_what_was_saved(straight):
+    copy = cut_back(straight, "full-disk", 2)
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--checkpoint.every_steps", "7"])
+    (copy / "checkpoints" / f"step-{2 * STEPS + 7:09d}.pt.partial").mkdir()  # what the writer needs is taken
+    before = CheckpointStore(Location.of(copy / "checkpoints")).latest()
+    with pytest.raises(UserError, match=r"could not be written.*--resume"):
+        train(config, resume=str(copy))
+    assert CheckpointStore(Location.of(copy / "checkpoints")).latest() == before
+
+
+def test_a_name_in_use_is_refused(straight, digits):
+    with pytest.raises(UserError, match="already holds a run"):
+        train(read_recipe(RECIPE, PretrainConfig, words(digits, straight.parent, "straight")))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_gpus_that_are_not_there_are_refused_before_a_worker_starts(straight, digits):
+    with pytest.raises(UserError, match=r"asks for 1 GPUs, the cluster has 0"):
+        train(read_recipe(RECIPE, PretrainConfig, words(digits, straight.parent, "no-gpu", "--compute.gpu", "true")))
+
+
+def test_scores_do_not_depend_on_the_number_of_workers(straight):
+    one, two = (evaluate(str(straight), workers=workers) for workers in (1, 2))
+    assert one["rows_test"] == 359
+    assert one == pytest.approx(two, abs=1e-6)
+    assert one["knn_top1"] > 0.8
+    metrics = MlflowClient(Run.open(str(straight)).address.uri).get_run(Run.open(str(straight)).address.run_id).data.metrics
+    assert metrics["evaluate_knn_top1"] == pytest.approx(one["knn_top1"])

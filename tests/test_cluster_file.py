@@ -1,0 +1,22 @@
+"""cluster.yaml against Ray's own schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+CLUSTER = Path(__file__).parents[1] / "cluster.yaml"
+
+
+def test_cluster_file_is_valid_for_ray_up():
+    validate_config(prepare_config(yaml.safe_load(CLUSTER.read_text())))
+
+
+def test_the_check_would_notice_a_mistake():
+    config = prepare_config(yaml.safe_load(CLUSTER.read_text()))
+    config["max_wrokers"] = 3
+    with pytest.raises(Exception, match="max_wrokers"):
+        validate_config(config)
