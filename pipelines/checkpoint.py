@@ -6,6 +6,7 @@ names only checkpoints that can be loaded.
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,9 +75,9 @@ class CheckpointStore:
             UserError: when the storage refuses, for example a full disk; what was saved before stays.
         """
         name = f"step-{global_step:09d}.pt"
+        partial = self.location / f"{name}.partial"
         try:
             self.location.make()
-            partial = self.location / f"{name}.partial"
             with self.location.filesystem.open_output_stream(partial.path) as file:
                 torch.save(state | {"format": FORMAT}, file)
             size = partial.size()
@@ -84,6 +85,7 @@ class CheckpointStore:
             entry = Entry(name, epoch, step, global_step, score, size)
             self._list([*(old for old in self.entries() if old.file != name), entry])
         except (OSError, RuntimeError) as error:
+            partial.delete_file()  # a full disk needs the room
             raise UserError(
                 f"checkpoint {self.location / name} could not be written ({error}); "
                 "free or mend the storage and go on with --resume"
@@ -97,8 +99,8 @@ class CheckpointStore:
         kept = [entry for entry in entries if entry in entries[-self.keep_last :] or entry is best]
         (self.location / INDEX).write_json({"format": FORMAT, "checkpoints": [asdict(entry) for entry in kept]})
         for entry in entries:
-            if entry not in kept and (self.location / entry.file).exists():
-                self.location.filesystem.delete_file((self.location / entry.file).path)
+            if entry not in kept:
+                (self.location / entry.file).delete_file()
 
     def load(self, entry: Entry, device: str = "cpu") -> dict[str, Any]:
         """State of one checkpoint, tensors on `device`.
@@ -111,8 +113,12 @@ class CheckpointStore:
             raise UserError(
                 f"checkpoint {place} has {place.size()} bytes, its index says {entry.bytes}; it is missing or damaged: restore it"
             )
-        with self.location.filesystem.open_input_file(place.path) as file:
-            state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
-        if state.get("format") != FORMAT:
-            raise UserError(f"checkpoint {place} has format {state.get('format')}, this version reads {FORMAT}")
+        try:
+            with self.location.filesystem.open_input_file(place.path) as file:
+                state = torch.load(file, map_location=device, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+            reason = str(error).split("\n", maxsplit=1)[0]
+            raise UserError(f"checkpoint {place} cannot be read ({reason}); it is damaged or none of ours: restore it") from error
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise UserError(f"checkpoint {place} is not of format {FORMAT}, which this version reads; restore it")
         return state

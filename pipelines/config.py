@@ -70,7 +70,7 @@ class ComputeConfig:
         min_workers: fewer are accepted while the cluster lacks nodes; null for exactly `workers`.
         gpu: one GPU a worker (NCCL, SyncBatchNorm) instead of CPUs (gloo).
         cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
-        threads: torch threads of a CPU worker; 0 takes the node's CPUs over its workers.
+        threads: torch threads of a CPU worker; 0 shares the node's CPUs but one, which is the stream's.
         precision: `fp32`, `bf16` or `fp16` (with loss scaling) in the networks; clustering and loss are always fp32.
         channels_last: memory layout of the convolutions.
         compile: use torch.compile.
@@ -179,11 +179,14 @@ class TrainingConfig:
             "epochs": self.epochs, "batch_size": self.batch_size, "accumulate": self.accumulate,
             "compute.workers": self.compute.workers, "checkpoint.keep_last": self.checkpoint.keep_last,
             "optimizer.lr": self.optimizer.lr, "data.window": self.data.window, "monitor.log_steps": self.monitor.log_steps,
+            "monitor.knn_bank": self.monitor.knn_bank, "monitor.knn_queries": self.monitor.knn_queries,
             "monitor.knn_neighbours": self.monitor.knn_neighbours, "monitor.knn_temperature": self.monitor.knn_temperature,
         }  # fmt: skip
         for key, value in positive.items():
             if value <= 0:
                 raise UserError(f"{key} is {value}; it must be positive")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}; it must be 0 or more")
         if self.optimizer.warmup_epochs < 0:
             raise UserError(f"optimizer.warmup_epochs is {self.optimizer.warmup_epochs}; it must be 0 or more")
         if self.compute.min_workers is not None and not 1 <= self.compute.min_workers <= self.compute.workers:
@@ -193,6 +196,7 @@ class TrainingConfig:
             )
         if self.checkpoint.every_steps < 0 or self.monitor.knn_epochs < 0 or self.monitor.picture_epochs < 0:
             raise UserError("checkpoint.every_steps, monitor.knn_epochs and monitor.picture_epochs must be 0 or more")
+        StreamShape(self.batch_size, self.data.lanes, self.data.window)  # refuses lanes that do not divide the batch
 
     def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
         """The method over `backbone`, sized by the data."""

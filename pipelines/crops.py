@@ -85,6 +85,8 @@ def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
 
 
 def _colour(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
+        return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     # Grey images stay grey until their pixels are: a third of the work.
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")  # RGB to RGB would copy
 

@@ -7,7 +7,8 @@ instance's id is its place in that order. Files that are no readable image are q
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,11 @@ def ingest(
     Raises:
         UserError: for a destination in use, an empty split, or too many unreadable images.
     """
+    if rows_per_shard < 1 or seed < 0 or not 0 <= max_bad <= 1:
+        raise UserError(
+            f"rows_per_shard is {rows_per_shard}, seed {seed}, max_bad {max_bad}; the first must be at least 1, the second at "
+            "least 0, the third within [0, 1]"
+        )
     location = _claim(destination, overwrite)
     listing = _hold_out(source.listing(), holdout, seed)
     parts = _parts(listing, seed, rows_per_shard)
@@ -130,30 +136,36 @@ def _write_all(source: Source, classes: list[str], location: Location, parts: li
     for split in {part.split for part in parts}:
         (location / split).make()
     written, bad = [], 0
-    with progress("ingest", total=sum(len(part.samples) for part in parts), unit="images") as bar:
-        for result in _in_parallel(source, classes, location, parts):
+    images = sum(len(part.samples) for part in parts)
+    tasks = closing(_in_parallel(source, classes, location, parts))
+    with progress("ingest", total=images, unit="images") as bar, tasks as results:
+        for result in results:
             written.append(result)
             bad += len(result.bad)
             if bad > most_bad:
                 path, reason = result.bad[-1]
                 raise UserError(
-                    f"{bad} images are unreadable, more than --max-bad allows ({most_bad:.0f}); the last: {path} ({reason})"
+                    f"{bad} images are unreadable, more than --max_bad allows ({most_bad:.0f}); the last: {path} ({reason})"
                 )
             bar.advance(len(result.labels) + len(result.bad), f"{bad} quarantined" if bad else "")
     return sorted(written, key=lambda result: (result.split, result.index))
 
 
-def _in_parallel(source: Source, classes: list[str], location: Location, parts: list[_Part]) -> Iterator[_Written]:
+def _in_parallel(source: Source, classes: list[str], location: Location, parts: list[_Part]) -> Generator[_Written, None, None]:
     """Results as they come, a few tasks per CPU under way."""
     task = ray.remote(num_cpus=1, max_retries=3)(_write_part)
     most = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
     waiting = list(reversed(parts))
     running: list[ray.ObjectRef] = []
-    while waiting or running:
-        while waiting and len(running) < most:
-            running.append(task.remote(source, classes, location, waiting.pop()))
-        done, running = ray.wait(running)
-        yield from ray.get(done)
+    try:
+        while waiting or running:
+            while waiting and len(running) < most:
+                running.append(task.remote(source, classes, location, waiting.pop()))
+            done, running = ray.wait(running)
+            yield from ray.get(done)
+    finally:  # a job that stops leaves no task that still writes into the folder
+        for one in running:
+            ray.cancel(one, force=True)
 
 
 def _write_part(source: Source, classes: list[str], location: Location, part: _Part) -> _Written:
@@ -162,7 +174,7 @@ def _write_part(source: Source, classes: list[str], location: Location, part: _P
         try:
             image = source.read(sample.key)
             Image.open(io.BytesIO(image)).load()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # codecs raise what they like; each is one unreadable file
             bad.append((sample.key, f"{type(error).__name__}: {error}"))
             continue
         row = (part.first_id + offset, image, sample.label, part.split, sample.key)

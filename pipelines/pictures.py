@@ -39,9 +39,9 @@ def choose_clusters(counts: np.ndarray, most: int, seed: int) -> list[int]:
     if len(by_size) <= most:
         return [int(k) for k in by_size]
     third = most // 3
-    middle = np.random.default_rng(seed).choice(by_size[third:-third], most - 2 * third, replace=False)
-    middle = middle[np.argsort(-counts[middle], kind="stable")]
-    return [int(k) for k in [*by_size[:third], *middle, *by_size[-third:]]]
+    largest, middle, smallest = np.split(by_size, [third, len(by_size) - third])
+    places = np.sort(np.random.default_rng(seed).choice(len(middle), most - 2 * third, replace=False))
+    return [int(k) for k in [*largest, *middle[places], *smallest]]
 
 
 def cluster_sheet(images: Mapping[int, Sequence[bytes]], counts: np.ndarray, path: Path, tile: int = 56) -> None:

@@ -17,7 +17,7 @@ Config = TypeVar("Config")
 
 def new_parser(command: str, description: str) -> ArgumentParser:
     """A parser that raises instead of exiting."""
-    return ArgumentParser(prog=f"quorum {command}", description=description, exit_on_error=False)
+    return ArgumentParser(prog=f"quorum {command}", description=description, exit_on_error=False, allow_abbrev=False)
 
 
 def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
@@ -77,7 +77,7 @@ def check_recipe(path: str, kind: type) -> None:
             content = yaml.safe_load(file)
     except OSError as error:
         raise UserError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"recipe {path} holds no keys")

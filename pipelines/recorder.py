@@ -61,7 +61,7 @@ class Recorder:
         self._work = ThreadPoolExecutor(1)  # in order, and off the thread that answers the driver
         self._pending: list[Any] = []
         self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
-        for entry in self.tracker.history():  # of a resumed run
+        for entry in self.tracker.journal.history():  # of a resumed run
             self._remember(entry.get("values", {}))
         self.tracker.status("RUNNING")
         self._truth: np.ndarray | None = None

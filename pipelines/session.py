@@ -77,7 +77,9 @@ class Session:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         else:
-            torch.set_num_threads(self.config.compute.threads or max(1, (os.cpu_count() or 1) // local_workers))
+            # One CPU stays free for the stream: threads that wait for a preempted one cost more than it brings.
+            spare = ((os.cpu_count() or 1) - 1) // local_workers
+            torch.set_num_threads(self.config.compute.threads or max(1, spare))
 
     def _wrap(self, network: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
         compute = self.config.compute

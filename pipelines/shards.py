@@ -80,8 +80,8 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Hash over every shard's content: equal fingerprints mean equal data."""
-        digests = [shard.digest for name in sorted(self.splits) for shard in self.splits[name].shards]
-        return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+        content = json.dumps({name: asdict(split) for name, split in self.splits.items()}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def split(self, name: str) -> Split:
         """One split.
@@ -111,7 +111,10 @@ class Dataset:
             raise UserError(
                 f"{place} holds no {MANIFEST}: no data set, or its ingest did not finish; run quorum ingest SOURCE --to {place}"
             )
-        content = (location / MANIFEST).read_json()
+        try:
+            content = (location / MANIFEST).read_json()
+        except ValueError as error:
+            raise UserError(f"{place}/{MANIFEST} is cut short or damaged ({error}); ingest the source again") from error
         if content.get("format") != FORMAT:
             raise UserError(
                 f"{place}/{MANIFEST} has format {content.get('format')}, this version reads {FORMAT}; ingest the source again"
@@ -153,7 +156,9 @@ def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str
 
 
 @functools.lru_cache(maxsize=64)
-def _parquet_file(location: Location, path: str) -> pq.ParquetFile:
+def _parquet_file(location: Location, shard: Shard) -> pq.ParquetFile:
+    """An open shard; the digest in its key tells it from one that was overwritten since."""
+    path = shard.path
     file = pq.ParquetFile(location.filesystem.open_input_file(f"{location.path}/{path}"))
     footer = json.loads((file.schema_arrow.metadata or {}).get(FOOTER_KEY, b"{}"))
     if footer.get("format") != FORMAT:
@@ -164,17 +169,17 @@ def _parquet_file(location: Location, path: str) -> pq.ParquetFile:
 
 
 def read_rows(
-    location: Location, path: str, row_group: int, rows: Sequence[int] | np.ndarray, columns: Sequence[str]
+    location: Location, shard: Shard, row_group: int, rows: Sequence[int] | np.ndarray, columns: Sequence[str]
 ) -> pa.Table:
     """Some rows of one row group, in the order asked for."""
-    return _parquet_file(location, path).read_row_group(row_group, columns=list(columns)).take(pa.array(rows))
+    return _parquet_file(location, shard).read_row_group(row_group, columns=list(columns)).take(pa.array(rows))
 
 
 def read_column(dataset: Dataset, split: str, column: str) -> np.ndarray:
     """One small column of a split as an array indexed by instance id; -1 where an id has no row or no value."""
     values = np.full(dataset.split(split).ids, -1, np.int64)
     for shard in dataset.split(split).shards:
-        table = _parquet_file(dataset.location, shard.path).read(columns=["id", column])
+        table = _parquet_file(dataset.location, shard).read(columns=["id", column])
         values[table["id"].to_numpy()] = table[column].fill_null(-1).to_numpy()
     return values
 
@@ -183,12 +188,12 @@ def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, b
     """Encoded images of a few instances; reads only the row groups that hold them."""
     wanted, found = set(ids), dict[int, bytes]()
     for shard in dataset.split(split).shards:
-        file = _parquet_file(dataset.location, shard.path)
+        file = _parquet_file(dataset.location, shard)
         shard_ids = file.read(columns=["id"])["id"].to_numpy()
         hits = np.flatnonzero(np.isin(shard_ids, list(wanted)))
         starts = np.cumsum([0, *shard.row_groups])
         for group in np.unique(np.searchsorted(starts, hits, side="right") - 1):
             rows = hits[(hits >= starts[group]) & (hits < starts[group + 1])] - starts[group]
-            table = read_rows(dataset.location, shard.path, int(group), rows, ["id", "image"])
+            table = read_rows(dataset.location, shard, int(group), rows, ["id", "image"])
             found.update(zip(table["id"].to_pylist(), table["image"].to_pylist(), strict=True))
     return found

@@ -9,6 +9,7 @@ import functools
 import gzip
 import io
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -151,11 +152,14 @@ class IdxSource:
 @functools.lru_cache(maxsize=4)
 def _read_idx(path: Path) -> np.ndarray:
     """Array of an IDX file of unsigned bytes; its header gives the shape."""
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    zeros, kind, axes = struct.unpack(">HBB", content[:4]) if len(content) >= 4 else (1, 0, 0)
-    if zeros != 0 or kind != 8:
-        raise UserError(f"{path} is no IDX file of unsigned bytes; its first bytes are {content[:4].hex()}")
-    shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        zeros, kind, axes = struct.unpack(">HBB", content[:4])
+        shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
+    except (EOFError, OSError, zlib.error, struct.error) as error:
+        raise UserError(f"{path} is cut short or damaged ({error}); fetch it again") from error
+    if zeros != 0 or kind != 8 or axes != (3 if "images" in path.name else 1):
+        raise UserError(f"{path} is no IDX file of the kind its name says; its first bytes are {content[:4].hex()}")
     pixels = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
     if pixels.size != np.prod(shape):
         raise UserError(f"{path} says {shape} but holds {pixels.size} values; it is cut short or damaged")

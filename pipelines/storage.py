@@ -83,6 +83,11 @@ class Location:
         if self.exists():
             self.filesystem.delete_dir(self.path)
 
+    def delete_file(self) -> None:
+        """Remove the file; nothing where there is none, or where a folder has its name."""
+        if self.filesystem.get_file_info(self.path).type == pafs.FileType.File:
+            self.filesystem.delete_file(self.path)
+
     def read_bytes(self) -> bytes:
         """The whole file."""
         with self.filesystem.open_input_file(self.path) as file:
@@ -96,8 +101,7 @@ class Location:
                 file.write(content)
             self.filesystem.move(partial.path, self.path)
         except OSError:
-            if partial.exists():
-                self.filesystem.delete_file(partial.path)
+            partial.delete_file()
             raise
 
     def read_json(self) -> Any:

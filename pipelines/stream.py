@@ -94,6 +94,14 @@ class Stream:
     def epoch(self, epoch: int, start_step: int = 0, *, last: bool = False) -> Iterator[tuple[int, Batch]]:
         """Yield (step, batch) from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile."""
         pipeline, order = self._pipeline(epoch, start_step), self.order(epoch)
+        try:
+            yield from self._batches(pipeline, order, start_step, last=last)
+        finally:
+            pipeline.stop()
+
+    def _batches(
+        self, pipeline: _EpochPipeline, order: EpochOrder, start_step: int, *, last: bool
+    ) -> Iterator[tuple[int, Batch]]:
         began = time.monotonic()
         for done in range(1, self.steps - start_step + 1):
             waiting = time.monotonic()
@@ -102,7 +110,7 @@ class Stream:
             if not last and self._next is None:
                 mean_step = (time.monotonic() - began) / done
                 if (self.steps - start_step - done) * mean_step < START_AHEAD:
-                    self._next = (epoch + 1, self._start(epoch + 1, 0))
+                    self._next = (order.epoch + 1, self._start(order.epoch + 1, 0))
             yield host.step, self._on_device(host, order)
 
     def take_waited(self) -> float:

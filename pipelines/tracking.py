@@ -1,11 +1,10 @@
 """Figures on their way to MLflow: written to a local journal first, so that a server that goes away loses nothing.
 
-The journal is a file of JSON lines; beside it, a small file says how many of them MLflow has. A resumed run sends the rest.
+What MLflow does not have yet is sent when it is back, or by a resumed run.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -15,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.journal import Journal
 from pipelines.storage import Location
 
 RETRY_SECONDS = 10.0
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 BATCH = 500  # entries of a request; MLflow takes 1000 metrics
 os.environ.setdefault(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
@@ -54,6 +55,7 @@ def start_run(
     """
     from mlflow.exceptions import MlflowException  # seconds to import, and the command line shows its help without it
     from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # its import has set INFO
     try:
@@ -66,7 +68,7 @@ def start_run(
         experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
         run = client.create_run(experiment_id, run_name=name, tags=tags)
         _log_params(client, run.info.run_id, params)
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UserError(
             f"MLflow at {uri} does not answer ({_first_line(error)}); start it, or correct tracking.uri or MLFLOW_TRACKING_URI"
         ) from error
@@ -94,16 +96,10 @@ class Tracker:
     """
 
     def __init__(self, folder: Path, address: RunAddress) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.address = address
-        self.journal, self.mark = folder / "journal.jsonl", folder / "journal.sent"
+        self.address, self.journal = address, Journal(folder)
         self.messages: list[str] = []
-        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        self._sent = int(self.mark.read_text()) if self.mark.exists() else 0
-        self._entries: list[dict[str, Any]] = [json.loads(line) for line in lines[self._sent :]]
-        self._file = self.journal.open("a")
         self._lock, self._news, self._closing = threading.Lock(), threading.Event(), threading.Event()
-        self._away = False
+        self._away, self._refused, self._batch = False, 0, BATCH
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -119,10 +115,6 @@ class Tracker:
         """Set a tag of the run."""
         self._add({"kind": "tag", "key": key, "value": value})
 
-    def history(self) -> list[dict[str, Any]]:
-        """Every entry of the journal, also of earlier parts of a resumed run."""
-        return [json.loads(line) for line in self.journal.read_text().splitlines()]
-
     def status(self, status: str) -> None:
         """Set the run's status: RUNNING, FINISHED, FAILED or KILLED."""
         self._add({"kind": "status", "status": status})
@@ -132,17 +124,18 @@ class Tracker:
         self._closing.set()
         self._news.set()
         self._thread.join(timeout)
-        self._file.close()
-        if self._entries:
-            self.messages.append(
-                f"{len(self._entries)} entries did not reach MLflow; they are in {self.journal} and go out with a resume"
-            )
+        self.journal.close()
+        if left := len(self.journal.waiting):
+            self.messages.append(f"{left} entries did not reach MLflow; they are in {self.journal.path} and go out with a resume")
+        if self._refused:
+            self.messages.append(f"MLflow refused {self._refused} entries; they are in {self.journal.path} only")
 
     def _add(self, entry: dict[str, Any]) -> None:
         with self._lock:
-            self._file.write(json.dumps(entry) + "\n")
-            self._file.flush()
-            self._entries.append(entry)
+            try:
+                self.journal.append(entry)
+            except OSError as error:
+                self.messages.append(f"{self.journal.path} cannot be written ({error}); figures are lost until it can")
         self._news.set()
 
     def _send_all(self) -> None:
@@ -150,34 +143,56 @@ class Tracker:
             self._news.wait()
             self._news.clear()
             closing = self._closing.is_set()
-            while self._entries and self._send_some():
+            while self.journal.waiting and self._send_some():
                 pass
             if closing:
                 return
-            if self._entries:
+            if self.journal.waiting:
                 self._closing.wait(RETRY_SECONDS)
                 self._news.set()
 
     def _send_some(self) -> bool:
-        batch = self._entries[:BATCH]
+        """Deliver the oldest entries; False when the server is away."""
+        batch = self.journal.waiting[: self._batch]
         try:
             _deliver(self.address, batch)
         except Exception as error:  # whatever it is, tracking must not stop a training
-            if not self._away:
-                self.messages.append(
-                    f"MLflow at {self.address.uri} is away ({_first_line(error)}); training goes on, "
-                    f"figures wait in {self.journal}"
-                )
-            self._away = True
-            return False
+            if not _is_refusal(error):
+                self._say_away(error)
+                return False
+            if len(batch) > 1:
+                self._batch = 1  # find the one that is refused
+                return True
+            self._say_refused(error)
+        else:
+            self._say_back()
+        self._batch = min(self._batch * 2, BATCH)
+        with self._lock:
+            self.journal.delivered(len(batch))
+        return True
+
+    def _say_away(self, error: BaseException) -> None:
+        if not self._away:
+            self.messages.append(
+                f"MLflow at {self.address.uri} is away ({_first_line(error)}); training goes on, "
+                f"figures wait in {self.journal.path}"
+            )
+        self._away = True
+
+    def _say_back(self) -> None:
         if self._away:
             self.messages.append(f"MLflow at {self.address.uri} is back; sending what waited")
         self._away = False
-        with self._lock:
-            del self._entries[: len(batch)]
-            self._sent += len(batch)
-            self.mark.write_text(str(self._sent))
-        return True
+
+    def _say_refused(self, error: BaseException) -> None:
+        if self._refused == 0:
+            self.messages.append(f"MLflow refuses an entry ({_first_line(error)}); it stays in {self.journal.path}")
+        self._refused += 1
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the entry itself is at fault, so that sending it again cannot help."""
+    return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in REFUSALS
 
 
 def _deliver(address: RunAddress, entries: list[dict[str, Any]]) -> None:

@@ -44,8 +44,10 @@ class ViewConfig:
         for key in ("flip", "jitter_p", "gray_p", "blur_p", "solarize_p"):
             if not 0 <= getattr(self, key) <= 1:
                 raise UserError(f"a view's {key} is {getattr(self, key)}; a probability lies in [0, 1]")
-        if not 0 <= self.jitter[3] <= 0.5:
-            raise UserError(f"a view's hue jitter is {self.jitter[3]}; it must lie in [0, 0.5]")
+        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
+            raise UserError(f"a view's jitter is {list(self.jitter)}; no strength may be negative, and hue's at most 0.5")
+        if not 0 < self.blur_sigma[0] <= self.blur_sigma[1]:
+            raise UserError(f"a view's blur_sigma is {list(self.blur_sigma)}; give a range above 0 px")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class WindowReader:
         self, dataset: Dataset, split: str, order: EpochOrder, lanes: range, crops: list[CropSpec], start_step: int
     ) -> None:
         self.location: Location = dataset.location
-        self.shards = [shard.path for shard in dataset.split(split).shards]
+        self.shards = dataset.split(split).shards
         self.order, self.lanes, self.crops, self.start_step = order, lanes, crops, start_step
         self.windows = list(order.windows(start_step))
 
@@ -80,15 +80,15 @@ class CenterReader:
         for shard in dataset.split(split).shards:
             for group, rows in enumerate(shard.row_groups):
                 if left > 0:
-                    jobs.append((shard.path, group, min(rows, left)))
+                    jobs.append((shard, group, min(rows, left)))
                     left -= rows
         self.jobs = jobs[rank::workers]
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Rows of the jobs whose numbers `batch["id"]` holds, a row group at a time."""
         for number in batch["id"].tolist():
-            path, group, rows = self.jobs[number]
-            table = read_rows(self.location, path, group, np.arange(rows), DATA_COLUMNS)
+            shard, group, rows = self.jobs[number]
+            table = read_rows(self.location, shard, group, np.arange(rows), DATA_COLUMNS)
             pixels = np.empty((rows, self.size, self.size, 3), np.uint8)
             for row, image in enumerate(table["image"].to_pylist()):
                 pixels[row] = center_crop(image, self.size, self.resize_to)

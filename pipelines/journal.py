@@ -1,0 +1,57 @@
+"""A local file of JSON lines, and a mark of how many of them have been delivered."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """Entries in the order they came; those after the mark still have to be delivered.
+
+    A process may die at any moment: a last line that was cut short is dropped when the journal is opened again, and the mark is
+    replaced, never rewritten.
+
+    Args:
+        folder: where the files are; made if need be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self._mark = folder / "journal.jsonl", folder / "journal.sent"
+        self._drop_unfinished_line()
+        self._delivered = int(self._mark.read_text() or 0) if self._mark.exists() else 0
+        self.waiting = self.history()[self._delivered :]
+        self._file = self.path.open("a")
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Write an entry and let it wait for delivery."""
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+        self.waiting.append(entry)
+
+    def delivered(self, count: int) -> None:
+        """Move the mark over the oldest `count` waiting entries."""
+        del self.waiting[:count]
+        self._delivered += count
+        fresh = self._mark.with_suffix(".partial")
+        fresh.write_text(str(self._delivered))
+        os.replace(fresh, self._mark)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every entry, delivered or not."""
+        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _drop_unfinished_line(self) -> None:
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(self.path, len(whole))
