@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from algos.distributed import one_worker_at_a_time
 from pipelines.augment import normalize
+from pipelines.ray_data import configure_ray_data
 from pipelines.shards import Dataset
-from pipelines.stream import configure_ray_data
 from pipelines.views import Normalization
 from pipelines.windows import CenterReader
 

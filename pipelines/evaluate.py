@@ -17,8 +17,8 @@ from algos.evaluation import accuracy, knn_predict, linear_probe
 from pipelines.augment import normalize
 from pipelines.embed import EvaluationView
 from pipelines.errors import UserError
+from pipelines.ray_data import configure_ray_data
 from pipelines.shards import Dataset
-from pipelines.stream import configure_ray_data
 from pipelines.tracking import Tracker
 from pipelines.trained import Trained
 from pipelines.windows import CenterReader

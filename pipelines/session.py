@@ -147,4 +147,8 @@ class Session:
 
     def seed_step(self) -> None:
         """Random numbers of the networks (dropout) at a step: a function of seed, step and rank, so none has to be saved."""
-        torch.manual_seed(int(np.random.SeedSequence((self.config.seed, self.global_step, self.rank)).generate_state(1)[0]))
+        seed = int(np.random.SeedSequence((self.config.seed, self.global_step, self.rank)).generate_state(1)[0])
+        # Not torch.manual_seed: it notes a stack trace for every kind of device that is not there, at each call.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)

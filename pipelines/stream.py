@@ -24,11 +24,11 @@ from algos.method import Batch
 from pipelines.augment import DRAWS, augment, normalize
 from pipelines.crops import CropSpec
 from pipelines.order import EpochOrder, StreamShape, lanes_of_worker
+from pipelines.ray_data import configure_ray_data
 from pipelines.shards import Dataset
 from pipelines.views import Normalization, Views
 from pipelines.windows import WindowReader
 
-BLOCK_BYTES = 16 << 20
 START_AHEAD = 10.0  # seconds before an epoch's expected end at which the next one's pipeline starts
 
 
@@ -40,16 +40,6 @@ class _HostBatch:
     ids: Tensor
     labels: Tensor
     views: list[Tensor]
-
-
-def configure_ray_data() -> None:
-    """Settings of this process's Ray Data pipelines: ordered, small blocks, quiet."""
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.target_max_block_size = BLOCK_BYTES
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.enable_operator_progress_bars = False
 
 
 class Stream:
