@@ -49,21 +49,23 @@ def cluster_loss(large: Embeddings, small: Embeddings | None, centers: Tensor, t
         targets: cluster labels (B,) int64, or distributions over clusters (B, K).
         weights: see `LossWeights`.
     """
-    beliefs, mean_belief = _beliefs(large, centers, weights)
-    large_targets = [_mix(targets, _other_views(own, mean_belief, len(beliefs)), weights) for own in beliefs]
+    large_targets, small_target = _targets(large, centers, targets, weights)
     loss = _views_loss(large, large_targets, centers, weights)
     if small is None:
         return loss
-    small_targets = [_mix(targets, mean_belief, weights)] * len(small.projected)
+    small_targets = [small_target] * len(small.projected)
     small_loss = _views_loss(small, small_targets, centers, weights)
     return weights.large_weight * loss + (1 - weights.large_weight) * small_loss
 
 
 @torch.no_grad()
-def _beliefs(large: Embeddings, centers: Tensor, weights: LossWeights) -> tuple[list[Tensor], Tensor]:
-    """Cluster distributions (B, K) that the large views' projections give, and their mean."""
+def _targets(large: Embeddings, centers: Tensor, targets: Tensor, weights: LossWeights) -> tuple[list[Tensor], Tensor]:
+    """What each large view is to predict, and what every small crop is."""
+    if weights.label_weight == 1:
+        return [targets] * len(large.projected), targets
     beliefs = [F.softmax(z.float() @ centers.T / weights.temperature, dim=1) for z in large.projected]
-    return beliefs, torch.stack(beliefs).mean(dim=0)
+    mean = torch.stack(beliefs).mean(dim=0)
+    return [_mix(targets, _other_views(own, mean, len(beliefs)), weights) for own in beliefs], _mix(targets, mean, weights)
 
 
 def _other_views(own: Tensor, mean: Tensor, views: int) -> Tensor:
@@ -72,8 +74,6 @@ def _other_views(own: Tensor, mean: Tensor, views: int) -> Tensor:
 
 def _mix(targets: Tensor, belief: Tensor, weights: LossWeights) -> Tensor:
     # Cross-entropy is linear in its target, so one log-softmax serves the label and the belief.
-    if weights.label_weight == 1:
-        return targets
     if not targets.is_floating_point():
         targets = F.one_hot(targets, belief.shape[1]).to(belief.dtype)
     return weights.label_weight * targets + (1 - weights.label_weight) * belief

@@ -132,8 +132,10 @@ class CoKe:
         self.weights = LossWeights(config.temperature, config.label_weight, config.predictor_weight, config.large_weight)
         self.epoch = 0
         self._pending: PendingUpdate | None = None
-        self._observed_changes = torch.zeros(2)  # labels that changed and labels that could have, here since `exchange`
-        self._epoch_changes = torch.zeros(2)  # the same of all workers, this epoch
+        self._observed_changes = torch.zeros(
+            2, dtype=torch.float64
+        )  # labels that changed and labels that could have, here since `exchange`
+        self._epoch_changes = torch.zeros(2, dtype=torch.float64)  # the same of all workers, this epoch
 
     @property
     def backbone(self) -> nn.Module:
@@ -187,8 +189,7 @@ class CoKe:
         if start is None or self.epoch <= start or not isinstance(self.memory, AveragedInstanceMemory):
             return known[head]
         clusters = self.config.num_clusters[head]
-        soft, usable = self.memory.soft_targets(ids, head, clusters, self.config.slot_temperature)
-        soft, usable = soft.to(fresh.device, non_blocking=True), usable.to(fresh.device, non_blocking=True)
+        soft, usable = self.memory.soft_targets(ids, head, clusters, self.config.slot_temperature, fresh.device)
         hard = nn.functional.one_hot(known[head], clusters).to(soft.dtype)
         return torch.where(usable[:, None], soft, hard)
 

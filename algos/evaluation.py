@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 1024  # queries at a time, so that the similarities stay small
+CHUNK = 1 << 26  # similarities at a time
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def knn_predict(
     """
     bank = F.normalize(bank, dim=1)
     predictions = []
-    for chunk in F.normalize(queries, dim=1).split(CHUNK):
+    for chunk in F.normalize(queries, dim=1).split(max(1, CHUNK // len(bank))):
         similarity, nearest = (chunk @ bank.T).topk(min(neighbours, len(bank)), dim=1)
         votes = similarity.new_zeros(len(chunk), num_classes)
         votes.scatter_add_(1, bank_labels[nearest], (similarity / temperature).exp())
@@ -84,7 +84,7 @@ def linear_probe(
     optimizer = torch.optim.SGD(linear.parameters(), lr=lr, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
-        for rows in torch.randperm(len(features), generator=generator).split(batch_size):
+        for rows in torch.randperm(len(features), generator=generator).to(features.device).split(batch_size):
             loss = F.cross_entropy(linear(standardised[rows]), labels[rows])
             optimizer.zero_grad()
             loss.backward()

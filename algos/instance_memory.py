@@ -78,15 +78,19 @@ class AveragedInstanceMemory(InstanceMemory):
         self.average_from = average_from
         self.epoch = 0
 
-    def soft_targets(self, ids: Tensor, head: int, num_clusters: int, temperature: float) -> tuple[Tensor, Tensor]:
+    def soft_targets(
+        self, ids: Tensor, head: int, num_clusters: int, temperature: float, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
         """Distribution over K clusters for instances `ids` (B,): softmax(value / temperature) over the used slots.
 
-        Returns (B, K) float32 on the host and (B,) bool: whether the instance has any slot (its row is 0 otherwise).
+        Returns (B, K) float32 and (B,) bool on `device`: whether the instance has any slot (its row is 0 otherwise).
         """
-        labels, values = self.slot_labels[head, ids].long(), self.slot_values[head, ids]
+        # The slots travel, not the distributions: a thousandth of the bytes.
+        labels = self.slot_labels[head, ids].to(device, non_blocking=True).long()
+        values = self.slot_values[head, ids].to(device, non_blocking=True)
         used = values > 0
         weights = torch.where(used, values / temperature, -torch.inf).softmax(dim=1).nan_to_num()
-        targets = torch.zeros(len(ids), num_clusters).scatter_add_(1, labels.clamp(min=0), weights)
+        targets = values.new_zeros(len(ids), num_clusters).scatter_add_(1, labels.clamp(min=0), weights)
         return targets, used.any(dim=1)
 
     def _write(self, ids: Tensor, labels: Tensor) -> None:

@@ -7,6 +7,7 @@ asking the device.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +18,6 @@ from kornia.enhance import (
     adjust_contrast_with_mean_subtraction,
     adjust_hue,
     adjust_saturation_with_gray_subtraction,
-    solarize,
 )
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
@@ -29,8 +29,14 @@ DRAWS = 10  # uniform numbers a view of an image needs: flip, jitter, its 4 stre
 
 def normalize(images: Tensor, normalization: Normalization) -> Tensor:
     """Float images (B, 3, S, S) in [0, 1], less the mean and over the deviation of each channel; in place."""
-    mean, std = (images.new_tensor(values)[:, None, None] for values in (normalization.mean, normalization.std))
+    mean, std = (_channels(tuple(values), images.device) for values in (normalization.mean, normalization.std))
     return images.sub_(mean).div_(std)
+
+
+@functools.lru_cache
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Values of the channels on the device; kept there, because a copy from the host would wait for it."""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.ndarray) -> Tensor:
@@ -55,7 +61,7 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
     low, high = view.blur_sigma
     sigmas = (low + sigma * (high - low))[:, None].expand(-1, 2)
     images = _on_some(images, blur < view.blur_p, lambda some, rows: _blur(some, sigmas[rows]))
-    return _on_some(images, solar < view.solarize_p, lambda some, _: solarize(some, 0.5))
+    return _on_some(images, solar < view.solarize_p, lambda some, _: torch.where(some >= 0.5, 1 - some, some))
 
 
 def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -1,12 +1,13 @@
 """Checkpoints of a run: whole files, an index that lists only finished ones, and how many to keep.
 
-A file is written under another name and moved; the index is rewritten after that. So whatever dies at whatever moment, the index
-names only checkpoints that can be loaded.
+A file is written under another name and moved; the index is rewritten after that. So whatever process dies at whatever
+moment, the index names only checkpoints that can be loaded.
 """
 
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -100,7 +101,8 @@ class CheckpointStore:
         (self.location / INDEX).write_json({"format": FORMAT, "checkpoints": [asdict(entry) for entry in kept]})
         for entry in entries:
             if entry not in kept:
-                (self.location / entry.file).delete_file()
+                with suppress(OSError):  # the new one is safe; an old file too many is no reason to stop
+                    (self.location / entry.file).delete_file()
 
     def load(self, entry: Entry, device: str = "cpu") -> dict[str, Any]:
         """State of one checkpoint, tensors on `device`.

@@ -12,7 +12,10 @@ from pipelines.errors import UserError, nearest
 from pipelines.recipe import check_recipe, instantiate, new_parser, parse
 
 VERSION = "0.1.0"
-RESUMABLE = ("compute.", "checkpoint.", "monitor.", "tracking.uri", "data.shards")  # what a resumed run may change
+RESUMABLE = (  # what a resumed run may change
+    "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures", "compute.gpu",
+    "checkpoint.", "monitor.", "tracking.uri", "data.shards",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,7 +57,7 @@ def ingest(words: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the order of the rows")
     parser.add_argument("--rows_per_shard", type=int, default=4096)
     parser.add_argument("--max_bad", type=float, default=0.01, help="share of unreadable images at which the job stops")
-    parser.add_argument("--overwrite", type=bool, default=False)
+    parser.add_argument("--overwrite", action="store_true", help="replace the data set that is there")
     parser.add_argument(
         "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
     )
@@ -91,8 +94,8 @@ def evaluate(words: Sequence[str]) -> None:
     parser.add_argument("run", type=str, help="folder of a run, or one of its checkpoint files")
     parser.add_argument("--shards", type=str | None, default=None, help="labelled shards; default: the run's own")
     parser.add_argument("--workers", type=int, default=1, help="processes that embed")
-    parser.add_argument("--gpu", type=bool, default=False, help="one GPU a worker")
-    parser.add_argument("--untrained", type=bool, default=False, help="score the same network with its initial weights instead")
+    parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
+    parser.add_argument("--untrained", action="store_true", help="score the same network with its initial weights instead")
     parser.add_argument("--neighbours", type=int, default=20)
     parser.add_argument("--temperature", type=float, default=0.07)
     parser.add_argument("--address", type=str | None, default=None)
@@ -134,12 +137,12 @@ def _training_config(kind: type, command: str, description: str, words: Sequence
     words = list(words)
     resume = _value_of("--resume", words)
     if resume:
-        from pipelines.launch import load_run_config
+        from pipelines.launch import Run
 
         if "--config" in words or any(word.startswith("--config=") for word in words):
             raise UserError("--resume takes the run's own configuration; leave out --config")
         _check_overrides(words)
-        words = ["--config", load_run_config(resume), *words]
+        words = ["--config", Run.open(resume).config_file(), *words]
     if recipe := _value_of("--config", words):
         check_recipe(recipe, kind)
     options = parse(parser, words)

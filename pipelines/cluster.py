@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 
 import ray
@@ -13,24 +14,27 @@ from pipelines.errors import UserError
 CONNECT_SECONDS = 20
 
 
-def connect(address: str | None = None, *, local_cpus: int | None = None) -> None:
+def connect(address: str | None = None, *, local_cpus: int | None = None) -> bool:
     """Join the cluster at `address` (or RAY_ADDRESS); without one start Ray on this machine. Does nothing where Ray runs already.
 
     Args:
         address: of a head node, `auto`, or a `ray://` client address.
         local_cpus: logical CPUs of a local Ray, at least; a worker that waits for data needs little of its own.
 
+    Returns:
+        Whether Ray runs on this machine alone, so that its resources cannot grow.
+
     Raises:
         UserError: when no cluster answers at the address.
     """
     if ray.is_initialized():
-        return
+        return len(ray.nodes()) == 1
     _be_quiet()
     address = address or os.environ.get("RAY_ADDRESS") or None
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     if address is None or address == "local":
         ray.init(address="local", num_cpus=max(os.cpu_count() or 1, local_cpus or 1), **options)
-        return
+        return True
     try:
         del options["include_dashboard"]
         ray.init(address=address, **options)
@@ -39,6 +43,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> Non
             f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), "
             "or leave the address out to run here"
         ) from error
+    return False
 
 
 def _be_quiet() -> None:
@@ -50,13 +55,18 @@ def _be_quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool) -> None:
-    """Refuse a job that the cluster could never place.
+def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool, grows: bool = False) -> None:
+    """Refuse a job that cannot be placed; where the cluster may grow, say what the job will wait for.
 
     Raises:
         UserError: for too few GPUs, or no CPU left for the stream's tasks.
     """
     resources = ray.cluster_resources()
+    if grows:
+        short = gpu and resources.get("GPU", 0) < workers
+        if short:
+            print(f"waiting for {workers} GPUs; the cluster has {resources.get('GPU', 0):.0f} now", file=sys.stderr)
+        return
     if gpu and resources.get("GPU", 0) < workers:
         raise UserError(
             f"compute.gpu asks for {workers} GPUs, the cluster has {resources.get('GPU', 0):.0f}; "

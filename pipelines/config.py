@@ -16,7 +16,7 @@ from algos.networks import BackboneConfig
 from pipelines.errors import UserError
 from pipelines.order import StreamShape, lanes_of_worker
 from pipelines.shards import Dataset
-from pipelines.views import Normalization, ViewConfig, Views
+from pipelines.views import Normalization, Views
 
 
 @dataclass(frozen=True)
@@ -279,9 +279,3 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat.update(flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
     return flat
-
-
-__all__ = [
-    "CheckpointConfig", "ComputeConfig", "DataConfig", "MonitorConfig", "OptimizerConfig", "PretrainConfig",
-    "TrackingConfig", "ViewConfig", "flatten",
-]  # fmt: skip

@@ -37,15 +37,28 @@ def center_batches(
     dataset: Dataset, split: str, view: EvaluationView, *, limit: int | None = None, rank: int = 0, workers: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
     """Ids (B,), labels (B,) and uint8 images (B, 3, S, S) of this worker's share of a split's first `limit` rows."""
-    configure_ray_data()
+    configure_ray_data(2 * workers)
     reader = CenterReader(dataset, split, view.size, view.resize_to, limit, rank, workers)
     if not reader.jobs:
         return
-    rows = ray.data.range(len(reader.jobs), override_num_blocks=len(reader.jobs)).map_batches(
-        reader, batch_size=None, zero_copy_batch=True
-    )
-    for batch in rows.iter_batches(batch_size=256, prefetch_batches=2):
+    for batch in center_rows(reader).iter_batches(batch_size=256, prefetch_batches=2):
         yield batch["id"], batch["label"], torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2)
+
+
+def center_rows(reader: CenterReader) -> ray.data.Dataset:
+    """The reader's rows as a Ray data set, in their order."""
+    count = len(reader.jobs)
+    return ray.data.range(count, override_num_blocks=count).map_batches(reader, batch_size=None, zero_copy_batch=True)
+
+
+def check_each_once(ids: Tensor, split: str, expected: int) -> None:
+    """Refuse rows that came twice or not at all.
+
+    Raises:
+        RuntimeError: with both counts.
+    """
+    if len(ids) != expected or len(torch.unique(ids)) != expected:
+        raise RuntimeError(f"{len(ids)} rows of split {split!r} were embedded, {expected} expected")
 
 
 @torch.no_grad()
@@ -78,7 +91,6 @@ def embed(
     keys = torch.cat(list(one_worker_at_a_time(mine)))
     values = torch.cat(list(one_worker_at_a_time(torch.cat([*features, torch.empty(0, width)]))))
     expected = min(limit or dataset.split(split).rows, dataset.split(split).rows)
-    if len(keys) != expected or len(torch.unique(keys[:, 0])) != expected:
-        raise RuntimeError(f"{len(keys)} rows of split {split!r} were embedded, {expected} expected")
+    check_each_once(keys[:, 0], split, expected)
     order = keys[:, 0].argsort()
     return keys[order, 0], keys[order, 1], values[order]

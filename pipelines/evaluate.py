@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from algos.evaluation import accuracy, knn_predict, linear_probe
 from pipelines.augment import normalize
-from pipelines.embed import EvaluationView
+from pipelines.embed import EvaluationView, center_rows, check_each_once
 from pipelines.errors import UserError
 from pipelines.ray_data import configure_ray_data
 from pipelines.shards import Dataset
@@ -52,14 +53,13 @@ def evaluate(
     train, test = (
         embed_split(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained) for split in ("train", "test")
     )
-    classes = len(dataset.classes)
-    votes = knn_predict(
-        test["feature"], train["feature"], train["label"], num_classes=classes, neighbours=neighbours, temperature=temperature
-    )
-    probe = linear_probe(train["feature"], train["label"], num_classes=classes)
+    classes, device = len(dataset.classes), "cuda" if gpu else "cpu"
+    bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], test["feature"]))
+    votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
+    probe = linear_probe(bank, bank_labels, num_classes=classes)
     scores = {
-        "knn_top1": accuracy(votes, test["label"]),
-        "linear_top1": accuracy(probe(test["feature"]).argmax(dim=1), test["label"]),
+        "knn_top1": accuracy(votes.cpu(), test["label"]),
+        "linear_top1": accuracy(probe(queries).argmax(dim=1).cpu(), test["label"]),
         "rows_train": float(len(train["id"])),
         "rows_test": float(len(test["id"])),
     }
@@ -91,16 +91,14 @@ def embed_split(trained: Trained, dataset: Dataset, split: str, *, workers: int,
     view = EvaluationView(trained.config.image_size, trained.config.data.normalization)
     reader = CenterReader(dataset, split, view.size, view.resize_to, None, 0, 1)
     model = ray.put(trained.state["method"])
-    rows = ray.data.range(len(reader.jobs), override_num_blocks=len(reader.jobs)).map_batches(reader, batch_size=None)
-    rows = rows.map_batches(
-        Embedder, fn_constructor_args=(trained, model, view, gpu, untrained), batch_size=256,
+    rows = center_rows(reader).map_batches(
+        Embedder, fn_constructor_args=(replace(trained, state={}), model, view, gpu, untrained), batch_size=256,
         compute=ray.data.ActorPoolStrategy(size=workers), num_gpus=1 if gpu else None,
     )  # fmt: skip
     parts = list(rows.iter_batches(batch_size=None))
     columns = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     order = columns["id"].argsort()
-    if len(order) != dataset.split(split).rows or len(torch.unique(columns["id"])) != len(order):
-        raise RuntimeError(f"{len(order)} rows of split {split!r} were embedded, {dataset.split(split).rows} expected")
+    check_each_once(columns["id"], split, dataset.split(split).rows)
     return {name: column[order] for name, column in columns.items()}
 
 
@@ -110,8 +108,8 @@ class Embedder:
     def __init__(self, trained: Trained, model: Any, view: EvaluationView, gpu: bool, untrained: bool) -> None:
         self.device = torch.device("cuda" if gpu else "cpu")
         self.view = view
-        trained.state["method"] = ray.get(model)
-        self.method = trained.method(untrained=untrained).to(self.device)
+        whole = replace(trained, state={"method": ray.get(model)})
+        self.method = whole.method(untrained=untrained).to(self.device)
 
     @torch.no_grad()
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -127,7 +125,7 @@ class Embedder:
 
 
 def _record(trained: Trained, scores: dict[str, float], prefix: str) -> None:
-    tracker = Tracker(trained.run.local_folder, trained.run.address)
+    tracker = Tracker(trained.run.local_folder / "evaluation", trained.run.address)  # training may be writing its own journal
     tracker.metrics({f"{prefix}_{name}": value for name, value in scores.items()}, trained.entry.global_step)
     tracker.close()
     for message in tracker.messages:

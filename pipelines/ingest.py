@@ -7,6 +7,7 @@ instance's id is its place in that order. Files that are no readable image are q
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from pipelines.sources import Listing, Sample, Source
 from pipelines.storage import Location
 
 QUARANTINE = "quarantine.parquet"
+WRITTEN = re.compile(r"part-\d{5}\.parquet(\..*\.partial)?")
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def ingest(
             f"rows_per_shard is {rows_per_shard}, seed {seed}, max_bad {max_bad}; the first must be at least 1, the second at "
             "least 0, the third within [0, 1]"
         )
-    location = _claim(destination, overwrite)
     listing = _hold_out(source.listing(), holdout, seed)
+    location = _claim(destination, overwrite)
     parts = _parts(listing, seed, rows_per_shard)
     written = _write_all(source, listing.classes, location, parts, max_bad * len(listing.samples))
     bad = [row for result in written for row in result.bad]
@@ -93,16 +95,18 @@ def ingest(
 
 
 def _claim(destination: str, overwrite: bool) -> Location:
+    """An empty folder: new, or cleared of what an earlier ingest wrote - of nothing else."""
     location = Location.of(destination)
-    if (location / MANIFEST).exists():
-        if not overwrite:
-            raise UserError(f"{destination} already holds a data set; choose another --to or give --overwrite")
-        location.delete()
-    elif location.children():
-        leftovers = {"train", "test", QUARANTINE}
-        if not set(location.children()) <= leftovers:
-            raise UserError(f"{destination} holds other files; choose an empty folder for --to")
-        location.delete()  # what an ingest that was stopped left behind
+    if (location / MANIFEST).exists() and not overwrite:
+        raise UserError(f"{destination} already holds a data set; choose another --to or give --overwrite")
+    ours = [location / name for name in (MANIFEST, QUARANTINE)]  # the manifest first: what is half deleted must not read as whole
+    for name in location.children():
+        inner = (location / name).children() if name in ("train", "test") else []
+        if name not in (MANIFEST, QUARANTINE, "train", "test") or not all(WRITTEN.fullmatch(file) for file in inner):
+            raise UserError(f"{destination} holds other files than an ingest's; choose an empty folder for --to")
+        ours += [location / name / file for file in inner]
+    for file in ours:
+        file.delete_file()
     return location.make()
 
 

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+JOURNAL = "journal.jsonl"
+
 
 class Journal:
     """Entries in the order they came; those after the mark still have to be delivered.
@@ -20,9 +22,9 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path, self._mark = folder / "journal.jsonl", folder / "journal.sent"
+        self.path, self.mark = folder / JOURNAL, folder / "journal.sent"
         self._drop_unfinished_line()
-        self._delivered = int(self._mark.read_text() or 0) if self._mark.exists() else 0
+        self._delivered = int(self.mark.read_text() or 0) if self.mark.exists() else 0
         self.waiting = self.history()[self._delivered :]
         self._file = self.path.open("a")
 
@@ -36,9 +38,9 @@ class Journal:
         """Move the mark over the oldest `count` waiting entries."""
         del self.waiting[:count]
         self._delivered += count
-        fresh = self._mark.with_suffix(".partial")
+        fresh = self.mark.with_suffix(".partial")
         fresh.write_text(str(self._delivered))
-        os.replace(fresh, self._mark)
+        os.replace(fresh, self.mark)
 
     def history(self) -> list[dict[str, Any]]:
         """Every entry, delivered or not."""

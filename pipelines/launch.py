@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -68,6 +68,16 @@ class Run:
         """Where journal and pictures are: the run's folder, or one of its name here where that is remote."""
         return Path(self.location.path) if self.location.is_local else Path("outputs").absolute() / self.location.name
 
+    def config_file(self) -> str:
+        """Path of the run's configuration, copied here where the run is remote."""
+        source = self.location / CONFIG_FILE
+        if source.is_local:
+            return source.path
+        copy = self.local_folder / CONFIG_FILE
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(source.read_bytes())
+        return str(copy)
+
     @property
     def checkpoints(self) -> CheckpointStore:
         """The run's checkpoints."""
@@ -79,32 +89,46 @@ def train(config: TrainingConfig, *, address: str | None = None, resume: str | N
 
     Raises:
         UserError: for input that cannot work, said before a worker starts where it can be known then, or a run that had to stop.
+        KeyboardInterrupt: when the user stops it.
     """
     dataset = Dataset.open(config.data.shards)
     config.check(dataset)
     _check_network(config)
-    compute = config.compute
-    connect(address, local_cpus=compute.workers * compute.cpus_per_worker + 1)
-    check_resources(compute.min_workers or compute.workers, compute.cpus_per_worker, gpu=compute.gpu)
-    run = Run.open(resume) if resume else _create(config, dataset)
+    config = _with_absolute_places(config, dataset)
     steps = EpochOrder(dataset.split(config.data.split), config.shape, seed=config.seed, epoch=0).steps
-    recorder = start_recorder(str(run.local_folder), run.address, config.data.shards, config.data.split)
-    job = Job(config, str(run.location), recorder, run.identity)
+    compute = config.compute
+    alone = connect(address, local_cpus=compute.workers * compute.cpus_per_worker + 1)
+    check_resources(compute.min_workers or compute.workers, compute.cpus_per_worker, gpu=compute.gpu, grows=not alone)
+    run = _reopen(resume, config) if resume else _create(config, dataset)
+    recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data.shards, config.data.split)
     outcome = "FAILED"
     try:
         with _Watch(recorder, config.epochs * steps):
-            _fit(job)
-        outcome = "FINISHED"
-    except KeyboardInterrupt:
+            _fit(Job(config, str(run.location), recorder, run.identity))
+        outcome = "FINISHED" if ray.get(recorder.stop_reason.remote()) is None else "FAILED"
+    except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
         outcome = "KILLED"
-        raise
+        raise KeyboardInterrupt from None
     except TrainingFailedError as error:
         raise UserError(_reason(recorder, error, run)) from error
     finally:
-        _say(ray.get(recorder.close.remote(outcome if ray.get(recorder.stop_reason.remote()) is None else "FAILED")))
+        _say(ray.get(recorder.close.remote(outcome)))
     if reason := ray.get(recorder.stop_reason.remote()):
         raise UserError(reason)
     return run
+
+
+def _with_absolute_places(config: TrainingConfig, dataset: Dataset) -> TrainingConfig:
+    # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
+    return replace(config, storage=str(Location.of(config.storage)), data=replace(config.data, shards=str(dataset.location)))
+
+
+def _reopen(place: str, config: TrainingConfig) -> Run:
+    """The run to go on with, its configuration updated with what this part of it changes."""
+    run = Run.open(place)
+    _write_config(run.location, config)
+    address = replace(run.address, uri=config.tracking.uri or run.address.uri)
+    return replace(run, address=address)
 
 
 def _check_network(config: TrainingConfig) -> None:
@@ -117,23 +141,28 @@ def _check_network(config: TrainingConfig) -> None:
 
 def _create(config: TrainingConfig, dataset: Dataset) -> Run:
     name = config.name or f"{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    location = Location.of(config.storage) / name
+    storage = Location.of(config.storage)
+    location = storage / name
     if (location / RUN_FILE).exists():
         raise UserError(f"{location} already holds a run; choose another name, or go on with it: --resume {location}")
+    config = replace(config, name=name)
+    try:
+        location.make()
+        _write_config(location, config)
+    except OSError as error:
+        raise UserError(f"storage {storage} cannot be written ({error}); correct storage") from error
     identity = {"data": dataset.fingerprint, **versions()}
-    uri = tracking_uri(config.tracking.uri, Location.of(config.storage))
-    params = flatten(config.to_dict()) | {
-        "data.fingerprint": dataset.fingerprint,
-        "data.rows": dataset.split(config.data.split).rows,
-    }
-    address = start_run(
-        uri, config.tracking.experiment, name, Location.of(config.storage), params, identity | {"run_folder": str(location)}
-    )
-    location.make()
-    (location / CONFIG_FILE).write_bytes(yaml.safe_dump(replace(config, name=name).to_dict(), sort_keys=False).encode())
+    uri = tracking_uri(config.tracking.uri, storage)
+    rows = {"data.fingerprint": dataset.fingerprint, "data.rows": dataset.split(config.data.split).rows}
+    tags = identity | {"run_folder": str(location)}
+    address = start_run(uri, config.tracking.experiment, name, params=flatten(config.to_dict()) | rows, tags=tags)
     content = {"format": FORMAT, "mlflow": vars(address), "identity": identity | {"mlflow_run": address.run_id}}
     (location / RUN_FILE).write_json(content)
     return Run.open(str(location))
+
+
+def _write_config(location: Location, config: TrainingConfig) -> None:
+    (location / CONFIG_FILE).write_bytes(yaml.safe_dump(config.to_dict(), sort_keys=False).encode())
 
 
 def versions() -> dict[str, str]:
@@ -143,13 +172,17 @@ def versions() -> dict[str, str]:
 
     found = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__,
              "ray": ray.__version__, "mlflow": mlflow.__version__}  # fmt: skip
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return found | ({"git_commit": git.stdout.strip()} if git.returncode == 0 else {})
+    try:
+        command = ["git", "rev-parse", "HEAD"]
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git here, or no repository
+        return found
+    return found | {"git_commit": git.stdout.strip()}
 
 
 def _fit(job: Job) -> None:
-    compute = job.config.compute
-    workers = compute.workers if compute.min_workers is None else (compute.min_workers, compute.workers)
+    compute, run = job.config.compute, Location.of(job.run)
+    workers = compute.workers if compute.min_workers is None else (compute.min_workers, _most_workers(job.config))
     resources = {"CPU": float(compute.cpus_per_worker)} | ({"GPU": 1.0} if compute.gpu else {})
     trainer = TorchTrainer(
         train_worker,
@@ -159,11 +192,23 @@ def _fit(job: Job) -> None:
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=compute.gpu, resources_per_worker=resources),
         run_config=RunConfig(
             name=f"train-{time.time_ns()}",
-            storage_path=f"{job.run}/ray",
+            storage_path=f"{run.path}/ray",
+            storage_filesystem=run.filesystem,
             failure_config=FailureConfig(max_failures=compute.max_failures),
         ),
     )
-    trainer.fit()
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit()
+    finally:
+        signal.signal(signal.SIGINT, interrupt)  # Ray Train leaves its own handler behind
+
+
+def _most_workers(config: TrainingConfig) -> int:
+    """Largest worker count that leaves a CPU to the stream, of an elastic run."""
+    compute = config.compute
+    room = int((ray.cluster_resources().get("CPU", 0) - 1) // compute.cpus_per_worker)
+    return compute.workers if compute.gpu else max(compute.min_workers or 1, min(compute.workers, room))
 
 
 class _Watch:
@@ -201,14 +246,3 @@ def _reason(recorder: Any, error: TrainingFailedError, run: Run) -> str:
         return str(noted)
     last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
     return f"training stopped: {last}; mend the cause and go on with --resume {run.location} (details: {run.location}/ray)"
-
-
-def load_run_config(place: str) -> str:
-    """Path of a local copy of a run's configuration, for the command line to start from."""
-    location = Run.open(place).location / CONFIG_FILE
-    if location.is_local:
-        return location.path
-    copy = Path(os.path.abspath("outputs")) / Run.open(place).location.name / CONFIG_FILE
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_bytes(location.read_bytes())
-    return str(copy)

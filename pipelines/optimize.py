@@ -20,10 +20,13 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
     """LARS or SGD over the network's parameters; biases and norms (1-D) get no decay, and with LARS no trust ratio either."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
-    # timm's LARS adapts only groups with a weight decay.
+    groups[0]["always_adapt"] = True  # also without a weight decay; timm's LARS leaves the group of vectors alone
     lars: torch.optim.Optimizer = timm.optim.Lars(
         groups, lr=config.lr, momentum=config.momentum, trust_coeff=config.trust_coefficient
     )

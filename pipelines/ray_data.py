@@ -32,12 +32,13 @@ class Breather:
         """Nothing to do."""
 
 
-def configure_ray_data() -> None:
-    """Apply the settings to this process."""
+def configure_ray_data(pipelines: int = 1) -> None:
+    """Apply the settings to this process; `pipelines` like it share the cluster's object store."""
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
     context.print_on_execution_start = False
+    context.override_object_store_memory_limit_fraction = 0.5 / pipelines
     context.custom_execution_callback_classes = [Breather]

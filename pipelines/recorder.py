@@ -7,7 +7,7 @@ pictures, and tells the driver how far the run is.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ import numpy as np
 import ray
 from sklearn.metrics import normalized_mutual_info_score
 
+from pipelines.errors import UserError
+from pipelines.journal import JOURNAL
 from pipelines.pictures import choose_clusters, cluster_sheet, cluster_size_histogram, curves
 from pipelines.shards import Dataset, read_column, read_images
+from pipelines.storage import Location
 from pipelines.tracking import RunAddress, Tracker
 
 SHEET_CLUSTERS, SHEET_IMAGES = 12, 10
@@ -48,13 +51,15 @@ class Recorder:
 
     Args:
         folder: local folder of the journal and the pictures.
+        run: the run's own folder; where it is remote, it keeps a copy of the journal.
         address: the MLflow run.
         shards: the data set, for ground truth and images.
         split: its training split.
     """
 
-    def __init__(self, folder: str, address: RunAddress, shards: str, split: str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str, run: str, address: RunAddress, shards: str, split: str) -> None:
+        self.folder, self.run = Path(folder), Location.of(run)
+        self._fetch_journal()
         self.tracker = Tracker(self.folder, address)
         self.dataset, self.split = Dataset.open(shards), split
         self.status = Status()
@@ -75,17 +80,6 @@ class Recorder:
         """Record the end of an epoch; NMI and pictures follow when they are ready."""
         self._pending.append(self._work.submit(self._epoch, epoch, step, figures, clusters, pictures))
 
-    def artifact(self, name: str, content: bytes, folder: str) -> None:
-        """Keep a file with the run."""
-        path = self.folder / folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        self.tracker.artifact(path, folder)
-
-    def tag(self, key: str, value: str) -> None:
-        """Set a tag of the MLflow run."""
-        self.tracker.tag(key, value)
-
     def stop(self, reason: str) -> None:
         """Say why the run must stop without a restart."""
         self.status.stop_reason = reason
@@ -96,19 +90,18 @@ class Recorder:
 
     def poll(self) -> Status:
         """How far the run is; messages are handed out once."""
-        self.status.messages += self.tracker.messages
-        self.tracker.messages = []
-        status, self.status = self.status, Status(self.status.step, self.status.note, [], self.status.stop_reason)
-        return status
+        messages, self.tracker.messages = self.tracker.messages, []
+        return replace(self.status, messages=messages)
 
     def close(self, outcome: str) -> list[str]:
         """Finish pictures, set the run's status, send what is left; returns messages for the user."""
         for job in self._pending:
             if (error := job.exception()) is not None:
-                self.status.messages.append(f"a picture or figure could not be made: {type(error).__name__}: {error}")
+                self.tracker.messages.append(f"a picture or figure could not be made: {type(error).__name__}: {error}")
         self.tracker.status(outcome)
         self.tracker.close()
-        return self.status.messages + self.tracker.messages
+        self._copy_journal()
+        return self.tracker.messages
 
     def _epoch(self, epoch: int, step: int, figures: dict[str, float], clusters: ClusterState | None, pictures: bool) -> None:
         if clusters is not None and self.dataset.split(self.split).labelled:
@@ -116,8 +109,18 @@ class Recorder:
         figures |= {"epoch": float(epoch)}
         self.tracker.metrics(figures, step)
         self._remember(figures)
+        self._copy_journal()
         if pictures and clusters is not None:
             self._draw(epoch, clusters)
+
+    def _fetch_journal(self) -> None:
+        if not self.run.is_local and not (self.folder / JOURNAL).exists() and (self.run / JOURNAL).exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / JOURNAL).write_bytes((self.run / JOURNAL).read_bytes())
+
+    def _copy_journal(self) -> None:
+        if not self.run.is_local:
+            (self.run / JOURNAL).write_bytes((self.folder / JOURNAL).read_bytes())
 
     def _remember(self, figures: dict[str, float]) -> None:
         for name, points in self._series.items():
@@ -147,8 +150,14 @@ class Recorder:
             self.tracker.artifact(picture, "pictures")
 
 
-def start_recorder(folder: str, address: RunAddress, shards: str, split: str) -> Any:
+def start_recorder(folder: str, run: str, address: RunAddress, shards: str, split: str) -> Any:
     """A `Recorder` actor on the driver's node, where the local journal and a local store are."""
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=here)(Recorder)
-    return actor.remote(folder, address, shards, split)
+    recorder = actor.remote(folder, run, address, shards, split)
+    try:
+        ray.get(recorder.poll.remote())
+    except (ray.exceptions.RayActorError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"the record of the run could not be opened in {folder} ({reason}); mend the folder") from error
+    return recorder

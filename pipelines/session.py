@@ -76,6 +76,7 @@ class Session:
     def _claim_device(self, local_workers: int) -> None:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
+            torch.backends.cudnn.benchmark = True  # shapes are fixed
         else:
             # One CPU stays free for the stream: threads that wait for a preempted one cost more than it brings.
             spare = ((os.cpu_count() or 1) - 1) // local_workers

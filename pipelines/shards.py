@@ -132,14 +132,14 @@ class Dataset:
             raise UserError(
                 f"{self.location}/{MANIFEST} was edited: its fingerprint does not match its shards; ingest the source again"
             )
-        for split in self.splits.values():
-            for shard in split.shards:
-                size = (self.location / shard.path).size()
-                if size != shard.bytes:
-                    raise UserError(
-                        f"shard {self.location}/{shard.path} has {size} bytes, its manifest says {shard.bytes}; "
-                        "it is missing, cut short or of another data set: restore it or ingest the source again"
-                    )
+        shards = [shard for split in self.splits.values() for shard in split.shards]
+        found = self.location.filesystem.get_file_info([f"{self.location.path}/{shard.path}" for shard in shards])
+        for shard, info in zip(shards, found, strict=True):
+            if info.size != shard.bytes:
+                raise UserError(
+                    f"shard {self.location / shard.path} has {info.size or 0} bytes, its manifest says {shard.bytes}; "
+                    "it is missing, cut short or of another data set: restore it or ingest the source again"
+                )
 
 
 def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str, object]) -> Shard:

@@ -65,7 +65,7 @@ def open_source(place: str, kind: str = "auto") -> Source:
         raise UserError(f"--kind {kind!r} is unknown{nearest(kind, kinds)}; choose one of {', '.join(kinds)}")
     if place == "digits" and kind in ("auto", "digits"):
         return DigitsSource()
-    root = Path(place).expanduser()
+    root = Path(place).expanduser().resolve()  # tasks run in other folders
     if not root.is_dir():
         raise UserError(
             f"source {place!r} is no folder and no built-in data set; give a folder of images, IDX files, or 'digits'"

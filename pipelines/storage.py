@@ -6,7 +6,7 @@ import json
 import os
 import posixpath
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from pipelines.errors import UserError
 
 @dataclass(frozen=True)
 class Location:
-    """A folder: a file system and a path in it."""
+    """A file or folder: a file system, a path in it, and the URI that both came from (empty for a local path)."""
 
     filesystem: pafs.FileSystem
     path: str
+    uri: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, place: str | Path) -> Location:
@@ -39,7 +40,7 @@ class Location:
             raise UserError(
                 f"no file system serves {text!r}: {error}; give a local path or an s3://, gs:// or abfs:// URI"
             ) from error
-        return cls(filesystem, path)
+        return cls(filesystem, path, "" if isinstance(filesystem, pafs.LocalFileSystem) else text)
 
     @property
     def is_local(self) -> bool:
@@ -50,10 +51,12 @@ class Location:
         return hash((self.filesystem.type_name, self.path))  # pyarrow's file systems have no hash of their own
 
     def __truediv__(self, name: str) -> Location:
-        return Location(self.filesystem, posixpath.join(self.path, name))
+        base, mark, query = self.uri.partition("?")  # a query may hold the endpoint: it goes along
+        uri = f"{base.rstrip('/')}/{name}{mark}{query}" if base else ""
+        return Location(self.filesystem, posixpath.join(self.path, name), uri)
 
     def __str__(self) -> str:
-        return self.path if self.is_local else f"{self.filesystem.type_name}://{self.path}"
+        return self.uri or self.path
 
     @property
     def name(self) -> str:
@@ -70,7 +73,9 @@ class Location:
 
     def children(self) -> list[str]:
         """Names in the folder, sorted; none where there is no folder."""
-        found = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
+        if self.filesystem.get_file_info(self.path).type != pafs.FileType.Directory:
+            return []
+        found = self.filesystem.get_file_info(pafs.FileSelector(self.path))
         return sorted(posixpath.basename(info.path) for info in found)
 
     def make(self) -> Location:

@@ -29,6 +29,7 @@ from pipelines.shards import Dataset
 from pipelines.views import Normalization, Views
 from pipelines.windows import WindowReader
 
+PATIENCE = 900.0  # seconds without a batch before a worker gives up
 START_AHEAD = 10.0  # seconds before an epoch's expected end at which the next one's pipeline starts
 
 
@@ -70,7 +71,7 @@ class Stream:
         order = self.order(0)
         self.steps, self.left_out = order.steps, order.left_out
         self._next: tuple[int, _EpochPipeline] | None = None
-        configure_ray_data()
+        configure_ray_data(2 * workers)  # each prepares its next epoch while it trains
 
     def order(self, epoch: int) -> EpochOrder:
         """The order of an epoch."""
@@ -152,8 +153,11 @@ class _EpochPipeline:
         self._thread.start()
 
     def next_batch(self) -> _HostBatch:
-        """The next batch; raises what stopped the pipeline."""
-        item = self._queue.get()
+        """The next batch; raises what stopped the pipeline, or that nothing comes."""
+        try:
+            item = self._queue.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise RuntimeError(f"no data for {PATIENCE:.0f} s; are CPUs free for Data tasks?") from None
         if isinstance(item, BaseException):
             raise item
         return item

@@ -5,6 +5,7 @@ What MLflow does not have yet is sent when it is back, or by a resumed run.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -18,7 +19,7 @@ from pipelines.journal import Journal
 from pipelines.storage import Location
 
 RETRY_SECONDS = 10.0
-REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
+REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 BATCH = 500  # entries of a request; MLflow takes 1000 metrics
 os.environ.setdefault(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
@@ -37,17 +38,20 @@ class RunAddress:
 
 
 def tracking_uri(configured: str | None, storage: Location) -> str:
-    """The configured URI, `MLFLOW_TRACKING_URI`, or a sqlite file beside the runs."""
+    """The configured URI, `MLFLOW_TRACKING_URI`, or a sqlite file beside the runs.
+
+    Raises:
+        UserError: when the runs are on remote storage and no server is named: a local file would be lost with this machine.
+    """
     uri = configured or os.environ.get("MLFLOW_TRACKING_URI")
     if uri:
         return uri
-    folder = storage.path if storage.is_local else os.path.abspath("outputs")
-    return f"sqlite:///{folder}/mlflow.db"
+    if not storage.is_local:
+        raise UserError(f"storage is {storage}, so the record needs a server too: set tracking.uri or MLFLOW_TRACKING_URI")
+    return f"sqlite:///{storage.path}/mlflow.db"
 
 
-def start_run(
-    uri: str, experiment: str, name: str, storage: Location, params: dict[str, Any], tags: dict[str, str]
-) -> RunAddress:
+def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], tags: dict[str, str]) -> RunAddress:
     """Create a run with its parameters and tags.
 
     Raises:
@@ -153,11 +157,11 @@ class Tracker:
 
     def _send_some(self) -> bool:
         """Deliver the oldest entries; False when the server is away."""
-        batch = self.journal.waiting[: self._batch]
+        batch = _of_one_kind(self.journal.waiting[: self._batch])
         try:
             _deliver(self.address, batch)
         except Exception as error:  # whatever it is, tracking must not stop a training
-            if not _is_refusal(error):
+            if not (_is_refusal(error) or (batch[0]["kind"] == "artifact" and _answers(self.address))):
                 self._say_away(error)
                 return False
             if len(batch) > 1:
@@ -168,7 +172,10 @@ class Tracker:
             self._say_back()
         self._batch = min(self._batch * 2, BATCH)
         with self._lock:
-            self.journal.delivered(len(batch))
+            try:
+                self.journal.delivered(len(batch))
+            except OSError as error:  # entries may go out twice, which MLflow does not mind
+                self.messages.append(f"{self.journal.path} cannot be marked ({error})")
         return True
 
     def _say_away(self, error: BaseException) -> None:
@@ -193,6 +200,22 @@ class Tracker:
 def _is_refusal(error: BaseException) -> bool:
     """Whether the entry itself is at fault, so that sending it again cannot help."""
     return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in REFUSALS
+
+
+def _of_one_kind(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The leading entries of the first one's kind, so that figures do not wait for a file that fails."""
+    return list(itertools.takewhile(lambda entry: entry["kind"] == entries[0]["kind"], entries))
+
+
+def _answers(address: RunAddress) -> bool:
+    """Whether the server knows the run: then a file that fails is the artifact store's fault."""
+    from mlflow.tracking import MlflowClient
+
+    try:
+        MlflowClient(address.uri).get_run(address.run_id)
+    except Exception:  # any failure means no
+        return False
+    return True
 
 
 def _deliver(address: RunAddress, entries: list[dict[str, Any]]) -> None:

@@ -10,7 +10,8 @@ import ray.train
 import ray.train.torch
 import torch
 
-from algos.evaluation import accuracy, knn_predict, size_figures
+from algos.distributed import sum_over_workers
+from algos.evaluation import knn_predict, size_figures
 from algos.method import Batch, EpochReport
 from pipelines.embed import EvaluationView, embed
 from pipelines.errors import UserError
@@ -93,7 +94,7 @@ def begin_clock(session: Session, ended: float | None) -> None:
 def after_step(session: Session, epoch: int, step: int) -> None:
     """Figures and checkpoints that are due after a step."""
     session.step = step + 1
-    if session.step % session.config.monitor.log_steps == 0:
+    if session.global_step % session.config.monitor.log_steps == 0:
         session.meter.waited(session.stream.take_waited())
         figures = session.meter.read(session.global_step) | {"lr": session.optimizer.param_groups[0]["lr"]}
         note = (
@@ -102,6 +103,7 @@ def after_step(session: Session, epoch: int, step: int) -> None:
         record(session, figures, note)
     every = session.config.checkpoint.every_steps
     if every and session.step % every == 0 and session.step < session.stream.steps:
+        session.meter.read_epoch(session.global_step, close=False)
         session.exchange()
         session.save(epoch, session.step, score=None)
 
@@ -117,20 +119,22 @@ def end_epoch(session: Session, epoch: int) -> None:
     began = time.monotonic()
     session.exchange()
     report = session.method.end_epoch()
-    figures = {"epoch_loss": session.meter.read_epoch(), "rows_left_out": float(session.stream.left_out)} | report.figures
-    figures |= head_figures(report)
+    loss = session.meter.read_epoch(session.global_step, close=True)
+    figures = {"epoch_loss": loss, "rows_left_out": float(session.stream.left_out)}
+    figures |= report.figures | head_figures(report)
     evaluated = time.monotonic()
-    score = knn_score(session) if due(session.config.monitor.knn_epochs, epoch, session.config.epochs) else None
+    monitor, epochs = session.config.monitor, session.config.epochs
+    score = knn_score(session) if monitor.knn_epochs and due(monitor.knn_epochs, epoch, epochs) else None
     if score is not None:
         figures |= {"knn_top1": score, "evaluation_seconds": time.monotonic() - evaluated}
     waited_for_score = time.monotonic() - evaluated
-    session.save(epoch + 1, 0, score=score)
-    if session.rank == 0:
-        pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
+    if session.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
         labels = session.method.labels()[:, :MOST_LABELS].numpy()
         counts = [head.counts.cpu().numpy() for head in report.heads]
         state = ClusterState(labels, counts, [head.min_size for head in report.heads])
+        pictures = due(monitor.picture_epochs, epoch, epochs)
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
+    session.save(epoch + 1, 0, score=score)
     ray.train.report(figures | {"epoch": epoch})
     session.closing_seconds = time.monotonic() - began - waited_for_score
 
@@ -164,8 +168,10 @@ def knn_score(session: Session) -> float | None:
         )
         for split, limit in ((session.config.data.split, monitor.knn_bank), ("test", monitor.knn_queries))
     )  # fmt: skip
+    mine = slice(session.rank, None, session.workers)  # each worker classifies its share, on its device
     predictions = knn_predict(
-        queries, bank, bank_labels,
+        queries[mine].to(session.device), bank.to(session.device), bank_labels.to(session.device),
         num_classes=len(dataset.classes), neighbours=monitor.knn_neighbours, temperature=monitor.knn_temperature,
     )  # fmt: skip
-    return accuracy(predictions, query_labels)
+    hits = (predictions.cpu() == query_labels[mine]).double().sum()
+    return float(sum_over_workers(hits) / len(query_labels))

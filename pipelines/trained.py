@@ -12,7 +12,7 @@ from algos.networks import build_backbone
 from pipelines.checkpoint import Entry
 from pipelines.config import PretrainConfig
 from pipelines.errors import UserError, nearest
-from pipelines.launch import Run, load_run_config
+from pipelines.launch import Run
 from pipelines.recipe import read_recipe
 from pipelines.shards import Dataset
 
@@ -29,7 +29,7 @@ class Trained:
 
     @classmethod
     def open(cls, place: str) -> Trained:
-        """The newest checkpoint of the run in folder `place`, or the checkpoint file `RUN/checkpoints/step-....pt`.
+        """The newest checkpoint of the run in folder `place`, or `RUN/checkpoints/step-....pt`, or `RUN/checkpoints/best`.
 
         Raises:
             UserError: when there is no run or no such checkpoint.
@@ -37,12 +37,14 @@ class Trained:
         folder, _, file = place.partition("/checkpoints/")
         run = Run.open(folder)
         entries = {entry.file: entry for entry in run.checkpoints.entries()}
+        if file == "best" and (best := run.checkpoints.best()):
+            file = best.file
         if not entries:
             raise UserError(f"{folder} has no finished checkpoint yet")
         if file and file not in entries:
             raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has {', '.join(entries)}")
         entry = entries[file] if file else list(entries.values())[-1]
-        config = read_recipe(load_run_config(folder), PretrainConfig)
+        config = read_recipe(run.config_file(), PretrainConfig)
         return cls(run, config, Dataset.open(config.data.shards), entry, run.checkpoints.load(entry))
 
     def method(self, *, untrained: bool = False) -> Method:

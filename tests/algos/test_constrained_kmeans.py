@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from algos.constrained_kmeans import ConstrainedKMeans, ascend, assign, batch_statistics, default_dual_lr, move
+from algos.constrained_kmeans import (
+    ConstrainedKMeans,
+    ascend,
+    assign,
+    batch_statistics,
+    default_dual_lr,
+    move,
+    priced_similarities,
+)
 
 CLUSTERINGS = ["coke_single_view", "coke_single_view_balanced", "coke_two_view", "coke_single_view_averaged"]
 
@@ -19,8 +27,8 @@ CLUSTERINGS = ["coke_single_view", "coke_single_view_balanced", "coke_two_view",
 def test_assign_adds_the_price_before_it_compares():
     centers = torch.eye(2)
     rows = torch.tensor([[0.8, 0.6]])
-    assert assign(rows, centers, torch.zeros(2)).tolist() == [0]
-    assert assign(rows, centers, torch.tensor([0.0, 0.3])).tolist() == [1]
+    assert assign(priced_similarities(rows, centers, torch.zeros(2))).tolist() == [0]
+    assert assign(priced_similarities(rows, centers, torch.tensor([0.0, 0.3]))).tolist() == [1]
 
 
 def test_batch_statistics_sums_rows_and_counts_them_in_the_last_column():

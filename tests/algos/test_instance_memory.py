@@ -57,7 +57,7 @@ def test_second_stage_targets_are_replayed(golden):
         memory.epoch = epoch
         for ids, labels, recorded in zip(data["ids"][epoch], data["labels_0"][epoch], data["targets_0"][epoch], strict=True):
             if epoch > stage:
-                targets, usable = memory.soft_targets(ids, 0, clusters, meta["t"])
+                targets, usable = memory.soft_targets(ids, 0, clusters, meta["t"], CPU)
                 assert usable.all()
                 torch.testing.assert_close(targets, recorded, atol=1e-5, rtol=1e-5)
                 compared += 1
@@ -83,7 +83,7 @@ def test_an_instance_first_seen_late_enters_whole():
     memory.epoch = 4
     memory.observe(torch.tensor([0]), torch.tensor([[2]]))
     memory.exchange()
-    targets, usable = memory.soft_targets(torch.tensor([0]), 0, 3, 0.5)
+    targets, usable = memory.soft_targets(torch.tensor([0]), 0, 3, 0.5, CPU)
     assert usable.all()
     assert targets.tolist() == [[0.0, 0.0, 1.0]]
 

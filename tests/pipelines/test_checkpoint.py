@@ -122,7 +122,7 @@ class Code:
 
 
 @pytest.mark.parametrize(
-    ("state", "reason"), [({"format": 1, "hook": Code()}, "step"), ([1, 2], "step"), ({"format": 7}, "format 7")]
+    ("state", "reason"), [({"format": 1, "hook": Code()}, "step"), ([1, 2], "step"), ({"format": 7}, "not of format 1")]
 )
 def test_a_file_of_others_is_refused_and_its_code_not_run(store, tmp_path, monkeypatch, state, reason):
     monkeypatch.chdir(tmp_path)

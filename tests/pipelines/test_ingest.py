@@ -214,3 +214,22 @@ def test_what_a_stopped_ingest_left_is_replaced(images, tmp_path):
 def test_a_number_out_of_range_is_named(images, tmp_path, option, value):
     with pytest.raises(UserError, match=option.replace("_", ".")):
         run(open_source(str(images)), tmp_path / "data", **{option: value})
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_images_that_lie_where_the_shards_should_go_are_never_deleted(images, tmp_path, overwrite):
+    target = tmp_path / "raw"
+    write_images(target / "train", {"cat": 2})
+    write_images(target / "test", {"cat": 1})
+    before = sorted(path for path in target.rglob("*.png"))
+    with pytest.raises(UserError, match="holds other files"):
+        run(open_source(str(images)), target, overwrite=overwrite)
+    assert sorted(target.rglob("*.png")) == before
+
+
+def test_a_source_that_fails_leaves_the_old_data_set(images, tmp_path):
+    run(open_source(str(images)), tmp_path / "shards")
+    (tmp_path / "empty" / "class").mkdir(parents=True)
+    with pytest.raises(UserError, match="no image files"):
+        run(open_source(str(tmp_path / "empty")), tmp_path / "shards", overwrite=True)
+    assert Dataset.open(str(tmp_path / "shards")).split("train").rows == 40

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.shards import MANIFEST, Dataset, read_column, read_images, read_rows
+from pipelines.shards import MANIFEST, Dataset, Shard, read_column, read_images, read_rows
 from pipelines.sources import DigitsSource
 from pipelines.storage import Location
 from tests.pipelines.conftest import write_digits
@@ -103,12 +103,12 @@ def test_a_missing_shard_is_refused_by_name(copy):
 def test_a_parquet_file_of_others_is_no_shard(tmp_path):
     pq.write_table(pa.table({"id": [0]}), tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"other\.parquet is no shard of format 1"):
-        read_rows(Location.of(tmp_path), "other.parquet", 0, [0], ["id"])
+        read_rows(Location.of(tmp_path), Shard("other.parquet", 1, 1, 1, "digest"), 0, [0], ["id"])
 
 
 def test_read_rows_keeps_the_order_asked_for(some_digits):
-    path = some_digits.split("train").shards[1].path
-    table = read_rows(some_digits.location, path, 1, np.array([11, 0, 5]), ["id", "source"])
+    shard = some_digits.split("train").shards[1]
+    table = read_rows(some_digits.location, shard, 1, np.array([11, 0, 5]), ["id", "source"])
     assert table["id"].to_pylist() == [140 + 128 + 11, 140 + 128, 140 + 128 + 5]
     assert table["source"].to_pylist() == ["279", "268", "273"]
 

@@ -97,3 +97,11 @@ def test_a_write_that_cannot_be_moved_into_place_leaves_no_partial_file(tmp_path
     with pytest.raises(OSError, match="taken"):
         (Location.of(tmp_path) / "taken").write_bytes(b"x")
     assert Location.of(tmp_path).children() == ["taken"]
+
+
+def test_a_uri_keeps_its_query_below_the_folder(tmp_path):
+    place = Location.of(f"file://{tmp_path}") / "runs" / "first"
+    assert place.path == f"{tmp_path}/runs/first"
+    remote = Location(place.filesystem, "bucket/x", "s3://bucket/x?endpoint_override=localhost%3A9000")
+    assert str(remote / "runs" / "first") == "s3://bucket/x/runs/first?endpoint_override=localhost%3A9000"
+    assert (remote / "runs").path == "bucket/x/runs"

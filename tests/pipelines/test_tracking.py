@@ -23,7 +23,7 @@ from pipelines.tracking import RunAddress, Tracker, start_run, tracking_uri
 
 
 def begin(uri: str, storage: Path, **params: object) -> RunAddress:
-    return start_run(uri, "quorum", "first", Location.of(storage), params, {"data": "abc"})
+    return start_run(uri, "quorum", "first", params=params, tags={"data": "abc"})
 
 
 def free_port() -> int:
@@ -150,7 +150,9 @@ def test_the_history_holds_every_entry_of_all_parts(store, tmp_path):
         tracker = Tracker(tmp_path / "run", address)
         tracker.metrics({"loss": float(step)}, step)
         tracker.close()
-    assert [(entry["step"], entry["values"]) for entry in tracker.history()] == [(step, {"loss": step}) for step in range(3)]
+    assert [(entry["step"], entry["values"]) for entry in tracker.journal.history()] == [
+        (step, {"loss": step}) for step in range(3)
+    ]
 
 
 def test_an_ended_run_can_run_again(store, tmp_path):
@@ -180,7 +182,7 @@ def test_a_journal_whose_process_died_in_the_middle_of_a_write_can_go_on(store, 
     first = Tracker(tmp_path / "run", address)
     first.metrics({"loss": 1.0}, 0)
     first.close()
-    with first.journal.open("a") as file:
+    with first.journal.path.open("a") as file:
         file.write('{"kind": "metr')
     second = Tracker(tmp_path / "run", address)
     second.metrics({"loss": 1.0}, 1)
@@ -196,7 +198,7 @@ def test_a_mark_that_was_cut_short_sends_the_journal_again(store, tmp_path):
     first = Tracker(tmp_path / "run", address)
     first.metrics({"loss": 1.0}, 0)
     first.close()
-    first.mark.write_text("")
+    first.journal.mark.write_text("")
     second = Tracker(tmp_path / "run", address)
     second.metrics({"loss": 1.0}, 1)
     second.close()
@@ -209,7 +211,7 @@ def test_a_server_that_goes_away_stops_nothing_and_loses_nothing(server, tmp_pat
     picture.write_bytes(b"a picture")
     tracker = Tracker(tmp_path / "run", address)
     tracker.metrics({"loss": 1.0}, 0)
-    assert until(tracker.mark.exists)
+    assert until(tracker.journal.mark.exists)
 
     server.kill()
     began = time.monotonic()
@@ -226,7 +228,7 @@ def test_a_server_that_goes_away_stops_nothing_and_loses_nothing(server, tmp_pat
     assert "\n" not in away
 
     server.start()
-    assert until(lambda: tracker.mark.read_text() == "204")
+    assert until(lambda: tracker.journal.mark.read_text() == "204")
     tracker.status("FINISHED")
     tracker.close()
     assert tracker.messages[1:] == [f"MLflow at {server.uri} is back; sending what waited"]

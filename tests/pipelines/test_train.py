@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -62,9 +63,11 @@ def learned(state: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def straight(digits, tmp_path_factory) -> Path:
-    """A run that was never stopped."""
+    """A run that was never stopped, started with relative paths as the README does."""
     storage = tmp_path_factory.mktemp("runs")
-    train(read_recipe(RECIPE, PretrainConfig, words(digits, storage, "straight")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(storage)
+        train(read_recipe(RECIPE, PretrainConfig, words(os.path.relpath(digits), Path(), "straight")))
     return storage / "straight"
 
 
