@@ -73,8 +73,9 @@ def linear_probe(
     """A linear classifier on frozen features (M, F) with labels (M,) int64: SGD, momentum 0.9, cosine, as CoKe's appendix.
 
     The features are standardised by their own mean and deviation, inside the returned module. They are cached, so unlike the
-    published protocol the images are not augmented.
+    published protocol the images are not augmented. The batch is the published 1024, or less where that left few steps.
     """
+    batch_size = batch_size or min(1024, max(64, len(features) // 64))
     generator = torch.Generator().manual_seed(seed)
     mean, std = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
     linear = torch.nn.Linear(features.shape[1], num_classes).to(features.device)

@@ -76,7 +76,7 @@ def build_backbone(config: BackboneConfig, image_size: int) -> nn.Module:
             network = timm.create_model(config.name.removeprefix("timm/"), num_classes=0, **config.options)
         elif family == "wrn":
             depth, width = (int(part) for part in config.name.split("-")[1:])
-            return WideResNet(depth, width, **config.options)
+            network = WideResNet(depth, width, **config.options)
         else:
             network = torchvision.models.get_model(config.name, weights=None, **config.options)
             network.num_features = network.get_submodule("fc").in_features
