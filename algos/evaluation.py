@@ -66,7 +66,7 @@ def linear_probe(
     *,
     num_classes: int,
     epochs: int = 100,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     lr: float = 0.1,
     seed: int = 0,
 ) -> torch.nn.Sequential:

@@ -48,7 +48,6 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
 
 def _be_quiet() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
     os.environ.setdefault("RAY_gcs_server_request_timeout_seconds", str(CONNECT_SECONDS))
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")

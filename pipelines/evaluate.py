@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
-import ray
 import ray.data
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -90,9 +86,8 @@ def embed_split(trained: Trained, dataset: Dataset, split: str, *, workers: int,
     configure_ray_data()
     view = EvaluationView(trained.config.image_size, trained.config.data.normalization)
     reader = CenterReader(dataset, split, view.size, view.resize_to, None, 0, 1)
-    model = ray.put(trained.state["method"])
     rows = center_rows(reader).map_batches(
-        Embedder, fn_constructor_args=(replace(trained, state={}), model, view, gpu, untrained), batch_size=256,
+        Embedder, fn_constructor_args=(trained.place, view, gpu, untrained), batch_size=256,
         compute=ray.data.ActorPoolStrategy(size=workers), num_gpus=1 if gpu else None,
     )  # fmt: skip
     parts = list(rows.iter_batches(batch_size=None))
@@ -105,11 +100,9 @@ def embed_split(trained: Trained, dataset: Dataset, split: str, *, workers: int,
 class Embedder:
     """A Ray Data actor: images in, features and clusters out, BatchNorm in evaluation mode."""
 
-    def __init__(self, trained: Trained, model: Any, view: EvaluationView, gpu: bool, untrained: bool) -> None:
-        self.device = torch.device("cuda" if gpu else "cpu")
-        self.view = view
-        whole = replace(trained, state={"method": ray.get(model)})
-        self.method = whole.method(untrained=untrained).to(self.device)
+    def __init__(self, place: str, view: EvaluationView, gpu: bool, untrained: bool) -> None:
+        self.device, self.view = torch.device("cuda" if gpu else "cpu"), view
+        self.method = Trained.open(place).method(untrained=untrained).to(self.device)
 
     @torch.no_grad()
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -47,6 +47,11 @@ class Trained:
         config = read_recipe(run.config_file(), PretrainConfig)
         return cls(run, config, Dataset.open(config.data.shards), entry, run.checkpoints.load(entry))
 
+    @property
+    def place(self) -> str:
+        """What `open` finds this checkpoint by, from anywhere."""
+        return str(self.run.location / "checkpoints" / self.entry.file)
+
     def method(self, *, untrained: bool = False) -> Method:
         """The method with its trained state, or as it was before the first step."""
         torch.manual_seed(self.config.seed)
