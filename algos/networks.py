@@ -9,7 +9,7 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import timm
 import torch
@@ -139,6 +139,11 @@ class _WideBlock(nn.Module):
         return skip.add(self.conv2(active))
 
 
+def feature_size(backbone: nn.Module) -> int:
+    """Features F that a backbone gives an image."""
+    return cast("int", backbone.num_features)
+
+
 def projector(in_features: int, out_features: int) -> nn.Sequential:
     """CoKe's projector in-in-in-D: BatchNorm after each layer, the last too, and ReLU between."""
     return _mlp([in_features, in_features, in_features, out_features], norm_last=True)
@@ -174,7 +179,7 @@ class ProjectedNetwork(nn.Module):
     def __init__(self, backbone: nn.Module, dim: int, predictor_hidden: int | None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.projector = projector(int(backbone.num_features), dim)  # type: ignore[arg-type]
+        self.projector = projector(feature_size(backbone), dim)
         self.predictor = predictor(dim, predictor_hidden) if predictor_hidden else nn.Identity()
 
     def forward(self, groups: list[list[Tensor]]) -> list[tuple[list[Tensor], list[Tensor]]]:

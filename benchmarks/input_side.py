@@ -21,7 +21,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from benchmarks.host_side import Rate, host_epochs, open_stream, plain_views, rate
-from benchmarks.photos import photo_shards, write_photos
+from benchmarks.photos import photo_options, photo_shards, write_photos
 from benchmarks.report import Comparison, median, publish
 from pipelines.cluster import connect
 from pipelines.order import StreamShape
@@ -104,18 +104,11 @@ def compare(options: argparse.Namespace, work: Path) -> Comparison:
 
 def main() -> None:
     """Read the command line, compare, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--views", type=int, default=1, choices=(1, 2))
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--lanes", type=int, default=8)
-    parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=3, help="of Quorum in a repetition; the recipe, being slower, runs one")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=2, help="of the DataLoader; Ray gets as many CPUs")
-    parser.add_argument("--work", type=Path, help="keep the photos here; otherwise in a temporary folder")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser = photo_options(
+        __doc__,
+        epochs="of Quorum in a repetition; the recipe, being slower, runs one",
+        processes="of the DataLoader; Ray gets as many CPUs",
+    )
     options = parser.parse_args()
     with ExitStack() as stack:
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -5,6 +5,7 @@ The photographs are the two that scikit-learn bundles; each file is a random cro
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,20 @@ def photo_shards(work: Path, count: int) -> Dataset:
     """The photos as shards, ingested as a user would; Ray must run."""
     source = FolderSource(write_photos(work / f"jpegs-{count}", count))
     return ingest(source, str(work / f"shards-{count}"), name="photos", rows_per_shard=1024, overwrite=True)
+
+
+def photo_options(description: str, *, epochs: str, processes: str) -> argparse.ArgumentParser:
+    """The command line of a benchmark over the photos; `epochs` and `processes` say what these numbers are of."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--views", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--lanes", type=int, default=8)
+    parser.add_argument("--window", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=3, help=epochs)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=2, help=processes)
+    parser.add_argument("--work", type=Path, help="keep the photos here; otherwise in a temporary folder")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    return parser

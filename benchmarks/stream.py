@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, window_reader, windows_of
-from benchmarks.photos import photo_shards
+from benchmarks.photos import photo_options, photo_shards
 from benchmarks.report import Comparison, median, publish
 from pipelines.cluster import connect
 from pipelines.order import StreamShape
@@ -89,18 +89,7 @@ def compare(options: argparse.Namespace, pool: Pool, work: Path) -> Comparison:
 
 def main() -> None:
     """Read the command line, compare, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--views", type=int, default=1, choices=(1, 2))
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--lanes", type=int, default=8)
-    parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=3, help="in a repetition")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=2, help="of the pool; Ray gets as many CPUs")
-    parser.add_argument("--work", type=Path, help="keep the photos here; otherwise in a temporary folder")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser = photo_options(__doc__, epochs="in a repetition", processes="of the pool; Ray gets as many CPUs")
     options = parser.parse_args()
     with ExitStack() as stack:
         pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(options.processes))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from algos.distributed import one_worker_at_a_time
+from algos.networks import feature_size
 from pipelines.augment import normalize
 from pipelines.ray_data import configure_ray_data
 from pipelines.shards import Dataset
@@ -84,7 +85,7 @@ def embed(
             labels.append(torch.from_numpy(batch_labels.copy()))
     finally:
         network.train(was_training)
-    width = int(network.num_features)  # type: ignore[arg-type]
+    width = feature_size(network)
     mine = torch.stack(
         [torch.cat([*ids, torch.empty(0, dtype=torch.int64)]), torch.cat([*labels, torch.empty(0, dtype=torch.int64)])], dim=1
     )

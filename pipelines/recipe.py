@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
@@ -48,7 +48,7 @@ def instantiate(parser: ArgumentParser, options: Namespace, kind: type[Config]) 
     """
     try:
         parts = parser.instantiate(options)
-        return kind(**{field.name: parts[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+        return kind(**{field.name: parts[field.name] for field in fields(cast("Any", kind))})
     except ValueError as error:
         raise UserError(str(error)) from error
 
@@ -91,7 +91,7 @@ def _check_keys(content: dict[str, Any], kind: type, path: str, prefix: str) -> 
         if key not in known:
             raise UserError(f"recipe {path}: unknown key '{prefix}{key}'{nearest(str(key), known)}")
         inner = [known[key], *get_args(known[key])]
-        nested = next((part for part in inner if is_dataclass(part)), None)
+        nested = cast("type | None", next((part for part in inner if is_dataclass(part)), None))
         for item in value if isinstance(value, list) else [value]:
             if nested is not None and isinstance(item, dict):
-                _check_keys(item, nested, path, f"{prefix}{key}.")  # type: ignore[arg-type]
+                _check_keys(item, nested, path, f"{prefix}{key}.")

@@ -133,8 +133,8 @@ class IdxSource:
             samples += [Sample(f"{part}:{i}", None if labels is None else int(labels[i]), split) for i in range(count)]
         if not samples:
             raise UserError(f"{self.root} holds no train-images-idx3-ubyte or t10k-images-idx3-ubyte, gzipped or plain")
-        known = {sample.label for sample in samples} - {None}
-        return Listing(samples, [str(i) for i in range(max(known, default=-1) + 1)])  # type: ignore[type-var,operator]
+        known = [sample.label for sample in samples if sample.label is not None]
+        return Listing(samples, [str(i) for i in range(max(known, default=-1) + 1)])
 
     def read(self, key: str) -> bytes:
         """PNG of one image."""
