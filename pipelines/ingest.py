@@ -73,11 +73,13 @@ def ingest(
     Raises:
         UserError: for a destination in use, an empty split, or too many unreadable images.
     """
-    if rows_per_shard < 1 or seed < 0 or not 0 <= max_bad <= 1:
-        raise UserError(
-            f"rows_per_shard is {rows_per_shard}, seed {seed}, max_bad {max_bad}; the first must be at least 1, the second at "
-            "least 0, the third within [0, 1]"
-        )
+    for option, value, valid, rule in (
+        ("--rows_per_shard", rows_per_shard, rows_per_shard >= 1, "at least 1"),
+        ("--seed", seed, seed >= 0, "0 or more"),
+        ("--max_bad", max_bad, 0 <= max_bad <= 1, "within [0, 1]"),
+    ):
+        if not valid:
+            raise UserError(f"{option} is {value}; it must be {rule}")
     listing = _hold_out(source.listing(), holdout, seed)
     location = _claim(destination, overwrite)
     parts = _parts(listing, seed, rows_per_shard)

@@ -131,7 +131,7 @@ def test_damage_of_any_format_is_set_aside(images, tmp_path, form):
 
 def test_too_many_unreadable_images_stop_the_job_and_leave_no_data_set(images, tmp_path):
     bad = damage(images)
-    with pytest.raises(UserError, match=r"5 images are unreadable, more than --max-bad allows \(0\)") as stop:
+    with pytest.raises(UserError, match=r"5 images are unreadable, more than --max_bad allows \(0\)") as stop:
         run(open_source(str(images)), tmp_path / "data")
     assert any(name in str(stop.value) for name in bad)
     with pytest.raises(UserError, match=f"holds no {MANIFEST}"):
