@@ -213,9 +213,9 @@ class ConstrainedKMeans(nn.Module):
         sums, counts = pending.statistics[:, :-1], pending.statistics[:, -1]
         rows = counts[: self.num_clusters[0]].sum()
         share = counts / rows
-        self.duals.copy_(ascend(self.duals, share, self.min_share, self.dual_lr, equality=self.equality))
+        self.duals = ascend(self.duals, share, self.min_share, self.dual_lr, equality=self.equality)
         seen = self.counts.to(counts.dtype)
-        self.centers.copy_(move(self.centers, seen, counts, sums, normalize=not self.averaging))
+        self.centers = move(self.centers, seen, counts, sums, normalize=not self.averaging)
         self.counts += counts.to(torch.int64)
         self.share_sum += share
         self.batches += 1
