@@ -59,10 +59,10 @@ def cluster_sheet(images: Mapping[int, Sequence[bytes]], counts: np.ndarray, pat
     axes = figure.subplots(max(len(images), 1), columns, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
     for ax in axes.flat:
         ax.axis("off")
-    for row, (cluster, encoded) in zip(axes, images.items(), strict=False):
+    for row, (cluster, encoded) in zip(axes[: len(images)], images.items(), strict=True):
         label = f"#{cluster}\n{counts[cluster]} images"
         row[0].text(-0.15, 0.5, label, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
-        for ax, image in zip(row, encoded, strict=False):
+        for ax, image in zip(row[: len(encoded)], encoded, strict=True):
             picture = Image.open(io.BytesIO(image)).convert("RGB")
             ax.imshow(
                 np.asarray(
@@ -79,7 +79,7 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> Non
     rows = max(-(-len(shown) // columns), 1)
     figure = Figure(figsize=(4 * columns, 2.5 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for ax, (name, points) in zip(axes, shown.items(), strict=False):
+    for ax, (name, points) in zip(axes[: len(shown)], shown.items(), strict=True):
         ax.plot(*zip(*points, strict=True), marker=".", color="tab:blue")
         ax.set(title=name, xlabel="epoch")
         ax.grid(alpha=0.3)
