@@ -18,7 +18,7 @@ from algos.cluster_loss import Embeddings, LossWeights, cluster_loss
 from algos.constrained_kmeans import ConstrainedKMeans, PendingUpdate
 from algos.distributed import sum_over_workers
 from algos.instance_memory import AveragedInstanceMemory, InstanceMemory
-from algos.method import Batch, EpochReport
+from algos.method import Batch, EpochReport, Knowledge
 from algos.networks import ProjectedNetwork
 
 Epoch = Literal["previous", "current"]
@@ -142,6 +142,10 @@ class CoKe:
         """The backbone that is being trained."""
         return self.network.get_submodule("backbone")
 
+    def classifiers(self) -> dict[str, nn.Module]:
+        """None: there are no classes."""
+        return {}
+
     def to(self, device: torch.device) -> CoKe:
         """Move networks and clustering; the memory stays on the host."""
         self.network.to(device)
@@ -172,7 +176,7 @@ class CoKe:
     def _cluster(self, batch: Batch, embeddings: Tensor) -> Tensor:
         labels = self.kmeans.assign(embeddings)
         self.kmeans.collect(embeddings, labels)
-        self.memory.observe(batch.ids, labels)
+        self.memory.observe(batch.ids, labels=labels)
         return labels
 
     def _compare(self, ids: Tensor, fresh: Tensor) -> Tensor:
@@ -223,9 +227,9 @@ class CoKe:
         figures = {"label_change": changed / compared} if compared else {}
         return EpochReport(self.kmeans.end_epoch(), figures)
 
-    def labels(self) -> Tensor:
-        """Cluster of every instance, (H, N) int32."""
-        return self.memory.labels
+    def knowledge(self) -> Knowledge:
+        """Clusters of every instance."""
+        return Knowledge(self.memory.labels, {})
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, clustering and memory."""

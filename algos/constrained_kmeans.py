@@ -31,13 +31,14 @@ def assign(similarities: Tensor) -> Tensor:
     return similarities.max(dim=1).indices  # on a CPU in half the time of argmax
 
 
-def batch_statistics(embeddings: Tensor, labels: Tensor, num_clusters: int) -> Tensor:
+def batch_statistics(embeddings: Tensor, labels: Tensor, num_clusters: int, weights: Tensor | None = None) -> Tensor:
     """Sum and count of the rows of each cluster, (K, D + 1): the sums first, the count in the last column.
 
     One tensor, so that workers exchange one message. `labels` may be (B,) or a multiple of B long
-    (several heads one after another); the embeddings repeat as needed.
+    (several heads one after another); the embeddings repeat as needed. `weights` (B,) count a row for more or less than one.
     """
     rows = torch.cat([embeddings, embeddings.new_ones(len(embeddings), 1)], dim=1)
+    rows = rows if weights is None else rows * weights[:, None]
     rows = rows.expand(len(labels) // max(len(embeddings), 1), -1, -1).reshape(len(labels), -1)  # one head: no copy
     return rows.new_zeros(num_clusters, rows.shape[1]).index_add_(0, labels, rows)
 
@@ -190,6 +191,14 @@ class ConstrainedKMeans(nn.Module):
         centers = self.epoch_centers if self.averaging else self.centers
         similarities = priced_similarities(embeddings.to(centers.dtype), centers, self.duals)
         return torch.stack([assign(head) for head in self.per_head(similarities, dim=1)])
+
+    @torch.no_grad()
+    def similarity(self, embeddings: Tensor, labels: Tensor, *, priced: bool = False) -> Tensor:
+        """Similarity of rows (B, D) to the centers that `assign` gave them, (H, B); `priced` adds each center's price."""
+        centers = self.epoch_centers if self.averaging else self.centers
+        stacked = labels + self.offsets
+        similarity = (centers[stacked] * embeddings.to(centers.dtype)).sum(dim=-1)
+        return similarity + self.duals[stacked] if priced else similarity
 
     @torch.no_grad()
     def collect(self, embeddings: Tensor, labels: Tensor) -> None:

@@ -1,11 +1,13 @@
-"""What is remembered of each instance: a label per head, and for the second stage a few weighted labels.
+"""What is remembered of each instance: a cluster per head, and whatever small columns a method adds.
 
 Shapes: N instances, H heads, B rows, S slots. Keyed by instance id (0..N-1), never by rank or position. The tables live in
 host memory as a replica on every worker; nothing of size N x D is kept. What a worker observes stays on its device until
-`exchange`: labels written in epoch t are first read in t + 1, so nothing has to be sent or waited for at a step.
+`exchange`: what is written in epoch t is first read in t + 1, so nothing has to be sent or waited for at a step.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from algos.distributed import one_worker_at_a_time
 
 UNSEEN = -1
+Rows = dict[str, Tensor]
 
 
 class InstanceMemory(nn.Module):
@@ -21,40 +24,62 @@ class InstanceMemory(nn.Module):
     Args:
         num_instances: N, as the shards say.
         num_heads: H.
+        columns: further columns by name: how many values an instance has, and their type. They start at 0.
     """
 
     labels: Tensor
 
-    def __init__(self, num_instances: int, num_heads: int) -> None:
+    def __init__(self, num_instances: int, num_heads: int, columns: Mapping[str, tuple[int, torch.dtype]] | None = None) -> None:
         super().__init__()
         self.register_buffer("labels", torch.full((num_heads, num_instances), UNSEEN, dtype=torch.int32))
-        self._observed: list[tuple[Tensor, Tensor]] = []
+        for name, (values, dtype) in (columns or {}).items():
+            self.register_buffer(name, torch.zeros(values, num_instances, dtype=dtype))
+        self._columns = ("labels", *(columns or {}))
+        self._observed: list[tuple[Tensor, Rows]] = []
+
+    @property
+    def bytes_per_instance(self) -> int:
+        """Host memory that one instance takes."""
+        return sum(getattr(self, name)[:, :1].nbytes for name in self._columns)
 
     def lookup(self, ids: Tensor, device: torch.device) -> Tensor:
         """Stored labels of instances `ids` (B,) int64 on the host, as (H, B) int64 on `device`."""
         return self.labels[:, ids].to(device, non_blocking=True).long()
 
-    def observe(self, ids: Tensor, labels: Tensor) -> None:
-        """Note new labels (H, B) of instances `ids`; they are readable after the next `exchange`."""
-        self._observed.append((ids, labels.to(torch.int32)))
+    def observe(self, ids: Tensor, **columns: Tensor) -> None:
+        """Note new values (values, B) of every column for instances `ids`; they are readable after the next `exchange`."""
+        if columns.keys() != set(self._columns):
+            raise TypeError(f"observe needs the columns {', '.join(self._columns)}, got {', '.join(columns)}")
+        self._observed.append((ids, {name: values.to(getattr(self, name).dtype) for name, values in columns.items()}))
 
     def exchange(self) -> None:
         """Write what all workers observed since the last call into every replica. All workers call it together."""
-        for ids, labels in self._drain():
-            self._write(ids, labels)
+        for ids, rows in self._drain():
+            self._write(ids, rows)
 
-    def _drain(self) -> list[tuple[Tensor, Tensor]]:
-        heads = len(self.labels)
-        if self._observed:
-            ids = torch.cat([ids for ids, _ in self._observed]).to(torch.int32)
-            mine = torch.cat([ids[:, None], torch.cat([labels for _, labels in self._observed], dim=1).T.cpu()], dim=1)
-        else:
-            mine = torch.empty(0, heads + 1, dtype=torch.int32)
-        self._observed = []
-        return [(rows[:, 0].long(), rows[:, 1:].T) for rows in one_worker_at_a_time(mine)]
+    def _drain(self) -> Iterator[tuple[Tensor, Rows]]:
+        observed, self._observed = self._observed, []
+        ids = torch.cat([ids for ids, _ in observed] or [torch.empty(0, dtype=torch.int64)])
+        parts = [ids.to(torch.int64)[:, None]]
+        for name in self._columns:
+            table: Tensor = getattr(self, name)
+            parts.append(torch.cat([rows[name] for _, rows in observed] or [table[:, :0]], dim=1).cpu().T)
+        # As bytes all columns are one message, and types that the backend does not know can travel too.
+        widths = [part.shape[1] * part.element_size() for part in parts]
+        packed = torch.cat([_own(part).view(torch.uint8) for part in parts], dim=1)
+        for rows in one_worker_at_a_time(packed):
+            columns = rows.split(widths, dim=1)
+            unpacked = [_own(column).view(part.dtype) for column, part in zip(columns, parts, strict=True)]
+            yield unpacked[0][:, 0], {name: part.T for name, part in zip(self._columns, unpacked[1:], strict=True)}
 
-    def _write(self, ids: Tensor, labels: Tensor) -> None:
-        self.labels[:, ids] = labels
+    def _write(self, ids: Tensor, rows: Rows) -> None:
+        for name, values in rows.items():
+            getattr(self, name)[:, ids] = values
+
+
+def _own(rows: Tensor) -> Tensor:
+    """A copy with storage and strides of its own, as a view as another type needs; `contiguous` may return a slice."""
+    return rows.clone(memory_format=torch.contiguous_format)
 
 
 class AveragedInstanceMemory(InstanceMemory):
@@ -93,10 +118,10 @@ class AveragedInstanceMemory(InstanceMemory):
         targets = values.new_zeros(len(ids), num_clusters).scatter_add_(1, labels.clamp(min=0), weights)
         return targets, used.any(dim=1)
 
-    def _write(self, ids: Tensor, labels: Tensor) -> None:
-        super()._write(ids, labels)
+    def _write(self, ids: Tensor, rows: Rows) -> None:
+        super()._write(ids, rows)
         if self.epoch >= self.average_from:
-            self._average(ids, labels, 1 / (self.epoch - self.average_from + 1))
+            self._average(ids, rows["labels"], 1 / (self.epoch - self.average_from + 1))
 
     def _average(self, ids: Tensor, labels: Tensor, weight: float) -> None:
         slot_labels, values = self.slot_labels[:, ids], self.slot_values[:, ids]  # (H, B, S) copies

@@ -16,31 +16,40 @@ from algos.constrained_kmeans import EpochSummary
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """This worker's labelled rows of a step: weak views (B, 3, S, S) float and labels (B,) int64, both on the device."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
-    """This worker's rows of a global batch.
+    """This worker's rows of a global batch. The stream's rows have no labels: training cannot see them.
 
     Attributes:
         ids: (B,) int64 on the host.
         large: large views, each (B, 3, S, S) float on the device.
         small: small crops, likewise; may be empty.
-        labels: (B,) int64 on the device, -1 where unknown. Only supervised methods look at them.
+        labelled: rows of the few that have a label, beside the B others; `None` where the run has no selection.
     """
 
     ids: Tensor
     large: list[Tensor]
     small: list[Tensor]
-    labels: Tensor
+    labelled: Labelled | None = None
 
     def split(self, parts: int) -> list[Batch]:
         """Micro-batches for gradient accumulation, in order."""
         if parts == 1:
             return [self]
-        columns = [self.ids.tensor_split(parts), self.labels.tensor_split(parts)]
-        large = [view.tensor_split(parts) for view in self.large]
+        ids, large = self.ids.tensor_split(parts), [view.tensor_split(parts) for view in self.large]
         small = [view.tensor_split(parts) for view in self.small]
-        return [
-            Batch(columns[0][i], [view[i] for view in large], [view[i] for view in small], columns[1][i]) for i in range(parts)
-        ]
+        labelled: list[Labelled | None] = [None] * parts
+        if self.labelled is not None:
+            pairs = zip(self.labelled.images.tensor_split(parts), self.labelled.labels.tensor_split(parts), strict=True)
+            labelled = [Labelled(*pair) for pair in pairs]
+        return [Batch(ids[i], [view[i] for view in large], [view[i] for view in small], labelled[i]) for i in range(parts)]
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,23 @@ class EpochReport:
 
     heads: list[EpochSummary]
     figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a method knows of every instance, on the host, to be compared with the truth where there is one.
+
+    Attributes:
+        clusters: (H, N) int32, -1 where unseen.
+        classes: guesses of each instance's class by name, each (N,) integer; empty for a method without classes.
+        reliable: (N,) bool, the instances whose guess is trained on; `None` for a method without classes.
+        prototypes: (C, D) unit rows, one a class; `None` for a method without classes.
+    """
+
+    clusters: Tensor
+    classes: dict[str, Tensor]
+    reliable: Tensor | None = None
+    prototypes: Tensor | None = None
 
 
 class Method(Protocol):
@@ -64,6 +90,9 @@ class Method(Protocol):
     @property
     def backbone(self) -> nn.Module:
         """Images (B, 3, S, S) -> features (B, F): what is evaluated and exported."""
+
+    def classifiers(self) -> dict[str, nn.Module]:
+        """Networks images (B, 3, S, S) -> logits (B, C) by name, to be scored on the test split; empty without classes."""
 
     def to(self, device: torch.device) -> Method:
         """Move what belongs on the device; returns itself."""
@@ -89,8 +118,8 @@ class Method(Protocol):
     def end_epoch(self) -> EpochReport:
         """Close the epoch after `exchange`."""
 
-    def labels(self) -> Tensor:
-        """Cluster of every instance in every head, (H, N) int32 on the host, -1 where unseen; after `exchange`."""
+    def knowledge(self) -> Knowledge:
+        """What is known of every instance; after `exchange`."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs of this method."""

@@ -154,6 +154,13 @@ def predictor(features: int, hidden: int) -> nn.Sequential:
     return _mlp([features, hidden, features], norm_last=False)
 
 
+def light_projector(in_features: int, out_features: int) -> nn.Sequential:
+    """ProtoCon's projector in-in-D: LeakyReLU 0.1 between, no BatchNorm."""
+    return nn.Sequential(
+        nn.Linear(in_features, in_features), nn.LeakyReLU(0.1, inplace=True), nn.Linear(in_features, out_features)
+    )
+
+
 def _mlp(sizes: list[int], *, norm_last: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     for index, (inputs, outputs) in enumerate(pairwise(sizes)):
@@ -191,3 +198,37 @@ class ProjectedNetwork(nn.Module):
             z, p = F.normalize(z.float(), dim=1), F.normalize(p.float(), dim=1)
             embedded.append((list(z.chunk(len(views))), list(p.chunk(len(views)))))
         return embedded
+
+
+class ClassifiedNetwork(nn.Module):
+    """Backbone, linear classifier and projector: logits and unit embeddings of images.
+
+    Args:
+        backbone: images -> features (B, F), with `num_features`.
+        num_classes: C.
+        dim: D of the embeddings.
+    """
+
+    def __init__(self, backbone: nn.Module, num_classes: int, dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.Linear(feature_size(backbone), num_classes)
+        self.projector = light_projector(feature_size(backbone), dim)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, C) and embeddings (B, D), both float32."""
+        features = self.backbone(images)
+        return self.classifier(features).float(), F.normalize(self.projector(features).float(), dim=1)
+
+
+class Classifier(nn.Module):
+    """Backbone and classifier of a `ClassifiedNetwork`: images (B, 3, S, S) -> logits (B, C)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.classifier = network.get_submodule("backbone"), network.get_submodule("classifier")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images."""
+        logits: Tensor = self.classifier(self.backbone(images)).float()
+        return logits

@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 def test_labels_are_read_after_the_exchange_not_before():
     memory = InstanceMemory(5, 2)
-    memory.observe(torch.tensor([3, 1]), torch.tensor([[7, 8], [9, 10]]))
+    memory.observe(torch.tensor([3, 1]), labels=torch.tensor([[7, 8], [9, 10]]))
     assert (memory.labels == -1).all()
     memory.exchange()
     assert memory.lookup(torch.tensor([1, 3, 0]), CPU).tolist() == [[8, 7, -1], [10, 9, -1]]
@@ -28,7 +28,7 @@ def _observe_a_share(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(epoch))
         labels = torch.randint(0, 6, (2, rows), generator=torch.Generator().manual_seed(10 + epoch))
         mine = order.tensor_split(workers)[rank] if rank else order[: len(order.tensor_split(workers)[0])]
-        memory.observe(mine, labels[:, mine])
+        memory.observe(mine, labels=labels[:, mine])
         memory.exchange()
     return memory.labels, memory.slot_values
 
@@ -61,7 +61,7 @@ def test_second_stage_targets_are_replayed(golden):
                 assert usable.all()
                 torch.testing.assert_close(targets, recorded, atol=1e-5, rtol=1e-5)
                 compared += 1
-            memory.observe(ids, labels[None])
+            memory.observe(ids, labels=labels[None])
         memory.exchange()
     assert compared == 24
 
@@ -71,7 +71,7 @@ def test_a_full_table_drops_the_smallest_slot_by_hand():
     only = torch.tensor([0])
     for epoch, label in enumerate([4, 4, 5, 6]):
         memory.epoch = epoch
-        memory.observe(only, torch.tensor([[label]]))
+        memory.observe(only, labels=torch.tensor([[label]]))
         memory.exchange()
     # 4: 1 -> 1 -> 2/3, 5: 1/3; label 6 takes 5's slot: 4 -> 1, then times 3/4, and 6 gets 1/4.
     values = dict(zip(memory.slot_labels[0, 0].tolist(), memory.slot_values[0, 0].tolist(), strict=True))
@@ -81,7 +81,7 @@ def test_a_full_table_drops_the_smallest_slot_by_hand():
 def test_an_instance_first_seen_late_enters_whole():
     memory = AveragedInstanceMemory(1, 1, slots=3, average_from=0)
     memory.epoch = 4
-    memory.observe(torch.tensor([0]), torch.tensor([[2]]))
+    memory.observe(torch.tensor([0]), labels=torch.tensor([[2]]))
     memory.exchange()
     targets, usable = memory.soft_targets(torch.tensor([0]), 0, 3, 0.5, CPU)
     assert usable.all()

@@ -1,0 +1,339 @@
+"""ProtoCon: a classifier from a few labels per class, whose pseudo-labels the online clusters refine.
+
+Shapes: B unlabelled rows, L labelled rows, C classes, D embedding size, K clusters, H heads, N instances.
+FixMatch is a setting of it: no refinement, no alignment, hard targets, and neither prototypes nor consistency.
+
+Source: Nassar et al., "ProtoCon: Pseudo-label Refinement via Online Clustering and Prototypical Consistency for Efficient
+Semi-supervised Learning", CVPR 2023; method.md section 3 names where the recorded reference differs.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from algos.consistency import Consistency
+from algos.constrained_kmeans import ConstrainedKMeans, PendingUpdate
+from algos.distributed import sum_over_workers
+from algos.instance_memory import InstanceMemory
+from algos.method import Batch, EpochReport, Knowledge
+from algos.networks import ClassifiedNetwork, Classifier
+from algos.prototypes import Prototypes
+from algos.pseudo_labels import Aligner, Alignment, Vote, cluster_pseudo_labels, refine
+
+FIGURES = (
+    "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled", "loss_consistency",
+    "reliable_rate", "refined_change",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProtoConConfig:
+    """Settings of ProtoCon; the papers' symbols in brackets. The defaults are the paper's.
+
+    Attributes:
+        num_clusters: clusters of each head [K]; null takes one head of N / instances_per_cluster.
+        instances_per_cluster: wanted size of a cluster [n].
+        min_size_ratio: a cluster's minimum share of the rows times K [gamma / n].
+        dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`.
+        dim: size of the embeddings [D].
+        temperature: of prototypes and consistency [T].
+        refine_weight: share of the classifier in a pseudo-label, the rest is its cluster's [alpha]; 1 for no refinement.
+        refine_from: first epoch whose pseudo-labels are refined, 1 or later: the epochs before it are the warm-up.
+        confidence_threshold: least probability of a pseudo-label that is trained on [tau].
+        alignment: `window` (distribution alignment), `debias`, or `none`.
+        debias_weight: strength of `debias`.
+        debias_momentum: of its running mean.
+        targets: train on `soft` pseudo-labels, or on their `hard` class.
+        vote: how members make their cluster's label: by `similarity` (paper), `count`, or `score` (the recorded reference).
+        priced_scores: add a cluster's dual to its members' similarity (the recorded reference).
+        unlabelled_weight: of the loss on reliable pseudo-labels [lambda_u].
+        prototype_weight: of the prototypical loss [lambda_p].
+        consistency_weight: of the self-supervised loss [lambda_c].
+        consistency_rows: rows of the self-supervised loss: `all`, or the `unreliable` (the recorded reference).
+        ema_momentum: of the averaged weights that are scored beside the trained ones; reached gradually.
+    """
+
+    num_clusters: list[int] | None = None
+    instances_per_cluster: int = 250
+    min_size_ratio: float = 0.9
+    dual_lr: float | None = None
+    dim: int = 128
+    temperature: float = 0.1
+    refine_weight: float = 0.8
+    refine_from: int = 1
+    confidence_threshold: float = 0.95
+    alignment: Alignment = "window"
+    debias_weight: float = 0.5
+    debias_momentum: float = 0.999
+    targets: Literal["soft", "hard"] = "soft"
+    vote: Vote = "similarity"
+    priced_scores: bool = False
+    unlabelled_weight: float = 1.0
+    prototype_weight: float = 1.0
+    consistency_weight: float = 1.0
+    consistency_rows: Literal["all", "unreliable"] = "all"
+    ema_momentum: float = 0.999
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range, naming the key."""
+        for key in ("min_size_ratio", "refine_weight", "debias_momentum", "ema_momentum"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"method.{key} is {getattr(self, key)}; it must lie in [0, 1]")
+        if not 0 < self.confidence_threshold <= 1:
+            raise ValueError(f"method.confidence_threshold is {self.confidence_threshold}; it must lie in (0, 1]")
+        for key in ("instances_per_cluster", "dim", "temperature", "refine_from"):
+            if getattr(self, key) <= 0:
+                raise ValueError(f"method.{key} is {getattr(self, key)}; it must be positive")
+        for key in ("debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight"):
+            if getattr(self, key) < 0:
+                raise ValueError(f"method.{key} is {getattr(self, key)}; it must be 0 or more")
+        if self.dual_lr is not None and self.dual_lr <= 0:
+            raise ValueError(f"method.dual_lr is {self.dual_lr}; it must be positive, or null for the default")
+        if self.num_clusters is not None and (not self.num_clusters or min(self.num_clusters) < 2):
+            raise ValueError(f"method.num_clusters is {self.num_clusters}; give heads of 2 clusters or more, or null")
+
+    def clusters(self, num_instances: int) -> list[int]:
+        """Clusters of each head for N instances.
+
+        Raises:
+            ValueError: when they are more than half the instances, or a head would have fewer than 2.
+        """
+        if self.num_clusters is None:
+            if 2 * self.instances_per_cluster > num_instances:
+                raise ValueError(
+                    f"method.instances_per_cluster is {self.instances_per_cluster}, which makes fewer than 2 clusters of "
+                    f"{num_instances} training images; lower it"
+                )
+            return [num_instances // self.instances_per_cluster]
+        if 2 * max(self.num_clusters) > num_instances:
+            raise ValueError(
+                f"method.num_clusters asks for {max(self.num_clusters)} clusters of {num_instances} training images; "
+                "a cluster's label needs members to vote: give at most half as many clusters"
+            )
+        return self.num_clusters
+
+    @property
+    def trains_projector(self) -> bool:
+        """Whether any loss reaches the projector."""
+        return self.prototype_weight > 0 or self.consistency_weight > 0
+
+
+def smallest_integer(values: int) -> torch.dtype:
+    """Narrowest signed integer type that counts `values` classes."""
+    return next(kind for kind in (torch.int8, torch.int16, torch.int32) if values <= torch.iinfo(kind).max + 1)
+
+
+class ProtoCon:
+    """The method over one backbone; see `algos.method.Method` for who calls what.
+
+    Args:
+        config: settings.
+        backbone: images -> features, with `num_features`.
+        num_classes: C.
+        num_instances: N, from the shards.
+        batch_size: B of a global batch.
+        seed: of the initial centers.
+    """
+
+    clustering_epochs = 0
+
+    def __init__(
+        self, config: ProtoConConfig, backbone: nn.Module, *, num_classes: int, num_instances: int, batch_size: int, seed: int = 0
+    ) -> None:
+        self.config = config
+        self.network: nn.Module = ClassifiedNetwork(backbone, num_classes, config.dim)
+        # Data-parallel training waits for a gradient of every trained weight: without a loss the projection stays random.
+        self.network.get_submodule("projector").requires_grad_(config.trains_projector)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+        heads = config.clusters(num_instances)
+        self.kmeans = ConstrainedKMeans(
+            heads, config.dim, min_size_ratio=config.min_size_ratio, dual_lr=config.dual_lr,
+            batches_per_epoch=num_instances / batch_size, seed=seed,
+        )  # fmt: skip
+        kind = smallest_integer(num_classes)
+        columns = {"score": (len(heads), torch.float16), "guess": (1, kind), "pseudo_label": (1, kind), "reliable": (1, torch.bool)}
+        self.memory = InstanceMemory(num_instances, len(heads), columns)
+        self.aligner = Aligner(num_classes, config.alignment, weight=config.debias_weight, momentum=config.debias_momentum)
+        self.prototypes = Prototypes(num_classes, config.dim)
+        self.consistency = Consistency(config.dim, config.temperature)
+        self.cluster_labels = torch.full((sum(heads), num_classes), 1 / num_classes)  # z of the epoch before
+        self.num_classes = num_classes
+        self.epoch, self.updates = 0, 0
+        self._pending: PendingUpdate | None = None
+        self._batch_sums = torch.zeros(num_classes + config.dim + 1)  # of all workers, over the global batch under way
+        self._observed = torch.zeros(len(FIGURES) + 1, dtype=torch.float64)  # here since `exchange`; rows come last
+        self._epoch_figures = torch.zeros_like(self._observed)  # of all workers, this epoch
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The backbone that is being trained."""
+        return self.network.get_submodule("backbone")
+
+    def classifiers(self) -> dict[str, nn.Module]:
+        """The classifier with its trained and with its averaged weights."""
+        return {"accuracy": Classifier(self.network), "accuracy_ema": Classifier(self.averaged)}
+
+    def to(self, device: torch.device) -> ProtoCon:
+        """Move networks, clustering and running means; the memory stays on the host."""
+        for module in (self.network, self.averaged, self.kmeans, self.aligner, self.prototypes, self.consistency):
+            module.to(device)
+        self.cluster_labels = self.cluster_labels.to(device)
+        self._batch_sums, self._observed = self._batch_sums.to(device), self._observed.to(device)
+        return self
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Follow the loop's epoch."""
+        self.epoch = epoch
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Classify and embed all rows in one pass, then learn from labels and pseudo-labels."""
+        if batch.labelled is None or len(batch.large) != 2:
+            raise ValueError("ProtoCon needs labelled rows, and a weak and a strong view of the others")
+        rows = [len(batch.labelled.images), len(batch.ids), len(batch.ids)]
+        logits, embeddings = network(torch.cat([batch.labelled.images, *batch.large]))
+        return self._loss(batch.ids, batch.labelled.labels, logits.split(rows), embeddings.split(rows))
+
+    def _loss(self, ids: Tensor, labels: Tensor, logits: tuple[Tensor, ...], embeddings: tuple[Tensor, ...]) -> Tensor:
+        """Loss from (labelled, weak, strong) logits and unit embeddings."""
+        (p_x, p_w, p_s), (q_x, q_w, q_s) = logits, embeddings
+        p_w, q_w = p_w.detach(), q_w.detach()
+        views = self.consistency.targets(q_w)
+        guesses = self._align(p_w, views)
+        clusters = self._cluster(q_w)
+        refined = self._refine(guesses, clusters)
+        reliable = refined.amax(dim=1) >= self.config.confidence_threshold
+        self._remember(ids, q_w, clusters, guesses, refined, reliable)
+        self.prototypes.collect(torch.cat([q_x.detach(), q_w]), torch.cat([labels, refined.argmax(dim=1)]),
+                                torch.cat([torch.ones_like(labels, dtype=q_w.dtype), reliable.to(q_w.dtype)]))  # fmt: skip
+        targets = refined if self.config.targets == "soft" else refined.argmax(dim=1)
+        trusted = reliable.to(p_s.dtype)
+        consistency = self.consistency.loss(q_s, views)
+        parts = [
+            F.cross_entropy(p_x, labels),
+            (F.cross_entropy(self.aligner.strong(p_s), targets, reduction="none") * trusted).mean(),
+            F.cross_entropy(self._prototype_logits(q_x), labels),
+            (F.cross_entropy(self._prototype_logits(q_s), targets, reduction="none") * trusted).mean(),
+            (consistency if self.config.consistency_rows == "all" else consistency * (1 - trusted)).mean(),
+        ]
+        changed = refined.argmax(dim=1) != guesses.argmax(dim=1)
+        self._count(torch.stack([*(part.detach() for part in parts), trusted.mean(), changed.float().mean()]), len(ids))
+        return self._weigh(parts)
+
+    def _weigh(self, parts: list[Tensor]) -> Tensor:
+        config = self.config
+        weights = (1.0, config.unlabelled_weight, config.prototype_weight, config.prototype_weight, config.consistency_weight)
+        return torch.stack([weight * part for weight, part in zip(weights, parts, strict=True) if weight > 0]).sum()
+
+    @torch.no_grad()
+    def _align(self, logits: Tensor, views: Tensor) -> Tensor:
+        """Aligned guesses (B, C); the means they need are over all workers, so this is the one sum that a step waits for."""
+        rows = logits.new_full((1,), float(len(logits)))
+        sums = torch.cat([F.softmax(logits, dim=1).sum(dim=0), views.sum(dim=0), rows])
+        self._batch_sums = self._batch_sums + sum_over_workers(sums)
+        return self.aligner.weak(logits, self._batch_sums[: self.num_classes] / self._batch_sums[-1])
+
+    def _cluster(self, embeddings: Tensor) -> Tensor:
+        clusters = self.kmeans.assign(embeddings)
+        self.kmeans.collect(embeddings, clusters)
+        return clusters
+
+    @torch.no_grad()
+    def _refine(self, guesses: Tensor, clusters: Tensor) -> Tensor:
+        if self.epoch < self.config.refine_from:
+            return guesses
+        of_heads = self.cluster_labels[clusters + self.kmeans.offsets]  # (H, B, C)
+        return refine(guesses, of_heads.mean(dim=0), self.config.refine_weight)
+
+    def _remember(
+        self, ids: Tensor, embeddings: Tensor, clusters: Tensor, guesses: Tensor, refined: Tensor, reliable: Tensor
+    ) -> None:
+        self.memory.observe(
+            ids, labels=clusters, guess=guesses.argmax(dim=1)[None], pseudo_label=refined.argmax(dim=1)[None],
+            reliable=reliable[None], score=self.kmeans.similarity(embeddings, clusters, priced=self.config.priced_scores),
+        )  # fmt: skip
+
+    def _prototype_logits(self, embeddings: Tensor) -> Tensor:
+        return self.prototypes.logits(embeddings, self.config.temperature)
+
+    def _count(self, means: Tensor, rows: int) -> None:
+        self._observed += F.pad(means, (0, 1), value=1.0).double() * rows
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
+        features = self.backbone(images)
+        projected = self.network.get_submodule("projector")(features)
+        return features, self.kmeans.assign(F.normalize(projected.float(), dim=1))
+
+    def begin_update(self) -> None:
+        """Start the all-reduce of the clustering statistics."""
+        self._pending = self.kmeans.begin_update()
+
+    @torch.no_grad()
+    def finish_update(self) -> None:
+        """Apply the summed statistics, close the running means, and average the weights that were just updated."""
+        if self._pending is None:
+            raise RuntimeError("finish_update needs begin_update first")
+        self.kmeans.finish_update(self._pending)
+        self._pending = None
+        self.aligner.finish()
+        self.consistency.finish(self._batch_sums[self.num_classes : -1] / self._batch_sums[-1])
+        self._batch_sums = torch.zeros_like(self._batch_sums)
+        momentum = min(self.config.ema_momentum, (1 + self.updates) / (10 + self.updates))  # forget the random start soon
+        average = get_ema_multi_avg_fn(momentum)
+        average(tuple(self.averaged.parameters()), tuple(self.network.parameters()), self.updates)
+        self.updates += 1
+
+    @torch.no_grad()
+    def exchange(self) -> None:
+        """Share what was remembered, the prototypes' sums and the figures; give the averaged weights the running statistics."""
+        self.memory.exchange()
+        self.prototypes.exchange()
+        self._epoch_figures += sum_over_workers(self._observed).cpu()
+        self._observed.zero_()
+        for averaged, current in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+            averaged.copy_(current)
+
+    def end_epoch(self) -> EpochReport:
+        """Make prototypes and cluster labels of the epoch, snapshot centers, and say how it went."""
+        self.prototypes.end_epoch()
+        made = [
+            cluster_pseudo_labels(labels, self.memory.get_buffer("pseudo_label")[0], scores, (size, self.num_classes), self.config.vote)
+            for labels, scores, size in zip(self.memory.labels, self.memory.get_buffer("score"), self.kmeans.num_clusters, strict=True)
+        ]  # fmt: skip
+        self.cluster_labels = torch.cat(made).to(self.cluster_labels.device)
+        *sums, rows = self._epoch_figures.tolist()
+        self._epoch_figures.zero_()
+        figures = {name: value / rows for name, value in zip(FIGURES, sums, strict=True)} if rows else {}
+        return EpochReport(self.kmeans.end_epoch(), figures)
+
+    def knowledge(self) -> Knowledge:
+        """Clusters and guesses of every instance: the classifier's, its cluster's, and the two refined into one."""
+        clusters = self.memory.labels
+        stacked = clusters.clamp(min=0).long() + self.kmeans.offsets.cpu()
+        voted = self.cluster_labels.cpu()[stacked].mean(dim=0).argmax(dim=1)
+        guesses = {"classifier": self.memory.get_buffer("guess")[0], "cluster": voted, "refined": self.memory.get_buffer("pseudo_label")[0]}
+        return Knowledge(clusters, guesses, self.memory.get_buffer("reliable")[0], self.prototypes.prototypes.cpu())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, clustering, memory and running means."""
+        parts = {name: getattr(self, name).state_dict() for name in self._modules()}
+        return parts | {"cluster_labels": self.cluster_labels, "figures": self._epoch_figures, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for name in self._modules():
+            getattr(self, name).load_state_dict(state[name])
+        self.cluster_labels.copy_(state["cluster_labels"])
+        self._epoch_figures.copy_(state["figures"])
+        self.updates = state["updates"]
+
+    @staticmethod
+    def _modules() -> tuple[str, ...]:
+        return ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency")

@@ -1,0 +1,96 @@
+"""Pseudo-labels: what a classifier says of an unlabelled image, aligned, refined by its cluster, and trusted or not.
+
+Shapes: B unlabelled rows, C classes, K clusters, H heads, N instances.
+Source: Nassar et al., "ProtoCon: Pseudo-label Refinement via Online Clustering and Prototypical Consistency
+for Efficient Semi-supervised Learning", CVPR 2023, section 3; method.md section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Alignment = Literal["window", "debias", "none"]
+Vote = Literal["similarity", "count", "score"]
+WINDOW = 32  # global batches
+
+
+class Aligner(nn.Module):
+    """Keeps the classifier's guesses from favouring classes, by their running mean over all workers.
+
+    `window`: distribution alignment, p / (mean of p over the last 32 global batches), normalised; the batch itself is among them.
+    `debias`: softmax(logits - weight * log pbar) with pbar an exponential mean from before the batch; the strong views' logits
+    gain weight * log pbar, the batch included. `none`: softmax(logits).
+
+    Args:
+        num_classes: C.
+        kind: which of the three.
+        weight: of the correction [debias].
+        momentum: of the exponential mean [debias].
+    """
+
+    recent: Tensor
+    filled: Tensor
+    mean: Tensor
+
+    def __init__(self, num_classes: int, kind: Alignment, *, weight: float = 0.5, momentum: float = 0.999) -> None:
+        super().__init__()
+        self.kind, self.weight, self.momentum = kind, weight, momentum
+        uniform = torch.full((num_classes,), 1 / num_classes)
+        self.register_buffer("recent", torch.zeros(WINDOW, num_classes))  # means of finished batches, in a ring
+        self.register_buffer("filled", torch.tensor(0))
+        self.register_buffer("mean", uniform)
+        self._batch = torch.zeros(())
+
+    def weak(self, logits: Tensor, batch_mean: Tensor) -> Tensor:
+        """Aligned probabilities (B, C) of weak views from logits (B, C); `batch_mean` (C,) is that of the global batch."""
+        self._batch = batch_mean
+        if self.kind == "window":
+            finished = self.filled.clamp(max=WINDOW)
+            aligned = F.softmax(logits, dim=1) * (finished + 1) / (self.recent.sum(dim=0) + batch_mean)
+            return aligned / aligned.sum(dim=1, keepdim=True)
+        prior = self.weight * self.mean.log() if self.kind == "debias" else 0.0
+        return F.softmax(logits - prior, dim=1)
+
+    def strong(self, logits: Tensor) -> Tensor:
+        """Logits (B, C) of the strong views, as the loss takes them; after `weak`."""
+        return logits + self.weight * self._next_mean().log() if self.kind == "debias" else logits
+
+    def finish(self) -> None:
+        """Close the global batch."""
+        self.mean = self._next_mean()
+        self.recent = self.recent.index_copy(0, (self.filled % WINDOW)[None], self._batch[None])
+        self.filled = self.filled + 1
+
+    def _next_mean(self) -> Tensor:
+        return self.momentum * self.mean + (1 - self.momentum) * self._batch
+
+
+def refine(guesses: Tensor, cluster_labels: Tensor, weight: float) -> Tensor:
+    """Pseudo-labels (B, C): `weight` of the classifier's guess and the rest of its cluster's [alpha p + (1 - alpha) z]."""
+    return weight * guesses + (1 - weight) * cluster_labels
+
+
+def cluster_pseudo_labels(clusters: Tensor, labels: Tensor, scores: Tensor, shape: tuple[int, int], vote: Vote) -> Tensor:
+    """Class histogram of each cluster's members, normalised, (K, C) float32; an empty cluster is uniform.
+
+    Args:
+        clusters: (N,) integer, -1 for instances that do not vote.
+        labels: (N,) integer, their hard pseudo-labels.
+        scores: (N,) float, their similarity to their cluster's center.
+        shape: (K, C).
+        vote: `similarity` weighs a member by its score (the paper), `count` by 1, and `score` gives class c the count of its
+            members times the sum of their scores (the recorded reference).
+    """
+    member = clusters >= 0
+    cells = clusters[member].long() * shape[1] + labels[member].long()
+    weights = scores[member].float().clamp(min=0.0)  # a similarity below 0 is no vote against a class
+    size = shape[0] * shape[1]
+    counts = torch.bincount(cells, minlength=size).float().view(shape)
+    sums = torch.zeros(size).index_add_(0, cells, weights).view(shape)
+    votes = {"similarity": sums, "count": counts, "score": sums * counts}[vote]
+    total = votes.sum(dim=1, keepdim=True)
+    return torch.where(total > 0, votes / total.clamp(min=1e-12), 1 / shape[1])
