@@ -42,6 +42,10 @@ class InstanceMemory(nn.Module):
         """Host memory that one instance takes."""
         return sum(getattr(self, name)[:, :1].nbytes for name in self._columns)
 
+    def column(self, name: str) -> Tensor:
+        """A further column, (values, N)."""
+        return self.get_buffer(name)
+
     def lookup(self, ids: Tensor, device: torch.device) -> Tensor:
         """Stored labels of instances `ids` (B,) int64 on the host, as (H, B) int64 on `device`."""
         return self.labels[:, ids].to(device, non_blocking=True).long()
@@ -75,6 +79,11 @@ class InstanceMemory(nn.Module):
     def _write(self, ids: Tensor, rows: Rows) -> None:
         for name, values in rows.items():
             getattr(self, name)[:, ids] = values
+
+
+def smallest_integer(values: int) -> torch.dtype:
+    """Narrowest signed integer type that counts `values` classes."""
+    return next(kind for kind in (torch.int8, torch.int16, torch.int32) if values <= torch.iinfo(kind).max + 1)
 
 
 def _own(rows: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ Semi-supervised Learning", CVPR 2023; method.md section 3 names where the record
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,113 +20,17 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from algos.consistency import Consistency
 from algos.constrained_kmeans import ConstrainedKMeans, PendingUpdate
 from algos.distributed import sum_over_workers
-from algos.instance_memory import InstanceMemory
+from algos.instance_memory import InstanceMemory, smallest_integer
 from algos.method import Batch, EpochReport, Knowledge
 from algos.networks import ClassifiedNetwork, Classifier
+from algos.protocon_config import ProtoConConfig
 from algos.prototypes import Prototypes
-from algos.pseudo_labels import Aligner, Alignment, Vote, cluster_pseudo_labels, refine
+from algos.pseudo_labels import Aligner, cluster_pseudo_labels, refine
 
 FIGURES = (
     "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled", "loss_consistency",
     "reliable_rate", "refined_change",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ProtoConConfig:
-    """Settings of ProtoCon; the papers' symbols in brackets. The defaults are the paper's.
-
-    Attributes:
-        num_clusters: clusters of each head [K]; null takes one head of N / instances_per_cluster.
-        instances_per_cluster: wanted size of a cluster [n].
-        min_size_ratio: a cluster's minimum share of the rows times K [gamma / n].
-        dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`.
-        dim: size of the embeddings [D].
-        temperature: of prototypes and consistency [T].
-        refine_weight: share of the classifier in a pseudo-label, the rest is its cluster's [alpha]; 1 for no refinement.
-        refine_from: first epoch whose pseudo-labels are refined, 1 or later: the epochs before it are the warm-up.
-        confidence_threshold: least probability of a pseudo-label that is trained on [tau].
-        alignment: `window` (distribution alignment), `debias`, or `none`.
-        debias_weight: strength of `debias`.
-        debias_momentum: of its running mean.
-        targets: train on `soft` pseudo-labels, or on their `hard` class.
-        vote: how members make their cluster's label: by `similarity` (paper), `count`, or `score` (the recorded reference).
-        priced_scores: add a cluster's dual to its members' similarity (the recorded reference).
-        unlabelled_weight: of the loss on reliable pseudo-labels [lambda_u].
-        prototype_weight: of the prototypical loss [lambda_p].
-        consistency_weight: of the self-supervised loss [lambda_c].
-        consistency_rows: rows of the self-supervised loss: `all`, or the `unreliable` (the recorded reference).
-        ema_momentum: of the averaged weights that are scored beside the trained ones; reached gradually.
-    """
-
-    num_clusters: list[int] | None = None
-    instances_per_cluster: int = 250
-    min_size_ratio: float = 0.9
-    dual_lr: float | None = None
-    dim: int = 128
-    temperature: float = 0.1
-    refine_weight: float = 0.8
-    refine_from: int = 1
-    confidence_threshold: float = 0.95
-    alignment: Alignment = "window"
-    debias_weight: float = 0.5
-    debias_momentum: float = 0.999
-    targets: Literal["soft", "hard"] = "soft"
-    vote: Vote = "similarity"
-    priced_scores: bool = False
-    unlabelled_weight: float = 1.0
-    prototype_weight: float = 1.0
-    consistency_weight: float = 1.0
-    consistency_rows: Literal["all", "unreliable"] = "all"
-    ema_momentum: float = 0.999
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range, naming the key."""
-        for key in ("min_size_ratio", "refine_weight", "debias_momentum", "ema_momentum"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ValueError(f"method.{key} is {getattr(self, key)}; it must lie in [0, 1]")
-        if not 0 < self.confidence_threshold <= 1:
-            raise ValueError(f"method.confidence_threshold is {self.confidence_threshold}; it must lie in (0, 1]")
-        for key in ("instances_per_cluster", "dim", "temperature", "refine_from"):
-            if getattr(self, key) <= 0:
-                raise ValueError(f"method.{key} is {getattr(self, key)}; it must be positive")
-        for key in ("debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight"):
-            if getattr(self, key) < 0:
-                raise ValueError(f"method.{key} is {getattr(self, key)}; it must be 0 or more")
-        if self.dual_lr is not None and self.dual_lr <= 0:
-            raise ValueError(f"method.dual_lr is {self.dual_lr}; it must be positive, or null for the default")
-        if self.num_clusters is not None and (not self.num_clusters or min(self.num_clusters) < 2):
-            raise ValueError(f"method.num_clusters is {self.num_clusters}; give heads of 2 clusters or more, or null")
-
-    def clusters(self, num_instances: int) -> list[int]:
-        """Clusters of each head for N instances.
-
-        Raises:
-            ValueError: when they are more than half the instances, or a head would have fewer than 2.
-        """
-        if self.num_clusters is None:
-            if 2 * self.instances_per_cluster > num_instances:
-                raise ValueError(
-                    f"method.instances_per_cluster is {self.instances_per_cluster}, which makes fewer than 2 clusters of "
-                    f"{num_instances} training images; lower it"
-                )
-            return [num_instances // self.instances_per_cluster]
-        if 2 * max(self.num_clusters) > num_instances:
-            raise ValueError(
-                f"method.num_clusters asks for {max(self.num_clusters)} clusters of {num_instances} training images; "
-                "a cluster's label needs members to vote: give at most half as many clusters"
-            )
-        return self.num_clusters
-
-    @property
-    def trains_projector(self) -> bool:
-        """Whether any loss reaches the projector."""
-        return self.prototype_weight > 0 or self.consistency_weight > 0
-
-
-def smallest_integer(values: int) -> torch.dtype:
-    """Narrowest signed integer type that counts `values` classes."""
-    return next(kind for kind in (torch.int8, torch.int16, torch.int32) if values <= torch.iinfo(kind).max + 1)
 
 
 class ProtoCon:
@@ -157,8 +60,8 @@ class ProtoCon:
             heads, config.dim, min_size_ratio=config.min_size_ratio, dual_lr=config.dual_lr,
             batches_per_epoch=num_instances / batch_size, seed=seed,
         )  # fmt: skip
-        kind = smallest_integer(num_classes)
-        columns = {"score": (len(heads), torch.float16), "guess": (1, kind), "pseudo_label": (1, kind), "reliable": (1, torch.bool)}
+        hard = (1, smallest_integer(num_classes))
+        columns = {"score": (len(heads), torch.float16), "guess": hard, "pseudo_label": hard, "reliable": (1, torch.bool)}
         self.memory = InstanceMemory(num_instances, len(heads), columns)
         self.aligner = Aligner(num_classes, config.alignment, weight=config.debias_weight, momentum=config.debias_momentum)
         self.prototypes = Prototypes(num_classes, config.dim)
@@ -303,10 +206,12 @@ class ProtoCon:
     def end_epoch(self) -> EpochReport:
         """Make prototypes and cluster labels of the epoch, snapshot centers, and say how it went."""
         self.prototypes.end_epoch()
+        hard = self.memory.column("pseudo_label")[0]
+        heads = zip(self.memory.labels, self.memory.column("score"), self.kmeans.num_clusters, strict=True)
         made = [
-            cluster_pseudo_labels(labels, self.memory.get_buffer("pseudo_label")[0], scores, (size, self.num_classes), self.config.vote)
-            for labels, scores, size in zip(self.memory.labels, self.memory.get_buffer("score"), self.kmeans.num_clusters, strict=True)
-        ]  # fmt: skip
+            cluster_pseudo_labels(clusters, hard, scores, (size, self.num_classes), self.config.vote)
+            for clusters, scores, size in heads
+        ]
         self.cluster_labels = torch.cat(made).to(self.cluster_labels.device)
         *sums, rows = self._epoch_figures.tolist()
         self._epoch_figures.zero_()
@@ -315,11 +220,11 @@ class ProtoCon:
 
     def knowledge(self) -> Knowledge:
         """Clusters and guesses of every instance: the classifier's, its cluster's, and the two refined into one."""
-        clusters = self.memory.labels
+        clusters, memory = self.memory.labels, self.memory
         stacked = clusters.clamp(min=0).long() + self.kmeans.offsets.cpu()
         voted = self.cluster_labels.cpu()[stacked].mean(dim=0).argmax(dim=1)
-        guesses = {"classifier": self.memory.get_buffer("guess")[0], "cluster": voted, "refined": self.memory.get_buffer("pseudo_label")[0]}
-        return Knowledge(clusters, guesses, self.memory.get_buffer("reliable")[0], self.prototypes.prototypes.cpu())
+        guesses = {"classifier": memory.column("guess")[0], "cluster": voted, "refined": memory.column("pseudo_label")[0]}
+        return Knowledge(clusters, guesses, memory.column("reliable")[0], self.prototypes.prototypes.cpu())
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, clustering, memory and running means."""

@@ -1,4 +1,4 @@
-"""The device side of augmentation: flip, colour, blur, solarise and normalise whole batches of uint8 crops.
+"""The device side of augmentation: flip, colour, blur, solarise, RandAugment, Cutout and normalise whole batches of uint8 crops.
 
 What happens to an image follows from a row of uniform draws that the caller makes for the *global* batch, so it does not
 depend on how many workers share that batch. Draws live on the host: which rows an operation touches is known there, without
@@ -22,9 +22,15 @@ from kornia.enhance import (
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from pipelines import randaugment
 from pipelines.views import Normalization, ViewConfig
 
-DRAWS = 10  # uniform numbers a view of an image needs: flip, jitter, its 4 strengths, grey, blur, its sigma, solarise
+DRAWS = 10  # uniform numbers that every view of an image has: flip, jitter, its 4 strengths, grey, blur, its sigma, solarise
+
+
+def draws_needed(view: ViewConfig) -> int:
+    """Uniform numbers that a view of an image needs."""
+    return DRAWS + view.randaugment * randaugment.DRAWS + (2 if view.cutout else 0)
 
 
 def normalize(images: Tensor, normalization: Normalization) -> Tensor:
@@ -45,14 +51,14 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
     Args:
         images: (B, 3, S, S) uint8 on the device.
         view: the rule.
-        uniform: (B, DRAWS) in [0, 1) on the host.
+        uniform: (B, draws_needed(view)) in [0, 1) on the host.
         colour_order: permutation of 0..3, in which brightness, contrast, saturation and hue are changed.
 
     Returns:
         (B, 3, S, S) float32 in [0, 1].
     """
     images = images.float().div_(255)
-    flip, jitter, *strengths, gray, blur, sigma, solar = uniform.T
+    flip, jitter, *strengths, gray, blur, sigma, solar = uniform.T[:DRAWS]
     images = _on_some(images, flip < view.flip, lambda some, _: some.flip(-1))
     if any(view.jitter) and view.jitter_p > 0:
         changes = torch.stack([limit * (2 * draw - 1) for limit, draw in zip(view.jitter, strengths, strict=True)], dim=1)
@@ -61,7 +67,10 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
     low, high = view.blur_sigma
     sigmas = (low + sigma * (high - low))[:, None].expand(-1, 2)
     images = _on_some(images, blur < view.blur_p, lambda some, rows: _blur(some, sigmas[rows]))
-    return _on_some(images, solar < view.solarize_p, lambda some, _: torch.where(some >= 0.5, 1 - some, some))
+    images = _on_some(images, solar < view.solarize_p, lambda some, _: torch.where(some >= 0.5, 1 - some, some))
+    for first in range(DRAWS, DRAWS + view.randaugment * randaugment.DRAWS, randaugment.DRAWS):
+        images = randaugment.randaugment(images, view.magnitude, uniform[:, first : first + randaugment.DRAWS])
+    return randaugment.cutout(images, view.cutout, uniform[:, -2:]) if view.cutout else images
 
 
 def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile, ArgumentError, Namespace
 
 from pipelines.errors import UserError, nearest
 from pipelines.recipe import check_recipe, instantiate, new_parser, parse
+
+if TYPE_CHECKING:
+    from pipelines.config import TrainingConfig
 
 VERSION = "0.1.0"
 RESUMABLE = (  # what a resumed run may change
@@ -80,10 +84,53 @@ def ingest(words: Sequence[str]) -> None:
 
 def pretrain(words: Sequence[str]) -> None:
     """Learn representations without labels (CoKe)."""
-    from pipelines.config import PretrainConfig
+    from pipelines.kinds import PretrainConfig
     from pipelines.launch import train
 
     config, options = _training_config(PretrainConfig, "pretrain", "Learn representations without labels (CoKe).", words)
+    run = train(config, address=options.address, resume=options.resume)
+    print(f"run {run.location}  (MLflow: {run.address.uri}, run {run.address.run_id})")
+
+
+def labels(words: Sequence[str]) -> None:
+    """Choose the few labels that training may see."""
+    parser = new_parser("labels", "Choose labelled instances of a data set: reproducible, balanced by class, by instance id.")
+    parser.add_argument("shards", type=str, help="folder that quorum ingest wrote")
+    parser.add_argument("--per-class", type=int | None, default=None, help="labels of each class")
+    parser.add_argument("--fraction", type=float | None, default=None, help="share of each class")
+    parser.add_argument(
+        "--list",
+        type=str | None,
+        default=None,
+        help="file: each line an instance id or source path, then perhaps a comma and a class",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the choice; a larger choice contains the smaller ones")
+    parser.add_argument("--split", type=str, default="train")
+    parser.add_argument("--to", type=str | None, default=None, help="file to write; default: SHARDS-labels/RULE.json")
+    options = parse(parser, words)
+
+    from pipelines.labels import choose_from
+    from pipelines.shards import Dataset
+    from pipelines.tables import show_selection
+
+    dataset = Dataset.open(options.shards)
+    rule, selection = choose_from(
+        dataset, options.split, per_class=options.per_class, fraction=options.fraction, listed=options.list, seed=options.seed
+    )
+    place = options.to or f"{options.shards.rstrip('/')}-labels/{rule}.json"
+    selection.check(dataset, options.split, place)
+    selection.save(place)
+    show_selection(selection, place)
+
+
+def semisup(words: Sequence[str]) -> None:
+    """Learn a classifier from a few labels per class (ProtoCon)."""
+    from pipelines.kinds import SemisupConfig
+    from pipelines.launch import train
+
+    config, options = _training_config(
+        SemisupConfig, "semisup", "Learn a classifier from a few labels per class (ProtoCon).", words
+    )
     run = train(config, address=options.address, resume=options.resume)
     print(f"run {run.location}  (MLflow: {run.address.uri}, run {run.address.run_id})")
 
@@ -125,7 +172,7 @@ def export(words: Sequence[str]) -> None:
     print(run(options.run, options.to))
 
 
-def _training_config(kind: type, command: str, description: str, words: Sequence[str]) -> tuple[Any, Namespace]:
+def _training_config(kind: type[TrainingConfig], command: str, description: str, words: Sequence[str]) -> tuple[Any, Namespace]:
     """The typed configuration of a training command: recipe or resumed run, then overrides."""
     parser = new_parser(command, description)
     parser.add_argument("--config", action=ActionConfigFile, help="a recipe")
@@ -134,15 +181,18 @@ def _training_config(kind: type, command: str, description: str, words: Sequence
         "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
     )
     parser.add_class_arguments(kind, nested_key=None)
-    words = list(words)
+    words = [re.sub(r"^--init-from\b", "--init_from", word) for word in words]  # as it reads in a shell
     resume = _value_of("--resume", words)
     if resume:
-        from pipelines.launch import Run
+        from pipelines.run import Run
 
         if "--config" in words or any(word.startswith("--config=") for word in words):
             raise UserError("--resume takes the run's own configuration; leave out --config")
         _check_overrides(words)
-        words = ["--config", Run.open(resume).config_file(), *words]
+        run = Run.open(resume)
+        if run.kind != kind.kind:
+            raise UserError(f"{resume} is a run of quorum {run.kind}; go on with it: quorum {run.kind} --resume {resume}")
+        words = ["--config", run.config_file(), *words]
     if recipe := _value_of("--config", words):
         check_recipe(recipe, kind)
     options = parse(parser, words)
@@ -170,7 +220,9 @@ def _check_overrides(words: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "ingest": ingest,
+    "labels": labels,
     "pretrain": pretrain,
+    "semisup": semisup,
     "evaluate": evaluate,
     "export": export,
 }

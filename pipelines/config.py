@@ -1,4 +1,4 @@
-"""The typed configuration of a training run, and what can be said of it before anything starts.
+"""The typed configuration that every training run has, and what can be said of it before anything starts.
 
 Each part checks itself; `check` adds what only shows between the parts and the data. Recipes are files of this shape.
 """
@@ -6,16 +6,17 @@ Each part checks itself; `check` adds what only shows between the parts and the 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
-from algos.coke import CoKe, CoKeConfig
 from algos.method import Method
 from algos.networks import BackboneConfig
 from pipelines.errors import UserError
+from pipelines.labels import Selection
 from pipelines.order import StreamShape, lanes_of_worker
 from pipelines.shards import Dataset
+from pipelines.storage import Location
 from pipelines.views import Normalization, Views
 
 
@@ -94,7 +95,7 @@ class CheckpointConfig:
 
     Attributes:
         every_steps: besides the end of each epoch; 0 for epoch ends only.
-        keep_last: newest checkpoints to keep; the best one by kNN is kept too.
+        keep_last: newest checkpoints to keep; the best one is kept too, by averaged accuracy or by kNN.
     """
 
     every_steps: int = 0
@@ -112,6 +113,7 @@ class MonitorConfig:
         knn_queries: test images that are classified.
         knn_neighbours: voters of a query.
         knn_temperature: of the votes.
+        accuracy_epochs: epochs between two scores of a method's classifiers on the test split; 0 for none.
         picture_epochs: epochs between two sheets of pictures; 0 for the last epoch only.
     """
 
@@ -121,6 +123,7 @@ class MonitorConfig:
     knn_queries: int = 2_000
     knn_neighbours: int = 20
     knn_temperature: float = 0.07
+    accuracy_epochs: int = 1
     picture_epochs: int = 10
 
 
@@ -154,9 +157,12 @@ class TrainingConfig:
         storage: folder or URI that holds the runs, on storage that every node reaches.
         seed: of order, crops, initial weights and centers.
         epochs: all epochs, those that only cluster included.
-        batch_size: images of a global batch over all workers.
+        batch_size: images of a global batch over all workers; in semi-supervised runs the labelled ones [B].
         accumulate: micro-batches that a worker cuts its rows of a batch into.
+        init_from: folder or checkpoint of a run whose backbone the weights start from; null for random ones.
     """
+
+    kind: ClassVar[str]  # the command that trains it
 
     data: DataConfig
     views: Views
@@ -172,6 +178,7 @@ class TrainingConfig:
     epochs: int = 800
     batch_size: int = 1024
     accumulate: int = 1
+    init_from: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
@@ -194,18 +201,41 @@ class TrainingConfig:
                 f"compute.min_workers is {self.compute.min_workers}; "
                 f"it must lie between 1 and compute.workers ({self.compute.workers})"
             )
-        if self.checkpoint.every_steps < 0 or self.monitor.knn_epochs < 0 or self.monitor.picture_epochs < 0:
-            raise UserError("checkpoint.every_steps, monitor.knn_epochs and monitor.picture_epochs must be 0 or more")
-        StreamShape(self.batch_size, self.data.lanes, self.data.window)  # refuses lanes that do not divide the batch
+        periods = {
+            "checkpoint.every_steps": self.checkpoint.every_steps, "monitor.knn_epochs": self.monitor.knn_epochs,
+            "monitor.accuracy_epochs": self.monitor.accuracy_epochs, "monitor.picture_epochs": self.monitor.picture_epochs,
+        }  # fmt: skip
+        for key, value in periods.items():
+            if value < 0:
+                raise UserError(f"{key} is {value}; it must be 0 or more")
 
     def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
         """The method over `backbone`, sized by the data."""
         raise TypeError(f"{type(self).__name__} names no method")
 
     @property
+    def step_rows(self) -> int:
+        """Images that a step takes from the stream, over all workers."""
+        return self.batch_size
+
+    @property
+    def step_labelled(self) -> int:
+        """Labelled images that a step takes besides."""
+        return 0
+
+    @property
     def shape(self) -> StreamShape:
         """How an epoch is cut into batches."""
-        return StreamShape(self.batch_size, self.data.lanes, self.data.window)
+        return StreamShape(self.step_rows, self.data.lanes, self.data.window, self.step_labelled)
+
+    @property
+    def selection(self) -> Selection | None:
+        """The labelled instances, where the run has some."""
+        return None
+
+    def adopt(self, run: Location) -> TrainingConfig:
+        """Copy what the run needs besides its shards into its folder; returns the configuration that names the copies."""
+        return self
 
     @property
     def image_size(self) -> int:
@@ -218,12 +248,10 @@ class TrainingConfig:
         Raises:
             UserError: naming the key and what to change.
         """
-        split, workers = dataset.split(self.data.split), self.compute.workers
-        if split.rows < self.batch_size:
-            raise UserError(
-                f"batch_size {self.batch_size} exceeds the {split.rows} images of split {self.data.split!r}; choose a smaller one"
-            )
-        rows = min(len(lanes_of_worker(self.shape.lanes, rank, workers)) for rank in range(workers)) * self.shape.lane_rows
+        split, workers, shape = dataset.split(self.data.split), self.compute.workers, self.shape
+        if split.rows < self.step_rows:
+            raise UserError(self._too_large(split.rows))
+        rows = min(len(lanes_of_worker(shape.lanes, rank, workers)) for rank in range(workers)) * shape.lane_rows
         if rows // self.accumulate < 2:
             raise UserError(
                 f"batch_size {self.batch_size} over {workers} workers and {self.accumulate} micro-batches leaves fewer than "
@@ -232,38 +260,13 @@ class TrainingConfig:
         if self.monitor.knn_epochs and "test" in dataset.splits and not (split.labelled and dataset.split("test").labelled):
             raise UserError(f"monitor.knn_epochs is {self.monitor.knn_epochs}, but {self.data.shards} has no labels; set it to 0")
 
+    def _too_large(self, rows: int) -> str:
+        return f"batch_size {self.batch_size} exceeds the {rows} images of split {self.data.split!r}; choose a smaller one"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, as a recipe holds them."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainConfig(TrainingConfig):
-    """A run of CoKe.
-
-    Attributes:
-        method: see `CoKeConfig`.
-    """
-
-    method: CoKeConfig = field(default_factory=CoKeConfig)
-
-    def check(self, dataset: Dataset) -> None:
-        """Refuse what cannot work with these data.
-
-        Raises:
-            UserError: naming the key and what to change.
-        """
-        super().check(dataset)
-        try:
-            self.method.check(num_instances=dataset.split(self.data.split).rows, large_views=self.views.num_large)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-
-    def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
-        """The method over `backbone`, sized by the data."""
-        ids = dataset.split(self.data.split).ids
-        return CoKe(self.method, backbone, num_instances=ids, batch_size=self.batch_size, seed=self.seed)
 
 
 def _plain(value: Any) -> Any:

@@ -23,10 +23,11 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class CropSpec:
-    """One random crop: output size in px and the range of its share of the image's area."""
+    """One random crop: output size in px, and the range of its share of the image's area - or a padding of so many px."""
 
     size: int
     scale: tuple[float, float]
+    pad: int = 0
 
 
 def random_box(uniform: Sequence[Sequence[float]], width: int, height: int, scale: tuple[float, float]) -> Box:
@@ -58,17 +59,36 @@ def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray) -> li
     """
     picture = Image.open(io.BytesIO(image))
     width, height = picture.size
-    boxes = [random_box(draws.tolist(), width, height, crop.scale) for crop, draws in zip(crops, uniform, strict=True)]
+    boxes = [_box(crop, draws.tolist(), width, height) for crop, draws in zip(crops, uniform, strict=True)]
     # No crop needs more pixels than its output has, and a JPEG's codec gives half of them at a fraction of the cost.
     spare = min(min(right - left, low - top) / crop.size for crop, (left, top, right, low) in zip(crops, boxes, strict=True))
     if spare >= 2 and picture.format == "JPEG":
         picture.draft("RGB", (int(width / spare), int(height / spare)))
     x, y = picture.width / width, picture.height / height
     shown = _colour(picture)
-    return [
+    views = [
         _pixels(shown, crop.size, (left * x, top * y, right * x, low * y))
         for crop, (left, top, right, low) in zip(crops, boxes, strict=True)
     ]
+    return [
+        _shifted(view, crop.pad, draws) if crop.pad else view for view, crop, draws in zip(views, crops, uniform, strict=True)
+    ]
+
+
+def _box(crop: CropSpec, draws: list[list[float]], width: int, height: int) -> Box:
+    """What is cut out of the image: a random box, or for a padded view the central square, which is shifted afterwards."""
+    if not crop.pad:
+        return random_box(draws, width, height, crop.scale)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def _shifted(view: np.ndarray, pad: int, draws: np.ndarray) -> np.ndarray:
+    """The view moved by up to `pad` px in each direction, its mirror image filling in."""
+    top, left = (int(draw * (2 * pad + 1)) for draw in draws[0, 2:])
+    padded = np.pad(view, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
+    return padded[top : top + view.shape[0], left : left + view.shape[1]]
 
 
 def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:

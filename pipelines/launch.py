@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,68 +20,22 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from algos.networks import build_backbone
-from pipelines.checkpoint import CheckpointStore
 from pipelines.cluster import check_resources, connect
 from pipelines.config import TrainingConfig, flatten
 from pipelines.errors import UserError
+from pipelines.labels import put_images
 from pipelines.order import EpochOrder
 from pipelines.progress import progress
 from pipelines.recorder import start_recorder
+from pipelines.run import CONFIG_FILE, FORMAT, RUN_FILE, Run
 from pipelines.session import Job
 from pipelines.shards import Dataset
 from pipelines.storage import Location
-from pipelines.tracking import RunAddress, start_run, tracking_uri
+from pipelines.tracking import start_run, tracking_uri
 from pipelines.train import train_worker
+from pipelines.trained import start_from
 
-FORMAT = 1
-RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
 POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's folder and what identifies it."""
-
-    location: Location
-    address: RunAddress
-    identity: dict[str, str]
-
-    @classmethod
-    def open(cls, place: str) -> Run:
-        """The run in a folder.
-
-        Raises:
-            UserError: for a folder that holds no run, or one of another format.
-        """
-        location = Location.of(place)
-        if not (location / RUN_FILE).exists():
-            raise UserError(
-                f"{place} holds no {RUN_FILE}, so it is no run; give the folder that a training printed, for example outputs/NAME"
-            )
-        content = (location / RUN_FILE).read_json()
-        if content.get("format") != FORMAT:
-            raise UserError(f"{location / RUN_FILE} has format {content.get('format')}, this version reads {FORMAT}")
-        return cls(location, RunAddress(**content["mlflow"]), content["identity"])
-
-    @property
-    def local_folder(self) -> Path:
-        """Where journal and pictures are: the run's folder, or one of its name here where that is remote."""
-        return Path(self.location.path) if self.location.is_local else Path("outputs").absolute() / self.location.name
-
-    def config_file(self) -> str:
-        """Path of the run's configuration, copied here where the run is remote."""
-        source = self.location / CONFIG_FILE
-        if source.is_local:
-            return source.path
-        copy = self.local_folder / CONFIG_FILE
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(source.read_bytes())
-        return str(copy)
-
-    @property
-    def checkpoints(self) -> CheckpointStore:
-        """The run's checkpoints."""
-        return CheckpointStore(self.location / "checkpoints")
 
 
 def train(config: TrainingConfig, *, address: str | None = None, resume: str | None = None) -> Run:
@@ -93,18 +47,19 @@ def train(config: TrainingConfig, *, address: str | None = None, resume: str | N
     """
     dataset = Dataset.open(config.data.shards)
     config.check(dataset)
-    _check_network(config)
+    _check_network(config, resumed=resume is not None)
     config = _with_absolute_places(config, dataset)
     steps = EpochOrder(dataset.split(config.data.split), config.shape, seed=config.seed, epoch=0).steps
     compute = config.compute
     alone = connect(address, local_cpus=compute.workers * compute.cpus_per_worker + 1)
     check_resources(compute.min_workers or compute.workers, compute.cpus_per_worker, gpu=compute.gpu, grows=not alone)
-    run = _reopen(resume, config) if resume else _create(config, dataset)
+    labelled = put_images(dataset, config.selection) if config.selection else None
+    run, config = _reopen(resume, config) if resume else _create(config, dataset)
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data.shards, config.data.split)
     outcome = "FAILED"
     try:
         with _Watch(recorder, config.epochs * steps):
-            _fit(Job(config, str(run.location), recorder, run.identity))
+            _fit(Job(config, str(run.location), recorder, run.identity, labelled))
         outcome = "FINISHED" if ray.get(recorder.stop_reason.remote()) is None else "FAILED"
     except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
         outcome = "KILLED"
@@ -120,45 +75,55 @@ def train(config: TrainingConfig, *, address: str | None = None, resume: str | N
 
 def _with_absolute_places(config: TrainingConfig, dataset: Dataset) -> TrainingConfig:
     # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
-    return replace(config, storage=str(Location.of(config.storage)), data=replace(config.data, shards=str(dataset.location)))
+    init_from = config.init_from and str(Location.of(config.init_from))
+    data = replace(config.data, shards=str(dataset.location))
+    return replace(config, storage=str(Location.of(config.storage)), data=data, init_from=init_from)
 
 
-def _reopen(place: str, config: TrainingConfig) -> Run:
+def _reopen(place: str, config: TrainingConfig) -> tuple[Run, TrainingConfig]:
     """The run to go on with, its configuration updated with what this part of it changes."""
     run = Run.open(place)
+    if run.kind != config.kind:
+        raise UserError(f"{place} is a run of quorum {run.kind}; go on with it: quorum {run.kind} --resume {place}")
     _write_config(run.location, config)
     address = replace(run.address, uri=config.tracking.uri or run.address.uri)
-    return replace(run, address=address)
+    return replace(run, address=address), config
 
 
-def _check_network(config: TrainingConfig) -> None:
+def _check_network(config: TrainingConfig, *, resumed: bool) -> None:
     try:
         with torch.device("meta"):
             build_backbone(config.backbone, config.image_size)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if config.init_from and not resumed:
+        start_from(build_backbone(config.backbone, config.image_size), config)
 
 
-def _create(config: TrainingConfig, dataset: Dataset) -> Run:
+def _create(config: TrainingConfig, dataset: Dataset) -> tuple[Run, TrainingConfig]:
     name = config.name or f"{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     storage = Location.of(config.storage)
     location = storage / name
     if (location / RUN_FILE).exists():
         raise UserError(f"{location} already holds a run; choose another name, or go on with it: --resume {location}")
-    config = replace(config, name=name)
     try:
         location.make()
+        config = replace(config, name=name).adopt(location)
         _write_config(location, config)
     except OSError as error:
         raise UserError(f"storage {storage} cannot be written ({error}); correct storage") from error
     identity = {"data": dataset.fingerprint, **versions()}
     uri = tracking_uri(config.tracking.uri, storage)
     rows = {"data.fingerprint": dataset.fingerprint, "data.rows": dataset.split(config.data.split).rows}
-    tags = identity | {"run_folder": str(location)}
+    if config.selection:
+        rows |= {"labels.rule": config.selection.rule, "labels.count": len(config.selection.ids)}
+    tags = identity | {"run_folder": str(location), "kind": config.kind}
     address = start_run(uri, config.tracking.experiment, name, params=flatten(config.to_dict()) | rows, tags=tags)
-    content = {"format": FORMAT, "mlflow": vars(address), "identity": identity | {"mlflow_run": address.run_id}}
+    content = {
+        "format": FORMAT, "kind": config.kind, "mlflow": vars(address), "identity": identity | {"mlflow_run": address.run_id},
+    }  # fmt: skip
     (location / RUN_FILE).write_json(content)
-    return Run.open(str(location))
+    return Run.open(str(location)), config
 
 
 def _write_config(location: Location, config: TrainingConfig) -> None:

@@ -35,14 +35,21 @@ class StreamShape:
         batch_size: rows of a global batch, a multiple of `lanes`.
         lanes: most workers that can share a run.
         window: rows of a lane that are shuffled together, at least.
+        labelled: labelled rows that come with each batch, a multiple of `lanes` too.
     """
 
     batch_size: int
     lanes: int
     window: int
+    labelled: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be cut evenly."""
+        if self.lanes >= 1 and self.labelled % self.lanes:
+            raise UserError(
+                f"{self.labelled} labelled images a step are not a multiple of data.lanes {self.lanes}; "
+                "change batch_size or data.lanes"
+            )
         if self.lanes < 1 or self.batch_size % self.lanes:
             raise UserError(
                 f"batch_size {self.batch_size} is not a multiple of data.lanes {self.lanes}; change one of them "
@@ -53,6 +60,11 @@ class StreamShape:
     def lane_rows(self) -> int:
         """Rows of a lane in a global batch."""
         return self.batch_size // self.lanes
+
+    @property
+    def lane_labelled(self) -> int:
+        """Labelled rows of a lane in a global batch."""
+        return self.labelled // self.lanes
 
     @property
     def window_steps(self) -> int:
@@ -92,6 +104,16 @@ class EpochOrder:
     def step_generator(self, step: int) -> np.random.Generator:
         """Random numbers of one global batch, the same on every worker."""
         return np.random.default_rng((self.seed, self.epoch, 0, 1 + step))
+
+    def labelled_rows(self, lane: int, step: int, count: int) -> np.ndarray:
+        """Which of `count` labelled rows (indices) a lane takes in a step: one permutation of them after another."""
+        first = step * self.shape.labelled + lane * self.shape.lane_labelled
+        laps, places = np.divmod(np.arange(first, first + self.shape.lane_labelled), count)
+        rows = np.empty(len(places), np.int64)
+        for lap in np.unique(laps).tolist():
+            order = np.random.default_rng((self.seed, self.epoch, 0, 0, lap)).permutation(count)
+            rows[laps == lap] = order[places[laps == lap]]
+        return rows
 
     def windows(self, start_step: int = 0) -> Iterator[tuple[int, range]]:
         """(index, steps) of each window that holds `start_step` or a later step."""

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import ray
-from sklearn.metrics import normalized_mutual_info_score
 
+from pipelines.agreement import agreement
+from pipelines.class_pictures import change_sheet, confusions, prototype_similarities
+from pipelines.epoch_state import MOST_INSTANCES, EpochState
 from pipelines.errors import UserError
 from pipelines.journal import JOURNAL
 from pipelines.pictures import choose_clusters, cluster_sheet, cluster_size_histogram, curves
@@ -22,9 +24,11 @@ from pipelines.shards import Dataset, read_column, read_images
 from pipelines.storage import Location
 from pipelines.tracking import RunAddress, Tracker
 
-SHEET_CLUSTERS, SHEET_IMAGES = 12, 10
-CURVES = ("epoch_loss", "knn_top1", "nmi_head0", "label_change", "cluster_size_min_head0", "empty_clusters_head0")
-MOST_LABELS = 1_000_000  # instances that NMI is computed from
+SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
+CURVES = (
+    "epoch_loss", "accuracy_ema", "knn_top1", "nmi_head0", "label_change", "pseudo_accuracy_refined", "pseudo_coverage",
+    "cluster_size_min_head0", "empty_clusters_head0",
+)  # fmt: skip
 
 
 @dataclass
@@ -35,15 +39,6 @@ class Status:
     note: str = ""
     messages: list[str] = field(default_factory=list)
     stop_reason: str | None = None
-
-
-@dataclass(frozen=True)
-class ClusterState:
-    """Clustering at the end of an epoch: labels (H, N) int32, -1 unseen; sizes and minimum of each head."""
-
-    labels: np.ndarray
-    counts: list[np.ndarray]
-    min_sizes: list[float]
 
 
 class Recorder:
@@ -76,9 +71,9 @@ class Recorder:
         self.tracker.metrics(values, step)
         self.status.step, self.status.note = step, note or self.status.note
 
-    def epoch(self, epoch: int, step: int, figures: dict[str, float], clusters: ClusterState | None, *, pictures: bool) -> None:
+    def epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochState | None, *, pictures: bool) -> None:
         """Record the end of an epoch; NMI and pictures follow when they are ready."""
-        self._pending.append(self._work.submit(self._epoch, epoch, step, figures, clusters, pictures))
+        self._pending.append(self._work.submit(self._epoch, epoch, step, figures, state, pictures))
 
     def stop(self, reason: str) -> None:
         """Say why the run must stop without a restart."""
@@ -103,15 +98,15 @@ class Recorder:
         self._copy_journal()
         return self.tracker.messages
 
-    def _epoch(self, epoch: int, step: int, figures: dict[str, float], clusters: ClusterState | None, pictures: bool) -> None:
-        if clusters is not None and self.dataset.split(self.split).labelled:
-            figures |= self._agreement(clusters.labels)
+    def _epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochState | None, pictures: bool) -> None:
+        if state is not None and self.dataset.split(self.split).labelled:
+            figures |= agreement(state, self._known_classes())
         figures |= {"epoch": float(epoch)}
         self.tracker.metrics(figures, step)
         self._remember(figures)
         self._copy_journal()
-        if pictures and clusters is not None:
-            self._draw(epoch, clusters)
+        if pictures and state is not None:
+            self._draw(epoch, state)
 
     def _fetch_journal(self) -> None:
         if not self.run.is_local and not (self.folder / JOURNAL).exists() and (self.run / JOURNAL).exists():
@@ -127,27 +122,39 @@ class Recorder:
             if name in figures and "epoch" in figures:
                 points.append((int(figures["epoch"]), figures[name]))
 
-    def _agreement(self, labels: np.ndarray) -> dict[str, float]:
+    def _known_classes(self) -> np.ndarray:
         if self._truth is None:
-            self._truth = read_column(self.dataset, self.split, "label")[:MOST_LABELS]
-        figures = {}
-        for head, mine in enumerate(labels[:, : len(self._truth)]):
-            known = (mine >= 0) & (self._truth >= 0)
-            figures[f"nmi_head{head}"] = float(normalized_mutual_info_score(self._truth[known], mine[known]))
-        return figures
+            self._truth = read_column(self.dataset, self.split, "label")[:MOST_INSTANCES]
+        return self._truth
 
-    def _draw(self, epoch: int, clusters: ClusterState) -> None:
+    def _draw(self, epoch: int, state: EpochState) -> None:
         folder = self.folder / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         sizes, sheet, lines = (folder / f"{name}-{epoch:04d}.png" for name in ("cluster-sizes", "clusters", "curves"))
-        cluster_size_histogram(clusters.counts, clusters.min_sizes, sizes)
-        chosen = choose_clusters(clusters.counts[0], SHEET_CLUSTERS, epoch)
-        members = {cluster: np.flatnonzero(clusters.labels[0] == cluster)[:SHEET_IMAGES].tolist() for cluster in chosen}
+        cluster_size_histogram(state.counts, state.min_sizes, sizes)
+        chosen = choose_clusters(state.counts[0], SHEET_CLUSTERS, epoch)
+        members = {cluster: np.flatnonzero(state.clusters[0] == cluster)[:SHEET_IMAGES].tolist() for cluster in chosen}
         images = read_images(self.dataset, self.split, [i for ids in members.values() for i in ids])
-        cluster_sheet({k: [images[i] for i in ids] for k, ids in members.items() if ids}, clusters.counts[0], sheet)
+        cluster_sheet({k: [images[i] for i in ids] for k, ids in members.items() if ids}, state.counts[0], sheet)
         curves(self._series, lines)
-        for picture in (sizes, sheet, lines):
+        for picture in (sizes, sheet, lines, *self._draw_classes(folder, epoch, state)):
             self.tracker.artifact(picture, "pictures")
+
+    def _draw_classes(self, folder: Path, epoch: int, state: EpochState) -> list[Path]:
+        """What a method with classes adds: prototypes, and its pseudo-labels before and after refinement."""
+        classes = self.dataset.classes
+        if state.prototypes is None or not classes:
+            return []
+        similar, confused, changed = (folder / f"{name}-{epoch:04d}.png" for name in ("prototypes", "pseudo-labels", "refined"))
+        prototype_similarities(state.prototypes, classes, similar)
+        truth = self._known_classes()
+        raw, refined = (state.classes[name][: len(truth)] for name in ("classifier", "refined"))
+        seen = (state.clusters[0, : len(truth)] >= 0) & (truth >= 0)
+        confusions(truth[seen], raw[seen], refined[seen], classes, confused)
+        rows = np.flatnonzero(seen & (raw != refined))[:SHEET_CHANGES].tolist()
+        images = read_images(self.dataset, self.split, rows)
+        change_sheet([(images[i], classes[raw[i]], classes[refined[i]], classes[truth[i]]) for i in rows], changed)
+        return [similar, confused, changed]
 
 
 def start_recorder(folder: str, run: str, address: RunAddress, shards: str, split: str) -> Any:

@@ -24,6 +24,7 @@ from pipelines.optimize import Autocast, Precision, build_optimizer
 from pipelines.shards import Dataset
 from pipelines.storage import Location
 from pipelines.stream import Stream
+from pipelines.trained import start_from
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class Job:
         run: its folder, a path or URI.
         recorder: handle of the `Recorder` actor.
         identity: of the run, kept in each checkpoint: MLflow run id, data fingerprint, versions.
+        labelled: table of the labelled rows in Ray's object store, where the run has a selection.
     """
 
     config: TrainingConfig
     run: str
     recorder: Any
     identity: dict[str, str]
+    labelled: Any = None
 
 
 class Session:
@@ -54,19 +57,23 @@ class Session:
         self.dataset = Dataset.open(config.data.shards)
         self.stream = Stream(
             self.dataset, config.data.split, config.shape, config.views, config.data.normalization,
-            seed=config.seed, rank=rank, workers=workers, device=self.device,
+            seed=config.seed, rank=rank, workers=workers, device=self.device, labelled=job.labelled,
         )  # fmt: skip
         torch.manual_seed(config.seed)  # initial weights, the same on every worker
         backbone = build_backbone(config.backbone, config.image_size)
+        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", config.checkpoint.keep_last)
+        entry = self.store.latest()
+        if config.init_from and entry is None:
+            start_from(backbone, config)
         self.method: Method = config.build_method(backbone, self.dataset).to(self.device)
         self.precision = Precision(config.compute.precision, self.device)
         self.network, self._ddp = self._wrap(self.method.network)
         self.optimizer = build_optimizer(self.method.network, config.optimizer)
-        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", config.checkpoint.keep_last)
         self.meter = Meter(self.device)
         self.epoch, self.step = 0, 0
         self.closing_seconds = 0.0  # of the last epoch's end, without its evaluation
-        self._restore()
+        if entry is not None:
+            self._restore(entry)
 
     @property
     def global_step(self) -> int:
@@ -100,10 +107,10 @@ class Session:
 
     def exchange(self) -> None:
         """Make everything that differs between workers the same, so that one of them can save it."""
-        self.method.exchange()
         for name, buffer in self.method.network.named_buffers():
             if name.endswith(("running_mean", "running_var")):
                 mean_over_workers(buffer)
+        self.method.exchange()
 
     def save(self, epoch: int, step: int, score: float | None) -> None:
         """Checkpoint with (epoch, step) as the next to do; call `exchange` first. All workers call it together.
@@ -130,10 +137,7 @@ class Session:
             return str(error)
         return None
 
-    def _restore(self) -> None:
-        entry: Entry | None = self.store.latest()
-        if entry is None:
-            return
+    def _restore(self, entry: Entry) -> None:
         state = self.store.load(entry)
         fingerprint = state["identity"]["data"]
         if fingerprint != self.dataset.fingerprint:

@@ -184,6 +184,15 @@ def read_column(dataset: Dataset, split: str, column: str) -> np.ndarray:
     return values
 
 
+def read_sources(dataset: Dataset, split: str) -> dict[str, int]:
+    """Instance id of each source path of a split."""
+    rows: dict[str, int] = {}
+    for shard in dataset.split(split).shards:
+        table = _parquet_file(dataset.location, shard).read(columns=["id", "source"])
+        rows.update(zip(table["source"].to_pylist(), table["id"].to_pylist(), strict=True))
+    return rows
+
+
 def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, bytes]:
     """Encoded images of a few instances; reads only the row groups that hold them."""
     wanted, found = set(ids), dict[int, bytes]()

@@ -63,6 +63,13 @@ class Location:
         """Last part of the path."""
         return posixpath.basename(self.path.rstrip("/"))
 
+    @property
+    def parent(self) -> Location:
+        """The folder that holds it."""
+        base, mark, query = self.uri.partition("?")
+        uri = f"{posixpath.dirname(base.rstrip('/'))}{mark}{query}" if base else ""
+        return Location(self.filesystem, posixpath.dirname(self.path.rstrip("/")), uri)
+
     def exists(self) -> bool:
         """Whether a file or folder is there."""
         return bool(self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound)

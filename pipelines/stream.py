@@ -20,13 +20,13 @@ import ray.data
 import torch
 from torch import Tensor
 
-from algos.method import Batch
-from pipelines.augment import DRAWS, augment, normalize
+from algos.method import Batch, Labelled
+from pipelines.augment import augment, draws_needed, normalize
 from pipelines.crops import CropSpec
 from pipelines.order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.ray_data import configure_ray_data
 from pipelines.shards import Dataset
-from pipelines.views import Normalization, Views
+from pipelines.views import Normalization, ViewConfig, Views
 from pipelines.windows import WindowReader
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
@@ -56,12 +56,14 @@ class Stream:
         rank: of this worker.
         workers: how many there are.
         device: where batches go.
+        labelled: table (id, image, label) of the labelled rows that come with each batch, in Ray's object store.
     """
 
     def __init__(
         self, dataset: Dataset, split: str, shape: StreamShape, views: Views, normalization: Normalization,
-        *, seed: int, rank: int = 0, workers: int = 1, device: torch.device | None = None,
+        *, seed: int, rank: int = 0, workers: int = 1, device: torch.device | None = None, labelled: ray.ObjectRef | None = None,
     ) -> None:  # fmt: skip
+        self.labelled = labelled
         self.dataset, self.split, self.shape, self.views = dataset, split, shape, views
         self.normalization, self.seed = normalization, seed
         self.device = device or torch.device("cpu")
@@ -77,10 +79,9 @@ class Stream:
         """The order of an epoch."""
         return EpochOrder(self.dataset.split(self.split), self.shape, seed=self.seed, epoch=epoch)
 
-    @property
-    def rows(self) -> slice:
-        """This worker's rows of a global batch."""
-        return slice(self.lanes.start * self.shape.lane_rows, self.lanes.stop * self.shape.lane_rows)
+    def share(self, rows_of_a_lane: int) -> slice:
+        """This worker's rows of a global batch whose lanes have so many each."""
+        return slice(self.lanes.start * rows_of_a_lane, self.lanes.stop * rows_of_a_lane)
 
     def epoch(self, epoch: int, start_step: int = 0, *, last: bool = False) -> Iterator[tuple[int, Batch]]:
         """Yield (step, batch) from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile."""
@@ -124,22 +125,33 @@ class Stream:
         return self._start(epoch, start_step)
 
     def _start(self, epoch: int, start_step: int) -> _EpochPipeline:
-        crops = [CropSpec(view.size, view.scale) for view in self.views.flat]
-        reader = WindowReader(self.dataset, self.split, self.order(epoch), self.lanes, crops, start_step)
-        rows = self.rows.stop - self.rows.start
+        crops = [CropSpec(view.size, view.scale, view.pad) for view in self.views.flat]
+        reader = WindowReader(self.dataset, self.split, self.order(epoch), self.lanes, crops, start_step, self.labelled)
+        rows = len(self.lanes) * (self.shape.lane_rows + self.shape.lane_labelled)
         return _EpochPipeline(reader, start_step, self.steps, rows, len(crops), pin=self.device.type == "cuda")
 
     def _on_device(self, host: _HostBatch, order: EpochOrder) -> Batch:
         generator = order.step_generator(host.step)
         colour_order = generator.permutation(4)
-        uniform = generator.random((len(self.views.flat), self.shape.batch_size, DRAWS), dtype=np.float32)
-        draws = torch.from_numpy(uniform[:, self.rows])
+        rules, mine = self.views.flat, len(self.lanes) * self.shape.lane_rows
+        draws = [self._draws(generator, rule, self.shape.batch_size, self.shape.lane_rows) for rule in rules]
         views = [
-            normalize(augment(pixels.to(self.device, non_blocking=True), view, draw, colour_order), self.normalization)
-            for pixels, view, draw in zip(host.views, self.views.flat, draws, strict=True)
+            self._finish(pixels[:mine], rule, draw, colour_order)
+            for pixels, rule, draw in zip(host.views, rules, draws, strict=True)
         ]
-        labels = host.labels.to(self.device, non_blocking=True)
-        return Batch(host.ids, views[: self.views.num_large], views[self.views.num_large :], labels)
+        labelled = None
+        if self.labelled is not None:
+            draw = self._draws(generator, rules[0], self.shape.labelled, self.shape.lane_labelled)
+            images = self._finish(host.views[0][mine:], rules[0], draw, colour_order)
+            labelled = Labelled(images, host.labels[mine:].to(self.device, non_blocking=True))
+        return Batch(host.ids[:mine], views[: self.views.num_large], views[self.views.num_large :], labelled)
+
+    def _draws(self, generator: np.random.Generator, rule: ViewConfig, rows: int, lane_rows: int) -> Tensor:
+        """Uniform draws of this worker's rows, out of those of the global batch."""
+        return torch.from_numpy(generator.random((rows, draws_needed(rule)), dtype=np.float32)[self.share(lane_rows)])
+
+    def _finish(self, pixels: Tensor, rule: ViewConfig, draws: Tensor, colour_order: np.ndarray) -> Tensor:
+        return normalize(augment(pixels.to(self.device, non_blocking=True), rule, draws, colour_order), self.normalization)
 
 
 class _EpochPipeline:

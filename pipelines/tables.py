@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.labels import Selection
 from pipelines.shards import Dataset
 
 
@@ -22,6 +24,15 @@ def show_dataset(dataset: Dataset) -> None:
     Console().print(table)
     if dataset.quarantined:
         Console().print(f"{dataset.quarantined} unreadable files are listed in {dataset.location}/quarantine.parquet")
+
+
+def show_selection(selection: Selection, place: str) -> None:
+    """What was chosen."""
+    counts = np.bincount(selection.labels, minlength=len(selection.classes))
+    print(
+        f"{place}: {len(selection.ids)} labels of {len(selection.classes)} classes ({selection.rule}; "
+        f"{counts.min()} to {counts.max()} a class)"
+    )
 
 
 def show_scores(title: str, scores: Mapping[str, float]) -> None:

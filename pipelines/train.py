@@ -10,13 +10,12 @@ import ray.train
 import ray.train.torch
 import torch
 
-from algos.distributed import sum_over_workers
-from algos.evaluation import knn_predict, size_figures
+from algos.evaluation import size_figures
 from algos.method import Batch, EpochReport
-from pipelines.embed import EvaluationView, embed
+from pipelines.epoch_state import epoch_state
 from pipelines.errors import UserError
 from pipelines.optimize import learning_rate
-from pipelines.recorder import MOST_LABELS, ClusterState
+from pipelines.score import RANKING, due, scores
 from pipelines.session import Job, Session
 
 
@@ -74,7 +73,7 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
                 method.begin_update()
             if trains:
                 # DDP averages over workers: this weight makes it the mean over the rows of the global batch.
-                scaler.scale(loss * (len(micro.ids) * session.workers / config.batch_size)).backward()
+                scaler.scale(loss * (len(micro.ids) * session.workers / config.step_rows)).backward()
         session.meter.add(loss, len(micro.ids))
     if trains:
         scaler.step(optimizer)
@@ -123,26 +122,16 @@ def end_epoch(session: Session, epoch: int) -> None:
     figures = {"epoch_loss": loss, "rows_left_out": float(session.stream.left_out)}
     figures |= report.figures | head_figures(report)
     evaluated = time.monotonic()
-    monitor, epochs = session.config.monitor, session.config.epochs
-    score = knn_score(session) if monitor.knn_epochs and due(monitor.knn_epochs, epoch, epochs) else None
-    if score is not None:
-        figures |= {"knn_top1": score, "evaluation_seconds": time.monotonic() - evaluated}
-    waited_for_score = time.monotonic() - evaluated
+    scored = scores(session, epoch)
+    waited_for_scores = time.monotonic() - evaluated
+    figures |= scored | ({"evaluation_seconds": waited_for_scores} if scored else {})
     if session.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
-        labels = session.method.labels()[:, :MOST_LABELS].numpy()
-        counts = [head.counts.cpu().numpy() for head in report.heads]
-        state = ClusterState(labels, counts, [head.min_size for head in report.heads])
-        pictures = due(monitor.picture_epochs, epoch, epochs)
+        pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
+        state = epoch_state(report, session.method.knowledge())
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
-    session.save(epoch + 1, 0, score=score)
+    session.save(epoch + 1, 0, score=next((scored[name] for name in RANKING if name in scored), None))
     ray.train.report(figures | {"epoch": epoch})
-    session.closing_seconds = time.monotonic() - began - waited_for_score
-
-
-def due(every: int, epoch: int, epochs: int) -> bool:
-    """Whether something that happens every `every` epochs (0: only at the end) happens after this one."""
-    last = epoch + 1 == epochs
-    return last if every == 0 else last or epoch % every == 0
+    session.closing_seconds = time.monotonic() - began - waited_for_scores
 
 
 def head_figures(report: EpochReport) -> dict[str, float]:
@@ -153,25 +142,3 @@ def head_figures(report: EpochReport) -> dict[str, float]:
         mine |= {"min_size": head.min_size, "certificate_slack": float(head.slack)}
         figures |= {f"{name}_head{index}": value for name, value in mine.items()}
     return figures
-
-
-def knn_score(session: Session) -> float | None:
-    """Score by kNN: accuracy of the backbone's features on some test images, where there are labels; `None` otherwise."""
-    monitor, dataset = session.config.monitor, session.dataset
-    if "test" not in dataset.splits or not dataset.classes:
-        return None
-    view = EvaluationView(session.config.image_size, session.config.data.normalization)
-    (_, bank_labels, bank), (_, query_labels, queries) = (
-        embed(
-            session.method.backbone, dataset, split, view, session.device,
-            limit=limit, rank=session.rank, workers=session.workers,
-        )
-        for split, limit in ((session.config.data.split, monitor.knn_bank), ("test", monitor.knn_queries))
-    )  # fmt: skip
-    mine = slice(session.rank, None, session.workers)  # each worker classifies its share, on its device
-    predictions = knn_predict(
-        queries[mine].to(session.device), bank.to(session.device), bank_labels.to(session.device),
-        num_classes=len(dataset.classes), neighbours=monitor.knn_neighbours, temperature=monitor.knn_temperature,
-    )  # fmt: skip
-    hits = (predictions.cpu() == query_labels[mine]).double().sum()
-    return float(sum_over_workers(hits) / len(query_labels))

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from algos.method import Method
 from algos.networks import build_backbone
 from pipelines.checkpoint import Entry
-from pipelines.config import PretrainConfig
+from pipelines.config import TrainingConfig
 from pipelines.errors import UserError, nearest
-from pipelines.launch import Run
+from pipelines.kinds import KINDS
 from pipelines.recipe import read_recipe
+from pipelines.run import Run
 from pipelines.shards import Dataset
 
 
@@ -22,7 +24,7 @@ class Trained:
     """What is needed to rebuild a run's method anywhere: configuration, data, and one checkpoint's state."""
 
     run: Run
-    config: PretrainConfig
+    config: TrainingConfig
     dataset: Dataset
     entry: Entry
     state: dict[str, Any]
@@ -44,7 +46,7 @@ class Trained:
         if file and file not in entries:
             raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has {', '.join(entries)}")
         entry = entries[file] if file else list(entries.values())[-1]
-        config = read_recipe(run.config_file(), PretrainConfig)
+        config = read_recipe(run.config_file(), KINDS[run.kind])
         return cls(run, config, Dataset.open(config.data.shards), entry, run.checkpoints.load(entry))
 
     @property
@@ -60,3 +62,24 @@ class Trained:
             method.load_state_dict(self.state["method"])
         method.network.eval()
         return method
+
+
+def start_from(backbone: nn.Module, config: TrainingConfig) -> None:
+    """Give a backbone the weights of the run that `config.init_from` names.
+
+    Raises:
+        UserError: when there is no such run, or its backbone is another one.
+    """
+    if config.init_from is None:
+        return
+    trained = Trained.open(config.init_from)
+    prefix = "backbone."
+    network: dict[str, Tensor] = trained.state["method"]["network"]
+    weights = {name.removeprefix(prefix): tensor for name, tensor in network.items() if name.startswith(prefix)}
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"init_from {config.init_from} has backbone {trained.config.backbone.name!r} with {trained.config.backbone.options}, "
+            f"which does not fit this recipe's {config.backbone.name!r} with {config.backbone.options}; make them equal"
+        ) from error

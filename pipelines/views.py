@@ -22,6 +22,11 @@ class ViewConfig:
         blur_p: probability of a Gaussian blur.
         blur_sigma: range of its sigma in px.
         solarize_p: probability of inverting the bright half.
+        pad: px; above 0 the whole image is padded by its mirror image and a square of `size` cut out of it, instead of a crop
+            by `scale` (the weak view of CIFAR is size 32, pad 4).
+        randaugment: operations of RandAugment that an image gets, each with probability one half; 0 for none.
+        magnitude: largest strength of those operations, of 10.
+        cutout: side of a square that is greyed out, as a share of `size`.
     """
 
     size: int
@@ -34,6 +39,10 @@ class ViewConfig:
     blur_p: float = 0.0
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     solarize_p: float = 0.0
+    pad: int = 0
+    randaugment: int = 0
+    magnitude: float = 10.0
+    cutout: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
@@ -46,6 +55,14 @@ class ViewConfig:
                 raise UserError(f"a view's {key} is {getattr(self, key)}; a probability lies in [0, 1]")
         if min(self.jitter) < 0 or self.jitter[3] > 0.5:
             raise UserError(f"a view's jitter is {list(self.jitter)}; no strength may be negative, and hue's at most 0.5")
+        if self.pad < 0 or self.randaugment < 0:
+            raise UserError(f"a view has pad {self.pad} and randaugment {self.randaugment}; neither may be negative")
+        if not 0 < self.magnitude <= 10 or not 0 <= self.cutout < 1:
+            raise UserError(
+                f"a view has magnitude {self.magnitude} and cutout {self.cutout}; give (0, 10] and a share below 1 of the side"
+            )
+        if self.pad >= self.size:
+            raise UserError(f"a view has pad {self.pad} of size {self.size}; a mirror image is no larger than the image")
         if not 0 < self.blur_sigma[0] <= self.blur_sigma[1]:
             raise UserError(f"a view's blur_sigma is {list(self.blur_sigma)}; give a range above 0 px")
 

@@ -6,8 +6,10 @@ Kept free of torch, whose import would cost every task process seconds and memor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import ray
 
 from pipelines.crops import ATTEMPTS, CropSpec, center_crop, random_crops
 from pipelines.order import EpochOrder
@@ -17,15 +19,32 @@ from pipelines.storage import Location
 DATA_COLUMNS = ("id", "image", "label")
 
 
+@dataclass(frozen=True)
+class LaneRows:
+    """Rows of one lane in step order: ids, encoded images, labels (-1 where training has none), and draws of their crops."""
+
+    ids: np.ndarray
+    images: list[bytes]
+    labels: np.ndarray
+    draws: np.ndarray
+
+    def part(self, rows: slice) -> LaneRows:
+        """Some of the rows."""
+        return LaneRows(self.ids[rows], self.images[rows], self.labels[rows], self.draws[rows])
+
+
 class WindowReader:
     """Reads, shuffles, decodes and crops one window; runs in Ray Data tasks.
 
     Called with a batch of window numbers, yields the rows of each of their steps as columns `id`, `label`, `view0`, `view1`, ...
+    The stream's rows come first, without their labels; then the labelled rows of the step, which have the first view only.
     """
 
     def __init__(
-        self, dataset: Dataset, split: str, order: EpochOrder, lanes: range, crops: list[CropSpec], start_step: int
-    ) -> None:
+        self, dataset: Dataset, split: str, order: EpochOrder, lanes: range, crops: list[CropSpec], start_step: int,
+        labelled: ray.ObjectRef | None = None,
+    ) -> None:  # fmt: skip
+        self.labelled = labelled
         self.location: Location = dataset.location
         self.shards = dataset.split(split).shards
         self.order, self.lanes, self.crops, self.start_step = order, lanes, crops, start_step
@@ -36,32 +55,47 @@ class WindowReader:
         for number in batch["id"].tolist():
             window, steps = self.windows[number]
             lanes = [self._read(lane, window, steps) for lane in self.lanes]
-            rows = self.order.shape.lane_rows
-            for step in range(max(steps.start, self.start_step), steps.stop):
-                part = slice((step - steps.start) * rows, (step - steps.start + 1) * rows)
-                yield self._decode([(ids[part], images[part], labels[part], draws[part]) for ids, images, labels, draws in lanes])
+            few = [self._read_labelled(lane, window, steps) for lane in self.lanes] if self.labelled is not None else []
+            for index, step in enumerate(steps):
+                if step >= self.start_step:
+                    shape = self.order.shape
+                    parts = [lane.part(slice(index * shape.lane_rows, (index + 1) * shape.lane_rows)) for lane in lanes]
+                    known = [lane.part(slice(index * shape.lane_labelled, (index + 1) * shape.lane_labelled)) for lane in few]
+                    yield self._decode(parts, known)
 
-    def _read(self, lane: int, window: int, steps: range) -> tuple[np.ndarray, list[bytes], np.ndarray, np.ndarray]:
-        """Ids, encoded images, labels and crop draws of one lane's window, in step order."""
+    def _read(self, lane: int, window: int, steps: range) -> LaneRows:
+        """One lane's rows of a window; their labels stay in the shards."""
         rows = len(steps) * self.order.shape.lane_rows
-        ids, labels, images = np.empty(rows, np.int64), np.empty(rows, np.int64), [b""] * rows
+        ids, images = np.empty(rows, np.int64), [b""] * rows
         for piece in self.order.pieces(lane, window, steps):
-            table = read_rows(self.location, self.shards[piece.shard], piece.row_group, piece.rows, DATA_COLUMNS)
+            table = read_rows(self.location, self.shards[piece.shard], piece.row_group, piece.rows, ("id", "image"))
             ids[piece.places] = table["id"].to_numpy()
-            labels[piece.places] = table["label"].fill_null(-1).to_numpy()
             for place, image in zip(piece.places.tolist(), table["image"].to_pylist(), strict=True):
                 images[place] = image
-        draws = self.order.generator(lane, window, use=1).random((rows, len(self.crops), ATTEMPTS, 4), dtype=np.float32)
-        return ids, images, labels, draws
+        return LaneRows(ids, images, np.full(rows, -1), self._draws(lane, window, rows, use=1))
 
-    def _decode(self, lanes: list[tuple[np.ndarray, list[bytes], np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-        ids = np.concatenate([lane[0] for lane in lanes])
-        columns = {"id": ids, "label": np.concatenate([lane[2] for lane in lanes])}
-        pixels = [np.empty((len(ids), crop.size, crop.size, 3), np.uint8) for crop in self.crops]
-        rows = ((image, draws) for lane in lanes for image, draws in zip(lane[1], lane[3], strict=True))
-        for row, (image, draws) in enumerate(rows):
-            for view, crop in zip(pixels, random_crops(image, self.crops, draws), strict=True):
-                view[row] = crop
+    def _read_labelled(self, lane: int, window: int, steps: range) -> LaneRows:
+        """One lane's labelled rows of a window, from the table that all nodes share."""
+        table = ray.get(self.labelled)
+        chosen = np.concatenate([self.order.labelled_rows(lane, step, len(table)) for step in steps])
+        taken = table.take(chosen)
+        draws = self._draws(lane, window, len(chosen), use=2)
+        return LaneRows(taken["id"].to_numpy(), taken["image"].to_pylist(), taken["label"].to_numpy(), draws)
+
+    def _draws(self, lane: int, window: int, rows: int, *, use: int) -> np.ndarray:
+        return self.order.generator(lane, window, use=use).random((rows, len(self.crops), ATTEMPTS, 4), dtype=np.float32)
+
+    def _decode(self, lanes: list[LaneRows], few: list[LaneRows]) -> dict[str, np.ndarray]:
+        parts = [*lanes, *few]
+        columns = {"id": np.concatenate([part.ids for part in parts]), "label": np.concatenate([part.labels for part in parts])}
+        pixels = [np.zeros((len(columns["id"]), crop.size, crop.size, 3), np.uint8) for crop in self.crops]
+        row = 0
+        for part in parts:
+            crops = self.crops if row < len(lanes) * self.order.shape.lane_rows else self.crops[:1]
+            for image, draws in zip(part.images, part.draws, strict=True):
+                for view, crop in zip(pixels, random_crops(image, crops, draws[: len(crops)]), strict=False):
+                    view[row] = crop
+                row += 1
         return columns | {f"view{index}": view for index, view in enumerate(pixels)}
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import PretrainConfig, flatten
+from pipelines.config import flatten
 from pipelines.errors import UserError
+from pipelines.kinds import PretrainConfig
 from pipelines.recipe import read_recipe
 from pipelines.shards import Dataset, Shard, Split
 from pipelines.storage import Location

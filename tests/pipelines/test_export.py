@@ -13,9 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from pipelines.cli import main
-from pipelines.config import PretrainConfig
 from pipelines.errors import UserError
 from pipelines.export import export
+from pipelines.kinds import PretrainConfig
 from pipelines.launch import _create
 from pipelines.recipe import read_recipe
 from pipelines.shards import Dataset

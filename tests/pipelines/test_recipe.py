@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.config import OptimizerConfig, PretrainConfig, flatten
+from pipelines.config import OptimizerConfig, flatten
 from pipelines.errors import UserError
+from pipelines.kinds import PretrainConfig
 from pipelines.recipe import read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))

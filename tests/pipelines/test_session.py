@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from pipelines.config import PretrainConfig
 from pipelines.crops import CropSpec
+from pipelines.kinds import PretrainConfig
 from pipelines.recipe import read_recipe
 from pipelines.session import Job, Session
 from pipelines.stream import _to_host

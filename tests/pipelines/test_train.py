@@ -17,11 +17,12 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from pipelines.checkpoint import CheckpointStore
-from pipelines.config import PretrainConfig
 from pipelines.errors import UserError
 from pipelines.evaluate import evaluate
-from pipelines.launch import Run, train
+from pipelines.kinds import PretrainConfig
+from pipelines.launch import train
 from pipelines.recipe import read_recipe
+from pipelines.run import Run
 from pipelines.storage import Location
 
 pytestmark = pytest.mark.ray

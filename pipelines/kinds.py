@@ -1,0 +1,128 @@
+"""The kinds of training runs: what each method's configuration adds to `TrainingConfig`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from torch import nn
+
+from algos.coke import CoKe, CoKeConfig
+from algos.method import Method
+from algos.protocon import ProtoCon
+from algos.protocon_config import ProtoConConfig
+from pipelines.config import TrainingConfig
+from pipelines.errors import UserError
+from pipelines.labels import Selection
+from pipelines.order import lanes_of_worker
+from pipelines.shards import Dataset
+from pipelines.storage import Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainingConfig):
+    """A run of CoKe.
+
+    Attributes:
+        method: see `CoKeConfig`.
+    """
+
+    kind: ClassVar[str] = "pretrain"
+
+    method: CoKeConfig = field(default_factory=CoKeConfig)
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse what cannot work with these data.
+
+        Raises:
+            UserError: naming the key and what to change.
+        """
+        super().check(dataset)
+        try:
+            self.method.check(num_instances=dataset.split(self.data.split).rows, large_views=self.views.num_large)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
+        """The method over `backbone`, sized by the data."""
+        ids = dataset.split(self.data.split).ids
+        return CoKe(self.method, backbone, num_instances=ids, batch_size=self.step_rows, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemisupConfig(TrainingConfig):
+    """A run of ProtoCon.
+
+    Attributes:
+        labels: file that `quorum labels` wrote: the instances whose labels training sees.
+        unlabelled_ratio: unlabelled images of a step for each labelled one [mu].
+        method: see `ProtoConConfig`.
+    """
+
+    kind: ClassVar[str] = "semisup"
+
+    labels: str
+    unlabelled_ratio: int = 7
+    method: ProtoConConfig = field(default_factory=ProtoConConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse numbers and views that no run can have."""
+        if self.unlabelled_ratio < 1:
+            raise UserError(f"unlabelled_ratio is {self.unlabelled_ratio}; it must be at least 1")
+        super().__post_init__()
+        if self.views.num_large != 2 or self.views.small:
+            raise UserError("views needs exactly two large rules here, the weak view and the strong one, and no small crops")
+
+    @property
+    def step_rows(self) -> int:
+        """Unlabelled images of a step [mu B]."""
+        return self.batch_size * self.unlabelled_ratio
+
+    @property
+    def step_labelled(self) -> int:
+        """Labelled images of a step [B]."""
+        return self.batch_size
+
+    @property
+    def selection(self) -> Selection:
+        """The labelled instances."""
+        return Selection.open(self.labels)
+
+    def adopt(self, run: Location) -> TrainingConfig:
+        """Copy the selection into the run's folder: a resume and an evaluation need it, and the file may change."""
+        self.selection.save(str(run / "labels.json"))
+        return replace(self, labels=str(run / "labels.json"))
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse what cannot work with these data.
+
+        Raises:
+            UserError: naming the key and what to change.
+        """
+        self.selection.check(dataset, self.data.split, self.labels)
+        super().check(dataset)
+        try:
+            self.method.clusters(dataset.split(self.data.split).rows)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        shape, workers = self.shape, self.compute.workers
+        lanes = [len(lanes_of_worker(shape.lanes, rank, workers)) for rank in range(workers)]
+        if any(count * shape.lane_labelled % self.accumulate for count in lanes):
+            raise UserError(
+                f"accumulate {self.accumulate} does not divide the {min(lanes) * shape.lane_labelled} labelled images that a "
+                "worker has of a step; choose a divisor"
+            )
+
+    def _too_large(self, rows: int) -> str:
+        return (
+            f"batch_size {self.batch_size} with unlabelled_ratio {self.unlabelled_ratio} takes {self.step_rows} unlabelled "
+            f"images a step, but split {self.data.split!r} has {rows}; lower one of the two"
+        )
+
+    def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
+        """The method over `backbone`, sized by the data."""
+        ids, classes = dataset.split(self.data.split).ids, len(self.selection.classes)
+        return ProtoCon(self.method, backbone, num_classes=classes, num_instances=ids, batch_size=self.step_rows, seed=self.seed)
+
+
+KINDS: dict[str, type[TrainingConfig]] = {kind.kind: kind for kind in (PretrainConfig, SemisupConfig)}
