@@ -1,40 +1,82 @@
-"""Which source a place on disk is."""
+"""Which source a place on disk is: the kinds that `quorum ingest` knows, and how each is recognised."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pipelines.cifar import CifarSource, is_cifar
 from pipelines.digits import DigitsSource
+from pipelines.domainnet import DomainNetSource, is_domainnet
 from pipelines.errors import UserError, nearest
 from pipelines.folders import FolderSource, ImagesSource
 from pipelines.idx import IdxSource, is_idx
+from pipelines.imagenet import ImageNetSource, is_imagenet
+from pipelines.mini_imagenet import MiniImageNetSource, is_mini_imagenet
 from pipelines.samples import Source
 
+PUBLISHED: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Source]]] = {
+    "idx": (is_idx, IdxSource),
+    "domainnet": (is_domainnet, DomainNetSource.open),
+    "cifar": (is_cifar, CifarSource),
+    "mini-imagenet": (is_mini_imagenet, MiniImageNetSource),
+    "imagenet": (is_imagenet, ImageNetSource),
+}
+KINDS = ("auto", "digits", *PUBLISHED, "folder", "images")
 
-def open_source(place: str, kind: str = "auto") -> Source:
+
+def open_source(place: str, kind: str = "auto", domains: Sequence[str] = ()) -> Source:
     """The source that `place` names.
 
     Args:
-        place: `digits`, or a folder.
-        kind: `digits`, `idx`, `folder` (one folder per class, also below train/ and val/), `images` (no labels), or `auto`.
+        place: `digits`, a folder, or a tar.gz file of CIFAR.
+        kind: `digits`; `folder` (one folder per class, also below train/ and val/); `images` (no labels); a layout as its
+            authors publish it: `idx` (`*-images-idx3-ubyte`, gzipped or not), `domainnet` (`<domain>_train.txt`,
+            `<domain>.zip`, or domain folders that share a class), `cifar` (`cifar-10-batches-py/`, `cifar-100-python/`, one of
+            these itself, or the tar.gz of one), `mini-imagenet` (`images/`, `train.csv`, `val.csv`, `test.csv`), `imagenet`
+            (`ILSVRC2012_img_train.tar`); or `auto`: the one layout whose files, named here, are there, else `folder`, else
+            `images`. A folder `train/` means class folders, whatever archives they came from still lie beside it.
+        domains: of DomainNet, those to read; none are all that are there.
 
     Raises:
         UserError: where nothing is found, or what is found does not say what it is.
     """
-    kinds = ("auto", "digits", "idx", "folder", "images")
-    if kind not in kinds:
-        raise UserError(f"--kind {kind!r} is unknown{nearest(kind, kinds)}; choose one of {', '.join(kinds)}")
-    if place == "digits" and kind in ("auto", "digits"):
+    if kind not in KINDS:
+        raise UserError(f"--kind {kind!r} is unknown{nearest(kind, KINDS)}; choose one of {', '.join(KINDS)}")
+    kind = "digits" if place == "digits" and kind == "auto" else kind
+    root = Path() if kind == "digits" else _existing(place, kind)
+    kind = _recognise(root) if kind == "auto" else kind
+    if domains and kind != "domainnet":
+        raise UserError(f"--domains selects domains of DomainNet, and {place} is read as {kind!r}; leave it out")
+    if kind == "digits":
+        if place != "digits":
+            raise UserError(f"--kind digits is the bundled data set; give 'digits' as the source instead of {place!r}")
         return DigitsSource()
-    root = Path(place).expanduser().resolve()  # tasks run in other folders
-    if not root.is_dir():
-        raise UserError(
-            f"source {place!r} is no folder and no built-in data set; give a folder of images, IDX files, or 'digits'"
-        )
-    if kind == "idx" or (kind == "auto" and is_idx(root)):
-        return IdxSource(root)
-    if kind == "images":
-        return ImagesSource(root)
-    if kind == "auto" and not any(child.is_dir() for child in root.iterdir()):
-        return ImagesSource(root)
-    return FolderSource(root)
+    if kind == "domainnet":
+        return DomainNetSource.open(root, domains)
+    if kind in PUBLISHED:
+        return PUBLISHED[kind][1](root)
+    return ImagesSource(root) if kind == "images" else FolderSource(root)
+
+
+def _existing(place: str, kind: str) -> Path:
+    """The place as an absolute path, for tasks run in other folders."""
+    root = Path(place).expanduser().resolve()
+    if root.is_dir() or (root.is_file() and (kind == "cifar" or (kind == "auto" and is_cifar(root)))):
+        return root
+    if root.is_file():
+        raise UserError(f"source {place!r} is a file, and only CIFAR's tar.gz is read as one; give the folder that it lies in")
+    raise UserError(
+        f"source {place!r} is no folder and no built-in data set; give a folder of images, a published data set, or 'digits'"
+    )
+
+
+def _recognise(root: Path) -> str:
+    found = [kind for kind, (recognises, _) in PUBLISHED.items() if recognises(root)]
+    if found != ["idx"] and (root / "train").is_dir():
+        return "folder"
+    if len(found) > 1:
+        raise UserError(f"{root} may be {' or '.join(found)}; say which with --kind")
+    if found:
+        return found[0]
+    return "folder" if any(child.is_dir() for child in root.iterdir()) else "images"
