@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from pipelines.folders import FolderSource
 from pipelines.ingest import ingest
 from pipelines.shards import Dataset
-from pipelines.sources import FolderSource
 
 WIDTH, HEIGHT = 500, 375
 QUALITY = 90

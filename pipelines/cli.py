@@ -50,10 +50,15 @@ def _overview() -> str:
 
 def ingest(words: Sequence[str]) -> None:
     """Write a source of images as Parquet shards."""
+    from pipelines.sources import KINDS, open_source
+
     parser = new_parser("ingest", "Write a source of images as Parquet shards with stable ids.")
-    parser.add_argument("source", type=str, help="'digits', or a folder: IDX files, class folders (ImageNet's layout), or images")
+    parser.add_argument(
+        "source", type=str, help="'digits', a folder (class folders, images, or a published data set as it is), or CIFAR's tar.gz"
+    )
     parser.add_argument("--to", type=str, required=True, help="destination: a local folder or a URI")
-    parser.add_argument("--kind", type=str, default="auto", help="auto, digits, idx, folder or images (unlabelled)")
+    parser.add_argument("--kind", type=str, default="auto", help=f"one of {', '.join(KINDS)}; images have no labels")
+    parser.add_argument("--domains", type=str, default="", help="of DomainNet, as clipart,sketch; default: all that are there")
     parser.add_argument("--name", type=str | None, default=None, help="name of the data set; default: the destination's")
     parser.add_argument(
         "--holdout", type=float, default=0.0, help="share of the images that become the test split, if there is none"
@@ -69,11 +74,11 @@ def ingest(words: Sequence[str]) -> None:
 
     from pipelines.cluster import connect
     from pipelines.ingest import ingest as run
-    from pipelines.sources import open_source
     from pipelines.storage import Location
     from pipelines.tables import show_dataset
 
-    source = open_source(options.source, options.kind)
+    domains = [domain.strip() for domain in options.domains.split(",") if domain.strip()]
+    source = open_source(options.source, options.kind, domains)
     connect(options.address)
     dataset = run(
         source, options.to, name=options.name or Location.of(options.to).name, seed=options.seed, holdout=options.holdout,

@@ -20,8 +20,8 @@ from PIL import Image
 
 from pipelines.errors import UserError
 from pipelines.progress import progress
+from pipelines.samples import Listing, Sample, Source
 from pipelines.shards import MANIFEST, SCHEMA, Dataset, Shard, Split, write_shard
-from pipelines.sources import Listing, Sample, Source
 from pipelines.storage import Location
 
 QUARANTINE = "quarantine.parquet"

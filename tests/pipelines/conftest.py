@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pipelines.digits import DigitsSource
 from pipelines.shards import SCHEMA, Dataset, Split, write_shard
-from pipelines.sources import DigitsSource
 from pipelines.storage import Location
 
 

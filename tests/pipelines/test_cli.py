@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.cli import COMMANDS, VERSION, main
 from pipelines.shards import Dataset
+from tests.pipelines.layouts import domainnet_files, write_files
 
 RECIPE = str(Path(__file__).parents[2] / "recipes" / "coke_digits.yaml")
 
@@ -65,6 +66,8 @@ def test_an_unknown_command_is_named_with_the_nearest(refusal, word, near):
         (["ingest", "digits"], "required: to"),
         (["ingest", "nowhere", "--to", "x"], "source 'nowhere' is no folder"),
         (["ingest", "digits", "--to", "x", "--kind", "foldr"], "nearest valid name: folder"),
+        (["ingest", "digits", "--to", "x", "--domains", "clipart"], "--domains selects domains of DomainNet"),
+        (["ingest", ".", "--to", "x", "--kind", "domainet"], "nearest valid name: domainnet"),
         (["ingest", "digits", "--to", "x", "--holdout", "some"], "holdout"),
         (
             ["ingest", "digits", "--to", "x", "--overwrit", "true"],
@@ -90,6 +93,13 @@ def test_an_unknown_command_is_named_with_the_nearest(refusal, word, near):
 )
 def test_a_mistake_is_one_sentence(refusal, words, said):
     assert said in refusal(*words)
+
+
+def test_domains_are_separated_by_commas(refusal, tmp_path):
+    for domain in ("clipart", "sketch"):
+        write_files(tmp_path, domainnet_files(domain))
+    said = refusal("ingest", str(tmp_path), "--to", "x", "--kind", "domainnet", "--domains", "clipart, scetch")
+    assert said == f"--domains: {tmp_path} has no domain 'scetch'; nearest valid name: sketch; it has clipart, sketch"
 
 
 @pytest.mark.parametrize("option", ["--resum", "--conf"])

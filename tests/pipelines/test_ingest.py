@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from pipelines.digits import DigitsSource
 from pipelines.errors import UserError
 from pipelines.ingest import QUARANTINE, ingest
 from pipelines.shards import MANIFEST, Dataset, read_column
-from pipelines.sources import DigitsSource, open_source
+from pipelines.sources import open_source
 
 pytestmark = pytest.mark.ray
 

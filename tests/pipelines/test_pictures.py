@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.digits import DigitsSource
 from pipelines.pictures import choose_clusters, cluster_sheet, cluster_size_histogram, curves
-from pipelines.sources import DigitsSource, encode_png
+from pipelines.samples import encode_png
 
 
 def pixels(path):

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.digits import DigitsSource
 from pipelines.errors import UserError
 from pipelines.shards import MANIFEST, Dataset, Shard, read_column, read_images, read_rows
-from pipelines.sources import DigitsSource
 from pipelines.storage import Location
 from tests.pipelines.conftest import write_digits
 
