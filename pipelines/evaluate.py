@@ -25,7 +25,7 @@ def evaluate(
     place: str, *, shards: str | None = None, workers: int = 1, gpu: bool = False, untrained: bool = False,
     neighbours: int = 20, temperature: float = 0.07,
 ) -> dict[str, float]:  # fmt: skip
-    """Scores of a run or checkpoint, also written to its MLflow run.
+    """Scores of a run or checkpoint, also written to its MLflow run: kNN, linear probe, clusters, and its own classifiers.
 
     Args:
         place: a run's folder or a checkpoint file of it.
@@ -56,6 +56,7 @@ def evaluate(
     scores = {
         "knn_top1": accuracy(votes.cpu(), test["label"]),
         "linear_top1": accuracy(probe(queries).argmax(dim=1).cpu(), test["label"]),
+        **{name: accuracy(test[name], test["label"]) for name in trained.method().classifiers()},
         "rows_train": float(len(train["id"])),
         "rows_test": float(len(test["id"])),
     }
@@ -78,7 +79,7 @@ def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:
 
 
 def embed_split(trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool) -> dict[str, Tensor]:
-    """Columns `id`, `label` (M,), `feature` (M, F) and `clusters` (M, H) of a split's rows by id, embedded by an actor pool.
+    """Columns of a split's rows by id, made by an actor pool; what they are says `Embedder`.
 
     Raises:
         RuntimeError: if a row came twice or not at all.
@@ -103,13 +104,16 @@ class Embedder:
     def __init__(self, place: str, view: EvaluationView, gpu: bool, untrained: bool) -> None:
         self.device, self.view = torch.device("cuda" if gpu else "cpu"), view
         self.method = Trained.open(place).method(untrained=untrained).to(self.device)
+        self.classifiers = {name: classifier.eval() for name, classifier in self.method.classifiers().items()}
 
     @torch.no_grad()
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Columns `id`, `label`, `feature` (B, F) and `clusters` (B, H) of a batch of `CenterReader`."""
+        """Columns `id`, `label`, `feature` (B, F), `clusters` (B, H), and each classifier's guess, of `CenterReader`'s rows."""
         images = torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2).to(self.device)
-        features, clusters = self.method.embed(normalize(images.float() / 255, self.view.normalization))
+        pixels = normalize(images.float() / 255, self.view.normalization)
+        features, clusters = self.method.embed(pixels)
         return {
+            **{name: classify(pixels).argmax(dim=1).cpu().numpy() for name, classify in self.classifiers.items()},
             "id": batch["id"],
             "label": batch["label"],
             "feature": features.float().cpu().numpy(),

@@ -54,6 +54,7 @@ def ingest(
     name: str,
     seed: int = 0,
     holdout: float = 0.0,
+    take: int | None = None,
     rows_per_shard: int = 4096,
     max_bad: float = 0.01,
     overwrite: bool = False,
@@ -66,6 +67,7 @@ def ingest(
         name: of the data set, for the logs.
         seed: of the order of the rows.
         holdout: share of the training images that become the test split, for sources without one.
+        take: only so many of the training images, drawn by the seed; `None` for all.
         rows_per_shard: images per file.
         max_bad: share of unreadable images at which the job stops.
         overwrite: replace a data set that is there.
@@ -77,10 +79,11 @@ def ingest(
         ("--rows_per_shard", rows_per_shard, rows_per_shard >= 1, "at least 1"),
         ("--seed", seed, seed >= 0, "0 or more"),
         ("--max_bad", max_bad, 0 <= max_bad <= 1, "within [0, 1]"),
+        ("--take", take, take is None or take >= 1, "at least 1"),
     ):
         if not valid:
             raise UserError(f"{option} is {value}; it must be {rule}")
-    listing = _hold_out(source.listing(), holdout, seed)
+    listing = _take(_hold_out(source.listing(), holdout, seed), take, seed)
     location = _claim(destination, overwrite)
     parts = _parts(listing, seed, rows_per_shard)
     written = _write_all(source, listing.classes, location, parts, max_bad * len(listing.samples))
@@ -124,6 +127,15 @@ def _hold_out(listing: Listing, share: float, seed: int) -> Listing:
         Sample(sample.key, sample.label, "test" if out else "train")
         for sample, out in zip(listing.samples, held.tolist(), strict=True)
     ]
+    return Listing(samples, listing.classes)
+
+
+def _take(listing: Listing, take: int | None, seed: int) -> Listing:
+    train = [index for index, sample in enumerate(listing.samples) if sample.split == "train"]
+    if take is None or take >= len(train):
+        return listing
+    kept = set(np.random.default_rng((seed, 2)).permutation(train)[:take].tolist())
+    samples = [sample for index, sample in enumerate(listing.samples) if sample.split != "train" or index in kept]
     return Listing(samples, listing.classes)
 
 

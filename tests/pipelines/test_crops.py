@@ -174,3 +174,21 @@ def test_tiny_and_extreme_images_are_cropped(size):
 def test_the_largest_ratio_is_four_thirds_either_way():
     w, h = (b - a for a, b in zip((0, 0), random_box([[1.0, 1 - 1e-9, 0, 0]], 10_000, 10_000, (0.25, 0.25))[2:], strict=True))
     assert math.isclose(w / h, 4 / 3, rel_tol=1e-3)
+
+
+def test_a_padded_view_moves_the_whole_image_and_mirrors_its_border():
+    image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    spec, uniform = [CropSpec(8, (1.0, 1.0), pad=2)], np.zeros((1, ATTEMPTS, 4), np.float32)
+    uniform[0, 0, 2:] = [0.5, 0.99]  # of 5 places: the middle in height, the far right in width
+    (view,) = random_crops(encode(Image.fromarray(image)), spec, uniform)
+    np.testing.assert_array_equal(view[..., 0], np.concatenate([image[:, 2:], image[:, [6, 5]]], axis=1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_padded_view_is_torchvisions_crop_of_the_padded_image(seed):
+    uniform = np.random.default_rng(seed).random((1, ATTEMPTS, 4), dtype=np.float32)
+    square = CHINA.resize((32, 32))
+    (view,) = random_crops(encode(square), [CropSpec(32, (1.0, 1.0), pad=4)], uniform)
+    top, left = (int(draw * 9) for draw in uniform[0, 0, 2:])
+    padded = TF.pad(square, [4], padding_mode="reflect")
+    np.testing.assert_array_equal(view, np.asarray(TF.crop(padded, top, left, 32, 32)))

@@ -9,7 +9,7 @@ import yaml
 
 from pipelines.config import OptimizerConfig, flatten
 from pipelines.errors import UserError
-from pipelines.kinds import PretrainConfig
+from pipelines.kinds import PretrainConfig, SemisupConfig
 from pipelines.recipe import read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -37,10 +37,11 @@ def refusal(path, *overrides):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_parses_and_comes_back_from_its_own_yaml(path, tmp_path):
-    config = read_recipe(str(path), PretrainConfig)
+    kind = SemisupConfig if path.stem.startswith("protocon") else PretrainConfig
+    config = read_recipe(str(path), kind)
     again = tmp_path / "again.yaml"
     again.write_text(yaml.safe_dump(config.to_dict()))
-    assert read_recipe(str(again), PretrainConfig) == config
+    assert read_recipe(str(again), kind) == config
 
 
 def test_a_recipe_sets_what_it_names_and_leaves_the_rest(recipe):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import ray
 import torch
 
 from algos.method import Batch
 from pipelines.errors import UserError
+from pipelines.labels import choose_per_class, put_images
 from pipelines.order import StreamShape
-from pipelines.shards import Dataset, read_column, read_images
+from pipelines.shards import Dataset, read_images
 from pipelines.stream import Stream
 from pipelines.views import Normalization, ViewConfig, Views
 from tests.pipelines.conftest import write_digits
@@ -31,7 +33,8 @@ def read(stream: Stream, epoch: int = 0, start_step: int = 0) -> list[tuple[int,
 
 
 def columns(batch: Batch) -> list[torch.Tensor]:
-    return [batch.ids, batch.labels, *batch.large, *batch.small]
+    labelled = [batch.labelled.images, batch.labelled.labels] if batch.labelled else []
+    return [batch.ids, *batch.large, *batch.small, *labelled]
 
 
 def assert_same(batches: list[tuple[int, Batch]], others: list[tuple[int, Batch]]) -> None:
@@ -46,13 +49,11 @@ def whole(local_ray, some_digits) -> list[tuple[int, Batch]]:
     return read(open_stream(some_digits))
 
 
-def test_an_epoch_has_every_id_once_but_for_the_rest_and_its_labels(whole, some_digits):
+def test_an_epoch_has_every_id_once_but_for_the_rest(whole, some_digits):
     ids = torch.cat([batch.ids for _, batch in whole])
     assert [step for step, _ in whole] == list(range(6))
     assert len(ids.unique()) == len(ids) == 288
     assert open_stream(some_digits).left_out == 12
-    labels = torch.from_numpy(read_column(some_digits, "train", "label"))
-    assert torch.equal(torch.cat([batch.labels for _, batch in whole]), labels[ids])
 
 
 def test_a_batch_has_large_and_small_views_in_their_sizes(whole):
@@ -151,6 +152,47 @@ def test_an_error_in_the_prepared_epoch_is_raised_when_its_turn_comes(whole, tmp
     assert_same(list(stream.epoch(0)), whole)
     with pytest.raises(Exception, match="cannot identify image file"):
         read(stream, epoch=1)
+
+
+def few_labelled(dataset: Dataset) -> ray.ObjectRef:
+    return put_images(dataset, choose_per_class(dataset, "train", 2, seed=1))
+
+
+LABELLED = StreamShape(batch_size=48, lanes=4, window=24, labelled=8)
+WEAK_STRONG = Views([ViewConfig(8, pad=1, flip=0.0), ViewConfig(8, pad=1, flip=0.0, randaugment=2, cutout=0.3)])
+
+
+def open_labelled(dataset: Dataset, table: ray.ObjectRef, rank: int = 0, workers: int = 1) -> Stream:
+    return Stream(dataset, "train", LABELLED, WEAK_STRONG, NORMALIZATION, seed=7, rank=rank, workers=workers, labelled=table)
+
+
+def test_labelled_rows_come_with_each_step_and_take_turns(local_ray, some_digits):
+    table = few_labelled(some_digits)
+    batches = read(open_labelled(some_digits, table))
+    assert [tuple(batch.labelled.images.shape) for _, batch in batches] == [(8, 3, 8, 8)] * 6
+    labels = torch.cat([batch.labelled.labels for _, batch in batches])
+    counts = torch.bincount(labels)  # 48 rows of 20: two whole laps, in which each class comes 4 times, and 8 rows more
+    assert len(counts) == 10
+    assert counts.sum() == 48
+    assert counts.min() >= 4
+    assert counts.max() <= 6
+    assert len(torch.cat([batch.ids for _, batch in batches]).unique()) == 288
+
+
+def test_labelled_batches_of_several_workers_and_of_a_resume_are_those_of_one(local_ray, some_digits):
+    table = few_labelled(some_digits)
+    whole = read(open_labelled(some_digits, table))
+    assert_same(read(open_labelled(some_digits, table), start_step=3), whole[3:])
+    parts = [read(open_labelled(some_digits, table, rank, 2)) for rank in range(2)]
+    for (_, batch), *by_rank in zip(whole, *parts, strict=True):
+        joined = [torch.cat(column) for column in zip(*(columns(part) for _, part in by_rank), strict=True)]
+        assert all(torch.equal(mine, its) for mine, its in zip(joined, columns(batch), strict=True))
+
+
+def test_training_rows_do_not_depend_on_labels_in_the_shards(local_ray, some_digits, tmp_path):
+    blind = write_digits(tmp_path / "blind", 300, 140, labelled=False)
+    table = few_labelled(some_digits)
+    assert_same(read(open_labelled(blind, table)), read(open_labelled(some_digits, table)))
 
 
 def test_more_workers_than_lanes_are_refused(some_digits):

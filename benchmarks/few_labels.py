@@ -1,0 +1,103 @@
+"""How well a few labels do: supervised only, FixMatch, ProtoCon, and ProtoCon from a CoKe backbone, over label seeds.
+
+    python -m benchmarks.few_labels --recipe recipes/protocon_digits.yaml --shards data/digits --per-class 4 10 --seeds 1 2 3 \
+        --init-from outputs/demo
+
+Every run is a run of `quorum semisup` with its own folder and MLflow record. A run that is already finished is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.cluster import connect
+from pipelines.errors import UserError
+from pipelines.journal import Journal
+from pipelines.kinds import SemisupConfig
+from pipelines.labels import choose_per_class
+from pipelines.launch import train
+from pipelines.recipe import read_recipe
+from pipelines.run import RUN_FILE
+from pipelines.shards import Dataset
+
+FIXMATCH = [
+    "--method.refine_from", "1000000", "--method.alignment", "none", "--method.targets", "hard", "--method.prototype_weight", "0",
+    "--method.consistency_weight", "0", "--method.confidence_threshold", "0.95",
+]  # fmt: skip
+METHODS: dict[str, list[str]] = {
+    "supervised": [*FIXMATCH, "--method.unlabelled_weight", "0"],
+    "fixmatch": FIXMATCH,
+    "protocon": [],
+}
+LAST = 3  # epochs whose mean is the result: no choice of the best epoch on the test images
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    options = parse()
+    connect("local", local_cpus=2)
+    dataset = Dataset.open(options.shards)
+    methods = METHODS | ({"protocon from coke": ["--init_from", options.init_from]} if options.init_from else {})
+    variants = {name: methods[name] for name in options.methods or methods}
+    for name in options.ablate:
+        variants[name] = name.replace("=", " ").split()
+    table = Table(
+        title=f"{dataset.name}, {options.recipe}: test accuracy of the averaged weights, mean of the last {LAST} epochs"
+    )
+    for column in ("labels a class", "method", *(f"seed {seed}" for seed in options.seeds), "mean", "deviation"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for per_class in options.per_class:
+        for name, words in variants.items():
+            found = [accuracy(options, dataset, per_class, seed, name, words) for seed in options.seeds]
+            spread = f"{stdev(found):.3f}" if len(found) > 1 else ""
+            table.add_row(str(per_class), name, *(f"{value:.3f}" for value in found), f"{mean(found):.3f}", spread)
+    Console(width=160).print(table)
+
+
+def accuracy(options: argparse.Namespace, dataset: Dataset, per_class: int, seed: int, name: str, words: Sequence[str]) -> float:
+    """Accuracy of one run, made now unless it is there."""
+    labels = f"{options.shards.rstrip('/')}-labels/per-class-{per_class}-seed-{seed}.json"
+    choose_per_class(dataset, "train", per_class, seed).save(labels)
+    short = "".join(letter if letter.isalnum() else "-" for letter in name.replace("--method.", "")).strip("-")
+    folder = Path(options.storage) / f"{dataset.name}-{short}-{per_class}-{seed}"
+    given = ["--data.shards", options.shards, "--labels", labels, "--storage", options.storage, "--name", folder.name]
+    config = read_recipe(options.recipe, SemisupConfig, [*given, "--seed", str(seed), *words, *options.more])
+    if not finished(folder, config.epochs):
+        if (folder / RUN_FILE).exists():
+            raise UserError(f"{folder} holds a run that did not finish; go on with it (quorum semisup --resume) or remove it")
+        train(config)
+    scores = [entry["values"]["accuracy_ema"] for entry in Journal(folder).history() if "accuracy_ema" in entry.get("values", {})]
+    return mean(scores[-LAST:])
+
+
+def finished(folder: Path, epochs: int) -> bool:
+    """Whether the run in a folder got to its last epoch."""
+    if not (folder / RUN_FILE).exists():
+        return False
+    done = [entry["values"]["epoch"] for entry in Journal(folder).history() if "epoch" in entry.get("values", {})]
+    return bool(done) and max(done) + 1 == epochs
+
+
+def parse() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--recipe", required=True)
+    parser.add_argument("--shards", required=True)
+    parser.add_argument("--per-class", type=int, nargs="+", default=[4, 10])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, "protocon from coke"], default=None)
+    parser.add_argument("--ablate", nargs="*", default=[], help="further settings of ProtoCon, as --method.refine_weight=0.6")
+    parser.add_argument("--init-from", default=None, help="a CoKe run of the same backbone")
+    parser.add_argument("--storage", default="outputs/few-labels")
+    options, options.more = parser.parse_known_args()
+    return options
+
+
+if __name__ == "__main__":
+    main()
