@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.nn.functional as F
 from torch import nn
 
 from algos.method import Batch, Labelled
@@ -118,3 +120,160 @@ def test_the_recorded_reference_is_replayed(golden, name):
             compared = [cluster for cluster in range(len(mine)) if not (unseen and cluster == 1)]
             close(mine[compared], other[compared])
         method.cluster_labels = torch.cat(theirs)
+
+
+PARTS = ("network", "averaged", "kmeans", "memory", "prototypes", "cluster_labels")
+
+
+def test_it_learns_the_classes_and_its_clusters_follow():
+    method = protocon(refine_from=3, consistency_weight=0.1)
+    losses, figures = train(method, 15, lr=0.2)
+    assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
+    known = method.knowledge()
+    truth = torch.arange(N) % CLASSES
+    assert (known.classes["refined"].long() == truth).float().mean() > 0.9
+    assert known.reliable.float().mean() > 0.9
+    assert figures[-1]["reliable_rate"] > 0.9
+    images = torch.cat([batch.large[0] for batch in batches(20)])
+    ids = torch.cat([batch.ids for batch in batches(20)])
+    for classifier in method.classifiers().values():
+        assert (classifier(images).argmax(dim=1) == truth[ids]).float().mean() > 0.9
+
+
+def one_batch(method, epoch=0):
+    """Loss parts and total of the first batch of an epoch."""
+    method.begin_epoch(epoch)
+    seen = {}
+    method._count = lambda means, rows: seen.update(parts=means)
+    total = method.loss(method.network, next(iter(batches(epoch))))
+    return total, seen["parts"]
+
+
+def test_fixmatch_is_a_setting():
+    method = protocon(
+        refine_from=1000, alignment="none", targets="hard", prototype_weight=0, consistency_weight=0, confidence_threshold=0.5
+    )
+    train(method, 6)
+    total, _ = one_batch(method, 6)
+    batch = next(iter(batches(6)))
+    labelled, weak, strong = (method.network(images)[0] for images in (batch.labelled.images, *batch.large))
+    guess = weak.softmax(dim=1).max(dim=1)
+    unlabelled = F.cross_entropy(strong, guess.indices, reduction="none") * (guess.values >= 0.5)
+    torch.testing.assert_close(total, F.cross_entropy(labelled, batch.labelled.labels) + unlabelled.mean())
+    assert unlabelled.gt(0).any()
+
+
+def test_a_projector_that_no_loss_reaches_stays_as_it_was():
+    method = protocon(prototype_weight=0, consistency_weight=0)
+    before = {name: value.clone() for name, value in method.network.get_submodule("projector").state_dict().items()}
+    train(method, 2)
+    assert all(torch.equal(value, before[name]) for name, value in method.network.get_submodule("projector").state_dict().items())
+    assert not any(weight.requires_grad for weight in method.network.get_submodule("projector").parameters())
+
+
+@pytest.mark.parametrize(
+    ("weight", "parts"), [("unlabelled_weight", [1]), ("prototype_weight", [2, 3]), ("consistency_weight", [4])]
+)
+def test_each_weight_scales_its_part_of_the_loss(weight, parts):
+    settings = {"consistency_weight": 1.0, "prototype_weight": 1.0, "unlabelled_weight": 1.0}
+    full, means = one_batch(protocon(**settings))
+    half, _ = one_batch(protocon(**settings | {weight: 0.5}))
+    none, _ = one_batch(protocon(**settings | {weight: 0.0}))
+    torch.testing.assert_close(full - half, means[parts].sum() / 2)
+    torch.testing.assert_close(full - none, means[parts].sum())
+
+
+def test_pseudo_labels_are_refined_from_their_epoch_on():
+    method = protocon(refine_from=2, refine_weight=0.0)
+    method.cluster_labels = torch.eye(3)[torch.tensor([0, 1, 2, 0, 1, 2, 0])]  # heads of 4 and 3 clusters
+    guesses, clusters = torch.full((2, 3), 1 / 3), torch.tensor([[1, 3], [0, 2]])
+    method.epoch = 1
+    assert torch.equal(method._refine(guesses, clusters), guesses)
+    method.epoch = 2  # heads are averaged: clusters 1 and 4+0 say class 1 twice; 3 and 4+2 say class 0 twice
+    torch.testing.assert_close(method._refine(guesses, clusters), torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
+
+
+def test_state_in_mid_epoch_goes_on_bit_for_bit():
+    straight, resumed = protocon(), protocon(seed=5)
+    train(straight, 3)
+    straight.begin_epoch(3)
+    for step, batch in enumerate(batches(3)):
+        if step == 1:
+            straight.exchange()
+            resumed.load_state_dict(straight.state_dict())
+            resumed.begin_epoch(3)
+        for method in [straight, resumed] if step else [straight]:
+            method.loss(method.network, batch).backward()
+            method.begin_update()
+            with torch.no_grad():
+                torch._foreach_add_(list(method.network.parameters()), [w.grad for w in method.network.parameters()], alpha=-0.1)
+            method.network.zero_grad()
+            method.finish_update()
+    reports = []
+    for method in (straight, resumed):
+        method.exchange()
+        reports.append(method.end_epoch().figures)
+    assert reports[0] == reports[1]
+    first, second = (method.state_dict() for method in (straight, resumed))
+    assert first.keys() == second.keys()
+    for name in PARTS:
+        mine, its = (part if isinstance(part, dict) else {"": part} for part in (first[name], second[name]))
+        assert all(torch.equal(mine[key], its[key]) for key in mine if isinstance(mine[key], torch.Tensor)), name
+    assert first["updates"] == second["updates"] == 12
+
+
+def _share(workers: int):
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    method = protocon(refine_from=1)
+    shares = tuple(slice(rank * rows // workers, (rank + 1) * rows // workers) for rows in (4, 8))
+    _, figures = train(method, 4, slices=shares, lr=0.0)
+    method.memory.score = method.memory.column("score").float()
+    return method.memory.state_dict(), method.prototypes.prototypes, method.cluster_labels, method.aligner.mean, figures
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_equal_one_process(gloo, workers):
+    memory, *rest = _share(1)
+    for other_memory, *other_rest in gloo(workers, _share, workers):
+        for name in ("labels", "guess", "pseudo_label", "reliable"):
+            assert torch.equal(other_memory[name], memory[name]), name
+        torch.testing.assert_close(other_memory["score"], memory["score"], atol=2e-3, rtol=0)
+        *tensors, figures = rest
+        *other_tensors, other_figures = other_rest
+        for mine, its in zip(tensors, other_tensors, strict=True):
+            torch.testing.assert_close(its, mine, atol=1e-5, rtol=1e-5)
+        for mine, its in zip(figures, other_figures, strict=True):
+            assert its == pytest.approx(mine, abs=1e-5)
+
+
+def test_memory_is_twelve_bytes_an_instance_for_a_thousand_classes():
+    for classes, expected in ((10, 9), (127, 9), (128, 9), (129, 11), (1000, 11)):
+        config = ProtoConConfig(num_clusters=[4])
+        method = ProtoCon(config, Flat(), num_classes=classes, num_instances=N, batch_size=8)
+        assert method.memory.bytes_per_instance == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"confidence_threshold": 0.0}, "confidence_threshold is 0.0; it must lie in"),
+        ({"confidence_threshold": 1.01}, "confidence_threshold"),
+        ({"refine_weight": 1.2}, "refine_weight"),
+        ({"refine_from": 0}, "refine_from"),
+        ({"prototype_weight": -1.0}, "prototype_weight"),
+        ({"num_clusters": []}, "num_clusters"),
+        ({"dual_lr": 0.0}, "dual_lr"),
+    ],
+)
+def test_values_outside_their_range_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        ProtoConConfig(**settings)
+
+
+def test_clusters_follow_from_the_wanted_size_and_must_be_able_to_vote():
+    assert ProtoConConfig(instances_per_cluster=200).clusters(50_000) == [250]
+    assert ProtoConConfig(num_clusters=[7, 9]).clusters(100) == [7, 9]
+    with pytest.raises(ValueError, match="instances_per_cluster is 200"):
+        ProtoConConfig(instances_per_cluster=200).clusters(399)
+    with pytest.raises(ValueError, match="asks for 51 clusters of 100"):
+        ProtoConConfig(num_clusters=[51]).clusters(100)
