@@ -33,6 +33,12 @@ FIGURES = (
 )  # fmt: skip
 
 
+def memory_columns(heads: int, num_classes: int) -> dict[str, tuple[int, torch.dtype]]:
+    """What ProtoCon remembers of an instance besides its clusters: similarities, raw and refined class, whether it is trusted."""
+    hard = (1, smallest_integer(num_classes))
+    return {"score": (heads, torch.float16), "guess": hard, "pseudo_label": hard, "reliable": (1, torch.bool)}
+
+
 class ProtoCon:
     """The method over one backbone; see `algos.method.Method` for who calls what.
 
@@ -60,9 +66,7 @@ class ProtoCon:
             heads, config.dim, min_size_ratio=config.min_size_ratio, dual_lr=config.dual_lr,
             batches_per_epoch=num_instances / batch_size, seed=seed,
         )  # fmt: skip
-        hard = (1, smallest_integer(num_classes))
-        columns = {"score": (len(heads), torch.float16), "guess": hard, "pseudo_label": hard, "reliable": (1, torch.bool)}
-        self.memory = InstanceMemory(num_instances, len(heads), columns)
+        self.memory = InstanceMemory(num_instances, len(heads), memory_columns(len(heads), num_classes))
         self.aligner = Aligner(num_classes, config.alignment, weight=config.debias_weight, momentum=config.debias_momentum)
         self.prototypes = Prototypes(num_classes, config.dim)
         self.consistency = Consistency(config.dim, config.temperature)

@@ -120,6 +120,7 @@ def end_epoch(session: Session, epoch: int) -> None:
     report = session.method.end_epoch()
     loss = session.meter.read_epoch(session.global_step, close=True)
     figures = {"epoch_loss": loss, "rows_left_out": float(session.stream.left_out)}
+    figures["images_seen"] = float(session.global_step * session.config.step_rows)
     figures |= report.figures | head_figures(report)
     evaluated = time.monotonic()
     scored = scores(session, epoch)

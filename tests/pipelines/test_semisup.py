@@ -1,0 +1,178 @@
+"""ProtoCon's job on real digits, through Ray Data, Ray Train and a real MLflow store: figures, stops, workers, hidden labels."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from pipelines.checkpoint import CheckpointStore
+from pipelines.cli import main
+from pipelines.errors import UserError
+from pipelines.evaluate import evaluate
+from pipelines.kinds import PretrainConfig, SemisupConfig
+from pipelines.labels import Selection, choose_listed, choose_per_class
+from pipelines.launch import train
+from pipelines.recipe import read_recipe
+from pipelines.run import Run
+from pipelines.shards import Dataset, Shard, Split, write_shard
+from pipelines.storage import Location
+from pipelines.trained import Trained
+from tests.pipelines.test_train import differing, learned
+
+pytestmark = pytest.mark.ray
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+SMALL = [
+    "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--method.dim", "16", "--method.refine_from", "1",
+    "--method.confidence_threshold", "0.5", "--epochs", "3", "--batch_size", "16", "--checkpoint.every_steps", "5",
+    "--checkpoint.keep_last", "50", "--monitor.log_steps", "5", "--monitor.picture_epochs", "0", "--compute.threads", "1",
+]  # fmt: skip
+STEPS = 1438 // (16 * 7)
+
+
+def config(digits: str, labels: str, storage: Path, name: str, *more: str) -> SemisupConfig:
+    given = ["--data.shards", digits, "--labels", labels, "--storage", str(storage), "--name", name]
+    return read_recipe(str(RECIPES / "protocon_digits.yaml"), SemisupConfig, [*given, *SMALL, *more])
+
+
+def final_state(folder: Path) -> dict:
+    store = CheckpointStore(Location.of(folder / "checkpoints"))
+    entry = store.latest()
+    assert (entry.epoch, entry.step) == (3, 0)
+    return store.load(entry)
+
+
+@pytest.fixture(scope="module")
+def labels(digits, tmp_path_factory) -> str:
+    place = str(tmp_path_factory.mktemp("labels") / "few.json")
+    choose_per_class(Dataset.open(digits), "train", 4, seed=1).save(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def straight(digits, labels, tmp_path_factory) -> Path:
+    """A run that was never stopped."""
+    storage = tmp_path_factory.mktemp("semisup")
+    train(config(digits, labels, storage, "straight"))
+    return storage / "straight"
+
+
+def test_mlflow_has_the_figures_settings_and_pictures(straight):
+    address = Run.open(str(straight)).address
+    client = MlflowClient(address.uri)
+    run = client.get_run(address.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["kind"] == "semisup"
+    assert (run.data.params["labels.count"], run.data.params["labels.rule"]) == ("40", "4 per class, seed 1")
+    expected = {
+        "loss", "epoch_loss", "accuracy", "accuracy_ema", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled",
+        "loss_prototype_unlabelled", "loss_consistency", "reliable_rate", "refined_change", "pseudo_accuracy_classifier",
+        "pseudo_accuracy_cluster", "pseudo_accuracy_refined", "pseudo_accuracy_reliable", "pseudo_coverage", "purity_head0",
+        "nmi_head0", "certificate_slack_head0", "cluster_size_min_head0", "images_per_second",
+    }  # fmt: skip
+    assert expected <= run.data.metrics.keys()
+    assert len(client.get_metric_history(address.run_id, "accuracy_ema")) == 3
+    assert run.data.metrics["accuracy"] > 0.3
+    pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
+    assert {"prototypes-0002.png", "pseudo-labels-0002.png", "refined-0002.png", "clusters-0002.png"} <= pictures
+
+
+def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits, labels):
+    storage = straight.parent
+    given = ["--data.shards", digits, "--labels", labels, "--storage", str(storage), "--name", "killed"]
+    quorum = [sys.executable, "-m", "pipelines", "semisup", "--address", "local"]
+    process = subprocess.Popen([*quorum, "--config", str(RECIPES / "protocon_digits.yaml"), *given, *SMALL])
+    store = CheckpointStore(Location.of(storage / "killed" / "checkpoints"))
+    deadline = time.monotonic() + 200
+    while (entry := store.latest()) is None or entry.global_step < STEPS + 5:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.kill()
+    process.wait()
+    assert store.latest().step != 0, "it was to be killed in the middle of an epoch"
+    done = subprocess.run(
+        [*quorum, "--resume", str(storage / "killed")], capture_output=True, text=True, timeout=250, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert differing(learned(final_state(straight)), learned(final_state(storage / "killed"))) == []
+
+
+def blinded(digits: str, folder: Path, keep: set[int]) -> str:
+    """The same shards with every label but a few replaced by a wrong one; the manifest's fingerprint follows the content."""
+    source, location = Dataset.open(digits), Location.of(folder)
+    splits = {}
+    for name, split in source.splits.items():
+        (location / name).make()
+        shards: list[Shard] = []
+        for shard in split.shards:
+            table = pq.read_table(f"{digits}/{shard.path}")
+            pairs = zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True)
+            wrong = [label if name == "test" or row in keep else (label + 1) % 10 for row, label in pairs]
+            column = table.schema.get_field_index("label")
+            table = table.set_column(column, "label", pa.array(wrong, pa.int32()))
+            shards.append(write_shard(location, shard.path, table, {"split": name}))
+        splits[name] = Split(split.ids, shards, split.class_counts)
+    Dataset(location, "blinded", source.classes, splits, 0).save()
+    return str(folder)
+
+
+def test_labels_outside_the_selection_change_nothing(straight, digits, labels, tmp_path):
+    seen = set(choose_per_class(Dataset.open(digits), "train", 4, seed=1).ids)
+    shards = blinded(digits, tmp_path / "blinded", seen)
+    lines = tmp_path / "seen.txt"
+    lines.write_text("\n".join(str(row) for row in sorted(seen)))
+    place = str(tmp_path / "seen.json")
+    choose_listed(Dataset.open(shards), "train", str(lines)).save(place)
+    train(config(shards, place, tmp_path, "blind"))
+    mine, theirs = final_state(tmp_path / "blind"), final_state(straight)
+    assert differing(learned(mine), learned(theirs)) == []
+
+
+def test_it_starts_from_a_pretrained_backbone_and_runs_on_two_workers(straight, digits, labels, tmp_path):
+    coke = [
+        "--data.shards", digits, "--storage", str(tmp_path), "--name", "coke", "--epochs", "2", "--batch_size", "64",
+        "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--compute.threads", "1",
+    ]  # fmt: skip
+    train(read_recipe(str(RECIPES / "coke_digits.yaml"), PretrainConfig, coke))
+    start = ["--init_from", str(tmp_path / "coke"), "--compute.workers", "2", "--optimizer.lr", "1e-9"]
+    train(config(digits, labels, tmp_path, "both", *start))
+    pretrained, tuned = (Trained.open(str(tmp_path / name)).method().backbone.state_dict() for name in ("coke", "both"))
+    weights = [name for name in pretrained if name.endswith("weight")]
+    for name in weights:
+        torch.testing.assert_close(tuned[name], pretrained[name], atol=1e-5, rtol=1e-5)
+    assert (final_state(tmp_path / "both")["method"]["memory"]["labels"] >= 0).float().mean() > 0.9
+    other = '{"name": "wrn-10-2", "stem": "auto", "options": {}}'
+    with pytest.raises(UserError, match=r"init_from .*coke has backbone 'wrn-10-1'.*does not fit this recipe's 'wrn-10-2'"):
+        train(config(digits, labels, tmp_path, "misfit", "--init_from", str(tmp_path / "coke"), "--backbone", other))
+    assert not (tmp_path / "misfit").exists()
+
+
+def test_evaluation_scores_the_classifiers_too(straight):
+    scores = evaluate(str(straight))
+    entries = MlflowClient(Run.open(str(straight)).address.uri).get_run(Run.open(str(straight)).address.run_id).data.metrics
+    assert scores["accuracy_ema"] == pytest.approx(entries["accuracy_ema"], abs=3e-3)
+    assert scores["accuracy"] == pytest.approx(entries["accuracy"], abs=3e-3)
+    assert {"knn_top1", "linear_top1", "purity_head0"} <= scores.keys()
+
+
+def test_a_run_is_resumed_by_the_command_that_made_it(straight, capsys):
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--resume", str(straight)])
+    assert f"is a run of quorum semisup; go on with it: quorum semisup --resume {straight}" in capsys.readouterr().err
+
+
+def test_a_run_keeps_its_own_copy_of_the_selection(straight, labels):
+    trained = Trained.open(str(straight))
+    assert trained.config.labels == str(straight / "labels.json")
+    assert trained.config.selection == Selection.open(labels)
