@@ -8,14 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 import yaml
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
@@ -38,8 +39,31 @@ from pipelines.trained import start_from
 POLL_SECONDS = 0.5
 
 
-def train(config: TrainingConfig, *, address: str | None = None, resume: str | None = None) -> Run:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run is a part of.
+
+    Attributes:
+        tags: for its MLflow run.
+        callbacks: for Ray Train.
+        shows_progress: whether it has the terminal to itself.
+    """
+
+    tags: dict[str, str] = field(default_factory=dict)
+    callbacks: list[UserCallback] = field(default_factory=list)
+    shows_progress: bool = True
+
+
+def train(
+    config: TrainingConfig, *, address: str | None = None, resume: str | None = None, within: Surroundings | None = None
+) -> Run:
     """Train to the end, or go on with the run in folder `resume`; returns the run.
+
+    Args:
+        config: of the run.
+        address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
+        resume: folder of the run to go on with.
+        within: what the run is a part of, for example a sweep.
 
     Raises:
         UserError: for input that cannot work, said before a worker starts where it can be known then, or a run that had to stop.
@@ -54,12 +78,13 @@ def train(config: TrainingConfig, *, address: str | None = None, resume: str | N
     alone = connect(address, local_cpus=compute.workers * compute.cpus_per_worker + 1)
     check_resources(compute.min_workers or compute.workers, compute.cpus_per_worker, gpu=compute.gpu, grows=not alone)
     labelled = put_images(dataset, config.selection) if config.selection else None
-    run, config = _reopen(resume, config) if resume else _create(config, dataset)
+    within = within or Surroundings()
+    run, config = _reopen(resume, config) if resume else _create(config, dataset, within.tags)
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data.shards, config.data.split)
     outcome = "FAILED"
     try:
-        with _Watch(recorder, config.epochs * steps):
-            _fit(Job(config, str(run.location), recorder, run.identity, labelled))
+        with _Watch(recorder, config.epochs * steps) if within.shows_progress else nullcontext():
+            _fit(Job(config, str(run.location), recorder, run.identity, labelled), within.callbacks)
         outcome = "FINISHED" if ray.get(recorder.stop_reason.remote()) is None else "FAILED"
     except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
         outcome = "KILLED"
@@ -100,7 +125,7 @@ def _check_network(config: TrainingConfig, *, resumed: bool) -> None:
         start_from(build_backbone(config.backbone, config.image_size), config)
 
 
-def _create(config: TrainingConfig, dataset: Dataset) -> tuple[Run, TrainingConfig]:
+def _create(config: TrainingConfig, dataset: Dataset, tags: dict[str, str]) -> tuple[Run, TrainingConfig]:
     name = config.name or f"{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     storage = Location.of(config.storage)
     location = storage / name
@@ -117,7 +142,7 @@ def _create(config: TrainingConfig, dataset: Dataset) -> tuple[Run, TrainingConf
     rows = {"data.fingerprint": dataset.fingerprint, "data.rows": dataset.split(config.data.split).rows}
     if config.selection:
         rows |= {"labels.rule": config.selection.rule, "labels.count": len(config.selection.ids)}
-    tags = identity | {"run_folder": str(location), "kind": config.kind}
+    tags = tags | identity | {"run_folder": str(location), "kind": config.kind}
     address = start_run(uri, config.tracking.experiment, name, params=flatten(config.to_dict()) | rows, tags=tags)
     content = {
         "format": FORMAT, "kind": config.kind, "mlflow": vars(address), "identity": identity | {"mlflow_run": address.run_id},
@@ -145,7 +170,7 @@ def versions() -> dict[str, str]:
     return found | {"git_commit": git.stdout.strip()}
 
 
-def _fit(job: Job) -> None:
+def _fit(job: Job, callbacks: list[UserCallback]) -> None:
     compute, run = job.config.compute, Location.of(job.run)
     workers = compute.workers if compute.min_workers is None else (compute.min_workers, _most_workers(job.config))
     resources = {"CPU": float(compute.cpus_per_worker)} | ({"GPU": 1.0} if compute.gpu else {})
@@ -160,6 +185,7 @@ def _fit(job: Job) -> None:
             storage_path=f"{run.path}/ray",
             storage_filesystem=run.filesystem,
             failure_config=FailureConfig(max_failures=compute.max_failures),
+            callbacks=callbacks,
         ),
     )
     interrupt = signal.getsignal(signal.SIGINT)
