@@ -213,6 +213,10 @@ class TrainingConfig:
         """The method over `backbone`, sized by the data."""
         raise TypeError(f"{type(self).__name__} names no method")
 
+    def clusters(self, instances: int) -> list[int]:
+        """Clusters of each head for so many training images."""
+        raise TypeError(f"{type(self).__name__} names no method")
+
     @property
     def step_rows(self) -> int:
         """Images that a step takes from the stream, over all workers."""

@@ -43,6 +43,10 @@ class PretrainConfig(TrainingConfig):
         except ValueError as error:
             raise UserError(str(error)) from error
 
+    def clusters(self, instances: int) -> list[int]:
+        """Clusters of each head."""
+        return list(self.method.num_clusters)
+
     def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
         """The method over `backbone`, sized by the data."""
         ids = dataset.split(self.data.split).ids
@@ -112,6 +116,10 @@ class SemisupConfig(TrainingConfig):
                 f"accumulate {self.accumulate} does not divide the {min(lanes) * shape.lane_labelled} labelled images that a "
                 "worker has of a step; choose a divisor"
             )
+
+    def clusters(self, instances: int) -> list[int]:
+        """Clusters of each head for so many training images."""
+        return self.method.clusters(instances)
 
     def _too_large(self, rows: int) -> str:
         return (

@@ -1,0 +1,98 @@
+"""The typed configuration of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipelines.config import TrackingConfig
+from pipelines.errors import UserError, nearest
+from pipelines.kinds import KINDS
+from tune.space import Space
+
+
+@dataclass(frozen=True)
+class SchedulerConfig:
+    """Which trials may stop early.
+
+    Attributes:
+        name: `none`, or `asha`: at its rungs a trial stops unless it is among the best share.
+        grace_epochs: epochs that every trial gets.
+        reduction: one of so many goes on at each rung; rungs lie this factor apart.
+    """
+
+    name: Literal["none", "asha"] = "none"
+    grace_epochs: int = 1
+    reduction: int = 3
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """When a sweep is over.
+
+    Attributes:
+        trials: points to try; null for the whole grid.
+        hours: no trial starts or goes on after them; null for no limit.
+    """
+
+    trials: int | None = None
+    hours: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """A sweep over a base recipe.
+
+    Attributes:
+        kind: command of the base recipe: `pretrain` or `semisup`.
+        recipe: file of the base recipe.
+        settings: keys of the base recipe to set for all trials.
+        space: searched keys, each with one of `grid`, `choice`, `uniform`, `loguniform`, `integers`; see `tune.space`.
+        metric: figure of an epoch that decides.
+        mode: whether a larger or a smaller one is better.
+        seeds: each point is tried with each of them.
+        searcher: `grid`, `random`, or `optuna`, which proposes points from the results so far.
+        scheduler: see `SchedulerConfig`.
+        budget: see `BudgetConfig`.
+        concurrent: trials at a time; null for as many as the cluster has room for.
+        name: of the sweep and its folder.
+        storage: folder or URI that holds sweeps.
+        tracking: see `TrackingConfig`.
+        seed: of random points and of the searcher.
+    """
+
+    kind: str
+    recipe: str
+    space: dict[str, Any]
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    metric: str = "knn_top1"
+    mode: Literal["max", "min"] = "max"
+    seeds: list[int] = field(default_factory=lambda: [0])
+    searcher: Literal["grid", "random", "optuna"] = "grid"
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    concurrent: int | None = None
+    storage: str = "outputs"
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no sweep can be."""
+        if self.kind not in KINDS:
+            raise UserError(f"kind is {self.kind!r}{nearest(self.kind, KINDS)}; choose one of {', '.join(KINDS)}")
+        Space.parse(self.space)
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"seeds is {self.seeds}; give different numbers, 0 or more")
+        limits = {"budget.trials": self.budget.trials, "budget.hours": self.budget.hours, "concurrent": self.concurrent}
+        for key, value in limits.items():
+            if value is not None and value <= 0:
+                raise UserError(f"{key} is {value}; it must be positive, or null")
+        if self.searcher != "grid" and self.budget.trials is None:
+            raise UserError(f"searcher {self.searcher} has no end of its own; set budget.trials")
+        if self.searcher == "optuna" and len(self.seeds) > 1:
+            raise UserError(
+                "searcher optuna proposes one trial at a time; give one seed, and confirm the best with a grid over seeds"
+            )
+        if self.scheduler.grace_epochs < 1 or self.scheduler.reduction < 2:
+            raise UserError("scheduler.grace_epochs must be at least 1 and scheduler.reduction at least 2")
