@@ -269,14 +269,15 @@ class TrainingConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, as a recipe holds them."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        values: dict[str, Any] = plain(asdict(self))
+        return values
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Nested values with lists for tuples, as YAML and JSON hold them."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -134,25 +134,27 @@ def choose_listed(dataset: Dataset, split: str, file: str) -> Selection:
     if not lines:
         raise UserError(f"list {file} is empty; a line holds an instance id or a source path")
     truth, sources = read_column(dataset, split, "label"), read_sources(dataset, split)
+    ids = set(sources.values())
     classes = dataset.classes or sorted({line[1] for line in lines if len(line) > 1})
     chosen: dict[int, int] = {}
     for number, line in enumerate(lines, start=1):
         where = f"list {file}, line {number}"
-        row = _row_of(line[0], sources, where)
+        row = _row_of(line[0], ids, sources, where)
         label = _label_of(line[1], classes, where) if len(line) > 1 else int(truth[row])
         if label < 0:
             raise UserError(f"{where}: {line[0]!r} has no label in the shards; add a comma and its class")
         if chosen.setdefault(row, label) != label:
             raise UserError(f"{where}: {line[0]!r} is listed twice, with two classes")
-    ids = sorted(chosen)
-    return Selection(dataset.fingerprint, split, classes, ids, [chosen[row] for row in ids], f"list {Path(file).name}")
+    rows = sorted(chosen)
+    return Selection(dataset.fingerprint, split, classes, rows, [chosen[row] for row in rows], f"list {Path(file).name}")
 
 
-def _row_of(key: str, sources: dict[str, int], where: str) -> int:
+def _row_of(key: str, ids: set[int], sources: dict[str, int], where: str) -> int:
+    """The instance that a key names; a number is an instance id, whatever the sources are called."""
+    if key.isdigit() and int(key) in ids:
+        return int(key)
     if key in sources:
         return sources[key]
-    if key.isdigit() and int(key) in set(sources.values()):
-        return int(key)
     raise UserError(f"{where}: {key!r} is neither an instance id nor a source path of the shards{nearest(key, sources)}")
 
 

@@ -26,12 +26,14 @@ class Plan:
 
     Attributes:
         config: of the sweep.
+        base: recipe of all trials, before a point is set.
         folder: of the sweep; its trials are runs below it.
         dataset: that all trials train on.
         points: to try; empty where a searcher proposes them.
     """
 
     config: SweepConfig
+    base: TrainingConfig
     folder: Location
     dataset: Dataset
     points: list[Point]
@@ -50,9 +52,14 @@ class Plan:
             points = space.grid()[:trials]
         elif config.searcher == "random":
             points = space.sample(trials or 0, config.seed)
-        plan = cls(config, Location.of(config.storage) / config.name, Dataset.open(base.data.shards), points)
+        plan = cls(config, base, Location.of(config.storage) / config.name, Dataset.open(base.data.shards), points)
         plan._check()
         return plan
+
+    @property
+    def trials(self) -> int:
+        """How many trials there will be."""
+        return (len(self.points) or self.config.budget.trials or 0) * len(self.config.seeds)
 
     def _check(self) -> None:
         problems = []
@@ -74,9 +81,8 @@ class Plan:
             UserError: when it cannot work.
         """
         kind = KINDS[self.config.kind]
-        base = read_recipe(self.config.recipe, kind, words(self.config.settings))
-        instances = self.dataset.split(base.data.split).rows
-        mine = overrides(point, kind=self.config.kind, instances=instances, clusters=base.clusters(instances))
+        instances = self.dataset.split(self.base.data.split).rows
+        mine = overrides(point, kind=self.config.kind, instances=instances, clusters=self.base.clusters(instances))
         own = {"seed": seed, "name": trial_name(point, seed), "storage": str(self.folder), "tracking": self._tracking()}
         trained = read_recipe(self.config.recipe, kind, words(self.config.settings | mine | own))
         trained.check(self.dataset)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipelines.config import TrackingConfig
+from pipelines.config import TrackingConfig, plain
 from pipelines.errors import UserError, nearest
 from pipelines.kinds import KINDS
 from tune.space import Space
@@ -96,3 +96,8 @@ class SweepConfig:
             )
         if self.scheduler.grace_epochs < 1 or self.scheduler.reduction < 2:
             raise UserError("scheduler.grace_epochs must be at least 1 and scheduler.reduction at least 2")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, as a recipe holds them."""
+        values: dict[str, Any] = plain(asdict(self))
+        return values

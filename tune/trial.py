@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import ray.tune
@@ -12,10 +10,11 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from pipelines.journal import Journal
 from pipelines.launch import Surroundings, train
 from pipelines.run import RUN_FILE, Run
+from pipelines.storage import Location
 from tune.plan import Plan
 from tune.space import identity
 
-OUTCOME_FILE = "outcome.json"
+TRIAL_FILE, OUTCOME_FILE = "trial.json", "outcome.json"
 
 
 def run_trial(settings: dict[str, Any]) -> None:
@@ -28,7 +27,8 @@ def run_trial(settings: dict[str, Any]) -> None:
     point, seed = settings["trial"]["point"], settings["trial"]["seed"]
     folder = plan.run_folder(point, seed)
     if (folder / OUTCOME_FILE).exists():
-        return replay(folder.path)
+        return replay(str(folder))
+    (folder.make() / TRIAL_FILE).write_json({"point": point, "seed": seed})
     tags = {
         "mlflow.parentRunId": settings["parent"],
         "quorum.sweep": plan.config.name,
@@ -55,8 +55,6 @@ def epochs(folder: str) -> list[dict[str, float]]:
     return [found[epoch] for epoch in sorted(found)]
 
 
-def write_outcome(folder: Path, outcome: str, reason: str = "") -> None:
+def write_outcome(folder: Location, outcome: str) -> None:
     """Note how a trial ended; from now on a resumed sweep does not repeat it."""
-    partial = folder / f"{OUTCOME_FILE}.partial"
-    partial.write_text(json.dumps({"outcome": outcome, "reason": reason}))
-    partial.replace(folder / OUTCOME_FILE)
+    (folder / OUTCOME_FILE).write_json({"outcome": outcome})

@@ -1,0 +1,74 @@
+"""How a sweep is said to Ray Tune: trials or domains, scheduler, searcher, resources."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import ray.tune
+from ray.tune import RunConfig, TuneConfig
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from tune.board import Board
+from tune.plan import Plan
+from tune.space import Axis, Space
+from tune.trial import TRIAL_FILE, run_trial
+
+TRIAL_MEMORY = 1 << 20  # bytes; a trial's driver asks for no CPU, which its own workers would then wait for
+
+
+def build_tuner(plan: Plan, parent: str, board: Board, concurrent: int) -> ray.tune.Tuner:
+    """The tuner of a sweep whose MLflow run is `parent`."""
+    config = plan.config
+    for name in ("ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    fixed = {"plan": plan, "parent": parent}
+    search, samples = None, 1
+    if plan.points:
+        trials = [{"point": point, "seed": seed} for point in plan.points for seed in config.seeds]
+        space: dict[str, Any] = fixed | {"trial": ray.tune.grid_search(trials)}
+    else:
+        point = {axis.key: _domain(axis) for axis in Space.parse(config.space).axes}
+        space = fixed | {"trial": {"point": point, "seed": config.seeds[0]}}
+        search, samples = OptunaSearch(seed=config.seed, points_to_evaluate=_known(plan) or None), config.budget.trials or 1
+    return ray.tune.Tuner(
+        ray.tune.with_resources(run_trial, {"CPU": 0, "memory": TRIAL_MEMORY}),
+        param_space=space,
+        tune_config=TuneConfig(
+            metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
+            max_concurrent_trials=concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
+        ),
+        run_config=RunConfig(
+            name="tune", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem, callbacks=[board], verbose=0
+        ),
+    )  # fmt: skip
+
+
+def _domain(axis: Axis) -> Any:
+    """Ray Tune's own domain of an axis, for a searcher."""
+    if axis.kind in ("grid", "choice"):
+        return ray.tune.choice(axis.values)
+    low, high = axis.values
+    if axis.kind == "integers":
+        return ray.tune.randint(low, high + 1)
+    return ray.tune.uniform(low, high) if axis.kind == "uniform" else ray.tune.loguniform(low, high)
+
+
+def _scheduler(plan: Plan) -> TrialScheduler:
+    rule = plan.config.scheduler
+    if rule.name == "none":
+        return FIFOScheduler()
+    return ASHAScheduler(
+        time_attr="training_iteration", max_t=plan.base.epochs, grace_period=rule.grace_epochs, reduction_factor=rule.reduction
+    )
+
+
+def _known(plan: Plan) -> list[dict[str, Any]]:
+    """Points of trials that are there already, as the searcher spells them: it meets them first, and they are replayed."""
+    known = []
+    for name in plan.folder.children():
+        if (plan.folder / name / TRIAL_FILE).exists():
+            chosen = (plan.folder / name / TRIAL_FILE).read_json()
+            known.append({f"trial/point/{key}": value for key, value in chosen["point"].items()})
+    return known
