@@ -13,6 +13,7 @@ Source of the problem: Qian et al., CVPR 2022, section 3.2, equation 4 with fixe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -52,9 +53,9 @@ class Repair:
 def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_size: int) -> Repair:
     """Best labels with at least `min_size` rows in every cluster.
 
-    Time: about 2 + `ROUNDS` passes over all similarities, then for each moved row a shortest path, O(K^2) a hop, and the similarities
-    of the members of the clusters on it to a few clusters. The search for prices beforehand keeps the moves few.
-    Memory: O(n) + O(K^2) + `PIECE` numbers.
+    Time: 3 passes over all similarities and 2 for each of up to `ROUNDS` searches for prices, O(K^3) once, then for each path
+    O(K^2) a hop and the similarities of members of the clusters on it. The search for prices keeps paths few.
+    Memory: O(n CANDIDATES + K^2 + PIECE) numbers.
 
     Args:
         similarities: a function of row indices (b,) and cluster indices (c,) that returns (b, c) float64 on the CPU.
@@ -75,8 +76,7 @@ def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_
         )
     prices = prices.double().cpu()
     prices = prices - prices.min()  # a constant added to all changes no label
-    given = priced_labels(similarities, num_rows, prices)
-    before = total_similarity(similarities, given, num_clusters)
+    given, before = priced_labels(similarities, num_rows, prices)
     flow = ClusterFlow(similarities, *search_prices(similarities, given, prices, min_size), min_size)
     moves = flow.run()
     labels, prices = flow.labels(), flow.central_prices()
@@ -86,23 +86,17 @@ def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_
 
 def pieces(rows: Tensor, num_clusters: int) -> Iterator[Tensor]:
     """Row indices in pieces whose similarities fit into `PIECE`."""
-    yield from rows.split(max(PIECE // max(num_clusters, 1), 1))
+    yield from rows.split(max(PIECE // num_clusters, 1)) if len(rows) else ()
 
 
-def priced_labels(similarities: Similarities, num_rows: int, prices: Tensor) -> Tensor:
-    """Most similar cluster of each row after the prices are added, (n,) int64."""
-    clusters, rows = torch.arange(len(prices)), torch.arange(num_rows)
-    return torch.cat([(similarities(piece, clusters) + prices).max(dim=1).indices for piece in pieces(rows, len(prices))])
-
-
-def total_similarity(similarities: Similarities, labels: Tensor, num_clusters: int) -> float:
-    """Sum over the rows of the similarity to their cluster."""
-    clusters = torch.arange(num_clusters)
-    parts = [
-        similarities(piece, clusters).gather(1, labels[piece][:, None]).sum()
-        for piece in pieces(torch.arange(len(labels)), num_clusters)
-    ]
-    return float(torch.stack(parts).sum())
+def priced_labels(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, float]:
+    """Most similar cluster of each row after the prices are added, (n,) int64, and the total similarity of these labels."""
+    clusters, labels, totals = torch.arange(len(prices)), [], []
+    for piece in pieces(torch.arange(num_rows), len(prices)):
+        values = similarities(piece, clusters)
+        labels.append((values + prices).max(dim=1).indices)
+        totals.append(values.gather(1, labels[-1][:, None]).sum())
+    return torch.cat(labels), float(torch.stack(totals).sum())
 
 
 def bound_objective(similarities: Similarities, labels: Tensor, prices: Tensor, min_size: int) -> tuple[float, float]:
@@ -129,17 +123,24 @@ def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, mi
 
     Each round finds the best few clusters of each row in one pass and adapts the prices on those alone.
     """
-    best = (labels, prices)
-    least = imbalance(labels.bincount(minlength=len(prices)), prices, min_size).abs().sum()
+    best, least = (labels, prices), misplaced(labels, prices, min_size)
+    if least > len(labels) // 10:  # prices far off mislead the search; none at all are then the better start
+        prices = torch.zeros_like(prices)
+        labels, _ = priced_labels(similarities, len(labels), prices)
+        best, least = min((best, least), ((labels, prices), misplaced(labels, prices, min_size)), key=lambda each: each[1])
     for _ in range(ROUNDS):
         if least <= len(prices):
             break
         prices = adapt_prices(*candidates(similarities, len(labels), prices), prices, min_size)
-        labels = priced_labels(similarities, len(labels), prices)
-        misplaced = imbalance(labels.bincount(minlength=len(prices)), prices, min_size).abs().sum()
-        if misplaced < least:
-            best, least = (labels, prices), misplaced
+        labels, _ = priced_labels(similarities, len(labels), prices)
+        if misplaced(labels, prices, min_size) < least:
+            best, least = (labels, prices), misplaced(labels, prices, min_size)
     return best
+
+
+def misplaced(labels: Tensor, prices: Tensor, min_size: int) -> int:
+    """Rows that are lacking somewhere or held by a price."""
+    return int(imbalance(labels.bincount(minlength=len(prices)), prices, min_size).abs().sum())
 
 
 def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, Tensor]:
@@ -258,25 +259,26 @@ class ClusterFlow:
 
     def _send(self, path: list[int]) -> int:
         """Move one row along each arc of the path; returns how many moved."""
-        arcs = list(zip(path, path[1:], strict=False))
-        moved = [(k, l, int(self.movers[k, l])) for k, l in arcs if self.pool not in {k, l}]
-        for k, l in arcs:
-            if l == self.pool:
-                self.spare[k] += 1
-            elif k == self.pool:
-                self.spare[l] -= 1
+        arcs = list(itertools.pairwise(path))
+        for source, target in arcs:
+            if target == self.pool:
+                self.spare[source] += 1
+            elif source == self.pool:
+                self.spare[target] -= 1
         self.excess[path[0]] -= 1
         self.excess[path[-1]] += 1
         self.costs[self.pool, :-1] = torch.where(self.spare > 0, 0.0, torch.inf)
-        for k, _, row in moved:
-            self.members[k] = self.members[k][self.members[k] != row]
-            stale = (self.movers[k, :-1] == row).nonzero()[:, 0]
-            self.costs[k, stale] = torch.inf
-            self._price_arcs(k, self.members[k], stale)
-        for _, l, row in moved:
-            arrived = torch.tensor([row])
-            self.members[l] = torch.cat([self.members[l], arrived])
-            self._price_arcs(l, arrived, torch.arange(self.pool))
+        moved = [
+            (source, target, self.movers[source, target].clone()) for source, target in arcs if self.pool not in {source, target}
+        ]
+        for source, _, row in moved:
+            self.members[source] = self.members[source][self.members[source] != row]
+            stale = (self.movers[source, :-1] == row).nonzero()[:, 0]
+            self.costs[source, stale] = torch.inf
+            self._price_arcs(source, self.members[source], stale)
+        for _, target, row in moved:
+            self.members[target] = torch.cat([self.members[target], row[None]])
+            self._price_arcs(target, row[None], torch.arange(self.pool))
         return len(moved)
 
     def _price_arcs(self, cluster: int, rows: Tensor, targets: Tensor) -> None:
