@@ -25,7 +25,7 @@ from torch import Tensor
 
 from algos import constrained_kmeans as core
 from algos.exact_sizes import repair_sizes
-from algos.geometry import Geometry, initial_centers, split, zero_row
+from algos.geometry import Geometry, exact_similarities, initial_centers, split, zero_row
 
 DEFAULT_RATIO = 0.4
 LEAST_BATCHES = 20  # of a pass: with fewer updates prices swing instead of settling
@@ -209,8 +209,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
         checked = validate_data(self, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
         rows = torch.from_numpy(checked).to(device)
-        zero = zero_row(rows) if self.metric == "cosine" else None
-        if zero is not None:
+        if self.metric == "cosine" and (zero := zero_row(rows)) is not None:
             raise ValueError(f"row {zero} is all zeros and has no direction; remove such rows or set metric='euclidean'")
         return rows
 
@@ -227,10 +226,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if self.min_size_ratio != DEFAULT_RATIO:
             raise ValueError("both min_cluster_size and min_size_ratio are set; give one of them")
         if self.min_cluster_size * self.n_clusters > num_rows:
-            raise ValueError(
-                f"{self.n_clusters} clusters of at least {self.min_cluster_size} rows need "
-                f"{self.n_clusters * self.min_cluster_size} rows; X has {num_rows}"
-            )
+            needed = f"{self.n_clusters} clusters of at least {self.min_cluster_size} rows"
+            raise ValueError(f"{needed} need {self.n_clusters * self.min_cluster_size}; X has {num_rows}")
         return int(self.min_cluster_size), self.min_cluster_size * self.n_clusters / num_rows
 
     def _num_batches(self, num_rows: int) -> int:
@@ -254,15 +251,14 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     def _pass(self, rows: Tensor, batches: tuple[Tensor, ...]) -> float:
         """One pass; returns the mean squared shift of the centers."""
         carried = self._core.counts.clone()
-        self._core.dual_lr.mul_(1 - 1 / self.n_iter_ if self.n_iter_ > 1 else 1.0)  # dual_lr / pass: prices settle
+        self._core.dual_lr.mul_(max(self.n_iter_ - 1, 1) / self.n_iter_)  # dual_lr / pass: prices settle
         for batch in batches:
             self._core.partial_fit(self._geometry.prepare(rows[batch]))
         self.n_steps_ += len(batches)
         shift = float((self._core.centers - self._core.epoch_centers).square().sum(dim=1).mean())
-        counts = self._core.counts.clone()
+        given, carried = self._core.counts - carried, self._core.counts // CARRIED
         (summary,) = self._core.end_epoch()
-        self._core.counts.copy_(counts // CARRIED)
-        given = counts - carried
+        self._core.counts.copy_(carried)
         self.pass_counts_, self.certificate_slack_ = given.numpy(force=True), float(summary.slack)
         if self.verbose:
             print(f"pass {self.n_iter_}: smallest cluster {int(given.min())} rows, minimum {self.min_size_}, shift {shift:.2e}")
@@ -280,25 +276,15 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         return torch.cat(labels), float(torch.stack(totals).sum()) * self._geometry.scale**2
 
     def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
-        """Labels (n,) that keep the minimum, and their objective; their prices replace the duals.
-
-        In float64: rows at the border of two clusters differ by less than float32 tells apart.
-        """
-        centers, geometry = self._core.centers.double(), self._geometry
-        no_prices = centers.new_zeros(())
-
-        def similarities(index: Tensor, clusters: Tensor) -> Tensor:
-            prepared = geometry.prepare(rows[index.to(rows.device)].double())
-            chosen = centers[clusters.to(rows.device)]
-            return core.priced_similarities(prepared, chosen, no_prices, spherical=geometry.spherical).cpu()
-
+        """Labels (n,) that keep the minimum, and their objective; their prices replace the duals."""
+        similarities = exact_similarities(rows, self._core.centers, self._geometry)
         repair = repair_sizes(similarities, len(rows), self._core.duals, self.min_size_)
         self._prices = repair.prices.to(rows.device)
         self._core.duals.copy_(self._prices)
-        unit = geometry.scale**2
+        unit = self._geometry.scale**2
         self.repair_moves_, self.repair_cost_, self.optimality_gap_ = repair.moves, repair.cost * unit, repair.gap * unit
-        lacking = [geometry.half_squares(geometry.prepare(piece.double())) for piece in split(rows, rows.shape[1])]
-        return repair.labels, (repair.objective - float(torch.stack(lacking).sum())) * unit
+        squares = [self._geometry.half_squares(self._geometry.prepare(piece.double())) for piece in split(rows, rows.shape[1])]
+        return repair.labels, (repair.objective - float(torch.stack(squares).sum())) * unit
 
     def _publish(self, labels: Tensor) -> None:
         """Learned state as arrays in the data's units."""

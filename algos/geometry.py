@@ -6,7 +6,7 @@ whose mean square around their mean is 1. The shift also keeps float32 precise f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike
 from sklearn.cluster import kmeans_plusplus
 from sklearn.utils import check_array
 from torch import Tensor
+
+from algos.constrained_kmeans import priced_similarities
 
 PIECE = 1 << 22  # numbers held at once by a pass over all rows
 
@@ -68,6 +70,22 @@ def zero_row(rows: Tensor) -> int | None:
     """Index of the first row of zeros, or `None`: such a row has no direction."""
     zeros = (torch.linalg.vector_norm(rows, ord=torch.inf, dim=1) == 0).nonzero()
     return int(zeros[0]) if len(zeros) else None
+
+
+def exact_similarities(rows: Tensor, centers: Tensor, geometry: Geometry) -> Callable[[Tensor, Tensor], Tensor]:
+    """Similarities of indexed rows of the data and indexed prepared centers, float64 on the CPU.
+
+    In float64 because rows at the border of two clusters differ by less than float32 tells apart.
+    """
+    centers = centers.double()
+    no_prices = centers.new_zeros(())
+
+    def similarities(index: Tensor, clusters: Tensor) -> Tensor:
+        prepared = geometry.prepare(rows[index.to(rows.device)].double())
+        chosen = centers[clusters.to(rows.device)]
+        return priced_similarities(prepared, chosen, no_prices, spherical=geometry.spherical).cpu()
+
+    return similarities
 
 
 def initial_centers(
