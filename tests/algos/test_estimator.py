@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,3 +247,15 @@ def test_euclidean_takes_rows_of_zeros():
     labels = ConstrainedKMeans(2, metric="euclidean", init="k-means++", random_state=0).fit_predict(rows)
     assert len(set(labels[:10])) == len(set(labels[10:])) == 1
     assert labels[0] != labels[-1]
+
+
+def test_the_examples_of_the_page_run(capsys):
+    page = Path(__file__).parents[2] / "docs" / "clustering.md"
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    assert len(examples) == 3
+    names: list[dict] = [{} for _ in examples]
+    for example, scope in zip(examples, names, strict=True):
+        exec(example, scope)
+    assert capsys.readouterr().out.startswith("60 ")
+    assert np.bincount(names[1]["labels"]).min() >= 15
+    assert (names[2]["kmeans"].counts_ > 0.03 * 51_200).all()
