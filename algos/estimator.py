@@ -253,7 +253,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         carried = self._core.counts.clone()
         self._core.dual_lr.mul_(max(self.n_iter_ - 1, 1) / self.n_iter_)  # dual_lr / pass: prices settle
         for batch in batches:
-            self._core.partial_fit(self._geometry.prepare(rows[batch]))
+            self._core.partial_fit(self._geometry.prepare(rows.index_select(0, batch)))
         self.n_steps_ += len(batches)
         shift = float((self._core.centers - self._core.epoch_centers).square().sum(dim=1).mean())
         given, carried = self._core.counts - carried, self._core.counts // CARRIED

@@ -49,8 +49,8 @@ class Geometry:
         """Rows (B, D) of the data for the core, in the dtype they have."""
         if not self.spherical:
             return (rows - self.origin) / self.scale
-        rows = rows / torch.linalg.vector_norm(rows, ord=torch.inf, dim=1, keepdim=True)  # lengths that would overflow
-        return rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True))
+        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)  # float32 squares may overflow
+        return rows / length.to(rows.dtype)
 
     def restore(self, centers: Tensor) -> Tensor:
         """Centers (K, D) of the core in the data's units."""
@@ -68,7 +68,8 @@ def split(rows: Tensor, width: int) -> Iterator[Tensor]:
 
 def zero_row(rows: Tensor) -> int | None:
     """Index of the first row of zeros, or `None`: such a row has no direction."""
-    zeros = (torch.linalg.vector_norm(rows, ord=torch.inf, dim=1) == 0).nonzero()
+    lengths = [torch.linalg.vector_norm(piece, dim=1, dtype=torch.float64) for piece in split(rows, rows.shape[1])]
+    zeros = (torch.cat(lengths) == 0).nonzero()
     return int(zeros[0]) if len(zeros) else None
 
 
@@ -81,7 +82,7 @@ def exact_similarities(rows: Tensor, centers: Tensor, geometry: Geometry) -> Cal
     no_prices = centers.new_zeros(())
 
     def similarities(index: Tensor, clusters: Tensor) -> Tensor:
-        prepared = geometry.prepare(rows[index.to(rows.device)].double())
+        prepared = geometry.prepare(rows.index_select(0, index.to(rows.device)).double())
         chosen = centers[clusters.to(rows.device)]
         return priced_similarities(prepared, chosen, no_prices, spherical=geometry.spherical).cpu()
 

@@ -128,6 +128,28 @@ def test_a_stream_goes_on_after_fit():
     assert 0 < np.abs(kmeans.cluster_centers_ - before).max() < 0.6
 
 
+def test_a_stream_goes_on_from_the_exact_prices():
+    kmeans = ConstrainedKMeans(6, min_size_ratio=0.9, exact=True, random_state=0).fit(skewed(dtype=np.float64))
+    batch = skewed(100, seed=1, dtype=np.float64)
+    expected = kmeans.predict(batch)
+    assert (kmeans.partial_fit(batch).labels_ == expected).all()
+
+
+def test_steps_fall_with_the_passes_so_that_sizes_settle():
+    rows = load_digits().data
+    kmeans = ConstrainedKMeans(40, dual_lr=8.0, max_iter=4, tol=0.0, random_state=0).fit(rows)
+    assert float(kmeans._core.dual_lr[0]) == pytest.approx(2.0)
+    settled = ConstrainedKMeans(40, random_state=0).fit(rows)
+    assert (settled.min_size_ - settled.counts_).clip(min=0).sum() <= 10  # some 200 at a constant step
+
+
+def test_a_pass_starts_from_a_tenth_of_the_rows_before():
+    kmeans = ConstrainedKMeans(3, max_iter=1, random_state=0).fit(skewed())
+    assert kmeans._core.counts.tolist() == (kmeans.pass_counts_ // 10).tolist()
+    twice = ConstrainedKMeans(3, max_iter=2, tol=0.0, random_state=0).fit(skewed())
+    assert twice.pass_counts_.sum() == 600
+
+
 def test_the_last_pass_has_a_certificate():
     rows = skewed()
     kmeans = ConstrainedKMeans(6, min_size_ratio=0.9, random_state=0).fit(rows)
