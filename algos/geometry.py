@@ -49,7 +49,7 @@ class Geometry:
         """Rows (B, D) of the data for the core, in the dtype they have."""
         if not self.spherical:
             return (rows - self.origin) / self.scale
-        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)  # float32 squares may overflow
+        length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)  # a float32 may overflow
         return rows / length.to(rows.dtype)
 
     def restore(self, centers: Tensor) -> Tensor:
