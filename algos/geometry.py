@@ -49,8 +49,8 @@ class Geometry:
         """Rows (B, D) of the data for the core, in the dtype they have."""
         if not self.spherical:
             return (rows - self.origin) / self.scale
-        length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)  # a float32 may overflow
-        return rows / length.to(rows.dtype)
+        rows = rows / rows.abs().amax(dim=1, keepdim=True)  # or the squares of float32 may overflow
+        return rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True))
 
     def restore(self, centers: Tensor) -> Tensor:
         """Centers (K, D) of the core in the data's units."""
@@ -68,8 +68,8 @@ def split(rows: Tensor, width: int) -> Iterator[Tensor]:
 
 def zero_row(rows: Tensor) -> int | None:
     """Index of the first row of zeros, or `None`: such a row has no direction."""
-    lengths = [torch.linalg.vector_norm(piece, dim=1, dtype=torch.float64) for piece in split(rows, rows.shape[1])]
-    zeros = (torch.cat(lengths) == 0).nonzero()
+    largest = torch.cat([piece.abs().amax(dim=1) for piece in split(rows, rows.shape[1])])
+    zeros = (largest == 0).nonzero()
     return int(zeros[0]) if len(zeros) else None
 
 
