@@ -2,7 +2,8 @@
 
 Shapes: B rows of a batch, D embedding size, K clusters. Embeddings and centers are unit vectors, so the
 similarity of a row and a cluster is their dot product. A cluster's *dual* is the price that its lower bound adds to its
-similarities: it rises while the cluster gets less than its minimum share and falls otherwise.
+similarities: it rises while the cluster gets less than its minimum share and falls otherwise. Without `spherical`, rows
+and centers have any length and the similarity is x . c - |c|^2 / 2: largest where the Euclidean distance is smallest.
 
 Source: Qian et al., "Unsupervised Visual Representation Learning by Online Constrained K-Means", CVPR 2022, section 3.2.
 There: dual rho_k, minimum size gamma_k = ratio * N / K, dual step size lambda.
@@ -21,9 +22,10 @@ from torch import Tensor, nn
 from algos.distributed import begin_sum
 
 
-def priced_similarities(embeddings: Tensor, centers: Tensor, duals: Tensor) -> Tensor:
+def priced_similarities(embeddings: Tensor, centers: Tensor, duals: Tensor, *, spherical: bool = True) -> Tensor:
     """Similarity of each row and center after the center's price is added, (B, K)."""
-    return torch.addmm(duals, embeddings, centers.T)
+    prices = duals if spherical else duals - centers.square().sum(dim=1) / 2
+    return torch.addmm(prices, embeddings, centers.T)
 
 
 def assign(similarities: Tensor) -> Tensor:
@@ -75,6 +77,12 @@ def default_dual_lr(num_clusters: int, min_size_ratio: float, batches_per_epoch:
     return num_clusters / (max(min_size_ratio, 0.1) * max(batches_per_epoch, 1.0))
 
 
+def random_centers(num_clusters: int, dim: int, seed: int, dtype: torch.dtype) -> Tensor:
+    """Random unit vectors (K, D)."""
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(num_clusters, dim, generator=generator, dtype=dtype), dim=1)
+
+
 @dataclass
 class PendingUpdate:
     """Statistics of one global batch on their way through the all-reduce."""
@@ -115,9 +123,12 @@ class ConstrainedKMeans(nn.Module):
         batches_per_epoch: N / B; only the default of `dual_lr` needs it.
         average_from: first epoch of the second stage; `None` for never.
         seed: of the random initial centers.
+        initial_centers: (sum of K, D) instead of random ones; unit vectors if `spherical`.
+        spherical: whether rows and centers are unit vectors. If not, centers are plain means, and duals and `dual_lr`
+            are in units of squared distances; only without `average_from`.
 
     Raises:
-        ValueError: for a ratio outside [0, 1], no head, fewer than one cluster, or a step size that is not positive.
+        ValueError: for impossible settings, each named in the message.
     """
 
     centers: Tensor
@@ -144,6 +155,8 @@ class ConstrainedKMeans(nn.Module):
         average_from: int | None = None,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
+        initial_centers: Tensor | None = None,
+        spherical: bool = True,
     ) -> None:
         super().__init__()
         if not 0 <= min_size_ratio <= 1:
@@ -152,14 +165,18 @@ class ConstrainedKMeans(nn.Module):
             raise ValueError(f"num_clusters is {list(num_clusters)}; give at least one head of at least one cluster")
         if dual_lr is not None and dual_lr <= 0:
             raise ValueError(f"dual_lr is {dual_lr}; it must be positive")
+        if average_from is not None and not spherical:
+            raise ValueError("average_from needs spherical: the second stage averages directions")
         self.num_clusters = tuple(num_clusters)
+        self.spherical = spherical
         self.equality = min_size_ratio == 1
         self.average_from = average_from
         total = sum(num_clusters)
         sizes = torch.tensor(self.num_clusters)
         steps = [dual_lr or default_dual_lr(k, min_size_ratio, batches_per_epoch) for k in num_clusters]
-        generator = torch.Generator().manual_seed(seed)
-        centers = F.normalize(torch.randn(total, dim, generator=generator, dtype=dtype), dim=1)
+        centers = random_centers(total, dim, seed, dtype) if initial_centers is None else initial_centers.to(dtype).clone()
+        if centers.shape != (total, dim):
+            raise ValueError(f"initial_centers have shape {tuple(centers.shape)}; {(total, dim)} is needed")
         # Derived from the configuration, so they are not part of the state.
         self.register_buffer("min_share", (min_size_ratio / sizes.to(dtype)).repeat_interleave(sizes), persistent=False)
         self.register_buffer("dual_lr", torch.tensor(steps, dtype=dtype).repeat_interleave(sizes), persistent=False)
@@ -187,9 +204,9 @@ class ConstrainedKMeans(nn.Module):
 
     @torch.no_grad()
     def assign(self, embeddings: Tensor) -> Tensor:
-        """Labels of unit rows (B, D) under the running centers and prices, (H, B) int64; changes nothing."""
+        """Labels of rows (B, D) under the running centers and prices, (H, B) int64; changes nothing."""
         centers = self.epoch_centers if self.averaging else self.centers
-        similarities = priced_similarities(embeddings.to(centers.dtype), centers, self.duals)
+        similarities = priced_similarities(embeddings.to(centers.dtype), centers, self.duals, spherical=self.spherical)
         return torch.stack([assign(head) for head in self.per_head(similarities, dim=1)])
 
     @torch.no_grad()
@@ -224,7 +241,7 @@ class ConstrainedKMeans(nn.Module):
         share = counts / rows
         self.duals = ascend(self.duals, share, self.min_share, self.dual_lr, equality=self.equality)
         seen = self.counts.to(counts.dtype)
-        self.centers = move(self.centers, seen, counts, sums, normalize=not self.averaging)
+        self.centers = move(self.centers, seen, counts, sums, normalize=self.spherical and not self.averaging)
         self.counts += counts.to(torch.int64)
         self.share_sum += share
         self.batches += 1

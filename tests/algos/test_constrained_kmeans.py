@@ -136,6 +136,17 @@ def test_permuting_clusters_permutes_everything(seed, ratio):
     torch.testing.assert_close(first.centers[order], second.centers)
 
 
+def test_euclidean_centers_are_plain_means_and_the_nearest_wins():
+    start = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
+    kmeans = ConstrainedKMeans([2], 2, min_size_ratio=0.0, initial_centers=start, spherical=False)
+    # (4, 3) has the larger dot product with (10, 0) but lies nearer to (0, 0).
+    assert kmeans.partial_fit(torch.tensor([[4.0, 3.0], [2.0, 1.0], [9.0, 1.0]]))[0].tolist() == [0, 0, 1]
+    torch.testing.assert_close(kmeans.centers, torch.tensor([[3.0, 2.0], [9.0, 1.0]]))
+    assert kmeans.partial_fit(torch.tensor([[0.0, 2.0]]))[0].tolist() == [0]
+    torch.testing.assert_close(kmeans.centers[0], torch.tensor([2.0, 2.0]))
+    assert start.tolist() == [[0.0, 0.0], [10.0, 0.0]]
+
+
 def test_clusters_without_a_hit_keep_their_center_bit_for_bit():
     kmeans = ConstrainedKMeans([8], 4, min_size_ratio=0.0)
     before = kmeans.centers.clone()
@@ -245,6 +256,8 @@ def test_another_number_of_clusters_is_refused_in_words():
         ({"num_clusters": []}, "at least one head"),
         ({"num_clusters": [0]}, "at least one"),
         ({"dual_lr": 0.0}, "must be positive"),
+        ({"initial_centers": torch.zeros(3, 4)}, r"shape \(3, 4\); \(3, 2\) is needed"),
+        ({"spherical": False, "average_from": 1}, "averages directions"),
     ],
 )
 def test_impossible_settings_are_refused(arguments, message):

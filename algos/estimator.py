@@ -1,0 +1,300 @@
+"""Online constrained k-means as a scikit-learn estimator: clusters of a minimum size from any table of rows.
+
+The clustering itself is `algos.constrained_kmeans`; here are scikit-learn's contract, passes over the data, and units. In
+Euclidean geometry the core sees rows after a shift and a division by one number, so that a step of the duals means the
+same whatever the data's scale. `exact=True` ends with `algos.exact_sizes`.
+
+Shapes: n rows (`n_samples`), D features, K clusters (`n_clusters`).
+Source: Qian et al., "Unsupervised Visual Representation Learning by Online Constrained K-Means", CVPR 2022, section 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from algos import constrained_kmeans as core
+from algos.exact_sizes import repair_sizes
+from algos.geometry import Geometry, exact_similarities, initial_centers, split, zero_row
+
+DEFAULT_RATIO = 0.4
+LEAST_BATCHES = 20  # of a pass: with fewer updates prices swing instead of settling
+CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
+
+
+class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """K-means whose clusters keep a minimum size, online and without an n x K problem.
+
+    Cosine geometry maximises the sum of x . c over directions x and unit centers c; Euclidean geometry minimises squared
+    distances, as x . c - |c|^2 / 2. Either adds a price, the cluster's dual, that rises while the cluster lacks rows.
+
+    `labels_` is the argmax under the last centers and duals, the rule of `predict` too, so `predict(X)` on the rows of
+    `fit` returns `labels_`; with `exact=True` apart from rows that tie, such as copies of one row.
+
+    The minimum counts rows: there is no `sample_weight`. Repeat rows instead.
+
+    Args:
+        n_clusters: K.
+        min_size_ratio: a cluster's minimum as a share of the mean size n / K, in [0, 1]: 0 is plain k-means, 1 equal sizes.
+        min_cluster_size: the minimum in rows instead; then leave `min_size_ratio` at its default. Not in `partial_fit`.
+        dual_lr: step size of the duals in the first pass, falling with 1 / pass; constant in `partial_fit`. In units of rows
+            of length 1 (cosine) or root mean square 1 around their mean (Euclidean), so free of the data's scale. `None`
+            takes `default_dual_lr` for the batches of a pass; in `partial_fit` for those so far, 20 at least.
+        batch_size: most rows between two updates, of which a pass has 20 at least; 'auto' is n / 32 in [max(256, K), 8192].
+        max_iter: most passes over the data.
+        tol: stop when the mean squared shift of the centers between passes falls to it, in the units of `dual_lr`.
+        metric: 'cosine' or 'euclidean'.
+        init: 'random' rows, 'k-means++' on a sample of 10 rows a cluster, or an array (K, D).
+        exact: whether `fit` ends with the best labels for its centers that really keep the minimum.
+        device: where to compute; `None` takes that of a tensor, else the CPU. Results are numpy arrays in any case.
+        random_state: of the initial centers and the order of rows.
+        verbose: 1 prints a line a pass.
+
+    Attributes:
+        cluster_centers_: (K, D) in the data's dtype; unit vectors in cosine geometry.
+        labels_: (n,) int32 cluster of each row of the last `fit` or `partial_fit`.
+        duals_: (K,) the prices, in similarities: of unit rows, or in half squared distances of the data.
+        counts_: (K,) int64 rows of each cluster in `labels_`; after `partial_fit` all rows given to it in the stream.
+        min_size_: the minimum in rows that `fit` aimed at.
+        pass_counts_: (K,) int64 rows given to each cluster during the last pass, to which the certificate applies.
+        certificate_slack_: margin of the certificate in that pass, in rows; never below zero but by rounding.
+        objective_: sum of similarities x . c, or -1/2 sum of squared distances, of `labels_`.
+        n_iter_: passes made; `n_steps_` counts batches, also those of `partial_fit`.
+        repair_cost_: with `exact`, objective given up against the labels before the repair; may be negative.
+        optimality_gap_: with `exact`, bound on what other labels of these minimum sizes could gain at these centers.
+        repair_moves_: with `exact`, rows moved one at a time.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "min_size_ratio": [Interval(Real, 0, 1, closed="both")],
+        "min_cluster_size": [Interval(Integral, 0, None, closed="left"), None],
+        "dual_lr": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "metric": [StrOptions({"cosine", "euclidean"})],
+        "init": [StrOptions({"random", "k-means++"}), "array-like"],
+        "exact": ["boolean"],
+        "device": [str, torch.device, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        min_size_ratio: float = DEFAULT_RATIO,
+        min_cluster_size: int | None = None,
+        dual_lr: float | None = None,
+        batch_size: int | str = 1024,
+        max_iter: int = 20,
+        tol: float = 1e-4,
+        metric: str = "cosine",
+        init: str | ArrayLike = "random",
+        exact: bool = False,
+        device: str | torch.device | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.min_size_ratio = min_size_ratio
+        self.min_cluster_size = min_cluster_size
+        self.dual_lr = dual_lr
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.metric = metric
+        self.init = init
+        self.exact = exact
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike | Tensor, y: object = None) -> ConstrainedKMeans:
+        """Cluster rows (n, D) in passes of mini-batches.
+
+        Args:
+            X: (n, D) array or tensor; float32 and float64 are kept, other types become float64.
+            y: ignored.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, a minimum that
+                n cannot give, rows that are not finite, zero rows in cosine geometry.
+        """
+        self._validate_params()
+        rows = self._rows(X, reset=True)
+        self.min_size_, ratio = self._minimum(len(rows))
+        num_batches = self._num_batches(len(rows))
+        random = check_random_state(self.random_state)
+        self._start(rows, random, ratio, num_batches)
+        self.n_iter_, shift = 0, math.inf
+        while self.n_iter_ < self.max_iter and shift > self.tol:
+            order = torch.from_numpy(random.permutation(len(rows))).to(rows.device)
+            self.n_iter_ += 1
+            shift = self._pass(rows, order.tensor_split(num_batches))
+        self._prices = self._core.duals
+        labels, self.objective_ = self._repair(rows) if self.exact else self._nearest(rows)
+        self._publish(labels)
+        return self
+
+    def partial_fit(self, X: ArrayLike | Tensor, y: object = None) -> ConstrainedKMeans:
+        """Learn from one mini-batch (B, D) of a stream; after `fit` it goes on from there.
+
+        The minimum is a share of the stream, so only `min_size_ratio` can set it. The first batch gives the initial
+        centers, unless `init` is an array, and the scale in Euclidean geometry. `labels_` are those that the batch got.
+
+        Raises:
+            ValueError: as `fit`; also for `min_cluster_size`, and for a first batch of fewer rows than clusters.
+        """
+        self._validate_params()
+        if self.min_cluster_size is not None:
+            raise ValueError("min_cluster_size needs the number of rows, which a stream does not tell; set min_size_ratio")
+        first = not hasattr(self, "_core")
+        rows = self._rows(X, reset=first)
+        if first:
+            if isinstance(self.init, str):
+                self._require_rows(len(rows))
+            self._start(rows, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
+        if self.dual_lr is None:
+            seen = max(self.n_steps_ + 1, LEAST_BATCHES)
+            self._core.dual_lr.fill_(core.default_dual_lr(self.n_clusters, self.min_size_ratio, seen))
+        labels = self._core.partial_fit(self._geometry.prepare(rows))[0]
+        self.n_steps_ += 1
+        self._prices = self._core.duals
+        before = 0 if first else self.counts_
+        self._publish(labels)
+        self.counts_ += before
+        return self
+
+    def predict(self, X: ArrayLike | Tensor) -> NDArray[np.int32]:
+        """Cluster of each row under the last centers and duals, (n,) int32: the rule that made `labels_`."""
+        check_is_fitted(self)
+        return self._nearest(self._rows(X, reset=False))[0].to(torch.int32).numpy(force=True)
+
+    def transform(self, X: ArrayLike | Tensor) -> NDArray[Any]:
+        """Distances (n, K) to the centers without prices, in the data's dtype: Euclidean ones, or 1 - cosine."""
+        check_is_fitted(self)
+        rows, centers = self._rows(X, reset=False), self._core.centers
+        parts = []
+        for piece in split(rows, self.n_clusters):
+            prepared = self._geometry.prepare(piece).to(centers.dtype)
+            near = 1 - prepared @ centers.T if self._geometry.spherical else torch.cdist(prepared, centers) * self._geometry.scale
+            parts.append(near.clamp(min=0.0).to(rows.dtype))
+        return torch.cat(parts).numpy(force=True)
+
+    def score(self, X: ArrayLike | Tensor, y: object = None) -> float:
+        """Objective of the rows in the clusters that `predict` gives; larger is better."""
+        check_is_fitted(self)
+        return self._nearest(self._rows(X, reset=False))[1]
+
+    def _rows(self, data: ArrayLike | Tensor, *, reset: bool) -> Tensor:
+        device = self.device
+        if isinstance(data, Tensor):
+            device = data.device if device is None else device
+            data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
+        checked = validate_data(self, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
+        rows = torch.from_numpy(checked).to(device)
+        if self.metric == "cosine" and (zero := zero_row(rows)) is not None:
+            raise ValueError(f"row {zero} is all zeros and has no direction; remove such rows or set metric='euclidean'")
+        return rows
+
+    def _require_rows(self, num_rows: int) -> None:
+        if num_rows < self.n_clusters:
+            raise ValueError(f"n_samples={num_rows} should be >= n_clusters={self.n_clusters}")
+
+    def _minimum(self, num_rows: int) -> tuple[int, float]:
+        """The minimum in rows and as a ratio to the mean size."""
+        self._require_rows(num_rows)
+        if self.min_cluster_size is None:
+            wanted = math.ceil(self.min_size_ratio * num_rows / self.n_clusters - 1e-9)
+            return min(wanted, num_rows // self.n_clusters), self.min_size_ratio
+        if self.min_size_ratio != DEFAULT_RATIO:
+            raise ValueError("both min_cluster_size and min_size_ratio are set; give one of them")
+        if self.min_cluster_size * self.n_clusters > num_rows:
+            needed = f"{self.n_clusters} clusters of at least {self.min_cluster_size} rows"
+            raise ValueError(f"{needed} need {self.n_clusters * self.min_cluster_size}; X has {num_rows}")
+        return int(self.min_cluster_size), self.min_cluster_size * self.n_clusters / num_rows
+
+    def _num_batches(self, num_rows: int) -> int:
+        rows = min(max(num_rows // 32, 256, self.n_clusters), 8192) if isinstance(self.batch_size, str) else self.batch_size
+        return min(max(math.ceil(num_rows / rows), LEAST_BATCHES), num_rows)
+
+    def _start(self, rows: Tensor, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
+        self._geometry = Geometry.of(rows, spherical=self.metric == "cosine")
+        self._core = core.ConstrainedKMeans(
+            [self.n_clusters],
+            rows.shape[1],
+            min_size_ratio=ratio,
+            dual_lr=self.dual_lr,
+            batches_per_epoch=num_batches,
+            dtype=rows.dtype,
+            initial_centers=initial_centers(self.init, self.n_clusters, rows, self._geometry, random),
+            spherical=self._geometry.spherical,
+        ).to(rows.device)
+        self.n_steps_ = 0
+
+    def _pass(self, rows: Tensor, batches: tuple[Tensor, ...]) -> float:
+        """One pass; returns the mean squared shift of the centers."""
+        carried = self._core.counts.clone()
+        self._core.dual_lr.mul_(max(self.n_iter_ - 1, 1) / self.n_iter_)  # dual_lr / pass: prices settle
+        for batch in batches:
+            self._core.partial_fit(self._geometry.prepare(rows.index_select(0, batch)))
+        self.n_steps_ += len(batches)
+        shift = float((self._core.centers - self._core.epoch_centers).square().sum(dim=1).mean())
+        given, carried = self._core.counts - carried, self._core.counts // CARRIED
+        (summary,) = self._core.end_epoch()
+        self._core.counts.copy_(carried)
+        self.pass_counts_, self.certificate_slack_ = given.numpy(force=True), float(summary.slack)
+        if self.verbose:
+            print(f"pass {self.n_iter_}: smallest cluster {int(given.min())} rows, minimum {self.min_size_}, shift {shift:.2e}")
+        return shift
+
+    def _nearest(self, rows: Tensor) -> tuple[Tensor, float]:
+        """Argmax labels (n,) under the prices, and their objective in the data's units."""
+        prices, labels, totals = self._prices, [], []
+        centers = self._core.centers.to(prices.dtype)
+        for piece in split(rows, max(rows.shape[1], self.n_clusters)):
+            prepared = self._geometry.prepare(piece.to(prices.dtype))
+            best = core.priced_similarities(prepared, centers, prices, spherical=self._geometry.spherical).max(dim=1)
+            labels.append(best.indices)
+            totals.append((best.values - prices[best.indices]).sum(dtype=torch.float64) - self._geometry.half_squares(prepared))
+        return torch.cat(labels), float(torch.stack(totals).sum()) * self._geometry.scale**2
+
+    def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
+        """Labels (n,) that keep the minimum, and their objective; their prices replace the duals."""
+        similarities = exact_similarities(rows, self._core.centers, self._geometry)
+        repair = repair_sizes(similarities, len(rows), self._core.duals, self.min_size_)
+        self._prices = repair.prices.to(rows.device)
+        self._core.duals.copy_(self._prices)
+        unit = self._geometry.scale**2
+        self.repair_moves_, self.repair_cost_, self.optimality_gap_ = repair.moves, repair.cost * unit, repair.gap * unit
+        squares = [self._geometry.half_squares(self._geometry.prepare(piece.double())) for piece in split(rows, rows.shape[1])]
+        return repair.labels, (repair.objective - float(torch.stack(squares).sum())) * unit
+
+    def _publish(self, labels: Tensor) -> None:
+        """Learned state as arrays in the data's units."""
+        self.labels_ = labels.to(torch.int32).numpy(force=True)
+        self.counts_ = np.bincount(self.labels_, minlength=self.n_clusters)
+        self.cluster_centers_ = self._geometry.restore(self._core.centers).numpy(force=True)
+        self.duals_ = (self._prices * self._geometry.scale**2).numpy(force=True)
+        self._n_features_out = self.n_clusters
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

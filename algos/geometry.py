@@ -1,0 +1,119 @@
+"""Rows and initial centers as the clustering core takes them: directions, or shifted and scaled rows in Euclidean geometry.
+
+The core's prices compete with similarities, so they must have one unit: here similarities of rows of length 1, or of rows
+whose mean square around their mean is 1. The shift also keeps float32 precise for data far from the origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.cluster import kmeans_plusplus
+from sklearn.utils import check_array
+from torch import Tensor
+
+from algos.constrained_kmeans import priced_similarities
+
+PIECE = 1 << 22  # numbers held at once by a pass over all rows
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How rows (n, D) become the core's rows, and centers and prices go back to the data's units.
+
+    Attributes:
+        spherical: whether only a row's direction counts.
+        origin: (D,) subtracted from the rows; 0 if spherical.
+        scale: divides the rows; 1 if spherical.
+    """
+
+    spherical: bool
+    origin: Tensor
+    scale: float
+
+    @classmethod
+    def of(cls, rows: Tensor, *, spherical: bool) -> Geometry:
+        """The geometry of these rows (n, D): their mean and root mean square around it, if not spherical."""
+        if spherical:
+            return cls(spherical, torch.zeros_like(rows[0]), 1.0)
+        origin = rows.mean(dim=0)
+        squares = [(piece.double() - origin.double()).square().sum() for piece in split(rows, rows.shape[1])]
+        scale = float((torch.stack(squares).sum() / len(rows)).sqrt())
+        return cls(spherical, origin, scale or 1.0)
+
+    def prepare(self, rows: Tensor) -> Tensor:
+        """Rows (B, D) of the data for the core, in the dtype they have."""
+        if not self.spherical:
+            return (rows - self.origin) / self.scale
+        rows = rows / rows.abs().amax(dim=1, keepdim=True)  # or the squares of float32 may overflow
+        return rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True))
+
+    def restore(self, centers: Tensor) -> Tensor:
+        """Centers (K, D) of the core in the data's units."""
+        return centers * self.scale + self.origin
+
+    def half_squares(self, prepared: Tensor) -> Tensor:
+        """What a similarity lacks to minus half the squared distance: |x|^2 / 2 in all; 0 if spherical."""
+        return prepared.new_zeros((), dtype=torch.float64) if self.spherical else prepared.double().square().sum() / 2
+
+
+def split(rows: Tensor, width: int) -> Iterator[Tensor]:
+    """Pieces of the rows such that piece x width stays within `PIECE` numbers."""
+    yield from rows.split(max(PIECE // width, 1))
+
+
+def zero_row(rows: Tensor) -> int | None:
+    """Index of the first row of zeros, or `None`: such a row has no direction."""
+    largest = torch.cat([piece.abs().amax(dim=1) for piece in split(rows, rows.shape[1])])
+    zeros = (largest == 0).nonzero()
+    return int(zeros[0]) if len(zeros) else None
+
+
+def exact_similarities(rows: Tensor, centers: Tensor, geometry: Geometry) -> Callable[[Tensor, Tensor], Tensor]:
+    """Similarities of indexed rows of the data and indexed prepared centers, float64 on the CPU.
+
+    In float64 because rows at the border of two clusters differ by less than float32 tells apart.
+    """
+    centers = centers.double()
+    no_prices = centers.new_zeros(())
+
+    def similarities(index: Tensor, clusters: Tensor) -> Tensor:
+        prepared = geometry.prepare(rows.index_select(0, index.to(rows.device)).double())
+        chosen = centers[clusters.to(rows.device)]
+        return priced_similarities(prepared, chosen, no_prices, spherical=geometry.spherical).cpu()
+
+    return similarities
+
+
+def initial_centers(
+    init: str | ArrayLike, num_clusters: int, rows: Tensor, geometry: Geometry, random: np.random.RandomState
+) -> Tensor:
+    """Prepared centers (K, D) to start from.
+
+    Args:
+        init: 'random' rows, 'k-means++' (Arthur and Vassilvitskii, SODA 2007) on a sample of 10 rows a cluster, or (K, D) in
+            the data's units.
+        num_clusters: K.
+        rows: (n, D) of the data.
+        geometry: of the rows.
+        random: draws the rows.
+
+    Raises:
+        ValueError: for an array of another shape, with values that are not finite or, for directions, with a row of zeros.
+    """
+    if not isinstance(init, str):
+        given = torch.from_numpy(check_array(init, dtype=np.float64, force_writeable=True)).to(rows)
+        if given.shape != (num_clusters, rows.shape[1]):
+            raise ValueError(f"init has shape {tuple(given.shape)}; {(num_clusters, rows.shape[1])} is needed")
+        if geometry.spherical and zero_row(given) is not None:
+            raise ValueError(f"row {zero_row(given)} of init is all zeros and has no direction")
+        return geometry.prepare(given)
+    if init == "random":
+        return geometry.prepare(rows[random.permutation(len(rows))[:num_clusters]])
+    sample = geometry.prepare(rows[random.permutation(len(rows))[: 10 * num_clusters]])
+    centers, _ = kmeans_plusplus(sample.numpy(force=True), num_clusters, random_state=random)
+    return torch.from_numpy(centers).to(rows.device)

@@ -1,0 +1,283 @@
+"""The scikit-learn estimator: its contract, the core underneath, units, minimum sizes, and the sentence of each error."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linprog
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.utils.estimator_checks import check_estimator
+
+from algos import constrained_kmeans as core
+from algos.estimator import ConstrainedKMeans
+
+# The check fits tables of small random integers, among them rows of zeros, which have no direction.
+ZERO_ROWS = {"check_estimators_dtypes": "fits rows of zeros, which cosine geometry refuses"}
+
+
+def skewed(rows: int = 600, dim: int = 5, seed: int = 0, dtype: type = np.float32) -> np.ndarray:
+    """Three lumps holding 90, 7 and 3 per cent of the rows."""
+    random = np.random.default_rng(seed)
+    lumps = random.choice(3, size=rows, p=[0.9, 0.07, 0.03])
+    return (3 * np.eye(3, dim)[lumps] + random.normal(size=(rows, dim))).astype(dtype)
+
+
+@pytest.mark.parametrize(("metric", "exact"), [("cosine", False), ("cosine", True), ("euclidean", True)])
+def test_scikit_learns_own_checks_pass(metric, exact):
+    expected = ZERO_ROWS if metric == "cosine" else {}
+    results = check_estimator(ConstrainedKMeans(metric=metric, exact=exact), expected_failed_checks=expected, on_skip=None)
+    failed = {each["check_name"] for each in results if each["status"] == "xfail"}
+    assert failed == set(expected)  # an exception that no longer fails must go from the list
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_predict_on_the_same_rows_gives_the_labels(metric, exact, dtype):
+    rows = skewed(dtype=dtype)
+    kmeans = ConstrainedKMeans(6, min_size_ratio=0.9, metric=metric, exact=exact, random_state=0).fit(rows)
+    assert (kmeans.predict(rows) == kmeans.labels_).all()
+    assert kmeans.duals_.max() > 0  # prices play a part, so leaving them out would fail
+    assert kmeans.counts_.tolist() == np.bincount(kmeans.labels_, minlength=6).tolist()
+    assert kmeans.score(rows) == pytest.approx(kmeans.objective_, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtypes_are_kept(dtype):
+    rows = skewed(dtype=dtype)
+    kmeans = ConstrainedKMeans(4, random_state=0).fit(rows)
+    assert kmeans.cluster_centers_.dtype == kmeans.transform(rows).dtype == dtype
+    assert kmeans.labels_.dtype == np.int32
+
+
+def test_euclidean_by_hand():
+    rows = np.array([[0.0, 0.0], [0.0, 2.0], [10.0, 0.0], [10.0, 2.0]])
+    kmeans = ConstrainedKMeans(2, metric="euclidean", min_size_ratio=0.0, init=[[1.0, 1.0], [9.0, 1.0]], max_iter=50).fit(rows)
+    assert kmeans.labels_.tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(kmeans.cluster_centers_, [[0, 1], [10, 1]], atol=0.05)
+    assert kmeans.objective_ == pytest.approx(-2.0, abs=0.05)  # half of four squared distances of 1
+    np.testing.assert_allclose(kmeans.transform([[0.0, 1.0]]), [[0, 10]], atol=0.1)
+    assert kmeans.get_feature_names_out().tolist() == ["constrainedkmeans0", "constrainedkmeans1"]
+
+
+def test_cosine_ignores_length():
+    rows = np.array([[1e-30, 0.0], [5.0, 0.5], [0.0, 1e30], [0.5, 5.0]], dtype=np.float32)
+    kmeans = ConstrainedKMeans(2, min_size_ratio=0.0, init=[[3.0, 0.0], [0.0, 9.0]]).fit(rows)
+    assert kmeans.labels_.tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(np.linalg.norm(kmeans.cluster_centers_, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(kmeans.transform(kmeans.cluster_centers_ * 7).diagonal(), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_euclidean_labels_do_not_depend_on_scale_and_shift(exact):
+    rows = skewed(dtype=np.float64)
+    first, second = (
+        ConstrainedKMeans(6, metric="euclidean", min_size_ratio=0.9, exact=exact, random_state=0).fit(data)
+        for data in (rows, 1000 * rows - 5000)
+    )
+    assert (first.labels_ == second.labels_).all()
+    np.testing.assert_allclose(first.duals_ * 1e6, second.duals_, rtol=1e-6, atol=1e-3)
+    np.testing.assert_allclose(first.cluster_centers_ * 1000 - 5000, second.cluster_centers_, rtol=1e-8)
+    assert first.objective_ * 1e6 == pytest.approx(second.objective_)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_partial_fit_is_the_core_on_the_same_batches(metric):
+    rows = skewed(dtype=np.float64)
+    start = rows[[0, 100, 200, 300]]
+    kmeans = ConstrainedKMeans(4, metric=metric, dual_lr=0.5, init=start)
+    # Euclidean rows are taken in units of the first batch's spread around its mean.
+    origin = rows[:100].mean(axis=0)
+    scale = np.sqrt(((rows[:100] - origin) ** 2).sum(axis=1).mean())
+
+    def prepared(data: np.ndarray) -> torch.Tensor:
+        return F.normalize(torch.tensor(data), dim=1) if metric == "cosine" else torch.tensor((data - origin) / scale)
+
+    alone = core.ConstrainedKMeans(
+        [4], 5, dual_lr=0.5, dtype=torch.float64, initial_centers=prepared(start), spherical=metric == "cosine"
+    )
+    for batch in np.split(rows, 6):
+        labels = alone.partial_fit(prepared(batch))[0]
+        assert (kmeans.partial_fit(batch).labels_ == labels.numpy()).all()
+    unit, shift = (1.0, 0.0) if metric == "cosine" else (scale, origin)
+    np.testing.assert_allclose(kmeans.cluster_centers_, alone.centers.numpy() * unit + shift, atol=1e-12)
+    np.testing.assert_allclose(kmeans.duals_, alone.duals.numpy() * unit**2, atol=1e-12)
+    assert kmeans.counts_.tolist() == alone.counts.tolist()
+    assert kmeans.n_steps_ == 6
+
+
+def test_the_default_step_of_a_stream_falls_with_the_batches_seen():
+    kmeans = ConstrainedKMeans(3, min_size_ratio=0.5, random_state=0)
+    steps = [float(kmeans.partial_fit(skewed(30, seed=t))._core.dual_lr[0]) for t in range(40)]
+    assert steps[:20] == pytest.approx([3 / (0.5 * 20)] * 20)
+    assert steps[39] == pytest.approx(3 / (0.5 * 40))
+
+
+def test_a_stream_goes_on_after_fit():
+    kmeans = ConstrainedKMeans(3, random_state=0).fit(skewed())
+    before, counts = kmeans.cluster_centers_, kmeans.counts_
+    kmeans.partial_fit(skewed(30, seed=1))
+    assert kmeans.counts_.sum() == counts.sum() + 30
+    assert 0 < np.abs(kmeans.cluster_centers_ - before).max() < 0.6
+
+
+def test_a_stream_goes_on_from_the_exact_prices():
+    kmeans = ConstrainedKMeans(6, min_size_ratio=0.9, exact=True, random_state=0).fit(skewed(dtype=np.float64))
+    batch = skewed(100, seed=1, dtype=np.float64)
+    expected = kmeans.predict(batch)
+    assert (kmeans.partial_fit(batch).labels_ == expected).all()
+
+
+def test_steps_fall_with_the_passes_so_that_sizes_settle():
+    rows = load_digits().data
+    kmeans = ConstrainedKMeans(40, dual_lr=8.0, max_iter=4, tol=0.0, random_state=0).fit(rows)
+    assert float(kmeans._core.dual_lr[0]) == pytest.approx(2.0)
+    settled = ConstrainedKMeans(40, random_state=0).fit(rows)
+    assert (settled.min_size_ - settled.counts_).clip(min=0).sum() <= 10  # some 200 at a constant step
+
+
+def test_a_pass_starts_from_a_tenth_of_the_rows_before():
+    kmeans = ConstrainedKMeans(3, max_iter=1, random_state=0).fit(skewed())
+    assert kmeans._core.counts.tolist() == (kmeans.pass_counts_ // 10).tolist()
+    twice = ConstrainedKMeans(3, max_iter=2, tol=0.0, random_state=0).fit(skewed())
+    assert twice.pass_counts_.sum() == 600
+
+
+def test_the_last_pass_has_a_certificate():
+    rows = skewed()
+    kmeans = ConstrainedKMeans(6, min_size_ratio=0.9, random_state=0).fit(rows)
+    assert kmeans.pass_counts_.sum() == len(rows)
+    assert kmeans.certificate_slack_ >= -1e-2
+    assert kmeans.min_size_ == 90
+
+
+def exact_optimum(kmeans: ConstrainedKMeans, rows: np.ndarray) -> float:
+    """The assignment program at the estimator's centers, in its objective."""
+    n, k = len(rows), kmeans.n_clusters
+    if kmeans.metric == "cosine":
+        table = rows @ kmeans.cluster_centers_.T / np.linalg.norm(rows, axis=1, keepdims=True)
+    else:
+        table = -((rows[:, None] - kmeans.cluster_centers_) ** 2).sum(axis=2) / 2
+    solution = linprog(
+        -table.ravel(),
+        A_ub=-np.kron(np.ones((1, n)), np.eye(k)), b_ub=np.full(k, -kmeans.min_size_),
+        A_eq=np.kron(np.eye(n), np.ones((1, k))), b_eq=np.ones(n), bounds=(0, 1),
+    )  # fmt: skip
+    return float(-solution.fun)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("ratio", [0.3, 0.8, 1.0])
+def test_exact_is_the_optimum_at_its_centers(metric, ratio):
+    rows = skewed(121, dtype=np.float64)
+    kmeans = ConstrainedKMeans(5, min_size_ratio=ratio, metric=metric, exact=True, random_state=1).fit(rows)
+    assert kmeans.counts_.min() >= kmeans.min_size_ >= 1
+    assert kmeans.objective_ == pytest.approx(exact_optimum(kmeans, rows), rel=1e-8)
+    assert 0 <= kmeans.optimality_gap_ < 1e-8
+    plain = ConstrainedKMeans(5, min_size_ratio=ratio, metric=metric, random_state=1).fit(rows)
+    assert plain.objective_ - kmeans.objective_ == pytest.approx(kmeans.repair_cost_, abs=1e-8)
+
+
+def test_real_digits_keep_a_minimum_in_rows():
+    rows = load_digits().data
+    kmeans = ConstrainedKMeans(20, min_cluster_size=60, exact=True, random_state=0).fit(rows)
+    assert kmeans.counts_.min() == kmeans.min_size_ == 60
+    free = ConstrainedKMeans(20, min_size_ratio=0.0, random_state=0).fit(rows)
+    assert free.counts_.min() < 60  # so the minimum binds
+    assert kmeans.objective_ > 0.98 * free.objective_
+
+
+@pytest.mark.parametrize("init", ["random", "k-means++"])
+def test_random_state_repeats_a_fit(init):
+    rows = skewed()
+    first, second, other = (ConstrainedKMeans(6, init=init, random_state=seed).fit(rows) for seed in (3, 3, 4))
+    assert (first.cluster_centers_ == second.cluster_centers_).all()
+    assert (first.cluster_centers_ != other.cluster_centers_).any()
+
+
+def test_pickle_and_clone():
+    rows = skewed()
+    kmeans = ConstrainedKMeans(4, min_size_ratio=0.7, exact=True, random_state=0).fit(rows)
+    assert (pickle.loads(pickle.dumps(kmeans)).predict(rows) == kmeans.labels_).all()
+    copy = clone(kmeans)
+    assert copy.get_params() == kmeans.get_params()
+    assert not hasattr(copy, "labels_")
+
+
+def test_tensors_are_taken_and_arrays_given_back():
+    rows = skewed()
+    from_array = ConstrainedKMeans(4, random_state=0).fit(rows)
+    from_tensor = ConstrainedKMeans(4, random_state=0).fit(torch.from_numpy(rows).requires_grad_())
+    assert isinstance(from_tensor.cluster_centers_, np.ndarray)
+    assert (from_array.labels_ == from_tensor.labels_).all()
+    half = ConstrainedKMeans(4, random_state=0).fit(torch.from_numpy(rows).bfloat16())
+    assert half.cluster_centers_.dtype == np.float32
+
+
+def test_a_wide_tolerance_stops_early_and_verbose_says_each_pass(capsys):
+    kmeans = ConstrainedKMeans(3, tol=10.0, random_state=0, verbose=1).fit(skewed())
+    assert kmeans.n_iter_ == 1
+    assert "pass 1: smallest cluster" in capsys.readouterr().out
+    assert ConstrainedKMeans(3, tol=0.0, max_iter=4, random_state=0).fit(skewed()).n_iter_ == 4
+
+
+@pytest.mark.parametrize(("batch_size", "batches"), [(100, 60), ("auto", 24), (5000, 20)])
+def test_batch_sizes(batch_size, batches):
+    kmeans = ConstrainedKMeans(3, batch_size=batch_size, max_iter=1, random_state=0).fit(skewed(6000))
+    assert kmeans.n_steps_ == batches
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows", "message"),
+    [
+        ({}, np.full((9, 2), np.nan), "NaN"),
+        ({}, np.full((9, 2), np.inf), "infinity"),
+        ({"n_clusters": 5}, np.ones((4, 2)), "n_samples=4 should be >= n_clusters=5"),
+        ({"min_cluster_size": 4}, np.ones((11, 2)), "3 clusters of at least 4 rows need 12; X has 11"),
+        ({"min_cluster_size": 2, "min_size_ratio": 0.5}, np.ones((9, 2)), "give one of them"),
+        ({}, np.array([[1.0, 0], [0, 1], [0, 0], [1, 1]]), "row 2 is all zeros"),
+        ({"init": np.zeros((2, 2))}, np.ones((9, 2)), r"init has shape \(2, 2\); \(3, 2\) is needed"),
+        ({"init": [[1.0, 0], [0, 0], [0, 1]]}, np.ones((9, 2)), "row 1 of init is all zeros"),
+        ({"min_size_ratio": 1.5}, np.ones((9, 2)), "'min_size_ratio' parameter"),
+        ({"metric": "manhattan"}, np.ones((9, 2)), "'metric' parameter"),
+        ({"dual_lr": 0.0}, np.ones((9, 2)), "'dual_lr' parameter"),
+    ],
+)
+def test_errors_say_what_is_wrong(settings, rows, message):
+    with pytest.raises(ValueError, match=message):
+        ConstrainedKMeans(**({"n_clusters": 3} | settings)).fit(rows)
+
+
+def test_a_stream_refuses_what_it_cannot_know():
+    with pytest.raises(ValueError, match="set min_size_ratio"):
+        ConstrainedKMeans(3, min_cluster_size=2).partial_fit(skewed(30))
+    with pytest.raises(ValueError, match="n_samples=2 should be >= n_clusters=3"):
+        ConstrainedKMeans(3).partial_fit(skewed(2))
+    with pytest.raises(TypeError, match="sample_weight"):
+        ConstrainedKMeans(3).fit(skewed(30), sample_weight=np.ones(30))
+
+
+def test_euclidean_takes_rows_of_zeros():
+    rows = np.vstack([np.zeros((10, 2)), np.ones((10, 2))])
+    labels = ConstrainedKMeans(2, metric="euclidean", init="k-means++", random_state=0).fit_predict(rows)
+    assert len(set(labels[:10])) == len(set(labels[10:])) == 1
+    assert labels[0] != labels[-1]
+
+
+def test_the_examples_of_the_page_run(capsys):
+    page = Path(__file__).parents[2] / "docs" / "clustering.md"
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    assert len(examples) == 3
+    names: list[dict] = [{} for _ in examples]
+    for example, scope in zip(examples, names, strict=True):
+        exec(example, scope)
+    assert capsys.readouterr().out.startswith("60 ")
+    assert np.bincount(names[1]["labels"]).min() >= 15
+    assert (names[2]["kmeans"].counts_ > 0.03 * 51_200).all()

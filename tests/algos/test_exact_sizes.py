@@ -1,0 +1,172 @@
+"""Exact minimum sizes: hand-computed cases, the linear program as the oracle, the bound, and sizes that matter."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from algos import exact_sizes
+from algos.exact_sizes import ClusterFlow, adapt_prices, bound_objective, imbalance, priced_labels, repair_sizes
+
+
+def lookup(table: torch.Tensor) -> exact_sizes.Similarities:
+    return lambda rows, clusters: table[rows][:, clusters]
+
+
+def zeros(clusters: int) -> torch.Tensor:
+    return torch.zeros(clusters, dtype=torch.float64)
+
+
+def lp_optimum(table: np.ndarray, least: int) -> float:
+    """Largest total when every cluster gets at least `least` rows; the vertices of this program are integral."""
+    n, k = table.shape
+    rows = np.kron(np.eye(n), np.ones((1, k)))
+    sizes = -np.kron(np.ones((1, n)), np.eye(k))
+    solution = linprog(-table.ravel(), A_ub=sizes, b_ub=np.full(k, -least), A_eq=rows, b_eq=np.ones(n), bounds=(0, 1))
+    assert solution.status == 0
+    return float(-solution.fun)
+
+
+def test_the_cheapest_row_moves():
+    # All prefer cluster 0; rows lose 5, 1, 3 in cluster 1, so row 1 goes.
+    table = torch.tensor([[5.0, 0.0], [5.0, 4.0], [5.0, 2.0]], dtype=torch.float64)
+    repair = repair_sizes(lookup(table), 3, zeros(2), 1)
+    assert repair.labels.tolist() == [0, 1, 0]
+    assert (repair.objective, repair.cost) == (14.0, 1.0)
+    assert repair.gap == pytest.approx(0.0, abs=1e-12)
+    assert 1.0 < float(repair.prices[1] - repair.prices[0]) < 3.0  # row 1 goes, row 2 stays
+
+
+def test_a_chain_of_moves_beats_the_direct_one(monkeypatch):
+    monkeypatch.setattr(exact_sizes, "ROUNDS", 0)  # no search for prices: the path must find the chain
+    # Cluster 2 lacks a row. From 0 directly it costs 9; 0 -> 1 -> 2 costs 1 + 2.
+    table = torch.tensor([[9.0, 8.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 7.0]], dtype=torch.float64)
+    repair = repair_sizes(lookup(table), 3, zeros(3), 1)
+    assert repair.labels.tolist() == [1, 0, 2]
+    assert (repair.cost, repair.moves) == (3.0, 2)
+
+
+def test_a_cluster_that_a_price_overfilled_gives_rows_back():
+    table = torch.tensor([[1.0, 0.0], [1.0, 0.5], [1.0, 0.9], [0.0, 1.0]], dtype=torch.float64)
+    overpriced = torch.tensor([0.0, 5.0], dtype=torch.float64)
+    assert priced_labels(lookup(table), 4, overpriced)[0].tolist() == [1, 1, 1, 1]
+    repair = repair_sizes(lookup(table), 4, overpriced, 1)
+    assert repair.labels.tolist() == [0, 0, 0, 1]
+    assert repair.cost == pytest.approx(2.4 - 4.0)
+
+
+def test_more_rows_than_there_are_is_an_error():
+    with pytest.raises(ValueError, match="3 clusters of at least 2 rows need 6; there are 5"):
+        repair_sizes(lookup(torch.zeros(5, 3)), 5, zeros(3), 2)
+
+
+problems = st.tuples(
+    st.integers(1, 5), st.integers(1, 30), st.integers(0, 10_000), st.sampled_from([0.0, 0.1, 1.0, 4.0]), st.booleans()
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(problems, st.floats(0, 1))
+def test_labels_reach_the_optimum_of_the_linear_program(problem, share):
+    clusters, extra, seed, start, ties = problem
+    generator = torch.Generator().manual_seed(seed)
+    n = clusters + extra
+    table = torch.randn(n, clusters, generator=generator, dtype=torch.float64)
+    table = table.round() if ties else table
+    least = int(share * (n // clusters))
+    repair = repair_sizes(lookup(table), n, start * torch.rand(clusters, generator=generator), least)
+    assert repair.labels.bincount(minlength=clusters).min() >= least
+    optimum = lp_optimum(table.numpy(), least)
+    assert repair.objective == pytest.approx(float(table.gather(1, repair.labels[:, None]).sum()))
+    assert repair.objective == pytest.approx(optimum, abs=1e-9)
+    assert -1e-9 <= optimum - repair.objective <= repair.gap + 1e-9
+    assert repair.gap <= 1e-9
+    assert bool((repair.prices >= 0).all())
+    if not ties:
+        assert torch.equal(priced_labels(lookup(table), n, repair.prices)[0], repair.labels)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems)
+def test_any_prices_bound_the_optimum(problem):
+    clusters, extra, seed, scale, _ = problem
+    generator = torch.Generator().manual_seed(seed)
+    n = clusters + extra
+    least = n // clusters
+    table = torch.randn(n, clusters, generator=generator, dtype=torch.float64)
+    prices = scale * torch.rand(clusters, generator=generator, dtype=torch.float64)
+    labels = torch.arange(n) % clusters
+    achieved, bound = bound_objective(lookup(table), labels, prices, least)
+    assert achieved == pytest.approx(float(table.gather(1, labels[:, None]).sum()))
+    assert achieved <= lp_optimum(table.numpy(), least) + 1e-9 <= bound + 2e-9
+
+
+def test_the_flow_alone_reaches_the_optimum_without_price_search(monkeypatch):
+    monkeypatch.setattr(exact_sizes, "ROUNDS", 0)
+    table = torch.randn(60, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + torch.arange(6)
+    repair = repair_sizes(lookup(table), 60, zeros(6), 9)
+    assert repair.moves > 30  # the start is far off
+    assert repair.objective == pytest.approx(lp_optimum(table.numpy(), 9))
+
+
+def test_pieces_do_not_change_the_answer(monkeypatch):
+    table = torch.randn(50, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + torch.arange(7) / 3
+    whole = repair_sizes(lookup(table), 50, zeros(7), 6)
+    monkeypatch.setattr(exact_sizes, "PIECE", 20)
+    pieces = repair_sizes(lookup(table), 50, zeros(7), 6)
+    assert torch.equal(whole.labels, pieces.labels)
+    assert pieces.objective == pytest.approx(whole.objective)
+
+
+def test_imbalance_counts_surplus_only_where_a_price_holds_it():
+    counts = torch.tensor([5, 5, 1])
+    assert imbalance(counts, torch.tensor([0.0, 0.2, 0.0]), 3).tolist() == [0, -2, 2]
+
+
+def test_price_search_leaves_few_rows_out_of_place():
+    generator = torch.Generator().manual_seed(4)
+    table = torch.randn(3000, 10, generator=generator, dtype=torch.float64) + torch.linspace(0, 2, 10)
+    indices = torch.arange(10).repeat(3000, 1)
+    prices = adapt_prices(table, indices, zeros(10), 270)
+    before = exact_sizes.misplaced(table.argmax(dim=1), zeros(10), 270)
+    after = exact_sizes.misplaced((table + prices).argmax(dim=1), prices, 270)
+    assert before > 500
+    assert after < 30
+
+
+def test_the_invariant_holds_after_every_path():
+    table = torch.randn(40, 5, generator=torch.Generator().manual_seed(6), dtype=torch.float64) + torch.arange(5)
+    flow = ClusterFlow(lookup(table), table.argmax(dim=1), zeros(5), 7)
+    while bool((flow.excess > 0).any()):
+        flow._send(flow._shortest_path())
+        reduced = flow.costs + flow.prices[:, None] - flow.prices
+        assert float(reduced.min()) >= -1e-12
+        labels = flow.labels()
+        own = table.gather(1, labels[:, None])
+        for k in range(5):  # costs are kept up lazily: they must equal the ones computed anew
+            losses = (own - table)[labels == k]
+            others = [j for j in range(5) if j != k]
+            nobody = torch.full((1, 5), torch.inf, dtype=torch.float64)  # an empty cluster has no row to give
+            torch.testing.assert_close(flow.costs[k, others], torch.cat([losses, nobody])[:, others].min(dim=0).values)
+    assert flow.labels().bincount().tolist() == (flow.spare + 7).tolist()
+
+
+def test_twenty_thousand_rows_take_seconds():
+    generator = torch.Generator().manual_seed(0)
+    rows = F.normalize(
+        torch.randn(20_000, 64, generator=generator, dtype=torch.float64) + torch.randn(64, generator=generator), dim=1
+    )
+    centers = rows[:100]
+    began = time.perf_counter()
+    repair = repair_sizes(lambda index, clusters: rows[index] @ centers[clusters].T, 20_000, zeros(100), 180)
+    assert time.perf_counter() - began < 20  # about 1 s when nothing else runs
+    assert int(repair.labels.bincount(minlength=100).min()) == 180
+    assert repair.cost > 1.0
+    assert repair.gap <= 1e-6
