@@ -192,7 +192,8 @@ def _fit(job: Job, callbacks: list[UserCallback]) -> None:
     try:
         trainer.fit()
     finally:
-        signal.signal(signal.SIGINT, interrupt)  # Ray Train leaves its own handler behind
+        if threading.current_thread() is threading.main_thread():  # a trial of a sweep is not there, and has no signals
+            signal.signal(signal.SIGINT, interrupt)  # Ray Train leaves its own handler behind
 
 
 def _most_workers(config: TrainingConfig) -> int:

@@ -17,42 +17,44 @@ from tune.space import identity
 TRIAL_FILE, OUTCOME_FILE = "trial.json", "outcome.json"
 
 
-def run_trial(settings: dict[str, Any]) -> None:
+def run_trial(settings: dict[str, Any], *, plan: Plan, parent: str) -> None:
     """Entry point of a trial's process.
 
     Args:
-        settings: `plan`, `parent` (MLflow run id of the sweep), and `trial` with `point` and `seed`.
+        settings: `trial`, with its `point` and `seed`.
+        plan: of the sweep.
+        parent: MLflow run id of the sweep.
     """
-    plan: Plan = settings["plan"]
     point, seed = settings["trial"]["point"], settings["trial"]["seed"]
     folder = plan.run_folder(point, seed)
+    started = (folder / RUN_FILE).exists()
+    if started:
+        replay(str(folder))
     if (folder / OUTCOME_FILE).exists():
-        return replay(str(folder))
+        return
     (folder.make() / TRIAL_FILE).write_json({"point": point, "seed": seed})
     tags = {
-        "mlflow.parentRunId": settings["parent"],
+        "mlflow.parentRunId": parent,
         "quorum.sweep": plan.config.name,
         "quorum.point": identity(point),
         "quorum.seed": str(seed),
     }
     within = Surroundings(tags, [TuneReportCallback()], shows_progress=False)
     config = plan.training(point, seed)
-    train(config, resume=str(folder) if (folder / RUN_FILE).exists() else None, within=within)
+    train(config, resume=str(folder) if started else None, within=within)
 
 
 def replay(folder: str) -> None:
-    """Report the epochs of a finished run again, so that scheduler and searcher know them in a resumed sweep."""
-    for figures in epochs(folder):
-        ray.tune.report(figures | {"replayed": 1})
-
-
-def epochs(folder: str) -> list[dict[str, float]]:
-    """Figures of each epoch of a run, the last record of each."""
-    found: dict[int, dict[str, float]] = {}
-    for entry in Journal(Run.open(folder).local_folder).history():
-        if "epoch" in entry.get("values", {}):
-            found[int(entry["values"]["epoch"])] = entry["values"]
-    return [found[epoch] for epoch in sorted(found)]
+    """Report the epochs that a run has behind it, so that scheduler and searcher of a resumed sweep know them."""
+    run = Run.open(folder)
+    newest = run.checkpoints.latest()
+    figures: dict[int, dict[str, float]] = {}
+    for entry in Journal(run.local_folder).history():
+        values = entry.get("values", {})
+        if newest is not None and values.get("epoch", newest.epoch) < newest.epoch:  # what follows is trained again
+            figures[int(values["epoch"])] = values
+    for epoch in sorted(figures):
+        ray.tune.report(figures[epoch] | {"replayed": 1})
 
 
 def write_outcome(folder: Location, outcome: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import ray.tune
@@ -21,19 +22,20 @@ TRIAL_MEMORY = 1 << 20  # bytes; a trial's driver asks for no CPU, which its own
 def build_tuner(plan: Plan, parent: str, board: Board, concurrent: int) -> ray.tune.Tuner:
     """The tuner of a sweep whose MLflow run is `parent`."""
     config = plan.config
-    for name in ("ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    fixed = {"plan": plan, "parent": parent}
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a score may be due every few epochs only
     search, samples = None, 1
     if plan.points:
         trials = [{"point": point, "seed": seed} for point in plan.points for seed in config.seeds]
-        space: dict[str, Any] = fixed | {"trial": ray.tune.grid_search(trials)}
+        space: dict[str, Any] = {"trial": ray.tune.grid_search(trials)}
     else:
         point = {axis.key: _domain(axis) for axis in Space.parse(config.space).axes}
-        space = fixed | {"trial": {"point": point, "seed": config.seeds[0]}}
+        space = {"trial": {"point": point, "seed": config.seeds[0]}}
         search, samples = OptunaSearch(seed=config.seed, points_to_evaluate=_known(plan) or None), config.budget.trials or 1
     return ray.tune.Tuner(
-        ray.tune.with_resources(run_trial, {"CPU": 0, "memory": TRIAL_MEMORY}),
+        ray.tune.with_resources(
+            ray.tune.with_parameters(run_trial, plan=plan, parent=parent), {"CPU": 0, "memory": TRIAL_MEMORY}
+        ),
         param_space=space,
         tune_config=TuneConfig(
             metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
