@@ -1,0 +1,112 @@
+"""What a sweep will try, and what it refuses before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.errors import UserError
+from pipelines.recipe import read_recipe
+from tune.plan import Plan, trial_name, words
+from tune.sweep_config import BudgetConfig, SweepConfig
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def config(shards: str, storage: Path, **parts) -> SweepConfig:
+    given = {
+        "kind": "pretrain", "recipe": str(RECIPES / "coke_digits.yaml"), "name": "try", "storage": str(storage),
+        "settings": {"data.shards": shards, "epochs": 2}, "space": {"ratio": {"grid": [0.4, 1.0]}},
+    }  # fmt: skip
+    return SweepConfig(**(given | parts))
+
+
+@pytest.fixture
+def plan(some_digits, tmp_path):
+    def make(**parts) -> Plan:
+        return Plan.of(config(str(some_digits.location), tmp_path, **parts))
+
+    return make
+
+
+def test_a_grid_over_seeds(plan):
+    made = plan(seeds=[0, 1, 2])
+    assert made.points == [{"ratio": 0.4}, {"ratio": 1.0}]
+    assert made.trials == 6
+    trained = made.training({"ratio": 1.0}, 2)
+    assert (trained.method.min_size_ratio, trained.seed, trained.epochs) == (1.0, 2, 2)
+    assert trained.storage == str(made.folder)
+    assert made.run_folder({"ratio": 1.0}, 2) == made.folder / trained.name
+
+
+def test_couplings_know_the_size_of_the_data(plan):
+    made = plan(space={"n": {"grid": [50]}, "gamma": {"grid": [20, 40]}})
+    trained = [made.training(point, 0) for point in made.points]
+    assert [one.method.num_clusters for one in trained] == [[6], [6]]
+    assert [one.method.min_size_ratio for one in trained] == pytest.approx([0.4, 0.8])
+
+
+def test_impossible_points_are_all_found_before_the_start(plan):
+    said = r"2 of 3 points of the space cannot work: \{\"K\": 400\}: .*400 clusters, but the shards hold 300.*\{\"K\": 500\}"
+    with pytest.raises(UserError, match=said):
+        plan(space={"K": {"grid": [30, 400, 500]}})
+    with pytest.raises(UserError, match=r"3 of 3 points.*unknown option or key 'method.K'"):
+        plan(space={"method.K": {"grid": [1, 2, 3]}})
+    with pytest.raises(UserError, match=r"optimizer\.lr"):
+        plan(space={"optimizer.lr": {"grid": [-1.0]}})
+
+
+def test_a_number_of_trials_shortens_a_grid_and_bounds_a_random_search(plan):
+    assert plan(budget=_budget(1)).points == [{"ratio": 0.4}]
+    drawn = plan(searcher="random", space={"optimizer.lr": {"loguniform": [0.01, 0.1]}}, budget=_budget(5))
+    assert len(drawn.points) == 5
+    assert drawn.points == plan(searcher="random", space={"optimizer.lr": {"loguniform": [0.01, 0.1]}}, budget=_budget(5)).points
+
+
+def _budget(trials):
+    return BudgetConfig(trials=trials)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"kind": "pretrane"}, "kind is 'pretrane'; nearest valid name: pretrain"),
+        ({"seeds": []}, "seeds is"),
+        ({"seeds": [1, 1]}, "give different numbers"),
+        ({"searcher": "random"}, "set budget.trials"),
+        ({"concurrent": 0}, "concurrent is 0"),
+        ({"space": {}}, "space is empty"),
+    ],
+)
+def test_what_no_sweep_can_be(some_digits, tmp_path, parts, said):
+    with pytest.raises(UserError, match=said):
+        config(str(some_digits.location), tmp_path, **parts)
+
+
+def test_optuna_takes_one_seed(some_digits, tmp_path):
+    with pytest.raises(UserError, match="give one seed"):
+        config(str(some_digits.location), tmp_path, searcher="optuna", seeds=[0, 1], budget=_budget(4))
+
+
+def test_names_of_trials_are_stable_and_their_own(plan):
+    names = {trial_name({"K": value, "ratio": 0.4}, seed) for value in (10, [10, 20]) for seed in (0, 1)}
+    assert len(names) == 4
+    assert trial_name({"K": 10, "ratio": 0.4}, 0) == trial_name({"ratio": 0.4, "K": 10}, 0)
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzK=.-_0123456789") for name in names)
+
+
+def test_settings_are_spelled_as_on_the_command_line():
+    assert words({"method.num_clusters": [3, 4], "data.shards": "data/x", "init_from": None}) == [
+        "--method.num_clusters", "[3, 4]", "--data.shards", "data/x", "--init_from", "null",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted((RECIPES / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sweep_recipe_parses_and_comes_back(path, tmp_path):
+    parsed = read_recipe(str(path), SweepConfig)
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(parsed.to_dict()))
+    assert read_recipe(str(again), SweepConfig) == parsed
+    assert (RECIPES.parent / parsed.recipe).exists()
