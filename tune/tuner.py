@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import Any
 
 import ray.tune
@@ -42,7 +43,8 @@ def build_tuner(plan: Plan, parent: str, board: Board, concurrent: int) -> ray.t
             max_concurrent_trials=concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
         ),
         run_config=RunConfig(
-            name="tune", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem, callbacks=[board], verbose=0
+            name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem,
+            callbacks=[board], verbose=0,
         ),
     )  # fmt: skip
 
