@@ -166,6 +166,28 @@ def evaluate(words: Sequence[str]) -> None:
     show_scores(options.run, scores)
 
 
+def embed(words: Sequence[str]) -> None:
+    """Write a run's embeddings of a data set as Parquet."""
+    parser = new_parser("embed", "Embed every image of a split with a run's backbone; writes id, embedding, label and clusters.")
+    parser.add_argument("run", type=str, help="folder of a run, or one of its checkpoint files")
+    parser.add_argument("--to", type=str, required=True, help="folder to write: local or a URI")
+    parser.add_argument("--data", type=str | None, default=None, help="shards to embed; default: the run's own")
+    parser.add_argument("--split", type=str, default="train")
+    parser.add_argument("--workers", type=int, default=1, help="processes that embed")
+    parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
+    parser.add_argument("--address", type=str | None, default=None)
+    options = parse(parser, words)
+
+    from pipelines.cluster import connect
+    from pipelines.embeddings import write_embeddings
+
+    connect(options.address, local_cpus=options.workers + 1)
+    made = write_embeddings(
+        options.run, options.to, shards=options.data, split=options.split, workers=options.workers, gpu=options.gpu
+    )
+    print(f"{options.to}: {made.rows:,} embeddings of {made.dim} numbers in {len(made.files)} files")
+
+
 def export(words: Sequence[str]) -> None:
     """Write a run's backbone for torchvision or timm."""
     parser = new_parser("export", "Write a run's backbone as safetensors under the names that torchvision and timm use.")
@@ -230,5 +252,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "pretrain": pretrain,
     "semisup": semisup,
     "evaluate": evaluate,
+    "embed": embed,
     "export": export,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import ray.data
 import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -11,14 +10,12 @@ from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
 from algos.evaluation import accuracy, knn_predict, linear_probe
-from pipelines.augment import normalize
-from pipelines.embed import EvaluationView, center_rows, check_each_once
+from pipelines.embed import check_each_once
+from pipelines.embedder import embedded_rows
 from pipelines.errors import UserError
-from pipelines.ray_data import configure_ray_data
 from pipelines.shards import Dataset
 from pipelines.tracking import Tracker
 from pipelines.trained import Trained
-from pipelines.windows import CenterReader
 
 
 def evaluate(
@@ -84,41 +81,12 @@ def embed_split(trained: Trained, dataset: Dataset, split: str, *, workers: int,
     Raises:
         RuntimeError: if a row came twice or not at all.
     """
-    configure_ray_data()
-    view = EvaluationView(trained.config.image_size, trained.config.data.normalization)
-    reader = CenterReader(dataset, split, view.size, view.resize_to, None, 0, 1)
-    rows = center_rows(reader).map_batches(
-        Embedder, fn_constructor_args=(trained.place, view, gpu, untrained), batch_size=256,
-        compute=ray.data.ActorPoolStrategy(size=workers), num_gpus=1 if gpu else None,
-    )  # fmt: skip
+    rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained)
     parts = list(rows.iter_batches(batch_size=None))
     columns = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     order = columns["id"].argsort()
     check_each_once(columns["id"], split, dataset.split(split).rows)
     return {name: column[order] for name, column in columns.items()}
-
-
-class Embedder:
-    """A Ray Data actor: images in, features and clusters out, BatchNorm in evaluation mode."""
-
-    def __init__(self, place: str, view: EvaluationView, gpu: bool, untrained: bool) -> None:
-        self.device, self.view = torch.device("cuda" if gpu else "cpu"), view
-        self.method = Trained.open(place).method(untrained=untrained).to(self.device)
-        self.classifiers = {name: classifier.eval() for name, classifier in self.method.classifiers().items()}
-
-    @torch.no_grad()
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Columns `id`, `label`, `feature` (B, F), `clusters` (B, H), and each classifier's guess, of `CenterReader`'s rows."""
-        images = torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2).to(self.device)
-        pixels = normalize(images.float() / 255, self.view.normalization)
-        features, clusters = self.method.embed(pixels)
-        return {
-            **{name: classify(pixels).argmax(dim=1).cpu().numpy() for name, classify in self.classifiers.items()},
-            "id": batch["id"],
-            "label": batch["label"],
-            "feature": features.float().cpu().numpy(),
-            "clusters": clusters.T.cpu().numpy(),
-        }
 
 
 def _record(trained: Trained, scores: dict[str, float], prefix: str) -> None:
