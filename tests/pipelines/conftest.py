@@ -1,8 +1,9 @@
-"""Data sets of real digits that need no Ray, and a disk that refuses large files."""
+"""Data sets of real digits that need no Ray, a run that was never stopped, and a disk that refuses large files."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.digits import DigitsSource
+from pipelines.kinds import PretrainConfig
+from pipelines.launch import train
+from pipelines.recipe import read_recipe
 from pipelines.shards import SCHEMA, Dataset, Split, write_shard
 from pipelines.storage import Location
 
@@ -60,3 +64,27 @@ def small_files() -> Callable[[int], contextlib.AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limit
+
+
+RECIPE = str(Path(__file__).parents[2] / "recipes" / "coke_digits.yaml")
+SMALL = [
+    "--views.large", "[{size: 8, scale: [0.6, 1.0], flip: 0.0, jitter: [0.2, 0.2, 0.0, 0.0]}]", "--method.label_weight", "1.0",
+    "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--method.num_clusters", "[30, 20]",
+    "--method.dim", "16", "--batch_size", "64", "--epochs", "4", "--checkpoint.every_steps", "7", "--checkpoint.keep_last", "50",
+    "--monitor.log_steps", "5", "--monitor.picture_epochs", "2", "--compute.threads", "1",
+]  # fmt: skip
+STEPS = 1438 // 64
+
+
+def words(digits: str, storage: Path, name: str, *more: str) -> list[str]:
+    return ["--data.shards", digits, "--storage", str(storage), "--name", name, *SMALL, *more]
+
+
+@pytest.fixture(scope="session")
+def straight(digits, tmp_path_factory) -> Path:
+    """A run that was never stopped, started with relative paths as the README does."""
+    storage = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(storage)
+        train(read_recipe(RECIPE, PretrainConfig, words(os.path.relpath(digits), Path(), "straight")))
+    return storage / "straight"

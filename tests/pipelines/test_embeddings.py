@@ -12,10 +12,8 @@ from pipelines.embeddings import MANIFEST, write_embeddings
 from pipelines.errors import UserError
 from pipelines.shards import read_column
 from pipelines.trained import Trained
-from tests.pipelines.test_train import straight
 
 pytestmark = pytest.mark.ray
-__all__ = ["straight"]
 
 
 def test_every_row_is_embedded_once_by_any_number_of_workers(straight, tmp_path):

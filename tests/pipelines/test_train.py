@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -24,21 +23,9 @@ from pipelines.launch import train
 from pipelines.recipe import read_recipe
 from pipelines.run import Run
 from pipelines.storage import Location
+from tests.pipelines.conftest import RECIPE, STEPS, words
 
 pytestmark = pytest.mark.ray
-
-RECIPE = str(Path(__file__).parents[2] / "recipes" / "coke_digits.yaml")
-SMALL = [
-    "--views.large", "[{size: 8, scale: [0.6, 1.0], flip: 0.0, jitter: [0.2, 0.2, 0.0, 0.0]}]", "--method.label_weight", "1.0",
-    "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--method.num_clusters", "[30, 20]",
-    "--method.dim", "16", "--batch_size", "64", "--epochs", "4", "--checkpoint.every_steps", "7", "--checkpoint.keep_last", "50",
-    "--monitor.log_steps", "5", "--monitor.picture_epochs", "2", "--compute.threads", "1",
-]  # fmt: skip
-STEPS = 1438 // 64
-
-
-def words(digits: str, storage: Path, name: str, *more: str) -> list[str]:
-    return ["--data.shards", digits, "--storage", str(storage), "--name", name, *SMALL, *more]
 
 
 def final_state(folder: Path) -> dict:
@@ -60,16 +47,6 @@ def differing(first, second, path="") -> list[str]:
 
 def learned(state: dict) -> dict:
     return {key: state[key] for key in ("method", "optimizer", "scaler", "epoch", "step")}
-
-
-@pytest.fixture(scope="module")
-def straight(digits, tmp_path_factory) -> Path:
-    """A run that was never stopped, started with relative paths as the README does."""
-    storage = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(storage)
-        train(read_recipe(RECIPE, PretrainConfig, words(os.path.relpath(digits), Path(), "straight")))
-    return storage / "straight"
 
 
 def test_mlflow_has_the_figures_settings_and_pictures(straight):
