@@ -27,6 +27,7 @@ from algos.protocon_config import ProtoConConfig
 from algos.prototypes import Prototypes
 from algos.pseudo_labels import Aligner, cluster_pseudo_labels, refine
 
+KNOWLEDGE_ROWS = 1 << 14
 FIGURES = (
     "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled", "loss_consistency",
     "reliable_rate", "refined_change",
@@ -111,8 +112,8 @@ class ProtoCon:
         """Loss from (labelled, weak, strong) logits and unit embeddings."""
         (p_x, p_w, p_s), (q_x, q_w, q_s) = logits, embeddings
         p_w, q_w = p_w.detach(), q_w.detach()
-        views = self.consistency.targets(q_w)
-        guesses = self._align(p_w, views)
+        weak_targets = self.consistency.targets(q_w)
+        guesses = self._align(p_w, weak_targets)
         clusters = self._cluster(q_w)
         refined = self._refine(guesses, clusters)
         reliable = refined.amax(dim=1) >= self.config.confidence_threshold
@@ -121,7 +122,7 @@ class ProtoCon:
                                 torch.cat([torch.ones_like(labels, dtype=q_w.dtype), reliable.to(q_w.dtype)]))  # fmt: skip
         targets = refined if self.config.targets == "soft" else refined.argmax(dim=1)
         trusted = reliable.to(p_s.dtype)
-        consistency = self.consistency.loss(q_s, views)
+        consistency = self.consistency.loss(q_s, weak_targets)
         parts = [
             F.cross_entropy(p_x, labels),
             (F.cross_entropy(self.aligner.strong(p_s), targets, reduction="none") * trusted).mean(),
@@ -139,10 +140,13 @@ class ProtoCon:
         return torch.stack([weight * part for weight, part in zip(weights, parts, strict=True) if weight > 0]).sum()
 
     @torch.no_grad()
-    def _align(self, logits: Tensor, views: Tensor) -> Tensor:
-        """Aligned guesses (B, C); the means they need are over all workers, so this is the one sum that a step waits for."""
+    def _align(self, logits: Tensor, weak_targets: Tensor) -> Tensor:
+        """Aligned guesses (B, C); the means they need are over all workers, so this is the one sum that a step waits for.
+
+        With gradient accumulation the mean is that of the micro-batches so far: the later ones are not computed yet.
+        """
         rows = logits.new_full((1,), float(len(logits)))
-        sums = torch.cat([F.softmax(logits, dim=1).sum(dim=0), views.sum(dim=0), rows])
+        sums = torch.cat([F.softmax(logits, dim=1).sum(dim=0), weak_targets.sum(dim=0), rows])
         self._batch_sums = self._batch_sums + sum_over_workers(sums)
         return self.aligner.weak(logits, self._batch_sums[: self.num_classes] / self._batch_sums[-1])
 
@@ -225,8 +229,9 @@ class ProtoCon:
     def knowledge(self) -> Knowledge:
         """Clusters and guesses of every instance: the classifier's, its cluster's, and the two refined into one."""
         clusters, memory = self.memory.labels, self.memory
-        stacked = clusters.clamp(min=0).long() + self.kmeans.offsets.cpu()
-        voted = self.cluster_labels.cpu()[stacked].mean(dim=0).argmax(dim=1)
+        table, offsets = self.cluster_labels.cpu(), self.kmeans.offsets.cpu()
+        parts = clusters.split(KNOWLEDGE_ROWS, dim=1)  # never N x C at once
+        voted = torch.cat([table[part.clamp(min=0).long() + offsets].mean(dim=0).argmax(dim=1) for part in parts])
         guesses = {"classifier": memory.column("guess")[0], "cluster": voted, "refined": memory.column("pseudo_label")[0]}
         return Knowledge(clusters, guesses, memory.column("reliable")[0], self.prototypes.prototypes.cpu())
 

@@ -10,7 +10,7 @@ from algos.pseudo_labels import Alignment, Vote
 
 @dataclass(frozen=True)
 class ProtoConConfig:
-    """Settings of ProtoCon; the papers' symbols in brackets. The defaults are the paper's.
+    """Settings of ProtoCon; the papers' symbols in brackets. The defaults are the paper's form; recipes set its figures.
 
     Attributes:
         num_clusters: clusters of each head [K]; null takes one head of N / instances_per_cluster.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 Alignment = Literal["window", "debias", "none"]
 Vote = Literal["similarity", "count", "score"]
-WINDOW = 32  # global batches
+WINDOW = 32  # global batches, the present one among them
 
 
 class Aligner(nn.Module):
@@ -40,7 +40,7 @@ class Aligner(nn.Module):
         super().__init__()
         self.kind, self.weight, self.momentum = kind, weight, momentum
         uniform = torch.full((num_classes,), 1 / num_classes)
-        self.register_buffer("recent", torch.zeros(WINDOW, num_classes))  # means of finished batches, in a ring
+        self.register_buffer("recent", torch.zeros(WINDOW - 1, num_classes))  # means of finished batches, in a ring
         self.register_buffer("filled", torch.tensor(0))
         self.register_buffer("mean", uniform)
         self._batch = torch.zeros(())
@@ -49,7 +49,7 @@ class Aligner(nn.Module):
         """Aligned probabilities (B, C) of weak views from logits (B, C); `batch_mean` (C,) is that of the global batch."""
         self._batch = batch_mean
         if self.kind == "window":
-            finished = self.filled.clamp(max=WINDOW)
+            finished = self.filled.clamp(max=WINDOW - 1)
             aligned = F.softmax(logits, dim=1) * (finished + 1) / (self.recent.sum(dim=0) + batch_mean)
             return aligned / aligned.sum(dim=1, keepdim=True)
         prior = self.weight * self.mean.log() if self.kind == "debias" else 0.0
@@ -62,7 +62,7 @@ class Aligner(nn.Module):
     def finish(self) -> None:
         """Close the global batch."""
         self.mean = self._next_mean()
-        self.recent = self.recent.index_copy(0, (self.filled % WINDOW)[None], self._batch[None])
+        self.recent = self.recent.index_copy(0, (self.filled % (WINDOW - 1))[None], self._batch[None])
         self.filled = self.filled + 1
 
     def _next_mean(self) -> Tensor:
@@ -82,8 +82,8 @@ def cluster_pseudo_labels(clusters: Tensor, labels: Tensor, scores: Tensor, shap
         labels: (N,) integer, their hard pseudo-labels.
         scores: (N,) float, their similarity to their cluster's center.
         shape: (K, C).
-        vote: `similarity` weighs a member by its score (the paper), `count` by 1, and `score` gives class c the count of its
-            members times the sum of their scores (the recorded reference).
+        vote: `similarity` weighs a member by its score, at least 0 (the paper), `count` by 1, and `score` gives class c the
+            count of its members times the sum of their scores (the recorded reference).
     """
     member = clusters >= 0
     cells = clusters[member].long() * shape[1] + labels[member].long()

@@ -9,6 +9,7 @@ Every run is a run of `quorum semisup` with its own folder and MLflow record. A 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -46,7 +47,8 @@ def main() -> None:
     methods = METHODS | ({"protocon from coke": ["--init_from", options.init_from]} if options.init_from else {})
     variants = {name: methods[name] for name in options.methods or methods}
     for name in options.ablate:
-        variants[name] = name.replace("=", " ").split()
+        key, _, value = name.partition("=")
+        variants[name] = [f"--method.{key}", value]
     table = Table(
         title=f"{dataset.name}, {options.recipe}: test accuracy of the averaged weights, mean of the last {LAST} epochs"
     )
@@ -64,8 +66,9 @@ def accuracy(options: argparse.Namespace, dataset: Dataset, per_class: int, seed
     """Accuracy of one run, made now unless it is there."""
     labels = f"{options.shards.rstrip('/')}-labels/per-class-{per_class}-seed-{seed}.json"
     choose_per_class(dataset, "train", per_class, seed).save(labels)
-    short = "".join(letter if letter.isalnum() else "-" for letter in name.replace("--method.", "")).strip("-")
-    folder = Path(options.storage) / f"{dataset.name}-{short}-{per_class}-{seed}"
+    short = "".join(letter if letter.isalnum() else "-" for letter in name)
+    digest = hashlib.sha256(" ".join([options.recipe, *words, *options.more]).encode()).hexdigest()[:6]
+    folder = Path(options.storage) / f"{dataset.name}-{short}-{per_class}-{seed}-{digest}"
     given = ["--data.shards", options.shards, "--labels", labels, "--storage", options.storage, "--name", folder.name]
     config = read_recipe(options.recipe, SemisupConfig, [*given, "--seed", str(seed), *words, *options.more])
     if not finished(folder, config.epochs):
@@ -92,10 +95,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--per-class", type=int, nargs="+", default=[4, 10])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, "protocon from coke"], default=None)
-    parser.add_argument("--ablate", nargs="*", default=[], help="further settings of ProtoCon, as --method.refine_weight=0.6")
+    parser.add_argument("--ablate", nargs="*", default=[], help="further settings of ProtoCon, as refine_weight=0.6")
     parser.add_argument("--init-from", default=None, help="a CoKe run of the same backbone")
     parser.add_argument("--storage", default="outputs/few-labels")
     options, options.more = parser.parse_known_args()
+    if "protocon from coke" in (options.methods or []) and not options.init_from:
+        parser.error("'protocon from coke' needs --init-from")
     return options
 
 

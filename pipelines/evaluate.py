@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -26,7 +28,7 @@ def evaluate(
 
     Args:
         place: a run's folder or a checkpoint file of it.
-        shards: labelled shards with a train and a test split; default the run's own.
+        shards: with a labelled test split; default the run's own. kNN and probe need training labels too.
         workers: processes that embed.
         gpu: one GPU each.
         untrained: score the network's initial weights, the baseline.
@@ -34,33 +36,45 @@ def evaluate(
         temperature: of the kNN vote.
 
     Raises:
-        UserError: for shards without labels or without a test split.
+        UserError: for shards without a labelled test split.
     """
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
-    for split in ("train", "test"):
-        if split not in dataset.splits or not dataset.split(split).labelled:
-            raise UserError(
-                f"{dataset.location} has no labelled {split} split, which kNN and linear probe need; give labelled --shards"
-            )
-    train, test = (
-        embed_split(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained) for split in ("train", "test")
-    )
-    classes, device = len(dataset.classes), "cuda" if gpu else "cpu"
-    bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], test["feature"]))
-    votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
-    probe = linear_probe(bank, bank_labels, num_classes=classes)
-    scores = {
-        "knn_top1": accuracy(votes.cpu(), test["label"]),
-        "linear_top1": accuracy(probe(queries).argmax(dim=1).cpu(), test["label"]),
-        **{name: accuracy(test[name], test["label"]) for name in trained.method().classifiers()},
-        "rows_train": float(len(train["id"])),
-        "rows_test": float(len(test["id"])),
-    }
+    if "test" not in dataset.splits or not dataset.split("test").labelled:
+        raise UserError(f"{dataset.location} has no labelled test split to score on; give labelled --shards")
+    embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
+    test = embedded("test")
+    scores = classifier_scores(trained, dataset, test)
+    if dataset.split(trained.config.data.split).labelled:
+        train, device = embedded(trained.config.data.split), "cuda" if gpu else "cpu"
+        bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], test["feature"]))
+        classes = len(dataset.classes)
+        votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
+        probe = linear_probe(bank, bank_labels, num_classes=classes)
+        scores["knn_top1"] = accuracy(votes.cpu(), test["label"])
+        scores["linear_top1"] = accuracy(probe(queries).argmax(dim=1).cpu(), test["label"])
+        scores["rows_train"] = float(len(train["id"]))
+    scores["rows_test"] = float(len(test["id"]))
     for head, clusters in enumerate(test["clusters"].T):
         scores |= {f"{name}_head{head}": value for name, value in clustering_scores(test["label"], clusters).items()}
     _record(trained, scores, "untrained" if untrained else "evaluate")
     return scores
+
+
+def classifier_scores(trained: Trained, dataset: Dataset, test: dict[str, Tensor]) -> dict[str, float]:
+    """Accuracy of the run's own classifiers, whose classes are found in the data set by their names.
+
+    Raises:
+        UserError: when the data set lacks one of them.
+    """
+    selection = trained.config.selection
+    if selection is None:
+        return {}
+    if missing := [name for name in selection.classes if name not in dataset.classes]:
+        raise UserError(f"{dataset.location} has no class {missing[0]!r} that the classifier knows; give shards with its classes")
+    numbers = torch.tensor([dataset.classes.index(name) for name in selection.classes])
+    guesses = {name: column for name, column in test.items() if name.startswith("accuracy")}
+    return {name: accuracy(numbers[column], test["label"]) for name, column in guesses.items()}
 
 
 def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:

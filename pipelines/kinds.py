@@ -11,7 +11,7 @@ from algos.coke import CoKe, CoKeConfig
 from algos.method import Method
 from algos.protocon import ProtoCon
 from algos.protocon_config import ProtoConConfig
-from pipelines.config import TrainingConfig
+from pipelines.config import MonitorConfig, TrainingConfig
 from pipelines.errors import UserError
 from pipelines.labels import Selection
 from pipelines.order import lanes_of_worker
@@ -68,6 +68,7 @@ class SemisupConfig(TrainingConfig):
     labels: str
     unlabelled_ratio: int = 7
     method: ProtoConConfig = field(default_factory=ProtoConConfig)
+    monitor: MonitorConfig = field(default_factory=lambda: MonitorConfig(knn_epochs=0))  # its votes need all training labels
 
     def __post_init__(self) -> None:
         """Refuse numbers and views that no run can have."""
@@ -95,6 +96,10 @@ class SemisupConfig(TrainingConfig):
     def adopt(self, run: Location) -> TrainingConfig:
         """Copy the selection into the run's folder: a resume and an evaluation need it, and the file may change."""
         self.selection.save(str(run / "labels.json"))
+        return self.found_in(run)
+
+    def found_in(self, run: Location) -> TrainingConfig:
+        """The configuration as a run's folder has it, wherever that folder lies by now."""
         return replace(self, labels=str(run / "labels.json"))
 
     def check(self, dataset: Dataset) -> None:
@@ -106,16 +111,18 @@ class SemisupConfig(TrainingConfig):
         self.selection.check(dataset, self.data.split, self.labels)
         super().check(dataset)
         try:
-            self.method.clusters(dataset.split(self.data.split).rows)
+            self.method.clusters(dataset.split(self.data.split).ids)
         except ValueError as error:
             raise UserError(str(error)) from error
-        shape, workers = self.shape, self.compute.workers
-        lanes = [len(lanes_of_worker(shape.lanes, rank, workers)) for rank in range(workers)]
-        if any(count * shape.lane_labelled % self.accumulate for count in lanes):
-            raise UserError(
-                f"accumulate {self.accumulate} does not divide the {min(lanes) * shape.lane_labelled} labelled images that a "
-                "worker has of a step; choose a divisor"
-            )
+        shape, compute = self.shape, self.compute
+        for workers in range(compute.min_workers or compute.workers, compute.workers + 1):
+            for rank in range(workers):
+                mine = len(lanes_of_worker(shape.lanes, rank, workers)) * shape.lane_labelled
+                if mine % self.accumulate:
+                    raise UserError(
+                        f"accumulate {self.accumulate} does not divide the {mine} labelled images that one of {workers} workers "
+                        "has of a step; choose a divisor"
+                    )
 
     def clusters(self, instances: int) -> list[int]:
         """Clusters of each head for so many training images."""

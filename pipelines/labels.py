@@ -51,23 +51,32 @@ class Selection:
             UserError: for a file that is missing, damaged, or of another format.
         """
         location = Location.of(place)
-        if not location.exists():
-            raise UserError(f"labels {place} is not there; make it: quorum labels SHARDS --per-class 4 --to {place}")
         try:
+            if not location.exists():
+                raise UserError(f"labels {place} is not there; make it: quorum labels SHARDS --per-class 4 --to {place}")
             content = location.read_json()
             known = content.pop("format")
             selection = cls(**content)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"labels {place} is no selection of quorum labels, or damaged ({error}); make it again") from error
+        except OSError as error:
+            raise UserError(f"labels {place} cannot be read: {error}") from error
         if known != FORMAT:
             raise UserError(f"labels {place} has format {known}, this version reads {FORMAT}; make it again")
         return selection
 
     def save(self, place: str) -> None:
-        """Write the selection, whole or not at all."""
+        """Write the selection, whole or not at all.
+
+        Raises:
+            UserError: where it cannot be written.
+        """
         location = Location.of(place)
-        location.parent.make()
-        location.write_json(asdict(self) | {"format": FORMAT})
+        try:
+            location.parent.make()
+            location.write_json(asdict(self) | {"format": FORMAT})
+        except OSError as error:
+            raise UserError(f"labels {place} cannot be written ({error}); choose another place: --to FILE") from error
 
     def check(self, dataset: Dataset, split: str, place: str) -> None:
         """Refuse a selection that does not belong to these shards, or leaves a class without a label.
@@ -80,6 +89,10 @@ class Selection:
                 f"labels {place} were chosen from split {self.split!r} of shards with fingerprint {self.fingerprint}, but "
                 f"{dataset.location} has {dataset.fingerprint} and the run trains on {split!r}; run quorum labels on these shards"
             )
+        if len(self.ids) != len(self.labels) or len(set(self.ids)) != len(self.ids):
+            raise UserError(f"labels {place} hold {len(set(self.ids))} instances and {len(self.labels)} labels; make it again")
+        if not all(0 <= label < len(self.classes) for label in self.labels):
+            raise UserError(f"labels {place} hold a label outside its {len(self.classes)} classes; make it again")
         missing = sorted(set(range(len(self.classes))) - set(self.labels))
         if missing:
             raise UserError(f"labels {place} hold none of class {self.classes[missing[0]]!r}; every class needs at least one")
@@ -128,16 +141,17 @@ def choose_listed(dataset: Dataset, split: str, file: str) -> Selection:
         UserError: naming file and line of what is not in the shards.
     """
     try:
-        lines = [line for line in csv.reader(Path(file).expanduser().read_text().splitlines()) if line]
+        rows_of_file = csv.reader(Path(file).expanduser().read_text().splitlines(), skipinitialspace=True)
+        lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(rows_of_file, start=1) if any(line)]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"list {file} cannot be read: {error}") from error
     if not lines:
         raise UserError(f"list {file} is empty; a line holds an instance id or a source path")
     truth, sources = read_column(dataset, split, "label"), read_sources(dataset, split)
     ids = set(sources.values())
-    classes = dataset.classes or sorted({line[1] for line in lines if len(line) > 1})
+    classes = dataset.classes or sorted({line[1] for _, line in lines if len(line) > 1})
     chosen: dict[int, int] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in lines:
         where = f"list {file}, line {number}"
         row = _row_of(line[0], ids, sources, where)
         label = _label_of(line[1], classes, where) if len(line) > 1 else int(truth[row])
@@ -151,7 +165,7 @@ def choose_listed(dataset: Dataset, split: str, file: str) -> Selection:
 
 def _row_of(key: str, ids: set[int], sources: dict[str, int], where: str) -> int:
     """The instance that a key names; a number is an instance id, whatever the sources are called."""
-    if key.isdigit() and int(key) in ids:
+    if key.isdecimal() and int(key) in ids:
         return int(key)
     if key in sources:
         return sources[key]
@@ -181,6 +195,11 @@ def choose_from(
     if fraction is not None:
         return f"fraction-{fraction}-seed-{seed}", choose_fraction(dataset, split, fraction, seed)
     return Path(str(listed)).stem, choose_listed(dataset, split, str(listed))
+
+
+def beside(dataset: Dataset, rule: str) -> Location:
+    """Where a selection lies unless the user says otherwise: in a folder beside the shards."""
+    return dataset.location.parent / f"{dataset.location.name}-labels" / f"{rule}.json"
 
 
 def put_images(dataset: Dataset, selection: Selection) -> Any:

@@ -77,9 +77,10 @@ def train(
     compute = config.compute
     alone = connect(address, local_cpus=compute.workers * compute.cpus_per_worker + 1)
     check_resources(compute.min_workers or compute.workers, compute.cpus_per_worker, gpu=compute.gpu, grows=not alone)
-    labelled = put_images(dataset, config.selection) if config.selection else None
     within = within or Surroundings()
     run, config = _reopen(resume, config) if resume else _create(config, dataset, within.tags)
+    selection = config.selection
+    labelled = put_images(dataset, selection) if selection else None
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data.shards, config.data.split)
     outcome = "FAILED"
     try:
@@ -107,9 +108,8 @@ def _with_absolute_places(config: TrainingConfig, dataset: Dataset) -> TrainingC
 
 def _reopen(place: str, config: TrainingConfig) -> tuple[Run, TrainingConfig]:
     """The run to go on with, its configuration updated with what this part of it changes."""
-    run = Run.open(place)
-    if run.kind != config.kind:
-        raise UserError(f"{place} is a run of quorum {run.kind}; go on with it: quorum {run.kind} --resume {place}")
+    run = Run.open(place, kind=config.kind)
+    config = config.found_in(run.location)
     _write_config(run.location, config)
     address = replace(run.address, uri=config.tracking.uri or run.address.uri)
     return replace(run, address=address), config
@@ -140,8 +140,8 @@ def _create(config: TrainingConfig, dataset: Dataset, tags: dict[str, str]) -> t
     identity = {"data": dataset.fingerprint, **versions()}
     uri = tracking_uri(config.tracking.uri, storage)
     rows = {"data.fingerprint": dataset.fingerprint, "data.rows": dataset.split(config.data.split).rows}
-    if config.selection:
-        rows |= {"labels.rule": config.selection.rule, "labels.count": len(config.selection.ids)}
+    if selection := config.selection:
+        rows |= {"labels.rule": selection.rule, "labels.count": len(selection.ids)}
     tags = tags | identity | {"run_folder": str(location), "kind": config.kind}
     address = start_run(uri, config.tracking.experiment, name, params=flatten(config.to_dict()) | rows, tags=tags)
     content = {

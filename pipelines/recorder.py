@@ -148,8 +148,10 @@ class Recorder:
         similar, confused, changed = (folder / f"{name}-{epoch:04d}.png" for name in ("prototypes", "pseudo-labels", "refined"))
         prototype_similarities(state.prototypes, classes, similar)
         truth = self._known_classes()
-        raw, refined = (state.classes[name][: len(truth)] for name in ("classifier", "refined"))
         seen = (state.clusters[0, : len(truth)] >= 0) & (truth >= 0)
+        if not seen.any():
+            return [similar]
+        raw, refined = (state.classes[name][: len(truth)] for name in ("classifier", "refined"))
         confusions(truth[seen], raw[seen], refined[seen], classes, confused)
         rows = np.flatnonzero(seen & (raw != refined))[:SHEET_CHANGES].tolist()
         images = read_images(self.dataset, self.split, rows)

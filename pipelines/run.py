@@ -27,11 +27,11 @@ class Run:
     identity: dict[str, str]
 
     @classmethod
-    def open(cls, place: str) -> Run:
-        """The run in a folder.
+    def open(cls, place: str, *, kind: str | None = None) -> Run:
+        """The run in a folder, made by the command `kind` where that is given.
 
         Raises:
-            UserError: for a folder that holds no run, or one of another format.
+            UserError: for a folder that holds no run, or one of another format or command.
         """
         location = Location.of(place)
         if not (location / RUN_FILE).exists():
@@ -41,6 +41,9 @@ class Run:
         content = (location / RUN_FILE).read_json()
         if content.get("format") != FORMAT:
             raise UserError(f"{location / RUN_FILE} has format {content.get('format')}, this version reads {FORMAT}")
+        if kind not in (None, content["kind"]):
+            made = content["kind"]
+            raise UserError(f"{place} is a run of quorum {made}; go on with it: quorum {made} --resume {place}")
         return cls(location, content["kind"], RunAddress(**content["mlflow"]), content["identity"])
 
     @property

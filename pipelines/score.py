@@ -9,8 +9,7 @@ from algos.evaluation import knn_predict
 from pipelines.augment import normalize
 from pipelines.embed import EvaluationView, center_batches, embed
 from pipelines.session import Session
-
-RANKING = ("accuracy_ema", "knn_top1")  # the first of them that is there decides which checkpoint is the best
+from pipelines.shards import Dataset
 
 
 def due(every: int, epoch: int, epochs: int) -> bool:
@@ -19,10 +18,15 @@ def due(every: int, epoch: int, epochs: int) -> bool:
     return last if every == 0 else last or epoch % every == 0
 
 
+def has_truth(dataset: Dataset) -> bool:
+    """Whether there are test labels to score against."""
+    return "test" in dataset.splits and dataset.split("test").labelled
+
+
 def scores(session: Session, epoch: int) -> dict[str, float]:
     """The scores that are due after an epoch, on the test split; none where that is missing or has no labels."""
     monitor, dataset, epochs = session.config.monitor, session.dataset, session.config.epochs
-    if "test" not in dataset.splits or not dataset.split("test").labelled:
+    if not has_truth(dataset):
         return {}
     found: dict[str, float] = {}
     if monitor.knn_epochs and due(monitor.knn_epochs, epoch, epochs):
@@ -30,6 +34,11 @@ def scores(session: Session, epoch: int) -> dict[str, float]:
     if monitor.accuracy_epochs and due(monitor.accuracy_epochs, epoch, epochs):
         found |= classifier_scores(session)
     return found
+
+
+def deciding(session: Session) -> str:
+    """The one score that decides which checkpoint of a run is the best."""
+    return "accuracy_ema" if session.config.monitor.accuracy_epochs and session.method.classifiers() else "knn_top1"
 
 
 def knn_score(session: Session) -> float:
@@ -66,15 +75,17 @@ def classifier_scores(session: Session) -> dict[str, float]:
     hits = torch.zeros(len(classifiers) + 1, dtype=torch.float64, device=session.device)  # rows come last
     modes = {name: classifier.training for name, classifier in classifiers.items()}
     batches = center_batches(session.dataset, "test", view, rank=session.rank, workers=session.workers)
-    for classifier in classifiers.values():
-        classifier.eval()
-    for _, labels, images in batches:
-        pixels = normalize(images.to(session.device).float() / 255, view.normalization)
-        truth = torch.from_numpy(labels).to(session.device)
-        correct = [(classifier(pixels).argmax(dim=1) == truth).sum() for classifier in classifiers.values()]
-        hits += torch.stack([*correct, hits.new_tensor(len(truth), dtype=torch.int64)])
-    for name, classifier in classifiers.items():
-        classifier.train(modes[name])
+    try:
+        for classifier in classifiers.values():
+            classifier.eval()
+        for _, labels, images in batches:
+            pixels = normalize(images.to(session.device).float() / 255, view.normalization)
+            truth = torch.from_numpy(labels).to(session.device)
+            correct = [(classifier(pixels).argmax(dim=1) == truth).sum() for classifier in classifiers.values()]
+            hits += torch.stack([*correct, hits.new_tensor(len(truth), dtype=torch.int64)])
+    finally:
+        for name, classifier in classifiers.items():
+            classifier.train(modes[name])
     *correct_rows, rows = sum_over_workers(hits).tolist()
     expected = session.dataset.split("test").rows
     if rows != expected:

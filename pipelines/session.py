@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -61,6 +62,8 @@ class Session:
         )  # fmt: skip
         torch.manual_seed(config.seed)  # initial weights, the same on every worker
         backbone = build_backbone(config.backbone, config.image_size)
+        if config.compute.channels_last:  # before a method copies it
+            backbone.to(memory_format=torch.channels_last)
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", config.checkpoint.keep_last)
         entry = self.store.latest()
         if config.init_from and entry is None:
@@ -91,12 +94,10 @@ class Session:
 
     def _wrap(self, network: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
         compute = self.config.compute
-        if compute.channels_last:
-            network.to(memory_format=torch.channels_last)
         if not is_distributed():
             return Autocast(torch.compile(network) if compute.compile else network, self.precision), None
         if compute.gpu:
-            self.method.network = network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            self.method.network = network = convert_sync_batchnorm(network)
         # Running means are averaged when they are saved; sending all buffers at each forward pass would cost a broadcast a step.
         ddp = DistributedDataParallel(network, device_ids=[self.device] if compute.gpu else None, broadcast_buffers=False)
         return Autocast(torch.compile(ddp) if compute.compile else ddp, self.precision), ddp

@@ -15,7 +15,7 @@ from algos.method import Batch, EpochReport
 from pipelines.epoch_state import epoch_state
 from pipelines.errors import UserError
 from pipelines.optimize import learning_rate
-from pipelines.score import RANKING, due, scores
+from pipelines.score import deciding, due, scores
 from pipelines.session import Job, Session
 
 
@@ -130,7 +130,7 @@ def end_epoch(session: Session, epoch: int) -> None:
         pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
         state = epoch_state(report, session.method.knowledge())
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
-    session.save(epoch + 1, 0, score=next((scored[name] for name in RANKING if name in scored), None))
+    session.save(epoch + 1, 0, score=scored.get(deciding(session)))
     ray.train.report(figures | {"epoch": epoch})
     session.closing_seconds = time.monotonic() - began - waited_for_scores
 

@@ -15,17 +15,17 @@ from pipelines.config import TrainingConfig
 from pipelines.errors import UserError, nearest
 from pipelines.kinds import KINDS
 from pipelines.recipe import read_recipe
-from pipelines.run import Run
+from pipelines.run import RUN_FILE, Run
 from pipelines.shards import Dataset
+from pipelines.storage import Location
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What is needed to rebuild a run's method anywhere: configuration, data, and one checkpoint's state."""
+    """What is needed to rebuild a run's method anywhere: configuration and one checkpoint's state."""
 
     run: Run
     config: TrainingConfig
-    dataset: Dataset
     entry: Entry
     state: dict[str, Any]
 
@@ -36,7 +36,7 @@ class Trained:
         Raises:
             UserError: when there is no run or no such checkpoint.
         """
-        folder, _, file = place.partition("/checkpoints/")
+        folder, file = _split(place)
         run = Run.open(folder)
         entries = {entry.file: entry for entry in run.checkpoints.entries()}
         if file == "best" and (best := run.checkpoints.best()):
@@ -46,8 +46,13 @@ class Trained:
         if file and file not in entries:
             raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has {', '.join(entries)}")
         entry = entries[file] if file else list(entries.values())[-1]
-        config = read_recipe(run.config_file(), KINDS[run.kind])
-        return cls(run, config, Dataset.open(config.data.shards), entry, run.checkpoints.load(entry))
+        config = read_recipe(run.config_file(), KINDS[run.kind]).found_in(run.location)
+        return cls(run, config, entry, run.checkpoints.load(entry))
+
+    @property
+    def dataset(self) -> Dataset:
+        """The shards that the run trains on."""
+        return Dataset.open(self.config.data.shards)
 
     @property
     def place(self) -> str:
@@ -57,11 +62,29 @@ class Trained:
     def method(self, *, untrained: bool = False) -> Method:
         """The method with its trained state, or as it was before the first step."""
         torch.manual_seed(self.config.seed)
-        method = self.config.build_method(build_backbone(self.config.backbone, self.config.image_size), self.dataset)
+        backbone = build_backbone(self.config.backbone, self.config.image_size)
+        if untrained and self.config.init_from:
+            start_from(backbone, self.config)
+        method = self.config.build_method(backbone, self.dataset)
         if not untrained:
             method.load_state_dict(self.state["method"])
         method.network.eval()
         return method
+
+
+def _split(place: str) -> tuple[str, str]:
+    """Folder of the run, and the checkpoint file in it where `place` names one; a URI's query belongs to the folder."""
+    base, mark, query = place.partition("?") if "://" in place else (place, "", "")
+    folder, found, file = base.rpartition("/checkpoints/")
+    if not found or (Location.of(place) / RUN_FILE).exists():
+        return place, ""
+    return f"{folder}{mark}{query}", file
+
+
+def _describe(config: TrainingConfig) -> str:
+    backbone = config.backbone
+    options = f", options {backbone.options}" if backbone.options else ""
+    return f"{backbone.name!r} (stem {backbone.stem}, images of {config.image_size} px{options})"
 
 
 def start_from(backbone: nn.Module, config: TrainingConfig) -> None:
@@ -80,6 +103,6 @@ def start_from(backbone: nn.Module, config: TrainingConfig) -> None:
         backbone.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
-            f"init_from {config.init_from} has backbone {trained.config.backbone.name!r} with {trained.config.backbone.options}, "
-            f"which does not fit this recipe's {config.backbone.name!r} with {config.backbone.options}; make them equal"
+            f"init_from {config.init_from} has backbone {_describe(trained.config)}, "
+            f"which does not fit this recipe's {_describe(config)}; make them equal"
         ) from error

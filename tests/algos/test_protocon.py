@@ -246,7 +246,16 @@ def test_workers_equal_one_process(gloo, workers):
             assert its == pytest.approx(mine, abs=1e-5)
 
 
-def test_memory_is_twelve_bytes_an_instance_for_a_thousand_classes():
+def test_knowledge_averages_the_heads_votes_in_chunks(monkeypatch):
+    method = protocon()
+    train(method, 2, lr=0.0)
+    tables = method.kmeans.per_head(method.cluster_labels)
+    by_hand = torch.stack([table[labels.long()] for table, labels in zip(tables, method.memory.labels, strict=True)]).mean(dim=0)
+    monkeypatch.setattr("algos.protocon.KNOWLEDGE_ROWS", 7)
+    assert torch.equal(method.knowledge().classes["cluster"], by_hand.argmax(dim=1))
+
+
+def test_memory_stays_below_twelve_bytes_an_instance():
     for classes, expected in ((10, 9), (127, 9), (128, 9), (129, 11), (1000, 11)):
         config = ProtoConConfig(num_clusters=[4])
         method = ProtoCon(config, Flat(), num_classes=classes, num_instances=N, batch_size=8)

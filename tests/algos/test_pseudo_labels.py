@@ -30,9 +30,12 @@ def test_the_window_forgets_what_is_older():
     for _ in range(WINDOW + 5):
         aligner.weak(logits([0.9, 0.1]), torch.tensor([0.9, 0.1]))
         aligner.finish()
-    for _ in range(WINDOW):
+    for _ in range(WINDOW - 2):
         aligner.weak(logits([0.5, 0.5]), torch.tensor([0.5, 0.5]))
         aligner.finish()
+    still = aligner.weak(logits([0.8, 0.2]), torch.tensor([0.5, 0.5]))  # one old batch is among the 32
+    assert not torch.allclose(still, torch.tensor([[0.8, 0.2]]), atol=1e-3)
+    aligner.finish()
     torch.testing.assert_close(aligner.weak(logits([0.8, 0.2]), torch.tensor([0.5, 0.5])), torch.tensor([[0.8, 0.2]]))
 
 

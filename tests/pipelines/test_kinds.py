@@ -41,7 +41,7 @@ def test_a_step_takes_mu_times_b_rows_and_b_labelled_ones(labels):
         (["--batch_size", "200"], "takes 1400 unlabelled images a step, but split 'train' has 1000"),
         (["--method.num_clusters", "[501]"], "asks for 501 clusters of 1000 training images"),
         (["--method.instances_per_cluster", "501"], "fewer than 2 clusters of 1000"),
-        (["--accumulate", "3"], "accumulate 3 does not divide the 8 labelled images"),
+        (["--accumulate", "3"], "accumulate 3 does not divide the 8 labelled images that one of 1 workers has"),
         (["--compute.workers", "9"], "data.lanes"),
     ],
 )
@@ -76,6 +76,16 @@ def test_labelled_rows_must_be_shared_by_the_lanes(labels):
 def test_labels_of_other_shards_are_refused(labels):
     with pytest.raises(UserError, match="fingerprint"):
         read(labels).check(dataset(rows=999))
+
+
+def test_every_worker_count_of_an_elastic_run_must_divide(labels):
+    elastic = ["--compute.workers", "3", "--compute.min_workers", "1", "--accumulate", "2", "--batch_size", "8"]
+    with pytest.raises(UserError, match="does not divide the 3 labelled images that one of 3 workers"):
+        read(labels, *elastic).check(dataset())
+
+
+def test_scores_by_all_training_labels_are_off_unless_asked_for(labels):
+    assert read(labels).monitor.knn_epochs == 0
 
 
 def test_a_run_keeps_its_own_copy_of_the_labels(labels, tmp_path):

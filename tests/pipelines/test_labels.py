@@ -47,7 +47,7 @@ def test_a_list_names_ids_or_sources(some_digits, tmp_path):
 def test_a_list_brings_labels_that_the_shards_do_not_have(tmp_path):
     dataset = write_digits(tmp_path / "digits", 20, 20, labelled=False)
     without_classes = Dataset(dataset.location, dataset.name, [], dataset.splits, 0)
-    (tmp_path / "few.csv").write_text("3,cat\n5,dog\n4,cat\n")
+    (tmp_path / "few.csv").write_text("3,cat\n\n5, dog\n4 , cat\n")
     selection = choose_listed(without_classes, "train", str(tmp_path / "few.csv"))
     assert (selection.classes, selection.ids, selection.labels) == (["cat", "dog"], [3, 4, 5], [0, 0, 1])
 
@@ -56,9 +56,10 @@ def test_a_list_brings_labels_that_the_shards_do_not_have(tmp_path):
     ("content", "said"),
     [
         ("", "is empty"),
-        ("1\n9999", "line 2: '9999' is neither an instance id nor a source path"),
+        ("1\n\n9999", "line 3: '9999' is neither an instance id nor a source path"),
         ("1,seven", "line 1: the shards have no class 'seven'"),
         ("1,2\n1,3", "line 2: '1' is listed twice"),
+        ("\u00b2", "line 1: '\u00b2' is neither"),
     ],
 )
 def test_a_bad_list_is_named_with_its_line(some_digits, tmp_path, content, said):
@@ -105,6 +106,28 @@ def test_a_selection_comes_back_from_its_file_and_fits_its_shards_only(some_digi
         selection.check(write_digits(tmp_path / "others", 100, 100), "train", place)
     with pytest.raises(UserError, match=r"split 'train'.*trains on 'test'"):
         selection.check(some_digits, "test", place)
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels", "said"),
+    [
+        ([1, 2], [0], "2 instances and 1 labels"),
+        ([1, 1], [0, 0], "1 instances and 2 labels"),
+        ([1], [10], "outside its 10 classes"),
+    ],
+)
+def test_a_selection_that_was_edited_badly_is_refused(some_digits, ids, labels, said):
+    selection = Selection(some_digits.fingerprint, "train", some_digits.classes, ids, labels, "by hand")
+    with pytest.raises(UserError, match=said):
+        selection.check(some_digits, "train", "few.json")
+
+
+def test_places_that_cannot_be_read_or_written_are_named(some_digits, tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        Selection.open(str(tmp_path))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        choose_per_class(some_digits, "train", 1, seed=1).save(str(tmp_path / "file" / "few.json"))
 
 
 def test_a_class_without_a_label_is_named(some_digits):

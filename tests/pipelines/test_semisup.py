@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,11 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
+from safetensors import safe_open
 
 from pipelines.checkpoint import CheckpointStore
 from pipelines.cli import main
 from pipelines.errors import UserError
 from pipelines.evaluate import evaluate
+from pipelines.export import export
 from pipelines.kinds import PretrainConfig, SemisupConfig
 from pipelines.labels import Selection, choose_listed, choose_per_class
 from pipelines.launch import train
@@ -164,6 +168,24 @@ def test_evaluation_scores_the_classifiers_too(straight):
     assert scores["accuracy_ema"] == pytest.approx(entries["accuracy_ema"], abs=3e-3)
     assert scores["accuracy"] == pytest.approx(entries["accuracy"], abs=3e-3)
     assert {"knn_top1", "linear_top1", "purity_head0"} <= scores.keys()
+
+
+def test_the_classifier_is_exported_with_its_classes(straight, tmp_path):
+    said = export(str(straight), str(tmp_path / "few.safetensors"), classifier=True)
+    assert "algos.networks.build_backbone" in said
+    with safe_open(tmp_path / "few.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["classes"]) == [str(digit) for digit in range(10)]
+        head = file.get_tensor("fc.weight")
+    averaged = Trained.open(str(straight)).method().classifiers()["accuracy_ema"]
+    assert torch.equal(head, averaged.get_submodule("classifier").weight)
+
+
+def test_a_moved_run_still_opens(straight, tmp_path):
+    copy = tmp_path / "checkpoints" / "moved"
+    shutil.copytree(straight, copy, ignore=shutil.ignore_patterns("ray", "pictures"))
+    best = Trained.open(f"{copy}/checkpoints/best")
+    assert best.config.labels == str(copy / "labels.json")
+    assert Trained.open(str(copy)).place.startswith(f"{copy}/checkpoints/step-")
 
 
 def test_a_run_is_resumed_by_the_command_that_made_it(straight, capsys):
