@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, cast
 
-import timm
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -45,6 +44,8 @@ class BackboneConfig:
 def _family(name: str) -> str:
     """`timm`, `wrn` or `torchvision`; a `ValueError` with the nearest valid name otherwise."""
     if name.startswith("timm/"):
+        import timm
+
         known = timm.list_models()
         if name.removeprefix("timm/") in known:
             return "timm"
@@ -73,6 +74,8 @@ def build_backbone(config: BackboneConfig, image_size: int) -> nn.Module:
     network: nn.Module
     try:
         if family == "timm":
+            import timm
+
             network = timm.create_model(config.name.removeprefix("timm/"), num_classes=0, **config.options)
         elif family == "wrn":
             depth, width = (int(part) for part in config.name.split("-")[1:])

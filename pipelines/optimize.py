@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import timm.optim
 import torch
 from torch import nn
 
@@ -26,6 +25,8 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
     ]
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+    import timm.optim
+
     groups[0]["always_adapt"] = True  # also without a weight decay; timm's LARS leaves the group of vectors alone
     lars: torch.optim.Optimizer = timm.optim.Lars(
         groups, lr=config.lr, momentum=config.momentum, trust_coeff=config.trust_coefficient

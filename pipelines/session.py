@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -97,6 +96,8 @@ class Session:
         if not is_distributed():
             return Autocast(torch.compile(network) if compute.compile else network, self.precision), None
         if compute.gpu:
+            from timm.layers import convert_sync_batchnorm  # torch's own would drop the activation in timm's BatchNormAct2d
+
             self.method.network = network = convert_sync_batchnorm(network)
         # Running means are averaged when they are saved; sending all buffers at each forward pass would cost a broadcast a step.
         ddp = DistributedDataParallel(network, device_ids=[self.device] if compute.gpu else None, broadcast_buffers=False)
