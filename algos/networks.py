@@ -13,7 +13,6 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 SMALL_IMAGE = 64  # px; up to here the ImageNet stem would leave too few positions
@@ -55,6 +54,8 @@ def _family(name: str) -> str:
         if (int(match[1]) - 4) % 6:
             raise ValueError(f"backbone {name!r}: the depth of a Wide-ResNet is 6 n + 4, for example wrn-28-2")
         return "wrn"
+    import torchvision
+
     known = [m for m in torchvision.models.list_models(torchvision.models) if re.match(r"(wide_)?resne", m)]
     if name in known:
         return "torchvision"
@@ -81,6 +82,8 @@ def build_backbone(config: BackboneConfig, image_size: int) -> nn.Module:
             depth, width = (int(part) for part in config.name.split("-")[1:])
             network = WideResNet(depth, width, **config.options)
         else:
+            import torchvision
+
             network = torchvision.models.get_model(config.name, weights=None, **config.options)
             network.num_features = network.get_submodule("fc").in_features
             network.fc = nn.Identity()

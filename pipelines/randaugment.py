@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
 from kornia.enhance import adjust_brightness_accumulative, adjust_contrast_with_mean_subtraction, sharpness
 from torch import Tensor
-from torchvision.transforms.v2 import functional as vision
 
 DRAWS = 3  # uniform numbers that an operation needs: which, whether, how strong; the sign shares the last
 APPLIED = 0.5
@@ -58,9 +57,16 @@ def _solarize(images: Tensor, strength: Tensor) -> Tensor:
     return torch.where(images >= threshold, 1 - images, images)
 
 
-def _bytes(operation: Callable[[Tensor], Tensor]) -> Operation:
+def _bytes(name: str) -> Operation:
     """An operation of torchvision that works on 8-bit images."""
-    return lambda images, _: operation((images * 255).round().to(torch.uint8)).float() / 255
+
+    def apply(images: Tensor, _: Tensor) -> Tensor:
+        from torchvision.transforms.v2 import functional
+
+        operation: Callable[[Tensor], Tensor] = getattr(functional, name)
+        return operation((images * 255).round().to(torch.uint8)).float() / 255
+
+    return apply
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -76,8 +82,8 @@ OPERATIONS: dict[str, Operation] = {
     "sharpness": lambda images, strength: sharpness(images, _factor(strength)),
     "posterize": _posterize,
     "solarize": _solarize,
-    "autocontrast": _bytes(vision.autocontrast),
-    "equalize": _bytes(vision.equalize),
+    "autocontrast": _bytes("autocontrast"),
+    "equalize": _bytes("equalize"),
 }
 
 
