@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile, ArgumentError, Namespace
@@ -16,25 +16,32 @@ if TYPE_CHECKING:
     from pipelines.config import TrainingConfig
 
 VERSION = "0.1.0"
+Command = Callable[[Sequence[str]], None]
 RESUMABLE = (  # what a resumed run may change
     "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures", "compute.gpu",
     "checkpoint.", "monitor.", "tracking.uri", "data.shards",
 )  # fmt: skip
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `quorum`."""
+def main(arguments: Sequence[str] | None = None, commands: Mapping[str, Command] | None = None) -> None:
+    """Run one command; a mistake is one sentence and exit code 2.
+
+    Args:
+        arguments: words of the command line.
+        commands: those to choose from, by name; default: the pipelines' own. `tune`, which may see both rooms, adds its own.
+    """
+    known = COMMANDS if commands is None else commands
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["--version"]:
         print(f"quorum {VERSION}")
         return
     if not words or words[0] in ("-h", "--help"):
-        print(_overview())
+        print(_overview(known))
         return
     try:
-        if words[0] not in COMMANDS:
-            raise UserError(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}; quorum --help lists them")
-        COMMANDS[words[0]](words[1:])
+        if words[0] not in known:
+            raise UserError(f"unknown command {words[0]!r}{nearest(words[0], known)}; quorum --help lists them")
+        known[words[0]](words[1:])
     except (UserError, ArgumentError) as error:
         print(f"quorum {words[0]}: {error}", file=sys.stderr)
         sys.exit(2)
@@ -43,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _overview() -> str:
-    lines = [f"  {name:10} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+def _overview(commands: Mapping[str, Command]) -> str:
+    lines = [f"  {name:10} {(command.__doc__ or '').splitlines()[0]}" for name, command in commands.items()]
     return "usage: quorum COMMAND ...   (quorum COMMAND --help for its options)\n\n" + "\n".join(lines)
 
 
@@ -224,7 +231,7 @@ def _check_overrides(words: Sequence[str]) -> None:
             )
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+COMMANDS: dict[str, Command] = {
     "ingest": ingest,
     "labels": labels,
     "pretrain": pretrain,
