@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tune.tables import write_csv, write_text
 METRICS = ("accuracy_ema", "knn_top1")  # the first that a run has, where no sweep and no option names one
 LOSS_LIKE = re.compile(r"loss|error|seconds")
 ARTIFACTS = "comparison"
+MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
 
 
 def compare(
@@ -45,12 +47,7 @@ def compare(
         files = _write(compared, folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); give another --to") from error
-    if (parent := _only_sweep(found)) is not None:
-        store, run = parent
-        with asking(store) as client:
-            for file in files:
-                client.log_artifact(run.info.run_id, str(file), ARTIFACTS)
-    return compared
+    return replace(compared, notes=(*compared.notes, f"files: {folder}{_keep(found, files)}"))
 
 
 def _tags(found: Found, name: str) -> set[str]:
@@ -101,6 +98,7 @@ def size_curves(compared: Comparison) -> dict[str, list[pictures.SizeCurve]]:
     curves: dict[str, list[pictures.SizeCurve]] = {}
     for line in compared.lines:
         label = ", ".join(f"{key} {label_of(line.point.get(key))}" for key in compared.keys) or "all runs"
+        label = label if len(label) < MOST_CHARACTERS else line.runs[0][0].name
         mine = [curve for record, row in line.runs if row and (curve := _size_curve(record))]
         if mine:
             curves[label] = mine
@@ -112,6 +110,21 @@ def _size_curve(record: Record) -> pictures.SizeCurve | None:
     columns = [[value for step in steps if (value := record.at(name, step)) is not None] for name in ("epoch", *SIZES)]
     whole = bool(steps) and all(len(column) == len(steps) for column in columns)
     return pictures.SizeCurve(*columns) if whole else None
+
+
+def _keep(found: Found, files: Sequence[Path]) -> str:
+    """Log the files to the sweep's run, where there is one; says what became of it."""
+    parent = _only_sweep(found)
+    if parent is None:
+        return ""
+    store, run = parent
+    try:
+        with asking(store) as client:
+            for file in files:
+                client.log_artifact(run.info.run_id, str(file), ARTIFACTS)
+    except UserError as error:  # the results themselves are there
+        return f"; warning: not kept with the sweep, {error}"
+    return f", and {ARTIFACTS}/ of the sweep {run.info.run_id}"
 
 
 def _only_sweep(found: Found) -> tuple[str, Any] | None:

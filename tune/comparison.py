@@ -102,9 +102,14 @@ def _line(judged: Judged | None, runs: Sequence[tuple[Record, Row | None]]) -> L
         values = [value for record, row in runs if row and (value := record.at(name, row.step)) is not None]
         sizes.append(sum(values) / len(values) if values else None)
     return Line(
-        records[0].point, tuple(runs), judged, sum(record.images for record in records), sum(record.seconds for record in records),
-        Counter(record.outcome for record in records), tuple(sizes),
-    )  # fmt: skip
+        point=records[0].point,
+        runs=tuple(runs),
+        judged=judged,
+        images=sum(record.images for record in records),
+        seconds=sum(record.seconds for record in records),
+        outcomes=Counter(record.outcome for record in records),
+        sizes=tuple(sizes),
+    )
 
 
 def _warnings(runs: Sequence[tuple[Record, Row | None]], metric: str, budget: Budget) -> list[str]:

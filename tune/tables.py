@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tune.comparison import Comparison, Line
@@ -32,18 +33,24 @@ def write_text(compared: Comparison, path: Path) -> None:
 
 def _print(console: Console, compared: Comparison, sizes: bool) -> None:
     title = f"{compared.name}: {compared.metric} ({compared.mode}) within {compared.budget}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     wide = len(compared.keys) > MOST_KEYS
     for key in ("setting",) if wide else compared.keys:
-        table.add_column(key)
-    for column in (f"{compared.metric} +- sd", "95 % interval", "seeds", "against the best", *(SIZE_COLUMNS if sizes else ())):
+        table.add_column(escape(key))
+    for column in (
+        escape(f"{compared.metric} +- sd"),
+        "95 % interval",
+        "seeds",
+        "against the best",
+        *(SIZE_COLUMNS if sizes else ()),
+    ):
         table.add_column(column, justify="right")
     for column in ("images", "time", "stopped"):
         table.add_column(column, justify="right")
     for line in compared.lines:
         setting = [_names(line)] if wide else [label_of(line.point.get(key)) for key in compared.keys]
         shown_sizes = ["-" if size is None else f"{size:.1f}" for size in line.sizes] if sizes else []
-        table.add_row(*setting, *_scores(line.judged), *shown_sizes, *_cost(line))
+        table.add_row(*map(escape, setting), *_scores(line.judged), *shown_sizes, *_cost(line))
     console.print(table)
     for sentence in (*summary(compared), *compared.notes):
         console.print(sentence, markup=False, highlight=False)
