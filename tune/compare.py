@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from tune import pictures
-from tune.comparison import SIZES, Comparison, build
+from tune.comparison import CONSTRAINT, SIZES, Comparison, build
 from tune.points import label_of
 from tune.records import Found, Record, asking, find, read, refuse_unknown
 from tune.tables import write_csv, write_text
@@ -106,10 +106,10 @@ def size_curves(compared: Comparison) -> dict[str, list[pictures.SizeCurve]]:
 
 
 def _size_curve(record: Record) -> pictures.SizeCurve | None:
-    steps = list(record.series.get(SIZES[1], {}))
+    steps = list(record.series.get(SIZES[0], {}))
     columns = [[value for step in steps if (value := record.at(name, step)) is not None] for name in ("epoch", *SIZES)]
-    whole = bool(steps) and all(len(column) == len(steps) for column in columns)
-    return pictures.SizeCurve(*columns) if whole else None
+    whole = bool(steps) and CONSTRAINT in record.last and all(len(column) == len(steps) for column in columns)
+    return pictures.SizeCurve(record.last[CONSTRAINT], *columns) if whole else None
 
 
 def _keep(found: Found, files: Sequence[Path]) -> str:

@@ -13,7 +13,8 @@ from tune.points import identity
 from tune.records import Record
 from tune.statistics import Judged, group, importance, judge
 
-SIZES = ("min_size_head0", "cluster_size_min_head0", "cluster_size_max_head0")
+CONSTRAINT = "min_size_head0"  # the same in every epoch, so that its history need not be read
+SIZES = ("cluster_size_min_head0", "cluster_size_max_head0")
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,9 @@ def _lines(judged: Sequence[Judged], runs: Sequence[tuple[Record, Row | None]]) 
 
 def _line(judged: Judged | None, runs: Sequence[tuple[Record, Row | None]]) -> Line:
     records = [record for record, _ in runs]
-    sizes = []
-    for name in SIZES:
-        values = [value for record, row in runs if row and (value := record.at(name, row.step)) is not None]
-        sizes.append(sum(values) / len(values) if values else None)
+    scored = [(record, row) for record, row in runs if row]
+    sizes = [_mean([record.last.get(CONSTRAINT) for record, _ in scored])]
+    sizes += [_mean([record.at(name, row.step) for record, row in scored]) for name in SIZES]
     return Line(
         point=records[0].point,
         runs=tuple(runs),
@@ -110,6 +110,11 @@ def _line(judged: Judged | None, runs: Sequence[tuple[Record, Row | None]]) -> L
         outcomes=Counter(record.outcome for record in records),
         sizes=tuple(sizes),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _warnings(runs: Sequence[tuple[Record, Row | None]], metric: str, budget: Budget) -> list[str]:

@@ -17,16 +17,16 @@ from tune.statistics import is_numeric
 
 mpl.use("Agg")
 
-MOST_SETTINGS = 12  # of cluster-size charts, best first
+MOST_SETTINGS = 9  # of cluster-size charts, best first
 DECADES = 10.0  # largest to smallest value from which an axis is logarithmic
 
 
 @dataclass(frozen=True)
 class SizeCurve:
-    """Cluster sizes of a run's first head, one of each list for every epoch."""
+    """Cluster sizes of a run's first head: its minimum, and the epochs with the smallest and the largest cluster of each."""
 
+    least: float
     epochs: Sequence[float]
-    least: Sequence[float]
     smallest: Sequence[float]
     largest: Sequence[float]
 
@@ -51,7 +51,7 @@ def metric_by_key(metric: str, keys: Sequence[str], scored: Sequence[tuple[Mappi
         ax.plot(different, means, "-", color="tab:orange", label="mean")
         ax.set(xlabel=key, ylabel=metric)
         ax.grid(alpha=0.3)
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=110)
 
 
@@ -85,29 +85,30 @@ def importance_bars(metric: str, shares: Mapping[str, float], path: Path) -> Non
 def cluster_sizes(curves: Mapping[str, Sequence[SizeCurve]], path: Path) -> None:
     """A chart for each setting: its smallest and largest cluster against the minimum, over the epochs of each of its runs."""
     shown = dict(list(curves.items())[:MOST_SETTINGS])
-    figure, axes = _grid(len(shown))
+    figure, axes = _grid(len(shown), shared=True)
     for ax, (label, runs) in zip(axes, shown.items(), strict=False):
         for index, run in enumerate(runs):
             names = ("largest", "smallest", "minimum") if index == 0 else (None, None, None)
             ax.plot(run.epochs, run.largest, color="tab:orange", alpha=0.7, label=names[0])
             ax.plot(run.epochs, run.smallest, color="tab:blue", alpha=0.7, label=names[1])
-            ax.plot(run.epochs, run.least, color="tab:red", linestyle="--", linewidth=1, label=names[2])
+            ax.axhline(run.least, color="tab:red", linestyle="--", linewidth=1, label=names[2])
         ax.set_yscale("symlog", linthresh=1)  # a cluster may be empty
         ax.set_ylim(bottom=0)
         ax.set_title(label, fontsize=8)
-        ax.set(xlabel="epoch", ylabel="images")
         ax.grid(alpha=0.3)
-    axes[0].legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8, loc="upper right")
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("images of a cluster", fontsize=9)
     if left_out := len(curves) - len(shown):
         figure.suptitle(f"the {MOST_SETTINGS} best settings; {left_out} more are not shown", fontsize=9)
     figure.savefig(path, dpi=110)
 
 
-def _grid(charts: int) -> tuple[Figure, list[Axes]]:
+def _grid(charts: int, *, shared: bool = False) -> tuple[Figure, list[Axes]]:
     columns = min(3, charts)
     rows = -(-charts // columns)
     figure = Figure(figsize=(4.2 * columns, 3.0 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
     for ax in axes[charts:]:
         ax.axis("off")
     return figure, axes

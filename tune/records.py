@@ -33,7 +33,7 @@ class Record:
         outcome: `finished`, `stopped`, `failed` or `running`.
         reason: why it failed, where that is known.
         seconds: from its start to its end, or to its last figure while it runs.
-        names: of all its figures.
+        last: the last value of each of its figures.
         series: of the figures that were read: step -> value.
     """
 
@@ -44,7 +44,7 @@ class Record:
     outcome: str
     reason: str
     seconds: float
-    names: frozenset[str]
+    last: dict[str, float]
     series: dict[str, dict[int, float]]
 
     def at(self, name: str, step: int) -> float | None:
@@ -218,7 +218,7 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
     return Record(
         RunAddress(store, info.experiment_id, info.run_id), info.run_name or info.run_id, point, seed,
         tags.get("quorum.outcome") or OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
-        ((info.end_time or latest) - info.start_time) / 1000, frozenset(run.data.metrics), series,
+        ((info.end_time or latest) - info.start_time) / 1000, run.data.metrics, series,
     )  # fmt: skip
 
 
