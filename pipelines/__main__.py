@@ -1,4 +1,4 @@
-"""`python -m pipelines` is the `quorum` command."""
+"""`python -m pipelines` is the `quorum` command without what `tune` adds to it."""
 
 from pipelines.cli import main
 

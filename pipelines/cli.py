@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile, ArgumentError, Namespace
 
 from pipelines.errors import UserError, nearest
-from pipelines.recipe import check_recipe, instantiate, new_parser, parse
+from pipelines.recipe import check_recipe, instantiate, new_parser, option_value, parse
 
 if TYPE_CHECKING:
     from pipelines.config import TrainingConfig
 
 VERSION = "0.1.0"
+Command = Callable[[Sequence[str]], None]
 RESUMABLE = (  # what a resumed run may change
     "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures", "compute.gpu",
     "checkpoint.", "monitor.", "tracking.uri", "data.shards",
 )  # fmt: skip
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `quorum`."""
+def main(arguments: Sequence[str] | None = None, commands: Mapping[str, Command] | None = None) -> None:
+    """Run one command; a mistake is one sentence and exit code 2.
+
+    Args:
+        arguments: words of the command line.
+        commands: those to choose from, by name; default: the pipelines' own. `tune`, which may see both rooms, adds its own.
+    """
+    known = COMMANDS if commands is None else commands
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["--version"]:
         print(f"quorum {VERSION}")
         return
     if not words or words[0] in ("-h", "--help"):
-        print(_overview())
+        print(_overview(known))
         return
     try:
-        if words[0] not in COMMANDS:
-            raise UserError(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}; quorum --help lists them")
-        COMMANDS[words[0]](words[1:])
+        if words[0] not in known:
+            raise UserError(f"unknown command {words[0]!r}{nearest(words[0], known)}; quorum --help lists them")
+        known[words[0]](words[1:])
     except (UserError, ArgumentError) as error:
         print(f"quorum {words[0]}: {error}", file=sys.stderr)
         sys.exit(2)
@@ -43,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _overview() -> str:
-    lines = [f"  {name:10} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+def _overview(commands: Mapping[str, Command]) -> str:
+    lines = [f"  {name:10} {(command.__doc__ or '').splitlines()[0]}" for name, command in commands.items()]
     return "usage: quorum COMMAND ...   (quorum COMMAND --help for its options)\n\n" + "\n".join(lines)
 
 
@@ -211,7 +218,7 @@ def _training_config(kind: type[TrainingConfig], description: str, words: Sequen
     )
     parser.add_class_arguments(kind, nested_key=None)
     words = [re.sub(r"^--init-from\b", "--init_from", word) for word in words]  # as it reads in a shell
-    resume = _value_of("--resume", words)
+    resume = option_value("--resume", words)
     if resume:
         from pipelines.run import Run
 
@@ -220,19 +227,10 @@ def _training_config(kind: type[TrainingConfig], description: str, words: Sequen
         _check_overrides(words)
         run = Run.open(resume, kind=kind.kind)
         words = ["--config", run.config_file(), *words]
-    if recipe := _value_of("--config", words):
+    if recipe := option_value("--config", words):
         check_recipe(recipe, kind)
     options = parse(parser, words)
     return instantiate(parser, options, kind), options
-
-
-def _value_of(option: str, words: list[str]) -> str | None:
-    for index, word in enumerate(words):
-        if word == option and index + 1 < len(words):
-            return words[index + 1]
-        if word.startswith(f"{option}="):
-            return word.split("=", 1)[1]
-    return None
 
 
 def _check_overrides(words: Sequence[str]) -> None:
@@ -245,7 +243,7 @@ def _check_overrides(words: Sequence[str]) -> None:
             )
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+COMMANDS: dict[str, Command] = {
     "ingest": ingest,
     "labels": labels,
     "pretrain": pretrain,

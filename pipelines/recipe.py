@@ -31,6 +31,16 @@ def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
         raise UserError(_one_sentence(str(error), options)) from error
 
 
+def option_value(option: str, words: Sequence[str]) -> str | None:
+    """What follows an option among the words of a command line, before they are parsed."""
+    for index, word in enumerate(words):
+        if word == option and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith(f"{option}="):
+            return word.split("=", 1)[1]
+    return None
+
+
 def _one_sentence(message: str, options: Sequence[str]) -> str:
     text = re.sub(r"\s+", " ", message).strip()
     unknown = re.search(r"(?:[Uu]nrecognized arguments?:|does not accept option|[Kk]ey|[Oo]ption) ['\"]?(?:--)?([\w.-]+)", text)

@@ -1,7 +1,87 @@
-"""The fixtures of the pipelines' tests serve here too."""
+"""A real sqlite store of MLflow that synthetic runs are logged to, and the digits of the pipelines' tests."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Metric
+from mlflow.tracking import MlflowClient
+
+from pipelines.tracking import start_run
 from tests.pipelines.conftest import some_digits
 
 __all__ = ["some_digits"]
+
+STEPS, IMAGES = 10, 100  # of an epoch
+
+
+@dataclass
+class Store:
+    """Logs runs as a training and a sweep do."""
+
+    folder: Path
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.folder}/mlflow.db"
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+    def sweep(self, name="sweep", experiment="quorum", metric="knn_top1", mode="max") -> str:
+        tags = {"quorum.kind": "sweep", "quorum.metric": metric, "quorum.mode": mode}
+        return start_run(self.uri, experiment, name, params={}, tags=tags).run_id
+
+    def trial(self, parent, point, seed=0, *, values=(), outcome="finished", reason="", **more) -> str:
+        tags = {"mlflow.parentRunId": parent, "quorum.point": json.dumps(point, sort_keys=True), "quorum.seed": str(seed)}
+        tags |= {"quorum.outcome": outcome} | ({"quorum.reason": reason} if reason else {})
+        return self.run(tags=tags, values=values, status="FAILED" if outcome == "failed" else "FINISHED", **more)
+
+    def run(
+        self, name="run", *, params=None, tags=None, values: Sequence[float] = (), metric="knn_top1", status="FINISHED",
+        experiment="quorum", images=IMAGES, every=1, sizes=(), seconds=60,
+    ) -> str:  # fmt: skip
+        """A run whose metric takes `values` at the ends of its epochs."""
+        run_id = start_run(self.uri, experiment, name, params=params or {}, tags=tags or {}).run_id
+        start = self.client.get_run(run_id).info.start_time
+        figures = []
+        for epoch in range(len(values) * every):
+            ends = {"epoch": epoch, "images_seen": images * (epoch + 1), "epoch_loss": 1 / (epoch + 1)}
+            if (epoch + 1) % every == 0:
+                ends[metric] = values[epoch // every]
+            if sizes:
+                ends |= dict(
+                    zip(("min_size_head0", "cluster_size_min_head0", "cluster_size_max_head0"), sizes[epoch], strict=True)
+                )
+            stamp = start + int(1000 * seconds * (epoch + 1) / (len(values) * every))
+            figures += [Metric(key, float(value), stamp, STEPS * (epoch + 1)) for key, value in ends.items()]
+        if figures:
+            self.client.log_batch(run_id, metrics=figures)
+        if status != "RUNNING":
+            self.client.set_terminated(run_id, status, end_time=start + 1000 * seconds)
+        return run_id
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data base with MLflow's tables and no runs; making it takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("tables") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store of the test's own, in the folder that it runs in; no other is known."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    shutil.copy(tables, folder / "mlflow.db")
+    return Store(folder)

@@ -1,0 +1,102 @@
+"""The `quorum` command whole: the pipelines' commands, and those over many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ActionConfigFile
+
+from pipelines import cli
+from pipelines.errors import UserError
+from pipelines.recipe import check_recipe, instantiate, new_parser, option_value, parse
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `quorum`."""
+    cli.main(arguments, COMMANDS)
+
+
+def sweep(words: Sequence[str]) -> None:
+    """Search n, gamma, alpha, K or any other key with many runs."""
+    from tune.sweep_config import SweepConfig
+
+    parser = new_parser("sweep", "Search any keys of a recipe with many runs, each a child of one MLflow run.")
+    parser.add_argument("--config", action=ActionConfigFile, help="a sweep's recipe, as those in recipes/sweeps")
+    parser.add_argument("--resume", type=str | None, default=None, help="folder of a sweep to go on with")
+    parser.add_argument(
+        "--set", type=str, action="append", default=[], help="KEY=VALUE of the base recipe, for all trials; repeat"
+    )
+    parser.add_argument(
+        "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
+    )
+    parser.add_class_arguments(SweepConfig, nested_key=None)
+    words = list(words)
+    if resume := option_value("--resume", words):
+        words = ["--config", resumable(resume), *words]
+    if recipe := option_value("--config", words):
+        check_recipe(recipe, SweepConfig)
+    options = parse(parser, words)
+    config = instantiate(parser, options, SweepConfig)
+    config = replace(config, settings=config.settings | dict(_setting(text) for text in options.set))
+
+    from tune.compare import compare as compare_runs
+    from tune.sweep import sweep as run
+    from tune.tables import show
+
+    address = run(config, address=options.address, resume=bool(options.resume))
+    show(compare_runs([address.run_id], address.uri, None, None, None), sizes=False)
+
+
+def resumable(folder: str) -> str:
+    """Path of the configuration of the sweep in a folder.
+
+    Raises:
+        UserError: when it holds no sweep.
+    """
+    path = Path(folder).expanduser() / "sweep.yaml"
+    if not path.exists():
+        raise UserError(f"{folder} holds no sweep.yaml, so it is no sweep; give the folder that quorum sweep made")
+    return str(path)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, found, value = text.partition("=")
+    if not found:
+        raise UserError(f"--set {text!r} has no value; give KEY=VALUE, as --set epochs=6")
+    return key, yaml.safe_load(value)
+
+
+def compare(words: Sequence[str]) -> None:
+    """Compare runs: the best setting, what is noise, what it cost."""
+    parser = new_parser("compare", "Compare runs kept in MLflow: which setting is best, by how much beyond noise, at what cost.")
+    parser.add_argument(
+        "targets", type=str, nargs="+", help="experiments, run ids (a sweep's stands for its trials), run folders"
+    )
+    parser.add_argument(
+        "--metric", type=str | None, default=None, help="figure to compare; default: the sweep's, else accuracy_ema or knn_top1"
+    )
+    parser.add_argument(
+        "--mode",
+        type=Literal["max", "min"] | None,
+        default=None,
+        help="default: the sweep's, else min for losses and max for others",
+    )
+    parser.add_argument(
+        "--uri", type=str | None, default=None, help="of MLflow; default: MLFLOW_TRACKING_URI, or outputs/mlflow.db"
+    )
+    parser.add_argument("--to", type=str | None, default=None, help="folder of the results; default: outputs/comparison-NAME")
+    parser.add_argument("--sizes", action="store_true", help="add the minimum cluster size, the smallest and the largest cluster")
+    options = parse(parser, words)
+
+    from tune.compare import compare as run
+    from tune.tables import show
+
+    compared = run(options.targets, options.uri, options.metric, options.mode, options.to)
+    show(compared, sizes=options.sizes)
+
+
+COMMANDS: dict[str, cli.Command] = {**cli.COMMANDS, "sweep": sweep, "compare": compare}

@@ -1,0 +1,75 @@
+"""What tells runs apart: the searched keys of a sweep's trials, or the parameters in which any runs differ."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.errors import UserError
+
+# How a run was made, not what was tried; and rows that follow from data.shards and from labels.rule.
+IGNORED = ("seed", "name", "storage", "labels", "labels.count", "data.rows", "data.fingerprint")
+IGNORED_PARTS = ("tracking.", "compute.", "checkpoint.", "monitor.")
+LABEL_SEED = re.compile(r", seed (\d+)$")  # at the end of a rule of `quorum labels`
+
+
+def point_of_tag(tags: Mapping[str, str], name: str) -> tuple[dict[str, Any], str]:
+    """Point and seed of a sweep's trial, from its tags.
+
+    Raises:
+        UserError: when the point is no JSON object.
+    """
+    try:
+        point = json.loads(tags["quorum.point"])
+    except ValueError:
+        point = None
+    if not isinstance(point, dict):
+        raise UserError(f"run {name}: its tag quorum.point is {tags['quorum.point']!r}, which is no JSON object; correct the tag")
+    return point, tags.get("quorum.seed", "")
+
+
+def differing(params: Sequence[Mapping[str, str]]) -> list[tuple[dict[str, Any], str]]:
+    """Point and seed of each run by the parameters in which the runs differ.
+
+    Labels chosen by the same rule with another seed are a repetition too: their seed becomes a part of the run's.
+    A copy of the same data elsewhere is no difference.
+    """
+    labels = [LABEL_SEED.search(run.get("labels.rule", "")) for run in params]
+    label_seeds = [found[1] if found else "" for found in labels]
+    plain = [{**run, "labels.rule": LABEL_SEED.sub("", run["labels.rule"])} if "labels.rule" in run else run for run in params]
+    keys = sorted({key for run in plain for key in run if not _is_ignored(key, plain)})
+    keys = [key for key in keys if len({run.get(key) for run in plain}) > 1]
+    many_labels = len(set(label_seeds)) > 1
+    return [
+        (
+            {key: decode(run.get(key, "None")) for key in keys},
+            run.get("seed", "") + (f", labels {label_seed}" if many_labels and label_seed else ""),
+        )
+        for run, label_seed in zip(plain, label_seeds, strict=True)
+    ]
+
+
+def _is_ignored(key: str, params: Sequence[Mapping[str, str]]) -> bool:
+    if key == "data.shards":
+        return len({run.get("data.fingerprint", run.get(key)) for run in params}) == 1
+    return key in IGNORED or key.startswith(IGNORED_PARTS)
+
+
+def decode(text: str) -> Any:
+    """A parameter's value: numbers, booleans and lists as such, all else as its text."""
+    try:
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except ValueError:
+        return text
+
+
+def label_of(value: Any) -> str:
+    """A value as a table shows it."""
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def identity(point: Mapping[str, Any]) -> str:
+    """One text for each point, whatever the order of its keys."""
+    return json.dumps({key: float(value) if type(value) is int else value for key, value in point.items()}, sort_keys=True)

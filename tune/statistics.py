@@ -1,0 +1,181 @@
+"""What seeds allow to be said: means with intervals, which settings cannot be told from the best, which keys matter.
+
+Repetitions of a setting are its runs with different seeds. Nothing is claimed from one seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from tune.points import identity
+
+LEVEL = 0.05  # p-values below it are differences
+MOST_LEVELS, BINS = 6, 4  # a numeric key with more levels is cut into bins of equally many settings
+NO_SPREAD = 1e-9  # relative; a smaller range of scores is rounding
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A point and its scores, one for each seed."""
+
+    point: dict[str, Any]
+    scores: tuple[float, ...]
+
+    @property
+    def seeds(self) -> int:
+        """How many repetitions there are."""
+        return len(self.scores)
+
+    @property
+    def mean(self) -> float:
+        """Of the scores."""
+        return math.fsum(self.scores) / len(self.scores)
+
+    @property
+    def deviation(self) -> float | None:
+        """Sample standard deviation over seeds; None for one seed."""
+        return float(np.std(sorted(self.scores), ddof=1)) if self.seeds > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % t-interval of the mean; None for one seed."""
+        if self.deviation is None:
+            return None
+        half = float(stats.t.ppf(0.975, self.seeds - 1)) * self.deviation / math.sqrt(self.seeds)
+        return self.mean - half, self.mean + half
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether the scores differ by more than rounding."""
+        return max(self.scores) - min(self.scores) > NO_SPREAD * max(1.0, *map(abs, self.scores))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A setting beside the best one.
+
+    Attributes:
+        setting: what is judged.
+        verdict: `best`, `equal` (not distinguishable from the best), `worse`, `one seed` or `no spread` (cannot tell).
+        p: of Welch's test against the best, corrected by Holm; None where there was no test.
+        behind: 95 % interval of how far its mean lies behind the best one's, of this pair alone; None where there was no test.
+    """
+
+    setting: Setting
+    verdict: str
+    p: float | None = None
+    behind: tuple[float, float] | None = None
+
+
+def group(scored: Sequence[tuple[Mapping[str, Any], str, float]]) -> list[Setting]:
+    """Settings of (point, seed, score); runs of one point and one seed are no repetitions, their mean counts once."""
+    points: dict[str, dict[str, Any]] = {}
+    scores: dict[str, dict[str, list[float]]] = {}
+    for point, seed, score in scored:
+        points.setdefault(identity(point), dict(point))
+        scores.setdefault(identity(point), {}).setdefault(seed, []).append(score)
+    return [
+        Setting(points[key], tuple(math.fsum(values) / len(values) for _, values in sorted(scores[key].items())))
+        for key in sorted(points)
+    ]
+
+
+def judge(settings: Sequence[Setting], mode: str) -> list[Judged]:
+    """All settings, best first, each told from the best or not.
+
+    Welch's t-test of each setting against the best, Holm's correction over the settings that can be tested. The best is
+    chosen by the same scores that it is tested with, so its own mean is a little flattered.
+    """
+    sign = 1.0 if mode == "max" else -1.0
+    order = sorted(settings, key=lambda setting: (-sign * setting.mean, identity(setting.point)))
+    top = [setting for setting in order if _same(setting.mean, order[0].mean)]
+    best = min(top, key=lambda setting: identity(setting.point))
+    others = [setting for setting in order if setting is not best]
+    tests = {index: _welch(best, other, sign) for index, other in enumerate(others) if _why_no_test(best, other) is None}
+    corrected = dict(zip(tests, holm([p for p, _ in tests.values()]), strict=True))
+    judged = [Judged(best, "best")]
+    for index, other in enumerate(others):
+        if index in tests:
+            p = corrected[index]
+            judged.append(Judged(other, "worse" if p < LEVEL else "equal", p, tests[index][1]))
+        else:
+            judged.append(Judged(other, _why_no_test(best, other) or ""))
+    return judged
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= NO_SPREAD * max(1.0, abs(one), abs(other))
+
+
+def _why_no_test(best: Setting, other: Setting) -> str | None:
+    if min(best.seeds, other.seeds) < 2:
+        return "one seed"
+    return None if best.has_spread or other.has_spread else "no spread"
+
+
+def _welch(best: Setting, other: Setting, sign: float) -> tuple[float, tuple[float, float]]:
+    """The p-value, and the 95 % interval of how far `other` lies behind."""
+    shares = [(setting.deviation or 0.0) ** 2 / setting.seeds for setting in (best, other)]
+    error = math.sqrt(sum(shares))
+    freedom = sum(shares) ** 2 / sum(share**2 / (setting.seeds - 1) for share, setting in zip(shares, (best, other), strict=True))
+    behind = sign * (best.mean - other.mean)
+    half = float(stats.t.ppf(0.975, freedom)) * error
+    return 2 * float(stats.t.sf(abs(behind) / error, freedom)), (behind - half, behind + half)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: the smallest p times their number, the next times one less, never decreasing, at most 1."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def importance(settings: Sequence[Setting]) -> dict[str, float]:
+    """Share of the variance of the settings' means that each key explains alone (one-way eta squared), 0 to 1.
+
+    It is marginal: averaged over the other keys, blind to interactions, and in a space that is not a full grid a key also gets
+    what goes along with it. Shares need not add up to 1. By chance alone a key of L levels gets about (L - 1) / (settings - 1).
+    Empty for fewer than two settings.
+    """
+    keys = sorted({key for setting in settings for key in setting.point})
+    means = np.array([setting.mean for setting in settings])
+    scale = NO_SPREAD * max(1.0, float(np.abs(means).max(initial=0.0)))
+    if len(means) < 2:
+        return {}
+    if float(np.ptp(means)) <= scale:
+        return dict.fromkeys(keys, 0.0)
+    total = float(((means - means.mean()) ** 2).sum())
+    shares = {}
+    for key in keys:
+        levels = np.array(_levels([setting.point.get(key) for setting in settings]))
+        parts = [means[levels == level] for level in np.unique(levels)]
+        between = math.fsum(len(part) * float(part.mean() - means.mean()) ** 2 for part in parts)
+        shares[key] = min(1.0, between / total)
+    return shares
+
+
+def is_numeric(values: Sequence[Any]) -> bool:
+    """Whether all are finite numbers."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values)
+
+
+def _levels(values: Sequence[Any]) -> list[int]:
+    """The index of each value's level, or of its bin."""
+    if is_numeric(values):
+        different = sorted({float(value) for value in values})
+        ranks = [different.index(float(value)) for value in values]
+        if len(different) <= MOST_LEVELS:
+            return ranks
+        edges = np.quantile(ranks, np.arange(1, BINS) / BINS)
+        return [int(np.searchsorted(edges, rank, side="left")) for rank in ranks]
+    names = [identity({"": value}) for value in values]
+    return [sorted(set(names)).index(name) for name in names]
