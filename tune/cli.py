@@ -13,6 +13,7 @@ from jsonargparse import ActionConfigFile
 from pipelines import cli
 from pipelines.errors import UserError
 from pipelines.recipe import check_recipe, instantiate, new_parser, option_value, parse
+from pipelines.storage import Location
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,14 +28,12 @@ def sweep(words: Sequence[str]) -> None:
     parser = new_parser("sweep", "Search any keys of a recipe with many runs, each a child of one MLflow run.")
     parser.add_argument("--config", action=ActionConfigFile, help="a sweep's recipe, as those in recipes/sweeps")
     parser.add_argument("--resume", type=str | None, default=None, help="folder of a sweep to go on with")
-    parser.add_argument(
-        "--set", type=str, action="append", default=[], help="KEY=VALUE of the base recipe, for all trials; repeat"
-    )
+    parser.add_argument("--set", type=list[str], default=[], help="KEY=VALUE of the base recipe, for all trials; may be repeated")
     parser.add_argument(
         "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
     )
     parser.add_class_arguments(SweepConfig, nested_key=None)
-    words = list(words)
+    words = ["--set+" if word == "--set" else word for word in words]  # as the parser spells what is added to a list
     if resume := option_value("--resume", words):
         words = ["--config", resumable(resume), *words]
     if recipe := option_value("--config", words):
@@ -57,10 +56,15 @@ def resumable(folder: str) -> str:
     Raises:
         UserError: when it holds no sweep.
     """
-    path = Path(folder).expanduser() / "sweep.yaml"
-    if not path.exists():
+    source = Location.of(folder) / "sweep.yaml"
+    if not source.exists():
         raise UserError(f"{folder} holds no sweep.yaml, so it is no sweep; give the folder that quorum sweep made")
-    return str(path)
+    if source.is_local:
+        return source.path
+    copy = Path("outputs") / Location.of(folder).name / "sweep.yaml"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(source.read_bytes())
+    return str(copy)
 
 
 def _setting(text: str) -> tuple[str, Any]:
