@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +46,13 @@ class Board(Callback):
         self.lines: dict[str, Line] = {}
         self._began = self._said = time.monotonic()
         self._trained = 0  # epochs that took time: replayed ones do not tell how long the rest will take
-        self._lock = threading.Lock()
         self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
         if self._live:
             self._live.start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the terminal: Ray Tune stores its callbacks beside the sweep."""
+        return vars(self) | {"_live": None}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins."""
@@ -99,12 +101,11 @@ class Board(Callback):
         return self.lines.setdefault(trial.trial_id, Line(identity(chosen["point"]), chosen["seed"]))
 
     def _show(self, *, always: bool = False) -> None:
-        with self._lock:
-            if self._live:
-                self._live.update(self._table())
-            elif always or time.monotonic() - self._said > PLAIN_INTERVAL:
-                self._said = time.monotonic()
-                print(self._summary(), file=sys.stderr, flush=True)
+        if self._live:
+            self._live.update(self._table())
+        elif always or time.monotonic() - self._said > PLAIN_INTERVAL:
+            self._said = time.monotonic()
+            print(self._summary(), file=sys.stderr, flush=True)
 
     def _summary(self) -> str:
         running = [f"{line.point} {line.epoch}/{self.epochs}" for line in self.lines.values() if line.state == "running"]

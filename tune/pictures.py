@@ -17,7 +17,7 @@ from tune.statistics import is_numeric
 
 mpl.use("Agg")
 
-MOST_SETTINGS = 9  # of cluster-size charts, best first
+MOST_SETTINGS = 6  # of cluster-size charts, best first
 DECADES = 10.0  # largest to smallest value from which an axis is logarithmic
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -53,6 +53,7 @@ def test_welch_by_hand():
     assert other.verdict == "equal"
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=6), st.lists(st.integers(0, 1000), min_size=2, max_size=6))
 def test_welch_is_that_of_scipy(first, second):
     assume(len(set(first)) > 1 and len(set(second)) > 1)
@@ -146,6 +147,7 @@ def decisions(scored, mode):
     return {tuple(one.setting.point.items()): one.verdict for one in judged}
 
 
+@settings(deadline=None)
 @given(tables, st.randoms(), st.sampled_from(["max", "min"]))
 def test_the_order_of_the_runs_changes_nothing(scored, random, mode):
     shuffled = random.sample(scored, len(scored))
@@ -153,6 +155,7 @@ def test_the_order_of_the_runs_changes_nothing(scored, random, mode):
     assert importance(group(shuffled)) == importance(group(scored))
 
 
+@settings(deadline=None)
 @given(tables, st.integers(-5000, 5000), st.sampled_from(["max", "min"]))
 def test_a_constant_added_to_all_scores_changes_no_decision(scored, thousandth, mode):
     shifted = [(point, seed, score + thousandth / 1000) for point, seed, score in scored]
@@ -160,17 +163,20 @@ def test_a_constant_added_to_all_scores_changes_no_decision(scored, thousandth, 
     assert importance(group(shifted)) == pytest.approx(importance(group(scored)), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(tables)
 def test_the_largest_of_scores_is_the_smallest_of_their_negatives(scored):
     negative = [(point, seed, -score) for point, seed, score in scored]
     assert decisions(negative, "min") == decisions(scored, "max")
 
 
+@settings(deadline=None)
 @given(tables)
 def test_shares_lie_between_0_and_1(scored):
     assert all(0 <= share <= 1 for share in importance(group(scored)).values())
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=10))
 def test_a_corrected_p_is_never_smaller(p_values):
     assert all(1 >= after >= before for before, after in zip(p_values, holm(p_values), strict=True))
