@@ -98,7 +98,7 @@ def asking(uri: str) -> Iterator[Any]:
 
 
 def find(targets: Sequence[str], uri: str | None = None) -> Found:
-    """The runs that the targets name, each once: experiments, sweeps, runs by id, or folders of runs.
+    """The runs that the targets name, each once: experiments, sweeps, runs by id, or folders of runs or sweeps.
 
     Args:
         targets: see above.
@@ -109,8 +109,10 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
     """
     found = Found("runs")
     for target in targets:
-        if (Location.of(target) / "run.json").exists():
-            _add_folder(found, target, uri)
+        if (address := _address_in(target)) is not None:
+            store = uri or address.uri
+            with asking(store) as client:
+                _add_run(found, store, client, address.run_id)
             continue
         store = tracking_uri(uri, Location.of("outputs"))
         with asking(store) as client:
@@ -125,13 +127,12 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
     return found
 
 
-def _add_folder(found: Found, place: str, uri: str | None) -> None:
-    from pipelines.run import Run  # loads torch
-
-    address = Run.open(place).address
-    store = uri or address.uri
-    with asking(store) as client:
-        _add_run(found, store, client, address.run_id)
+def _address_in(place: str) -> RunAddress | None:
+    """The MLflow run of a folder that holds a run or a sweep."""
+    for name in ("run.json", "sweep.json"):
+        if (file := Location.of(place) / name).exists():
+            return RunAddress(**file.read_json()["mlflow"])
+    return None
 
 
 def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
