@@ -14,6 +14,7 @@ from pipelines.kinds import KINDS
 from pipelines.recipe import read_recipe
 from pipelines.shards import Dataset
 from pipelines.storage import Location
+from pipelines.tracking import tracking_uri
 from tune.space import Point, Space, identity, overrides
 from tune.sweep_config import SweepConfig
 
@@ -89,7 +90,9 @@ class Plan:
         return trained
 
     def _tracking(self) -> dict[str, Any]:
-        return {"uri": self.config.tracking.uri, "experiment": self.config.tracking.experiment}
+        """The sweep's own store, where the parent run is; a trial would look beside its own folder."""
+        uri = tracking_uri(self.config.tracking.uri, Location.of(self.config.storage))
+        return {"uri": uri, "experiment": self.config.tracking.experiment}
 
     def run_folder(self, point: Mapping[str, Any], seed: int) -> Location:
         """Where the trial's run is."""

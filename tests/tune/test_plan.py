@@ -39,6 +39,7 @@ def test_a_grid_over_seeds(plan):
     assert (trained.method.min_size_ratio, trained.seed, trained.epochs) == (1.0, 2, 2)
     assert trained.storage == str(made.folder)
     assert made.run_folder({"ratio": 1.0}, 2) == made.folder / trained.name
+    assert trained.tracking.uri == f"sqlite:///{made.folder.parent}/mlflow.db"  # where the sweep's own run is
 
 
 def test_couplings_know_the_size_of_the_data(plan):
