@@ -79,11 +79,15 @@ class Board(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed."""
-        line = self._line(trial)
-        line.state = "failed"
-        error = trial.get_pickled_error()
-        line.reason = str(error).strip().splitlines()[-1] if str(error or "").strip() else type(error).__name__
+        self._line(trial).state = "failed"
         self._show(always=True)
+
+    def explain(self, chosen: dict[str, Any], error: BaseException) -> None:
+        """Note why the trial of a point and seed failed: the last line of what it raised; of a `UserError` its sentence."""
+        said = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        for line in self.lines.values():
+            if (line.point, line.seed) == (identity(chosen["point"]), chosen["seed"]):
+                line.reason = said[-1].rpartition("UserError: ")[2].strip()
 
     @property
     def finished(self) -> int:

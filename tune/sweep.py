@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import ray
@@ -39,7 +40,9 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     board = Board(config.metric, config.mode, plan.base.epochs, plan.trials)
     outcome = "FAILED"
     try:
-        build_tuner(plan, parent.run_id, board, concurrent).fit()
+        for result in build_tuner(plan, parent.run_id, board, concurrent).fit():
+            if result.error is not None:
+                board.explain(result.config["trial"], result.error)
         outcome = "FINISHED"
     except KeyboardInterrupt:
         outcome = "KILLED"
@@ -103,6 +106,7 @@ def _close_trials(plan: Plan, board: Board) -> None:
         tracker.tag("quorum.outcome", line.state)
         if line.reason:
             tracker.tag("quorum.reason", line.reason[:400])
+            print(f"{line.point}, seed {line.seed} failed: {line.reason}", file=sys.stderr)
         tracker.status(STATUS[line.state])
         tracker.close()
         if line.state != "failed":  # a failed trial is tried again by a resumed sweep

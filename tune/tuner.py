@@ -23,7 +23,7 @@ TRIAL_MEMORY = 1 << 20  # bytes; a trial's driver asks for no CPU, which its own
 def build_tuner(plan: Plan, parent: str, board: Board, concurrent: int) -> ray.tune.Tuner:
     """The tuner of a sweep whose MLflow run is `parent`."""
     config = plan.config
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is said in one line, not by its traceback
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a score may be due every few epochs only
     search, samples = None, 1
     if plan.points:

@@ -14,7 +14,7 @@ from tune.sweep import sweep
 from tune.sweep_config import SchedulerConfig, SweepConfig
 from tune.trial import OUTCOME_FILE
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 RECIPE = str(Path(__file__).parents[2] / "recipes" / "coke_digits.yaml")
 SETTINGS = {
