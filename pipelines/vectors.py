@@ -112,11 +112,14 @@ class Vectors:
             "or holds NaN or infinity; mend or remove it"
         )
 
-    def read(self, shard: int, group: int) -> tuple[np.ndarray, np.ndarray]:
-        """Unit vectors (R, D) float32 of a row group and their places (R,) int64; NaN where a row has no direction."""
+    def read(self, shard: int, group: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors (R, D) float32 and places (R,) int64 of some rows of a row group, or all; NaN without a direction."""
         column = _open(self.location, self.shards[shard]).read_row_group(group, columns=[self.column])[self.column]
         first = int(self.starts[shard]) + sum(self.shards[shard].row_groups[:group])
-        return unit_rows(column.combine_chunks(), self.dim), np.arange(first, first + len(column))
+        vectors = column.combine_chunks()
+        if rows is None:
+            return unit_rows(vectors, self.dim), first + np.arange(len(vectors))
+        return unit_rows(vectors.take(pa.array(rows)), self.dim), first + rows
 
     def read_ids(self, shard: int, group: int) -> pa.Array:
         """Ids of a row group: the column's, or the rows' places."""
