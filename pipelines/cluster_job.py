@@ -87,6 +87,7 @@ def _check_folder(config: ClusterConfig, vectors: Vectors) -> None:
         raise UserError(
             f"--to {folder} lies in the folder of the embeddings, where its files would be read as vectors; choose another"
         )
+    tracking_uri(config.tracking.uri, folder.parent)  # asked before the storage, which may take its time to refuse
     if (folder / RUN_FILE).exists():
         raise UserError(f"{folder} already holds a run; choose another folder, or go on with it: --resume {folder}")
     if folder.children():

@@ -1,4 +1,4 @@
-"""quorum cluster on a real local Ray: every row once, stops and worker counts that change nothing, errors before a worker starts."""
+"""quorum cluster on a real local Ray: every row once, stops and worker counts change nothing, errors come first."""
 
 from __future__ import annotations
 
@@ -232,7 +232,6 @@ def test_a_sample_has_rows_from_all_over_the_folder_and_repeats(folder):
         (["--id", "pth"], "nearest valid name: path"),
         (["--to", "INSIDE"], "lies in the folder of the embeddings"),
         (["--to", "USED"], "is not empty"),
-        (["--to", "s3://bucket/clusters"], "set tracking.uri or MLFLOW_TRACKING_URI"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_and_leaves_nothing_behind(folder, tmp_path, capsys, monkeypatch, given, said):
