@@ -68,7 +68,9 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address)
     outcome = "FAILED"
     try:
-        _learn(ClusterJob(config, vectors, str(run.location), recorder, run.identity))
+        entry = run.checkpoints.latest()
+        if entry is None or entry.epoch < config.passes:
+            _learn(ClusterJob(config, vectors, str(run.location), recorder, run.identity))
         report = _write_result(config, vectors, run, recorder, began)
         outcome = "FINISHED"
     except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
@@ -112,6 +114,8 @@ def _create(config: ClusterConfig, vectors: Vectors) -> Run:
 
 def _reopen(config: ClusterConfig, vectors: Vectors) -> Run:
     run = Run.open(config.to)
+    if (run.location / MANIFEST).exists():
+        raise UserError(f"{run.location} is finished; there is nothing to go on with")
     if run.identity["data"] != vectors.fingerprint:
         raise UserError(
             f"{config.embeddings} has fingerprint {vectors.fingerprint}, the run was started on {run.identity['data']}; "

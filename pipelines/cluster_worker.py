@@ -29,7 +29,7 @@ from pipelines.vector_stream import VectorBatch, VectorStream
 from pipelines.vectors import Vectors
 
 CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
-LOG_SECONDS = 2.0  # between two notes for the progress line
+LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress line
 
 
 @dataclass(frozen=True)
