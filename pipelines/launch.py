@@ -150,7 +150,7 @@ def versions() -> dict[str, str]:
     import mlflow
     import torchvision
 
-    found = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__,
+    found = {"python": platform.python_version(), "torch": str(torch.__version__), "torchvision": torchvision.__version__,
              "ray": ray.__version__, "mlflow": mlflow.__version__}  # fmt: skip
     try:
         command = ["git", "rev-parse", "HEAD"]
