@@ -7,12 +7,15 @@ moment, the index names only checkpoints that can be loaded.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
+from algos.distributed import is_distributed
 from pipelines.errors import UserError
 from pipelines.storage import Location
 
@@ -124,3 +127,21 @@ class CheckpointStore:
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise UserError(f"checkpoint {place} is not of format {FORMAT}, which this version reads; restore it")
         return state
+
+
+def save_together(write: Callable[[], object], rank: int) -> None:
+    """Let rank 0 write; all workers call it together, so that none goes on after a failure.
+
+    Raises:
+        UserError: on every worker, the one that `write` raised.
+    """
+    problem: list[str | None] = [None]
+    if rank == 0:
+        try:
+            write()
+        except UserError as error:
+            problem = [str(error)]
+    if is_distributed():
+        dist.broadcast_object_list(problem, src=0)
+    if problem[0] is not None:
+        raise UserError(problem[0])

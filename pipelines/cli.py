@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, Namespace
 
 from pipelines.errors import UserError, nearest
@@ -21,6 +23,7 @@ RESUMABLE = (  # what a resumed run may change
     "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures", "compute.gpu",
     "checkpoint.", "monitor.", "tracking.uri", "data.shards",
 )  # fmt: skip
+RESUMABLE_CLUSTERING = ("workers", "cpus_per_worker", "gpu", "max_failures", "checkpoint.", "tracking.uri")
 
 
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, Command] | None = None) -> None:
@@ -187,6 +190,37 @@ def embed(words: Sequence[str]) -> None:
     print(f"{options.to}: {made.rows:,} embeddings of {made.dim} numbers in {len(made.files)} files")
 
 
+def cluster(words: Sequence[str]) -> None:
+    """Cluster embeddings in Parquet, of any number, with minimum sizes."""
+    from pipelines.cluster_config import ClusterConfig
+
+    parser = new_parser("cluster", "Cluster a folder of Parquet embeddings with minimum sizes; writes labels, centers and sizes.")
+    parser.add_argument("embeddings", type=str, nargs="?", help="folder that quorum embed wrote, or of any Parquet files")
+    parser.add_argument("--config", action=ActionConfigFile, help="a file of these options")
+    parser.add_argument("--resume", type=str | None, default=None, help="folder of a run to go on with")
+    parser.add_argument(
+        "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
+    )
+    parser.add_class_arguments(ClusterConfig, nested_key=None, skip={"embeddings"})
+    words = list(words)
+    place = words.pop(0) if words and not words[0].startswith("-") else None
+    if resume := option_value("--resume", words):
+        words = _resumed(words, resume, ClusterConfig.kind, RESUMABLE_CLUSTERING)
+    if recipe := option_value("--config", words):
+        check_recipe(recipe, ClusterConfig)
+        place = place or yaml.safe_load(Path(recipe).read_text()).get("embeddings")  # an absent argument would hide the file's
+    options = parse(parser, [*([place] if place else []), *words])
+    if options.embeddings is None:
+        raise UserError("which embeddings? quorum cluster EMBEDDINGS --to FOLDER --num_clusters K")
+    config = instantiate(parser, options, ClusterConfig)
+
+    from pipelines.cluster_job import cluster as run
+    from pipelines.tables import show_clustering
+
+    done = run(config, address=options.address, resume=resume)
+    show_clustering(str(done.run.location), done.report)
+
+
 def export(words: Sequence[str]) -> None:
     """Write a run's backbone for torchvision or timm."""
     parser = new_parser("export", "Write a run's backbone as safetensors under the names that torchvision and timm use.")
@@ -220,26 +254,31 @@ def _training_config(kind: type[TrainingConfig], description: str, words: Sequen
     words = [re.sub(r"^--init-from\b", "--init_from", word) for word in words]  # as it reads in a shell
     resume = option_value("--resume", words)
     if resume:
-        from pipelines.run import Run
-
-        if "--config" in words or any(word.startswith("--config=") for word in words):
-            raise UserError("--resume takes the run's own configuration; leave out --config")
-        _check_overrides(words)
-        run = Run.open(resume, kind=kind.kind)
-        words = ["--config", run.config_file(), *words]
+        words = _resumed(words, resume, kind.kind, RESUMABLE)
     if recipe := option_value("--config", words):
         check_recipe(recipe, kind)
     options = parse(parser, words)
     return instantiate(parser, options, kind), options
 
 
-def _check_overrides(words: Sequence[str]) -> None:
+def _resumed(words: list[str], place: str, kind: str, changeable: Sequence[str]) -> list[str]:
+    """The words of a resume after those that give the run's own configuration."""
+    from pipelines.run import Run
+
+    if "--config" in words or any(word.startswith("--config=") for word in words):
+        raise UserError("--resume takes the run's own configuration; leave out --config")
+    _check_overrides(words, changeable)
+    run = Run.open(place, kind=kind)
+    return ["--config", run.config_file(), *words]
+
+
+def _check_overrides(words: Sequence[str], changeable: Sequence[str]) -> None:
     for word in words:
         key = word.removeprefix("--").split("=")[0]
-        if word.startswith("--") and key not in ("resume", "address") and not key.startswith(RESUMABLE):
+        if word.startswith("--") and key not in ("resume", "address") and not key.startswith(tuple(changeable)):
             raise UserError(
                 f"--{key} cannot change in a resumed run, whose result must equal one that never stopped; "
-                f"what may: {', '.join(part.rstrip('.') for part in RESUMABLE)}"
+                f"what may: {', '.join(part.rstrip('.') for part in changeable)}"
             )
 
 
@@ -250,5 +289,6 @@ COMMANDS: dict[str, Command] = {
     "semisup": semisup,
     "evaluate": evaluate,
     "embed": embed,
+    "cluster": cluster,
     "export": export,
 }

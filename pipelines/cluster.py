@@ -55,8 +55,10 @@ def _be_quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool, grows: bool = False) -> None:
+def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool, grows: bool = False, keys: str = "compute.") -> None:
     """Refuse a job that cannot be placed; where the cluster may grow, say what the job will wait for.
+
+    `keys` stands before the names of the options in messages.
 
     Raises:
         UserError: for too few GPUs, or no CPU left for the stream's tasks.
@@ -69,12 +71,12 @@ def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool, grows: boo
         return
     if gpu and resources.get("GPU", 0) < workers:
         raise UserError(
-            f"compute.gpu asks for {workers} GPUs, the cluster has {resources.get('GPU', 0):.0f}; "
-            "lower compute.workers or set compute.gpu to false"
+            f"{keys}gpu asks for {workers} GPUs, the cluster has {resources.get('GPU', 0):.0f}; "
+            f"lower {keys}workers or set {keys}gpu to false"
         )
     cpus, needed = resources.get("CPU", 0), workers * cpus_per_worker + 1
     if cpus < needed:
         raise UserError(
             f"{workers} workers of {cpus_per_worker} CPUs and a Data task need {needed} CPUs, the cluster has {cpus:.0f}; "
-            "lower compute.workers or compute.cpus_per_worker"
+            f"lower {keys}workers or {keys}cpus_per_worker"
         )

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import platform
-import signal
 import subprocess
-import sys
-import threading
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import ray
 import torch
 import yaml
-from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train import UserCallback
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from algos.networks import build_backbone
@@ -26,17 +21,15 @@ from pipelines.config import TrainingConfig, flatten
 from pipelines.errors import UserError
 from pipelines.labels import put_images
 from pipelines.order import EpochOrder
-from pipelines.progress import progress
+from pipelines.ray_train import Watch, Workers, fit, reason, say
 from pipelines.recorder import start_recorder
-from pipelines.run import CONFIG_FILE, FORMAT, RUN_FILE, Run
+from pipelines.run import CONFIG_FILE, RUN_FILE, Run
 from pipelines.session import Job
 from pipelines.shards import Dataset
 from pipelines.storage import Location
 from pipelines.tracking import start_run, tracking_uri
 from pipelines.train import train_worker
 from pipelines.trained import start_from
-
-POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,18 +77,19 @@ def train(
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data.shards, config.data.split)
     outcome = "FAILED"
     try:
-        with _Watch(recorder, config.epochs * steps) if within.shows_progress else nullcontext():
-            _fit(Job(config, str(run.location), recorder, run.identity, labelled), within.callbacks)
+        job = Job(config, str(run.location), recorder, run.identity, labelled)
+        with Watch("train", recorder, config.epochs * steps) if within.shows_progress else nullcontext():
+            fit(train_worker, job, str(run.location), _workers(config), within.callbacks)
         outcome = "FINISHED" if ray.get(recorder.stop_reason.remote()) is None else "FAILED"
     except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
         outcome = "KILLED"
         raise KeyboardInterrupt from None
     except TrainingFailedError as error:
-        raise UserError(_reason(recorder, error, run)) from error
+        raise UserError(reason(recorder, error, str(run.location))) from error
     finally:
-        _say(ray.get(recorder.close.remote(outcome)))
-    if reason := ray.get(recorder.stop_reason.remote()):
-        raise UserError(reason)
+        say(ray.get(recorder.close.remote(outcome)))
+    if stopped := ray.get(recorder.stop_reason.remote()):
+        raise UserError(stopped)
     return run
 
 
@@ -144,11 +138,7 @@ def _create(config: TrainingConfig, dataset: Dataset, tags: dict[str, str]) -> t
         rows |= {"labels.rule": selection.rule, "labels.count": len(selection.ids)}
     tags = tags | identity | {"run_folder": str(location), "kind": config.kind}
     address = start_run(uri, config.tracking.experiment, name, params=flatten(config.to_dict()) | rows, tags=tags)
-    content = {
-        "format": FORMAT, "kind": config.kind, "mlflow": vars(address), "identity": identity | {"mlflow_run": address.run_id},
-    }  # fmt: skip
-    (location / RUN_FILE).write_json(content)
-    return Run.open(str(location)), config
+    return Run.create(location, config.kind, address, identity), config
 
 
 def _write_config(location: Location, config: TrainingConfig) -> None:
@@ -160,7 +150,7 @@ def versions() -> dict[str, str]:
     import mlflow
     import torchvision
 
-    found = {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__,
+    found = {"python": platform.python_version(), "torch": str(torch.__version__), "torchvision": torchvision.__version__,
              "ray": ray.__version__, "mlflow": mlflow.__version__}  # fmt: skip
     try:
         command = ["git", "rev-parse", "HEAD"]
@@ -170,30 +160,10 @@ def versions() -> dict[str, str]:
     return found | {"git_commit": git.stdout.strip()}
 
 
-def _fit(job: Job, callbacks: list[UserCallback]) -> None:
-    compute, run = job.config.compute, Location.of(job.run)
-    workers = compute.workers if compute.min_workers is None else (compute.min_workers, _most_workers(job.config))
-    resources = {"CPU": float(compute.cpus_per_worker)} | ({"GPU": 1.0} if compute.gpu else {})
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config={"job": job},
-        # Labels are exchanged on the host, gradients on the device: each kind of tensor has its own backend.
-        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if compute.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=compute.gpu, resources_per_worker=resources),
-        run_config=RunConfig(
-            name=f"train-{time.time_ns()}",
-            storage_path=f"{run.path}/ray",
-            storage_filesystem=run.filesystem,
-            failure_config=FailureConfig(max_failures=compute.max_failures),
-            callbacks=callbacks,
-        ),
-    )
-    interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit()
-    finally:
-        if threading.current_thread() is threading.main_thread():  # a trial of a sweep is not there, and has no signals
-            signal.signal(signal.SIGINT, interrupt)  # Ray Train leaves its own handler behind
+def _workers(config: TrainingConfig) -> Workers:
+    compute = config.compute
+    count = compute.workers if compute.min_workers is None else (compute.min_workers, _most_workers(config))
+    return Workers(count, compute.cpus_per_worker, compute.gpu, compute.max_failures)
 
 
 def _most_workers(config: TrainingConfig) -> int:
@@ -201,40 +171,3 @@ def _most_workers(config: TrainingConfig) -> int:
     compute = config.compute
     room = int((ray.cluster_resources().get("CPU", 0) - 1) // compute.cpus_per_worker)
     return compute.workers if compute.gpu else max(compute.min_workers or 1, min(compute.workers, room))
-
-
-class _Watch:
-    """Shows the recorder's status in one progress line while a block runs."""
-
-    def __init__(self, recorder: Any, steps: int) -> None:
-        self._recorder, self._steps = recorder, steps
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join(5)
-
-    def _show(self) -> None:
-        with progress("train", self._steps, "steps") as bar:
-            while not self._done.wait(POLL_SECONDS):
-                status = ray.get(self._recorder.poll.remote())
-                _say(status.messages)
-                bar.move_to(status.step, status.note)
-            bar.move_to(ray.get(self._recorder.poll.remote()).step)
-
-
-def _say(messages: list[str]) -> None:
-    for message in messages:
-        print(message, file=sys.stderr)
-
-
-def _reason(recorder: Any, error: TrainingFailedError, run: Run) -> str:
-    noted = ray.get(recorder.stop_reason.remote())
-    if noted:
-        return str(noted)
-    last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return f"training stopped: {last}; mend the cause and go on with --resume {run.location} (details: {run.location}/ray)"

@@ -8,13 +8,33 @@ Within a lane, rows are shuffled inside windows of a few steps, so that a read o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from pipelines.errors import UserError
-from pipelines.shards import Split
+
+
+class Grouped(Protocol):
+    """A file of row groups; `row_groups` has the rows of each."""
+
+    @property
+    def row_groups(self) -> Sequence[int]:
+        """Rows of each row group."""
+
+
+class Rows(Protocol):
+    """Files of row groups: a split of a data set, or a folder of vectors."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files."""
+
+    @property
+    def shards(self) -> Sequence[Grouped]:
+        """The files, in an order that is always the same."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +96,7 @@ class EpochOrder:
     """Which rows make each step of epoch `epoch`.
 
     Args:
-        split: the shards.
+        split: the shards, or other files of row groups.
         shape: how to cut them.
         seed: of the run.
         epoch: 0-based.
@@ -85,7 +105,7 @@ class EpochOrder:
         UserError: when the split holds less than one global batch.
     """
 
-    def __init__(self, split: Split, shape: StreamShape, *, seed: int, epoch: int) -> None:
+    def __init__(self, split: Rows, shape: StreamShape, *, seed: int, epoch: int) -> None:
         self.shape, self.seed, self.epoch = shape, seed, epoch
         self.steps = split.rows // shape.batch_size
         if self.steps == 0:

@@ -27,7 +27,7 @@ from pipelines.tracking import RunAddress, Tracker
 SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
 CURVES = (
     "epoch_loss", "accuracy_ema", "knn_top1", "nmi_head0", "label_change", "pseudo_accuracy_refined", "pseudo_coverage",
-    "cluster_size_min_head0", "empty_clusters_head0",
+    "cluster_size_min_head0", "empty_clusters_head0", "similarity_head0", "smallest_to_minimum_head0",
 )  # fmt: skip
 
 
@@ -48,15 +48,15 @@ class Recorder:
         folder: local folder of the journal and the pictures.
         run: the run's own folder; where it is remote, it keeps a copy of the journal.
         address: the MLflow run.
-        shards: the data set, for ground truth and images.
+        shards: the data set, for ground truth and images; `None` for a run on embeddings, which has neither.
         split: its training split.
     """
 
-    def __init__(self, folder: str, run: str, address: RunAddress, shards: str, split: str) -> None:
+    def __init__(self, folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> None:
         self.folder, self.run = Path(folder), Location.of(run)
         self._fetch_journal()
         self.tracker = Tracker(self.folder, address)
-        self.dataset, self.split = Dataset.open(shards), split
+        self.dataset, self.split = Dataset.open(shards) if shards else None, split
         self.status = Status()
         self._work = ThreadPoolExecutor(1)  # in order, and off the thread that answers the driver
         self._pending: list[Any] = []
@@ -99,8 +99,8 @@ class Recorder:
         return self.tracker.messages
 
     def _epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochState | None, pictures: bool) -> None:
-        if state is not None and self.dataset.split(self.split).labelled:
-            figures |= agreement(state, self._known_classes())
+        if state is not None and self.dataset is not None and self.dataset.split(self.split).labelled:
+            figures |= agreement(state, self._known_classes(self.dataset))
         figures |= {"epoch": float(epoch)}
         self.tracker.metrics(figures, step)
         self._remember(figures)
@@ -122,44 +122,50 @@ class Recorder:
             if name in figures and "epoch" in figures:
                 points.append((int(figures["epoch"]), figures[name]))
 
-    def _known_classes(self) -> np.ndarray:
+    def _known_classes(self, dataset: Dataset) -> np.ndarray:
         if self._truth is None:
-            self._truth = read_column(self.dataset, self.split, "label")[:MOST_INSTANCES]
+            self._truth = read_column(dataset, self.split, "label")[:MOST_INSTANCES]
         return self._truth
 
     def _draw(self, epoch: int, state: EpochState) -> None:
         folder = self.folder / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
-        sizes, sheet, lines = (folder / f"{name}-{epoch:04d}.png" for name in ("cluster-sizes", "clusters", "curves"))
+        sizes, lines = (folder / f"{name}-{epoch:04d}.png" for name in ("cluster-sizes", "curves"))
         cluster_size_histogram(state.counts, state.min_sizes, sizes)
-        chosen = choose_clusters(state.counts[0], SHEET_CLUSTERS, epoch)
-        members = {cluster: np.flatnonzero(state.clusters[0] == cluster)[:SHEET_IMAGES].tolist() for cluster in chosen}
-        images = read_images(self.dataset, self.split, [i for ids in members.values() for i in ids])
-        cluster_sheet({k: [images[i] for i in ids] for k, ids in members.items() if ids}, state.counts[0], sheet)
         curves(self._series, lines)
-        for picture in (sizes, sheet, lines, *self._draw_classes(folder, epoch, state)):
+        images = [] if self.dataset is None else self._draw_images(folder, epoch, state, self.dataset)
+        for picture in (sizes, lines, *images):
             self.tracker.artifact(picture, "pictures")
 
-    def _draw_classes(self, folder: Path, epoch: int, state: EpochState) -> list[Path]:
+    def _draw_images(self, folder: Path, epoch: int, state: EpochState, dataset: Dataset) -> list[Path]:
+        """Images of some clusters, and what a method with classes adds."""
+        sheet = folder / f"clusters-{epoch:04d}.png"
+        chosen = choose_clusters(state.counts[0], SHEET_CLUSTERS, epoch)
+        members = {cluster: np.flatnonzero(state.clusters[0] == cluster)[:SHEET_IMAGES].tolist() for cluster in chosen}
+        images = read_images(dataset, self.split, [i for ids in members.values() for i in ids])
+        cluster_sheet({k: [images[i] for i in ids] for k, ids in members.items() if ids}, state.counts[0], sheet)
+        return [sheet, *self._draw_classes(folder, epoch, state, dataset)]
+
+    def _draw_classes(self, folder: Path, epoch: int, state: EpochState, dataset: Dataset) -> list[Path]:
         """What a method with classes adds: prototypes, and its pseudo-labels before and after refinement."""
-        classes = self.dataset.classes
+        classes = dataset.classes
         if state.prototypes is None or not classes:
             return []
         similar, confused, changed = (folder / f"{name}-{epoch:04d}.png" for name in ("prototypes", "pseudo-labels", "refined"))
         prototype_similarities(state.prototypes, classes, similar)
-        truth = self._known_classes()
+        truth = self._known_classes(dataset)
         seen = (state.clusters[0, : len(truth)] >= 0) & (truth >= 0)
         if not seen.any():
             return [similar]
         raw, refined = (state.classes[name][: len(truth)] for name in ("classifier", "refined"))
         confusions(truth[seen], raw[seen], refined[seen], classes, confused)
         rows = np.flatnonzero(seen & (raw != refined))[:SHEET_CHANGES].tolist()
-        images = read_images(self.dataset, self.split, rows)
+        images = read_images(dataset, self.split, rows)
         change_sheet([(images[i], classes[raw[i]], classes[refined[i]], classes[truth[i]]) for i in rows], changed)
         return [similar, confused, changed]
 
 
-def start_recorder(folder: str, run: str, address: RunAddress, shards: str, split: str) -> Any:
+def start_recorder(folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> Any:
     """A `Recorder` actor on the driver's node, where the local journal and a local store are."""
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=here)(Recorder)

@@ -27,6 +27,14 @@ class Run:
     identity: dict[str, str]
 
     @classmethod
+    def create(cls, location: Location, kind: str, address: RunAddress, identity: dict[str, str]) -> Run:
+        """Make the folder a run, whose identity names its MLflow run too."""
+        identity = identity | {"mlflow_run": address.run_id}
+        content = {"format": FORMAT, "kind": kind, "mlflow": vars(address), "identity": identity}
+        (location / RUN_FILE).write_json(content)
+        return cls(location, kind, address, identity)
+
+    @classmethod
     def open(cls, place: str, *, kind: str | None = None) -> Run:
         """The run in a folder, made by the command `kind` where that is given.
 

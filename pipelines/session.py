@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from algos.distributed import is_distributed, mean_over_workers
 from algos.method import Method
 from algos.networks import build_backbone
-from pipelines.checkpoint import CheckpointStore, Entry
+from pipelines.checkpoint import CheckpointStore, Entry, save_together
 from pipelines.config import TrainingConfig
 from pipelines.errors import UserError
 from pipelines.meter import Meter
@@ -121,23 +120,15 @@ class Session:
             UserError: on every worker, when the storage refused.
         """
         self.epoch, self.step = epoch, step
-        problem = [self._write(score) if self.rank == 0 else None]
-        if is_distributed():
-            dist.broadcast_object_list(problem, src=0)
-        if problem[0] is not None:
-            raise UserError(problem[0])
+        save_together(lambda: self._write(score), self.rank)
 
-    def _write(self, score: float | None) -> str | None:
+    def _write(self, score: float | None) -> None:
         state = {
             "epoch": self.epoch, "step": self.step, "workers": self.workers, "identity": self.job.identity,
             "method": self.method.state_dict(), "optimizer": self.optimizer.state_dict(),
             "scaler": self.precision.scaler.state_dict(), "config": self.config.to_dict(),
         }  # fmt: skip
-        try:
-            self.store.save(state, epoch=self.epoch, step=self.step, global_step=self.global_step, score=score)
-        except UserError as error:
-            return str(error)
-        return None
+        self.store.save(state, epoch=self.epoch, step=self.step, global_step=self.global_step, score=score)
 
     def _restore(self, entry: Entry) -> None:
         state = self.store.load(entry)

@@ -2,35 +2,29 @@
 
 Each worker runs a Ray Data pipeline over its own lanes (see `pipelines.order`): tasks on any node of the cluster read the row
 groups of a window, shuffle, decode and crop; uint8 pixels come back in order, in small blocks; the worker moves them to its
-device and finishes the augmentation there. The pipeline of the next epoch starts while the present one trains, because
-starting one takes seconds.
+device and finishes the augmentation there.
 """
 
 from __future__ import annotations
 
 import functools
-import queue
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import ray.data
+import ray
 import torch
 from torch import Tensor
 
 from algos.method import Batch, Labelled
 from pipelines.augment import augment, draws_needed, normalize
 from pipelines.crops import CropSpec
+from pipelines.epoch_pipeline import EpochPipeline, EpochPipelines
 from pipelines.order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.ray_data import configure_ray_data
 from pipelines.shards import Dataset
 from pipelines.views import Normalization, ViewConfig, Views
 from pipelines.windows import WindowReader
-
-PATIENCE = 900.0  # seconds without a batch before a worker gives up
-START_AHEAD = 10.0  # seconds before an epoch's expected end at which the next one's pipeline starts
 
 
 @dataclass(frozen=True)
@@ -69,10 +63,9 @@ class Stream:
         self.device = device or torch.device("cpu")
         self.lanes = lanes_of_worker(shape.lanes, rank, workers)
         self.workers = workers
-        self.waited = 0.0  # seconds spent waiting for data since the last `take_waited`
         order = self.order(0)
         self.steps, self.left_out = order.steps, order.left_out
-        self._next: tuple[int, _EpochPipeline] | None = None
+        self._pipelines = EpochPipelines(self._start, self.steps)
         configure_ray_data(2 * workers)  # each prepares its next epoch while it trains
 
     def order(self, epoch: int) -> EpochOrder:
@@ -85,50 +78,24 @@ class Stream:
 
     def epoch(self, epoch: int, start_step: int = 0, *, last: bool = False) -> Iterator[tuple[int, Batch]]:
         """Yield (step, batch) from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile."""
-        pipeline, order = self._pipeline(epoch, start_step), self.order(epoch)
-        try:
-            yield from self._batches(pipeline, order, start_step, last=last)
-        finally:
-            pipeline.stop()
-
-    def _batches(
-        self, pipeline: _EpochPipeline, order: EpochOrder, start_step: int, *, last: bool
-    ) -> Iterator[tuple[int, Batch]]:
-        began = time.monotonic()
-        for done in range(1, self.steps - start_step + 1):
-            waiting = time.monotonic()
-            host = pipeline.next_batch()
-            self.waited += time.monotonic() - waiting
-            if not last and self._next is None:
-                mean_step = (time.monotonic() - began) / done
-                if (self.steps - start_step - done) * mean_step < START_AHEAD:
-                    self._next = (order.epoch + 1, self._start(order.epoch + 1, 0))
+        order = self.order(epoch)
+        for host in self._pipelines.epoch(epoch, start_step, last=last):
             yield host.step, self._on_device(host, order)
 
     def take_waited(self) -> float:
         """Seconds spent waiting for data since the last call."""
-        waited, self.waited = self.waited, 0.0
-        return waited
+        return self._pipelines.take_waited()
 
     def close(self) -> None:
         """Stop what was prepared and is not wanted any more."""
-        if self._next is not None:
-            self._next[1].stop()
-            self._next = None
+        self._pipelines.close()
 
-    def _pipeline(self, epoch: int, start_step: int) -> _EpochPipeline:
-        prepared, self._next = self._next, None
-        if prepared is not None and prepared[0] == epoch and start_step == 0:
-            return prepared[1]
-        if prepared is not None:
-            prepared[1].stop()
-        return self._start(epoch, start_step)
-
-    def _start(self, epoch: int, start_step: int) -> _EpochPipeline:
+    def _start(self, epoch: int, start_step: int) -> EpochPipeline[_HostBatch]:
         crops = [CropSpec(view.size, view.scale, view.pad) for view in self.views.flat]
         reader = WindowReader(self.dataset, self.split, self.order(epoch), self.lanes, crops, start_step, self.labelled)
         rows = len(self.lanes) * (self.shape.lane_rows + self.shape.lane_labelled)
-        return _EpochPipeline(reader, start_step, self.steps, rows, len(crops), pin=self.device.type == "cuda")
+        convert = functools.partial(_to_host, views=len(crops), pin=self.device.type == "cuda")
+        return EpochPipeline(reader, range(start_step, self.steps), rows, convert)
 
     def _on_device(self, host: _HostBatch, order: EpochOrder) -> Batch:
         generator = order.step_generator(host.step)
@@ -152,55 +119,6 @@ class Stream:
 
     def _finish(self, pixels: Tensor, rule: ViewConfig, draws: Tensor, colour_order: np.ndarray) -> Tensor:
         return normalize(augment(pixels.to(self.device, non_blocking=True), rule, draws, colour_order), self.normalization)
-
-
-class _EpochPipeline:
-    """A Ray Data pipeline of one epoch, drained by a thread into a short queue."""
-
-    def __init__(self, reader: WindowReader, start_step: int, steps: int, rows: int, views: int, *, pin: bool) -> None:
-        self._queue: queue.Queue[_HostBatch | BaseException] = queue.Queue(maxsize=2)
-        self._stopped = threading.Event()
-        run = functools.partial(self._drain, reader, range(start_step, steps), rows, views, pin)
-        self._thread = threading.Thread(target=run, name="epoch-pipeline", daemon=True)
-        self._thread.start()
-
-    def next_batch(self) -> _HostBatch:
-        """The next batch; raises what stopped the pipeline, or that nothing comes."""
-        try:
-            item = self._queue.get(timeout=PATIENCE)
-        except queue.Empty:
-            raise RuntimeError(f"no data for {PATIENCE:.0f} s; are CPUs free for Data tasks?") from None
-        if isinstance(item, BaseException):
-            raise item
-        return item
-
-    def stop(self) -> None:
-        """Let the thread end at its next batch."""
-        self._stopped.set()
-
-    def _put(self, item: _HostBatch | BaseException) -> None:
-        while not self._stopped.is_set():
-            try:
-                return self._queue.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-
-    def _drain(self, reader: WindowReader, steps: range, rows: int, views: int, pin: bool) -> None:
-        try:
-            count = len(reader.windows)
-            data = ray.data.range(count, override_num_blocks=count).map_batches(reader, batch_size=None, zero_copy_batch=True)
-            step = steps.start
-            for batch in data.iter_batches(batch_size=rows, prefetch_batches=1):
-                if self._stopped.is_set():
-                    return
-                if len(batch["id"]) != rows:
-                    raise RuntimeError(f"step {step} has {len(batch['id'])} rows instead of {rows}")
-                self._put(_to_host(step, batch, views, pin))
-                step += 1
-            if step != steps.stop:
-                raise RuntimeError(f"the stream ended at step {step} of {steps.stop}")
-        except BaseException as error:  # it is raised again in the training thread
-            self._put(error)
 
 
 def _to_host(step: int, batch: dict[str, np.ndarray], views: int, pin: bool) -> _HostBatch:

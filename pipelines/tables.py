@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -42,4 +43,16 @@ def show_scores(title: str, scores: Mapping[str, float]) -> None:
     table.add_column("value", justify="right")
     for name, value in scores.items():
         table.add_row(name, f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
+    Console().print(table)
+
+
+def show_clustering(place: str, report: Mapping[str, Any]) -> None:
+    """What a clustering of embeddings came to, a line for each head."""
+    table = Table(title=f"{place}  {report['rows']:,} rows of {report['dim']} numbers", title_justify="left")
+    columns = ("clusters", "minimum", "smallest", "largest", "below_minimum", "mean_similarity")
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for head in report["heads"]:
+        values = (head[column] for column in columns)
+        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in values))
     Console().print(table)

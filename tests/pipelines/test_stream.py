@@ -91,9 +91,9 @@ def test_the_batches_of_several_workers_joined_are_those_of_one(whole, some_digi
 def test_the_next_epoch_prepared_meanwhile_is_the_one_read_afresh(whole, some_digits):
     stream = open_stream(some_digits)
     assert_same(list(stream.epoch(0)), whole)
-    assert stream._next is not None
+    assert stream._pipelines.prepared is not None
     second = read(stream, epoch=1)
-    assert stream._next is None
+    assert stream._pipelines.prepared is None
     assert_same(second, read(open_stream(some_digits), epoch=1))
     assert not torch.equal(second[0][1].ids, whole[0][1].ids)
 

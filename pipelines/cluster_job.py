@@ -1,0 +1,217 @@
+"""`quorum cluster`: from a folder of vectors to labels, centers and sizes; checks, run folder, workers, labels, report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import torch
+import yaml
+from ray.train.v2.api.exceptions import TrainingFailedError
+
+from algos.evaluation import size_figures
+from pipelines.cluster import check_resources, connect
+from pipelines.cluster_config import ClusterConfig
+from pipelines.cluster_labels import Model, write_labels
+from pipelines.cluster_worker import ClusterJob, cluster_worker, new_kmeans
+from pipelines.config import flatten
+from pipelines.epoch_state import EpochState
+from pipelines.errors import UserError
+from pipelines.launch import versions
+from pipelines.order import EpochOrder
+from pipelines.ray_train import Watch, Workers, fit, reason, say
+from pipelines.recorder import start_recorder
+from pipelines.run import CONFIG_FILE, RUN_FILE, Run
+from pipelines.storage import Location
+from pipelines.tracking import start_run, tracking_uri
+from pipelines.vectors import Vectors
+
+MANIFEST, REPORT = "clusters.json", "report.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """A finished clustering: its folder, and what `report.json` says."""
+
+    run: Run
+    report: dict[str, Any]
+
+
+def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | None = None) -> Clustered:
+    """Cluster a folder of vectors and write the result to `config.to`.
+
+    Args:
+        config: of the run.
+        address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
+        resume: folder of the run to go on with, instead of `config.to`.
+
+    Raises:
+        UserError: for input that cannot work, said before a worker starts where it can be known then, or a run that had to stop.
+        KeyboardInterrupt: when the user stops it.
+    """
+    began = time.monotonic()
+    vectors = Vectors.open(config.embeddings, config.column, config.id)
+    config.check(vectors)
+    # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
+    config = replace(config, embeddings=str(vectors.location), to=str(Location.of(resume or config.to)))
+    if resume is None:
+        _check_folder(config, vectors)
+    alone = connect(address, local_cpus=config.workers * config.cpus_per_worker + 1)
+    check_resources(config.workers, config.cpus_per_worker, gpu=config.gpu, grows=not alone, keys="")
+    run = _create(config, vectors) if resume is None else _reopen(config, vectors)
+    recorder = start_recorder(str(run.local_folder), str(run.location), run.address)
+    outcome = "FAILED"
+    try:
+        entry = run.checkpoints.latest()
+        if entry is None or entry.epoch < config.passes:
+            _learn(ClusterJob(config, vectors, str(run.location), recorder, run.identity))
+        report = _write_result(config, vectors, run, recorder, began)
+        outcome = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
+        outcome = "KILLED"
+        raise KeyboardInterrupt from None
+    except TrainingFailedError as error:
+        raise UserError(reason(recorder, error, str(run.location))) from error
+    finally:
+        say(ray.get(recorder.close.remote(outcome)))
+    return Clustered(run, report)
+
+
+def _check_folder(config: ClusterConfig, vectors: Vectors) -> None:
+    folder = Location.of(config.to)
+    if f"{folder.path}/".startswith(f"{vectors.location.path}/"):
+        raise UserError(
+            f"--to {folder} lies in the folder of the embeddings, where its files would be read as vectors; choose another"
+        )
+    tracking_uri(config.tracking.uri, folder.parent)  # asked before the storage, which may take its time to refuse
+    if (folder / RUN_FILE).exists():
+        raise UserError(f"{folder} already holds a run; choose another folder, or go on with it: --resume {folder}")
+    if folder.children():
+        raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
+
+
+def _create(config: ClusterConfig, vectors: Vectors) -> Run:
+    folder = Location.of(config.to)
+    uri = tracking_uri(config.tracking.uri, folder.parent)
+    try:
+        folder.make()
+        (folder / CONFIG_FILE).write_bytes(yaml.safe_dump(config.to_dict(), sort_keys=False).encode())
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error}); choose another folder for --to") from error
+    shape, identity = config.shape(vectors), {"data": vectors.fingerprint, **versions()}
+    params = flatten(config.to_dict()) | {"batch_size": shape.batch_size, "window": shape.window}
+    params |= {"data.fingerprint": vectors.fingerprint, "data.rows": vectors.rows, "data.dim": vectors.dim}
+    tags = identity | {"run_folder": str(folder), "kind": config.kind}
+    address = start_run(uri, config.tracking.experiment, config.name or folder.name, params=params, tags=tags)
+    return Run.create(folder, config.kind, address, identity)
+
+
+def _reopen(config: ClusterConfig, vectors: Vectors) -> Run:
+    run = Run.open(config.to)
+    if (run.location / MANIFEST).exists():
+        raise UserError(f"{run.location} is finished; there is nothing to go on with")
+    if run.identity["data"] != vectors.fingerprint:
+        raise UserError(
+            f"{config.embeddings} has fingerprint {vectors.fingerprint}, the run was started on {run.identity['data']}; "
+            "give the same embeddings"
+        )
+    return replace(run, address=replace(run.address, uri=config.tracking.uri or run.address.uri))
+
+
+def _learn(job: ClusterJob) -> None:
+    """All passes that are left, on the workers."""
+    config = job.config
+    order = EpochOrder(job.vectors, config.shape(job.vectors), seed=config.seed, epoch=0)
+    workers = Workers(config.workers, config.cpus_per_worker, config.gpu, config.max_failures)
+    with Watch("cluster", job.recorder, config.passes * order.steps):
+        fit(cluster_worker, job, job.run, workers)
+    if stopped := ray.get(job.recorder.stop_reason.remote()):
+        raise UserError(stopped)
+
+
+def _write_result(config: ClusterConfig, vectors: Vectors, run: Run, recorder: Any, began: float) -> dict[str, Any]:
+    """Labels, then centers, sizes and report, then the manifest: a folder without it holds no finished clustering."""
+    entry = run.checkpoints.latest()
+    if entry is None or entry.epoch != config.passes:
+        raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {run.location}")
+    state = run.checkpoints.load(entry)
+    kmeans = new_kmeans(config, vectors)
+    kmeans.load_state_dict(state["kmeans"])
+    labelling = time.monotonic()
+    counts, sums = write_labels(vectors, Model.of(kmeans), run.location / "labels", gpu=config.gpu)
+    labels_rate = vectors.rows / (time.monotonic() - labelling)
+    heads = [
+        Head.of(config, vectors, *parts)
+        for parts in zip(*(np.split(v, np.cumsum(config.heads)[:-1]) for v in (counts, sums)), strict=True)
+    ]
+    _write_tables(run.location, kmeans.centers.numpy(), kmeans.duals.numpy(), heads)
+    report = {
+        "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
+        "seconds": time.monotonic() - began, "rows_per_second": state["figures"].get("rows_per_second"),
+        "label_rows_per_second": labels_rate,
+    }  # fmt: skip
+    (run.location / REPORT).write_json(report)
+    _record(recorder, entry.global_step, config.passes, heads, labels_rate)
+    content = {"format": FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": config.heads, "labels": "labels"}
+    (run.location / MANIFEST).write_json(content)
+    return report
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, the minimum in rows."""
+
+    counts: np.ndarray
+    sums: np.ndarray
+    minimum: float
+
+    @classmethod
+    def of(cls, config: ClusterConfig, vectors: Vectors, counts: np.ndarray, sums: np.ndarray) -> Head:
+        """With the minimum that the configuration asks for."""
+        return cls(counts, sums, config.min_size_ratio * vectors.rows / len(counts))
+
+    def report(self) -> dict[str, float]:
+        """The figures of `report.json`."""
+        return {
+            "clusters": len(self.counts), "minimum": self.minimum, "smallest": int(self.counts.min()),
+            "largest": int(self.counts.max()), "below_minimum": int((self.counts < self.minimum).sum()),
+            "rows_missing": float(np.clip(self.minimum - self.counts, 0, None).sum()),
+            "mean_similarity": float(self.sums.sum() / self.counts.sum()),
+        }  # fmt: skip
+
+
+def _write_tables(folder: Location, centers: np.ndarray, prices: np.ndarray, heads: list[Head]) -> None:
+    sizes = [len(head.counts) for head in heads]
+    names = {
+        "head": pa.array(np.repeat(np.arange(len(heads)), sizes), pa.int32()),
+        "cluster": pa.array(np.concatenate([np.arange(size) for size in sizes]), pa.int32()),
+    }
+    flat = pa.array(centers.astype(np.float32).reshape(-1))
+    center = pa.FixedSizeListArray.from_arrays(flat, centers.shape[1])
+    counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
+    mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)
+    minimum = np.repeat([head.minimum for head in heads], sizes)
+    _write_parquet(folder / "centers.parquet", pa.table(names | {"center": center, "price": pa.array(prices)}))
+    _write_parquet(folder / "sizes.parquet", pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
+
+
+def _write_parquet(place: Location, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    place.write_bytes(sink.getvalue().to_pybytes())
+
+
+def _record(recorder: Any, step: int, passes: int, heads: list[Head], rate: float) -> None:
+    """The labels' figures and the picture of their sizes, beside those of the passes."""
+    figures = {"labels_rows_per_second": rate}
+    for index, head in enumerate(heads):
+        mine = size_figures(torch.from_numpy(head.counts), head.minimum) | {"similarity": head.report()["mean_similarity"]}
+        figures |= {f"labels_{name}_head{index}": value for name, value in mine.items()}
+    state = EpochState(np.empty((len(heads), 0), np.int32), [head.counts for head in heads], [head.minimum for head in heads])
+    ray.get(recorder.epoch.remote(passes, step, figures, state, pictures=True))

@@ -1,0 +1,168 @@
+"""The last pass of `quorum cluster`: labels of every row under the final centers and prices, written where they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import ray.data
+import torch
+
+from algos.constrained_kmeans import ConstrainedKMeans
+from pipelines.progress import progress
+from pipelines.ray_data import configure_ray_data
+from pipelines.storage import Location
+from pipelines.vectors import Vectors, first_without_direction
+
+TASK_ROWS = 1 << 17  # of one file of labels, at least one row group
+PIECE = 1 << 22  # numbers held at once
+
+
+@dataclass(frozen=True)
+class Model:
+    """What labels follow from: K of each head, centers (sum of K, D), prices (sum of K,)."""
+
+    heads: list[int]
+    centers: np.ndarray
+    prices: np.ndarray
+
+    @classmethod
+    def of(cls, kmeans: ConstrainedKMeans) -> Model:
+        """The present state of a clustering."""
+        return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.duals.numpy(force=True))
+
+    def kmeans(self, device: str) -> ConstrainedKMeans:
+        """The clustering, to ask for labels."""
+        centers = torch.from_numpy(self.centers.copy())
+        made = ConstrainedKMeans(self.heads, centers.shape[1], initial_centers=centers)
+        made.duals.copy_(torch.from_numpy(self.prices.copy()))
+        return made.to(device)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of labels: row groups of one file of vectors."""
+
+    shard: int
+    groups: range
+    rows: int
+
+
+def parts(vectors: Vectors, rows: int = TASK_ROWS) -> list[Part]:
+    """The files of labels to write, in the order of the vectors."""
+    made = []
+    for index, shard in enumerate(vectors.shards):
+        first = 0
+        for group in range(len(shard.row_groups)):
+            mine = sum(shard.row_groups[first : group + 1])
+            if mine >= rows or group + 1 == len(shard.row_groups):
+                made.append(Part(index, range(first, group + 1), mine))
+                first = group + 1
+    return made
+
+
+class LabelWriter:
+    """Reads, labels and writes the rows of parts, a row group at a time; runs in Ray Data tasks.
+
+    Called with a batch of part numbers, yields a row for each: `part`, `rows`, `bad` (place of a row without direction, or -1),
+    and per cluster of all heads `counts` and `similarity`, the sum over its rows.
+    """
+
+    def __init__(self, vectors: Vectors, todo: list[Part], model: ray.ObjectRef, folder: Location, *, gpu: bool) -> None:
+        self.vectors, self.todo, self.model, self.folder = vectors, todo, model, folder
+        self.device = "cuda" if gpu else "cpu"
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Write the parts whose numbers `batch["id"]` holds."""
+        kmeans = ray.get(self.model).kmeans(self.device)
+        for number in batch["id"].tolist():
+            yield self._write(number, kmeans)
+
+    def _write(self, number: int, kmeans: ConstrainedKMeans) -> dict[str, np.ndarray]:
+        """Write a part whole: under another name first, so that a task that runs again does no harm."""
+        part, bad = self.todo[number], None
+        total = len(kmeans.centers)
+        counts, sums, rows = np.zeros(total, np.int64), np.zeros(total), 0
+        name = f"part-{number:06d}.parquet"
+        partial = self.folder / f"{name}.partial"
+        with self.folder.filesystem.open_output_stream(partial.path) as sink:
+            writer = None
+            for group in part.groups:
+                vectors, places = self.vectors.read(part.shard, group)
+                bad = first_without_direction(vectors, places)
+                if bad is not None:
+                    break
+                labels, similarity = label(kmeans, torch.from_numpy(vectors))
+                stacked = (labels + kmeans.offsets.numpy(force=True)).ravel()
+                counts += np.bincount(stacked, minlength=total)
+                sums += np.bincount(stacked, weights=similarity.ravel(), minlength=total)
+                rows += len(vectors)
+                table = _table(self.vectors.read_ids(part.shard, group), labels, similarity)
+                writer = writer or pq.ParquetWriter(sink, table.schema)
+                writer.write_table(table)
+            if writer is not None:
+                writer.close()
+        if bad is None:
+            self.folder.filesystem.move(partial.path, (self.folder / name).path)
+        else:
+            partial.delete_file()
+        columns = {"part": number, "rows": rows, "bad": -1 if bad is None else bad}
+        return {name: np.array([value]) for name, value in columns.items()} | {"counts": counts[None], "similarity": sums[None]}
+
+
+def label(kmeans: ConstrainedKMeans, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (H, R) int64 of unit rows (R, D) and the similarity of each row to its center, without prices."""
+    labels, similarity = [], []
+    width = max(len(kmeans.centers), len(kmeans.num_clusters) * rows.shape[1])
+    for piece in rows.split(max(PIECE // width, 1)):
+        mine = piece.to(kmeans.centers.device)
+        labels.append(kmeans.assign(mine))
+        similarity.append(kmeans.similarity(mine, labels[-1]))
+    return torch.cat(labels, dim=1).numpy(force=True), torch.cat(similarity, dim=1).numpy(force=True)
+
+
+def _table(ids: pa.Array, labels: np.ndarray, similarity: np.ndarray) -> pa.Table:
+    columns = {"id": ids}
+    for head in range(len(labels)):
+        columns[f"label_head{head}"] = pa.array(labels[head], pa.int32())
+        columns[f"similarity_head{head}"] = pa.array(similarity[head], pa.float32())
+    return pa.table(columns)
+
+
+def write_labels(
+    vectors: Vectors, model: Model, folder: Location, *, gpu: bool, task_rows: int = TASK_ROWS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write `part-....parquet` (id, label and similarity of each head) to a folder, with tasks on the whole cluster.
+
+    Returns:
+        Rows of each cluster of all heads (sum of K,) int64, and the sum of their similarities (sum of K,).
+
+    Raises:
+        UserError: for a row that has no direction.
+        RuntimeError: if a row was missed or came twice.
+    """
+    configure_ray_data()
+    todo = parts(vectors, task_rows)
+    writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), gpu=gpu)
+    numbers = ray.data.range(len(todo), override_num_blocks=len(todo))
+    written = numbers.map_batches(writer, batch_size=None, num_gpus=1 if gpu else None)
+    seen, rows = np.zeros(len(todo), np.int64), 0
+    counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
+    with progress("label", vectors.rows, "rows") as bar:
+        for batch in written.iter_batches(batch_size=None):
+            for bad in batch["bad"][batch["bad"] >= 0].tolist():
+                raise vectors.refusal(bad)
+            np.add.at(seen, batch["part"], 1)
+            rows += int(batch["rows"].sum())
+            counts += batch["counts"].sum(axis=0)
+            sums += batch["similarity"].sum(axis=0)
+            bar.move_to(rows)
+    if rows != vectors.rows or (seen != 1).any():
+        raise RuntimeError(
+            f"{rows} rows were labelled, {vectors.rows} expected; {int((seen != 1).sum())} files are not written once"
+        )
+    return counts, sums

@@ -1,0 +1,202 @@
+"""The worker loop of `quorum cluster`: online constrained k-means in passes over a stream of vectors.
+
+What a worker holds is the clustering's state, one batch and the stream's windows: nothing grows with the number of rows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from algos.constrained_kmeans import ConstrainedKMeans, EpochSummary, default_dual_lr
+from algos.distributed import is_distributed, sum_over_workers
+from algos.evaluation import size_figures
+from pipelines.checkpoint import CheckpointStore, save_together
+from pipelines.cluster_config import ClusterConfig
+from pipelines.errors import UserError
+from pipelines.initial_clusters import initial_centers
+from pipelines.storage import Location
+from pipelines.vector_stream import VectorBatch, VectorStream
+from pipelines.vectors import Vectors
+
+CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
+LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress line
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """What the driver hands every worker.
+
+    Attributes:
+        config: of the run.
+        vectors: as the driver opened them.
+        run: its folder, a path or URI.
+        recorder: handle of the `Recorder` actor.
+        identity: of the run, kept in each checkpoint.
+    """
+
+    config: ClusterConfig
+    vectors: Vectors
+    run: str
+    recorder: Any
+    identity: dict[str, str]
+
+
+class Clustering:
+    """One worker's clustering, stream and place in the run; restored from the newest checkpoint, if any."""
+
+    def __init__(self, job: ClusterJob, *, rank: int, workers: int, local_workers: int, device: torch.device) -> None:
+        self.job, self.config, self.rank, self.device = job, job.config, rank, device
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        else:
+            torch.set_num_threads(max(1, ((os.cpu_count() or 1) - 1) // local_workers))  # one CPU stays for the stream
+        shape = self.config.shape(job.vectors)
+        self.stream = VectorStream(job.vectors, shape, seed=self.config.seed, rank=rank, workers=workers, device=device)
+        self.kmeans = new_kmeans(self.config, job.vectors).to(device)
+        self.similarity = torch.zeros(len(self.config.heads), dtype=torch.float64, device=device)  # of this pass, summed
+        self.carried = torch.zeros_like(self.kmeans.counts)  # counts that the pass began with
+        self.number, self.step = 0, 0  # pass and step to do next
+        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", self.config.checkpoint.keep_last)
+        self._noted = 0.0
+        entry = self.store.latest()
+        if entry is None:
+            self._start()
+        else:
+            self._restore(self.store.load(entry))
+
+    @property
+    def global_step(self) -> int:
+        """Steps since the start of the run."""
+        return self.number * self.stream.steps + self.step
+
+    def _start(self) -> None:
+        # Rank 0 alone reads the sample; a center that differed in one bit would give workers different labels.
+        centers = torch.zeros_like(self.kmeans.centers)
+        if self.rank == 0:
+            centers.copy_(initial_centers(self.job.vectors, self.config.heads, self.config.seed))
+        if is_distributed():
+            dist.broadcast(centers, src=0)
+        self.kmeans.centers.copy_(centers)
+        self.kmeans.epoch_centers.copy_(centers)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.kmeans.load_state_dict(state["kmeans"])
+        self.carried = state["carried"].to(self.device)
+        if self.rank == 0:  # the sum over all workers, which have to count it once
+            self.similarity = state["similarity"].to(self.device)
+        self.number, self.step = state["epoch"], state["step"]
+
+    def begin_pass(self) -> None:
+        """The step of the prices falls with 1 / pass, so that they settle."""
+        for rate, clusters in zip(self.kmeans.per_head(self.kmeans.dual_lr), self.config.heads, strict=True):
+            rule = default_dual_lr(clusters, self.config.min_size_ratio, self.stream.steps)
+            rate.fill_((self.config.dual_lr or rule) / (self.number + 1))
+        self._began, self._began_at = time.monotonic(), self.step
+
+    def learn(self, batch: VectorBatch) -> None:
+        """One global batch: labels, the sum of the statistics over the workers, new centers and prices."""
+        labels = self.kmeans.assign(batch.rows)
+        self.kmeans.collect(batch.rows, labels)
+        pending = self.kmeans.begin_update()
+        self.similarity += self.kmeans.similarity(batch.rows, labels).sum(dim=1, dtype=torch.float64)
+        self.kmeans.finish_update(pending)
+        self.step = batch.step + 1
+
+    def after_step(self) -> None:
+        """Checkpoint and progress note, where they are due."""
+        every = self.config.checkpoint.every_steps
+        if every and self.step % every == 0 and self.step < self.stream.steps:
+            self.save(self._total_similarity())
+        if self.rank == 0 and time.monotonic() - self._noted > LOG_SECONDS:
+            self._noted = time.monotonic()
+            note = f"pass {self.number + 1}/{self.config.passes}  {self._rate():,.0f} rows/s"
+            self.job.recorder.metrics.remote({"rows_per_second": self._rate()}, self.global_step, note)
+
+    def end_pass(self) -> None:
+        """Figures and checkpoint of a pass."""
+        given = self.kmeans.counts - self.carried
+        summaries = self.kmeans.end_epoch()
+        similarity = self._total_similarity() / given[: self.config.heads[0]].sum()
+        figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
+        self.kmeans.counts.copy_(given // CARRIED)
+        self.carried = self.kmeans.counts.clone()
+        self.similarity.zero_()
+        self.number, self.step = self.number + 1, 0
+        if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
+            self.job.recorder.epoch.remote(self.number - 1, self.global_step, figures, None, pictures=False)
+        self.save(self.similarity.clone(), figures)
+        ray.train.report(figures)
+
+    def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
+        figures = {"rows_per_second": self._rate(), "data_wait_seconds": self.stream.take_waited()}
+        for head, (summary, counts, mean) in enumerate(zip(summaries, given, similarity, strict=True)):
+            mine = size_figures(counts.cpu(), summary.min_size)
+            mine |= {"min_size": summary.min_size, "certificate_slack": float(summary.slack), "similarity": mean}
+            figures |= {f"{name}_head{head}": value for name, value in mine.items()}
+        return figures
+
+    def _rate(self) -> float:
+        """Rows a second over all workers since the pass began, or since the resume."""
+        return (self.step - self._began_at) * self.stream.shape.batch_size / (time.monotonic() - self._began)
+
+    def _total_similarity(self) -> Tensor:
+        return sum_over_workers(self.similarity.clone())
+
+    def save(self, similarity: Tensor, figures: dict[str, float] | None = None) -> None:
+        """Checkpoint with the place as the next to do. All workers call it together.
+
+        Raises:
+            UserError: on every worker, when the storage refused.
+        """
+        state = {
+            "epoch": self.number, "step": self.step, "identity": self.job.identity, "config": self.config.to_dict(),
+            "kmeans": self.kmeans.state_dict(), "carried": self.carried, "similarity": similarity, "figures": figures or {},
+        }  # fmt: skip
+        place = {"epoch": self.number, "step": self.step, "global_step": self.global_step}
+        save_together(lambda: self.store.save(state, score=None, **place), self.rank)
+
+
+def new_kmeans(config: ClusterConfig, vectors: Vectors) -> ConstrainedKMeans:
+    """The clustering core for these vectors, before it has learned anything."""
+    return ConstrainedKMeans(config.heads, vectors.dim, min_size_ratio=config.min_size_ratio)
+
+
+def cluster_worker(settings: dict[str, Any]) -> None:
+    """Entry point of a Ray Train worker; `settings["job"]` is a `ClusterJob`.
+
+    A `UserError` would meet a restarted worker again: it is noted with the recorder, and the restart that follows ends at once.
+    """
+    job: ClusterJob = settings["job"]
+    if ray.get(job.recorder.stop_reason.remote()) is not None:
+        return
+    context = ray.train.get_context()
+    try:
+        clustering = Clustering(
+            job, rank=context.get_world_rank(), workers=context.get_world_size(),
+            local_workers=context.get_local_world_size(), device=ray.train.torch.get_device(),
+        )  # fmt: skip
+        run(clustering)
+    except UserError as error:
+        ray.get(job.recorder.stop.remote(str(error)))
+        raise
+
+
+def run(clustering: Clustering) -> None:
+    """Cluster from where the run stands to the end of the last pass."""
+    passes = clustering.config.passes
+    for number in range(clustering.number, passes):
+        clustering.begin_pass()
+        for batch in clustering.stream.pass_over(number, clustering.step, last=number + 1 == passes):
+            clustering.learn(batch)
+            clustering.after_step()
+        clustering.end_pass()

@@ -1,0 +1,138 @@
+"""One epoch's Ray Data pipeline after another: each is drained by a thread, and the next starts while the present one is used.
+
+Starting a pipeline takes seconds; they are hidden behind the end of the epoch before it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import ray.data
+
+PATIENCE = 900.0  # seconds without a batch before a worker gives up
+START_AHEAD = 10.0  # seconds before an epoch's expected end at which the next one's pipeline starts
+
+Columns = dict[str, np.ndarray]
+Item = TypeVar("Item")
+
+
+class Reader(Protocol):
+    """Reads windows in Ray Data tasks: called with a batch of window numbers, yields the rows of their steps in order."""
+
+    @property
+    def windows(self) -> Sequence[object]:
+        """The windows, by number."""
+
+    def __call__(self, batch: Columns) -> Iterator[Columns]:
+        """Rows of the windows whose numbers `batch["id"]` holds."""
+
+
+class EpochPipeline(Generic[Item]):
+    """A Ray Data pipeline of one epoch, drained by a thread into a short queue.
+
+    Args:
+        reader: of the windows.
+        steps: that it yields.
+        rows: of this worker in a step.
+        convert: makes an item of a step and its columns, in the thread.
+    """
+
+    def __init__(self, reader: Reader, steps: range, rows: int, convert: Callable[[int, Columns], Item]) -> None:
+        self._reader, self._steps, self._rows, self._convert = reader, steps, rows, convert
+        self._queue: queue.Queue[Item | BaseException] = queue.Queue(maxsize=2)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._drain, name="epoch-pipeline", daemon=True)
+        self._thread.start()
+
+    def next_batch(self) -> Item:
+        """The next batch; raises what stopped the pipeline, or that nothing comes."""
+        try:
+            item = self._queue.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise RuntimeError(f"no data for {PATIENCE:.0f} s; are CPUs free for Data tasks?") from None
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def stop(self) -> None:
+        """Let the thread end at its next batch."""
+        self._stopped.set()
+
+    def _put(self, item: Item | BaseException) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def _drain(self) -> None:
+        try:
+            count, rows, step = len(self._reader.windows), self._rows, self._steps.start
+            numbers = ray.data.range(count, override_num_blocks=count)
+            data = numbers.map_batches(self._reader, batch_size=None, zero_copy_batch=True)
+            for batch in data.iter_batches(batch_size=rows, prefetch_batches=1):
+                if self._stopped.is_set():
+                    return
+                if len(batch["id"]) != rows:
+                    raise RuntimeError(f"step {step} has {len(batch['id'])} rows instead of {rows}")
+                self._put(self._convert(step, batch))
+                step += 1
+            if step != self._steps.stop:
+                raise RuntimeError(f"the stream ended at step {step} of {self._steps.stop}")
+        except BaseException as error:  # it is raised again in the training thread
+            self._put(error)
+
+
+class EpochPipelines(Generic[Item]):
+    """The pipelines of a worker's epochs.
+
+    Args:
+        start: makes the pipeline of an epoch from a step on.
+        steps: of an epoch.
+    """
+
+    def __init__(self, start: Callable[[int, int], EpochPipeline[Item]], steps: int) -> None:
+        self._start, self._steps = start, steps
+        self._waited = 0.0
+        self.prepared: tuple[int, EpochPipeline[Item]] | None = None  # and the epoch that it is of
+
+    def epoch(self, epoch: int, start_step: int, *, last: bool) -> Iterator[Item]:
+        """Items from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile."""
+        pipeline = self._take(epoch, start_step)
+        try:
+            began = time.monotonic()
+            for done in range(1, self._steps - start_step + 1):
+                waiting = time.monotonic()
+                item = pipeline.next_batch()
+                self._waited += time.monotonic() - waiting
+                if not last and self.prepared is None:
+                    mean_step = (time.monotonic() - began) / done
+                    if (self._steps - start_step - done) * mean_step < START_AHEAD:
+                        self.prepared = (epoch + 1, self._start(epoch + 1, 0))
+                yield item
+        finally:
+            pipeline.stop()
+
+    def take_waited(self) -> float:
+        """Seconds spent waiting for data since the last call."""
+        waited, self._waited = self._waited, 0.0
+        return waited
+
+    def close(self) -> None:
+        """Stop what was prepared and is not wanted any more."""
+        if self.prepared is not None:
+            self.prepared[1].stop()
+            self.prepared = None
+
+    def _take(self, epoch: int, start_step: int) -> EpochPipeline[Item]:
+        prepared, self.prepared = self.prepared, None
+        if prepared is not None and prepared[0] == epoch and start_step == 0:
+            return prepared[1]
+        if prepared is not None:
+            prepared[1].stop()
+        return self._start(epoch, start_step)
