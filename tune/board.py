@@ -44,6 +44,7 @@ class Board(Callback):
     def __init__(self, metric: str, mode: str, epochs: int, total: int) -> None:
         self.metric, self.better, self.epochs, self.total = metric, max if mode == "max" else min, epochs, total
         self.lines: dict[str, Line] = {}
+        self._failed: list[Any] = []
         self._began = self._said = time.monotonic()
         self._trained = 0  # epochs that took time: replayed ones do not tell how long the rest will take
         self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
@@ -52,7 +53,7 @@ class Board(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the terminal: Ray Tune stores its callbacks beside the sweep."""
-        return vars(self) | {"_live": None}
+        return vars(self) | {"_live": None, "_failed": []}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins."""
@@ -80,14 +81,15 @@ class Board(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed."""
         self._line(trial).state = "failed"
+        self._failed.append(trial)
         self._show(always=True)
 
-    def explain(self, chosen: dict[str, Any], error: BaseException) -> None:
-        """Note why the trial of a point and seed failed: the last line of what it raised; of a `UserError` its sentence."""
-        said = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        for line in self.lines.values():
-            if (line.point, line.seed) == (identity(chosen["point"]), chosen["seed"]):
-                line.reason = said[-1].rpartition("UserError: ")[2].strip()
+    def explain(self) -> None:
+        """Note why trials failed, once Ray Tune has stored it: the last line of what was raised, of a `UserError` its sentence."""
+        for trial in self._failed:
+            error = trial.get_pickled_error() or trial.get_error()
+            said = [text for text in str(error or "").splitlines() if text.strip()] or [type(error).__name__]
+            self._line(trial).reason = said[-1].rpartition("UserError: ")[2].strip()
 
     @property
     def finished(self) -> int:

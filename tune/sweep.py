@@ -40,15 +40,14 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     board = Board(config.metric, config.mode, plan.base.epochs, plan.trials)
     outcome = "FAILED"
     try:
-        for result in build_tuner(plan, parent.run_id, board, concurrent).fit():
-            if result.error is not None:
-                board.explain(result.config["trial"], result.error)
+        build_tuner(plan, parent.run_id, board, concurrent).fit()
         outcome = "FINISHED"
     except KeyboardInterrupt:
         outcome = "KILLED"
         raise
     finally:
         board.close()
+        board.explain()
         _close_trials(plan, board)
         _close(plan, parent, outcome)
     if not board.finished:

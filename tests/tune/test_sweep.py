@@ -91,7 +91,7 @@ def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path)
 def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
     settings = config(
         digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e-7, 1e-8, 1e-9]}}, concurrent=1,
-        scheduler=SchedulerConfig("asha", grace_epochs=1, reduction=2), settings=SETTINGS | {"data.shards": digits, "epochs": 4},
+        metric="epoch_loss", mode="min", scheduler=SchedulerConfig("asha", grace_epochs=2, reduction=2), settings=SETTINGS | {"data.shards": digits, "epochs": 4},
     )  # fmt: skip
     address = sweep(settings)
     ends = [(run.data.tags["quorum.outcome"], run.info.status) for run in trials(address)]
