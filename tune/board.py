@@ -85,7 +85,7 @@ class Board(Callback):
         self._show(always=True)
 
     def explain(self) -> None:
-        """Note why trials failed, once Ray Tune has stored it: the last line of what was raised, of a `UserError` its sentence."""
+        """Note why trials failed, once Ray Tune has stored it: the last line of what was raised, of a `UserError` its words."""
         for trial in self._failed:
             error = trial.get_pickled_error() or trial.get_error()
             said = [text for text in str(error or "").splitlines() if text.strip()] or [type(error).__name__]

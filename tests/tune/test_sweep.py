@@ -89,10 +89,12 @@ def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path)
 
 
 def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
+    asha = SchedulerConfig("asha", grace_epochs=2, reduction=2)
+    rates = {"optimizer.lr": {"grid": [0.03, 1e-7, 1e-8, 1e-9]}}
+    longer = SETTINGS | {"data.shards": digits, "epochs": 4}
     settings = config(
-        digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e-7, 1e-8, 1e-9]}}, concurrent=1,
-        metric="epoch_loss", mode="min", scheduler=SchedulerConfig("asha", grace_epochs=2, reduction=2), settings=SETTINGS | {"data.shards": digits, "epochs": 4},
-    )  # fmt: skip
+        digits, tmp_path, space=rates, concurrent=1, metric="epoch_loss", mode="min", scheduler=asha, settings=longer
+    )
     address = sweep(settings)
     ends = [(run.data.tags["quorum.outcome"], run.info.status) for run in trials(address)]
     assert set(ends) == {("stopped", "KILLED"), ("finished", "FINISHED")}
