@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_RUN := outputs/demo
 
-.PHONY: install demo test check lock clean
+.PHONY: install demo test test-all check lock clean
 
 install: $(VENV)/installed
 
@@ -25,6 +25,10 @@ demo: install
 	@echo "Curves:   $(BIN)/mlflow server --backend-store-uri sqlite:///outputs/mlflow.db   and open http://127.0.0.1:5000"
 
 test: install
+	$(BIN)/python -m pytest -m 'not gpu and not slow'
+
+# Also the stops, deaths and sweeps that take minutes.
+test-all: install
 	$(BIN)/python -m pytest -m 'not gpu'
 
 check: install

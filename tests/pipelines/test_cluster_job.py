@@ -142,6 +142,7 @@ def final_state(run: Path) -> dict:
     return store.load(entry)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, workers):

@@ -90,6 +90,7 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
     assert {"prototypes-0002.png", "pseudo-labels-0002.png", "refined-0002.png", "clusters-0002.png"} <= pictures
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits, labels):
     storage = straight.parent
     given = ["--data.shards", digits, "--labels", labels, "--storage", str(storage), "--name", "killed"]
@@ -143,6 +144,7 @@ def test_labels_outside_the_selection_change_nothing(straight, digits, labels, t
     assert differing(learned(mine), learned(theirs)) == []
 
 
+@pytest.mark.slow
 def test_it_starts_from_a_pretrained_backbone_and_runs_on_two_workers(straight, digits, labels, tmp_path):
     coke = [
         "--data.shards", digits, "--storage", str(tmp_path), "--name", "coke", "--epochs", "2", "--batch_size", "64",

@@ -126,6 +126,7 @@ def cut_back(straight: Path, name: str, epochs: int) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_another_number_of_workers_resumes(straight):
     copy = cut_back(straight, "more-workers", 2)
     config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--compute.workers", "2"])
@@ -136,6 +137,7 @@ def test_another_number_of_workers_resumes(straight):
     assert all(torch.isfinite(tensor).all() for tensor in state["method"]["network"].values())
 
 
+@pytest.mark.slow
 def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
     from pipelines.ingest import ingest
     from pipelines.sources import open_source
@@ -147,6 +149,7 @@ def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
         train(config, resume=str(copy))
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_in_words_and_keeps_what_was_saved(straight):
     copy = cut_back(straight, "full-disk", 2)
     config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--checkpoint.every_steps", "7"])

@@ -79,6 +79,7 @@ def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, digits):
         sweep(settings)
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path):
     settings = config(digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e30]}})
     address = sweep(settings)
@@ -88,6 +89,7 @@ def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path)
     assert "the loss is" in outcomes[1e30]["quorum.reason"]
 
 
+@pytest.mark.slow
 def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
     asha = SchedulerConfig("asha", grace_epochs=2, reduction=2)
     rates = {"optimizer.lr": {"grid": [0.03, 1e-7, 1e-8, 1e-9]}}
