@@ -19,7 +19,7 @@ from pipelines.shards import Dataset
 from pipelines.storage import Location
 from pipelines.trained import Trained
 
-MANIFEST = "embeddings.json"
+MANIFEST = "_embeddings.json"  # readers of Parquet folders skip names that begin so
 FORMAT = 1
 
 

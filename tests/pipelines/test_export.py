@@ -30,7 +30,7 @@ def saved_run(digits: str, storage: Path, *backbone: str) -> Path:
     overrides = ["--data.shards", digits, "--storage", str(storage), "--name", "run", *backbone]
     config = read_recipe(RECIPE, PretrainConfig, overrides)
     dataset = Dataset.open(digits)
-    run = _create(config, dataset)
+    run, _ = _create(config, dataset, {})
     from algos.networks import build_backbone
 
     method = config.build_method(build_backbone(config.backbone, config.image_size), dataset)
@@ -55,7 +55,7 @@ def test_a_resnet_loads_strictly_and_computes_the_same(digits, tmp_path, library
 
 
 def test_metadata_says_how_to_rebuild_a_small_stem(digits, tmp_path):
-    folder = saved_run(digits, tmp_path)
+    folder = saved_run(digits, tmp_path, "--backbone", '{"name": "resnet18", "stem": "small", "options": {}}')
     assert "build_backbone" in export(str(folder), str(tmp_path / "net.safetensors"))
     with safe_open(tmp_path / "net.safetensors", "pt") as file:
         assert json.loads(file.metadata()["backbone"])["stem"] == "small"

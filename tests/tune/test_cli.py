@@ -30,7 +30,7 @@ def test_help_lists_the_pipelines_commands_and_those_over_many_runs(capsys):
     main(["--help"])
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]]
     assert listed == list(COMMANDS)
-    assert set(listed) - set(pipelines_cli.COMMANDS) == {"compare"}
+    assert set(listed) - set(pipelines_cli.COMMANDS) == {"compare", "sweep"}
 
 
 def test_the_pipelines_alone_do_not_know_compare(capsys):
