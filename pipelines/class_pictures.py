@@ -51,7 +51,7 @@ def change_sheet(changes: Sequence[Change], path: Path, columns: int = 8) -> Non
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes:
         ax.axis("off")
-    for ax, (encoded, raw, refined, true) in zip(axes, changes, strict=False):
+    for ax, (encoded, raw, refined, true) in zip(axes[: len(changes)], changes, strict=True):
         ax.imshow(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
         colour = "tab:green" if refined == true else "tab:red" if raw == true else "black"
         ax.set_title(f"{raw} > {refined}\n({true})", fontsize=6, color=colour)

@@ -18,6 +18,7 @@ TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12"
 META, TRUTH = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
 CLASSES = 1000  # ids of the kit beyond them are groups of classes
+# What scipy's reader was seen to raise besides its own error for a file cut short or with flipped bytes.
 DAMAGE = (EOFError, LookupError, MemoryError, NotImplementedError, OSError, TypeError, ValueError, struct.error, zlib.error)
 
 

@@ -93,7 +93,7 @@ class WindowReader:
         for part in parts:
             crops = self.crops if row < len(lanes) * self.order.shape.lane_rows else self.crops[:1]
             for image, draws in zip(part.images, part.draws, strict=True):
-                for view, crop in zip(pixels, random_crops(image, crops, draws[: len(crops)]), strict=False):
+                for view, crop in zip(pixels[: len(crops)], random_crops(image, crops, draws[: len(crops)]), strict=True):
                     view[row] = crop
                 row += 1
         return columns | {f"view{index}": view for index, view in enumerate(pixels)}

@@ -41,7 +41,7 @@ def metric_by_key(metric: str, keys: Sequence[str], scored: Sequence[tuple[Mappi
         path: PNG to write.
     """
     figure, axes = _grid(len(keys))
-    for ax, key in zip(axes, keys, strict=False):
+    for ax, key in zip(axes, keys, strict=True):
         values = [point.get(key) for point, _ in scored]
         scores = np.array([score for _, score in scored])
         places = _axis(ax, values)
@@ -86,7 +86,7 @@ def cluster_sizes(curves: Mapping[str, Sequence[SizeCurve]], path: Path) -> None
     """A chart for each setting: its smallest and largest cluster against the minimum, over the epochs of each of its runs."""
     shown = dict(list(curves.items())[:MOST_SETTINGS])
     figure, axes = _grid(len(shown), shared=True)
-    for ax, (label, runs) in zip(axes, shown.items(), strict=False):
+    for ax, (label, runs) in zip(axes, shown.items(), strict=True):
         for index, run in enumerate(runs):
             names = ("largest", "smallest", "minimum") if index == 0 else (None, None, None)
             ax.plot(run.epochs, run.largest, color="tab:orange", alpha=0.7, label=names[0])
@@ -105,10 +105,11 @@ def cluster_sizes(curves: Mapping[str, Sequence[SizeCurve]], path: Path) -> None
 
 
 def _grid(charts: int, *, shared: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with as many axes as charts; what is left of its last row stays blank."""
     columns = min(3, charts)
     rows = -(-charts // columns)
     figure = Figure(figsize=(4.2 * columns, 3.0 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
     for ax in axes[charts:]:
         ax.axis("off")
-    return figure, axes
+    return figure, axes[:charts]
