@@ -20,6 +20,7 @@ from algos.distributed import sum_over_workers
 from algos.instance_memory import AveragedInstanceMemory, InstanceMemory
 from algos.method import Batch, EpochReport, Knowledge
 from algos.networks import ProjectedNetwork
+from algos.ranges import require_positive, require_shares
 
 Epoch = Literal["previous", "current"]
 
@@ -62,14 +63,8 @@ class CoKeConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
-        for key in ("min_size_ratio", "label_weight", "predictor_weight", "large_weight"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ValueError(f"method.{key} is {getattr(self, key)}; it must lie in [0, 1]")
-        for key in ("temperature", "slot_temperature", "dim", "slots"):
-            if getattr(self, key) <= 0:
-                raise ValueError(f"method.{key} is {getattr(self, key)}; it must be positive")
-        if self.dual_lr is not None and self.dual_lr <= 0:
-            raise ValueError(f"method.dual_lr is {self.dual_lr}; it must be positive, or null for the default")
+        require_shares(self, "min_size_ratio", "label_weight", "predictor_weight", "large_weight")
+        require_positive(self, "temperature", "slot_temperature", "dim", "slots", "dual_lr")
         if not self.num_clusters or min(self.num_clusters) < 2:
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")
         if self.average_from is not None and self.average_from < 1:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from algos.pseudo_labels import Alignment, Vote
+from algos.ranges import require_not_negative, require_positive, require_shares
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,11 @@ class ProtoConConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
-        for key in ("min_size_ratio", "refine_weight", "debias_momentum", "ema_momentum"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ValueError(f"method.{key} is {getattr(self, key)}; it must lie in [0, 1]")
+        require_shares(self, "min_size_ratio", "refine_weight", "debias_momentum", "ema_momentum")
+        require_positive(self, "instances_per_cluster", "dim", "temperature", "refine_from", "dual_lr")
+        require_not_negative(self, "debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight")
         if not 0 < self.confidence_threshold <= 1:
             raise ValueError(f"method.confidence_threshold is {self.confidence_threshold}; it must lie in (0, 1]")
-        for key in ("instances_per_cluster", "dim", "temperature", "refine_from"):
-            if getattr(self, key) <= 0:
-                raise ValueError(f"method.{key} is {getattr(self, key)}; it must be positive")
-        for key in ("debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight"):
-            if getattr(self, key) < 0:
-                raise ValueError(f"method.{key} is {getattr(self, key)}; it must be 0 or more")
-        if self.dual_lr is not None and self.dual_lr <= 0:
-            raise ValueError(f"method.dual_lr is {self.dual_lr}; it must be positive, or null for the default")
         if self.num_clusters is not None and (not self.num_clusters or min(self.num_clusters) < 2):
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give heads of 2 clusters or more, or null")
 

@@ -9,15 +9,7 @@ from torch import nn
 
 from algos.coke import CoKe, CoKeConfig
 from algos.method import Batch
-
-
-class Flat(nn.Module):
-    """A backbone small enough to reason about, without BatchNorm's coupling of rows."""
-
-    num_features = 12
-
-    def forward(self, images):
-        return images.flatten(1)
+from tests.algos.training import Flat, train_method
 
 
 def no_norm(network):
@@ -48,22 +40,7 @@ def batches(epoch, views=1, small=0, slices=slice(None)):
 
 
 def train(method, epochs, *, views=1, small=0, slices=slice(None), lr=0.05):
-    losses = []
-    optimizer = torch.optim.SGD(method.network.parameters(), lr=lr)
-    for epoch in range(epochs):
-        method.begin_epoch(epoch)
-        for batch in batches(epoch, views, small, slices):
-            loss = method.loss(method.network, batch)
-            method.begin_update()
-            if epoch >= method.clustering_epochs:
-                loss.backward()
-                optimizer.step()
-                optimizer.zero_grad()
-            method.finish_update()
-            losses.append(float(loss.detach()))
-        method.exchange()
-        method.end_epoch()
-    return losses
+    return train_method(method, lambda epoch: batches(epoch, views, small, slices), range(epochs), lr=lr)[0]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
 
 from algos.constrained_kmeans import (
     ConstrainedKMeans,
@@ -20,6 +19,7 @@ from algos.constrained_kmeans import (
     move,
     priced_similarities,
 )
+from tests.algos.oracle import best_total
 
 CLUSTERINGS = ["coke_single_view", "coke_single_view_balanced", "coke_two_view", "coke_single_view_averaged"]
 
@@ -155,16 +155,6 @@ def test_clusters_without_a_hit_keep_their_center_bit_for_bit():
     assert torch.equal(kmeans.centers[others], before[others])
 
 
-def exact_objective(similarity: np.ndarray, least: float) -> float:
-    """Largest total similarity when every cluster gets at least `least` rows: the assignment LP, whose vertices are integral."""
-    n, k = similarity.shape
-    rows = np.kron(np.eye(n), np.ones((1, k)))
-    sizes = -np.kron(np.ones((1, n)), np.eye(k))
-    solution = linprog(-similarity.ravel(), A_ub=sizes, b_ub=np.full(k, -least), A_eq=rows, b_eq=np.ones(n), bounds=(0, 1))
-    assert solution.status == 0
-    return float(-solution.fun)
-
-
 @pytest.mark.parametrize("ratio", [0.5, 1.0])
 def test_online_duals_approach_the_exact_optimum(ratio):
     # Fixed centers and a skewed stream: averaged over many passes, prices alone must come close to the LP with the same minimum.
@@ -179,7 +169,7 @@ def test_online_duals_approach_the_exact_optimum(ratio):
         values.append(float((rows * centers[labels]).sum()))
         counts.append(torch.bincount(labels, minlength=clusters))
         kmeans.centers.copy_(centers)
-    optimum = exact_objective((rows @ centers.T).double().numpy(), ratio * n / clusters)
+    optimum = best_total((rows @ centers.T).double().numpy(), ratio * n / clusters)
     plain = float((rows @ centers.T).max(dim=1).values.sum())
     late = torch.stack(counts[200:]).double().mean(dim=0)
     assert late.min() >= ratio * n / clusters * 0.97

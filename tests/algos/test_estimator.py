@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linprog
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import check_estimator
 
 from algos import constrained_kmeans as core
 from algos.estimator import ConstrainedKMeans
+from tests.algos.oracle import best_total
 
 # The check fits tables of small random integers, among them rows of zeros, which have no direction.
 ZERO_ROWS = {"check_estimators_dtypes": "fits rows of zeros, which cosine geometry refuses"}
@@ -160,17 +160,11 @@ def test_the_last_pass_has_a_certificate():
 
 def exact_optimum(kmeans: ConstrainedKMeans, rows: np.ndarray) -> float:
     """The assignment program at the estimator's centers, in its objective."""
-    n, k = len(rows), kmeans.n_clusters
     if kmeans.metric == "cosine":
         table = rows @ kmeans.cluster_centers_.T / np.linalg.norm(rows, axis=1, keepdims=True)
     else:
         table = -((rows[:, None] - kmeans.cluster_centers_) ** 2).sum(axis=2) / 2
-    solution = linprog(
-        -table.ravel(),
-        A_ub=-np.kron(np.ones((1, n)), np.eye(k)), b_ub=np.full(k, -kmeans.min_size_),
-        A_eq=np.kron(np.eye(n), np.ones((1, k))), b_eq=np.ones(n), bounds=(0, 1),
-    )  # fmt: skip
-    return float(-solution.fun)
+    return best_total(table, kmeans.min_size_)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

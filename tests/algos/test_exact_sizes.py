@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
 
 from algos import exact_sizes
 from algos.exact_sizes import ClusterFlow, adapt_prices, bound_objective, imbalance, priced_labels, repair_sizes
+from tests.algos.oracle import best_total
 
 
 def lookup(table: torch.Tensor) -> exact_sizes.Similarities:
@@ -22,16 +21,6 @@ def lookup(table: torch.Tensor) -> exact_sizes.Similarities:
 
 def zeros(clusters: int) -> torch.Tensor:
     return torch.zeros(clusters, dtype=torch.float64)
-
-
-def lp_optimum(table: np.ndarray, least: int) -> float:
-    """Largest total when every cluster gets at least `least` rows; the vertices of this program are integral."""
-    n, k = table.shape
-    rows = np.kron(np.eye(n), np.ones((1, k)))
-    sizes = -np.kron(np.ones((1, n)), np.eye(k))
-    solution = linprog(-table.ravel(), A_ub=sizes, b_ub=np.full(k, -least), A_eq=rows, b_eq=np.ones(n), bounds=(0, 1))
-    assert solution.status == 0
-    return float(-solution.fun)
 
 
 def test_the_cheapest_row_moves():
@@ -83,7 +72,7 @@ def test_labels_reach_the_optimum_of_the_linear_program(problem, share):
     least = int(share * (n // clusters))
     repair = repair_sizes(lookup(table), n, start * torch.rand(clusters, generator=generator), least)
     assert repair.labels.bincount(minlength=clusters).min() >= least
-    optimum = lp_optimum(table.numpy(), least)
+    optimum = best_total(table.numpy(), least)
     assert repair.objective == pytest.approx(float(table.gather(1, repair.labels[:, None]).sum()))
     assert repair.objective == pytest.approx(optimum, abs=1e-9)
     assert -1e-9 <= optimum - repair.objective <= repair.gap + 1e-9
@@ -105,7 +94,7 @@ def test_any_prices_bound_the_optimum(problem):
     labels = torch.arange(n) % clusters
     achieved, bound = bound_objective(lookup(table), labels, prices, least)
     assert achieved == pytest.approx(float(table.gather(1, labels[:, None]).sum()))
-    assert achieved <= lp_optimum(table.numpy(), least) + 1e-9 <= bound + 2e-9
+    assert achieved <= best_total(table.numpy(), least) + 1e-9 <= bound + 2e-9
 
 
 def test_the_flow_alone_reaches_the_optimum_without_price_search(monkeypatch):
@@ -113,7 +102,7 @@ def test_the_flow_alone_reaches_the_optimum_without_price_search(monkeypatch):
     table = torch.randn(60, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + torch.arange(6)
     repair = repair_sizes(lookup(table), 60, zeros(6), 9)
     assert repair.moves > 30  # the start is far off
-    assert repair.objective == pytest.approx(lp_optimum(table.numpy(), 9))
+    assert repair.objective == pytest.approx(best_total(table.numpy(), 9))
 
 
 def test_pieces_do_not_change_the_answer(monkeypatch):

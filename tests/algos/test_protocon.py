@@ -6,21 +6,12 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import nn
 
 from algos.method import Batch, Labelled
 from algos.protocon import ProtoCon, ProtoConConfig
+from tests.algos.training import Flat, train_method
 
 CLASSES, N = 3, 24
-
-
-class Flat(nn.Module):
-    """A backbone small enough to reason about: a row does not depend on the other rows."""
-
-    num_features = 12
-
-    def forward(self, images):
-        return images.flatten(1)
 
 
 def protocon(seed=0, **settings):
@@ -41,22 +32,8 @@ def batches(epoch, slices=(slice(None), slice(None))):
         yield Batch(mine, views, [], Labelled(weak[labelled].view(-1, 3, 2, 2), labelled % CLASSES))
 
 
-def train(method, epochs, *, slices=(slice(None), slice(None)), lr=0.1, start=0):
-    losses, figures = [], []
-    optimizer = torch.optim.SGD(method.network.parameters(), lr=lr)
-    for epoch in range(start, epochs):
-        method.begin_epoch(epoch)
-        for batch in batches(epoch, slices):
-            loss = method.loss(method.network, batch)
-            method.begin_update()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            method.finish_update()
-            losses.append(float(loss.detach()))
-        method.exchange()
-        figures.append(method.end_epoch().figures)
-    return losses, figures
+def train(method, epochs, *, slices=(slice(None), slice(None)), lr=0.1):
+    return train_method(method, lambda epoch: batches(epoch, slices), range(epochs), lr=lr)
 
 
 def close(mine, theirs):

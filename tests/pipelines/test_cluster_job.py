@@ -13,7 +13,6 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from pipelines.checkpoint import CheckpointStore
 from pipelines.cli import main
 from pipelines.cluster_config import ClusterConfig
 from pipelines.cluster_job import MANIFEST, cluster
@@ -23,9 +22,9 @@ from pipelines.initial_clusters import sample_rows
 from pipelines.order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.recipe import read_recipe
 from pipelines.run import Run
-from pipelines.storage import Location
 from pipelines.vector_windows import VectorReader
 from pipelines.vectors import Vectors
+from tests.pipelines.runs import cut_back, final_state, store_of
 
 ROWS, DIM, CLUSTERS, PASSES = 2000, 8, 20, 3
 STEPS = 2000 // 96
@@ -125,31 +124,14 @@ def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered):
     assert f"cluster-sizes-{PASSES:04d}.png" in pictures
 
 
-def cut_back(straight: Path, to: Path, global_step: int) -> Path:
-    """A copy of a run as one that was killed after a checkpoint left it."""
-    shutil.copytree(straight, to, ignore=shutil.ignore_patterns("ray", "labels", "*.parquet", "report.json", MANIFEST))
-    index = to / "checkpoints" / "index.json"
-    content = json.loads(index.read_text())
-    content["checkpoints"] = [entry for entry in content["checkpoints"] if entry["global_step"] <= global_step]
-    index.write_text(json.dumps(content))
-    return to
-
-
-def final_state(run: Path) -> dict:
-    store = CheckpointStore(Location.of(run / "checkpoints"))
-    entry = store.latest()
-    assert (entry.epoch, entry.step) == (PASSES, 0)
-    return store.load(entry)
-
-
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, workers):
-    copy = cut_back(clustered, clustered.parent / f"killed-{workers}", STEPS + 8)
-    assert CheckpointStore(Location.of(copy / "checkpoints")).latest().step == 8
+    copy = cut_back(clustered, clustered.parent / f"killed-{workers}", STEPS + 8, "labels", "*.parquet", "report.json", MANIFEST)
+    assert store_of(copy).latest().step == 8
     main(["cluster", "--resume", str(copy), "--workers", str(workers)])
-    first, second = final_state(clustered), final_state(copy)
+    first, second = final_state(clustered, PASSES), final_state(copy, PASSES)
     straight, resumed = labels_of(clustered), labels_of(copy)
     assert Run.open(str(copy)).address.run_id == Run.open(str(clustered)).address.run_id
     if workers == 1:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +13,6 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors import safe_open
 
-from pipelines.checkpoint import CheckpointStore
 from pipelines.cli import main
 from pipelines.errors import UserError
 from pipelines.evaluate import evaluate
@@ -30,7 +25,7 @@ from pipelines.run import Run
 from pipelines.shards import Dataset, Shard, Split, write_shard
 from pipelines.storage import Location
 from pipelines.trained import Trained
-from tests.pipelines.test_train import differing, learned
+from tests.pipelines.runs import differing, final_state, kill_and_resume, learned
 
 pytestmark = pytest.mark.ray
 
@@ -40,19 +35,12 @@ SMALL = [
     "--method.confidence_threshold", "0.5", "--epochs", "3", "--batch_size", "16", "--checkpoint.every_steps", "5",
     "--checkpoint.keep_last", "50", "--monitor.log_steps", "5", "--monitor.picture_epochs", "0", "--compute.threads", "1",
 ]  # fmt: skip
-STEPS = 1438 // (16 * 7)
+STEPS, EPOCHS = 1438 // (16 * 7), 3
 
 
 def config(digits: str, labels: str, storage: Path, name: str, *more: str) -> SemisupConfig:
     given = ["--data.shards", digits, "--labels", labels, "--storage", str(storage), "--name", name]
     return read_recipe(str(RECIPES / "protocon_digits.yaml"), SemisupConfig, [*given, *SMALL, *more])
-
-
-def final_state(folder: Path) -> dict:
-    store = CheckpointStore(Location.of(folder / "checkpoints"))
-    entry = store.latest()
-    assert (entry.epoch, entry.step) == (3, 0)
-    return store.load(entry)
 
 
 @pytest.fixture(scope="module")
@@ -92,25 +80,10 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits, labels):
-    storage = straight.parent
-    given = ["--data.shards", digits, "--labels", labels, "--storage", str(storage), "--name", "killed"]
-    quorum = [sys.executable, "-m", "pipelines", "semisup", "--address", "local"]
-    process = subprocess.Popen([*quorum, "--config", str(RECIPES / "protocon_digits.yaml"), *given, *SMALL])
-    store = CheckpointStore(Location.of(storage / "killed" / "checkpoints"))
-    deadline = time.monotonic() + 200
-    while (entry := store.latest()) is None or entry.global_step < STEPS + 5:
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-        one.kill()
-    process.wait()
-    assert store.latest().step != 0, "it was to be killed in the middle of an epoch"
-    done = subprocess.run(
-        [*quorum, "--resume", str(storage / "killed")], capture_output=True, text=True, timeout=250, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert differing(learned(final_state(straight)), learned(final_state(storage / "killed"))) == []
+    killed = straight.parent / "killed"
+    given = ["--data.shards", digits, "--labels", labels, "--storage", str(killed.parent), "--name", "killed"]
+    kill_and_resume(["semisup"], ["--config", str(RECIPES / "protocon_digits.yaml"), *given, *SMALL], killed, STEPS + 5)
+    assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(killed, EPOCHS))) == []
 
 
 def blinded(digits: str, folder: Path, keep: set[int]) -> str:
@@ -140,7 +113,7 @@ def test_labels_outside_the_selection_change_nothing(straight, digits, labels, t
     place = str(tmp_path / "seen.json")
     choose_listed(Dataset.open(shards), "train", str(lines)).save(place)
     train(config(shards, place, tmp_path, "blind"))
-    mine, theirs = final_state(tmp_path / "blind"), final_state(straight)
+    mine, theirs = final_state(tmp_path / "blind", EPOCHS), final_state(straight, EPOCHS)
     assert differing(learned(mine), learned(theirs)) == []
 
 
@@ -157,7 +130,7 @@ def test_it_starts_from_a_pretrained_backbone_and_runs_on_two_workers(straight, 
     weights = [name for name in pretrained if name.endswith("weight")]
     for name in weights:
         torch.testing.assert_close(tuned[name], pretrained[name], atol=1e-5, rtol=1e-5)
-    assert (final_state(tmp_path / "both")["method"]["memory"]["labels"] >= 0).float().mean() > 0.9
+    assert (final_state(tmp_path / "both", EPOCHS)["method"]["memory"]["labels"] >= 0).float().mean() > 0.9
     other = '{"name": "wrn-10-2", "stem": "auto", "options": {}}'
     with pytest.raises(UserError, match=r"init_from .*coke has backbone 'wrn-10-1'.*does not fit this recipe's 'wrn-10-2'"):
         train(config(digits, labels, tmp_path, "misfit", "--init_from", str(tmp_path / "coke"), "--backbone", other))

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -15,38 +10,18 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from pipelines.checkpoint import CheckpointStore
 from pipelines.errors import UserError
 from pipelines.evaluate import evaluate
 from pipelines.kinds import PretrainConfig
 from pipelines.launch import train
 from pipelines.recipe import read_recipe
 from pipelines.run import Run
-from pipelines.storage import Location
 from tests.pipelines.conftest import RECIPE, STEPS, words
+from tests.pipelines.runs import cut_back, differing, final_state, kill_and_resume, learned, store_of, wait_for_step
 
 pytestmark = pytest.mark.ray
 
-
-def final_state(folder: Path) -> dict:
-    store = CheckpointStore(Location.of(folder / "checkpoints"))
-    entry = store.latest()
-    assert (entry.epoch, entry.step) == (4, 0)
-    return store.load(entry)
-
-
-def differing(first, second, path="") -> list[str]:
-    """Names of leaves that are not bit-equal."""
-    if isinstance(first, dict):
-        assert first.keys() == second.keys(), path
-        return [name for key in first for name in differing(first[key], second[key], f"{path}.{key}")]
-    if isinstance(first, torch.Tensor):
-        return [] if torch.equal(first, second) else [path]
-    return [] if first == second else [path]
-
-
-def learned(state: dict) -> dict:
-    return {key: state[key] for key in ("method", "optimizer", "scaler", "epoch", "step")}
+EPOCHS = 4
 
 
 def test_mlflow_has_the_figures_settings_and_pictures(straight):
@@ -69,40 +44,17 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
 
 
 def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits):
-    storage = straight.parent
-    quorum = [sys.executable, "-m", "pipelines", "pretrain"]
-    process = subprocess.Popen([*quorum, "--address", "local", "--config", RECIPE, *words(digits, storage, "killed")])
-    store = CheckpointStore(Location.of(storage / "killed" / "checkpoints"))
-    deadline = time.monotonic() + 200
-    while (entry := store.latest()) is None or entry.global_step < STEPS + 7:
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-        one.kill()
-    process.wait()
-    assert store.latest().step != 0, "it was to be killed in the middle of an epoch"
-    run_id = Run.open(str(storage / "killed")).address.run_id
-    resumed = subprocess.run(
-        [*quorum, "--address", "local", "--resume", str(storage / "killed")],
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
-    assert resumed.returncode == 0, resumed.stderr
-    assert differing(learned(final_state(straight)), learned(final_state(storage / "killed"))) == []
-    assert Run.open(str(storage / "killed")).address.run_id == run_id
+    killed = straight.parent / "killed"
+    kill_and_resume(["pretrain"], ["--config", RECIPE, *words(digits, killed.parent, "killed")], killed, STEPS + 7)
+    assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(killed, EPOCHS))) == []
 
 
 def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digits):
     storage = straight.parent
-    store = CheckpointStore(Location.of(storage / "died" / "checkpoints"))
     killed: list[int] = []
 
     def kill_once() -> None:
-        while (entry := store.latest()) is None or entry.global_step < STEPS + 7:
-            time.sleep(0.02)
+        wait_for_step(storage / "died", STEPS + 7)
         for process in psutil.Process().children(recursive=True):
             if any("RayTrainWorker" in part for part in process.cmdline()):
                 process.kill()
@@ -112,26 +64,15 @@ def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digi
     thread.start()
     train(read_recipe(RECIPE, PretrainConfig, words(digits, storage, "died")))
     assert killed
-    assert differing(learned(final_state(straight)), learned(final_state(storage / "died"))) == []
-
-
-def cut_back(straight: Path, name: str, epochs: int) -> Path:
-    """A copy of a run as it stood after some epochs."""
-    copy = straight.parent / name
-    shutil.copytree(straight, copy, ignore=shutil.ignore_patterns("ray", "pictures"))
-    index = copy / "checkpoints" / "index.json"
-    content = json.loads(index.read_text())
-    content["checkpoints"] = [entry for entry in content["checkpoints"] if entry["global_step"] <= epochs * STEPS]
-    index.write_text(json.dumps(content))
-    return copy
+    assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(storage / "died", EPOCHS))) == []
 
 
 @pytest.mark.slow
 def test_another_number_of_workers_resumes(straight):
-    copy = cut_back(straight, "more-workers", 2)
+    copy = cut_back(straight, straight.parent / "more-workers", 2 * STEPS)
     config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--compute.workers", "2"])
     train(config, resume=str(copy))
-    state = final_state(copy)
+    state = final_state(copy, EPOCHS)
     assert state["workers"] == 2
     assert (state["method"]["memory"]["labels"] >= 0).float().mean() > 0.97
     assert all(torch.isfinite(tensor).all() for tensor in state["method"]["network"].values())
@@ -143,7 +84,7 @@ def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
     from pipelines.sources import open_source
 
     ingest(open_source("digits"), str(tmp_path / "other"), name="digits", seed=1)
-    copy = cut_back(straight, "other-shards", 2)
+    copy = cut_back(straight, straight.parent / "other-shards", 2 * STEPS)
     config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--data.shards", str(tmp_path / "other")])
     with pytest.raises(UserError, match="fingerprint"):
         train(config, resume=str(copy))
@@ -151,13 +92,13 @@ def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_stops_the_run_in_words_and_keeps_what_was_saved(straight):
-    copy = cut_back(straight, "full-disk", 2)
+    copy = cut_back(straight, straight.parent / "full-disk", 2 * STEPS)
     config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--checkpoint.every_steps", "7"])
     (copy / "checkpoints" / f"step-{2 * STEPS + 7:09d}.pt.partial").mkdir()  # what the writer needs is taken
-    before = CheckpointStore(Location.of(copy / "checkpoints")).latest()
+    before = store_of(copy).latest()
     with pytest.raises(UserError, match=r"could not be written.*--resume"):
         train(config, resume=str(copy))
-    assert CheckpointStore(Location.of(copy / "checkpoints")).latest() == before
+    assert store_of(copy).latest() == before
 
 
 def test_a_name_in_use_is_refused(straight, digits):
