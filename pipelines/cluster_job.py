@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import ray
 import torch
 import yaml
-from ray.train.v2.api.exceptions import TrainingFailedError
 
 from algos.evaluation import size_figures
 from pipelines.cluster import check_resources, connect
@@ -24,7 +23,7 @@ from pipelines.epoch_state import EpochState
 from pipelines.errors import UserError
 from pipelines.launch import versions
 from pipelines.order import EpochOrder
-from pipelines.ray_train import Watch, Workers, fit, reason, say
+from pipelines.ray_train import Watch, Workers, fit, recorded
 from pipelines.recorder import start_recorder
 from pipelines.run import CONFIG_FILE, RUN_FILE, Run
 from pipelines.storage import Location
@@ -66,20 +65,11 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
     check_resources(config.workers, config.cpus_per_worker, gpu=config.gpu, grows=not alone, keys="")
     run = _create(config, vectors) if resume is None else _reopen(config, vectors)
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address)
-    outcome = "FAILED"
-    try:
+    with recorded(recorder):
         entry = run.checkpoints.latest()
         if entry is None or entry.epoch < config.passes:
             _learn(ClusterJob(config, vectors, str(run.location), recorder, run.identity))
         report = _write_result(config, vectors, run, recorder, began)
-        outcome = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
-        outcome = "KILLED"
-        raise KeyboardInterrupt from None
-    except TrainingFailedError as error:
-        raise UserError(reason(recorder, error, str(run.location))) from error
-    finally:
-        say(ray.get(recorder.close.remote(outcome)))
     return Clustered(run, report)
 
 
@@ -130,9 +120,7 @@ def _learn(job: ClusterJob) -> None:
     order = EpochOrder(job.vectors, config.shape(job.vectors), seed=config.seed, epoch=0)
     workers = Workers(config.workers, config.cpus_per_worker, config.gpu, config.max_failures)
     with Watch("cluster", job.recorder, config.passes * order.steps):
-        fit(cluster_worker, job, job.run, workers)
-    if stopped := ray.get(job.recorder.stop_reason.remote()):
-        raise UserError(stopped)
+        fit(cluster_worker, job, workers)
 
 
 def _write_result(config: ClusterConfig, vectors: Vectors, run: Run, recorder: Any, began: float) -> dict[str, Any]:

@@ -5,14 +5,11 @@ What a worker holds is the clustering's state, one batch and the stream's window
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 import ray.train
-import ray.train.torch
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -22,8 +19,8 @@ from algos.distributed import is_distributed, sum_over_workers
 from algos.evaluation import size_figures
 from pipelines.checkpoint import CheckpointStore, save_together
 from pipelines.cluster_config import ClusterConfig
-from pipelines.errors import UserError
 from pipelines.initial_clusters import initial_centers
+from pipelines.ray_train import Worker
 from pipelines.storage import Location
 from pipelines.vector_stream import VectorBatch, VectorStream
 from pipelines.vectors import Vectors
@@ -54,16 +51,15 @@ class ClusterJob:
 class Clustering:
     """One worker's clustering, stream and place in the run; restored from the newest checkpoint, if any."""
 
-    def __init__(self, job: ClusterJob, *, rank: int, workers: int, local_workers: int, device: torch.device) -> None:
-        self.job, self.config, self.rank, self.device = job, job.config, rank, device
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        else:
-            torch.set_num_threads(max(1, ((os.cpu_count() or 1) - 1) // local_workers))  # one CPU stays for the stream
+    def __init__(self, job: ClusterJob, worker: Worker) -> None:
+        self.job, self.config, self.rank, self.device = job, job.config, worker.rank, worker.device
+        worker.claim_device()
         shape = self.config.shape(job.vectors)
-        self.stream = VectorStream(job.vectors, shape, seed=self.config.seed, rank=rank, workers=workers, device=device)
-        self.kmeans = new_kmeans(self.config, job.vectors).to(device)
-        self.similarity = torch.zeros(len(self.config.heads), dtype=torch.float64, device=device)  # of this pass, summed
+        self.stream = VectorStream(
+            job.vectors, shape, seed=self.config.seed, rank=worker.rank, workers=worker.count, device=worker.device
+        )
+        self.kmeans = new_kmeans(self.config, job.vectors).to(worker.device)
+        self.similarity = torch.zeros(len(self.config.heads), dtype=torch.float64, device=worker.device)  # of this pass, summed
         self.carried = torch.zeros_like(self.kmeans.counts)  # counts that the pass began with
         self.number, self.step = 0, 0  # pass and step to do next
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", self.config.checkpoint.keep_last)
@@ -171,29 +167,10 @@ def new_kmeans(config: ClusterConfig, vectors: Vectors) -> ConstrainedKMeans:
     return ConstrainedKMeans(config.heads, vectors.dim, min_size_ratio=config.min_size_ratio)
 
 
-def cluster_worker(settings: dict[str, Any]) -> None:
-    """Entry point of a Ray Train worker; `settings["job"]` is a `ClusterJob`.
-
-    A `UserError` would meet a restarted worker again: it is noted with the recorder, and the restart that follows ends at once.
-    """
-    job: ClusterJob = settings["job"]
-    if ray.get(job.recorder.stop_reason.remote()) is not None:
-        return
-    context = ray.train.get_context()
-    try:
-        clustering = Clustering(
-            job, rank=context.get_world_rank(), workers=context.get_world_size(),
-            local_workers=context.get_local_world_size(), device=ray.train.torch.get_device(),
-        )  # fmt: skip
-        run(clustering)
-    except UserError as error:
-        ray.get(job.recorder.stop.remote(str(error)))
-        raise
-
-
-def run(clustering: Clustering) -> None:
+def cluster_worker(job: ClusterJob, worker: Worker) -> None:
     """Cluster from where the run stands to the end of the last pass."""
-    passes = clustering.config.passes
+    clustering = Clustering(job, worker)
+    passes = job.config.passes
     for number in range(clustering.number, passes):
         clustering.begin_pass()
         for batch in clustering.stream.pass_over(number, clustering.step, last=number + 1 == passes):

@@ -13,7 +13,6 @@ import ray
 import torch
 import yaml
 from ray.train import UserCallback
-from ray.train.v2.api.exceptions import TrainingFailedError
 
 from algos.networks import build_backbone
 from pipelines.cluster import check_resources, connect
@@ -21,10 +20,10 @@ from pipelines.config import TrainingConfig, flatten
 from pipelines.errors import UserError
 from pipelines.labels import put_images
 from pipelines.order import EpochOrder
-from pipelines.ray_train import Watch, Workers, fit, reason, say
+from pipelines.ray_train import Watch, Workers, fit, recorded
 from pipelines.recorder import start_recorder
 from pipelines.run import CONFIG_FILE, RUN_FILE, Run
-from pipelines.session import Job
+from pipelines.session import TrainingJob
 from pipelines.shards import Dataset
 from pipelines.storage import Location
 from pipelines.tracking import start_run, tracking_uri
@@ -75,21 +74,10 @@ def train(
     selection = config.selection
     labelled = put_images(dataset, selection) if selection else None
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data.shards, config.data.split)
-    outcome = "FAILED"
-    try:
-        job = Job(config, str(run.location), recorder, run.identity, labelled)
-        with Watch("train", recorder, config.epochs * steps) if within.shows_progress else nullcontext():
-            fit(train_worker, job, str(run.location), _workers(config), within.callbacks)
-        outcome = "FINISHED" if ray.get(recorder.stop_reason.remote()) is None else "FAILED"
-    except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
-        outcome = "KILLED"
-        raise KeyboardInterrupt from None
-    except TrainingFailedError as error:
-        raise UserError(reason(recorder, error, str(run.location))) from error
-    finally:
-        say(ray.get(recorder.close.remote(outcome)))
-    if stopped := ray.get(recorder.stop_reason.remote()):
-        raise UserError(stopped)
+    job = TrainingJob(config, str(run.location), recorder, run.identity, labelled)
+    progress = Watch("train", recorder, config.epochs * steps) if within.shows_progress else nullcontext()
+    with recorded(recorder), progress:
+        fit(train_worker, job, _workers(config), within.callbacks)
     return run
 
 

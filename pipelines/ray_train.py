@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import ray
+import ray.train
+import ray.train.torch
+import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
+from pipelines.errors import UserError
 from pipelines.progress import progress
 from pipelines.storage import Location
 
@@ -38,26 +44,76 @@ class Workers:
     max_failures: int = 3
 
 
-def fit(
-    loop: Callable[[dict[str, Any]], None], job: Any, place: str, workers: Workers, callbacks: Sequence[UserCallback] = ()
-) -> None:
-    """Run `loop({"job": job})` on every worker of one process group, to the end.
+@dataclass(frozen=True)
+class Worker:
+    """One worker's rank of `count`, of which `local_count` share its machine, and its device."""
+
+    rank: int
+    count: int
+    local_count: int
+    device: torch.device
+
+    def claim_device(self, threads: int | None = None) -> None:
+        """Make the device this process's own, or take `threads` of the CPU; `None` for a fair share of the machine."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+            torch.backends.cudnn.benchmark = True  # shapes are fixed
+        else:
+            # One CPU stays free for the stream: threads that wait for a preempted one cost more than it brings.
+            spare = ((os.cpu_count() or 1) - 1) // self.local_count
+            torch.set_num_threads(threads or max(1, spare))
+
+
+class Job(Protocol):
+    """What the driver hands every worker."""
+
+    @property
+    def run(self) -> str:
+        """The run's folder, a path or URI."""
+
+    @property
+    def recorder(self) -> Any:
+        """Handle of the `Recorder` actor."""
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+@contextmanager
+def recorded(recorder: Any) -> Iterator[None]:
+    """Close the recorder as a block ends: finished, killed by the user, or failed.
+
+    Raises:
+        KeyboardInterrupt: when the user stopped it.
+    """
+    outcome = "FAILED"
+    try:
+        yield
+        outcome = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
+        outcome = "KILLED"
+        raise KeyboardInterrupt from None
+    finally:
+        say(ray.get(recorder.close.remote(outcome)))
+
+
+def fit(work: Callable[[AnyJob, Worker], None], job: AnyJob, workers: Workers, callbacks: Sequence[UserCallback] = ()) -> None:
+    """Run `work` on every worker of one process group, to the end.
 
     Args:
-        loop: the worker's function.
+        work: the worker's function.
         job: what it gets.
-        place: the run's folder, for Ray's own files.
         workers: how many, on what.
         callbacks: for Ray Train.
 
     Raises:
-        TrainingFailedError: when the workers failed more often than allowed.
+        UserError: what a worker refused, or why the workers failed more often than allowed.
     """
-    run = Location.of(place)
+    run = Location.of(job.run)
     resources = {"CPU": float(workers.cpus)} | ({"GPU": 1.0} if workers.gpu else {})
     trainer = TorchTrainer(
-        loop,
-        train_loop_config={"job": job},
+        _run_worker,
+        train_loop_config={"work": work, "job": job},
         # Labels are exchanged on the host, gradients on the device: each kind of tensor has its own backend.
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if workers.gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu, resources_per_worker=resources),
@@ -72,9 +128,37 @@ def fit(
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit()
+    except TrainingFailedError as error:
+        raise UserError(_reason(job, error)) from error
     finally:
         if threading.current_thread() is threading.main_thread():  # a trial of a sweep is not there, and has no signals
             signal.signal(signal.SIGINT, interrupt)  # Ray Train leaves its own handler behind
+    if stopped := ray.get(job.recorder.stop_reason.remote()):
+        raise UserError(stopped)
+
+
+def _run_worker(settings: dict[str, Any]) -> None:
+    job: Job = settings["job"]
+    if ray.get(job.recorder.stop_reason.remote()) is not None:  # noted below: a restarted worker would meet it again
+        return
+    context = ray.train.get_context()
+    worker = Worker(
+        context.get_world_rank(), context.get_world_size(), context.get_local_world_size(), ray.train.torch.get_device()
+    )
+    try:
+        settings["work"](job, worker)
+    except UserError as error:
+        ray.get(job.recorder.stop.remote(str(error)))
+        raise
+
+
+def _reason(job: Job, error: TrainingFailedError) -> str:
+    """Why a job failed: what a worker noted with the recorder, or the last line of its error."""
+    noted = ray.get(job.recorder.stop_reason.remote())
+    if noted:
+        return str(noted)
+    last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    return f"training stopped: {last}; mend the cause and go on with --resume {job.run} (details: {job.run}/ray)"
 
 
 class Watch:
@@ -105,12 +189,3 @@ def say(messages: list[str]) -> None:
     """Print messages for the user."""
     for message in messages:
         print(message, file=sys.stderr)
-
-
-def reason(recorder: Any, error: TrainingFailedError, place: str) -> str:
-    """Why a job failed: what a worker noted with the recorder, or the last line of its error."""
-    noted = ray.get(recorder.stop_reason.remote())
-    if noted:
-        return str(noted)
-    last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return f"training stopped: {last}; mend the cause and go on with --resume {place} (details: {place}/ray)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from pipelines.config import TrainingConfig
 from pipelines.errors import UserError
 from pipelines.meter import Meter
 from pipelines.optimize import Autocast, Precision, build_optimizer
+from pipelines.ray_train import Worker
 from pipelines.shards import Dataset
 from pipelines.storage import Location
 from pipelines.stream import Stream
@@ -27,7 +27,7 @@ from pipelines.trained import start_from
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What the driver hands every worker.
 
     Attributes:
@@ -48,15 +48,14 @@ class Job:
 class Session:
     """One worker's networks, method, optimiser, stream and place in the run; restored from the newest checkpoint, if any."""
 
-    def __init__(self, job: Job, *, rank: int, workers: int, local_workers: int, device: torch.device) -> None:
+    def __init__(self, job: TrainingJob, worker: Worker) -> None:
         config = self.config = job.config
-        self.job, self.rank, self.workers = job, rank, workers
-        self.device = device
-        self._claim_device(local_workers)
+        self.job, self.rank, self.workers, self.device = job, worker.rank, worker.count, worker.device
+        worker.claim_device(config.compute.threads)
         self.dataset = Dataset.open(config.data.shards)
         self.stream = Stream(
             self.dataset, config.data.split, config.shape, config.views, config.data.normalization,
-            seed=config.seed, rank=rank, workers=workers, device=self.device, labelled=job.labelled,
+            seed=config.seed, rank=self.rank, workers=self.workers, device=self.device, labelled=job.labelled,
         )  # fmt: skip
         torch.manual_seed(config.seed)  # initial weights, the same on every worker
         backbone = build_backbone(config.backbone, config.image_size)
@@ -80,15 +79,6 @@ class Session:
     def global_step(self) -> int:
         """Steps since the start of the run."""
         return self.epoch * self.stream.steps + self.step
-
-    def _claim_device(self, local_workers: int) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
-            torch.backends.cudnn.benchmark = True  # shapes are fixed
-        else:
-            # One CPU stays free for the stream: threads that wait for a preempted one cost more than it brings.
-            spare = ((os.cpu_count() or 1) - 1) // local_workers
-            torch.set_num_threads(self.config.compute.threads or max(1, spare))
 
     def _wrap(self, network: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
         compute = self.config.compute

@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-import ray
 import ray.train
-import ray.train.torch
 import torch
 
 from algos.evaluation import size_figures
 from algos.method import Batch, EpochReport
 from pipelines.epoch_state import epoch_state
-from pipelines.errors import UserError
 from pipelines.optimize import learning_rate
+from pipelines.ray_train import Worker
 from pipelines.score import deciding, due, scores
-from pipelines.session import Job, Session
+from pipelines.session import Session, TrainingJob
 
 
-def train_worker(settings: dict[str, Any]) -> None:
-    """Entry point of a Ray Train worker; `settings["job"]` is a `Job`.
-
-    A `UserError` would meet a restarted worker again: it is noted with the recorder, and the restart that follows ends at once.
-    """
-    job: Job = settings["job"]
-    if ray.get(job.recorder.stop_reason.remote()) is not None:
-        return
-    context = ray.train.get_context()
-    try:
-        session = Session(
-            job, rank=context.get_world_rank(), workers=context.get_world_size(),
-            local_workers=context.get_local_world_size(), device=ray.train.torch.get_device(),
-        )  # fmt: skip
-        run(session)
-    except UserError as error:
-        ray.get(job.recorder.stop.remote(str(error)))
-        raise
-
-
-def run(session: Session) -> None:
-    """Train from where the session stands to the last epoch."""
+def train_worker(job: TrainingJob, worker: Worker) -> None:
+    """Train from where the run stands to the last epoch."""
+    session = Session(job, worker)
     config, stream = session.config, session.stream
     start, ended = session.step, None
     for epoch in range(session.epoch, config.epochs):

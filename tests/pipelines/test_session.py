@@ -11,8 +11,9 @@ import torch.distributed as dist
 
 from pipelines.crops import CropSpec
 from pipelines.kinds import PretrainConfig
+from pipelines.ray_train import Worker
 from pipelines.recipe import read_recipe
-from pipelines.session import Job, Session
+from pipelines.session import Session, TrainingJob
 from pipelines.stream import _to_host
 from pipelines.train import train_step
 from pipelines.windows import WindowReader
@@ -33,8 +34,8 @@ def session(digits: str, folder: str, *overrides: str) -> Session:
     ]
     config = read_recipe(RECIPE, PretrainConfig, ["--data.shards", digits, "--epochs", "9", *small, *overrides])
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    job = Job(config, folder, recorder=None, identity={"data": "none"})
-    made = Session(job, rank=rank, workers=workers, local_workers=workers, device=torch.device("cpu"))
+    job = TrainingJob(config, folder, recorder=None, identity={"data": "none"})
+    made = Session(job, Worker(rank, workers, workers, torch.device("cpu")))
     made.method.network.eval()  # BatchNorm off: on CPUs its statistics are each worker's own
     return made
 
