@@ -22,7 +22,7 @@ def require_positive(config: object, *keys: str) -> None:
     """
     for key in keys:
         value = getattr(config, key)
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:  # nor NaN
             raise ValueError(f"method.{key} is {value}; it must be positive")
 
 
@@ -33,5 +33,5 @@ def require_not_negative(config: object, *keys: str) -> None:
         ValueError: naming the first such key.
     """
     for key in keys:
-        if getattr(config, key) < 0:
+        if not getattr(config, key) >= 0:  # nor NaN
             raise ValueError(f"method.{key} is {getattr(config, key)}; it must be 0 or more")

@@ -54,7 +54,7 @@ def make_store(uri: str, runs: int, epochs: int) -> str:
         point, seed = points[index % len(points)], index // len(points)
         tags = {"mlflow.parentRunId": parent, "quorum.point": json.dumps(point, sort_keys=True), "quorum.seed": str(seed)}
         params = {f"part.key{i}": i for i in range(PARAMETERS)} | {"seed": seed, **point}
-        run = start_run(uri, "benchmark", f"trial-{index}", params=params, tags=tags | {"quorum.outcome": "finished"}).run_id
+        run = start_run(uri, "benchmark", f"trial-{index}", params=params, tags=tags).run_id
         now = int(time.time() * 1000)
         metrics = [
             Metric(name, value, now, 10 * (epoch + 1))

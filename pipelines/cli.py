@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 Command = Callable[[Sequence[str]], None]
 RESUMABLE = (  # what a resumed run may change
-    "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures", "compute.gpu",
-    "checkpoint.", "monitor.", "tracking.uri", "data.shards",
+    "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures",
+    "compute.gpu", "checkpoint.", "monitor.", "tracking.uri", "data.shards",
 )  # fmt: skip
 RESUMABLE_CLUSTERING = ("workers", "cpus_per_worker", "gpu", "max_failures", "checkpoint.", "tracking.uri")
 
@@ -267,12 +267,17 @@ def _resumed(words: list[str], place: str, kind: str, changeable: Sequence[str])
 
     if "--config" in words or any(word.startswith("--config=") for word in words):
         raise UserError("--resume takes the run's own configuration; leave out --config")
-    _check_overrides(words, changeable)
+    check_overrides(words, changeable)
     run = Run.open(place, kind=kind)
     return ["--config", run.config_file(), *words]
 
 
-def _check_overrides(words: Sequence[str], changeable: Sequence[str]) -> None:
+def check_overrides(words: Sequence[str], changeable: Sequence[str]) -> None:
+    """Refuse options that a resumed run may not change.
+
+    Raises:
+        UserError: naming the option and those that may.
+    """
     for word in words:
         key = word.removeprefix("--").split("=")[0]
         if word.startswith("--") and key not in ("resume", "address") and not key.startswith(tuple(changeable)):

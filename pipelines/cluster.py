@@ -55,7 +55,7 @@ def _be_quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool, grows: bool = False, keys: str = "compute.") -> None:
+def check_resources(workers: int, cpus_per_worker: int, *, gpus: float, grows: bool = False, keys: str = "compute.") -> None:
     """Refuse a job that cannot be placed; where the cluster may grow, say what the job will wait for.
 
     `keys` stands before the names of the options in messages.
@@ -63,15 +63,15 @@ def check_resources(workers: int, cpus_per_worker: int, *, gpu: bool, grows: boo
     Raises:
         UserError: for too few GPUs, or no CPU left for the stream's tasks.
     """
-    resources = ray.cluster_resources()
+    resources, all_gpus = ray.cluster_resources(), workers * gpus
+    short = resources.get("GPU", 0) < all_gpus
     if grows:
-        short = gpu and resources.get("GPU", 0) < workers
         if short:
-            print(f"waiting for {workers} GPUs; the cluster has {resources.get('GPU', 0):.0f} now", file=sys.stderr)
+            print(f"waiting for {all_gpus:g} GPUs; the cluster has {resources.get('GPU', 0):.0f} now", file=sys.stderr)
         return
-    if gpu and resources.get("GPU", 0) < workers:
+    if short:
         raise UserError(
-            f"{keys}gpu asks for {workers} GPUs, the cluster has {resources.get('GPU', 0):.0f}; "
+            f"{keys}gpu asks for {all_gpus:g} GPUs, the cluster has {resources.get('GPU', 0):.0f}; "
             f"lower {keys}workers or set {keys}gpu to false"
         )
     cpus, needed = resources.get("CPU", 0), workers * cpus_per_worker + 1

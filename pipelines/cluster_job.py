@@ -11,23 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 import torch
-import yaml
 
 from algos.evaluation import size_figures
 from pipelines.cluster import check_resources, connect
 from pipelines.cluster_config import ClusterConfig
 from pipelines.cluster_labels import Model, write_labels
 from pipelines.cluster_worker import ClusterJob, cluster_worker, new_kmeans
-from pipelines.config import flatten
 from pipelines.epoch_state import EpochState
 from pipelines.errors import UserError
-from pipelines.launch import versions
-from pipelines.order import EpochOrder
 from pipelines.ray_train import Watch, Workers, fit, recorded
 from pipelines.recorder import start_recorder
 from pipelines.run import CONFIG_FILE, RUN_FILE, Run
 from pipelines.storage import Location
-from pipelines.tracking import start_run, tracking_uri
+from pipelines.tracking import tracking_uri
 from pipelines.vectors import Vectors
 
 MANIFEST, REPORT = "clusters.json", "report.json"
@@ -59,11 +55,14 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
     config.check(vectors)
     # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
     config = replace(config, embeddings=str(vectors.location), to=str(Location.of(resume or config.to)))
+    run = None
     if resume is None:
         _check_folder(config, vectors)
+    else:
+        run = _reopen(config, vectors)
     alone = connect(address, local_cpus=config.workers * config.cpus_per_worker + 1)
-    check_resources(config.workers, config.cpus_per_worker, gpu=config.gpu, grows=not alone, keys="")
-    run = _create(config, vectors) if resume is None else _reopen(config, vectors)
+    check_resources(config.workers, config.cpus_per_worker, gpus=float(config.gpu), grows=not alone, keys="")
+    run = run or _create(config, vectors)
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address)
     with recorded(recorder):
         entry = run.checkpoints.latest()
@@ -82,44 +81,34 @@ def _check_folder(config: ClusterConfig, vectors: Vectors) -> None:
     tracking_uri(config.tracking.uri, folder.parent)  # asked before the storage, which may take its time to refuse
     if (folder / RUN_FILE).exists():
         raise UserError(f"{folder} already holds a run; choose another folder, or go on with it: --resume {folder}")
-    if folder.children():
+    if set(folder.children()) - {CONFIG_FILE}:  # which is left behind when MLflow refused the run
         raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
 
 
 def _create(config: ClusterConfig, vectors: Vectors) -> Run:
-    folder = Location.of(config.to)
-    uri = tracking_uri(config.tracking.uri, folder.parent)
-    try:
-        folder.make()
-        (folder / CONFIG_FILE).write_bytes(yaml.safe_dump(config.to_dict(), sort_keys=False).encode())
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error}); choose another folder for --to") from error
-    shape, identity = config.shape(vectors), {"data": vectors.fingerprint, **versions()}
-    params = flatten(config.to_dict()) | {"batch_size": shape.batch_size, "window": shape.window}
-    params |= {"data.fingerprint": vectors.fingerprint, "data.rows": vectors.rows, "data.dim": vectors.dim}
-    tags = identity | {"run_folder": str(folder), "kind": config.kind}
-    address = start_run(uri, config.tracking.experiment, config.name or folder.name, params=params, tags=tags)
-    return Run.create(folder, config.kind, address, identity)
+    folder, shape = Location.of(config.to), config.shape(vectors)
+    params = {
+        "batch_size": shape.batch_size, "window": shape.window, "data.rows": vectors.rows, "data.dim": vectors.dim,
+    }  # fmt: skip
+    return Run.start(
+        folder, config.kind, config.to_dict(), vectors.fingerprint,
+        tracking=config.tracking, name=config.name or folder.name, params=params, tags={},
+    )  # fmt: skip
 
 
 def _reopen(config: ClusterConfig, vectors: Vectors) -> Run:
     run = Run.open(config.to)
     if (run.location / MANIFEST).exists():
         raise UserError(f"{run.location} is finished; there is nothing to go on with")
-    if run.identity["data"] != vectors.fingerprint:
-        raise UserError(
-            f"{config.embeddings} has fingerprint {vectors.fingerprint}, the run was started on {run.identity['data']}; "
-            "give the same embeddings"
-        )
-    return replace(run, address=replace(run.address, uri=config.tracking.uri or run.address.uri))
+    return run.go_on(vectors.fingerprint, config.embeddings, config.tracking.uri)
 
 
 def _learn(job: ClusterJob) -> None:
     """All passes that are left, on the workers."""
     config = job.config
-    order = EpochOrder(job.vectors, config.shape(job.vectors), seed=config.seed, epoch=0)
-    workers = Workers(config.workers, config.cpus_per_worker, config.gpu, config.max_failures)
-    with Watch("cluster", job.recorder, config.passes * order.steps):
+    steps = config.shape(job.vectors).steps(job.vectors.rows)
+    workers = Workers(config.workers, config.cpus_per_worker, float(config.gpu), config.max_failures)
+    with Watch("cluster", job.recorder, config.passes * steps):
         fit(cluster_worker, job, workers)
 
 

@@ -5,8 +5,8 @@ Each part checks itself; `check` adds what only shows between the parts and the 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
 from torch import nn
 
@@ -61,6 +61,11 @@ class OptimizerConfig:
     trust_coefficient: float = 0.001
     warmup_epochs: int = 10
 
+    def __post_init__(self) -> None:
+        """Refuse Nesterov's momentum where there is none to look ahead with."""
+        if self.nesterov and (self.name != "sgd" or self.momentum <= 0):
+            raise UserError("optimizer.nesterov needs optimizer.name sgd and a momentum above 0; set it to false")
+
 
 @dataclass(frozen=True)
 class ComputeConfig:
@@ -69,7 +74,8 @@ class ComputeConfig:
     Attributes:
         workers: Ray Train workers; any number up to data.lanes.
         min_workers: fewer are accepted while the cluster lacks nodes; null for exactly `workers`.
-        gpu: one GPU a worker (NCCL, SyncBatchNorm) instead of CPUs (gloo).
+        gpu: GPUs (NCCL, SyncBatchNorm) instead of CPUs (gloo).
+        gpus_per_worker: 1, or with one worker a fraction, so that the trials of a sweep share a GPU.
         cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
         threads: torch threads of a CPU worker; 0 shares the node's CPUs but one, which is the stream's.
         precision: `fp32`, `bf16` or `fp16` (with loss scaling) in the networks; clustering and loss are always fp32.
@@ -81,12 +87,26 @@ class ComputeConfig:
     workers: int = 1
     min_workers: int | None = None
     gpu: bool = False
+    gpus_per_worker: float = 1.0
     cpus_per_worker: int = 1
     threads: int = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     compile: bool = False
     max_failures: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse fractions that workers cannot share."""
+        if not 0 < self.gpus_per_worker <= 1 or (self.gpus_per_worker < 1 and self.workers > 1):
+            raise UserError(
+                f"compute.gpus_per_worker is {self.gpus_per_worker} with {self.workers} workers; "
+                "give 1, or a fraction above 0 with one worker: NCCL wants a GPU for each"
+            )
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of each worker; 0 on CPUs."""
+        return self.gpus_per_worker if self.gpu else 0.0
 
 
 @dataclass(frozen=True)
@@ -183,6 +203,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
         positive = {
+            "compute.cpus_per_worker": self.compute.cpus_per_worker,
             "epochs": self.epochs, "batch_size": self.batch_size, "accumulate": self.accumulate,
             "compute.workers": self.compute.workers, "checkpoint.keep_last": self.checkpoint.keep_last,
             "optimizer.lr": self.optimizer.lr, "data.window": self.data.window, "monitor.log_steps": self.monitor.log_steps,
@@ -190,12 +211,8 @@ class TrainingConfig:
             "monitor.knn_neighbours": self.monitor.knn_neighbours, "monitor.knn_temperature": self.monitor.knn_temperature,
         }  # fmt: skip
         for key, value in positive.items():
-            if value <= 0:
+            if not value > 0:  # nor NaN
                 raise UserError(f"{key} is {value}; it must be positive")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}; it must be 0 or more")
-        if self.optimizer.warmup_epochs < 0:
-            raise UserError(f"optimizer.warmup_epochs is {self.optimizer.warmup_epochs}; it must be 0 or more")
         if self.compute.min_workers is not None and not 1 <= self.compute.min_workers <= self.compute.workers:
             raise UserError(
                 f"compute.min_workers is {self.compute.min_workers}; "
@@ -204,6 +221,7 @@ class TrainingConfig:
         periods = {
             "checkpoint.every_steps": self.checkpoint.every_steps, "monitor.knn_epochs": self.monitor.knn_epochs,
             "monitor.accuracy_epochs": self.monitor.accuracy_epochs, "monitor.picture_epochs": self.monitor.picture_epochs,
+            "compute.threads": self.compute.threads, "optimizer.warmup_epochs": self.optimizer.warmup_epochs, "seed": self.seed,
         }  # fmt: skip
         for key, value in periods.items():
             if value < 0:
@@ -236,6 +254,12 @@ class TrainingConfig:
     def selection(self) -> Selection | None:
         """The labelled instances, where the run has some."""
         return None
+
+    def absolute(self) -> Self:
+        """The same with places that hold from any folder: workers run in their own, and a resume may come from anywhere."""
+        data, init_from = replace(self.data, shards=str(Location.of(self.data.shards))), self.init_from
+        start = init_from and str(Location.of(init_from))
+        return replace(self, storage=str(Location.of(self.storage)), data=data, init_from=start)
 
     def adopt(self, run: Location) -> TrainingConfig:
         """Copy what the run needs besides its shards into its folder; returns the configuration that names the copies."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algos.method import EpochReport, Knowledge
+if TYPE_CHECKING:  # the recorder's process does without torch
+    from algos.method import EpochReport, Knowledge
 
 MOST_INSTANCES = 1_000_000  # that are sent and compared with the truth
 

@@ -44,7 +44,7 @@ class Journal:
 
     def history(self) -> list[dict[str, Any]]:
         """Every entry, delivered or not."""
-        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+        return read_journal(self.path.parent)
 
     def close(self) -> None:
         """Close the file."""
@@ -57,3 +57,10 @@ class Journal:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             os.truncate(self.path, len(whole))
+
+
+def read_journal(folder: Path) -> list[dict[str, Any]]:
+    """Every whole entry of the journal in a folder, which another process may be writing; none where there is no journal."""
+    path = folder / JOURNAL
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import nn
 
@@ -88,10 +89,14 @@ class SemisupConfig(TrainingConfig):
         """Labelled images of a step [B]."""
         return self.batch_size
 
-    @property
+    @functools.cached_property
     def selection(self) -> Selection:
-        """The labelled instances."""
+        """The labelled instances; the file is read once."""
         return Selection.open(self.labels)
+
+    def absolute(self) -> Self:
+        """The same with places that hold from any folder."""
+        return replace(super().absolute(), labels=str(Location.of(self.labels)))
 
     def adopt(self, run: Location) -> TrainingConfig:
         """Copy the selection into the run's folder: a resume and an evaluation need it, and the file may change."""

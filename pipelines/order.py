@@ -81,6 +81,10 @@ class StreamShape:
         """Rows of a lane in a global batch."""
         return self.batch_size // self.lanes
 
+    def steps(self, rows: int) -> int:
+        """Global batches of an epoch over so many rows; the rest is left out, another one each epoch."""
+        return rows // self.batch_size
+
     @property
     def lane_labelled(self) -> int:
         """Labelled rows of a lane in a global batch."""
@@ -107,7 +111,7 @@ class EpochOrder:
 
     def __init__(self, split: Rows, shape: StreamShape, *, seed: int, epoch: int) -> None:
         self.shape, self.seed, self.epoch = shape, seed, epoch
-        self.steps = split.rows // shape.batch_size
+        self.steps = shape.steps(split.rows)
         if self.steps == 0:
             raise UserError(f"batch_size {shape.batch_size} exceeds the {split.rows} rows of the split; choose a smaller one")
         self.left_out = split.rows - self.steps * shape.batch_size

@@ -34,13 +34,13 @@ class Workers:
     Attributes:
         count: so many, or from the first to the second number as the cluster has room.
         cpus: of each.
-        gpu: one each.
+        gpus: of each; 0 for none.
         max_failures: restarts from the last checkpoint; -1 for any number.
     """
 
     count: int | tuple[int, int]
     cpus: int = 1
-    gpu: bool = False
+    gpus: float = 0.0
     max_failures: int = 3
 
 
@@ -53,8 +53,8 @@ class Worker:
     local_count: int
     device: torch.device
 
-    def claim_device(self, threads: int | None = None) -> None:
-        """Make the device this process's own, or take `threads` of the CPU; `None` for a fair share of the machine."""
+    def claim_device(self, threads: int = 0) -> None:
+        """Make the device this process's own, or take `threads` of the CPU; 0 for a fair share of the machine."""
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
             torch.backends.cudnn.benchmark = True  # shapes are fixed
@@ -110,13 +110,13 @@ def fit(work: Callable[[AnyJob, Worker], None], job: AnyJob, workers: Workers, c
         UserError: what a worker refused, or why the workers failed more often than allowed.
     """
     run = Location.of(job.run)
-    resources = {"CPU": float(workers.cpus)} | ({"GPU": 1.0} if workers.gpu else {})
+    resources = {"CPU": float(workers.cpus)} | ({"GPU": workers.gpus} if workers.gpus else {})
     trainer = TorchTrainer(
         _run_worker,
         train_loop_config={"work": work, "job": job},
         # Labels are exchanged on the host, gradients on the device: each kind of tensor has its own backend.
-        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if workers.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu, resources_per_worker=resources),
+        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if workers.gpus else "gloo"),
+        scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(
             name=f"train-{time.time_ns()}",
             storage_path=f"{run.path}/ray",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
@@ -76,6 +76,32 @@ def read_recipe(path: str, kind: type[Config], overrides: Sequence[str] = ()) ->
     return instantiate(parser, parse(parser, ["--config", path, *overrides]), kind)
 
 
+def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
+    """The configuration of nested plain values, as `to_dict` gives them.
+
+    Raises:
+        UserError: for a key or value that is not valid.
+    """
+    _check_keys(dict(values), kind, "", "")
+    parser = new_parser("", "")
+    parser.add_class_arguments(kind, nested_key=None)
+    try:
+        options = parser.parse_object(dict(values))
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UserError(_one_sentence(str(error), [])) from error
+    return instantiate(parser, options, kind)
+
+
+def with_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with some of them set by their dotted keys, each replaced whole."""
+    changed = dict(values)
+    for key, value in settings.items():
+        first, dot, rest = key.partition(".")
+        inner = changed.get(first)
+        changed[first] = with_settings(inner if isinstance(inner, Mapping) else {}, {rest: value}) if dot else value
+    return changed
+
+
 def check_recipe(path: str, kind: type) -> None:
     """Refuse a recipe that is no file, no YAML mapping, or has a key that `kind` does not know.
 
@@ -91,17 +117,17 @@ def check_recipe(path: str, kind: type) -> None:
         raise UserError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"recipe {path} holds no keys")
-    _check_keys(content, kind, path, "")
+    _check_keys(content, kind, f"recipe {path}: ", "")
 
 
-def _check_keys(content: dict[str, Any], kind: type, path: str, prefix: str) -> None:
+def _check_keys(content: dict[str, Any], kind: type, where: str, prefix: str) -> None:
     hints = get_type_hints(kind)
     known = {field.name: hints[field.name] for field in fields(kind)}
     for key, value in content.items():
         if key not in known:
-            raise UserError(f"recipe {path}: unknown key '{prefix}{key}'{nearest(str(key), known)}")
+            raise UserError(f"{where}unknown key '{prefix}{key}'{nearest(str(key), known)}")
         inner = [known[key], *get_args(known[key])]
         nested = cast("type | None", next((part for part in inner if is_dataclass(part)), None))
         for item in value if isinstance(value, list) else [value]:
             if nested is not None and isinstance(item, dict):
-                _check_keys(item, nested, path, f"{prefix}{key}.")
+                _check_keys(item, nested, where, f"{prefix}{key}.")

@@ -19,6 +19,7 @@ from pipelines.class_pictures import change_sheet, confusions, prototype_similar
 from pipelines.epoch_state import MOST_INSTANCES, EpochState
 from pipelines.errors import UserError
 from pipelines.journal import JOURNAL
+from pipelines.local_files import fetch_journal
 from pipelines.pictures import choose_clusters, cluster_sheet, cluster_size_histogram, curves
 from pipelines.shards import Dataset, read_column, read_images
 from pipelines.storage import Location
@@ -54,7 +55,7 @@ class Recorder:
 
     def __init__(self, folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> None:
         self.folder, self.run = Path(folder), Location.of(run)
-        self._fetch_journal()
+        fetch_journal(self.run)
         self.tracker = Tracker(self.folder, address)
         self.dataset, self.split = Dataset.open(shards) if shards else None, split
         self.status = Status()
@@ -107,11 +108,6 @@ class Recorder:
         self._copy_journal()
         if pictures and state is not None:
             self._draw(epoch, state)
-
-    def _fetch_journal(self) -> None:
-        if not self.run.is_local and not (self.folder / JOURNAL).exists() and (self.run / JOURNAL).exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / JOURNAL).write_bytes((self.run / JOURNAL).read_bytes())
 
     def _copy_journal(self) -> None:
         if not self.run.is_local:

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import platform
+import subprocess
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pipelines.checkpoint import CheckpointStore
+from pipelines.config import TrackingConfig, flatten
 from pipelines.errors import UserError
+from pipelines.journal import read_journal
+from pipelines.local_files import fetch_journal, local_file, local_folder
 from pipelines.storage import Location
-from pipelines.tracking import RunAddress
+from pipelines.tracking import RunAddress, start_run, tracking_uri
 
 FORMAT = 1
 RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on, and the git commit where there is one."""
+    found = {name: version(name) for name in ("torch", "torchvision", "ray", "mlflow")} | {"python": platform.python_version()}
+    try:
+        command = ["git", "rev-parse", "HEAD"]
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git here, or no repository
+        return found
+    return found | {"git_commit": git.stdout.strip()}
 
 
 @dataclass(frozen=True)
@@ -27,12 +47,53 @@ class Run:
     identity: dict[str, str]
 
     @classmethod
-    def create(cls, location: Location, kind: str, address: RunAddress, identity: dict[str, str]) -> Run:
-        """Make the folder a run, whose identity names its MLflow run too."""
+    def start(
+        cls, location: Location, kind: str, config: dict[str, Any], fingerprint: str,
+        *, tracking: TrackingConfig, name: str, params: dict[str, Any], tags: dict[str, str],
+    ) -> Run:  # fmt: skip
+        """Make a folder a new run, with its configuration, and start its MLflow run.
+
+        Args:
+            location: the folder.
+            kind: command that makes the run.
+            config: plain values of its configuration.
+            fingerprint: of the data.
+            tracking: where it is recorded.
+            name: in MLflow.
+            params: for MLflow, besides the configuration.
+            tags: for MLflow, besides the run's identity.
+
+        Raises:
+            UserError: when the folder cannot be written or MLflow does not answer.
+        """
+        identity = {"data": fingerprint, **versions()}
+        try:
+            location.make()
+            write_config(location, config)
+        except OSError as error:
+            raise UserError(f"{location} cannot be written ({error}); choose another place") from error
+        uri = tracking_uri(tracking.uri, location.parent)
+        params = flatten(config) | {"data.fingerprint": fingerprint} | params
+        tags = tags | identity | {"run_folder": str(location), "kind": kind}
+        address = start_run(uri, tracking.experiment, name, params=params, tags=tags)
         identity = identity | {"mlflow_run": address.run_id}
         content = {"format": FORMAT, "kind": kind, "mlflow": vars(address), "identity": identity}
         (location / RUN_FILE).write_json(content)
         return cls(location, kind, address, identity)
+
+    def go_on(self, fingerprint: str, data: str, uri: str | None) -> Run:
+        """The run as it is gone on with: recorded at `uri` if that is given.
+
+        Raises:
+            UserError: when `data` has another fingerprint than the run was started on.
+        """
+        started = self.identity["data"]
+        if fingerprint != started:
+            raise UserError(
+                f"{data} has fingerprint {fingerprint}, the run was started on {started}; instance ids would not match: "
+                "give the same data"
+            )
+        return replace(self, address=replace(self.address, uri=uri or self.address.uri))
 
     @classmethod
     def open(cls, place: str, *, kind: str | None = None) -> Run:
@@ -56,20 +117,24 @@ class Run:
 
     @property
     def local_folder(self) -> Path:
-        """Where journal and pictures are: the run's folder, or one of its name here where that is remote."""
-        return Path(self.location.path) if self.location.is_local else Path("outputs").absolute() / self.location.name
+        """Where journal and pictures are."""
+        return local_folder(self.location)
 
     def config_file(self) -> str:
         """Path of the run's configuration, copied here where the run is remote."""
-        source = self.location / CONFIG_FILE
-        if source.is_local:
-            return source.path
-        copy = self.local_folder / CONFIG_FILE
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(source.read_bytes())
-        return str(copy)
+        return str(local_file(self.location, CONFIG_FILE))
+
+    def history(self) -> list[dict[str, Any]]:
+        """Entries of the run's journal, fetched first where the run is remote and its journal is not here."""
+        fetch_journal(self.location)
+        return read_journal(self.local_folder)
 
     @property
     def checkpoints(self) -> CheckpointStore:
         """The run's checkpoints."""
         return CheckpointStore(self.location / "checkpoints")
+
+
+def write_config(location: Location, config: dict[str, Any]) -> None:
+    """Write a run's configuration."""
+    (location / CONFIG_FILE).write_bytes(yaml.safe_dump(config, sort_keys=False).encode())

@@ -16,7 +16,6 @@ from algos.method import Method
 from algos.networks import build_backbone
 from pipelines.checkpoint import CheckpointStore, Entry, save_together
 from pipelines.config import TrainingConfig
-from pipelines.errors import UserError
 from pipelines.meter import Meter
 from pipelines.optimize import Autocast, Precision, build_optimizer
 from pipelines.ray_train import Worker
@@ -122,14 +121,10 @@ class Session:
 
     def _restore(self, entry: Entry) -> None:
         state = self.store.load(entry)
-        fingerprint = state["identity"]["data"]
-        if fingerprint != self.dataset.fingerprint:
-            raise UserError(
-                f"{self.config.data.shards} has fingerprint {self.dataset.fingerprint}, the run was trained on {fingerprint}; "
-                "instance ids would not match: point data.shards at the same shards"
-            )
         self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # Moments are learned; rates and decays are the configuration's.
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
         self.precision.scaler.load_state_dict(state["scaler"])
         self.epoch, self.step = state["epoch"], state["step"]
 

@@ -5,11 +5,13 @@ What MLflow does not have yet is sent when it is back, or by a resumed run.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +53,12 @@ def tracking_uri(configured: str | None, storage: Location) -> str:
     return f"sqlite:///{storage.path}/mlflow.db"
 
 
-def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], tags: dict[str, str]) -> RunAddress:
-    """Create a run with its parameters and tags.
+@contextlib.contextmanager
+def asking(uri: str, advice: str) -> Iterator[Any]:
+    """A client of the store; what goes wrong with the store inside the block is said in one sentence.
 
     Raises:
-        UserError: when no tracking server answers.
+        UserError: with the `advice`.
     """
     from mlflow.exceptions import MlflowException  # seconds to import, and the command line shows its help without it
     from mlflow.tracking import MlflowClient
@@ -63,19 +66,31 @@ def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], t
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # its import has set INFO
     try:
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(uri)
+        yield MlflowClient(uri)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise UserError(f"MLflow at {uri} does not answer ({_first_line(error)}); {advice}") from error
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a local store, `None` for any other."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], tags: dict[str, str]) -> RunAddress:
+    """Create a run with its parameters and tags.
+
+    Raises:
+        UserError: when no tracking server answers.
+    """
+    with asking(uri, "start it, or correct tracking.uri or MLFLOW_TRACKING_URI") as client:
+        artifacts = None
+        if file := sqlite_file(uri):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            artifacts = f"file://{file.parent}/mlartifacts"
         found = client.get_experiment_by_name(experiment)
-        local = uri.startswith("sqlite:///")
-        artifacts = f"file://{Path(uri.removeprefix('sqlite:///')).parent}/mlartifacts" if local else None
         experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
         run = client.create_run(experiment_id, run_name=name, tags=tags)
         _log_params(client, run.info.run_id, params)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise UserError(
-            f"MLflow at {uri} does not answer ({_first_line(error)}); start it, or correct tracking.uri or MLFLOW_TRACKING_URI"
-        ) from error
     return RunAddress(uri, experiment_id, run.info.run_id)
 
 
@@ -119,9 +134,9 @@ class Tracker:
         """Set a tag of the run."""
         self._add({"kind": "tag", "key": key, "value": value})
 
-    def status(self, status: str) -> None:
-        """Set the run's status: RUNNING, FINISHED, FAILED or KILLED."""
-        self._add({"kind": "status", "status": status})
+    def status(self, status: str, at: int | None = None) -> None:
+        """Set the run's status: RUNNING, or FINISHED, FAILED or KILLED since the time `at` in ms, now if not given."""
+        self._add({"kind": "status", "status": status, "time": at or int(time.time() * 1000)})
 
     def close(self, timeout: float = 30.0) -> None:
         """Send what is left, for at most `timeout` seconds, and say what could not be sent."""
@@ -237,5 +252,7 @@ def _deliver(address: RunAddress, entries: list[dict[str, Any]]) -> None:
         elif entry["kind"] == "tag":
             client.set_tag(address.run_id, entry["key"], entry["value"])
         elif entry["kind"] == "status":
-            change = client.update_run if entry["status"] == "RUNNING" else client.set_terminated
-            change(address.run_id, entry["status"])
+            if entry["status"] == "RUNNING":
+                client.update_run(address.run_id, "RUNNING")
+            else:  # with its own time: it may be delivered much later
+                client.set_terminated(address.run_id, entry["status"], end_time=entry["time"])

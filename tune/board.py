@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -11,9 +12,14 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from tqdm import tqdm
 
-from tune.space import identity
+from pipelines.storage import Location
+from tune.plan import Plan
+from tune.points import spelled
+from tune.trial import outcome_of, write_outcome
 
+ENDED = ("finished", "stopped", "failed")
 PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
 
 
@@ -29,20 +35,20 @@ class Line:
     last: float | None = None
     best: float | None = None
     reason: str = ""
+    began: float = 0.0
+    replayed_images: float = 0.0
 
 
 class Board(Callback):
     """Follows trials through Ray Tune's callbacks, which run in the sweep's own process.
 
     Args:
-        metric: that decides.
-        mode: `max` or `min`.
-        epochs: of a trial.
-        total: trials that will be made.
+        plan: of the sweep.
     """
 
-    def __init__(self, metric: str, mode: str, epochs: int, total: int) -> None:
-        self.metric, self.better, self.epochs, self.total = metric, max if mode == "max" else min, epochs, total
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.metric, self.better = plan, plan.config.metric, max if plan.config.mode == "max" else min
+        self.epochs, self.total = plan.epochs, plan.trials
         self.lines: dict[str, Line] = {}
         self._failed: list[Any] = []
         self._began = self._said = time.monotonic()
@@ -57,15 +63,20 @@ class Board(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins."""
-        self._line(trial).state = "running"
+        line = self._line(trial)
+        line.state, line.began = "running", time.monotonic()
         self._show()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         """An epoch of a trial is over."""
         line = self._line(trial)
         line.epoch = int(result.get("epoch", line.epoch)) + 1
-        self._trained += 0 if result.get("replayed") else 1
-        line.images_per_second = result.get("images_seen", 0.0) / max(result.get("time_total_s", 0.0), 1e-9)
+        images = float(result.get("images_seen", 0.0))
+        if result.get("replayed"):
+            line.replayed_images = images
+        else:
+            self._trained += 1
+            line.images_per_second = (images - line.replayed_images) / (time.monotonic() - line.began)
         value = result.get(self.metric)
         if value is not None:
             line.last = float(value)
@@ -73,9 +84,12 @@ class Board(Callback):
         self._show()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial ended by itself or was stopped by the scheduler."""
+        """A trial ended by itself, which it has noted, or was stopped by the scheduler."""
         line = self._line(trial)
-        line.state = "finished" if line.epoch >= self.epochs else "stopped"
+        folder = self.folder(line)
+        line.state = outcome_of(folder) or "stopped"
+        if line.state == "stopped" and not self.budget_is_used_up():
+            write_outcome(folder, line.state)
         self._show(always=True)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -91,10 +105,18 @@ class Board(Callback):
             said = [text for text in str(error or "").splitlines() if text.strip()] or [type(error).__name__]
             self._line(trial).reason = said[-1].rpartition("UserError: ")[2].strip()
 
-    @property
-    def finished(self) -> int:
-        """Trials that got to their end, or were stopped on their way by the scheduler."""
-        return sum(line.state in ("finished", "stopped") for line in self.lines.values())
+    def folder(self, line: Line) -> Location:
+        """Of a trial's run."""
+        return self.plan.run_folder(json.loads(line.point), line.seed)
+
+    def budget_is_used_up(self, *_: Any) -> bool:
+        """Whether no more epochs may be trained; Ray Tune asks after each."""
+        most = self.plan.config.budget.epochs
+        return most is not None and self._trained >= most
+
+    def count(self, *states: str) -> int:
+        """Trials in one of these states."""
+        return sum(line.state in states for line in self.lines.values())
 
     def close(self) -> None:
         """Leave the last state on the screen."""
@@ -104,7 +126,7 @@ class Board(Callback):
 
     def _line(self, trial: Any) -> Line:
         chosen = trial.config["trial"]
-        return self.lines.setdefault(trial.trial_id, Line(identity(chosen["point"]), chosen["seed"]))
+        return self.lines.setdefault(trial.trial_id, Line(spelled(chosen["point"]), chosen["seed"]))
 
     def _show(self, *, always: bool = False) -> None:
         if self._live:
@@ -115,7 +137,7 @@ class Board(Callback):
 
     def _summary(self) -> str:
         running = [f"{line.point} {line.epoch}/{self.epochs}" for line in self.lines.values() if line.state == "running"]
-        done = sum(line.state in ("finished", "stopped", "failed") for line in self.lines.values())
+        done = self.count(*ENDED)
         best = max((line for line in self.lines.values() if line.best is not None), key=self._rank, default=None)
         shown = f"best {self.metric} {best.best:.4f} at {best.point}" if best else "no result yet"
         return f"sweep: {done}/{self.total} trials, {shown}, left {self._left()}; running: {'; '.join(running) or 'none'}"
@@ -128,9 +150,9 @@ class Board(Callback):
         """Time that the remaining epochs take at the rate so far; early stops make it shorter."""
         if not self._trained:
             return "?"
-        over = sum(self.epochs if line.state in ("finished", "stopped", "failed") else line.epoch for line in self.lines.values())
+        over = sum(self.epochs if line.state in ENDED else line.epoch for line in self.lines.values())
         seconds = (time.monotonic() - self._began) / self._trained * max(self.total * self.epochs - over, 0)
-        return time.strftime("%H:%M:%S", time.gmtime(seconds))
+        return str(tqdm.format_interval(seconds))
 
     def _table(self) -> Table:
         table = Table(title=self._summary().split("; running")[0], title_justify="left")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -13,7 +12,8 @@ from jsonargparse import ActionConfigFile
 from pipelines import cli
 from pipelines.errors import UserError
 from pipelines.recipe import check_recipe, instantiate, new_parser, option_value, parse
-from pipelines.storage import Location
+
+RESUMABLE = ("budget.", "concurrent", "seeds", "tracking.uri")  # what a resumed sweep may change
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,9 +33,9 @@ def sweep(words: Sequence[str]) -> None:
         "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
     )
     parser.add_class_arguments(SweepConfig, nested_key=None)
-    words = ["--set+" if word == "--set" else word for word in words]  # as the parser spells what is added to a list
     if resume := option_value("--resume", words):
-        words = ["--config", resumable(resume), *words]
+        words = _resumed(words, resume)
+    words = ["--set+" if word == "--set" else word for word in words]  # as the parser spells what is added to a list
     if recipe := option_value("--config", words):
         check_recipe(recipe, SweepConfig)
     options = parse(parser, words)
@@ -50,21 +50,15 @@ def sweep(words: Sequence[str]) -> None:
     show(compare_runs([address.run_id], address.uri, None, None, None), sizes=False)
 
 
-def resumable(folder: str) -> str:
-    """Path of the configuration of the sweep in a folder.
+def _resumed(words: Sequence[str], folder: str) -> list[str]:
+    """The words of a resume after those that give the sweep's own configuration."""
+    from tune.sweep import files_of
 
-    Raises:
-        UserError: when it holds no sweep.
-    """
-    source = Location.of(folder) / "sweep.yaml"
-    if not source.exists():
-        raise UserError(f"{folder} holds no sweep.yaml, so it is no sweep; give the folder that quorum sweep made")
-    if source.is_local:
-        return source.path
-    copy = Path("outputs") / Location.of(folder).name / "sweep.yaml"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_bytes(source.read_bytes())
-    return str(copy)
+    if option_value("--config", words):
+        raise UserError("--resume takes the sweep's own configuration; leave out --config")
+    cli.check_overrides(words, RESUMABLE)
+    location, config, base = files_of(folder)
+    return ["--config", config, "--recipe", base, "--storage", str(location.parent), "--name", location.name, *words]
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from tune import pictures
 from tune.comparison import CONSTRAINT, SIZES, Comparison, build
 from tune.points import label_of
-from tune.records import Found, Record, asking, find, read, refuse_unknown
+from tune.records import Found, Record, find, read, reading, refuse_unknown
 from tune.tables import write_csv, write_text
 
 METRICS = ("accuracy_ema", "knn_top1")  # the first that a run has, where no sweep and no option names one
@@ -119,7 +119,7 @@ def _keep(found: Found, files: Sequence[Path]) -> str:
         return ""
     store, run = parent
     try:
-        with asking(store) as client:
+        with reading(store) as client:
             for file in files:
                 client.log_artifact(run.info.run_id, str(file), ARTIFACTS)
     except UserError as error:  # the results themselves are there

@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pipelines.config import TrainingConfig
-from pipelines.errors import UserError
+from pipelines.errors import UserError, nearest
 from pipelines.kinds import KINDS
-from pipelines.recipe import read_recipe
+from pipelines.launch import check_network
+from pipelines.recipe import from_values, read_recipe, with_settings
+from pipelines.score import has_truth
 from pipelines.shards import Dataset
 from pipelines.storage import Location
 from pipelines.tracking import tracking_uri
-from tune.space import Point, Space, identity, overrides
+from tune.points import identity, spelled
+from tune.space import Point, Space, overrides
 from tune.sweep_config import SweepConfig
 
 SHOWN = 3  # impossible points that are named
+OWN = ("seed", "name", "storage", "tracking.uri", "tracking.experiment")  # keys of a trial that the sweep sets
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's base, data and points.
+    """A sweep's base, data and points; every place in it is absolute, because trials run in folders of their own.
 
     Attributes:
         config: of the sweep.
-        base: recipe of all trials, before a point is set.
-        folder: of the sweep; its trials are runs below it.
+        base: configuration of all trials, before a point is set.
+        home: folder that the sweep was started in, where local files of remote runs are.
         dataset: that all trials train on.
         points: to try; empty where a searcher proposes them.
+        checked: configuration of each of these points, by its identity.
     """
 
     config: SweepConfig
     base: TrainingConfig
-    folder: Location
+    home: str
     dataset: Dataset
     points: list[Point]
+    checked: dict[str, TrainingConfig]
 
     @classmethod
     def of(cls, config: SweepConfig) -> Plan:
@@ -46,34 +52,38 @@ class Plan:
         Raises:
             UserError: for a base recipe that does not work, or points that cannot; nothing was started.
         """
-        base = read_recipe(config.recipe, KINDS[config.kind], words(config.settings))
-        space, trials = Space.parse(config.space), config.budget.trials
-        points: list[Point] = []
-        if config.searcher == "grid":
-            points = space.grid()[:trials]
-        elif config.searcher == "random":
-            points = space.sample(trials or 0, config.seed)
-        plan = cls(config, base, Location.of(config.storage) / config.name, Dataset.open(base.data.shards), points)
-        plan._check()
+        if own := sorted(set(config.settings) & set(OWN)):
+            raise UserError(f"settings.{own[0]} is the sweep's own; set seeds, name, storage or tracking of the sweep instead")
+        kind, storage = KINDS[config.kind], Location.of(config.storage)
+        given = read_recipe(config.recipe, kind)
+        base = from_values(with_settings(given.to_dict(), config.settings), kind).absolute()
+        tracking = replace(config.tracking, uri=tracking_uri(config.tracking.uri, storage))
+        base = replace(base, storage=str(storage / config.name), tracking=tracking)
+        config = replace(config, storage=str(storage), tracking=tracking)
+        plan = cls(config, base, str(Path.cwd()), Dataset.open(base.data.shards), _points(config), {})
+        plan._check_ranking()
+        plan._check_points()
         return plan
+
+    @property
+    def folder(self) -> Location:
+        """Of the sweep; its trials are runs below it."""
+        return Location.of(self.base.storage)
 
     @property
     def trials(self) -> int:
         """How many trials there will be."""
         return (len(self.points) or self.config.budget.trials or 0) * len(self.config.seeds)
 
-    def _check(self) -> None:
-        problems = []
-        for point in self.points:
-            try:
-                self.training(point, self.config.seeds[0])
-            except UserError as error:
-                problems.append(f"{identity(point)}: {error}")
-        if problems:
-            more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-            raise UserError(
-                f"{len(problems)} of {len(self.points)} points of the space cannot work: {'; '.join(problems[:SHOWN])}{more}"
-            )
+    @property
+    def configurations(self) -> list[TrainingConfig]:
+        """Of all points that are known, or the base."""
+        return list(self.checked.values()) or [self.base]
+
+    @property
+    def epochs(self) -> int:
+        """Of the longest trial that is known."""
+        return max(config.epochs for config in self.configurations)
 
     def training(self, point: Mapping[str, Any], seed: int) -> TrainingConfig:
         """The configuration of one trial, checked against the data.
@@ -81,22 +91,56 @@ class Plan:
         Raises:
             UserError: when it cannot work.
         """
-        kind = KINDS[self.config.kind]
-        instances = self.dataset.split(self.base.data.split).rows
-        mine = overrides(point, kind=self.config.kind, instances=instances, clusters=self.base.clusters(instances))
-        own = {"seed": seed, "name": trial_name(point, seed), "storage": str(self.folder), "tracking": self._tracking()}
-        trained = read_recipe(self.config.recipe, kind, words(self.config.settings | mine | own))
-        trained.check(self.dataset)
-        return trained
-
-    def _tracking(self) -> dict[str, Any]:
-        """The sweep's own store, where the parent run is; a trial would look beside its own folder."""
-        uri = tracking_uri(self.config.tracking.uri, Location.of(self.config.storage))
-        return {"uri": uri, "experiment": self.config.tracking.experiment}
+        config = self.checked.get(identity(point)) or self._settle(point)
+        return replace(config, seed=seed, name=trial_name(point, seed))
 
     def run_folder(self, point: Mapping[str, Any], seed: int) -> Location:
         """Where the trial's run is."""
         return self.folder / trial_name(point, seed)
+
+    def _settle(self, point: Mapping[str, Any]) -> TrainingConfig:
+        instances = self.dataset.split(self.base.data.split).rows
+        settings = overrides(point, kind=self.config.kind, instances=instances, clusters=self.base.clusters(instances))
+        config = from_values(with_settings(self.base.to_dict(), settings), type(self.base))
+        config.check(self.dataset)
+        return config
+
+    def _check_points(self) -> None:
+        problems, backbones = [], set()
+        for point in self.points:
+            try:
+                config = self.checked[identity(point)] = self._settle(point)
+                if (backbone := (repr(config.backbone), config.image_size)) not in backbones:
+                    check_network(config)
+                    backbones.add(backbone)
+            except UserError as error:
+                problems.append(f"{spelled(point)}: {error}")
+        if problems:
+            more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+            raise UserError(
+                f"{len(problems)} of {len(self.points)} points of the space cannot work: {'; '.join(problems[:SHOWN])}{more}"
+            )
+
+    def _check_ranking(self) -> None:
+        """Refuse a score that no trial would have, and rungs that none would reach: it would show when all are trained."""
+        monitor, metric = self.base.monitor, self.config.metric
+        scores = {"knn_top1": monitor.knn_epochs}
+        if self.config.kind == "semisup":
+            scores |= {"accuracy": monitor.accuracy_epochs, "accuracy_ema": monitor.accuracy_epochs}
+        if metric.startswith(("knn_", "accuracy")) and metric not in scores:
+            raise UserError(f"metric {metric!r} is no score of quorum {self.config.kind}{nearest(metric, scores)}")
+        rule = self.config.scheduler
+        if rule.name == "asha" and rule.grace_epochs > self.base.epochs:
+            raise UserError(f"scheduler.grace_epochs is {rule.grace_epochs}, but a trial has {self.base.epochs} epochs; lower it")
+        if metric in scores and not (scores[metric] and has_truth(self.dataset)):
+            raise UserError(f"metric {metric!r} needs labels of a test split, and its monitor.*_epochs above 0")
+
+
+def _points(config: SweepConfig) -> list[Point]:
+    space, trials = Space.parse(config.space, config.kind), config.budget.trials
+    if config.searcher == "grid":
+        return space.grid()[:trials]
+    return space.sample(trials or 0, config.seed) if config.searcher == "random" else []
 
 
 def trial_name(point: Mapping[str, Any], seed: int) -> str:
@@ -104,10 +148,3 @@ def trial_name(point: Mapping[str, Any], seed: int) -> str:
     shown = "-".join(f"{key.rpartition('.')[2]}={value}" for key, value in sorted(point.items()))
     short = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in shown)[:60]
     return f"{short}-seed={seed}-{hashlib.sha256(identity(point).encode()).hexdigest()[:6]}"
-
-
-def words(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as the command line spells them."""
-    return [
-        word for key, value in settings.items() for word in (f"--{key}", value if isinstance(value, str) else json.dumps(value))
-    ]

@@ -71,5 +71,16 @@ def label_of(value: Any) -> str:
 
 
 def identity(point: Mapping[str, Any]) -> str:
-    """One text for each point, whatever the order of its keys."""
-    return json.dumps({key: float(value) if type(value) is int else value for key, value in point.items()}, sort_keys=True)
+    """One text for each point: equal for equal values, whatever the order of its keys and whether 1 is written 1.0."""
+    return json.dumps({key: _comparable(value) for key, value in point.items()}, sort_keys=True)
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_comparable(item) for item in value]
+    return float(value) if type(value) is int else value
+
+
+def spelled(point: Mapping[str, Any]) -> str:
+    """A point as a person reads it, and as its tag keeps it."""
+    return json.dumps(dict(point), sort_keys=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-import logging
+import functools
 import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError, nearest
 from pipelines.storage import Location
-from pipelines.tracking import RunAddress, tracking_uri
+from pipelines.tracking import RunAddress, asking, sqlite_file, tracking_uri
 from tune.points import differing, point_of_tag
 
 OUTCOMES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
@@ -34,7 +34,7 @@ class Record:
         reason: why it failed, where that is known.
         seconds: from its start to its end, or to its last figure while it runs.
         last: the last value of each of its figures.
-        series: of the figures that were read: step -> value.
+        series: of the figures that were read: step -> value, by rising steps.
     """
 
     address: RunAddress
@@ -49,8 +49,13 @@ class Record:
 
     def at(self, name: str, step: int) -> float | None:
         """The figure as it was last known at a step."""
-        steps = [known for known in self.series.get(name, {}) if known <= step]
-        return self.series[name][max(steps)] if steps else None
+        steps = self._steps.get(name, [])
+        place = bisect.bisect_right(steps, step)
+        return self.series[name][steps[place - 1]] if place else None
+
+    @functools.cached_property
+    def _steps(self) -> dict[str, list[int]]:
+        return {name: list(values) for name, values in self.series.items()}
 
     @property
     def images(self) -> float:
@@ -81,20 +86,17 @@ class Found:
 
 
 @contextlib.contextmanager
-def asking(uri: str) -> Iterator[Any]:
-    """A client of the store; what goes wrong with the store inside the block is said in one sentence."""
-    from mlflow.exceptions import MlflowException  # seconds to import, and the command line shows its help without it
-    from mlflow.tracking import MlflowClient
-    from sqlalchemy.exc import SQLAlchemyError
+def reading(uri: str) -> Iterator[Any]:
+    """A client of a store that is there.
 
-    logging.getLogger("mlflow").setLevel(logging.ERROR)  # its import has set INFO
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    Raises:
+        UserError: when it is not, or does not answer.
+    """
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
         raise UserError(f"there is no MLflow store at {uri}; give --uri or set MLFLOW_TRACKING_URI")
-    try:
-        yield MlflowClient(uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0][:200]
-        raise UserError(f"MLflow at {uri} does not answer ({reason}); correct --uri or MLFLOW_TRACKING_URI") from error
+    with asking(uri, "correct --uri or MLFLOW_TRACKING_URI") as client:
+        yield client
 
 
 def find(targets: Sequence[str], uri: str | None = None) -> Found:
@@ -111,11 +113,11 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
     for target in targets:
         if (address := _address_in(target)) is not None:
             store = uri or address.uri
-            with asking(store) as client:
+            with reading(store) as client:
                 _add_run(found, store, client, address.run_id)
             continue
         store = tracking_uri(uri, Location.of("outputs"))
-        with asking(store) as client:
+        with reading(store) as client:
             if re.fullmatch(r"[0-9a-f]{32}", target):
                 _add_run(found, store, client, target)
             else:
@@ -210,7 +212,7 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
     info, tags = run.info, run.data.tags
     series: dict[str, dict[int, float]] = {}
     latest = info.start_time
-    with asking(store) as client:
+    with reading(store) as client:
         for name in names:
             if name in run.data.metrics:
                 history = client.get_metric_history(info.run_id, name)
@@ -218,7 +220,7 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
                 latest = max([latest, *(entry.timestamp for entry in history)])
     return Record(
         RunAddress(store, info.experiment_id, info.run_id), info.run_name or info.run_id, point, seed,
-        tags.get("quorum.outcome") or OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
+        OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
         ((info.end_time or latest) - info.start_time) / 1000, run.data.metrics, series,
     )  # fmt: skip
 

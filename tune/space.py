@@ -14,7 +14,6 @@ A key is one of the recipe's (`optimizer.lr`), or a short name of what the paper
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,10 +22,13 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import UserError, nearest
+from tune.points import identity
 
 Point = dict[str, Any]
 KINDS = ("grid", "choice", "uniform", "loguniform", "integers")
-NAMES = ("ratio", "K", "n", "gamma", "alpha")
+SHORT = {
+    "ratio": "method.min_size_ratio", "gamma": "method.min_size_ratio", "K": "method.num_clusters", "n": "method.num_clusters",
+}  # fmt: skip
 ALPHA = {"pretrain": "method.label_weight", "semisup": "method.refine_weight"}
 
 
@@ -54,6 +56,8 @@ class Axis:
             raise UserError(f"space.{key}.{kind} is {values!r}; give a list of values")
         if kind not in ("grid", "choice"):
             _check_bounds(f"space.{key}.{kind}", kind, values)
+        elif len({identity({key: value}) for value in values}) < len(values):
+            raise UserError(f"space.{key}.{kind} is {values}, which names a value twice; keep it once")
         return cls(key, kind, values)
 
     def draw(self, generator: np.random.Generator) -> Any:
@@ -85,18 +89,25 @@ class Space:
     axes: list[Axis]
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> Space:
-        """The space from a recipe's `space`.
+    def parse(cls, content: Mapping[str, Any], kind: str) -> Space:
+        """The space from a recipe's `space`, for the command `kind`.
 
         Raises:
             UserError: for no axis, an axis that does not parse, or names that set the same key.
         """
         if not content:
             raise UserError("space is empty; name at least one key, as space: {ratio: {grid: [0.4, 0.8]}}")
-        for one, other in (("K", "n"), ("ratio", "gamma"), ("K", "method.num_clusters"), ("n", "method.num_clusters")):
-            if one in content and other in content:
-                raise UserError(f"space has both {one!r} and {other!r}, which set the same key; keep one of them")
+        by_key: dict[str, str] = {}
+        for name in content:
+            other = by_key.setdefault(recipe_key(name, kind), name)
+            if other != name:
+                raise UserError(f"space has both {other!r} and {name!r}, which set the same key; keep one of them")
         return cls([Axis.parse(key, spec) for key, spec in content.items()])
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether there are finitely many points, so that a searcher may propose one twice."""
+        return all(axis.kind not in ("uniform", "loguniform") for axis in self.axes)
 
     def grid(self) -> list[Point]:
         """Every combination of the listed values.
@@ -127,9 +138,9 @@ class Space:
         return list(points.values())
 
 
-def identity(point: Mapping[str, Any]) -> str:
-    """A point as text: equal for equal points."""
-    return json.dumps(dict(point), sort_keys=True)
+def recipe_key(name: str, kind: str) -> str:
+    """The recipe's key that a name of the space sets, for the command `kind`."""
+    return ALPHA[kind] if name == "alpha" else SHORT.get(name, name)
 
 
 def overrides(point: Mapping[str, Any], *, kind: str, instances: int, clusters: Iterable[int]) -> dict[str, Any]:
@@ -144,7 +155,7 @@ def overrides(point: Mapping[str, Any], *, kind: str, instances: int, clusters: 
     Raises:
         UserError: where a coupling gives no possible value.
     """
-    settings = {key: value for key, value in point.items() if key not in NAMES}
+    settings = {recipe_key(name, kind): value for name, value in point.items() if name not in SHORT}
     heads = list(clusters)
     if "K" in point:
         heads = point["K"] if isinstance(point["K"], list) else [point["K"]]
@@ -158,8 +169,6 @@ def overrides(point: Mapping[str, Any], *, kind: str, instances: int, clusters: 
         settings["method.min_size_ratio"] = point["ratio"]
     if "gamma" in point:
         settings["method.min_size_ratio"] = _ratio(point["gamma"], heads, instances)
-    if "alpha" in point:
-        settings[ALPHA[kind]] = point["alpha"]
     return settings
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import ray
 import yaml
@@ -12,18 +11,18 @@ import yaml
 from pipelines.cluster import connect
 from pipelines.config import flatten
 from pipelines.errors import UserError
+from pipelines.local_files import local_file, local_folder
 from pipelines.run import RUN_FILE, Run
 from pipelines.storage import Location
-from pipelines.tracking import RunAddress, Tracker, start_run, tracking_uri
-from tune.board import Board
+from pipelines.tracking import RunAddress, Tracker, start_run
+from tune.board import Board, Line
 from tune.plan import Plan
 from tune.sweep_config import SweepConfig
-from tune.trial import write_outcome
 from tune.tuner import build_tuner
 
-SWEEP_FILE, CONFIG_FILE = "sweep.json", "sweep.yaml"
+SWEEP_FILE, CONFIG_FILE, BASE_FILE = "sweep.json", "sweep.yaml", "base.yaml"
 FORMAT = 1
-STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  # of MLflow
+MLFLOW_STATUS = {"failed": "FAILED", "stopped": "KILLED", "running": "KILLED"}  # of trials that could not say it themselves
 
 
 def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = False) -> RunAddress:
@@ -31,48 +30,52 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
 
     Raises:
         UserError: for input that cannot work, before a trial starts; or when no trial could be finished.
+        KeyboardInterrupt: when the user stops it.
     """
     plan = Plan.of(config)
-    compute = plan.base.compute
-    connect(address, local_cpus=(config.concurrent or 1) * compute.workers * compute.cpus_per_worker + 1)
-    concurrent = _room(plan, config.concurrent)
+    needed = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
+    grows = not connect(address, local_cpus=(config.concurrent or 1) * needed + 1)
+    concurrent = room(plan, config.concurrent, grows=grows)
+    board = Board(plan)
     parent = _reopen(plan) if resume else _create(plan)
-    board = Board(config.metric, config.mode, plan.base.epochs, plan.trials)
     outcome = "FAILED"
     try:
-        build_tuner(plan, parent.run_id, board, concurrent).fit()
-        outcome = "FINISHED"
-    except KeyboardInterrupt:
-        outcome = "KILLED"
-        raise
+        build_tuner(plan, parent.run_id, board, concurrent=concurrent, grows=grows).fit()
+        outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
     finally:
         board.close()
         board.explain()
-        _close_trials(plan, board)
-        _close(plan, parent, outcome)
-    if not board.finished:
-        reasons = "; ".join(sorted({line.reason for line in board.lines.values() if line.reason})) or "none was started"
-        raise UserError(f"no trial of the sweep finished: {reasons}")
+        for line in board.lines.values():
+            _close_trial(board, line)
+        _set_status(plan, parent, outcome)
+    _conclude(plan, board, outcome)
     return parent
 
 
-def _room(plan: Plan, asked: int | None) -> int:
+def room(plan: Plan, asked: int | None, *, grows: bool) -> int:
     """How many trials fit at a time: their workers must leave a CPU to the stream's tasks, or all would wait for each other.
 
     Raises:
-        UserError: when fewer fit than asked for.
+        UserError: when fewer fit than asked for, in a cluster that cannot grow.
     """
-    compute, resources = plan.base.compute, ray.cluster_resources()
-    fits = int((resources.get("CPU", 0) - 1) // (compute.workers * compute.cpus_per_worker))
-    if compute.gpu:
-        fits = min(fits, int(resources.get("GPU", 0) // compute.workers))
-    if fits < (asked or 1):
+    resources = ray.cluster_resources()
+    cpus = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
+    fits = int((resources.get("CPU", 0) - 1) // cpus)
+    if gpus := max(one.compute.workers * one.compute.gpus for one in plan.configurations):
+        fits = min(fits, int(resources.get("GPU", 0) // gpus))
+    if fits < (asked or 1) and not grows:
         raise UserError(
-            f"{asked or 1} trials at a time with {compute.workers} workers each do not fit the cluster "
+            f"{asked or 1} trials at a time with {cpus} CPUs and {gpus:g} GPUs each do not fit the cluster "
             f"({resources.get('CPU', 0):.0f} CPUs, {resources.get('GPU', 0):.0f} GPUs, one CPU kept for the stream); "
             "lower concurrent or settings.compute.workers"
         )
-    return asked or fits
+    return asked or max(fits, 1)
+
+
+def _write_config(plan: Plan) -> None:
+    # Without settings: the base has them.
+    values = replace(plan.config, settings={}).to_dict()
+    (plan.folder / CONFIG_FILE).write_bytes(yaml.safe_dump(values, sort_keys=False).encode())
 
 
 def _create(plan: Plan) -> RunAddress:
@@ -80,40 +83,66 @@ def _create(plan: Plan) -> RunAddress:
     if (folder / SWEEP_FILE).exists():
         raise UserError(f"{folder} already holds a sweep; choose another name, or go on with it: --resume {folder}")
     folder.make()
-    (folder / CONFIG_FILE).write_bytes(yaml.safe_dump(plan.config.to_dict(), sort_keys=False).encode())
+    # A resumed sweep has the base as it was, whatever has become of the recipe since.
+    (folder / BASE_FILE).write_bytes(yaml.safe_dump(plan.base.to_dict(), sort_keys=False).encode())
+    _write_config(plan)
     tags = {"quorum.kind": "sweep", "quorum.metric": config.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
-    uri = tracking_uri(config.tracking.uri, Location.of(config.storage))
+    uri = str(config.tracking.uri)
     address = start_run(uri, config.tracking.experiment, config.name, params=flatten(config.to_dict()), tags=tags)
     (folder / SWEEP_FILE).write_json({"format": FORMAT, "mlflow": vars(address)})
     return address
 
 
 def _reopen(plan: Plan) -> RunAddress:
-    if not (plan.folder / SWEEP_FILE).exists():
-        raise UserError(f"{plan.folder} holds no {SWEEP_FILE}, so it is no sweep; start it without --resume")
-    return RunAddress(**(plan.folder / SWEEP_FILE).read_json()["mlflow"])
+    address = RunAddress(**(plan.folder / SWEEP_FILE).read_json()["mlflow"])
+    address = replace(address, uri=plan.config.tracking.uri or address.uri)
+    _write_config(plan)
+    _set_status(plan, address, "RUNNING")
+    return address
 
 
-def _close_trials(plan: Plan, board: Board) -> None:
-    """Note how each trial ended, in its folder and in MLflow: one that was stopped had no time to do it itself."""
-    for line in board.lines.values():
-        folder = plan.run_folder(json.loads(line.point), line.seed)
-        if line.state not in STATUS or not (folder / RUN_FILE).exists():
-            continue
-        run = Run.open(str(folder))
-        tracker = Tracker(run.local_folder, run.address)
-        tracker.tag("quorum.outcome", line.state)
-        if line.reason:
-            tracker.tag("quorum.reason", line.reason[:400])
-            print(f"{line.point}, seed {line.seed} failed: {line.reason}", file=sys.stderr)
-        tracker.status(STATUS[line.state])
-        tracker.close()
-        if line.state != "failed":  # a failed trial is tried again by a resumed sweep
-            write_outcome(folder, line.state)
+def files_of(folder: str) -> tuple[Location, str, str]:
+    """Folder of a sweep, and paths of its configuration and of its base, copied here where it is remote.
+
+    Raises:
+        UserError: when it holds no sweep.
+    """
+    location = Location.of(folder)
+    if not (location / SWEEP_FILE).exists():
+        raise UserError(f"{folder} holds no {SWEEP_FILE}, so it is no sweep; give the folder that quorum sweep made")
+    return location, str(local_file(location, CONFIG_FILE)), str(local_file(location, BASE_FILE))
 
 
-def _close(plan: Plan, parent: RunAddress, outcome: str) -> None:
-    folder = Path(plan.folder.path) if plan.folder.is_local else Path("outputs").absolute() / plan.folder.name
-    tracker = Tracker(folder, parent)
-    tracker.status(outcome)
+def _close_trial(board: Board, line: Line) -> None:
+    """Note in MLflow how a trial ended, where it had no time to do it itself."""
+    folder = board.folder(line)
+    if line.reason:
+        print(f"{line.point}, seed {line.seed} failed: {line.reason}", file=sys.stderr)
+    if line.state not in MLFLOW_STATUS or not (folder / RUN_FILE).exists():
+        return
+    run = Run.open(str(folder))
+    times = [entry["time"] for entry in run.history() if "time" in entry]
+    tracker = Tracker(run.local_folder, run.address)
+    if line.reason:
+        tracker.tag("quorum.reason", line.reason[:400])
+    tracker.status(MLFLOW_STATUS[line.state], at=max(times, default=None))
     tracker.close()
+
+
+def _set_status(plan: Plan, parent: RunAddress, status: str) -> None:
+    tracker = Tracker(local_folder(plan.folder), parent)
+    tracker.status(status)
+    tracker.close()
+
+
+def _conclude(plan: Plan, board: Board, outcome: str) -> None:
+    """Say what is missing of a sweep that ended early, or without a result."""
+    if outcome == "KILLED":
+        budget = plan.config.budget
+        if budget.hours is None and not board.budget_is_used_up():  # Ray Tune takes Ctrl-C for a wish to end soon
+            raise KeyboardInterrupt
+        ended = board.count("finished", "stopped", "failed")
+        print(f"the budget is used up: {ended} of {plan.trials} trials ended; to go on, raise it: --resume", file=sys.stderr)
+    if not board.count("finished"):
+        reasons = "; ".join(sorted({line.reason for line in board.lines.values() if line.reason})) or "none came to its end"
+        raise UserError(f"no trial of the sweep finished: {reasons}")

@@ -33,10 +33,12 @@ class BudgetConfig:
     Attributes:
         trials: points to try; null for the whole grid.
         hours: no trial starts or goes on after them; null for no limit.
+        epochs: likewise, of all trials together.
     """
 
     trials: int | None = None
     hours: float | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +83,13 @@ class SweepConfig:
         """Refuse what no sweep can be."""
         if self.kind not in KINDS:
             raise UserError(f"kind is {self.kind!r}{nearest(self.kind, KINDS)}; choose one of {', '.join(KINDS)}")
-        Space.parse(self.space)
+        space = Space.parse(self.space, self.kind)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise UserError(f"seeds is {self.seeds}; give different numbers, 0 or more")
-        limits = {"budget.trials": self.budget.trials, "budget.hours": self.budget.hours, "concurrent": self.concurrent}
+        limits = {
+            "budget.trials": self.budget.trials, "budget.hours": self.budget.hours, "budget.epochs": self.budget.epochs,
+            "concurrent": self.concurrent,
+        }  # fmt: skip
         for key, value in limits.items():
             if value is not None and value <= 0:
                 raise UserError(f"{key} is {value}; it must be positive, or null")
@@ -93,6 +98,11 @@ class SweepConfig:
         if self.searcher == "optuna" and len(self.seeds) > 1:
             raise UserError(
                 "searcher optuna proposes one trial at a time; give one seed, and confirm the best with a grid over seeds"
+            )
+        if self.searcher == "optuna" and space.is_listed and self.concurrent != 1:
+            raise UserError(
+                "searcher optuna over listed values may propose a point again while it is trained; set concurrent to 1, "
+                "or give an axis that is uniform or loguniform"
             )
         if self.scheduler.grace_epochs < 1 or self.scheduler.reduction < 2:
             raise UserError("scheduler.grace_epochs must be at least 1 and scheduler.reduction at least 2")

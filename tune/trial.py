@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from pipelines.journal import Journal
 from pipelines.launch import Surroundings, train
 from pipelines.run import RUN_FILE, Run
 from pipelines.storage import Location
 from tune.plan import Plan
-from tune.space import identity
+from tune.points import spelled
 
 TRIAL_FILE, OUTCOME_FILE = "trial.json", "outcome.json"
 
 
-def run_trial(settings: dict[str, Any], *, plan: Plan, parent: str) -> None:
+def run_trial(settings: dict[str, Any], *, plan: Plan, parent: str, grows: bool) -> None:
     """Entry point of a trial's process.
 
     Args:
         settings: `trial`, with its `point` and `seed`.
         plan: of the sweep.
         parent: MLflow run id of the sweep.
+        grows: whether the cluster may bring what a trial lacks.
     """
+    if Path(plan.home).is_dir():
+        os.chdir(plan.home)  # Ray Tune has moved into a folder of its own, where nobody would look for local files
     point, seed = settings["trial"]["point"], settings["trial"]["seed"]
     folder = plan.run_folder(point, seed)
     started = (folder / RUN_FILE).exists()
     if started:
         replay(str(folder))
-    if (folder / OUTCOME_FILE).exists():
+    if outcome_of(folder) is not None:
         return
     (folder.make() / TRIAL_FILE).write_json({"point": point, "seed": seed})
-    tags = {
+    within = Surroundings(tags_of(plan, parent, point, seed), [TuneReportCallback()], shows_progress=False, grows=grows)
+    train(plan.training(point, seed), resume=str(folder) if started else None, within=within)
+    write_outcome(folder, "finished")
+
+
+def tags_of(plan: Plan, parent: str, point: Mapping[str, Any], seed: int) -> dict[str, str]:
+    """What a trial's MLflow run says of it."""
+    return {
         "mlflow.parentRunId": parent,
         "quorum.sweep": plan.config.name,
-        "quorum.point": identity(point),
+        "quorum.point": spelled(point),
         "quorum.seed": str(seed),
     }
-    within = Surroundings(tags, [TuneReportCallback()], shows_progress=False)
-    config = plan.training(point, seed)
-    train(config, resume=str(folder) if started else None, within=within)
 
 
 def replay(folder: str) -> None:
@@ -49,12 +58,18 @@ def replay(folder: str) -> None:
     run = Run.open(folder)
     newest = run.checkpoints.latest()
     figures: dict[int, dict[str, float]] = {}
-    for entry in Journal(run.local_folder).history():
+    for entry in run.history():
         values = entry.get("values", {})
         if newest is not None and values.get("epoch", newest.epoch) < newest.epoch:  # what follows is trained again
             figures[int(values["epoch"])] = values
     for epoch in sorted(figures):
         ray.tune.report(figures[epoch] | {"replayed": 1})
+
+
+def outcome_of(folder: Location) -> str | None:
+    """How a trial ended: `finished`, or `stopped` by the scheduler; `None` for one that has to go on or to be tried again."""
+    file = folder / OUTCOME_FILE
+    return str(file.read_json()["outcome"]) if file.exists() else None
 
 
 def write_outcome(folder: Location, outcome: str) -> None:

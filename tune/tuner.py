@@ -8,35 +8,35 @@ import time
 from typing import Any
 
 import ray.tune
+import ray.util
 from ray.tune import RunConfig, TuneConfig
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search.optuna import OptunaSearch
 
 from tune.board import Board
 from tune.plan import Plan
+from tune.proposals import Proposals
 from tune.space import Axis, Space
 from tune.trial import TRIAL_FILE, run_trial
 
-TRIAL_MEMORY = 1 << 20  # bytes; a trial's driver asks for no CPU, which its own workers would then wait for
+SLIVER = 1e-3  # of this node's own resource, which pins a trial's driver here and limits nothing
 
 
-def build_tuner(plan: Plan, parent: str, board: Board, concurrent: int) -> ray.tune.Tuner:
+def build_tuner(plan: Plan, parent: str, board: Board, *, concurrent: int, grows: bool) -> ray.tune.Tuner:
     """The tuner of a sweep whose MLflow run is `parent`."""
     config = plan.config
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is said in one line, not by its traceback
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a score may be due every few epochs only
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # MLflow has it all
     search, samples = None, 1
     if plan.points:
         trials = [{"point": point, "seed": seed} for point in plan.points for seed in config.seeds]
         space: dict[str, Any] = {"trial": ray.tune.grid_search(trials)}
     else:
-        point = {axis.key: _domain(axis) for axis in Space.parse(config.space).axes}
+        point = {axis.key: _domain(axis) for axis in Space.parse(config.space, config.kind).axes}
         space = {"trial": {"point": point, "seed": config.seeds[0]}}
-        search, samples = OptunaSearch(seed=config.seed, points_to_evaluate=_known(plan) or None), config.budget.trials or 1
+        search, samples = Proposals(seed=config.seed, points_to_evaluate=_known(plan) or None), config.budget.trials or 1
     return ray.tune.Tuner(
-        ray.tune.with_resources(
-            ray.tune.with_parameters(run_trial, plan=plan, parent=parent), {"CPU": 0, "memory": TRIAL_MEMORY}
-        ),
+        ray.tune.with_resources(ray.tune.with_parameters(run_trial, plan=plan, parent=parent, grows=grows), _driver_resources()),
         param_space=space,
         tune_config=TuneConfig(
             metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
@@ -44,9 +44,15 @@ def build_tuner(plan: Plan, parent: str, board: Board, concurrent: int) -> ray.t
         ),
         run_config=RunConfig(
             name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem,
-            callbacks=[board], verbose=0,
+            callbacks=[board], stop=board.budget_is_used_up, verbose=0,
         ),
     )  # fmt: skip
+
+
+def _driver_resources() -> dict[str, float]:
+    """Of a trial's driver: no CPU, which its own workers would then wait for, and this node, where the local files are."""
+    here = f"node:{ray.util.get_node_ip_address()}"
+    return {"CPU": 0.0, here: SLIVER} if here in ray.cluster_resources() else {"CPU": 0.0, "memory": 1.0}
 
 
 def _domain(axis: Axis) -> Any:
@@ -64,8 +70,9 @@ def _scheduler(plan: Plan) -> TrialScheduler:
     if rule.name == "none":
         return FIFOScheduler()
     return ASHAScheduler(
-        time_attr="training_iteration", max_t=plan.base.epochs, grace_period=rule.grace_epochs, reduction_factor=rule.reduction
-    )
+        time_attr="training_iteration", max_t=plan.epochs, grace_period=rule.grace_epochs, reduction_factor=rule.reduction,
+        stop_last_trials=False,  # a trial at its end still has to close its record
+    )  # fmt: skip
 
 
 def _known(plan: Plan) -> list[dict[str, Any]]:

@@ -40,8 +40,10 @@ class Store:
 
     def trial(self, parent, point, seed=0, *, values=(), outcome="finished", reason="", **more) -> str:
         tags = {"mlflow.parentRunId": parent, "quorum.point": json.dumps(point, sort_keys=True), "quorum.seed": str(seed)}
-        tags |= {"quorum.outcome": outcome} | ({"quorum.reason": reason} if reason else {})
-        return self.run(tags=tags, values=values, status="FAILED" if outcome == "failed" else "FINISHED", **more)
+        tags |= {"quorum.reason": reason} if reason else {}
+        return self.run(
+            tags=tags, values=values, status={"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}[outcome], **more
+        )
 
     def run(
         self, name="run", *, params=None, tags=None, values: Sequence[float] = (), metric="knn_top1", status="FINISHED",

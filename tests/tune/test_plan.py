@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import yaml
 
 from pipelines.errors import UserError
 from pipelines.recipe import read_recipe
-from tune.plan import Plan, trial_name, words
-from tune.sweep_config import BudgetConfig, SweepConfig
+from tune.plan import Plan, trial_name
+from tune.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -19,6 +20,7 @@ def config(shards: str, storage: Path, **parts) -> SweepConfig:
     given = {
         "kind": "pretrain", "recipe": str(RECIPES / "coke_digits.yaml"), "name": "try", "storage": str(storage),
         "settings": {"data.shards": shards, "epochs": 2}, "space": {"ratio": {"grid": [0.4, 1.0]}},
+        "metric": "epoch_loss", "mode": "min",
     }  # fmt: skip
     return SweepConfig(**(given | parts))
 
@@ -53,7 +55,7 @@ def test_impossible_points_are_all_found_before_the_start(plan):
     said = r"2 of 3 points of the space cannot work: \{\"K\": 400\}: .*400 clusters, but the shards hold 300.*\{\"K\": 500\}"
     with pytest.raises(UserError, match=said):
         plan(space={"K": {"grid": [30, 400, 500]}})
-    with pytest.raises(UserError, match=r"3 of 3 points.*unknown option or key 'method.K'"):
+    with pytest.raises(UserError, match=r"3 of 3 points.*unknown key 'method.K'"):
         plan(space={"method.K": {"grid": [1, 2, 3]}})
     with pytest.raises(UserError, match=r"optimizer\.lr"):
         plan(space={"optimizer.lr": {"grid": [-1.0]}})
@@ -79,6 +81,8 @@ def _budget(trials):
         ({"searcher": "random"}, "set budget.trials"),
         ({"concurrent": 0}, "concurrent is 0"),
         ({"space": {}}, "space is empty"),
+        ({"budget": BudgetConfig(epochs=0)}, "budget.epochs is 0"),
+        ({"searcher": "optuna", "budget": BudgetConfig(trials=3)}, "set concurrent to 1"),
     ],
 )
 def test_what_no_sweep_can_be(some_digits, tmp_path, parts, said):
@@ -98,10 +102,36 @@ def test_names_of_trials_are_stable_and_their_own(plan):
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzK=.-_0123456789") for name in names)
 
 
-def test_settings_are_spelled_as_on_the_command_line():
-    assert words({"method.num_clusters": [3, 4], "data.shards": "data/x", "init_from": None}) == [
-        "--method.num_clusters", "[3, 4]", "--data.shards", "data/x", "--init_from", "null",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"metric": "knn_top1"}, "metric 'knn_top1' needs labels of a test split"),
+        ({"metric": "knn_top"}, "metric 'knn_top' is no score of quorum pretrain; nearest valid name: knn_top1"),
+        ({"metric": "accuracy_ema"}, "metric 'accuracy_ema' is no score of quorum pretrain"),
+        ({"scheduler": SchedulerConfig("asha", grace_epochs=3)}, "scheduler.grace_epochs is 3, but a trial has 2 epochs"),
+        ({"space": {"backbone.name": {"grid": ["resnet18", "resnet19"]}}}, "1 of 2 points.*resnet19"),
+    ],
+)
+def test_what_would_only_show_when_all_is_trained_is_said_before(plan, parts, said):
+    with pytest.raises(UserError, match=said):
+        plan(**parts)
+
+
+def test_what_the_sweep_sets_cannot_be_a_setting(some_digits, tmp_path):
+    settings = {"data.shards": str(some_digits.location), "seed": 3}
+    with pytest.raises(UserError, match=r"settings\.seed is the sweep's own; set seeds"):
+        Plan.of(config(str(some_digits.location), tmp_path, settings=settings))
+
+
+def test_every_place_of_a_trial_holds_from_any_folder(some_digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    made = Plan.of(config(os.path.relpath(str(some_digits.location)), Path("runs")))
+    monkeypatch.chdir("/")
+    trained = made.training({"ratio": 1.0}, 0)
+    assert trained.data.shards == str(some_digits.location)
+    assert trained.storage == f"{tmp_path}/runs/try"
+    assert trained.tracking.uri == f"sqlite:///{tmp_path}/runs/mlflow.db"
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import UserError
-from tune.space import Axis, Space, identity, overrides
+from tune.points import identity
+from tune.space import Axis, Space, overrides
 
 
 def space(**axes) -> Space:
-    return Space.parse(axes)
+    return Space.parse(axes, "pretrain")
 
 
 def test_a_grid_has_every_combination_in_order():
@@ -27,7 +28,7 @@ def test_a_grid_has_every_combination_in_order():
 
 def test_random_points_repeat_by_their_seed_and_stay_in_bounds():
     axes = {"optimizer.lr": {"loguniform": [0.001, 1.0]}, "alpha": {"uniform": [0.2, 0.8]}, "n": {"integers": [50, 52]}}
-    mixed = Space.parse(axes)
+    mixed = space(**axes)
     points = mixed.sample(200, seed=4)
     assert points == mixed.sample(200, seed=4)
     assert points != mixed.sample(200, seed=5)
@@ -61,11 +62,14 @@ def test_points_that_come_twice_are_one():
         ({"K": {"integers": [0.5, 3]}}, "must be integers"),
         ({"K": {"grid": [3]}, "n": {"grid": [3]}}, "both 'K' and 'n'"),
         ({"ratio": {"grid": [1]}, "gamma": {"grid": [3]}}, "both 'ratio' and 'gamma'"),
+        ({"ratio": {"grid": [1]}, "method.min_size_ratio": {"grid": [1]}}, "both 'ratio' and 'method.min_size_ratio'"),
+        ({"alpha": {"grid": [1]}, "method.label_weight": {"grid": [1]}}, "both 'alpha' and 'method.label_weight'"),
+        ({"K": {"grid": [[2, 3], [2.0, 3]]}}, "names a value twice"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(axes, said):
     with pytest.raises(UserError, match=said):
-        Space.parse(axes)
+        space(**axes)
 
 
 def test_a_grid_over_an_interval_has_no_end():

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from pipelines.errors import UserError
+from pipelines.recipe import read_recipe
+from tune.cli import main
 from tune.plan import Plan
 from tune.sweep import sweep
 from tune.sweep_config import SchedulerConfig, SweepConfig
-from tune.trial import OUTCOME_FILE
+from tune.trial import OUTCOME_FILE, outcome_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -27,7 +31,7 @@ SETTINGS = {
 def config(digits: str, storage: Path, **parts) -> SweepConfig:
     given = {
         "kind": "pretrain", "recipe": RECIPE, "name": "sweep", "storage": str(storage), "concurrent": 2,
-        "settings": SETTINGS | {"data.shards": digits}, "space": {"K": {"grid": [20, 40]}, "ratio": {"grid": [0.4, 1.0]}},
+        "settings": SETTINGS | {"data.shards": digits}, "space": {"K": {"grid": [20]}, "ratio": {"grid": [0.4, 1.0]}},
     }  # fmt: skip
     return SweepConfig(**(given | parts))
 
@@ -38,55 +42,81 @@ def trials(address) -> list:
     return sorted(found, key=lambda run: run.data.tags["quorum.point"])
 
 
+def history(address, run, name="knn_top1") -> list:
+    return MlflowClient(address.uri).get_metric_history(run.info.run_id, name)
+
+
 @pytest.fixture(scope="module")
 def done(digits, tmp_path_factory):
-    """Four trials, two at a time."""
+    """Two trials at a time, started with relative paths as the README does."""
     storage = tmp_path_factory.mktemp("sweeps")
-    settings = config(digits, storage)
-    return settings, sweep(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(storage)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        shutil.copy(RECIPE, "recipe.yaml")
+        settings = config(os.path.relpath(digits), Path(), recipe="recipe.yaml")
+        address = sweep(settings)
+    (storage / "recipe.yaml").write_text("epochs: 100\n")  # a resume has the base as it was
+    return storage / "sweep", address
 
 
 def test_each_trial_is_a_child_with_its_settings_curves_and_outcome(done):
-    _, address = done
+    folder, address = done
+    assert address.uri == f"sqlite:///{folder.parent}/mlflow.db"
+    assert {path.name for path in folder.parent.iterdir()} == {"sweep", "recipe.yaml", "mlflow.db", "mlartifacts"}
     client = MlflowClient(address.uri)
     parent = client.get_run(address.run_id)
     assert parent.info.status == "FINISHED"
     assert (parent.data.tags["quorum.kind"], parent.data.tags["quorum.metric"]) == ("sweep", "knn_top1")
     children = trials(address)
-    assert [json.loads(run.data.tags["quorum.point"]) for run in children] == [
-        {"K": k, "ratio": ratio} for k in (20, 40) for ratio in (0.4, 1.0)
-    ]
+    assert [json.loads(run.data.tags["quorum.point"]) for run in children] == [{"K": 20, "ratio": ratio} for ratio in (0.4, 1.0)]
     for run in children:
         point = json.loads(run.data.tags["quorum.point"])
         assert run.info.status == "FINISHED"
-        assert run.data.tags["quorum.outcome"] == "finished"
         assert run.data.params["method.num_clusters"] == str([point["K"]])
         assert run.data.params["method.min_size_ratio"] == str(point["ratio"])
-        assert len(client.get_metric_history(run.info.run_id, "knn_top1")) == 3
+        assert len(history(address, run)) == 3
+        assert run.info.end_time - history(address, run)[-1].timestamp < 20_000  # not the end of the sweep
 
 
-def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, digits):
-    settings, address = done
-    plan = Plan.of(settings)
-    (plan.run_folder({"K": 40, "ratio": 1.0}, 0) / OUTCOME_FILE).delete_file()  # as if it had been cut off at its end
+def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, monkeypatch, tmp_path, capsys):
+    folder, address = done
+    monkeypatch.chdir(tmp_path)  # from anywhere
+    plan = Plan.of(read_recipe(str(folder / "sweep.yaml"), SweepConfig, ["--recipe", str(folder / "base.yaml")]))
+    (plan.run_folder({"K": 20, "ratio": 1.0}, 0) / OUTCOME_FILE).delete_file()  # as if it had been cut off at its end
     before = {run.info.run_id: run.info.end_time for run in trials(address)}
-    again = sweep(settings, resume=True)
-    assert again == address
-    assert {run.info.run_id for run in trials(address)} == before.keys()
-    histories = [MlflowClient(address.uri).get_metric_history(run_id, "knn_top1") for run_id in before]
-    assert [len(history) for history in histories] == [3] * 4
+    main(["sweep", "--resume", str(folder)])
+    assert "2 runs: 2 finished" in capsys.readouterr().out
+    after = trials(address)
+    assert {run.info.run_id for run in after} == before.keys()
+    assert after[0].info.end_time == before[after[0].info.run_id]
+    assert [len(history(address, run)) for run in after] == [3, 3]
+    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
     with pytest.raises(UserError, match=r"already holds a sweep.*--resume"):
-        sweep(settings)
+        sweep(plan.config)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--metric", "loss"], "--metric cannot change in a resumed run"),
+        (["--set", "epochs=9"], "--set cannot change in a resumed run"),
+        (["--config", "x.yaml"], "leave out --config"),
+    ],
+)
+def test_a_resume_keeps_what_its_trials_share(done, capsys, words, said):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--resume", str(done[0]), *words])
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path):
     settings = config(digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e30]}})
     address = sweep(settings)
-    outcomes = {json.loads(run.data.tags["quorum.point"])["optimizer.lr"]: run.data.tags for run in trials(address)}
-    assert outcomes[0.03]["quorum.outcome"] == "finished"
-    assert outcomes[1e30]["quorum.outcome"] == "failed"
-    assert "the loss is" in outcomes[1e30]["quorum.reason"]
+    runs = {json.loads(run.data.tags["quorum.point"])["optimizer.lr"]: run for run in trials(address)}
+    assert (runs[0.03].info.status, runs[1e30].info.status) == ("FINISHED", "FAILED")
+    assert "the loss is" in runs[1e30].data.tags["quorum.reason"]
 
 
 @pytest.mark.slow
@@ -98,8 +128,14 @@ def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
         digits, tmp_path, space=rates, concurrent=1, metric="epoch_loss", mode="min", scheduler=asha, settings=longer
     )
     address = sweep(settings)
-    ends = [(run.data.tags["quorum.outcome"], run.info.status) for run in trials(address)]
-    assert set(ends) == {("stopped", "KILLED"), ("finished", "FINISHED")}
+    runs = trials(address)
+    assert {run.info.status for run in runs} == {"KILLED", "FINISHED"}
+    last = {run.info.run_id: history(address, run, "epoch_loss")[-1].timestamp for run in runs}
+    assert all(run.info.end_time - last[run.info.run_id] < 20_000 for run in runs)  # not the end of the sweep
+    folder = Plan.of(settings).folder
+    outcomes = [outcome for name in folder.children() if (outcome := outcome_of(folder / name))]
+    assert sorted(set(outcomes)) == ["finished", "stopped"]
+    assert len(outcomes) == 4
 
 
 def test_more_trials_than_fit_are_refused(digits, tmp_path):

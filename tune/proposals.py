@@ -1,0 +1,32 @@
+"""Optuna's proposals, told the best value of each trial, whenever that came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.search.optuna import OptunaSearch
+
+
+class Proposals(OptunaSearch):
+    """Ray Tune's Optuna searcher reads the metric of every result, and judges a trial by its last one.
+
+    Here a score may be due every few epochs only, and a comparison judges by the best.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._best: dict[str, float] = {}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Pass on what has the metric."""
+        value = result.get(self.metric)
+        if value is not None:
+            better = max if self.mode == "max" else min
+            self._best[trial_id] = better(float(value), self._best.get(trial_id, float(value)))
+            super().on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the best value, or that there was none."""
+        best = self._best.pop(trial_id, None)
+        told = None if best is None else {**(result or {}), self.metric: best}
+        super().on_trial_complete(trial_id, told, error)
