@@ -222,9 +222,9 @@ class CoKe:
         figures = {"label_change": changed / compared} if compared else {}
         return EpochReport(self.kmeans.end_epoch(), figures)
 
-    def knowledge(self) -> Knowledge:
-        """Clusters of every instance."""
-        return Knowledge(self.memory.labels, {})
+    def knowledge(self, most: int | None = None) -> Knowledge:
+        """Clusters of the instances."""
+        return Knowledge(self.memory.labels[:, :most], {})
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, clustering and memory."""

@@ -190,13 +190,8 @@ class ConstrainedKMeans(nn.Module):
         self.register_buffer("share_sum", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("batches", torch.tensor(0))
         self.register_buffer("rows", torch.tensor(0))
-        self._averaging = False  # a Python copy of what `epoch` says, so that no step has to ask the device
+        self.averaging = False  # whether `epoch` is of the second stage; in Python, so that no step has to ask the device
         self._collected: Tensor | None = None
-
-    @property
-    def averaging(self) -> bool:
-        """Whether this epoch belongs to the second stage."""
-        return self._averaging
 
     def per_head(self, tensor: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         """Views of a stacked tensor, one for each head."""
@@ -288,7 +283,7 @@ class ConstrainedKMeans(nn.Module):
         ]
 
     def _follow_epoch(self) -> None:
-        self._averaging = self.average_from is not None and int(self.epoch) >= self.average_from
+        self.averaging = self.average_from is not None and int(self.epoch) >= self.average_from
 
     def get_extra_state(self) -> dict[str, object]:
         """Settings that must agree when a state is loaded."""

@@ -26,10 +26,9 @@ from torch import Tensor
 from algos import constrained_kmeans as core
 from algos.exact_sizes import repair_sizes
 from algos.geometry import Geometry, exact_similarities, initial_centers, split, zero_row
+from algos.passes import LEAST_BATCHES, Passes, batch_rows
 
 DEFAULT_RATIO = 0.4
-LEAST_BATCHES = 20  # of a pass: with fewer updates prices swing instead of settling
-CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
 
 
 class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -142,11 +141,11 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         num_batches = self._num_batches(len(rows))
         random = check_random_state(self.random_state)
         self._start(rows, random, ratio, num_batches)
-        self.n_iter_, shift = 0, math.inf
+        self.n_iter_, shift, passes = 0, math.inf, Passes(self._core)
         while self.n_iter_ < self.max_iter and shift > self.tol:
             order = torch.from_numpy(random.permutation(len(rows))).to(rows.device)
             self.n_iter_ += 1
-            shift = self._pass(rows, order.tensor_split(num_batches))
+            shift = self._pass(passes, rows, order.tensor_split(num_batches))
         self._prices = self._core.duals
         labels, self.objective_ = self._repair(rows) if self.exact else self._nearest(rows)
         self._publish(labels)
@@ -231,7 +230,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         return int(self.min_cluster_size), self.min_cluster_size * self.n_clusters / num_rows
 
     def _num_batches(self, num_rows: int) -> int:
-        rows = min(max(num_rows // 32, 256, self.n_clusters), 8192) if isinstance(self.batch_size, str) else self.batch_size
+        rows = batch_rows(num_rows, self.n_clusters) if isinstance(self.batch_size, str) else self.batch_size
         return min(max(math.ceil(num_rows / rows), LEAST_BATCHES), num_rows)
 
     def _start(self, rows: Tensor, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
@@ -248,17 +247,14 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         ).to(rows.device)
         self.n_steps_ = 0
 
-    def _pass(self, rows: Tensor, batches: tuple[Tensor, ...]) -> float:
+    def _pass(self, passes: Passes, rows: Tensor, batches: tuple[Tensor, ...]) -> float:
         """One pass; returns the mean squared shift of the centers."""
-        carried = self._core.counts.clone()
-        self._core.dual_lr.mul_(max(self.n_iter_ - 1, 1) / self.n_iter_)  # dual_lr / pass: prices settle
+        passes.begin(self.n_iter_ - 1)
         for batch in batches:
             self._core.partial_fit(self._geometry.prepare(rows.index_select(0, batch)))
         self.n_steps_ += len(batches)
         shift = float((self._core.centers - self._core.epoch_centers).square().sum(dim=1).mean())
-        given, carried = self._core.counts - carried, self._core.counts // CARRIED
-        (summary,) = self._core.end_epoch()
-        self._core.counts.copy_(carried)
+        given, (summary,) = passes.end()
         self.pass_counts_, self.certificate_slack_ = given.numpy(force=True), float(summary.slack)
         if self.verbose:
             print(f"pass {self.n_iter_}: smallest cluster {int(given.min())} rows, minimum {self.min_size_}, shift {shift:.2e}")

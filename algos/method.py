@@ -118,8 +118,8 @@ class Method(Protocol):
     def end_epoch(self) -> EpochReport:
         """Close the epoch after `exchange`."""
 
-    def knowledge(self) -> Knowledge:
-        """What is known of every instance; after `exchange`."""
+    def knowledge(self, most: int | None = None) -> Knowledge:
+        """What is known of every instance, or of the first `most`; after `exchange`."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs of this method."""

@@ -116,11 +116,12 @@ class ProtoCon:
         guesses = self._align(p_w, weak_targets)
         clusters = self._cluster(q_w)
         refined = self._refine(guesses, clusters)
-        reliable = refined.amax(dim=1) >= self.config.confidence_threshold
-        self._remember(ids, q_w, clusters, guesses, refined, reliable)
-        self.prototypes.collect(torch.cat([q_x.detach(), q_w]), torch.cat([labels, refined.argmax(dim=1)]),
+        confidence, hard = refined.max(dim=1)
+        guess, reliable = guesses.argmax(dim=1), confidence >= self.config.confidence_threshold
+        self._remember(ids, q_w, clusters, guess, hard, reliable)
+        self.prototypes.collect(torch.cat([q_x.detach(), q_w]), torch.cat([labels, hard]),
                                 torch.cat([torch.ones_like(labels, dtype=q_w.dtype), reliable.to(q_w.dtype)]))  # fmt: skip
-        targets = refined if self.config.targets == "soft" else refined.argmax(dim=1)
+        targets = refined if self.config.targets == "soft" else hard
         trusted = reliable.to(p_s.dtype)
         consistency = self.consistency.loss(q_s, weak_targets)
         parts = [
@@ -130,8 +131,8 @@ class ProtoCon:
             (F.cross_entropy(self._prototype_logits(q_s), targets, reduction="none") * trusted).mean(),
             (consistency if self.config.consistency_rows == "all" else consistency * (1 - trusted)).mean(),
         ]
-        changed = refined.argmax(dim=1) != guesses.argmax(dim=1)
-        self._count(torch.stack([*(part.detach() for part in parts), trusted.mean(), changed.float().mean()]), len(ids))
+        changed = (hard != guess).to(trusted)
+        self._count(torch.stack([*(part.detach() for part in parts), trusted.mean(), changed.mean()]), len(ids))
         return self._weigh(parts)
 
     def _weigh(self, parts: list[Tensor]) -> Tensor:
@@ -162,11 +163,9 @@ class ProtoCon:
         of_heads = self.cluster_labels[clusters + self.kmeans.offsets]  # (H, B, C)
         return refine(guesses, of_heads.mean(dim=0), self.config.refine_weight)
 
-    def _remember(
-        self, ids: Tensor, embeddings: Tensor, clusters: Tensor, guesses: Tensor, refined: Tensor, reliable: Tensor
-    ) -> None:
+    def _remember(self, ids: Tensor, embeddings: Tensor, clusters: Tensor, guess: Tensor, hard: Tensor, reliable: Tensor) -> None:
         self.memory.observe(
-            ids, labels=clusters, guess=guesses.argmax(dim=1)[None], pseudo_label=refined.argmax(dim=1)[None],
+            ids, labels=clusters, guess=guess[None], pseudo_label=hard[None],
             reliable=reliable[None], score=self.kmeans.similarity(embeddings, clusters, priced=self.config.priced_scores),
         )  # fmt: skip
 
@@ -226,14 +225,15 @@ class ProtoCon:
         figures = {name: value / rows for name, value in zip(FIGURES, sums, strict=True)} if rows else {}
         return EpochReport(self.kmeans.end_epoch(), figures)
 
-    def knowledge(self) -> Knowledge:
-        """Clusters and guesses of every instance: the classifier's, its cluster's, and the two refined into one."""
-        clusters, memory = self.memory.labels, self.memory
+    def knowledge(self, most: int | None = None) -> Knowledge:
+        """Clusters and guesses of the instances: the classifier's, its cluster's, and the two refined into one."""
+        clusters, memory = self.memory.labels[:, :most], self.memory
         table, offsets = self.cluster_labels.cpu(), self.kmeans.offsets.cpu()
         parts = clusters.split(KNOWLEDGE_ROWS, dim=1)  # never N x C at once
         voted = torch.cat([table[part.clamp(min=0).long() + offsets].mean(dim=0).argmax(dim=1) for part in parts])
-        guesses = {"classifier": memory.column("guess")[0], "cluster": voted, "refined": memory.column("pseudo_label")[0]}
-        return Knowledge(clusters, guesses, memory.column("reliable")[0], self.prototypes.prototypes.cpu())
+        guess, refined = (memory.column(name)[0, :most] for name in ("guess", "pseudo_label"))
+        guesses = {"classifier": guess, "cluster": voted, "refined": refined}
+        return Knowledge(clusters, guesses, memory.column("reliable")[0, :most], self.prototypes.prototypes.cpu())
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, clustering, memory and running means."""

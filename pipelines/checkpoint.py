@@ -101,14 +101,26 @@ class CheckpointStore:
         scored = [entry for entry in entries if entry.score is not None]
         best = max(scored, key=lambda entry: entry.score or 0.0) if scored else None
         kept = [entry for entry in entries if entry in entries[-self.keep_last :] or entry is best]
-        (self.location / INDEX).write_json({"format": FORMAT, "checkpoints": [asdict(entry) for entry in kept]})
+        self._write_index(kept)
         for entry in entries:
             if entry not in kept:
                 with suppress(OSError):  # the new one is safe; an old file too many is no reason to stop
                     (self.location / entry.file).delete_file()
 
-    def load(self, entry: Entry, device: str = "cpu") -> dict[str, Any]:
-        """State of one checkpoint, tensors on `device`.
+    def _write_index(self, entries: list[Entry]) -> None:
+        (self.location / INDEX).write_json({"format": FORMAT, "checkpoints": [asdict(entry) for entry in entries]})
+
+    def take_over(self, other: CheckpointStore, entry: Entry) -> None:
+        """Make a checkpoint of another run the only one here, so that this run goes on from there."""
+        content = (other.location / entry.file).read_bytes()
+        dropped = [mine.file for mine in self.entries() if mine.file != entry.file]
+        (self.location.make() / entry.file).write_bytes(content)
+        self._write_index([entry])
+        for file in dropped:
+            (self.location / file).delete_file()
+
+    def load(self, entry: Entry) -> dict[str, Any]:
+        """State of one checkpoint, tensors on the host.
 
         Raises:
             UserError: for a file that is missing, cut short or of another format.
@@ -120,7 +132,7 @@ class CheckpointStore:
             )
         try:
             with self.location.filesystem.open_input_file(place.path) as file:
-                state = torch.load(file, map_location=device, weights_only=True)
+                state = torch.load(file, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
             reason = str(error).split("\n", maxsplit=1)[0]
             raise UserError(f"checkpoint {place} cannot be read ({reason}); it is damaged or none of ours: restore it") from error

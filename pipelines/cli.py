@@ -187,7 +187,7 @@ def embed(words: Sequence[str]) -> None:
     made = write_embeddings(
         options.run, options.to, shards=options.data, split=options.split, workers=options.workers, gpu=options.gpu
     )
-    print(f"{options.to}: {made.rows:,} embeddings of {made.dim} numbers in {len(made.files)} files")
+    print(f"{options.to}: {made.rows:,} embeddings of {made.dim} numbers")
 
 
 def cluster(words: Sequence[str]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+from algos.passes import LEAST_BATCHES, batch_rows
 from pipelines.config import CheckpointConfig, TrackingConfig, plain
 from pipelines.errors import UserError
 from pipelines.order import StreamShape
 from pipelines.vectors import Vectors
 
-LEAST_STEPS = 20  # of a pass: with fewer updates prices swing instead of settling
 TASK_BYTES = 256 << 20  # of the rows that one Data task holds, where the window is chosen for the user
 LEAST_WINDOW = 1024
 
@@ -76,7 +76,7 @@ class ClusterConfig:
             "dual_lr": 1 if self.dual_lr is None else self.dual_lr,
         }  # fmt: skip
         for key, value in positive.items():
-            if value <= 0:
+            if not value > 0:  # nor NaN
                 raise UserError(f"{key} is {value}; it must be positive")
         for key, value in {"seed": self.seed, "checkpoint.every_steps": self.checkpoint.every_steps}.items():
             if value < 0:
@@ -108,7 +108,7 @@ class ClusterConfig:
 
     def shape(self, vectors: Vectors) -> StreamShape:
         """How a pass is cut into batches: a function of the configuration and the vectors, whatever the number of workers."""
-        rows = min(max(vectors.rows // 32, 256, *self.heads), 8192, vectors.rows // LEAST_STEPS)
+        rows = min(batch_rows(vectors.rows, max(self.heads)), vectors.rows // LEAST_BATCHES)
         batch_size = self.batch_size or max(rows // self.lanes, 1) * self.lanes
         groups = max(max(shard.row_groups, default=0) for shard in vectors.shards)
         window = self.window or max(min(groups, TASK_BYTES // (4 * vectors.dim * self.lanes)), LEAST_WINDOW)

@@ -14,9 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from algos.constrained_kmeans import ConstrainedKMeans, EpochSummary, default_dual_lr
+from algos.constrained_kmeans import ConstrainedKMeans, EpochSummary
 from algos.distributed import is_distributed, sum_over_workers
 from algos.evaluation import size_figures
+from algos.passes import Passes
 from pipelines.checkpoint import CheckpointStore, save_together
 from pipelines.cluster_config import ClusterConfig
 from pipelines.initial_clusters import initial_centers
@@ -25,7 +26,6 @@ from pipelines.storage import Location
 from pipelines.vector_stream import VectorBatch, VectorStream
 from pipelines.vectors import Vectors
 
-CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
 LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress line
 
 
@@ -60,7 +60,7 @@ class Clustering:
         )
         self.kmeans = new_kmeans(self.config, job.vectors).to(worker.device)
         self.similarity = torch.zeros(len(self.config.heads), dtype=torch.float64, device=worker.device)  # of this pass, summed
-        self.carried = torch.zeros_like(self.kmeans.counts)  # counts that the pass began with
+        self.passes = Passes(self.kmeans)
         self.number, self.step = 0, 0  # pass and step to do next
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", self.config.checkpoint.keep_last)
         self._noted = 0.0
@@ -87,16 +87,14 @@ class Clustering:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.kmeans.load_state_dict(state["kmeans"])
-        self.carried = state["carried"].to(self.device)
+        self.passes.carried = state["carried"].to(self.device)
         if self.rank == 0:  # the sum over all workers, which have to count it once
             self.similarity = state["similarity"].to(self.device)
         self.number, self.step = state["epoch"], state["step"]
 
     def begin_pass(self) -> None:
-        """The step of the prices falls with 1 / pass, so that they settle."""
-        for rate, clusters in zip(self.kmeans.per_head(self.kmeans.dual_lr), self.config.heads, strict=True):
-            rule = default_dual_lr(clusters, self.config.min_size_ratio, self.stream.steps)
-            rate.fill_((self.config.dual_lr or rule) / (self.number + 1))
+        """Start the pass and its clock."""
+        self.passes.begin(self.number)
         self._began, self._began_at = time.monotonic(), self.step
 
     def learn(self, batch: VectorBatch) -> None:
@@ -120,12 +118,9 @@ class Clustering:
 
     def end_pass(self) -> None:
         """Figures and checkpoint of a pass."""
-        given = self.kmeans.counts - self.carried
-        summaries = self.kmeans.end_epoch()
+        given, summaries = self.passes.end()
         similarity = self._total_similarity() / given[: self.config.heads[0]].sum()
         figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
-        self.kmeans.counts.copy_(given // CARRIED)
-        self.carried = self.kmeans.counts.clone()
         self.similarity.zero_()
         self.number, self.step = self.number + 1, 0
         if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
@@ -156,7 +151,8 @@ class Clustering:
         """
         state = {
             "epoch": self.number, "step": self.step, "identity": self.job.identity, "config": self.config.to_dict(),
-            "kmeans": self.kmeans.state_dict(), "carried": self.carried, "similarity": similarity, "figures": figures or {},
+            "kmeans": self.kmeans.state_dict(), "carried": self.passes.carried, "similarity": similarity,
+            "figures": figures or {},
         }  # fmt: skip
         place = {"epoch": self.number, "step": self.step, "global_step": self.global_step}
         save_together(lambda: self.store.save(state, score=None, **place), self.rank)
@@ -164,7 +160,10 @@ class Clustering:
 
 def new_kmeans(config: ClusterConfig, vectors: Vectors) -> ConstrainedKMeans:
     """The clustering core for these vectors, before it has learned anything."""
-    return ConstrainedKMeans(config.heads, vectors.dim, min_size_ratio=config.min_size_ratio)
+    return ConstrainedKMeans(
+        config.heads, vectors.dim, min_size_ratio=config.min_size_ratio, dual_lr=config.dual_lr,
+        batches_per_epoch=config.shape(vectors).steps(vectors.rows),
+    )  # fmt: skip
 
 
 def cluster_worker(job: ClusterJob, worker: Worker) -> None:

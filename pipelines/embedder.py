@@ -15,7 +15,7 @@ from pipelines.windows import CenterReader
 
 
 def embedded_rows(
-    trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool = False
+    trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool = False, classify: bool = False
 ) -> ray.data.Dataset:
     """The rows of a split in shard order, with the columns that `Embedder` makes.
 
@@ -26,12 +26,13 @@ def embedded_rows(
         workers: actors.
         gpu: one GPU each.
         untrained: with the network's initial weights.
+        classify: also ask the method's own classifiers, each of which runs a backbone of its own.
     """
     configure_ray_data()
     view = EvaluationView(trained.config.image_size, trained.config.data.normalization)
     reader = CenterReader(dataset, split, view.size, view.resize_to, None, 0, 1)
     return center_rows(reader).map_batches(
-        Embedder, fn_constructor_args=(trained.place, view, gpu, untrained), batch_size=256,
+        Embedder, fn_constructor_args=(trained.place, view, gpu, untrained, classify), batch_size=256,
         compute=ray.data.ActorPoolStrategy(size=workers), num_gpus=1 if gpu else None,
     )  # fmt: skip
 
@@ -39,10 +40,11 @@ def embedded_rows(
 class Embedder:
     """A Ray Data actor: images in, features and clusters out, BatchNorm in evaluation mode."""
 
-    def __init__(self, place: str, view: EvaluationView, gpu: bool, untrained: bool) -> None:
+    def __init__(self, place: str, view: EvaluationView, gpu: bool, untrained: bool, classify: bool) -> None:
         self.device, self.view = torch.device("cuda" if gpu else "cpu"), view
         self.method = Trained.open(place).method(untrained=untrained).to(self.device)
-        self.classifiers = {name: classifier.eval() for name, classifier in self.method.classifiers().items()}
+        classifiers = self.method.classifiers() if classify else {}
+        self.classifiers = {name: classifier.eval() for name, classifier in classifiers.items()}
 
     @torch.no_grad()
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Embeddings in Parquet: what `quorum embed` writes, and a manifest that makes a folder of them a whole.
 
-A row is (id int64, embedding list of D float32, label int32 or null, clusters list of int32). The manifest is written last: a
-folder without it is not read as embeddings.
+A row is (id int64, embedding list of D float32, label int32 or null, clusters list of int32). The manifest says how many rows
+there are to be before the first is written, so that a folder that was left half-written is noticed by `Vectors.open`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from algos.networks import feature_size
 from pipelines.embedder import embedded_rows
@@ -18,8 +17,8 @@ from pipelines.errors import UserError
 from pipelines.shards import Dataset
 from pipelines.storage import Location
 from pipelines.trained import Trained
+from pipelines.vectors import MANIFEST, Vectors
 
-MANIFEST = "_embeddings.json"  # readers of Parquet folders skip names that begin so
 FORMAT = 1
 
 
@@ -33,7 +32,6 @@ class Embeddings:
         source: checkpoint that made them.
         fingerprint: of the shards that were embedded.
         split: of the shards.
-        files: Parquet files below the folder.
     """
 
     rows: int
@@ -41,7 +39,6 @@ class Embeddings:
     source: str
     fingerprint: str
     split: str
-    files: list[str]
 
 
 def write_embeddings(place: str, to: str, *, shards: str | None, split: str, workers: int, gpu: bool) -> Embeddings:
@@ -56,16 +53,14 @@ def write_embeddings(place: str, to: str, *, shards: str | None, split: str, wor
     folder = Location.of(to)
     if folder.children():
         raise UserError(f"{to} is not empty; choose an empty or absent folder for --to")
-    rows = dataset.split(split).rows
-    folder.make()
+    rows, dim = dataset.split(split).rows, feature_size(trained.method().backbone)
+    made = Embeddings(rows, dim, trained.place, dataset.fingerprint, split)
+    (folder.make() / MANIFEST).write_json(asdict(made) | {"format": FORMAT})
     tables = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu)
     tables.map_batches(_to_table, batch_size=None).write_parquet(folder.path, filesystem=folder.filesystem)
-    files = [name for name in folder.children() if name.endswith(".parquet")]
-    written = sum(pq.ParquetFile(folder.filesystem.open_input_file(f"{folder.path}/{name}")).metadata.num_rows for name in files)
-    if written != rows:
-        raise RuntimeError(f"{written} rows of split {split!r} were written, {rows} expected")
-    made = Embeddings(rows, feature_size(trained.method().backbone), trained.place, dataset.fingerprint, split, files)
-    (folder / MANIFEST).write_json(asdict(made) | {"format": FORMAT})
+    written = Vectors.open(to)
+    if (written.rows, written.dim) != (rows, dim):
+        raise RuntimeError(f"{written.rows} rows of split {split!r} were written, {rows} expected")
     return made
 
 

@@ -123,12 +123,6 @@ class EpochPipelines(Generic[Item]):
         waited, self._waited = self._waited, 0.0
         return waited
 
-    def close(self) -> None:
-        """Stop what was prepared and is not wanted any more."""
-        if self.prepared is not None:
-            self.prepared[1].stop()
-            self.prepared = None
-
     def _take(self, epoch: int, start_step: int) -> EpochPipeline[Item]:
         prepared, self.prepared = self.prepared, None
         if prepared is not None and prepared[0] == epoch and start_step == 0:

@@ -37,10 +37,10 @@ class EpochState:
 def epoch_state(report: EpochReport, knowledge: Knowledge) -> EpochState:
     """The state from what the method says of its epoch and of the instances."""
     return EpochState(
-        clusters=knowledge.clusters[:, :MOST_INSTANCES].numpy(),
+        clusters=knowledge.clusters.numpy(),
         counts=[head.counts.cpu().numpy() for head in report.heads],
         min_sizes=[head.min_size for head in report.heads],
-        classes={name: guess[:MOST_INSTANCES].numpy() for name, guess in knowledge.classes.items()},
-        reliable=None if knowledge.reliable is None else knowledge.reliable[:MOST_INSTANCES].numpy(),
+        classes={name: guess.numpy() for name, guess in knowledge.classes.items()},
+        reliable=None if knowledge.reliable is None else knowledge.reliable.numpy(),
         prototypes=None if knowledge.prototypes is None else knowledge.prototypes.numpy(),
     )

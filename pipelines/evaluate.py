@@ -43,7 +43,7 @@ def evaluate(
     if "test" not in dataset.splits or not dataset.split("test").labelled:
         raise UserError(f"{dataset.location} has no labelled test split to score on; give labelled --shards")
     embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
-    test = embedded("test")
+    test = embedded("test", classify=True)
     scores = classifier_scores(trained, dataset, test)
     if dataset.split(trained.config.data.split).labelled:
         train, device = embedded(trained.config.data.split), "cuda" if gpu else "cpu"
@@ -89,13 +89,15 @@ def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:
     }
 
 
-def embed_split(trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool) -> dict[str, Tensor]:
+def embed_split(
+    trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool, classify: bool = False
+) -> dict[str, Tensor]:
     """Columns of a split's rows by id, made by an actor pool; what they are says `Embedder`.
 
     Raises:
         RuntimeError: if a row came twice or not at all.
     """
-    rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained)
+    rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained, classify=classify)
     parts = list(rows.iter_batches(batch_size=None))
     columns = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     order = columns["id"].argsort()

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from sklearn.cluster import kmeans_plusplus
 from torch import Tensor
 
 from pipelines.vectors import Vectors, first_without_direction
@@ -20,6 +19,7 @@ ROWS_PER_CLUSTER = 10
 LEAST_GROUPS = 64  # row groups that the sample comes from, where there are as many
 MOST_SEEDED = 4096  # clusters; k-means++ costs K times the sample, and beyond that random rows must do
 READERS = 8
+SAMPLE, CHOICE = 1, 2  # what random numbers are for; numpy takes (seed,) and (seed, 0) for the same
 
 
 def initial_centers(vectors: Vectors, heads: Sequence[int], seed: int) -> Tensor:
@@ -29,14 +29,16 @@ def initial_centers(vectors: Vectors, heads: Sequence[int], seed: int) -> Tensor
         UserError: for a sampled row that has no direction.
     """
     sample = sample_rows(vectors, min(ROWS_PER_CLUSTER * max(heads), vectors.rows), seed)
-    return torch.from_numpy(np.concatenate([_choose(sample, clusters, (seed, head)) for head, clusters in enumerate(heads)]))
+    return torch.from_numpy(
+        np.concatenate([_choose(sample, clusters, (seed, head, 0, CHOICE)) for head, clusters in enumerate(heads)])
+    )
 
 
 def sample_rows(vectors: Vectors, least: int, seed: int) -> np.ndarray:
     """At least so many unit rows (R, D), drawn without replacement from random row groups, in proportion to their rows."""
     groups = [(shard, group) for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
     rows = np.array([vectors.shards[shard].row_groups[group] for shard, group in groups])
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng((seed, 0, 0, SAMPLE))
     order = random.permutation(len(groups))
     enough = int(np.searchsorted(rows[order].cumsum(), least)) + 1
     order = order[: max(enough, LEAST_GROUPS)]
@@ -55,5 +57,7 @@ def _choose(sample: np.ndarray, clusters: int, seed: Sequence[int]) -> np.ndarra
     random = np.random.default_rng(seed)
     if clusters > MOST_SEEDED:
         return sample[random.permutation(len(sample))[:clusters]]
+    from sklearn.cluster import kmeans_plusplus  # two seconds, and a resumed run needs no first centers
+
     centers, _ = kmeans_plusplus(sample, clusters, random_state=int(random.integers(2**31)))
     return np.asarray(centers, np.float32)

@@ -208,16 +208,10 @@ def put_images(dataset: Dataset, selection: Selection) -> Any:
     Raises:
         UserError: when a selected instance has no row.
     """
-    task = ray.remote(_images_of_shard)
-    shards = range(len(dataset.split(selection.split).shards))
-    parts = ray.get([task.remote(dataset, selection.split, shard, selection.ids) for shard in shards])
+    task, ids, split = ray.remote(read_images), ray.put(selection.ids), dataset.split(selection.split)
+    each = [replace(dataset, splits={selection.split: replace(split, shards=[shard])}) for shard in split.shards]
+    parts = ray.get([task.remote(one, selection.split, ids) for one in each])
     images: dict[int, bytes] = {row: image for part in parts for row, image in part.items()}
     if missing := [row for row in selection.ids if row not in images]:
         raise UserError(f"instance {missing[0]} of the labels has no image in {dataset.location}; run quorum labels again")
     return ray.put(pa.table({"id": selection.ids, "image": [images[row] for row in selection.ids], "label": selection.labels}))
-
-
-def _images_of_shard(dataset: Dataset, split: str, shard: int, ids: list[int]) -> dict[int, bytes]:
-    part = dataset.split(split)
-    only = replace(dataset, splits={split: replace(part, shards=[part.shards[shard]])})
-    return read_images(only, split, ids)

@@ -35,12 +35,14 @@ class Surroundings:
         callbacks: for Ray Train.
         shows_progress: whether it has the terminal to itself.
         grows: whether the cluster may bring what the job lacks; null to find out.
+        until: epoch to stop before and leave the run open for more; null for its end.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
     callbacks: list[UserCallback] = field(default_factory=list)
     shows_progress: bool = True
     grows: bool | None = None
+    until: int | None = None
 
 
 def train(
@@ -76,10 +78,10 @@ def train(
     else:
         write_config(run.location, config.to_dict())
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data.shards, config.data.split)
-    job = TrainingJob(config, str(run.location), recorder, run.identity, labelled)
+    job = TrainingJob(config, str(run.location), recorder, run.identity, labelled, within.until)
     steps = config.epochs * config.shape.steps(dataset.split(config.data.split).rows)
     progress = Watch("train", recorder, steps) if within.shows_progress else nullcontext()
-    with recorded(recorder), progress:
+    with recorded(recorder, open_end=within.until is not None and within.until < config.epochs), progress:
         fit(train_worker, job, _workers(config), within.callbacks)
     return run
 

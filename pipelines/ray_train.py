@@ -80,8 +80,8 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 @contextmanager
-def recorded(recorder: Any) -> Iterator[None]:
-    """Close the recorder as a block ends: finished, killed by the user, or failed.
+def recorded(recorder: Any, *, open_end: bool = False) -> Iterator[None]:
+    """Close the recorder as a block ends: finished - or with an open end, still running -, killed by the user, or failed.
 
     Raises:
         KeyboardInterrupt: when the user stopped it.
@@ -89,7 +89,7 @@ def recorded(recorder: Any) -> Iterator[None]:
     outcome = "FAILED"
     try:
         yield
-        outcome = "FINISHED"
+        outcome = "RUNNING" if open_end else "FINISHED"
     except (KeyboardInterrupt, SystemExit):  # Ray Train turns Ctrl-C into an exit of its own
         outcome = "KILLED"
         raise KeyboardInterrupt from None

@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 import ray
 
-from pipelines.agreement import agreement
-from pipelines.class_pictures import change_sheet, confusions, prototype_similarities
 from pipelines.epoch_state import MOST_INSTANCES, EpochState
 from pipelines.errors import UserError
 from pipelines.journal import JOURNAL
 from pipelines.local_files import fetch_journal
-from pipelines.pictures import choose_clusters, cluster_sheet, cluster_size_histogram, curves
 from pipelines.shards import Dataset, read_column, read_images
 from pipelines.storage import Location
 from pipelines.tracking import RunAddress, Tracker
@@ -101,6 +98,8 @@ class Recorder:
 
     def _epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochState | None, pictures: bool) -> None:
         if state is not None and self.dataset is not None and self.dataset.split(self.split).labelled:
+            from pipelines.agreement import agreement  # scikit-learn, which the driver that starts the recorder does without
+
             figures |= agreement(state, self._known_classes(self.dataset))
         figures |= {"epoch": float(epoch)}
         self.tracker.metrics(figures, step)
@@ -124,6 +123,8 @@ class Recorder:
         return self._truth
 
     def _draw(self, epoch: int, state: EpochState) -> None:
+        from pipelines.pictures import cluster_size_histogram, curves  # matplotlib, likewise
+
         folder = self.folder / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         sizes, lines = (folder / f"{name}-{epoch:04d}.png" for name in ("cluster-sizes", "curves"))
@@ -135,6 +136,8 @@ class Recorder:
 
     def _draw_images(self, folder: Path, epoch: int, state: EpochState, dataset: Dataset) -> list[Path]:
         """Images of some clusters, and what a method with classes adds."""
+        from pipelines.pictures import choose_clusters, cluster_sheet
+
         sheet = folder / f"clusters-{epoch:04d}.png"
         chosen = choose_clusters(state.counts[0], SHEET_CLUSTERS, epoch)
         members = {cluster: np.flatnonzero(state.clusters[0] == cluster)[:SHEET_IMAGES].tolist() for cluster in chosen}
@@ -144,6 +147,8 @@ class Recorder:
 
     def _draw_classes(self, folder: Path, epoch: int, state: EpochState, dataset: Dataset) -> list[Path]:
         """What a method with classes adds: prototypes, and its pseudo-labels before and after refinement."""
+        from pipelines.class_pictures import change_sheet, confusions, prototype_similarities
+
         classes = dataset.classes
         if state.prototypes is None or not classes:
             return []

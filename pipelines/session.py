@@ -35,6 +35,7 @@ class TrainingJob:
         recorder: handle of the `Recorder` actor.
         identity: of the run, kept in each checkpoint: MLflow run id, data fingerprint, versions.
         labelled: table of the labelled rows in Ray's object store, where the run has a selection.
+        until: epoch to stop before; null for the run's end.
     """
 
     config: TrainingConfig
@@ -42,6 +43,7 @@ class TrainingJob:
     recorder: Any
     identity: dict[str, str]
     labelled: Any = None
+    until: int | None = None
 
 
 class Session:

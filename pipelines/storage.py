@@ -91,11 +91,6 @@ class Location:
         self.filesystem.create_dir(self.path, recursive=True)
         return self
 
-    def delete(self) -> None:
-        """Remove the folder and all in it; nothing where there is none."""
-        if self.exists():
-            self.filesystem.delete_dir(self.path)
-
     def delete_file(self) -> None:
         """Remove the file; nothing where there is none, or where a folder has its name."""
         if self.filesystem.get_file_info(self.path).type == pafs.FileType.File:

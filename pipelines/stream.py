@@ -86,10 +86,6 @@ class Stream:
         """Seconds spent waiting for data since the last call."""
         return self._pipelines.take_waited()
 
-    def close(self) -> None:
-        """Stop what was prepared and is not wanted any more."""
-        self._pipelines.close()
-
     def _start(self, epoch: int, start_step: int) -> EpochPipeline[_HostBatch]:
         crops = [CropSpec(view.size, view.scale, view.pad) for view in self.views.flat]
         reader = WindowReader(self.dataset, self.split, self.order(epoch), self.lanes, crops, start_step, self.labelled)

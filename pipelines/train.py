@@ -9,7 +9,7 @@ import torch
 
 from algos.evaluation import size_figures
 from algos.method import Batch, EpochReport
-from pipelines.epoch_state import epoch_state
+from pipelines.epoch_state import MOST_INSTANCES, epoch_state
 from pipelines.optimize import learning_rate
 from pipelines.ray_train import Worker
 from pipelines.score import deciding, due, scores
@@ -21,9 +21,10 @@ def train_worker(job: TrainingJob, worker: Worker) -> None:
     session = Session(job, worker)
     config, stream = session.config, session.stream
     start, ended = session.step, None
-    for epoch in range(session.epoch, config.epochs):
+    end = min(config.epochs, job.until or config.epochs)
+    for epoch in range(session.epoch, end):
         session.method.begin_epoch(epoch)
-        for step, batch in stream.epoch(epoch, start, last=epoch + 1 == config.epochs):
+        for step, batch in stream.epoch(epoch, start, last=epoch + 1 == end):
             if step == start:
                 begin_clock(session, ended)
             train_step(session, epoch, step, batch)
@@ -106,7 +107,8 @@ def end_epoch(session: Session, epoch: int) -> None:
     figures |= scored | ({"evaluation_seconds": waited_for_scores} if scored else {})
     if session.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
         pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
-        state = epoch_state(report, session.method.knowledge())
+        wanted = pictures or session.dataset.split(session.config.data.split).labelled
+        state = epoch_state(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
     session.save(epoch + 1, 0, score=scored.get(deciding(session)))
     ray.train.report(figures | {"epoch": epoch})

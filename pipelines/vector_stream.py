@@ -19,11 +19,10 @@ from pipelines.vectors import Vectors, first_without_direction
 
 @dataclass(frozen=True)
 class VectorBatch:
-    """A worker's rows (b, D) of a step, and their places (b,) in the folder."""
+    """A worker's rows (b, D) of a step."""
 
     step: int
     rows: Tensor
-    places: np.ndarray
 
 
 class VectorStream:
@@ -58,7 +57,7 @@ class VectorStream:
             UserError: for a row that has no direction, naming its file and row.
         """
         for host in self._pipelines.epoch(number, start_step, last=last):
-            yield VectorBatch(host.step, host.rows.to(self.device, non_blocking=True), host.places)
+            yield VectorBatch(host.step, host.rows.to(self.device, non_blocking=True))
 
     def take_waited(self) -> float:
         """Seconds spent waiting for data since the last call."""
@@ -77,4 +76,4 @@ def _to_host(step: int, batch: Columns, vectors: Vectors, pin: bool) -> VectorBa
         raise vectors.refusal(bad)
     rows = torch.empty(batch["vector"].shape, pin_memory=pin)
     np.copyto(rows.numpy(), batch["vector"])
-    return VectorBatch(step, rows, batch["id"].copy())
+    return VectorBatch(step, rows)

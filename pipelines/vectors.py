@@ -23,6 +23,7 @@ from pipelines.errors import UserError, nearest
 from pipelines.storage import Location
 
 READERS = 16  # threads that read footers
+MANIFEST = "_embeddings.json"  # of `quorum embed`; readers of Parquet folders skip names that begin so
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Vectors:
             VectorFile(path, digest, tuple(footer.row_group(g).num_rows for g in range(footer.num_row_groups)))
             for path, (footer, digest) in zip(paths, footers, strict=True)
         ]
+        _check_whole(location, shards)
         dim = _dimension([(f"{location}/{path}", footer) for path, (footer, _) in zip(paths, footers, strict=True)], column)
         return cls(location, column, ids, dim, shards)
 
@@ -163,6 +165,18 @@ def _parquet_paths(location: Location, place: str) -> list[str]:
     return paths
 
 
+def _check_whole(location: Location, files: Sequence[VectorFile]) -> None:
+    """Refuse what `quorum embed` began and did not finish."""
+    if not (location / MANIFEST).exists():
+        return
+    wanted, found = (location / MANIFEST).read_json()["rows"], sum(file.rows for file in files)
+    if found != wanted:
+        raise UserError(
+            f"{location} holds {found} of the {wanted} embeddings that its {MANIFEST} says; "
+            "run quorum embed again, into an empty folder"
+        )
+
+
 def _footer(location: Location, path: str) -> tuple[pq.FileMetaData, str]:
     """A file's metadata and a digest of it; it holds offsets, sizes and statistics of every column, so other rows change it."""
     try:
@@ -186,8 +200,9 @@ def _check_columns(schema: pa.Schema, path: str, column: str, ids: str | None) -
     if not listed or not pa.types.is_floating(kind.value_type):
         raise UserError(f"column {column!r} of {path} is {kind}; vectors are lists of float16, float32 or float64: set --column")
     kind = schema.field(ids).type if ids else pa.int64()
-    if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise UserError(f"column {ids!r} of {path} is {kind}; ids are integers or strings: set --id")
+    signed = pa.types.is_integer(kind) and kind != pa.uint64()
+    if not (signed or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise UserError(f"column {ids!r} of {path} is {kind}; ids are integers below 2^63 or strings: set --id")
 
 
 def _dimension(footers: Sequence[tuple[str, pq.FileMetaData]], column: str) -> int:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from pipelines.storage import Location
 from tune.plan import Plan
 from tune.points import spelled
+from tune.population import EPOCHS_DONE, EPOCHS_TRAINED, start_of
 from tune.trial import outcome_of, write_outcome
 
 ENDED = ("finished", "stopped", "failed")
@@ -75,7 +76,7 @@ class Board(Callback):
         if result.get("replayed"):
             line.replayed_images = images
         else:
-            self._trained += 1
+            self._trained += int(result.get(EPOCHS_TRAINED, 1))
             line.images_per_second = (images - line.replayed_images) / (time.monotonic() - line.began)
         value = result.get(self.metric)
         if value is not None:
@@ -109,8 +110,12 @@ class Board(Callback):
         """Of a trial's run."""
         return self.plan.run_folder(json.loads(line.point), line.seed)
 
-    def budget_is_used_up(self, *_: Any) -> bool:
-        """Whether no more epochs may be trained; Ray Tune asks after each."""
+    def must_stop(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether a trial ends with this result; Ray Tune asks after each."""
+        return self.budget_is_used_up() or result.get(EPOCHS_DONE, 0) >= self.epochs
+
+    def budget_is_used_up(self) -> bool:
+        """Whether no more epochs may be trained."""
         most = self.plan.config.budget.epochs
         return most is not None and self._trained >= most
 
@@ -125,8 +130,11 @@ class Board(Callback):
             self._live.stop()
 
     def _line(self, trial: Any) -> Line:
-        chosen = trial.config["trial"]
-        return self.lines.setdefault(trial.trial_id, Line(spelled(chosen["point"]), chosen["seed"]))
+        if trial.trial_id not in self.lines:
+            chosen = trial.config["trial"]
+            point = start_of(self.plan, trial.trial_id) if self.plan.is_population else chosen["point"]
+            self.lines[trial.trial_id] = Line(spelled(point), chosen["seed"])
+        return self.lines[trial.trial_id]
 
     def _show(self, *, always: bool = False) -> None:
         if self._live:

@@ -71,6 +71,11 @@ class Plan:
         return Location.of(self.base.storage)
 
     @property
+    def is_population(self) -> bool:
+        """Whether trials change on their way, so that their points are only where they start."""
+        return self.config.scheduler.name == "pbt"
+
+    @property
     def trials(self) -> int:
         """How many trials there will be."""
         return (len(self.points) or self.config.budget.trials or 0) * len(self.config.seeds)
@@ -132,6 +137,8 @@ class Plan:
         rule = self.config.scheduler
         if rule.name == "asha" and rule.grace_epochs > self.base.epochs:
             raise UserError(f"scheduler.grace_epochs is {rule.grace_epochs}, but a trial has {self.base.epochs} epochs; lower it")
+        if self.is_population and self.config.concurrent not in (None, self.trials):
+            raise UserError(f"scheduler pbt trains all {self.trials} members at a time; leave concurrent out")
         if metric in scores and not (scores[metric] and has_truth(self.dataset)):
             raise UserError(f"metric {metric!r} needs labels of a test split, and its monitor.*_epochs above 0")
 

@@ -34,8 +34,9 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     """
     plan = Plan.of(config)
     needed = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
-    grows = not connect(address, local_cpus=(config.concurrent or 1) * needed + 1)
-    concurrent = room(plan, config.concurrent, grows=grows)
+    asked = plan.trials if plan.is_population else config.concurrent
+    grows = not connect(address, local_cpus=(asked or 1) * needed + 1)
+    concurrent = room(plan, asked, grows=grows)
     board = Board(plan)
     parent = _reopen(plan) if resume else _create(plan)
     outcome = "FAILED"

@@ -8,22 +8,34 @@ from typing import Any, Literal
 from pipelines.config import TrackingConfig, plain
 from pipelines.errors import UserError, nearest
 from pipelines.kinds import KINDS
-from tune.space import Space
+from tune.space import Space, recipe_key
+
+# Keys that a resumed run follows without a change of shapes or of the order of its images.
+MUTABLE = (
+    "optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", "method.min_size_ratio", "method.dual_lr",
+    "method.temperature", "method.label_weight", "method.predictor_weight", "method.large_weight", "method.refine_weight",
+    "method.confidence_threshold", "method.unlabelled_weight", "method.debias_weight",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """Which trials may stop early.
+    """Which trials may stop early, or change on their way.
 
     Attributes:
-        name: `none`, or `asha`: at its rungs a trial stops unless it is among the best share.
-        grace_epochs: epochs that every trial gets.
-        reduction: one of so many goes on at each rung; rungs lie this factor apart.
+        name: `none`; `asha`: at its rungs a trial stops unless it is among the best share; `pbt`: every few epochs the
+            worst of a population go on from the state of the best, with other values of the searched keys.
+        grace_epochs: epochs that every trial gets [asha].
+        reduction: one of so many goes on at each rung; rungs lie this factor apart [asha].
+        interval_epochs: epochs between two exchanges [pbt].
+        share: of the population that is replaced by as many of the best [pbt].
     """
 
-    name: Literal["none", "asha"] = "none"
+    name: Literal["none", "asha", "pbt"] = "none"
     grace_epochs: int = 1
     reduction: int = 3
+    interval_epochs: int = 1
+    share: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -104,8 +116,20 @@ class SweepConfig:
                 "searcher optuna over listed values may propose a point again while it is trained; set concurrent to 1, "
                 "or give an axis that is uniform or loguniform"
             )
+        if self.scheduler.name == "pbt":
+            self._check_population(space)
         if self.scheduler.grace_epochs < 1 or self.scheduler.reduction < 2:
             raise UserError("scheduler.grace_epochs must be at least 1 and scheduler.reduction at least 2")
+
+    def _check_population(self, space: Space) -> None:
+        if fixed := [axis.key for axis in space.axes if recipe_key(axis.key, self.kind) not in MUTABLE]:
+            raise UserError(f"scheduler pbt cannot change {fixed[0]} in mid-run; it may change {', '.join(MUTABLE)}")
+        if self.searcher == "optuna" or len(self.seeds) > 1:
+            raise UserError(
+                "scheduler pbt is a search of its own over one population; set searcher to grid or random, and one seed"
+            )
+        if self.scheduler.interval_epochs < 1 or not 0 < self.scheduler.share <= 0.5:
+            raise UserError("scheduler.interval_epochs must be at least 1, and scheduler.share must lie in (0, 0.5]")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, as a recipe holds them."""

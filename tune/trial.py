@@ -28,8 +28,7 @@ def run_trial(settings: dict[str, Any], *, plan: Plan, parent: str, grows: bool)
         parent: MLflow run id of the sweep.
         grows: whether the cluster may bring what a trial lacks.
     """
-    if Path(plan.home).is_dir():
-        os.chdir(plan.home)  # Ray Tune has moved into a folder of its own, where nobody would look for local files
+    go_home(plan)
     point, seed = settings["trial"]["point"], settings["trial"]["seed"]
     folder = plan.run_folder(point, seed)
     started = (folder / RUN_FILE).exists()
@@ -41,6 +40,12 @@ def run_trial(settings: dict[str, Any], *, plan: Plan, parent: str, grows: bool)
     within = Surroundings(tags_of(plan, parent, point, seed), [TuneReportCallback()], shows_progress=False, grows=grows)
     train(plan.training(point, seed), resume=str(folder) if started else None, within=within)
     write_outcome(folder, "finished")
+
+
+def go_home(plan: Plan) -> None:
+    """Leave the folder that Ray Tune has moved this process to: nobody would look for local files there."""
+    if Path(plan.home).is_dir():
+        os.chdir(plan.home)
 
 
 def tags_of(plan: Plan, parent: str, point: Mapping[str, Any], seed: int) -> dict[str, str]:

@@ -13,9 +13,11 @@ from ray.tune import RunConfig, TuneConfig
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from tune.board import Board
+from tune.domains import domain
 from tune.plan import Plan
+from tune.population import population_based, run_member
 from tune.proposals import Proposals
-from tune.space import Axis, Space
+from tune.space import Space
 from tune.trial import TRIAL_FILE, run_trial
 
 SLIVER = 1e-3  # of this node's own resource, which pins a trial's driver here and limits nothing
@@ -27,16 +29,16 @@ def build_tuner(plan: Plan, parent: str, board: Board, *, concurrent: int, grows
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is said in one line, not by its traceback
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a score may be due every few epochs only
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # MLflow has it all
-    search, samples = None, 1
+    search, samples, run = None, 1, run_member if config.scheduler.name == "pbt" else run_trial
     if plan.points:
         trials = [{"point": point, "seed": seed} for point in plan.points for seed in config.seeds]
         space: dict[str, Any] = {"trial": ray.tune.grid_search(trials)}
     else:
-        point = {axis.key: _domain(axis) for axis in Space.parse(config.space, config.kind).axes}
+        point = {axis.key: domain(axis) for axis in Space.parse(config.space, config.kind).axes}
         space = {"trial": {"point": point, "seed": config.seeds[0]}}
         search, samples = Proposals(seed=config.seed, points_to_evaluate=_known(plan) or None), config.budget.trials or 1
     return ray.tune.Tuner(
-        ray.tune.with_resources(ray.tune.with_parameters(run_trial, plan=plan, parent=parent, grows=grows), _driver_resources()),
+        ray.tune.with_resources(ray.tune.with_parameters(run, plan=plan, parent=parent, grows=grows), _driver_resources()),
         param_space=space,
         tune_config=TuneConfig(
             metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
@@ -44,7 +46,7 @@ def build_tuner(plan: Plan, parent: str, board: Board, *, concurrent: int, grows
         ),
         run_config=RunConfig(
             name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem,
-            callbacks=[board], stop=board.budget_is_used_up, verbose=0,
+            callbacks=[board], stop=board.must_stop, verbose=0,
         ),
     )  # fmt: skip
 
@@ -55,20 +57,12 @@ def _driver_resources() -> dict[str, float]:
     return {"CPU": 0.0, here: SLIVER} if here in ray.cluster_resources() else {"CPU": 0.0, "memory": 1.0}
 
 
-def _domain(axis: Axis) -> Any:
-    """Ray Tune's own domain of an axis, for a searcher."""
-    if axis.kind in ("grid", "choice"):
-        return ray.tune.choice(axis.values)
-    low, high = axis.values
-    if axis.kind == "integers":
-        return ray.tune.randint(low, high + 1)
-    return ray.tune.uniform(low, high) if axis.kind == "uniform" else ray.tune.loguniform(low, high)
-
-
 def _scheduler(plan: Plan) -> TrialScheduler:
     rule = plan.config.scheduler
     if rule.name == "none":
         return FIFOScheduler()
+    if rule.name == "pbt":
+        return population_based(plan)
     return ASHAScheduler(
         time_attr="training_iteration", max_t=plan.epochs, grace_period=rule.grace_epochs, reduction_factor=rule.reduction,
         stop_last_trials=False,  # a trial at its end still has to close its record

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from pipelines.cli import main
-from pipelines.embeddings import MANIFEST, write_embeddings
+from pipelines.embeddings import write_embeddings
 from pipelines.errors import UserError
 from pipelines.shards import read_column
 from pipelines.trained import Trained
+from pipelines.vectors import MANIFEST, Vectors
 
 pytestmark = pytest.mark.ray
 
@@ -33,8 +34,14 @@ def test_every_row_is_embedded_once_by_any_number_of_workers(straight, tmp_path)
     with pytest.raises(UserError, match="is not empty"):
         write_embeddings(str(straight), str(tmp_path / "one"), shards=None, split="test", workers=1, gpu=False)
 
+    parts = sorted((tmp_path / "two").glob("*.parquet"))
+    assert (tmp_path / "two" / MANIFEST).exists()
+    table = pq.read_table(parts[-1])
+    pq.write_table(table.slice(1), parts[-1])  # as if it had been stopped on its way
+    with pytest.raises(UserError, match=r"two holds 358 of the 359 embeddings .* run quorum embed again"):
+        Vectors.open(str(tmp_path / "two"))
 
-def test_the_command_writes_a_manifest_last(straight, tmp_path, capsys):
+
+def test_the_command_says_what_it_wrote(straight, tmp_path, capsys):
     main(["embed", str(straight), "--to", str(tmp_path / "made"), "--split", "test"])
     assert "359 embeddings of 64 numbers" in capsys.readouterr().out
-    assert (tmp_path / "made" / MANIFEST).exists()

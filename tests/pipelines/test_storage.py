@@ -75,14 +75,6 @@ def test_what_is_absent_has_no_size_and_no_children(folder):
     assert (folder / "absent").children() == []
 
 
-def test_delete_removes_a_folder_with_its_content_and_forgives_an_absent_one(folder):
-    (folder / "sub").make()
-    (folder / "sub" / "file").write_bytes(b"x")
-    (folder / "sub").delete()
-    (folder / "sub").delete()
-    assert folder.children() == []
-
-
 def test_a_write_that_the_disk_refuses_leaves_the_old_file_and_nothing_else(tmp_path, small_files):
     folder = Location.of(tmp_path)
     (folder / "file").write_bytes(b"old")

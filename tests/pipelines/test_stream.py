@@ -104,13 +104,6 @@ def test_a_prepared_epoch_that_is_not_wanted_is_not_used(whole, some_digits):
     assert_same(read(stream, epoch=0, start_step=3), whole[3:])
 
 
-def test_a_closed_stream_can_be_read_again(whole, some_digits):
-    stream = open_stream(some_digits)
-    list(stream.epoch(0))
-    stream.close()
-    assert_same(read(stream), whole)
-
-
 def test_waiting_is_measured_once(local_ray, some_digits):
     stream = open_stream(some_digits)
     read(stream)

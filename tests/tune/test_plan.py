@@ -83,6 +83,9 @@ def _budget(trials):
         ({"space": {}}, "space is empty"),
         ({"budget": BudgetConfig(epochs=0)}, "budget.epochs is 0"),
         ({"searcher": "optuna", "budget": BudgetConfig(trials=3)}, "set concurrent to 1"),
+        ({"scheduler": SchedulerConfig("pbt"), "space": {"K": {"grid": [3, 4]}}}, "scheduler pbt cannot change K in mid-run"),
+        ({"scheduler": SchedulerConfig("pbt"), "seeds": [0, 1]}, "set searcher to grid or random, and one seed"),
+        ({"scheduler": SchedulerConfig("pbt", share=0.6)}, r"scheduler.share must lie in \(0, 0.5\]"),
     ],
 )
 def test_what_no_sweep_can_be(some_digits, tmp_path, parts, said):
@@ -108,6 +111,7 @@ def test_names_of_trials_are_stable_and_their_own(plan):
         ({"metric": "knn_top1"}, "metric 'knn_top1' needs labels of a test split"),
         ({"metric": "knn_top"}, "metric 'knn_top' is no score of quorum pretrain; nearest valid name: knn_top1"),
         ({"metric": "accuracy_ema"}, "metric 'accuracy_ema' is no score of quorum pretrain"),
+        ({"scheduler": SchedulerConfig("pbt"), "concurrent": 1}, "scheduler pbt trains all 2 members at a time"),
         ({"scheduler": SchedulerConfig("asha", grace_epochs=3)}, "scheduler.grace_epochs is 3, but a trial has 2 epochs"),
         ({"space": {"backbone.name": {"grid": ["resnet18", "resnet19"]}}}, "1 of 2 points.*resnet19"),
     ],

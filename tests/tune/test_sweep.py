@@ -14,6 +14,7 @@ from pipelines.errors import UserError
 from pipelines.recipe import read_recipe
 from tune.cli import main
 from tune.plan import Plan
+from tune.population import LINEAGE_FILE
 from tune.sweep import sweep
 from tune.sweep_config import SchedulerConfig, SweepConfig
 from tune.trial import OUTCOME_FILE, outcome_of
@@ -136,6 +137,24 @@ def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
     outcomes = [outcome for name in folder.children() if (outcome := outcome_of(folder / name))]
     assert sorted(set(outcomes)) == ["finished", "stopped"]
     assert len(outcomes) == 4
+
+
+@pytest.mark.slow
+def test_the_worst_of_a_population_goes_on_from_the_best(digits, tmp_path):
+    settings = config(
+        digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e-8]}}, concurrent=None, metric="epoch_loss", mode="min",
+        scheduler=SchedulerConfig("pbt", interval_epochs=1, share=0.5),
+    )  # fmt: skip
+    address = sweep(settings)
+    plan = Plan.of(settings)
+    good, bad = (plan.run_folder(point, 0) for point in plan.points)
+    assert not (good / LINEAGE_FILE).exists()
+    first = (bad / LINEAGE_FILE).read_json()[0]
+    assert first["from"] == good.name
+    assert [outcome_of(folder) for folder in (good, bad)] == ["finished"] * 2
+    assert [run.info.status for run in trials(address)] == ["FINISHED"] * 2
+    assert all([entry.step for entry in history(address, run, "epoch")] == [22, 44, 66] for run in trials(address))
+    assert "quorum.lineage" in {tag for run in trials(address) for tag in run.data.tags}
 
 
 def test_more_trials_than_fit_are_refused(digits, tmp_path):
