@@ -56,6 +56,18 @@ def test_an_empty_folder_has_no_checkpoint(store):
     assert store.best() is None
 
 
+def test_another_runs_checkpoint_is_taken_over_as_the_only_one(store, tmp_path):
+    other = CheckpointStore(Location.of(tmp_path / "other"))
+    theirs = [save(other, step, size=20) for step in (1, 2)]
+    for step in (2, 3):
+        save(store, step)
+    store.take_over(other, theirs[1])
+    assert store.entries() == [theirs[1]]
+    assert store.load(theirs[1])["weights"].tolist() == [2.0] * 20
+    assert sorted(store.location.children()) == sorted([INDEX, theirs[1].file])
+    assert len(other.entries()) == 2
+
+
 def test_the_last_ones_and_the_best_are_kept_and_the_rest_deleted(store):
     for step, score in enumerate([0.1, 0.9, None, 0.5, 0.4, None]):
         save(store, step, score)

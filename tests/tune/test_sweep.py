@@ -143,14 +143,14 @@ def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
 def test_the_worst_of_a_population_goes_on_from_the_best(digits, tmp_path):
     settings = config(
         digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e-8]}}, concurrent=None, metric="epoch_loss", mode="min",
-        scheduler=SchedulerConfig("pbt", interval_epochs=1, share=0.5),
+        scheduler=SchedulerConfig("pbt", interval_epochs=2, share=0.5),
     )  # fmt: skip
     address = sweep(settings)
     plan = Plan.of(settings)
     good, bad = (plan.run_folder(point, 0) for point in plan.points)
     assert not (good / LINEAGE_FILE).exists()
     first = (bad / LINEAGE_FILE).read_json()[0]
-    assert first["from"] == good.name
+    assert (first["from"], first["epoch"]) == (good.name, 2)
     assert [outcome_of(folder) for folder in (good, bad)] == ["finished"] * 2
     assert [run.info.status for run in trials(address)] == ["FINISHED"] * 2
     assert all([entry.step for entry in history(address, run, "epoch")] == [22, 44, 66] for run in trials(address))
