@@ -5,6 +5,7 @@ Everything here ends in uint8 pixels; what follows (colour, blur, flip, normalis
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from collections.abc import Sequence
@@ -87,8 +88,15 @@ def _box(crop: CropSpec, draws: list[list[float]], width: int, height: int) -> B
 def _shifted(view: np.ndarray, pad: int, draws: np.ndarray) -> np.ndarray:
     """The view moved by up to `pad` px in each direction, its mirror image filling in."""
     top, left = (int(draw * (2 * pad + 1)) for draw in draws[0, 2:])
-    padded = np.pad(view, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    return padded[top : top + view.shape[0], left : left + view.shape[1]]
+    size = len(view)
+    places = _mirrored(size, pad)
+    return view[places[top : top + size, None], places[left : left + size]]
+
+
+@functools.lru_cache
+def _mirrored(size: int, pad: int) -> np.ndarray:
+    """Where in a row of `size` each place of the row padded by its mirror image comes from."""
+    return np.pad(np.arange(size), pad, mode="reflect")
 
 
 def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
