@@ -208,7 +208,9 @@ def put_images(dataset: Dataset, selection: Selection) -> Any:
     Raises:
         UserError: when a selected instance has no row.
     """
-    task, ids, split = ray.remote(read_images), ray.put(selection.ids), dataset.split(selection.split)
+    # Anywhere, as a task of the stream: a trial of a sweep stands in a placement group without CPUs.
+    task = ray.remote(scheduling_strategy="DEFAULT")(read_images)
+    ids, split = ray.put(selection.ids), dataset.split(selection.split)
     each = [replace(dataset, splits={selection.split: replace(split, shards=[shard])}) for shard in split.shards]
     parts = ray.get([task.remote(one, selection.split, ids) for one in each])
     images: dict[int, bytes] = {row: image for part in parts for row, image in part.items()}

@@ -158,6 +158,6 @@ def test_the_worst_of_a_population_goes_on_from_the_best(digits, tmp_path):
 
 
 def test_more_trials_than_fit_are_refused(digits, tmp_path):
-    with pytest.raises(UserError, match=r"9 trials at a time with 1 workers each do not fit the cluster"):
+    with pytest.raises(UserError, match=r"9 trials at a time with 1 CPUs and 0 GPUs each do not fit the cluster \(4 CPUs"):
         sweep(config(digits, tmp_path, concurrent=9))
     assert not (tmp_path / "sweep").exists()
