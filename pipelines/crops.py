@@ -90,7 +90,8 @@ def _shifted(view: np.ndarray, pad: int, draws: np.ndarray) -> np.ndarray:
     top, left = (int(draw * (2 * pad + 1)) for draw in draws[0, 2:])
     size = len(view)
     places = _mirrored(size, pad)
-    return view[places[top : top + size, None], places[left : left + size]]
+    shifted: np.ndarray = view[places[top : top + size, None], places[left : left + size]]
+    return shifted
 
 
 @functools.lru_cache

@@ -12,9 +12,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from pipelines.errors import UserError
 from pipelines.journal import Journal
@@ -82,11 +85,13 @@ def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], t
     Raises:
         UserError: when no tracking server answers.
     """
-    with asking(uri, "start it, or correct tracking.uri or MLFLOW_TRACKING_URI") as client:
-        artifacts = None
-        if file := sqlite_file(uri):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            artifacts = f"file://{file.parent}/mlartifacts"
+    artifacts: str | None = None
+    alone: AbstractContextManager[object] = nullcontext()
+    if file := sqlite_file(uri):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        artifacts = f"file://{file.parent}/mlartifacts"
+        alone = FileLock(f"{file}.lock")  # of runs that start together, one makes the tables and the experiment
+    with alone, asking(uri, "start it, or correct tracking.uri or MLFLOW_TRACKING_URI") as client:
         found = client.get_experiment_by_name(experiment)
         experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
         run = client.create_run(experiment_id, run_name=name, tags=tags)

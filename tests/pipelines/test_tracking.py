@@ -61,6 +61,16 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.2)
 
 
+def test_runs_that_start_together_make_one_store(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    code = "import sys; from pipelines.tracking import start_run; start_run(sys.argv[1], 'one', 'run', params={}, tags={})"
+    started = [subprocess.Popen([sys.executable, "-c", code, uri], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    experiment = MlflowClient(uri).get_experiment_by_name("one")
+    assert len(MlflowClient(uri).search_runs([experiment.experiment_id])) == 3
+
+
 class Server:
     """A real MLflow server over a sqlite store; it can be killed and started again on the same port."""
 
