@@ -144,6 +144,7 @@ def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, 
         assert (straight["label_head0"].to_numpy() == resumed["label_head0"].to_numpy()).mean() > 0.995
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_row_without_direction_stops_the_run_in_words(local_ray, tmp_path):
     rows = write_folder(tmp_path / "embeddings")

@@ -137,6 +137,7 @@ def test_it_starts_from_a_pretrained_backbone_and_runs_on_two_workers(straight, 
     assert not (tmp_path / "misfit").exists()
 
 
+@pytest.mark.slow
 def test_evaluation_scores_the_classifiers_too(straight):
     scores = evaluate(str(straight))
     entries = MlflowClient(Run.open(str(straight)).address.uri).get_run(Run.open(str(straight)).address.run_id).data.metrics

@@ -67,7 +67,7 @@ def assert_same(first: tuple[torch.Tensor, ...], second: tuple[torch.Tensor, ...
         torch.testing.assert_close(mine, theirs, atol=2e-4, rtol=2e-4)
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_any_worker_count_gives_the_same_weights_labels_and_centers(gloo, digits, tmp_path, workers):
     alone = outcome(digits, str(tmp_path))
     results = gloo(workers, outcome, digits, str(tmp_path))

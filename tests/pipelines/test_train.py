@@ -49,6 +49,7 @@ def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits):
     assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(killed, EPOCHS))) == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digits):
     storage = straight.parent
     killed: list[int] = []
@@ -112,6 +113,7 @@ def test_gpus_that_are_not_there_are_refused_before_a_worker_starts(straight, di
         train(read_recipe(RECIPE, PretrainConfig, words(digits, straight.parent, "no-gpu", "--compute.gpu", "true")))
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_workers(straight):
     one, two = (evaluate(str(straight), workers=workers) for workers in (1, 2))
     assert one["rows_test"] == 359
