@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from ray.cluster_utils import Cluster
@@ -19,6 +21,13 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROJECT = Path(__file__).parents[2]
 STORE = 200 << 20  # bytes of a node's object store
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -82,18 +91,30 @@ def test_a_sweep_shares_the_nodes_among_its_trials(cluster, digits, tmp_path):
     assert sum((folder / "outcome.json").exists() for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()) == 3
 
 
-def test_a_submitted_job_runs_from_the_uploaded_project(digits, tmp_path):
-    ray = [sys.executable, "-m", "ray.scripts.scripts"]
-    port, dashboard = "6399", "8299"
-    start = ["start", "--head", "--port", port, "--dashboard-port", dashboard, "--num-cpus", "3"]
-    subprocess.run([*ray, *start], check=True, capture_output=True, timeout=120)
-    try:
-        given = words(digits, tmp_path, "submitted", "--epochs", "2")
-        command = [sys.executable, "-m", "tune", "pretrain", "--address", "auto", "--config", "recipes/coke_digits.yaml", *given]
-        submit = ["job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--working-dir", ".", "--", *command]
-        done = subprocess.run([*ray, *submit], cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "succeeded" in done.stdout + done.stderr
-    finally:
-        subprocess.run([*ray, "stop", "--force"], capture_output=True, check=False, timeout=60)
+@pytest.fixture
+def head() -> Iterator[str]:
+    """A head with a job server, as `ray start` makes it; yields the server's address."""
+    ports = {name: str(free_port()) for name in ("port", "dashboard-port", "dashboard-agent-listen-port")}
+    given = [word for name, port in ports.items() for word in (f"--{name}", port)]
+    command = [*RAY, "start", "--head", "--block", "--num-cpus", "3", *given]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{ports['dashboard-port']}"
+    deadline = time.monotonic() + 200
+    while subprocess.run(
+        [*RAY, "job", "submit", "--address", address, "--", "true"], capture_output=True, check=False
+    ).returncode:
+        assert time.monotonic() < deadline, "the job server does not answer"
+        time.sleep(1)
+    yield address
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:  # `ray stop` would end every Ray of this machine
+        one.kill()
+
+
+def test_a_submitted_job_runs_from_the_uploaded_project(head, digits, tmp_path):
+    given = words(digits, tmp_path, "submitted", "--epochs", "2")
+    command = [sys.executable, "-m", "tune", "pretrain", "--address", "auto", "--config", "recipes/coke_digits.yaml", *given]
+    submit = ["job", "submit", "--address", head, "--working-dir", ".", "--", *command]
+    done = subprocess.run([*RAY, *submit], cwd=PROJECT, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "succeeded" in done.stdout + done.stderr
     assert final_state(tmp_path / "submitted", 2)["workers"] == 1
