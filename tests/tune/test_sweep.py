@@ -64,7 +64,13 @@ def done(digits, tmp_path_factory):
 def test_each_trial_is_a_child_with_its_settings_curves_and_outcome(done):
     folder, address = done
     assert address.uri == f"sqlite:///{folder.parent}/mlflow.db"
-    assert {path.name for path in folder.parent.iterdir()} == {"sweep", "recipe.yaml", "mlflow.db", "mlartifacts"}
+    assert {path.name for path in folder.parent.iterdir()} == {
+        "sweep",
+        "recipe.yaml",
+        "mlflow.db",
+        "mlflow.db.lock",
+        "mlartifacts",
+    }
     client = MlflowClient(address.uri)
     parent = client.get_run(address.run_id)
     assert parent.info.status == "FINISHED"
