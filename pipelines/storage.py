@@ -37,7 +37,7 @@ class Location:
         try:
             filesystem, path = pafs.FileSystem.from_uri(text)
         # A malformed URI, a scheme that pyarrow was built without, a host or credentials that do not answer.
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise UserError(
                 f"no file system serves {text!r}: {error}; give a local path or an s3://, gs:// or abfs:// URI"
             ) from error
