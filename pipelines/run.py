@@ -66,13 +66,13 @@ class Run:
         Raises:
             UserError: when the folder cannot be written or MLflow does not answer.
         """
+        uri = tracking_uri(tracking.uri, location.parent)
         identity = {"data": fingerprint, **versions()}
         try:
             location.make()
             write_config(location, config)
         except OSError as error:
             raise UserError(f"{location} cannot be written ({error}); choose another place") from error
-        uri = tracking_uri(tracking.uri, location.parent)
         params = flatten(config) | {"data.fingerprint": fingerprint} | params
         tags = tags | identity | {"run_folder": str(location), "kind": kind}
         address = start_run(uri, tracking.experiment, name, params=params, tags=tags)

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,10 @@ def tracking_uri(configured: str | None, storage: Location) -> str:
 
 
 @contextlib.contextmanager
-def asking(uri: str, advice: str) -> Iterator[Any]:
+def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
     """A client of the store; what goes wrong with the store inside the block is said in one sentence.
+
+    `alone` keeps other processes that ask so out of a local store: of those that find it new, one makes its tables.
 
     Raises:
         UserError: with the `advice`.
@@ -69,9 +71,20 @@ def asking(uri: str, advice: str) -> Iterator[Any]:
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # its import has set INFO
     try:
-        yield MlflowClient(uri)
+        with _held(uri) if alone else nullcontext():
+            yield MlflowClient(uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UserError(f"MLflow at {uri} does not answer ({_first_line(error)}); {advice}") from error
+
+
+@contextlib.contextmanager
+def _held(uri: str) -> Iterator[None]:
+    if (file := sqlite_file(uri)) is None:
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        yield
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -85,13 +98,9 @@ def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], t
     Raises:
         UserError: when no tracking server answers.
     """
-    artifacts: str | None = None
-    alone: AbstractContextManager[object] = nullcontext()
-    if file := sqlite_file(uri):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        artifacts = f"file://{file.parent}/mlartifacts"
-        alone = FileLock(f"{file}.lock")  # of runs that start together, one makes the tables and the experiment
-    with alone, asking(uri, "start it, or correct tracking.uri or MLFLOW_TRACKING_URI") as client:
+    file = sqlite_file(uri)
+    artifacts = f"file://{file.parent}/mlartifacts" if file else None
+    with asking(uri, "start it, or correct tracking.uri or MLFLOW_TRACKING_URI", alone=True) as client:
         found = client.get_experiment_by_name(experiment)
         experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
         run = client.create_run(experiment_id, run_name=name, tags=tags)

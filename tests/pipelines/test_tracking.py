@@ -71,6 +71,12 @@ def test_runs_that_start_together_make_one_store(tmp_path):
     assert len(MlflowClient(uri).search_runs([experiment.experiment_id])) == 3
 
 
+def test_a_store_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match=r"MLflow at sqlite:///.*/file/mlflow.db does not answer"):
+        begin(f"sqlite:///{tmp_path}/file/mlflow.db", tmp_path)
+
+
 class Server:
     """A real MLflow server over a sqlite store; it can be killed and started again on the same port."""
 
