@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from algos.cluster_loss import Embeddings, LossWeights, cluster_loss
-from algos.constrained_kmeans import ConstrainedKMeans, PendingUpdate
-from algos.distributed import sum_over_workers
+from algos.constrained_kmeans import ConstrainedKMeans
+from algos.epoch_sums import EpochSums
 from algos.instance_memory import AveragedInstanceMemory, InstanceMemory
 from algos.method import Batch, EpochReport, Knowledge
 from algos.networks import ProjectedNetwork
@@ -126,11 +126,7 @@ class CoKe:
         )
         self.weights = LossWeights(config.temperature, config.label_weight, config.predictor_weight, config.large_weight)
         self.epoch = 0
-        self._pending: PendingUpdate | None = None
-        self._observed_changes = torch.zeros(
-            2, dtype=torch.float64
-        )  # labels that changed and labels that could have, here since `exchange`
-        self._epoch_changes = torch.zeros(2, dtype=torch.float64)  # the same of all workers, this epoch
+        self.changes = EpochSums(2)  # labels that changed, and labels that could have
 
     @property
     def backbone(self) -> nn.Module:
@@ -145,7 +141,7 @@ class CoKe:
         """Move networks and clustering; the memory stays on the host."""
         self.network.to(device)
         self.kmeans.to(device)
-        self._observed_changes = self._observed_changes.to(device)
+        self.changes.to(device)
         return self
 
     def begin_epoch(self, epoch: int) -> None:
@@ -178,7 +174,7 @@ class CoKe:
         """Labels of the epoch before (H, B), the batch's own where an instance has none yet; counts the changes."""
         stored = self.memory.lookup(ids, fresh.device)
         has_label = stored >= 0
-        self._observed_changes += torch.stack([(has_label & (stored != fresh)).sum(), has_label.sum()])
+        self.changes.add(torch.stack([(has_label & (stored != fresh)).sum(), has_label.sum()]))
         return torch.where(has_label, stored, fresh)
 
     def _targets(self, ids: Tensor, head: int, known: Tensor, fresh: Tensor) -> Tensor:
@@ -200,25 +196,20 @@ class CoKe:
 
     def begin_update(self) -> None:
         """Start the all-reduce of the clustering statistics."""
-        self._pending = self.kmeans.begin_update()
+        self.kmeans.begin_update()
 
     def finish_update(self) -> None:
         """Apply the summed statistics."""
-        if self._pending is None:
-            raise RuntimeError("finish_update needs begin_update first")
-        self.kmeans.finish_update(self._pending)
-        self._pending = None
+        self.kmeans.finish_update()
 
     def exchange(self) -> None:
         """Share the labels and the changes observed since the last call."""
         self.memory.exchange()
-        self._epoch_changes += sum_over_workers(self._observed_changes).cpu()
-        self._observed_changes.zero_()
+        self.changes.exchange()
 
     def end_epoch(self) -> EpochReport:
         """Snapshot centers and say how the epoch went."""
-        changed, compared = self._epoch_changes.tolist()
-        self._epoch_changes.zero_()
+        changed, compared = self.changes.take().tolist()
         figures = {"label_change": changed / compared} if compared else {}
         return EpochReport(self.kmeans.end_epoch(), figures)
 
@@ -232,7 +223,7 @@ class CoKe:
             "network": self.network.state_dict(),
             "kmeans": self.kmeans.state_dict(),
             "memory": self.memory.state_dict(),
-            "changes": self._epoch_changes,
+            "changes": self.changes.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -240,4 +231,4 @@ class CoKe:
         self.network.load_state_dict(state["network"])
         self.kmeans.load_state_dict(state["kmeans"])
         self.memory.load_state_dict(state["memory"])
-        self._epoch_changes.copy_(state["changes"])
+        self.changes.load_state_dict(state["changes"])

@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algos.distributed import begin_sum
+from algos.distributed import Summing, begin_sum
 
 
 def priced_similarities(embeddings: Tensor, centers: Tensor, duals: Tensor, *, spherical: bool = True) -> Tensor:
@@ -81,14 +80,6 @@ def random_centers(num_clusters: int, dim: int, seed: int, dtype: torch.dtype) -
     """Random unit vectors (K, D)."""
     generator = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(num_clusters, dim, generator=generator, dtype=dtype), dim=1)
-
-
-@dataclass
-class PendingUpdate:
-    """Statistics of one global batch on their way through the all-reduce."""
-
-    statistics: Tensor
-    work: dist.Work | None
 
 
 @dataclass(frozen=True)
@@ -192,6 +183,7 @@ class ConstrainedKMeans(nn.Module):
         self.register_buffer("rows", torch.tensor(0))
         self.averaging = False  # whether `epoch` is of the second stage; in Python, so that no step has to ask the device
         self._collected: Tensor | None = None
+        self._summing: Summing | None = None
 
     def per_head(self, tensor: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         """Views of a stacked tensor, one for each head."""
@@ -219,19 +211,19 @@ class ConstrainedKMeans(nn.Module):
         statistics = batch_statistics(embeddings.to(self.centers.dtype), stacked, len(self.centers))
         self._collected = statistics if self._collected is None else self._collected.add_(statistics)
 
-    def begin_update(self) -> PendingUpdate:
+    def begin_update(self) -> None:
         """Start summing the collected statistics over the workers: K + K * D numbers a head, whatever B is."""
         if self._collected is None:
             raise RuntimeError("begin_update needs a batch: call collect first")
-        statistics, self._collected = self._collected, None
-        return PendingUpdate(statistics, begin_sum(statistics))
+        self._summing, self._collected = begin_sum(self._collected), None
 
     @torch.no_grad()
-    def finish_update(self, pending: PendingUpdate) -> None:
-        """Move duals and centers by the summed batch; every worker computes the same."""
-        if pending.work is not None:
-            pending.work.wait()
-        sums, counts = pending.statistics[:, :-1], pending.statistics[:, -1]
+    def finish_update(self) -> None:
+        """Wait for the sum and move duals and centers by it; every worker computes the same."""
+        if self._summing is None:
+            raise RuntimeError("finish_update needs begin_update first")
+        statistics, self._summing = self._summing.wait(), None
+        sums, counts = statistics[:, :-1], statistics[:, -1]
         rows = counts[: self.num_clusters[0]].sum()
         share = counts / rows
         self.duals = ascend(self.duals, share, self.min_share, self.dual_lr, equality=self.equality)
@@ -246,7 +238,8 @@ class ConstrainedKMeans(nn.Module):
         """Assign one batch (this worker's rows of it) and learn from it; returns labels (H, B) int64."""
         labels = self.assign(embeddings)
         self.collect(embeddings, labels)
-        self.finish_update(self.begin_update())
+        self.begin_update()
+        self.finish_update()
         return labels
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -14,17 +15,28 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def begin_sum(tensor: Tensor) -> dist.Work | None:
-    """Start summing `tensor` over all workers in place; `None` when there is only one."""
-    return dist.all_reduce(tensor, async_op=True) if is_distributed() else None
+@dataclass
+class Summing:
+    """A tensor on its way through the sum over all workers; `work` is `None` where there is only one."""
+
+    tensor: Tensor
+    work: dist.Work | None
+
+    def wait(self) -> Tensor:
+        """The tensor, once it is the sum."""
+        if self.work is not None:
+            self.work.wait()
+        return self.tensor
+
+
+def begin_sum(tensor: Tensor) -> Summing:
+    """Start summing `tensor` over all workers in place."""
+    return Summing(tensor, dist.all_reduce(tensor, async_op=True) if is_distributed() else None)
 
 
 def sum_over_workers(tensor: Tensor) -> Tensor:
     """Sum `tensor` over all workers in place and return it."""
-    work = begin_sum(tensor)
-    if work is not None:
-        work.wait()
-    return tensor
+    return begin_sum(tensor).wait()
 
 
 def mean_over_workers(tensor: Tensor) -> Tensor:

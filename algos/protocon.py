@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from algos.consistency import Consistency
-from algos.constrained_kmeans import ConstrainedKMeans, PendingUpdate
+from algos.constrained_kmeans import ConstrainedKMeans
 from algos.distributed import sum_over_workers
+from algos.epoch_sums import EpochSums
 from algos.instance_memory import InstanceMemory, smallest_integer
 from algos.method import Batch, EpochReport, Knowledge
 from algos.networks import ClassifiedNetwork, Classifier
@@ -74,10 +75,8 @@ class ProtoCon:
         self.cluster_labels = torch.full((sum(heads), num_classes), 1 / num_classes)  # z of the epoch before
         self.num_classes = num_classes
         self.epoch, self.updates = 0, 0
-        self._pending: PendingUpdate | None = None
         self._batch_sums = torch.zeros(num_classes + config.dim + 1)  # of all workers, over the global batch under way
-        self._observed = torch.zeros(len(FIGURES) + 1, dtype=torch.float64)  # here since `exchange`; rows come last
-        self._epoch_figures = torch.zeros_like(self._observed)  # of all workers, this epoch
+        self.figures = EpochSums(len(FIGURES) + 1)  # rows come last
 
     @property
     def backbone(self) -> nn.Module:
@@ -90,10 +89,10 @@ class ProtoCon:
 
     def to(self, device: torch.device) -> ProtoCon:
         """Move networks, clustering and running means; the memory stays on the host."""
-        for module in (self.network, self.averaged, self.kmeans, self.aligner, self.prototypes, self.consistency):
+        for module in (self.network, self.averaged, self.kmeans, self.aligner, self.prototypes, self.consistency, self.figures):
             module.to(device)
         self.cluster_labels = self.cluster_labels.to(device)
-        self._batch_sums, self._observed = self._batch_sums.to(device), self._observed.to(device)
+        self._batch_sums = self._batch_sums.to(device)
         return self
 
     def begin_epoch(self, epoch: int) -> None:
@@ -173,7 +172,7 @@ class ProtoCon:
         return self.prototypes.logits(embeddings, self.config.temperature)
 
     def _count(self, means: Tensor, rows: int) -> None:
-        self._observed += F.pad(means, (0, 1), value=1.0).double() * rows
+        self.figures.add(F.pad(means, (0, 1), value=1.0).double() * rows)
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
@@ -183,15 +182,12 @@ class ProtoCon:
 
     def begin_update(self) -> None:
         """Start the all-reduce of the clustering statistics."""
-        self._pending = self.kmeans.begin_update()
+        self.kmeans.begin_update()
 
     @torch.no_grad()
     def finish_update(self) -> None:
         """Apply the summed statistics, close the running means, and average the weights that were just updated."""
-        if self._pending is None:
-            raise RuntimeError("finish_update needs begin_update first")
-        self.kmeans.finish_update(self._pending)
-        self._pending = None
+        self.kmeans.finish_update()
         self.aligner.finish()
         self.consistency.finish(self._batch_sums[self.num_classes : -1] / self._batch_sums[-1])
         self._batch_sums = torch.zeros_like(self._batch_sums)
@@ -205,8 +201,7 @@ class ProtoCon:
         """Share what was remembered, the prototypes' sums and the figures; give the averaged weights the running statistics."""
         self.memory.exchange()
         self.prototypes.exchange()
-        self._epoch_figures += sum_over_workers(self._observed).cpu()
-        self._observed.zero_()
+        self.figures.exchange()
         for averaged, current in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
             averaged.copy_(current)
 
@@ -220,8 +215,7 @@ class ProtoCon:
             for clusters, scores, size in heads
         ]
         self.cluster_labels = torch.cat(made).to(self.cluster_labels.device)
-        *sums, rows = self._epoch_figures.tolist()
-        self._epoch_figures.zero_()
+        *sums, rows = self.figures.take().tolist()
         figures = {name: value / rows for name, value in zip(FIGURES, sums, strict=True)} if rows else {}
         return EpochReport(self.kmeans.end_epoch(), figures)
 
@@ -238,16 +232,15 @@ class ProtoCon:
     def state_dict(self) -> dict[str, Any]:
         """Networks, clustering, memory and running means."""
         parts = {name: getattr(self, name).state_dict() for name in self._modules()}
-        return parts | {"cluster_labels": self.cluster_labels, "figures": self._epoch_figures, "updates": self.updates}
+        return parts | {"cluster_labels": self.cluster_labels, "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         for name in self._modules():
             getattr(self, name).load_state_dict(state[name])
         self.cluster_labels.copy_(state["cluster_labels"])
-        self._epoch_figures.copy_(state["figures"])
         self.updates = state["updates"]
 
     @staticmethod
     def _modules() -> tuple[str, ...]:
-        return ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency")
+        return ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency", "figures")

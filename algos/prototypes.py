@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from algos.constrained_kmeans import batch_statistics
-from algos.distributed import sum_over_workers
+from algos.epoch_sums import EpochSums
 
 
 class Prototypes(nn.Module):
@@ -25,13 +25,11 @@ class Prototypes(nn.Module):
     """
 
     prototypes: Tensor
-    statistics: Tensor
 
     def __init__(self, num_classes: int, dim: int) -> None:
         super().__init__()
         self.register_buffer("prototypes", torch.zeros(num_classes, dim))
-        self.register_buffer("statistics", torch.zeros(num_classes, dim + 1))  # of this epoch: all workers', and the count last
-        self._collected = torch.zeros(num_classes, dim + 1)
+        self.sums = EpochSums(num_classes, dim + 1, dtype=torch.float32)  # the count last
 
     def logits(self, embeddings: Tensor, temperature: float) -> Tensor:
         """Similarity of rows (B, D) to each prototype over the temperature, (B, C)."""
@@ -40,16 +38,14 @@ class Prototypes(nn.Module):
     @torch.no_grad()
     def collect(self, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
         """Add rows (B, D) with labels (B,) int64; `weights` (B,) in {0, 1} leaves rows out."""
-        rows = batch_statistics(embeddings, labels, len(self.prototypes), weights)
-        self._collected = self._collected.to(rows.device) + rows
+        self.sums.add(batch_statistics(embeddings, labels, len(self.prototypes), weights))
 
     def exchange(self) -> None:
         """Add what all workers collected since the last call. All workers call it together."""
-        self.statistics += sum_over_workers(self._collected.to(self.statistics.device))
-        self._collected = torch.zeros_like(self.statistics)
+        self.sums.exchange()
 
     def end_epoch(self) -> None:
         """Move to this epoch's means; a class without a row keeps its prototype."""
-        sums, counts = self.statistics[:, :-1], self.statistics[:, -1:]
+        statistics = self.sums.take()
+        sums, counts = statistics[:, :-1], statistics[:, -1:]
         self.prototypes = torch.where(counts > 0, F.normalize(sums, dim=1), self.prototypes)
-        self.statistics = torch.zeros_like(self.statistics)

@@ -15,7 +15,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from algos.constrained_kmeans import ConstrainedKMeans, EpochSummary
-from algos.distributed import is_distributed, sum_over_workers
+from algos.distributed import is_distributed
+from algos.epoch_sums import EpochSums
 from algos.evaluation import size_figures
 from algos.passes import Passes
 from pipelines.checkpoint import CheckpointStore, save_together
@@ -59,7 +60,7 @@ class Clustering:
             job.vectors, shape, seed=self.config.seed, rank=worker.rank, workers=worker.count, device=worker.device
         )
         self.kmeans = new_kmeans(self.config, job.vectors).to(worker.device)
-        self.similarity = torch.zeros(len(self.config.heads), dtype=torch.float64, device=worker.device)  # of this pass, summed
+        self.similarity = EpochSums(len(self.config.heads)).to(worker.device)  # of this pass
         self.passes = Passes(self.kmeans)
         self.number, self.step = 0, 0  # pass and step to do next
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", self.config.checkpoint.keep_last)
@@ -88,8 +89,7 @@ class Clustering:
     def _restore(self, state: dict[str, Any]) -> None:
         self.kmeans.load_state_dict(state["kmeans"])
         self.passes.carried = state["carried"].to(self.device)
-        if self.rank == 0:  # the sum over all workers, which have to count it once
-            self.similarity = state["similarity"].to(self.device)
+        self.similarity.load_state_dict(state["similarity"])
         self.number, self.step = state["epoch"], state["step"]
 
     def begin_pass(self) -> None:
@@ -101,16 +101,16 @@ class Clustering:
         """One global batch: labels, the sum of the statistics over the workers, new centers and prices."""
         labels = self.kmeans.assign(batch.rows)
         self.kmeans.collect(batch.rows, labels)
-        pending = self.kmeans.begin_update()
-        self.similarity += self.kmeans.similarity(batch.rows, labels).sum(dim=1, dtype=torch.float64)
-        self.kmeans.finish_update(pending)
+        self.kmeans.begin_update()
+        self.similarity.add(self.kmeans.similarity(batch.rows, labels).sum(dim=1, dtype=torch.float64))
+        self.kmeans.finish_update()
         self.step = batch.step + 1
 
     def after_step(self) -> None:
         """Checkpoint and progress note, where they are due."""
         every = self.config.checkpoint.every_steps
         if every and self.step % every == 0 and self.step < self.stream.steps:
-            self.save(self._total_similarity())
+            self.save()
         if self.rank == 0 and time.monotonic() - self._noted > LOG_SECONDS:
             self._noted = time.monotonic()
             note = f"pass {self.number + 1}/{self.config.passes}  {self._rate():,.0f} rows/s"
@@ -119,13 +119,13 @@ class Clustering:
     def end_pass(self) -> None:
         """Figures and checkpoint of a pass."""
         given, summaries = self.passes.end()
-        similarity = self._total_similarity() / given[: self.config.heads[0]].sum()
+        self.similarity.exchange()
+        similarity = self.similarity.take() / given[: self.config.heads[0]].sum()
         figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
-        self.similarity.zero_()
         self.number, self.step = self.number + 1, 0
         if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
             self.job.recorder.epoch.remote(self.number - 1, self.global_step, figures, None, pictures=False)
-        self.save(self.similarity.clone(), figures)
+        self.save(figures)
         ray.train.report(figures)
 
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
@@ -140,18 +140,16 @@ class Clustering:
         """Rows a second over all workers since the pass began, or since the resume."""
         return (self.step - self._began_at) * self.stream.shape.batch_size / (time.monotonic() - self._began)
 
-    def _total_similarity(self) -> Tensor:
-        return sum_over_workers(self.similarity.clone())
-
-    def save(self, similarity: Tensor, figures: dict[str, float] | None = None) -> None:
+    def save(self, figures: dict[str, float] | None = None) -> None:
         """Checkpoint with the place as the next to do. All workers call it together.
 
         Raises:
             UserError: on every worker, when the storage refused.
         """
+        self.similarity.exchange()
         state = {
             "epoch": self.number, "step": self.step, "identity": self.job.identity, "config": self.config.to_dict(),
-            "kmeans": self.kmeans.state_dict(), "carried": self.passes.carried, "similarity": similarity,
+            "kmeans": self.kmeans.state_dict(), "carried": self.passes.carried, "similarity": self.similarity.state_dict(),
             "figures": figures or {},
         }  # fmt: skip
         place = {"epoch": self.number, "step": self.step, "global_step": self.global_step}

@@ -20,7 +20,7 @@ from pipelines.journal import JOURNAL
 from pipelines.local_files import fetch_journal
 from pipelines.shards import Dataset, read_column, read_images
 from pipelines.storage import Location
-from pipelines.tracking import RunAddress, Tracker
+from pipelines.tracking import RunAddress, Tracker, end_run
 
 SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
 CURVES = (
@@ -175,5 +175,6 @@ def start_recorder(folder: str, run: str, address: RunAddress, shards: str | Non
         ray.get(recorder.poll.remote())
     except (ray.exceptions.RayActorError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
+        end_run(address, "FAILED")
         raise UserError(f"the record of the run could not be opened in {folder} ({reason}); mend the folder") from error
     return recorder

@@ -30,10 +30,8 @@ def show_dataset(dataset: Dataset) -> None:
 def show_selection(selection: Selection, place: str) -> None:
     """What was chosen."""
     counts = np.bincount(selection.labels, minlength=len(selection.classes))
-    print(
-        f"{place}: {len(selection.ids)} labels of {len(selection.classes)} classes ({selection.rule}; "
-        f"{counts.min()} to {counts.max()} a class)"
-    )
+    each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    print(f"{place}: {len(selection.ids)} labels of {len(selection.classes)} classes, {each} a class ({selection.rule})")
 
 
 def show_scores(title: str, scores: Mapping[str, float]) -> None:

@@ -108,6 +108,15 @@ def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], t
     return RunAddress(uri, experiment_id, run.info.run_id)
 
 
+def end_run(address: RunAddress, status: str) -> None:
+    """Close a run that has no tracker to do it; a server that is away cannot be told.
+
+    `status` is FINISHED, FAILED or KILLED.
+    """
+    with contextlib.suppress(UserError), asking(address.uri, "") as client:
+        client.set_terminated(address.run_id, status)
+
+
 def _log_params(client: Any, run_id: str, params: dict[str, Any]) -> None:
     from mlflow.entities import Param
 

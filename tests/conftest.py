@@ -44,13 +44,17 @@ def _worker(rank: int, workers: int, port: int, function: Callable[..., Any], ar
 def gloo() -> Callable[..., list[Any]]:
     """Run `function(*args)` in `workers` real processes of one gloo group; returns each one's result by rank."""
 
+    context = mp.get_context("forkserver")  # workers are copies of a process that has the imports behind it
+    context.set_forkserver_preload(["torch.distributed", "algos.coke", "algos.protocon"])
+
     def run(workers: int, function: Callable[..., Any], *args: Any) -> list[Any]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        with mp.get_context("spawn").Manager() as manager:
+        with context.Manager() as manager:
             results = manager.dict()
-            mp.spawn(_worker, (workers, port, function, args, results), nprocs=workers)
+            arguments = (workers, port, function, args, results)
+            mp.start_processes(_worker, arguments, nprocs=workers, start_method="forkserver")
             return [results[rank] for rank in range(workers)]
 
     return run

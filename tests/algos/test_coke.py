@@ -127,7 +127,7 @@ def _share(workers: int) -> tuple[torch.Tensor, ...]:
     no_norm(method.network)
     share = slice(rank * 8 // workers, (rank + 1) * 8 // workers)
     train(method, 3, slices=share, lr=0.0)
-    return method.knowledge().clusters, method.kmeans.duals, method.kmeans.epoch_centers, method._epoch_changes
+    return method.knowledge().clusters, method.kmeans.duals, method.kmeans.epoch_centers, method.changes.total
 
 
 @pytest.mark.parametrize("workers", [2, 4])

@@ -208,7 +208,8 @@ def test_accumulated_batches_equal_the_whole_batch():
         whole.partial_fit(batch)
         for part in batch.split(10):
             parts.collect(part, parts.assign(part))
-        parts.finish_update(parts.begin_update())
+        parts.begin_update()
+        parts.finish_update()
     torch.testing.assert_close(whole.centers, parts.centers)
     torch.testing.assert_close(whole.duals, parts.duals)
 

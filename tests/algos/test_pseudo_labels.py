@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from algos.prototypes import Prototypes
 from algos.pseudo_labels import WINDOW, Aligner, cluster_pseudo_labels, refine
 
 
@@ -80,18 +79,3 @@ def test_members_on_the_far_side_do_not_vote_and_leave_no_negative_share():
         torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), torch.tensor([0.5, -0.5, -0.1]), (2, 2), "similarity"
     )
     torch.testing.assert_close(made, torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
-
-
-def test_prototypes_are_directions_of_means_and_survive_an_epoch_without_rows():
-    prototypes = Prototypes(3, 2)
-    assert torch.equal(prototypes.logits(torch.ones(1, 2), 0.1), torch.zeros(1, 3))
-    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
-    prototypes.collect(rows, torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 1.0, 1.0, 0.0]))
-    prototypes.exchange()
-    prototypes.end_epoch()
-    expected = torch.tensor([[0.5**0.5, 0.5**0.5], [0.0, 1.0], [0.0, 0.0]])
-    torch.testing.assert_close(prototypes.prototypes, expected)
-    prototypes.collect(rows[:1], torch.tensor([2]))
-    prototypes.exchange()
-    prototypes.end_epoch()
-    torch.testing.assert_close(prototypes.prototypes, torch.cat([expected[:2], torch.tensor([[1.0, 0.0]])]))

@@ -160,7 +160,7 @@ def test_the_command_writes_beside_the_shards(some_digits, capsys):
     main(["labels", str(some_digits.location), "--per-class", "3", "--seed", "5"])
     said = capsys.readouterr().out
     place = f"{some_digits.location}-labels/per-class-3-seed-5.json"
-    assert said == f"{place}: 30 labels of 10 classes (3 per class, seed 5; 3 to 3 a class)\n"
+    assert said == f"{place}: 30 labels of 10 classes, 3 a class (3 per class, seed 5)\n"
     assert Selection.open(place) == choose_per_class(some_digits, "train", 3, seed=5)
 
 

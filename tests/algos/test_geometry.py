@@ -1,0 +1,80 @@
+"""Directions, and shifted and scaled rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from algos import geometry
+from algos.constrained_kmeans import priced_similarities
+from algos.geometry import Geometry, exact_similarities, initial_centers, zero_row
+
+ROWS = torch.tensor([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
+
+
+def test_euclidean_rows_have_mean_zero_and_mean_square_one():
+    made = Geometry.of(ROWS, spherical=False)
+    assert made.origin.tolist() == [2, 2]
+    assert made.scale == pytest.approx(8**0.5)
+    prepared = made.prepare(ROWS)
+    assert prepared.square().sum(dim=1).mean().item() == pytest.approx(1)
+    torch.testing.assert_close(made.restore(prepared), ROWS)
+    assert made.half_squares(prepared).item() == pytest.approx(2)
+
+
+def test_equal_rows_keep_their_scale():
+    made = Geometry.of(torch.ones(3, 2), spherical=False)
+    assert made.scale == 1
+    assert made.prepare(torch.ones(3, 2)).tolist() == [[0, 0]] * 3
+
+
+@pytest.mark.parametrize("length", [1e-30, 1.0, 1e30])
+def test_directions_survive_lengths_whose_squares_do_not_fit_float32(length):
+    prepared = Geometry.of(ROWS, spherical=True).prepare(torch.tensor([[3.0, 4.0]]) * length)
+    torch.testing.assert_close(prepared, torch.tensor([[0.6, 0.8]]))
+
+
+def test_similarity_and_half_squares_make_the_squared_distance():
+    made = Geometry.of(ROWS, spherical=False)
+    prepared, centers = made.prepare(ROWS), torch.tensor([[0.5, -0.5]])
+    similarity = priced_similarities(prepared, centers, torch.zeros(1), spherical=False).sum().double()
+    distances = (prepared - centers).square().sum().double()
+    torch.testing.assert_close(made.half_squares(prepared) - similarity, distances / 2)
+
+
+def test_a_row_of_zeros_is_found_in_any_piece(monkeypatch):
+    monkeypatch.setattr(geometry, "PIECE", 4)  # two rows
+    assert zero_row(torch.ones(5, 2)) is None
+    assert zero_row(torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])) == 3
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+def test_exact_similarities_are_those_of_the_core_in_float64(spherical):
+    rows = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
+    made = Geometry.of(rows, spherical=spherical)
+    centers = made.prepare(rows[:4])
+    index, clusters = torch.tensor([7, 3]), torch.tensor([2, 0, 1])
+    found = exact_similarities(rows, centers, made)(index, clusters)
+    expected = priced_similarities(made.prepare(rows), centers, torch.zeros(4), spherical=spherical)[index][:, clusters]
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, expected.double(), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("init", ["random", "k-means++"])
+def test_first_centers_are_distinct_rows(init):
+    rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
+    made = Geometry.of(rows, spherical=False)
+    centers = initial_centers(init, 5, rows, made, np.random.RandomState(0))
+    distances = torch.cdist(made.restore(centers).double(), rows.double())
+    assert len(set(distances.argmin(dim=1).tolist())) == 5
+    assert distances.min(dim=1).values.max() < 1e-5
+
+
+def test_given_centers_are_checked():
+    made, random = Geometry.of(ROWS, spherical=True), np.random.RandomState(0)
+    torch.testing.assert_close(initial_centers([[3, 4], [0, 2]], 2, ROWS, made, random), torch.tensor([[0.6, 0.8], [0.0, 1.0]]))
+    with pytest.raises(ValueError, match=r"init has shape \(1, 2\); \(2, 2\) is needed"):
+        initial_centers([[3, 4]], 2, ROWS, made, random)
+    with pytest.raises(ValueError, match="row 1 of init is all zeros and has no direction"):
+        initial_centers([[3, 4], [0, 0]], 2, ROWS, made, random)
