@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 from sklearn.metrics import confusion_matrix
+
+from pipelines.pictures import TILE, mosaic, show_mosaic
 
 MOST_NAMES = 30  # more do not fit beside an axis
 Change = tuple[bytes, str, str, str]  # image, classifier's class, refined class, true class
@@ -46,13 +46,12 @@ def _name_classes(ax: Axes, classes: Sequence[str]) -> None:
 
 def change_sheet(changes: Sequence[Change], path: Path, columns: int = 8) -> None:
     """Images whose pseudo-label the clusters changed: `classifier > refined`, green where that is right, red where it was."""
-    rows = max(-(-len(changes) // columns), 1)
-    figure = Figure(figsize=(columns * 1.15, rows * 1.45), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for ax in axes:
-        ax.axis("off")
-    for ax, (encoded, raw, refined, true) in zip(axes[: len(changes)], changes, strict=True):
-        ax.imshow(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
+    rows = [[encoded for encoded, *_ in changes[start : start + columns]] for start in range(0, len(changes), columns)]
+    gap, above = TILE // 2, TILE // 2  # room for the names
+    figure, ax = show_mosaic(mosaic(rows, columns, gap=gap, above=above))
+    for place, (_, raw, refined, true) in enumerate(changes):
+        y, x = divmod(place, columns)
         colour = "tab:green" if refined == true else "tab:red" if raw == true else "black"
-        ax.set_title(f"{raw} > {refined}\n({true})", fontsize=6, color=colour)
-    figure.savefig(path, dpi=130)
+        middle, top = x * (TILE + gap) + TILE / 2, y * (above + TILE + gap) + above - 3
+        ax.text(middle, top, f"{raw} > {refined}\n({true})", ha="center", va="bottom", fontsize=6, color=colour)
+    figure.savefig(path)

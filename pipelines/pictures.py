@@ -8,10 +8,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 mpl.use("Agg")
+DPI = 130
+TILE, GAP = 72, 4  # px of an image on a sheet, and between two
 
 
 def cluster_size_histogram(counts: Sequence[np.ndarray], min_sizes: Sequence[float], path: Path) -> None:
@@ -44,32 +47,46 @@ def choose_clusters(counts: np.ndarray, most: int, seed: int) -> list[int]:
     return [int(k) for k in [*largest, *middle[places], *smallest]]
 
 
-def cluster_sheet(images: Mapping[int, Sequence[bytes]], counts: np.ndarray, path: Path, tile: int = 56) -> None:
+def mosaic(rows: Sequence[Sequence[bytes]], columns: int, *, gap: int = GAP, above: int = 0) -> np.ndarray:
+    """Encoded images in rows of `columns` places of `TILE` px on white, as one picture (height, width, 3) uint8.
+
+    One picture, because a chart of a hundred small ones takes seconds to lay out. `gap` px lie to the right of and below each,
+    `above` px over it.
+    """
+    step, line = TILE + gap, above + TILE + gap
+    canvas = Image.new("RGB", (columns * step, max(len(rows), 1) * line), "white")
+    for y, row in enumerate(rows):
+        for x, encoded in enumerate(row):
+            picture = Image.open(io.BytesIO(encoded)).convert("RGB")
+            smooth = Image.Resampling.NEAREST if picture.width < TILE else Image.Resampling.BILINEAR
+            canvas.paste(picture.resize((TILE, TILE), smooth), (x * step, y * line + above))
+    return np.asarray(canvas)
+
+
+def show_mosaic(picture: np.ndarray) -> tuple[Figure, Axes]:
+    """A figure of the picture alone, at its own resolution; ticks may be added."""
+    height, width = picture.shape[:2]
+    figure = Figure(figsize=(width / DPI + 1.0, height / DPI + 0.3), layout="constrained", dpi=DPI)
+    ax = figure.subplots()
+    ax.imshow(picture, interpolation="none")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return figure, ax
+
+
+def cluster_sheet(images: Mapping[int, Sequence[bytes]], counts: np.ndarray, path: Path) -> None:
     """A row of images for each cluster.
 
     Args:
         images: encoded images of each cluster to show.
         counts: (K,) sizes, for the captions.
         path: PNG to write.
-        tile: px of an image on the sheet.
     """
-    columns = max((len(row) for row in images.values()), default=1)
-    height = max(len(images), 1) * 0.62 + 0.5
-    figure = Figure(figsize=(columns * 0.62 + 1.6, height), layout="constrained")
-    axes = figure.subplots(max(len(images), 1), columns, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
-    for ax in axes.flat:
-        ax.axis("off")
-    for row, (cluster, encoded) in zip(axes[: len(images)], images.items(), strict=True):
-        label = f"#{cluster}\n{counts[cluster]} images"
-        row[0].text(-0.15, 0.5, label, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
-        for ax, image in zip(row[: len(encoded)], encoded, strict=True):
-            picture = Image.open(io.BytesIO(image)).convert("RGB")
-            ax.imshow(
-                np.asarray(
-                    picture.resize((tile, tile), Image.Resampling.NEAREST if picture.width < tile else Image.Resampling.BILINEAR)
-                )
-            )
-    figure.savefig(path, dpi=130)
+    figure, ax = show_mosaic(mosaic(list(images.values()), max((len(row) for row in images.values()), default=1)))
+    places = np.arange(len(images)) * (TILE + GAP) + TILE / 2
+    ax.set_yticks(places, [f"#{cluster}\n{counts[cluster]} images" for cluster in images], fontsize=7)
+    ax.tick_params(length=0)
+    figure.savefig(path)
 
 
 def curves(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:

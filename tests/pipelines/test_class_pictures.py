@@ -1,0 +1,66 @@
+"""Pictures of a method with classes: what is drawn is what was given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.class_pictures import change_sheet, confusions, prototype_similarities
+from pipelines.samples import encode_png
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def share(path, colour):
+    return (np.abs(pixels(path) - colour).max(axis=-1) < 60).mean()
+
+
+GREEN, RED = (44, 160, 44), (214, 39, 40)  # matplotlib's tab:green and tab:red
+GREY = encode_png(np.full((8, 8, 3), 127, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("change", "greener"),
+    [((GREY, "cat", "dog", "dog"), True), ((GREY, "cat", "dog", "cat"), False)],
+)
+def test_a_change_for_the_better_is_green_and_one_for_the_worse_red(tmp_path, change, greener):
+    change_sheet([change] * 3, tmp_path / "sheet.png")
+    green, red = share(tmp_path / "sheet.png", GREEN), share(tmp_path / "sheet.png", RED)
+    assert (green > red) == greener
+    assert max(green, red) > 0
+
+
+def test_every_change_has_its_image_and_a_class_wrong_before_and_after_is_black(tmp_path):
+    grey = {}
+    for count in (3, 10):  # a full row and the start of a second one
+        change_sheet([(GREY, "cat", "dog", "owl")] * count, tmp_path / "sheet.png")
+        grey[count] = (pixels(tmp_path / "sheet.png") == 127).all(axis=-1).sum()
+        assert share(tmp_path / "sheet.png", GREEN) == share(tmp_path / "sheet.png", RED) == 0
+    assert grey[10] == pytest.approx(grey[3] * 10 / 3, rel=0.1)
+
+
+def test_no_change_is_an_empty_sheet(tmp_path):
+    change_sheet([], tmp_path / "sheet.png")
+    assert pixels(tmp_path / "sheet.png").min() == 255
+
+
+def test_confusions_are_darker_on_the_diagonal_the_more_labels_are_right(tmp_path):
+    truth = np.arange(100) % 4
+    confusions(truth, (truth + 1) % 4, truth, list("abcd"), tmp_path / "both.png")
+    picture = pixels(tmp_path / "both.png")
+    dark = (picture[..., 2] > 90) & (picture[..., 0] < 30)  # the end of the blue scale
+    left, right = np.array_split(dark, 2, axis=1)
+    assert left.sum() == pytest.approx(right.sum(), rel=0.05)  # four of sixteen fields each
+    assert not np.array_equal(left, right)
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_similarities_of_prototypes_with_few_or_many_classes(tmp_path, classes):
+    prototypes = np.eye(classes, 64, dtype=np.float32)
+    prototype_similarities(prototypes, [f"class {k}" for k in range(classes)], tmp_path / "map.png")
+    picture = pixels(tmp_path / "map.png")
+    assert ((picture[..., 2] > 80) & (picture[..., 0] < 30)).any()  # the diagonal, similarity 1
+    assert ((picture > 240).all(axis=-1)).any()
