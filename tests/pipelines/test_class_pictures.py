@@ -19,12 +19,13 @@ def share(path, colour):
 
 
 GREEN, RED = (44, 160, 44), (214, 39, 40)  # matplotlib's tab:green and tab:red
-GREY = encode_png(np.full((8, 8, 3), 127, np.uint8))
+BLUE = (0, 0, 255)
+IMAGE = encode_png(np.full((8, 8, 3), BLUE, np.uint8))
 
 
 @pytest.mark.parametrize(
     ("change", "greener"),
-    [((GREY, "cat", "dog", "dog"), True), ((GREY, "cat", "dog", "cat"), False)],
+    [((IMAGE, "cat", "dog", "dog"), True), ((IMAGE, "cat", "dog", "cat"), False)],
 )
 def test_a_change_for_the_better_is_green_and_one_for_the_worse_red(tmp_path, change, greener):
     change_sheet([change] * 3, tmp_path / "sheet.png")
@@ -34,12 +35,12 @@ def test_a_change_for_the_better_is_green_and_one_for_the_worse_red(tmp_path, ch
 
 
 def test_every_change_has_its_image_and_a_class_wrong_before_and_after_is_black(tmp_path):
-    grey = {}
+    shown = {}
     for count in (3, 10):  # a full row and the start of a second one
-        change_sheet([(GREY, "cat", "dog", "owl")] * count, tmp_path / "sheet.png")
-        grey[count] = (pixels(tmp_path / "sheet.png") == 127).all(axis=-1).sum()
+        change_sheet([(IMAGE, "cat", "dog", "owl")] * count, tmp_path / "sheet.png")
+        shown[count] = (pixels(tmp_path / "sheet.png") == BLUE).all(axis=-1).sum()
         assert share(tmp_path / "sheet.png", GREEN) == share(tmp_path / "sheet.png", RED) == 0
-    assert grey[10] == pytest.approx(grey[3] * 10 / 3, rel=0.1)
+    assert shown[10] == pytest.approx(shown[3] * 10 / 3, rel=0.1)
 
 
 def test_no_change_is_an_empty_sheet(tmp_path):
