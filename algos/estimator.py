@@ -266,9 +266,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         centers = self._core.centers.to(prices.dtype)
         for piece in split(rows, max(rows.shape[1], self.n_clusters)):
             prepared = self._geometry.prepare(piece.to(prices.dtype))
-            best = core.priced_similarities(prepared, centers, prices, spherical=self._geometry.spherical).max(dim=1)
-            labels.append(best.indices)
-            totals.append((best.values - prices[best.indices]).sum(dtype=torch.float64) - self._geometry.half_squares(prepared))
+            priced = core.priced_similarities(prepared, centers, prices, spherical=self._geometry.spherical)
+            labels.append(core.assign(priced))
+            values = priced.gather(1, labels[-1][:, None])[:, 0] - prices[labels[-1]]
+            totals.append(values.sum(dtype=torch.float64) - self._geometry.half_squares(prepared))
         return torch.cat(labels), float(torch.stack(totals).sum()) * self._geometry.scale**2
 
     def _repair(self, rows: Tensor) -> tuple[Tensor, float]:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from algos.constrained_kmeans import assign
+
 # Similarities (rows asked for, clusters asked for) in float64 on the CPU, given indices of rows and of clusters.
 Similarities = Callable[[Tensor, Tensor], Tensor]
 
@@ -94,7 +96,7 @@ def priced_labels(similarities: Similarities, num_rows: int, prices: Tensor) -> 
     clusters, labels, totals = torch.arange(len(prices)), [], []
     for piece in pieces(torch.arange(num_rows), len(prices)):
         values = similarities(piece, clusters)
-        labels.append((values + prices).max(dim=1).indices)
+        labels.append(assign(values + prices))
         totals.append(values.gather(1, labels[-1][:, None]).sum())
     return torch.cat(labels), float(torch.stack(totals).sum())
 
@@ -108,7 +110,7 @@ def bound_objective(similarities: Similarities, labels: Tensor, prices: Tensor, 
     for piece in pieces(torch.arange(len(labels)), len(prices)):
         values = similarities(piece, clusters)
         achieved.append(values.gather(1, labels[piece][:, None]).sum())
-        best.append((values + prices).max(dim=1).values.sum())
+        best.append((values + prices).amax(dim=1).sum())
     return float(torch.stack(achieved).sum()), float(torch.stack(best).sum() - min_size * prices.sum())
 
 
@@ -162,7 +164,7 @@ def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_size: int)
     step, sign = (longest / 100).repeat(len(prices)), torch.zeros_like(prices)
     best, least = prices, torch.tensor(torch.inf)
     for _ in range(STEPS):
-        chosen = (values + prices[indices]).max(dim=1).indices
+        chosen = assign(values + prices[indices])
         labels = indices.gather(1, chosen[:, None])[:, 0]
         lacking = imbalance(labels.bincount(minlength=len(prices)), prices, min_size)
         if lacking.abs().sum() < least:

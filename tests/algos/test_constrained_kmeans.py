@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from algos import constrained_kmeans
 from algos.constrained_kmeans import (
     ConstrainedKMeans,
     ascend,
@@ -29,6 +30,16 @@ def test_assign_adds_the_price_before_it_compares():
     rows = torch.tensor([[0.8, 0.6]])
     assert assign(priced_similarities(rows, centers, torch.zeros(2))).tolist() == [0]
     assert assign(priced_similarities(rows, centers, torch.tensor([0.0, 0.3]))).tolist() == [1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_and_many_threads_choose_the_first_of_equal_clusters(monkeypatch, dtype):
+    similarities = torch.randint(0, 4, (200, 30), generator=torch.Generator().manual_seed(0)).to(dtype)
+    first = [row.index(max(row)) for row in similarities.tolist()]
+    assert assign(similarities).tolist() == first
+    assert assign(similarities.repeat(1, 2)[:, 30:]).tolist() == first  # a head among others
+    monkeypatch.setattr(constrained_kmeans, "FEW_THREADS", 0)
+    assert assign(similarities).tolist() == first
 
 
 def test_batch_statistics_sums_rows_and_counts_them_in_the_last_column():
