@@ -63,8 +63,8 @@ class CoKeConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
-        require_shares(self, "min_size_ratio", "label_weight", "predictor_weight", "large_weight")
-        require_positive(self, "temperature", "slot_temperature", "dim", "slots", "dual_lr")
+        require_shares(self, "min_size_ratio", "label_weight", "predictor_weight", "large_weight", part="method")
+        require_positive(self, "temperature", "slot_temperature", "dim", "slots", "dual_lr", part="method")
         if not self.num_clusters or min(self.num_clusters) < 2:
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")
         if self.average_from is not None and self.average_from < 1:

@@ -59,9 +59,9 @@ class ProtoConConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
-        require_shares(self, "min_size_ratio", "refine_weight", "debias_momentum", "ema_momentum")
-        require_positive(self, "instances_per_cluster", "dim", "temperature", "refine_from", "dual_lr")
-        require_not_negative(self, "debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight")
+        require_shares(self, "min_size_ratio", "refine_weight", "debias_momentum", "ema_momentum", part="method")
+        require_positive(self, "instances_per_cluster", "dim", "temperature", "refine_from", "dual_lr", part="method")
+        require_not_negative(self, "debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight", part="method")
         if not 0 < self.confidence_threshold <= 1:
             raise ValueError(f"method.confidence_threshold is {self.confidence_threshold}; it must lie in (0, 1]")
         if self.num_clusters is not None and (not self.num_clusters or min(self.num_clusters) < 2):

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from algos.passes import LEAST_BATCHES, batch_rows
-from pipelines.config import CheckpointConfig, TrackingConfig, plain
+from algos.ranges import require_not_negative, require_positive, require_shares
 from pipelines.errors import UserError
 from pipelines.order import StreamShape
+from pipelines.settings import CheckpointConfig, TrackingConfig, plain
 from pipelines.vectors import Vectors
 
 TASK_BYTES = 256 << 20  # of the rows that one Data task holds, where the window is chosen for the user
@@ -69,20 +70,11 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
-        positive = {
-            "num_clusters": min(self.heads, default=0), "passes": self.passes, "lanes": self.lanes, "workers": self.workers,
-            "cpus_per_worker": self.cpus_per_worker, "checkpoint.keep_last": self.checkpoint.keep_last,
-            "batch_size": 1 if self.batch_size is None else self.batch_size, "window": 1 if self.window is None else self.window,
-            "dual_lr": 1 if self.dual_lr is None else self.dual_lr,
-        }  # fmt: skip
-        for key, value in positive.items():
-            if not value > 0:  # nor NaN
-                raise UserError(f"{key} is {value}; it must be positive")
-        for key, value in {"seed": self.seed, "checkpoint.every_steps": self.checkpoint.every_steps}.items():
-            if value < 0:
-                raise UserError(f"{key} is {value}; it must be 0 or more")
-        if not 0 <= self.min_size_ratio <= 1:
-            raise UserError(f"min_size_ratio is {self.min_size_ratio}; it must lie in [0, 1]")
+        if min(self.heads, default=0) < 1:
+            raise UserError(f"num_clusters is {self.num_clusters}; give at least one head of at least one cluster")
+        require_positive(self, "passes", "lanes", "workers", "cpus_per_worker", "batch_size", "window", "dual_lr")
+        require_not_negative(self, "seed")
+        require_shares(self, "min_size_ratio")
         if self.workers > self.lanes:
             raise UserError(f"{self.workers} workers, but lanes is {self.lanes}; set lanes to at least the workers")
         if self.batch_size is not None and self.batch_size % self.lanes:

@@ -1,163 +1,25 @@
 """The typed configuration that every training run has, and what can be said of it before anything starts.
 
-Each part checks itself; `check` adds what only shows between the parts and the data. Recipes are files of this shape.
+Its parts check themselves; `check` adds what only shows between the parts and the data. Recipes are files of this shape.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from torch import nn
 
 from algos.method import Method
 from algos.networks import BackboneConfig
+from algos.ranges import require_not_negative, require_positive
 from pipelines.errors import UserError
 from pipelines.labels import Selection
 from pipelines.order import StreamShape, lanes_of_worker
+from pipelines.settings import CheckpointConfig, ComputeConfig, DataConfig, MonitorConfig, OptimizerConfig, TrackingConfig, plain
 from pipelines.shards import Dataset
 from pipelines.storage import Location
-from pipelines.views import Normalization, Views
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """The shards and how they are streamed.
-
-    Attributes:
-        shards: folder that `quorum ingest` wrote, a local path or URI.
-        split: which split to train on.
-        lanes: most workers that can share the run; a divisor of batch_size. Part of the run's identity.
-        window: rows of a lane that are shuffled together.
-        normalization: of the pixels.
-    """
-
-    shards: str
-    split: str = "train"
-    lanes: int = 8
-    window: int = 256
-    normalization: Normalization = field(default_factory=Normalization)
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """Optimiser and learning-rate schedule.
-
-    Attributes:
-        name: `lars` or `sgd`.
-        lr: peak learning rate, for the global batch as it is.
-        momentum: of both.
-        nesterov: of sgd.
-        weight_decay: of weights; biases and norms get none.
-        trust_coefficient: of LARS.
-        warmup_epochs: epochs of linear warm-up after epoch 0; then cosine to 0.
-    """
-
-    name: Literal["lars", "sgd"] = "lars"
-    lr: float = 1.6
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 1e-6
-    trust_coefficient: float = 0.001
-    warmup_epochs: int = 10
-
-    def __post_init__(self) -> None:
-        """Refuse Nesterov's momentum where there is none to look ahead with."""
-        if self.nesterov and (self.name != "sgd" or self.momentum <= 0):
-            raise UserError("optimizer.nesterov needs optimizer.name sgd and a momentum above 0; set it to false")
-
-
-@dataclass(frozen=True)
-class ComputeConfig:
-    """Workers and what they run on.
-
-    Attributes:
-        workers: Ray Train workers; any number up to data.lanes.
-        min_workers: fewer are accepted while the cluster lacks nodes; null for exactly `workers`.
-        gpu: GPUs (NCCL, SyncBatchNorm) instead of CPUs (gloo).
-        gpus_per_worker: 1, or with one worker a fraction, so that the trials of a sweep share a GPU.
-        cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
-        threads: torch threads of a CPU worker; 0 shares the node's CPUs but one, which is the stream's.
-        precision: `fp32`, `bf16` or `fp16` (with loss scaling) in the networks; clustering and loss are always fp32.
-        channels_last: memory layout of the convolutions.
-        compile: use torch.compile.
-        max_failures: restarts from the last checkpoint when workers die; -1 for any number.
-    """
-
-    workers: int = 1
-    min_workers: int | None = None
-    gpu: bool = False
-    gpus_per_worker: float = 1.0
-    cpus_per_worker: int = 1
-    threads: int = 0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    channels_last: bool = True
-    compile: bool = False
-    max_failures: int = 3
-
-    def __post_init__(self) -> None:
-        """Refuse fractions that workers cannot share."""
-        if not 0 < self.gpus_per_worker <= 1 or (self.gpus_per_worker < 1 and self.workers > 1):
-            raise UserError(
-                f"compute.gpus_per_worker is {self.gpus_per_worker} with {self.workers} workers; "
-                "give 1, or a fraction above 0 with one worker: NCCL wants a GPU for each"
-            )
-
-    @property
-    def gpus(self) -> float:
-        """GPUs of each worker; 0 on CPUs."""
-        return self.gpus_per_worker if self.gpu else 0.0
-
-
-@dataclass(frozen=True)
-class CheckpointConfig:
-    """When state is saved and how much of it is kept.
-
-    Attributes:
-        every_steps: besides the end of each epoch; 0 for epoch ends only.
-        keep_last: newest checkpoints to keep; the best one is kept too, by averaged accuracy or by kNN.
-    """
-
-    every_steps: int = 0
-    keep_last: int = 2
-
-
-@dataclass(frozen=True)
-class MonitorConfig:
-    """What is measured while training.
-
-    Attributes:
-        log_steps: steps between two points of loss, rate and learning rate.
-        knn_epochs: epochs between two kNN scores, which need labels; 0 for none.
-        knn_bank: training images that vote.
-        knn_queries: test images that are classified.
-        knn_neighbours: voters of a query.
-        knn_temperature: of the votes.
-        accuracy_epochs: epochs between two scores of a method's classifiers on the test split; 0 for none.
-        picture_epochs: epochs between two sheets of pictures; 0 for the last epoch only.
-    """
-
-    log_steps: int = 20
-    knn_epochs: int = 1
-    knn_bank: int = 10_000
-    knn_queries: int = 2_000
-    knn_neighbours: int = 20
-    knn_temperature: float = 0.07
-    accuracy_epochs: int = 1
-    picture_epochs: int = 10
-
-
-@dataclass(frozen=True)
-class TrackingConfig:
-    """Where runs are recorded.
-
-    Attributes:
-        uri: of the MLflow server; null takes MLFLOW_TRACKING_URI, or a sqlite file in `storage`.
-        experiment: name of the MLflow experiment.
-    """
-
-    uri: str | None = None
-    experiment: str = "quorum"
+from pipelines.views import Views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,30 +64,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
-        positive = {
-            "compute.cpus_per_worker": self.compute.cpus_per_worker,
-            "epochs": self.epochs, "batch_size": self.batch_size, "accumulate": self.accumulate,
-            "compute.workers": self.compute.workers, "checkpoint.keep_last": self.checkpoint.keep_last,
-            "optimizer.lr": self.optimizer.lr, "data.window": self.data.window, "monitor.log_steps": self.monitor.log_steps,
-            "monitor.knn_bank": self.monitor.knn_bank, "monitor.knn_queries": self.monitor.knn_queries,
-            "monitor.knn_neighbours": self.monitor.knn_neighbours, "monitor.knn_temperature": self.monitor.knn_temperature,
-        }  # fmt: skip
-        for key, value in positive.items():
-            if not value > 0:  # nor NaN
-                raise UserError(f"{key} is {value}; it must be positive")
-        if self.compute.min_workers is not None and not 1 <= self.compute.min_workers <= self.compute.workers:
-            raise UserError(
-                f"compute.min_workers is {self.compute.min_workers}; "
-                f"it must lie between 1 and compute.workers ({self.compute.workers})"
-            )
-        periods = {
-            "checkpoint.every_steps": self.checkpoint.every_steps, "monitor.knn_epochs": self.monitor.knn_epochs,
-            "monitor.accuracy_epochs": self.monitor.accuracy_epochs, "monitor.picture_epochs": self.monitor.picture_epochs,
-            "compute.threads": self.compute.threads, "optimizer.warmup_epochs": self.optimizer.warmup_epochs, "seed": self.seed,
-        }  # fmt: skip
-        for key, value in periods.items():
-            if value < 0:
-                raise UserError(f"{key} is {value}; it must be 0 or more")
+        require_positive(self, "epochs", "batch_size", "accumulate")
+        require_not_negative(self, "seed")
 
     def build_method(self, backbone: nn.Module, dataset: Dataset) -> Method:
         """The method over `backbone`, sized by the data."""
@@ -299,19 +139,3 @@ class TrainingConfig:
         """Plain nested values, as a recipe holds them."""
         values: dict[str, Any] = plain(asdict(self))
         return values
-
-
-def plain(value: Any) -> Any:
-    """Nested values with lists for tuples, as YAML and JSON hold them."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values as `part.key` -> value, as MLflow's parameters and the command line spell them."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        flat.update(flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
-    return flat

@@ -12,10 +12,11 @@ from algos.coke import CoKe, CoKeConfig
 from algos.method import Method
 from algos.protocon import ProtoCon
 from algos.protocon_config import ProtoConConfig
-from pipelines.config import MonitorConfig, TrainingConfig
+from pipelines.config import TrainingConfig
 from pipelines.errors import UserError
 from pipelines.labels import Selection
 from pipelines.order import lanes_of_worker
+from pipelines.settings import MonitorConfig
 from pipelines.shards import Dataset
 from pipelines.storage import Location
 

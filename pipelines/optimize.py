@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipelines.config import OptimizerConfig
+from pipelines.settings import OptimizerConfig
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

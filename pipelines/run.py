@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from pipelines.checkpoint import CheckpointStore
-from pipelines.config import TrackingConfig, flatten
 from pipelines.errors import UserError
 from pipelines.journal import read_journal
 from pipelines.local_files import fetch_journal, local_file, local_folder
+from pipelines.settings import TrackingConfig, flatten
 from pipelines.storage import Location
 from pipelines.tracking import RunAddress, start_run, tracking_uri
 

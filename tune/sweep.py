@@ -9,10 +9,10 @@ import ray
 import yaml
 
 from pipelines.cluster import connect
-from pipelines.config import flatten
 from pipelines.errors import UserError
 from pipelines.local_files import local_file, local_folder
 from pipelines.run import RUN_FILE, Run
+from pipelines.settings import flatten
 from pipelines.storage import Location
 from pipelines.tracking import RunAddress, Tracker, start_run
 from tune.board import Board, Line

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipelines.config import TrackingConfig, plain
 from pipelines.errors import UserError, nearest
 from pipelines.kinds import KINDS
+from pipelines.settings import TrackingConfig, plain
 from tune.space import Space, recipe_key
 
 # Keys that a resumed run follows without a change of shapes or of the order of its images.

@@ -43,6 +43,7 @@ def build_tuner(plan: Plan, parent: str, board: Board, *, concurrent: int, grows
         tune_config=TuneConfig(
             metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
             max_concurrent_trials=concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
+            reuse_actors=not plan.is_population,  # the next trial's driver has its imports behind it
         ),
         run_config=RunConfig(
             name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem,

@@ -19,7 +19,7 @@ from pipelines.vectors import Vectors
         (["--workers", "9"], "9 workers, but lanes is 8"),
         (["--lanes", "3000", "--workers", "1"], "lanes 3000 exceeds the 2000 rows"),
         (["--num_clusters", "0"], "num_clusters is 0"),
-        (["--num_clusters", "[]"], "num_clusters is 0"),
+        (["--num_clusters", "[]"], "num_clusters is []"),
         (["--min_size_ratio", "1.5"], "min_size_ratio is 1.5"),
         (["--dual_lr", "0"], "dual_lr is 0"),
         (["--passes", "0"], "passes is 0"),

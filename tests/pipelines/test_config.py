@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import flatten
 from pipelines.errors import UserError
 from pipelines.kinds import PretrainConfig
 from pipelines.recipe import read_recipe
+from pipelines.settings import flatten
 from pipelines.shards import Dataset, Shard, Split
 from pipelines.storage import Location
 

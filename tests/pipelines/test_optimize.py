@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.config import OptimizerConfig
 from pipelines.optimize import Autocast, Precision, build_optimizer, learning_rate
+from pipelines.settings import OptimizerConfig
 
 
 def test_biases_and_norms_get_no_decay():

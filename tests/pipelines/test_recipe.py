@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.config import OptimizerConfig, flatten
 from pipelines.errors import UserError
 from pipelines.kinds import PretrainConfig, SemisupConfig
 from pipelines.recipe import read_recipe
+from pipelines.settings import OptimizerConfig, flatten
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 SMALL = {"data": {"shards": "data/digits"}, "views": {"large": [{"size": 16, "repeat": 2}]}}
