@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -81,9 +82,19 @@ def train(
     job = TrainingJob(config, str(run.location), recorder, run.identity, labelled, within.until)
     steps = config.epochs * config.shape.steps(dataset.split(config.data.split).rows)
     progress = Watch("train", recorder, steps) if within.shows_progress else nullcontext()
-    with recorded(recorder, open_end=within.until is not None and within.until < config.epochs), progress:
-        fit(train_worker, job, _workers(config), within.callbacks)
+    with recorded(recorder, open_end=within.until is not None and within.until < config.epochs):
+        if _is_trained(run, within.until or config.epochs):
+            print(f"{run.location} has all its epochs; nothing is left to train", file=sys.stderr)
+        else:
+            with progress:
+                fit(train_worker, job, _workers(config), within.callbacks)
     return run
+
+
+def _is_trained(run: Run, epochs: int) -> bool:
+    """Whether a resumed run has nothing left to train: its record may still want an end."""
+    newest = run.checkpoints.latest()
+    return newest is not None and newest.epoch >= epochs
 
 
 def check_network(config: TrainingConfig, *, resumed: bool = False) -> None:

@@ -34,7 +34,7 @@ def write_text(compared: Comparison, path: Path) -> None:
 def _print(console: Console, compared: Comparison, sizes: bool) -> None:
     title = f"{compared.name}: {compared.metric} ({compared.mode}) within {compared.budget}"
     table = Table(title=escape(title), title_justify="left")
-    wide = len(compared.keys) > MOST_KEYS
+    wide = _is_wide(compared)
     for key in ("setting",) if wide else compared.keys:
         table.add_column(escape(key))
     for column in (
@@ -56,6 +56,11 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
         console.print(sentence, markup=False, highlight=False)
     if wide:
         console.print(f"{len(compared.keys)} keys differ; settings.csv has their values", highlight=False)
+
+
+def _is_wide(compared: Comparison) -> bool:
+    """Whether settings are told by their runs' names: too many keys differ."""
+    return len(compared.keys) > MOST_KEYS
 
 
 def _names(line: Line) -> str:
@@ -88,7 +93,8 @@ def summary(compared: Comparison) -> list[str]:
     """Which setting is best, by how much, and which keys matter."""
     best, *others = (line.judged for line in compared.lines if line.judged)
     point = ", ".join(f"{key} {label_of(best.setting.point.get(key))}" for key in compared.keys) or "the only setting"
-    sentence = f"best: {point} with {compared.metric} {_figure(best.setting.mean)}"
+    shown = _names(compared.lines[0]) if _is_wide(compared) else point
+    sentence = f"best: {shown} with {compared.metric} {_figure(best.setting.mean)}"
     if others and others[0].behind:
         low, high = others[0].behind
         sentence += f"; ahead of the next by {_figure(low)} to {_figure(high)} (95 % interval of this pair alone)"
@@ -99,7 +105,8 @@ def summary(compared: Comparison) -> list[str]:
         sentence += f", {unclear} have too few seeds to tell" if unclear else ""
     shares = sorted(compared.importance.items(), key=lambda item: -item[1])
     told = ", ".join(f"{key} {share:.0%}" for key, share in shares[:MOST_KEYS])
-    return [sentence, *([f"variance of the settings explained by one key alone: {told}"] if told and others else [])]
+    tells = told and others and not _is_wide(compared)  # among many keys and few runs each one explains all
+    return [sentence, *([f"variance of the settings explained by one key alone: {told}"] if tells else [])]
 
 
 def write_csv(compared: Comparison, settings: Path, runs: Path) -> None:

@@ -102,6 +102,17 @@ def test_a_full_disk_stops_the_run_in_words_and_keeps_what_was_saved(straight):
     assert store_of(copy).latest() == before
 
 
+def test_resuming_a_run_that_has_all_its_epochs_trains_nothing_and_closes_its_record(straight, capsys):
+    copy = cut_back(straight, straight.parent / "again", EPOCHS * STEPS)
+    before = (copy / "checkpoints" / "index.json").read_bytes()
+    address = Run.open(str(copy)).address
+    MlflowClient(address.uri).update_run(address.run_id, "RUNNING")  # as a driver leaves it that dies at the very end
+    train(read_recipe(str(copy / "config.yaml"), PretrainConfig), resume=str(copy))
+    assert "has all its epochs; nothing is left to train" in capsys.readouterr().err
+    assert (copy / "checkpoints" / "index.json").read_bytes() == before
+    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
+
+
 def test_a_name_in_use_is_refused(straight, digits):
     with pytest.raises(UserError, match="already holds a run"):
         train(read_recipe(RECIPE, PretrainConfig, words(digits, straight.parent, "straight")))

@@ -84,6 +84,8 @@ def test_many_differing_keys_are_one_column_of_names(said, store):
     text = said(*ids)
     assert cells(text, ["run-1"])[1] == "0.1000"
     assert "8 keys differ; settings.csv has their values" in text
+    assert "best: run-1 with" in text
+    assert "explained by one key" not in text
 
 
 def test_brackets_in_a_value_are_shown(said, store):
