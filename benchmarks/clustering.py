@@ -3,7 +3,8 @@
 Every side gets the same unit rows and the same K, once a repetition, and is judged by the same figures: the cosine objective
 of its labels (each cluster at its best center, its members' mean direction), sizes, rows missing to the minimum, and the peak
 of the resident memory above what was there before. With `--passes`: one pass of ours against the bare product and argmax.
-Run from the repository's root: `python -m benchmarks.clustering`, with `--idx FOLDER` for Fashion-MNIST's pixels.
+Run from the repository's root: `python -m benchmarks.clustering`, with `--idx FOLDER` for Fashion-MNIST's pixels, with
+`--embeddings FOLDER` for what `quorum embed` wrote, and with several numbers of `--rows` and `--plot FILE` for time against n.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ import importlib.util
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits
 
 from algos.estimator import ConstrainedKMeans
 from benchmarks.report import Comparison, median, publish
+from pipelines.vectors import Vectors
 
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -40,6 +44,13 @@ def idx(folder: Path) -> Rows:
     with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
         header = np.frombuffer(file.read(16), dtype=">i4")
         return np.frombuffer(file.read(), dtype=np.uint8).reshape(int(header[1]), -1).astype(np.float32)
+
+
+def embeddings(folder: str) -> Rows:
+    """Vectors in a folder of Parquet files, as `quorum embed` writes them."""
+    vectors = Vectors.open(folder)
+    groups = [(shard, group) for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
+    return np.concatenate([vectors.read(*place)[0] for place in groups])
 
 
 def mixture(rows: int, dim: int, clusters: int, seed: int = 0) -> Rows:
@@ -182,7 +193,8 @@ def stamps() -> NDArray[np.float64]:
 
 def compare_pass(options: argparse.Namespace) -> Comparison:
     """One more pass of the estimator against the bare product and argmax of the same batches."""
-    rows = mixture(options.rows, options.dim, options.clusters)
+    (count,) = options.rows
+    rows = mixture(count, options.dim, options.clusters)
     data = torch.from_numpy(rows)
     centers = data[: options.clusters].clone()
     bare, ours, peaks = [], [], []
@@ -206,18 +218,29 @@ def compare_pass(options: argparse.Namespace) -> Comparison:
     ]
     ratios = [mine[1] / theirs[1] for mine, theirs in zip(ours, bare, strict=True)]
     notes = [f"the ratio is of CPU time, which other programs disturb less; peak {max(peaks):,.0f} MB above the data"]
-    title = (
-        f"{options.rows:,} x {options.dim}, K = {options.clusters}, B = {options.batch_size}, {torch.get_num_threads()} threads"
-    )
+    title = f"{count:,} x {options.dim}, K = {options.clusters}, B = {options.batch_size}, {torch.get_num_threads()} threads"
     return Comparison(title, "<= 1.3, < 1,000 MB", table, median(ratios), ratios, notes)
+
+
+def draw(costs: dict[str, list[tuple[int, float]]], path: Path) -> None:
+    """Seconds against rows, a line a side."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ax = figure.subplots()
+    for side, points in costs.items():
+        ax.plot(*zip(*points, strict=True), marker="o", label=side)
+    ax.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds")
+    ax.legend(frameon=False, fontsize=8)
+    ax.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
     """Read the command line, compare, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", nargs="+", choices=["digits", "mixture"], default=["digits", "mixture"])
+    parser.add_argument("--data", nargs="+", choices=["digits", "mixture", "none"], default=["digits", "mixture"])
     parser.add_argument("--idx", type=Path, metavar="FOLDER", help="also the pixels of the training images of gzipped IDX files")
-    parser.add_argument("--rows", type=int, default=20_000, help="of the mixture")
+    parser.add_argument("--embeddings", metavar="FOLDER", help="also the vectors of a folder of Parquet files")
+    parser.add_argument("--rows", type=int, nargs="+", default=[20_000], help="of the mixture, or of several")
     parser.add_argument("--dim", type=int, default=64, help="of the mixture")
     parser.add_argument("--clusters", type=int, default=100)
     parser.add_argument("--ratio", type=float, default=0.4)
@@ -227,6 +250,7 @@ def main() -> None:
     parser.add_argument("--skip", nargs="*", default=[], metavar="SIDE")
     parser.add_argument("--passes", action="store_true", help="one pass against the bare product instead")
     parser.add_argument("--batch-size", type=int, default=1024, help="with --passes")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of seconds against rows")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, metavar="FILE", help="with several data sets of the last one")
@@ -235,13 +259,28 @@ def main() -> None:
     if options.passes:
         publish(compare_pass(options), options.json)
         return
-    tables: dict[str, Callable[[], Rows]] = {
-        "digits": digits,
-        "mixture": lambda: mixture(options.rows, options.dim, options.clusters),
-    }
-    chosen = {name: tables[name] for name in options.data} | ({"IDX pixels": lambda: idx(options.idx)} if options.idx else {})
-    for name, load in chosen.items():
-        publish(compare(options, name, unit(load())), options.json)
+    costs: dict[str, list[tuple[int, float]]] = {}
+    for name, load in tables(options).items():
+        rows = unit(load())
+        comparison = compare(options, name, rows)
+        publish(comparison, options.json)
+        for row in comparison.rows:
+            if not isinstance(row["s"], str):
+                costs.setdefault(str(row["side"]), []).append((len(rows), row["s"]))
+    if options.plot:
+        draw(costs, options.plot)
+
+
+def tables(options: argparse.Namespace) -> dict[str, Callable[[], Rows]]:
+    """What was asked for, by name."""
+    chosen: dict[str, Callable[[], Rows]] = {"digits": digits} if "digits" in options.data else {}
+    if "mixture" in options.data:
+        chosen |= {f"mixture of {rows:,}": partial(mixture, rows, options.dim, options.clusters) for rows in options.rows}
+    if options.idx:
+        chosen["IDX pixels"] = partial(idx, options.idx)
+    if options.embeddings:
+        chosen["embeddings"] = partial(embeddings, options.embeddings)
+    return chosen
 
 
 if __name__ == "__main__":
