@@ -37,12 +37,13 @@ def assign(similarities: Tensor) -> Tensor:
 
 
 def batch_statistics(embeddings: Tensor, labels: Tensor, num_clusters: int, weights: Tensor | None = None) -> Tensor:
-    """Sum and count of the rows of each cluster, (K, D + 1): the sums first, the count in the last column.
+    """Sum and count of the rows of each cluster, (K, D + 1) float64: the sums first, the count in the last column.
 
-    One tensor, so that workers exchange one message. `labels` may be (B,) or a multiple of B long
-    (several heads one after another); the embeddings repeat as needed. `weights` (B,) count a row for more or less than one.
+    One tensor, so that workers exchange one message. In float64 a sum of float32 rows is exact, all but always, so it does not
+    depend on how workers and threads share the rows. `labels` may be (B,) or a multiple of B long (several heads one after
+    another); the embeddings repeat as needed. `weights` (B,) count a row for more or less than one.
     """
-    rows = torch.cat([embeddings, embeddings.new_ones(len(embeddings), 1)], dim=1)
+    rows = torch.cat([embeddings.double(), embeddings.new_ones(len(embeddings), 1, dtype=torch.float64)], dim=1)
     rows = rows if weights is None else rows * weights[:, None]
     rows = rows.expand(len(labels) // max(len(embeddings), 1), -1, -1).reshape(len(labels), -1)  # one head: no copy
     return rows.new_zeros(num_clusters, rows.shape[1]).index_add_(0, labels, rows)
@@ -212,7 +213,7 @@ class ConstrainedKMeans(nn.Module):
     def collect(self, embeddings: Tensor, labels: Tensor) -> None:
         """Add rows (B, D) with labels (H, B) to the statistics of the batch under way."""
         stacked = (labels + self.offsets).flatten()
-        statistics = batch_statistics(embeddings.to(self.centers.dtype), stacked, len(self.centers))
+        statistics = batch_statistics(embeddings, stacked, len(self.centers))
         self._collected = statistics if self._collected is None else self._collected.add_(statistics)
 
     def begin_update(self) -> None:
@@ -226,7 +227,7 @@ class ConstrainedKMeans(nn.Module):
         """Wait for the sum and move duals and centers by it; every worker computes the same."""
         if self._summing is None:
             raise RuntimeError("finish_update needs begin_update first")
-        statistics, self._summing = self._summing.wait(), None
+        statistics, self._summing = self._summing.wait().to(self.centers.dtype), None
         sums, counts = statistics[:, :-1], statistics[:, -1]
         rows = counts[: self.num_clusters[0]].sum()
         share = counts / rows

@@ -11,18 +11,19 @@ from algos.distributed import sum_over_workers
 class EpochSums(nn.Module):
     """Zero at first; `total` is all workers' as of the last `exchange`, and the state.
 
+    Sums are float64, which counts rows exactly, however many there are.
+
     Args:
         shape: of the sums.
-        dtype: of the sums; float64 counts rows exactly, however many there are.
     """
 
     total: Tensor
     here: Tensor
 
-    def __init__(self, *shape: int, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, *shape: int) -> None:
         super().__init__()
-        self.register_buffer("total", torch.zeros(shape, dtype=dtype))
-        self.register_buffer("here", torch.zeros(shape, dtype=dtype), persistent=False)  # of this worker since `exchange`
+        self.register_buffer("total", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("here", torch.zeros(shape, dtype=torch.float64), persistent=False)  # of this worker since `exchange`
 
     @torch.no_grad()
     def add(self, values: Tensor) -> None:

@@ -262,15 +262,17 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
 
     def _nearest(self, rows: Tensor) -> tuple[Tensor, float]:
         """Argmax labels (n,) under the prices, and their objective in the data's units."""
-        prices, labels, totals = self._prices, [], []
-        centers = self._core.centers.to(prices.dtype)
-        for piece in split(rows, max(rows.shape[1], self.n_clusters)):
+        prices, total = self._prices, torch.zeros((), dtype=torch.float64, device=rows.device)
+        # Made at once: pieces of it that stay would keep the memory of what is computed between them from being used again.
+        labels = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
+        centers, width = self._core.centers.to(prices.dtype), max(rows.shape[1], self.n_clusters)
+        for piece, mine in zip(split(rows, width), split(labels, width), strict=True):
             prepared = self._geometry.prepare(piece.to(prices.dtype))
             priced = core.priced_similarities(prepared, centers, prices, spherical=self._geometry.spherical)
-            labels.append(core.assign(priced))
-            values = priced.gather(1, labels[-1][:, None])[:, 0] - prices[labels[-1]]
-            totals.append(values.sum(dtype=torch.float64) - self._geometry.half_squares(prepared))
-        return torch.cat(labels), float(torch.stack(totals).sum()) * self._geometry.scale**2
+            mine.copy_(core.assign(priced))
+            values = priced.gather(1, mine[:, None])[:, 0] - prices[mine]
+            total += values.sum(dtype=torch.float64) - self._geometry.half_squares(prepared)
+        return labels, float(total) * self._geometry.scale**2
 
     def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
         """Labels (n,) that keep the minimum, and their objective; their prices replace the duals."""

@@ -93,12 +93,13 @@ def pieces(rows: Tensor, num_clusters: int) -> Iterator[Tensor]:
 
 def priced_labels(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, float]:
     """Most similar cluster of each row after the prices are added, (n,) int64, and the total similarity of these labels."""
-    clusters, labels, totals = torch.arange(len(prices)), [], []
+    clusters, total = torch.arange(len(prices)), torch.zeros((), dtype=torch.float64)
+    labels = torch.empty(num_rows, dtype=torch.int64)
     for piece in pieces(torch.arange(num_rows), len(prices)):
         values = similarities(piece, clusters)
-        labels.append(assign(values + prices))
-        totals.append(values.gather(1, labels[-1][:, None]).sum())
-    return torch.cat(labels), float(torch.stack(totals).sum())
+        labels[piece] = assign(values + prices)
+        total += values.gather(1, labels[piece][:, None]).sum()
+    return labels, float(total)
 
 
 def bound_objective(similarities: Similarities, labels: Tensor, prices: Tensor, min_size: int) -> tuple[float, float]:
@@ -147,12 +148,12 @@ def misplaced(labels: Tensor, prices: Tensor, min_size: int) -> int:
 
 def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, Tensor]:
     """Similarities and indices of each row's best clusters under the prices, both (n, CANDIDATES)."""
-    clusters = torch.arange(len(prices))
-    found = []
+    clusters, width = torch.arange(len(prices)), min(CANDIDATES, len(prices))
+    values, indices = torch.empty(num_rows, width, dtype=torch.float64), torch.empty(num_rows, width, dtype=torch.int64)
     for piece in pieces(torch.arange(num_rows), len(prices)):
-        values, indices = (similarities(piece, clusters) + prices).topk(min(CANDIDATES, len(prices)), dim=1)
-        found.append((values - prices[indices], indices))
-    return torch.cat([values for values, _ in found]), torch.cat([indices for _, indices in found])
+        priced, indices[piece] = (similarities(piece, clusters) + prices).topk(width, dim=1)
+        values[piece] = priced - prices[indices[piece]]
+    return values, indices
 
 
 def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_size: int) -> Tensor:

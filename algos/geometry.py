@@ -62,14 +62,16 @@ class Geometry:
 
 
 def split(rows: Tensor, width: int) -> Iterator[Tensor]:
-    """Pieces of the rows such that piece x width stays within `PIECE` numbers."""
+    """Views of the rows in pieces such that piece x width stays within `PIECE` numbers."""
     yield from rows.split(max(PIECE // width, 1))
 
 
 def zero_row(rows: Tensor) -> int | None:
     """Index of the first row of zeros, or `None`: such a row has no direction."""
-    largest = torch.cat([piece.abs().amax(dim=1) for piece in split(rows, rows.shape[1])])
-    zeros = (largest == 0).nonzero()
+    is_zero, width = torch.empty(len(rows), dtype=torch.bool, device=rows.device), rows.shape[1]
+    for piece, mine in zip(split(rows, width), split(is_zero, width), strict=True):
+        torch.eq(piece.abs().amax(dim=1), 0, out=mine)
+    zeros = is_zero.nonzero()
     return int(zeros[0]) if len(zeros) else None
 
 

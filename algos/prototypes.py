@@ -29,7 +29,7 @@ class Prototypes(nn.Module):
     def __init__(self, num_classes: int, dim: int) -> None:
         super().__init__()
         self.register_buffer("prototypes", torch.zeros(num_classes, dim))
-        self.sums = EpochSums(num_classes, dim + 1, dtype=torch.float32)  # the count last
+        self.sums = EpochSums(num_classes, dim + 1)  # the count last
 
     def logits(self, embeddings: Tensor, temperature: float) -> Tensor:
         """Similarity of rows (B, D) to each prototype over the temperature, (B, C)."""
@@ -46,6 +46,6 @@ class Prototypes(nn.Module):
 
     def end_epoch(self) -> None:
         """Move to this epoch's means; a class without a row keeps its prototype."""
-        statistics = self.sums.take()
+        statistics = self.sums.take().to(self.prototypes.dtype)
         sums, counts = statistics[:, :-1], statistics[:, -1:]
         self.prototypes = torch.where(counts > 0, F.normalize(sums, dim=1), self.prototypes)

@@ -22,12 +22,12 @@ def test_only_what_was_exchanged_is_the_total():
 
 
 def test_the_total_is_the_state():
-    sums, other = EpochSums(2, 3, dtype=torch.float32), EpochSums(2, 3, dtype=torch.float32)
+    sums, other = EpochSums(2, 3), EpochSums(2, 3)
     sums.add(torch.arange(6.0).reshape(2, 3))
     sums.exchange()
     assert list(sums.state_dict()) == ["total"]
     other.load_state_dict(sums.state_dict())
-    assert torch.equal(other.take(), torch.arange(6.0).reshape(2, 3))
+    assert torch.equal(other.take(), torch.arange(6.0, dtype=torch.float64).reshape(2, 3))
 
 
 def test_rows_are_counted_exactly_beyond_what_float32_holds():
