@@ -36,17 +36,17 @@ def assign(similarities: Tensor) -> Tensor:
     return similarities.max(dim=1).indices  # on a CPU in half the time of argmax
 
 
-def batch_statistics(embeddings: Tensor, labels: Tensor, num_clusters: int, weights: Tensor | None = None) -> Tensor:
-    """Sum and count of the rows of each cluster, (K, D + 1) float64: the sums first, the count in the last column.
+def add_statistics(statistics: Tensor, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
+    """Add the rows of each cluster, and their number, to `statistics` (K, D + 1) float64: sums first, counts in the last column.
 
     One tensor, so that workers exchange one message. In float64 a sum of float32 rows is exact, all but always, so it does not
     depend on how workers and threads share the rows. `labels` may be (B,) or a multiple of B long (several heads one after
     another); the embeddings repeat as needed. `weights` (B,) count a row for more or less than one.
     """
-    rows = torch.cat([embeddings.double(), embeddings.new_ones(len(embeddings), 1, dtype=torch.float64)], dim=1)
+    rows = torch.cat([embeddings, embeddings.new_ones(len(embeddings), 1)], dim=1).double()
     rows = rows if weights is None else rows * weights[:, None]
     rows = rows.expand(len(labels) // max(len(embeddings), 1), -1, -1).reshape(len(labels), -1)  # one head: no copy
-    return rows.new_zeros(num_clusters, rows.shape[1]).index_add_(0, labels, rows)
+    statistics.index_add_(0, labels, rows)
 
 
 def ascend(duals: Tensor, share: Tensor, min_share: Tensor, dual_lr: Tensor, *, equality: bool) -> Tensor:
@@ -139,6 +139,7 @@ class ConstrainedKMeans(nn.Module):
     min_share: Tensor
     dual_lr: Tensor
     offsets: Tensor
+    statistics: Tensor
 
     def __init__(
         self,
@@ -187,7 +188,8 @@ class ConstrainedKMeans(nn.Module):
         self.register_buffer("batches", torch.tensor(0))
         self.register_buffer("rows", torch.tensor(0))
         self.averaging = False  # whether `epoch` is of the second stage; in Python, so that no step has to ask the device
-        self._collected: Tensor | None = None
+        self.register_buffer("statistics", torch.zeros(total, dim + 1, dtype=torch.float64), persistent=False)
+        self._has_rows = False  # whether `statistics` holds a batch
         self._summing: Summing | None = None
 
     def per_head(self, tensor: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -212,22 +214,22 @@ class ConstrainedKMeans(nn.Module):
     @torch.no_grad()
     def collect(self, embeddings: Tensor, labels: Tensor) -> None:
         """Add rows (B, D) with labels (H, B) to the statistics of the batch under way."""
-        stacked = (labels + self.offsets).flatten()
-        statistics = batch_statistics(embeddings, stacked, len(self.centers))
-        self._collected = statistics if self._collected is None else self._collected.add_(statistics)
+        add_statistics(self.statistics, embeddings, (labels + self.offsets).flatten())
+        self._has_rows = True
 
     def begin_update(self) -> None:
         """Start summing the collected statistics over the workers: K + K * D numbers a head, whatever B is."""
-        if self._collected is None:
+        if not self._has_rows:
             raise RuntimeError("begin_update needs a batch: call collect first")
-        self._summing, self._collected = begin_sum(self._collected), None
+        self._summing, self._has_rows = begin_sum(self.statistics), False
 
     @torch.no_grad()
     def finish_update(self) -> None:
         """Wait for the sum and move duals and centers by it; every worker computes the same."""
         if self._summing is None:
             raise RuntimeError("finish_update needs begin_update first")
-        statistics, self._summing = self._summing.wait().to(self.centers.dtype), None
+        statistics, self._summing = self._summing.wait().to(self.centers.dtype, copy=True), None
+        self.statistics.zero_()
         sums, counts = statistics[:, :-1], statistics[:, -1]
         rows = counts[: self.num_clusters[0]].sum()
         share = counts / rows

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algos.constrained_kmeans import batch_statistics
+from algos.constrained_kmeans import add_statistics
 from algos.epoch_sums import EpochSums
 
 
@@ -38,7 +38,7 @@ class Prototypes(nn.Module):
     @torch.no_grad()
     def collect(self, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
         """Add rows (B, D) with labels (B,) int64; `weights` (B,) in {0, 1} leaves rows out."""
-        self.sums.add(batch_statistics(embeddings, labels, len(self.prototypes), weights))
+        add_statistics(self.sums.here, embeddings, labels, weights)
 
     def exchange(self) -> None:
         """Add what all workers collected since the last call. All workers call it together."""

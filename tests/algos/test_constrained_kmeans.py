@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from algos import constrained_kmeans
 from algos.constrained_kmeans import (
     ConstrainedKMeans,
+    add_statistics,
     ascend,
     assign,
-    batch_statistics,
     default_dual_lr,
     move,
     priced_similarities,
@@ -42,19 +42,27 @@ def test_few_and_many_threads_choose_the_first_of_equal_clusters(monkeypatch, dt
     assert assign(similarities).tolist() == first
 
 
-def test_batch_statistics_sums_rows_and_counts_them_in_the_last_column():
+def statistics_of(rows, labels, clusters):
+    statistics = torch.zeros(clusters, rows.shape[1] + 1, dtype=torch.float64)
+    add_statistics(statistics, rows, labels)
+    return statistics
+
+
+def test_statistics_are_sums_of_rows_with_their_number_in_the_last_column():
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
-    statistics = batch_statistics(rows, torch.tensor([2, 0, 2]), 3)
+    statistics = statistics_of(rows, torch.tensor([2, 0, 2]), 3)
     assert statistics.tolist() == [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.5, 0.5, 2.0]]
+    add_statistics(statistics, rows[:1], torch.tensor([0, 1]), torch.tensor([0.5]))  # two heads, half a row
+    assert statistics.tolist() == [[0.5, 1.0, 1.5], [0.5, 0.0, 0.5], [1.5, 0.5, 2.0]]
 
 
-def test_batch_statistics_do_not_depend_on_the_order_of_the_rows():
+def test_statistics_do_not_depend_on_the_order_of_the_rows():
     random = torch.Generator().manual_seed(0)
     rows = F.normalize(torch.randn(5000, 16, generator=random), dim=1)
     labels, order = torch.randint(0, 7, (5000,), generator=random), torch.randperm(5000, generator=random)
-    statistics = batch_statistics(rows, labels, 7)
-    assert torch.equal(statistics, batch_statistics(rows[order], labels[order], 7))
-    halves = [batch_statistics(rows[half], labels[half], 7) for half in order.chunk(2)]
+    statistics = statistics_of(rows, labels, 7)
+    assert torch.equal(statistics, statistics_of(rows[order], labels[order], 7))
+    halves = [statistics_of(rows[half], labels[half], 7) for half in order.chunk(2)]
     assert torch.equal(statistics, halves[0] + halves[1])
 
 
