@@ -32,6 +32,7 @@ from pipelines.vectors import Vectors
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Side = Callable[[Rows, int], Labels]
+HEAVY = ("Sinkhorn", "k-means-constrained")  # n x K numbers or arcs in memory
 
 
 def digits() -> Rows:
@@ -160,17 +161,18 @@ def compare(options: argparse.Namespace, name: str, rows: Rows) -> Comparison:
     """All sides on one table of rows."""
     least = int(options.ratio * len(rows) / options.clusters)
     runs: dict[str, list[dict[str, float]]] = {}
+    left_out = {*options.skip, *(HEAVY if len(rows) > options.most_heavy else ())}
     ConstrainedKMeans(2, exact=True, max_iter=2).fit(rows)  # the first call of each operator starts threads
     for seed in range(options.repeats):
         for side, (package, call) in sides(options, least, seed).items():
-            if side not in options.skip and (package is None or importlib.util.find_spec(package)):
+            if side not in left_out and (package is None or importlib.util.find_spec(package)):
                 runs.setdefault(side, []).append(measure(call, rows, options.clusters, least))
     middle = {side: {key: median([run[key] for run in each]) for key in each[0]} for side, each in runs.items()}
     first = middle["ours"]
     table: list[dict[str, str | float]] = []
     for side in sides(options, least, 0):
         found = middle.get(side)
-        state = "left out" if side in options.skip else "not installed"
+        state = "left out" if side in left_out else "not installed"
         figures = found or dict.fromkeys(first, "-") | {"s": state}
         against = (
             {"s / ours": found["s"] / first["s"], "objective / ours": found["objective"] / first["objective"]} if found else {}
@@ -248,6 +250,9 @@ def main() -> None:
     parser.add_argument("--passes-each", type=int, default=20, help="over the data, of every side but k-means-constrained")
     parser.add_argument("--flow-passes", type=int, default=20, help="of k-means-constrained, each a flow over n x K arcs")
     parser.add_argument("--skip", nargs="*", default=[], metavar="SIDE")
+    parser.add_argument(
+        "--most-heavy", type=int, default=50_000, metavar="ROWS", help=f"beyond so many {' and '.join(HEAVY)} are left out"
+    )
     parser.add_argument("--passes", action="store_true", help="one pass against the bare product instead")
     parser.add_argument("--batch-size", type=int, default=1024, help="with --passes")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of seconds against rows")
