@@ -107,14 +107,9 @@ def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, 
     first, second = final_state(clustered, PASSES), final_state(copy, PASSES)
     straight, resumed = labels_of(clustered), labels_of(copy)
     assert Run.open(str(copy)).address.run_id == Run.open(str(clustered)).address.run_id
-    if workers == 1:
-        assert all(torch.equal(first["kmeans"][name], second["kmeans"][name]) for name in ("centers", "duals", "counts"))
-        assert torch.equal(first["similarity"], second["similarity"])
-        assert first["figures"]["similarity_head0"] == second["figures"]["similarity_head0"]
-        assert straight.equals(resumed)
-    else:  # sums over two workers round differently
-        torch.testing.assert_close(first["kmeans"]["centers"], second["kmeans"]["centers"], atol=1e-3, rtol=0)
-        assert (straight["label_head0"].to_numpy() == resumed["label_head0"].to_numpy()).mean() > 0.995
+    assert all(torch.equal(first["kmeans"][name], second["kmeans"][name]) for name in ("centers", "duals", "counts"))
+    assert first["figures"]["similarity_head0"] == pytest.approx(second["figures"]["similarity_head0"], rel=1e-9)
+    assert straight.equals(resumed)
 
 
 @pytest.mark.slow
