@@ -43,7 +43,7 @@ def build_tuner(plan: Plan, parent: str, board: Board, *, concurrent: int, grows
         tune_config=TuneConfig(
             metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
             max_concurrent_trials=concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
-            reuse_actors=_runs_to_the_end(plan),  # the next trial's driver has its imports behind it
+            reuse_actors=runs_to_the_end(plan),  # the next trial's driver has its imports behind it
         ),
         run_config=RunConfig(
             name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem,
@@ -52,7 +52,7 @@ def build_tuner(plan: Plan, parent: str, board: Board, *, concurrent: int, grows
     )  # fmt: skip
 
 
-def _runs_to_the_end(plan: Plan) -> bool:
+def runs_to_the_end(plan: Plan) -> bool:
     """Whether no trial is stopped on its way: a driver that waits for its workers would never be free for the next one."""
     return plan.config.scheduler.name == "none" and plan.config.budget.epochs is None
 
