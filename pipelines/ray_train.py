@@ -15,16 +15,19 @@ from typing import Any, Protocol, TypeVar
 import ray
 import ray.train
 import ray.train.torch
+import ray.util
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from pipelines.errors import UserError
 from pipelines.progress import progress
 from pipelines.storage import Location
 
 POLL_SECONDS = 0.5
+PLACEMENT = "placement_group"  # among the figures of an epoch that Ray Tune hears of
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,21 @@ def _reason(job: Job, error: TrainingFailedError) -> str:
         return str(noted)
     last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
     return f"training stopped: {last}; mend the cause and go on with --resume {job.run} (details: {job.run}/ray)"
+
+
+def placement_group() -> str:
+    """Id of what reserves this worker's resources; empty where nothing does.
+
+    For who stops the run by ending its driver: Ray Train then frees them only where Ray's dashboard runs.
+    """
+    group = ray.util.get_current_placement_group()
+    return "" if group is None else group.id.hex()
+
+
+def free(group: str) -> None:
+    """Free the resources of workers that are gone, by what `placement_group` said on one of them; does no harm twice."""
+    if group:
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group))))
 
 
 class Watch:

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from tqdm import tqdm
 
+from pipelines.ray_train import PLACEMENT, free
 from pipelines.storage import Location
 from tune.plan import Plan
 from tune.points import spelled
@@ -21,6 +22,7 @@ from tune.population import EPOCHS_DONE, EPOCHS_TRAINED, start_of
 from tune.trial import outcome_of, write_outcome
 
 ENDED = ("finished", "stopped", "failed")
+GRACE_SECONDS = 10.0  # that a driver which is stopped may take to be gone
 PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
 
 
@@ -38,6 +40,7 @@ class Line:
     reason: str = ""
     began: float = 0.0
     replayed_images: float = 0.0
+    placement: str = ""
 
 
 class Board(Callback):
@@ -52,6 +55,7 @@ class Board(Callback):
         self.epochs, self.total = plan.epochs, plan.trials
         self.lines: dict[str, Line] = {}
         self._failed: list[Any] = []
+        self._leaving: list[tuple[float, str]] = []
         self._began = self._said = time.monotonic()
         self._trained = 0  # epochs that took time: replayed ones do not tell how long the rest will take
         self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
@@ -60,7 +64,7 @@ class Board(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the terminal: Ray Tune stores its callbacks beside the sweep."""
-        return vars(self) | {"_live": None, "_failed": []}
+        return vars(self) | {"_live": None, "_failed": [], "_leaving": []}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins."""
@@ -72,6 +76,7 @@ class Board(Callback):
         """An epoch of a trial is over."""
         line = self._line(trial)
         line.epoch = int(result.get("epoch", line.epoch)) + 1
+        line.placement = result.get(PLACEMENT, line.placement)
         images = float(result.get("images_seen", 0.0))
         if result.get("replayed"):
             line.replayed_images = images
@@ -89,15 +94,28 @@ class Board(Callback):
         line = self._line(trial)
         folder = self.folder(line)
         line.state = outcome_of(folder) or "stopped"
+        self._leave(line)
         if line.state == "stopped" and not self.budget_is_used_up():
             write_outcome(folder, line.state)
         self._show(always=True)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed."""
-        self._line(trial).state = "failed"
+        line = self._line(trial)
+        line.state = "failed"
+        self._leave(line)
         self._failed.append(trial)
         self._show(always=True)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Free what ended trials have left behind."""
+        while self._leaving and self._leaving[0][0] < time.monotonic():
+            free(self._leaving.pop(0)[1])
+
+    def _leave(self, line: Line) -> None:
+        # A driver that is stopped has no time to free its workers' CPUs, and without them the next trials would wait for ever.
+        # Not at once: while Ray Train still watches, it would replace the workers.
+        self._leaving.append((time.monotonic() + GRACE_SECONDS, line.placement))
 
     def explain(self) -> None:
         """Note why trials failed, once Ray Tune has stored it: the last line of what was raised, of a `UserError` its words."""
