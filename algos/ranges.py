@@ -11,7 +11,7 @@ def require_shares(config: object, *keys: str, part: str = "") -> None:
     """
     for key in keys:
         if not 0 <= getattr(config, key) <= 1:
-            raise ValueError(f"{spelled(part, key)} is {getattr(config, key)}; it must lie in [0, 1]")
+            raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must lie in [0, 1]")
 
 
 def require_positive(config: object, *keys: str, part: str = "") -> None:
@@ -23,7 +23,7 @@ def require_positive(config: object, *keys: str, part: str = "") -> None:
     for key in keys:
         value = getattr(config, key)
         if value is not None and not value > 0:  # nor NaN
-            raise ValueError(f"{spelled(part, key)} is {value}; it must be positive")
+            raise ValueError(f"{_spelled(part, key)} is {value}; it must be positive")
 
 
 def require_not_negative(config: object, *keys: str, part: str = "") -> None:
@@ -34,9 +34,9 @@ def require_not_negative(config: object, *keys: str, part: str = "") -> None:
     """
     for key in keys:
         if not getattr(config, key) >= 0:  # nor NaN
-            raise ValueError(f"{spelled(part, key)} is {getattr(config, key)}; it must be 0 or more")
+            raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must be 0 or more")
 
 
-def spelled(part: str, key: str) -> str:
+def _spelled(part: str, key: str) -> str:
     """The key as a recipe spells it."""
     return f"{part}.{key}" if part else key

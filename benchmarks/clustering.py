@@ -239,7 +239,7 @@ def draw(costs: dict[str, list[tuple[int, float]]], path: Path) -> None:
 def main() -> None:
     """Read the command line, compare, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", nargs="+", choices=["digits", "mixture", "none"], default=["digits", "mixture"])
+    parser.add_argument("--data", nargs="*", choices=["digits", "mixture"], default=["digits", "mixture"])
     parser.add_argument("--idx", type=Path, metavar="FOLDER", help="also the pixels of the training images of gzipped IDX files")
     parser.add_argument("--embeddings", metavar="FOLDER", help="also the vectors of a folder of Parquet files")
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000], help="of the mixture, or of several")

@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import ray.train
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -22,7 +21,7 @@ from algos.passes import Passes
 from pipelines.checkpoint import CheckpointStore, save_together
 from pipelines.cluster_config import ClusterConfig
 from pipelines.initial_clusters import initial_centers
-from pipelines.ray_train import Worker
+from pipelines.ray_train import Worker, report_epoch
 from pipelines.storage import Location
 from pipelines.vector_stream import VectorBatch, VectorStream
 from pipelines.vectors import Vectors
@@ -126,7 +125,7 @@ class Clustering:
         if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
             self.job.recorder.epoch.remote(self.number - 1, self.global_step, figures, None, pictures=False)
         self.save(figures)
-        ray.train.report(figures)
+        report_epoch(figures)
 
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
         figures = {"rows_per_second": self._rate(), "data_wait_seconds": self.stream.take_waited()}

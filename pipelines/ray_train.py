@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -27,7 +27,7 @@ from pipelines.progress import progress
 from pipelines.storage import Location
 
 POLL_SECONDS = 0.5
-PLACEMENT = "placement_group"  # among the figures of an epoch that Ray Tune hears of
+PLACEMENT = "placement_group"  # among the reported figures of an epoch
 
 
 @dataclass(frozen=True)
@@ -164,17 +164,17 @@ def _reason(job: Job, error: TrainingFailedError) -> str:
     return f"training stopped: {last}; mend the cause and go on with --resume {job.run} (details: {job.run}/ray)"
 
 
-def placement_group() -> str:
-    """Id of what reserves this worker's resources; empty where nothing does.
+def report_epoch(figures: Mapping[str, float]) -> None:
+    """Tell Ray Train, and a sweep above it, the figures of an epoch and which placement group reserves this worker's resources.
 
-    For who stops the run by ending its driver: Ray Train then frees them only where Ray's dashboard runs.
+    A sweep that stops the run by ending its driver has to free the group: Ray Train does it only where Ray's dashboard runs.
     """
     group = ray.util.get_current_placement_group()
-    return "" if group is None else group.id.hex()
+    ray.train.report({**figures, **({PLACEMENT: group.id.hex()} if group else {})})
 
 
 def free(group: str) -> None:
-    """Free the resources of workers that are gone, by what `placement_group` said on one of them; does no harm twice."""
+    """Free the resources of workers that are gone, by the group that one of them reported; does no harm twice."""
     if group:
         remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group))))
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-import ray.train
 import torch
 
 from algos.evaluation import size_figures
 from algos.method import Batch, EpochReport
 from pipelines.epoch_state import MOST_INSTANCES, epoch_state
 from pipelines.optimize import learning_rate
-from pipelines.ray_train import PLACEMENT, Worker, placement_group
+from pipelines.ray_train import Worker, report_epoch
 from pipelines.score import deciding, due, scores
 from pipelines.session import Session, TrainingJob
 
@@ -111,7 +110,7 @@ def end_epoch(session: Session, epoch: int) -> None:
         state = epoch_state(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
     session.save(epoch + 1, 0, score=scored.get(deciding(session)))
-    ray.train.report(figures | {"epoch": epoch, PLACEMENT: placement_group()})
+    report_epoch(figures | {"epoch": epoch})
     session.closing_seconds = time.monotonic() - began - waited_for_scores
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import ray
+from ray.util.placement_group import placement_group, placement_group_table
 
+from pipelines.ray_train import PLACEMENT
 from tests.tune.test_plan import config
+from tune import board as board_module
 from tune.board import Board
 from tune.plan import Plan
 from tune.sweep_config import BudgetConfig
@@ -58,3 +62,22 @@ def test_a_trial_cut_by_the_budget_has_no_outcome_and_can_go_on(plan):
         epoch(board, one, number)
     board.on_trial_complete(0, [], one)
     assert outcome_of(folder) is None
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("grace", "state"), [(0.0, "REMOVED"), (100.0, "CREATED")])
+def test_what_a_stopped_trial_reserved_is_freed_when_its_driver_is_gone(plan, local_ray, monkeypatch, grace, state):
+    monkeypatch.setattr(board_module, "GRACE_SECONDS", grace)
+    group = placement_group([{"CPU": 1}])
+    ray.get(group.ready())
+    board, one = Board(plan), trial(plan, 0)
+    board.on_trial_start(0, [], one)
+    plan.run_folder(plan.points[0], 0).make()
+    epoch(board, one, 0, **{PLACEMENT: group.id.hex()})
+    board.on_step_end(0, [])
+    assert placement_group_table(group)["state"] == "CREATED"  # the trial is running
+    board.on_trial_complete(0, [], one)
+    board.on_step_end(0, [])
+    assert placement_group_table(group)["state"] == state
+    board_module.free(group.id.hex())
+    board_module.free(group.id.hex())  # does no harm twice
