@@ -18,10 +18,11 @@ from pipelines.cluster_job import MANIFEST, cluster
 from pipelines.errors import UserError
 from pipelines.run import Run
 from pipelines.vectors import Vectors
+from tests.pipelines.conftest import LUMP_DIM, LUMP_ROWS
 from tests.pipelines.runs import cut_back, final_state, store_of
 
-ROWS, DIM, CLUSTERS, PASSES = 2000, 8, 20, 3
-STEPS = 2000 // 96
+CLUSTERS, PASSES = 20, 3
+STEPS = LUMP_ROWS // 96
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def labels_of(to: Path) -> pa.Table:
 @pytest.mark.ray
 def test_every_row_gets_a_label_once_in_the_order_of_the_files(clustered, lumps):
     table = labels_of(clustered)
-    assert table["id"].to_pylist() == [f"row-{place}" for place in range(ROWS)]
+    assert table["id"].to_pylist() == [f"row-{place}" for place in range(LUMP_ROWS)]
     centers = pq.read_table(clustered / "centers.parquet")
     assert centers["head"].to_pylist() == [0] * CLUSTERS + [1] * 7
     rows = np.concatenate([Vectors.open(str(lumps)).read(0, group)[0] for group in range(8)])
@@ -62,11 +63,11 @@ def test_every_row_gets_a_label_once_in_the_order_of_the_files(clustered, lumps)
 @pytest.mark.ray
 def test_sizes_are_near_the_minimum_and_the_report_agrees_with_the_labels(clustered):
     report = json.loads((clustered / "report.json").read_text())
-    assert report["rows"] == ROWS
+    assert report["rows"] == LUMP_ROWS
     table, sizes = labels_of(clustered), pq.read_table(clustered / "sizes.parquet")
     for head, clusters in enumerate((CLUSTERS, 7)):
         counts = np.bincount(table[f"label_head{head}"].to_numpy(), minlength=clusters)
-        mine, minimum = report["heads"][head], 0.4 * ROWS / clusters
+        mine, minimum = report["heads"][head], 0.4 * LUMP_ROWS / clusters
         assert sizes.filter(pa.compute.equal(sizes["head"], head))["rows"].to_pylist() == counts.tolist()
         assert (mine["smallest"], mine["largest"]) == (counts.min(), counts.max())
         assert mine["minimum"] == pytest.approx(minimum)
@@ -84,7 +85,7 @@ def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered):
     run = client.get_run(address.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["num_clusters"] == f"[{CLUSTERS}, 7]"
-    assert run.data.params["data.rows"] == str(ROWS)
+    assert run.data.params["data.rows"] == str(LUMP_ROWS)
     assert {
         "similarity_head0",
         "rows_per_second",
@@ -116,7 +117,7 @@ def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, 
 @pytest.mark.ray
 def test_a_row_without_direction_stops_the_run_in_words(local_ray, lumps, tmp_path):
     rows = pq.read_table(lumps / "a.parquet", columns=["embedding"])["embedding"].to_pylist()
-    rows[1034] = [0.0] * DIM
+    rows[1034] = [0.0] * LUMP_DIM
     (tmp_path / "embeddings").mkdir()
     pq.write_table(pa.table({"embedding": rows}), tmp_path / "embeddings" / "x.parquet", row_group_size=150)
     config = ClusterConfig(embeddings=str(tmp_path / "embeddings"), to=str(tmp_path / "to"), num_clusters=20, passes=1)

@@ -8,8 +8,9 @@ import pytest
 from pipelines.order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.vector_windows import VectorReader
 from pipelines.vectors import Vectors
+from tests.pipelines.conftest import LUMP_ROWS
 
-ROWS, BATCH = 2000, 96
+BATCH = 96
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -23,7 +24,7 @@ def test_the_batches_of_any_number_of_workers_joined_are_those_of_one(lumps, wor
 
     whole = steps(range(4))
     places = np.concatenate([step["id"] for step in whole])
-    assert len(np.unique(places)) == len(places) == ROWS // BATCH * BATCH
+    assert len(np.unique(places)) == len(places) == LUMP_ROWS // BATCH * BATCH
     by_worker = [steps(lanes_of_worker(4, rank, workers)) for rank in range(workers)]
     for step, *shares in zip(whole, *by_worker, strict=True):
         for name in ("id", "vector"):
