@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines import array_pickle
 from pipelines.errors import UserError
-from pipelines.samples import Listing, Sample, encode_png
+from pipelines.samples import Listing, Sample, encode_pixels
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ class CifarSource:
         return Listing(samples, content.classes)
 
     def read(self, key: str) -> bytes:
-        """PNG of one image; stored are its red, green and blue planes."""
+        """Pixels of one image; stored are its red, green and blue planes."""
         name, index = key.split(":")
         planes = _load(self.root).pixels[name][int(index)].reshape(3, 32, 32)
-        return encode_png(np.ascontiguousarray(planes.transpose(1, 2, 0)))
+        return encode_pixels(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,10 @@ def ingest(words: Sequence[str]) -> None:
     )
     parser.add_argument("--take", type=int | None, default=None, help="only so many of the training images, for a first try")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the rows")
-    parser.add_argument("--rows_per_shard", type=int, default=4096)
+    parser.add_argument("--rows_per_shard", type=int, default=4096, help="images of a file, at most")
+    parser.add_argument(
+        "--pixels", action="store_true", help="store decoded images: larger shards, which no epoch and no trial decodes again"
+    )
     parser.add_argument("--max_bad", type=float, default=0.01, help="share of unreadable images at which the job stops")
     parser.add_argument("--overwrite", action="store_true", help="replace the data set that is there")
     parser.add_argument(
@@ -93,7 +96,8 @@ def ingest(words: Sequence[str]) -> None:
     connect(options.address)
     dataset = run(
         source, options.to, name=options.name or Location.of(options.to).name, seed=options.seed, holdout=options.holdout,
-        take=options.take, rows_per_shard=options.rows_per_shard, max_bad=options.max_bad, overwrite=options.overwrite,
+        take=options.take, rows_per_shard=options.rows_per_shard, pixels=options.pixels,
+        max_bad=options.max_bad, overwrite=options.overwrite,
     )  # fmt: skip
     show_dataset(dataset)
 

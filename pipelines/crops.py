@@ -6,13 +6,14 @@ Everything here ends in uint8 pixels; what follows (colour, blur, flip, normalis
 from __future__ import annotations
 
 import functools
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+
+from pipelines.samples import open_image
 
 MAX_RATIO = 4 / 3  # of width to height; the smallest is its inverse
 LOG_RATIO = math.log(MAX_RATIO)
@@ -58,7 +59,7 @@ def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray) -> li
         crops: what to take.
         uniform: draws (crops, ATTEMPTS, 4) in [0, 1).
     """
-    picture = Image.open(io.BytesIO(image))
+    picture = open_image(image)
     width, height = picture.size
     boxes = [_box(crop, draws.tolist(), width, height) for crop, draws in zip(crops, uniform, strict=True)]
     # No crop needs more pixels than its output has, and a JPEG's codec gives half of them at a fraction of the cost.
@@ -66,7 +67,7 @@ def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray) -> li
     if spare >= 2 and picture.format == "JPEG":
         picture.draft("RGB", (int(width / spare), int(height / spare)))
     x, y = picture.width / width, picture.height / height
-    shown = _colour(picture)
+    shown = in_grey_or_rgb(picture)
     views = [
         _pixels(shown, crop.size, (left * x, top * y, right * x, low * y))
         for crop, (left, top, right, low) in zip(crops, boxes, strict=True)
@@ -102,10 +103,10 @@ def _mirrored(size: int, pad: int) -> np.ndarray:
 
 def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
     """The evaluation view: shorter side to `resize_to` px, then the central square of `size` px, as `random_crops` gives it."""
-    picture = Image.open(io.BytesIO(image))
+    picture = open_image(image)
     if picture.format == "JPEG":
         picture.draft("RGB", (resize_to, resize_to))
-    shown = _colour(picture)
+    shown = in_grey_or_rgb(picture)
     factor = min(shown.size) / resize_to
     side = size * factor
     left, top = (shown.width - side) / 2, (shown.height - side) / 2
@@ -113,7 +114,8 @@ def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
     return _pixels(shown, size, box)
 
 
-def _colour(picture: Image.Image) -> Image.Image:
+def in_grey_or_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in mode L or RGB, 8 bits a channel."""
     if picture.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
         return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     # Grey images stay grey until their pixels are: a third of the work.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.samples import Listing, Sample, encode_png
+from pipelines.samples import Listing, Sample, encode_pixels
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class DigitsSource:
         return Listing(samples, [str(digit) for digit in range(10)])
 
     def read(self, key: str) -> bytes:
-        """PNG of one scan, its 17 grey levels stretched to 8 bits."""
+        """Pixels of one scan, its 17 grey levels stretched to 8 bits."""
         images, _ = _digits()
-        return encode_png((images[int(key)] * (255 / 16)).round().astype(np.uint8))
+        return encode_pixels((images[int(key)] * (255 / 16)).round().astype(np.uint8))
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.errors import UserError
-from pipelines.samples import Listing, Sample, encode_png
+from pipelines.samples import Listing, Sample, encode_pixels
 
 
 def is_idx(root: Path) -> bool:
@@ -44,12 +44,12 @@ class IdxSource:
         return Listing(samples, [str(i) for i in range(max(known, default=-1) + 1)])
 
     def read(self, key: str) -> bytes:
-        """PNG of one image."""
+        """Pixels of one image."""
         part, index = key.split(":")
         path = self._file(part, "images-idx3-ubyte")
         if path is None:
             raise FileNotFoundError(f"{part} images in {self.root}")
-        return encode_png(_read_idx(path)[int(index)])
+        return encode_pixels(_read_idx(path)[int(index)])
 
     def _file(self, part: str, what: str) -> Path | None:
         candidates = [self.root / f"{part}-{what}{suffix}" for suffix in ("", ".gz")]

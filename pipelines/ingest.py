@@ -6,45 +6,24 @@ instance's id is its place in that order. Files that are no readable image are q
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-from PIL import Image
 
 from pipelines.errors import UserError
+from pipelines.ingest_part import Part, PartWriter, Written, most_decoded_rows
 from pipelines.progress import progress
 from pipelines.samples import Listing, Sample, Source
-from pipelines.shards import MANIFEST, SCHEMA, Dataset, Shard, Split, write_shard
+from pipelines.shards import MANIFEST, Dataset, Split
 from pipelines.storage import Location
 
 QUARANTINE = "quarantine.parquet"
 WRITTEN = re.compile(r"part-\d{5}\.parquet(\..*\.partial)?")
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Samples of one shard: all of one split, with consecutive ids."""
-
-    split: str
-    index: int
-    first_id: int
-    samples: list[Sample]
-
-
-@dataclass(frozen=True)
-class _Written:
-    split: str
-    index: int
-    shard: Shard | None
-    labels: list[int]
-    bad: list[tuple[str, str]]
 
 
 def ingest(
@@ -56,6 +35,7 @@ def ingest(
     holdout: float = 0.0,
     take: int | None = None,
     rows_per_shard: int = 4096,
+    pixels: bool = False,
     max_bad: float = 0.01,
     overwrite: bool = False,
 ) -> Dataset:
@@ -68,7 +48,8 @@ def ingest(
         seed: of the order of the rows.
         holdout: share of the training images that become the test split, for sources without one.
         take: only so many of the training images, drawn by the seed; `None` for all.
-        rows_per_shard: images per file.
+        rows_per_shard: images per file, at most.
+        pixels: store decoded images, which no epoch and no trial has to decode again.
         max_bad: share of unreadable images at which the job stops.
         overwrite: replace a data set that is there.
 
@@ -85,8 +66,9 @@ def ingest(
             raise UserError(f"{option} is {value}; it must be {rule}")
     listing = _take(_hold_out(source.listing(), holdout, seed), take, seed)
     location = _claim(destination, overwrite)
-    parts = _parts(listing, seed, rows_per_shard)
-    written = _write_all(source, listing.classes, location, parts, max_bad * len(listing.samples))
+    parts = _parts(listing, seed, min(rows_per_shard, most_decoded_rows(source, listing)) if pixels else rows_per_shard)
+    writer = PartWriter(source, listing.classes, location, pixels)
+    written = _write_all(writer, parts, max_bad * len(listing.samples))
     bad = [row for result in written for row in result.bad]
     if bad:
         _write_quarantine(location, bad)
@@ -139,23 +121,23 @@ def _take(listing: Listing, take: int | None, seed: int) -> Listing:
     return Listing(samples, listing.classes)
 
 
-def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[_Part]:
+def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[Part]:
     parts = []
     for split in sorted({sample.split for sample in listing.samples}):
         samples = [sample for sample in listing.samples if sample.split == split]
         order = np.random.default_rng(seed).permutation(len(samples))
         for index, start in enumerate(range(0, len(samples), rows_per_shard)):
             rows = [samples[i] for i in order[start : start + rows_per_shard]]
-            parts.append(_Part(split, index, start, rows))
+            parts.append(Part(split, index, start, rows))
     return parts
 
 
-def _write_all(source: Source, classes: list[str], location: Location, parts: list[_Part], most_bad: float) -> list[_Written]:
+def _write_all(writer: PartWriter, parts: list[Part], most_bad: float) -> list[Written]:
     for split in {part.split for part in parts}:
-        (location / split).make()
+        (writer.location / split).make()
     written, bad = [], 0
     images = sum(len(part.samples) for part in parts)
-    tasks = closing(_in_parallel(source, classes, location, parts))
+    tasks = closing(_in_parallel(writer, parts))
     with progress("ingest", total=images, unit="images") as bar, tasks as results:
         for result in results:
             written.append(result)
@@ -169,16 +151,16 @@ def _write_all(source: Source, classes: list[str], location: Location, parts: li
     return sorted(written, key=lambda result: (result.split, result.index))
 
 
-def _in_parallel(source: Source, classes: list[str], location: Location, parts: list[_Part]) -> Generator[_Written, None, None]:
+def _in_parallel(writer: PartWriter, parts: list[Part]) -> Generator[Written, None, None]:
     """Results as they come, a few tasks per CPU under way."""
-    task = ray.remote(num_cpus=1, max_retries=3)(_write_part)
+    task = ray.remote(num_cpus=1, max_retries=3)(PartWriter.write)
     most = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
     waiting = list(reversed(parts))
     running: list[ray.ObjectRef] = []
     try:
         while waiting or running:
             while waiting and len(running) < most:
-                running.append(task.remote(source, classes, location, waiting.pop()))
+                running.append(task.remote(writer, waiting.pop()))
             done, running = ray.wait(running)
             yield from ray.get(done)
     finally:  # a job that stops leaves no task that still writes into the folder
@@ -186,27 +168,7 @@ def _in_parallel(source: Source, classes: list[str], location: Location, parts: 
             ray.cancel(one, force=True)
 
 
-def _write_part(source: Source, classes: list[str], location: Location, part: _Part) -> _Written:
-    rows, bad = [], []
-    for offset, sample in enumerate(part.samples):
-        try:
-            image = source.read(sample.key)
-            Image.open(io.BytesIO(image)).load()
-        except Exception as error:  # codecs raise what they like; each is one unreadable file
-            bad.append((sample.key, f"{type(error).__name__}: {error}"))
-            continue
-        row = (part.first_id + offset, image, sample.label, part.split, sample.key)
-        rows.append(dict(zip(SCHEMA.names, row, strict=True)))
-    shard = None
-    if rows:
-        footer = {"split": part.split, "classes": classes, "rows": len(rows)}
-        path = f"{part.split}/part-{part.index:05d}.parquet"
-        shard = write_shard(location, path, pa.Table.from_pylist(rows, schema=SCHEMA), footer)
-    labels = [-1 if row["label"] is None else row["label"] for row in rows]
-    return _Written(part.split, part.index, shard, labels, bad)
-
-
-def _split(name: str, listing: Listing, written: list[_Written]) -> Split:
+def _split(name: str, listing: Listing, written: list[Written]) -> Split:
     mine = [result for result in written if result.split == name]
     labels = np.array([label for result in mine for label in result.labels if label >= 0], dtype=np.int64)
     counts = np.bincount(labels, minlength=len(listing.classes)).tolist() if len(labels) else []

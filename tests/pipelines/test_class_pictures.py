@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipelines.class_pictures import change_sheet, confusions, prototype_similarities
-from pipelines.samples import encode_png
+from pipelines.samples import encode_pixels
 
 
 def pixels(path):
@@ -20,7 +20,7 @@ def share(path, colour):
 
 GREEN, RED = (44, 160, 44), (214, 39, 40)  # matplotlib's tab:green and tab:red
 BLUE = (0, 0, 255)
-IMAGE = encode_png(np.full((8, 8, 3), BLUE, np.uint8))
+IMAGE = encode_pixels(np.full((8, 8, 3), BLUE, np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from pipelines import ingest_part
 from pipelines.digits import DigitsSource
 from pipelines.errors import UserError
 from pipelines.ingest import QUARANTINE, ingest
 from pipelines.shards import MANIFEST, Dataset, read_column
 from pipelines.sources import open_source
+from tests.pipelines.layouts import pixels
 
 pytestmark = pytest.mark.ray
 
@@ -76,6 +78,17 @@ def test_the_same_source_and_seed_give_the_same_data(images, tmp_path):
     assert one.fingerprint == two.fingerprint != other.fingerprint
     assert rows(one).equals(rows(two))
     assert [shard.rows for shard in one.split("train").shards] == [9, 9, 9, 9, 4]
+
+
+def test_decoded_shards_hold_the_same_rows_in_as_many_files_as_their_size_needs(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest_part, "SHARD_BYTES", 3 * 8 * 8 * 15)
+    encoded = run(open_source(str(images)), tmp_path / "encoded")
+    decoded = run(open_source(str(images)), tmp_path / "decoded", pixels=True)
+    assert [shard.rows for shard in decoded.split("train").shards] == [15, 15, 10]
+    for column in ("id", "label", "split", "source"):
+        assert rows(decoded)[column].to_pylist() == rows(encoded)[column].to_pylist()
+    for one, other in zip(rows(decoded)["image"].to_pylist(), rows(encoded)["image"].to_pylist(), strict=True):
+        np.testing.assert_array_equal(pixels(one), pixels(other))
 
 
 def damage(images: Path) -> dict[str, bytes]:

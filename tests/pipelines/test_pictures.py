@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipelines.digits import DigitsSource
 from pipelines.pictures import choose_clusters, cluster_sheet, cluster_size_histogram, curves
-from pipelines.samples import encode_png
+from pipelines.samples import encode_pixels
 
 
 def pixels(path):
@@ -51,7 +51,7 @@ def test_the_histogram_has_a_chart_per_head_with_its_minimum_in_red(tmp_path, he
 
 
 def test_the_sheet_shows_the_images_of_each_cluster(tmp_path):
-    red, blue = (encode_png(np.full((8, 8, 3), shade, np.uint8)) for shade in ((255, 0, 0), (0, 0, 255)))
+    red, blue = (encode_pixels(np.full((8, 8, 3), shade, np.uint8)) for shade in ((255, 0, 0), (0, 0, 255)))
     cluster_sheet({4: [red, red], 1: [blue]}, np.array([0, 1, 0, 0, 2]), tmp_path / "sheet.png")
     picture = pixels(tmp_path / "sheet.png")
     is_red, is_blue = ((picture == shade).all(axis=-1) for shade in ((255, 0, 0), (0, 0, 255)))

@@ -5,14 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.samples import encode_png, is_image
+from pipelines.samples import encode_pixels, is_image, open_image
 from tests.pipelines.layouts import pixels
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
-def test_encode_png_keeps_every_pixel(shape):
+def test_encoded_pixels_are_kept_without_compression(shape):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    np.testing.assert_array_equal(pixels(encode_png(image)), image)
+    encoded = encode_pixels(image)
+    np.testing.assert_array_equal(pixels(encoded), image)
+    np.testing.assert_array_equal(np.asarray(open_image(encoded)), image)
+    assert encoded.endswith(image.tobytes())
+
+
+def test_an_image_of_another_hand_is_left_to_pil():
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    commented = encode_pixels(image).replace(b"P6\n", b"P6\n# by hand\n", 1)
+    np.testing.assert_array_equal(np.asarray(open_image(commented)), image)
+    assert open_image(commented).format == "PPM"
+
+
+def test_pixels_that_are_cut_short_are_refused():
+    with pytest.raises(ValueError, match="buffer is not large enough"):
+        open_image(encode_pixels(np.zeros((5, 7), np.uint8))[:-1])
 
 
 def test_an_image_is_known_by_its_suffix_whatever_its_case():

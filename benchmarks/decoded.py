@@ -1,0 +1,92 @@
+"""CPU time of a training image from shards of encoded images against shards of decoded ones (`quorum ingest --pixels`).
+
+Both sides read, shuffle and crop the same rows with the stream's own reader, in this process; what follows is the same for both.
+Run from the repository's root: `python -m benchmarks.decoded`, or with `--idx FOLDER` for small images, encoded as PNG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.host_side import open_stream, plain_views, window_reader, windows_of
+from benchmarks.photos import write_photos
+from benchmarks.report import Comparison, median, publish
+from pipelines.cluster import connect
+from pipelines.folders import FolderSource
+from pipelines.idx import IdxSource
+from pipelines.ingest import ingest
+from pipelines.order import StreamShape
+from pipelines.shards import Dataset
+
+ENCODED, DECODED = "encoded", "decoded"
+
+
+def write_pngs(idx: Path, folder: Path, count: int) -> Path:
+    """Some images of an IDX data set as PNG files in one class folder; returns `folder`."""
+    (folder / "all").mkdir(parents=True, exist_ok=True)
+    source = IdxSource(idx)
+    for sample in source.listing().samples[:count]:
+        picture = Image.open(io.BytesIO(source.read(sample.key)))
+        picture.save(folder / "all" / f"{sample.key.replace('/', '-')}.png", compress_level=1)
+    return folder
+
+
+def epoch_seconds(dataset: Dataset, options: argparse.Namespace, epoch: int) -> float:
+    """CPU seconds a row of one epoch's windows."""
+    stream = open_stream(dataset, StreamShape(256, 8, 256), plain_views(options.size, options.views))
+    reader, rows = window_reader(stream, epoch), 0
+    began = time.process_time()
+    for window in windows_of(reader):
+        rows += sum(len(step["id"]) for step in reader(window))
+    return (time.process_time() - began) / rows
+
+
+def compare(options: argparse.Namespace, work: Path) -> Comparison:
+    """Epochs of both sides in turn."""
+    if options.idx:
+        files, title = write_pngs(options.idx, work / "images", options.images), f"{options.images:,} PNGs of {options.idx.name}"
+    else:
+        files, title = write_photos(work / "images", options.images), f"{options.images:,} JPEGs of 500 x 375"
+    datasets = {
+        side: ingest(FolderSource(files), str(work / side), name=side, rows_per_shard=1024, pixels=side == DECODED)
+        for side in (ENCODED, DECODED)
+    }
+    seconds: dict[str, list[float]] = {side: [] for side in datasets}
+    for repeat in range(options.repeats):
+        for side, dataset in datasets.items():
+            seconds[side].append(epoch_seconds(dataset, options, repeat))
+    rows = [
+        {
+            "shards": side,
+            "MB": sum(shard.bytes for shard in datasets[side].split("train").shards) / 1e6,
+            "CPU us/row": 1e6 * median(measured),
+        }
+        for side, measured in seconds.items()
+    ]
+    ratios = [one / other for one, other in zip(seconds[ENCODED], seconds[DECODED], strict=True)]
+    return Comparison(f"{title}, to {options.views} x {options.size} px", "none", rows, median(ratios), ratios)
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--idx", type=Path, metavar="FOLDER", help="of IDX files, instead of photographs")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    connect("local")
+    with tempfile.TemporaryDirectory() as work:
+        publish(compare(options, Path(work)), options.json)
+
+
+if __name__ == "__main__":
+    main()
