@@ -197,11 +197,15 @@ class ConstrainedKMeans(nn.Module):
         return torch.split(tensor, list(self.num_clusters), dim=dim)
 
     @torch.no_grad()
+    def priced(self, embeddings: Tensor) -> Tensor:
+        """Similarities of rows (B, D) to the running centers with their prices, (B, sum of K)."""
+        centers = self.epoch_centers if self.averaging else self.centers
+        return priced_similarities(embeddings.to(centers.dtype), centers, self.duals, spherical=self.spherical)
+
+    @torch.no_grad()
     def assign(self, embeddings: Tensor) -> Tensor:
         """Labels of rows (B, D) under the running centers and prices, (H, B) int64; changes nothing."""
-        centers = self.epoch_centers if self.averaging else self.centers
-        similarities = priced_similarities(embeddings.to(centers.dtype), centers, self.duals, spherical=self.spherical)
-        return torch.stack([assign(head) for head in self.per_head(similarities, dim=1)])
+        return torch.stack([assign(head) for head in self.per_head(self.priced(embeddings), dim=1)])
 
     @torch.no_grad()
     def similarity(self, embeddings: Tensor, labels: Tensor, *, priced: bool = False) -> Tensor:

@@ -52,7 +52,7 @@ class Repair:
     moves: int
 
 
-def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_size: int) -> Repair:
+def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_size: int | Tensor) -> Repair:
     """Best labels with at least `min_size` rows in every cluster.
 
     Time: 3 passes over all similarities and 2 for each of up to `ROUNDS` searches for prices, O(K^3) once, then for each path
@@ -63,26 +63,24 @@ def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_
         similarities: a function of row indices (b,) and cluster indices (c,) that returns (b, c) float64 on the CPU.
         num_rows: n.
         prices: (K,) where the search starts, such as the duals of online constrained k-means.
-        min_size: least rows of a cluster.
+        min_size: least rows of a cluster, one for all or (K,) int64.
 
     Returns:
         The labels, their prices, cost and optimality gap.
 
     Raises:
-        ValueError: if `min_size` * K exceeds n.
+        ValueError: if the minimum sizes together exceed n.
     """
-    num_clusters = len(prices)
-    if min_size * num_clusters > num_rows:
-        raise ValueError(
-            f"{num_clusters} clusters of at least {min_size} rows need {min_size * num_clusters}; there are {num_rows}"
-        )
+    min_sizes = torch.as_tensor(min_size).expand(len(prices))
+    if min_sizes.sum() > num_rows:
+        raise ValueError(f"{len(prices)} clusters need {int(min_sizes.sum())} rows for their minimum sizes; there are {num_rows}")
     prices = prices.double().cpu()
     prices = prices - prices.min()  # a constant added to all changes no label
     given, before = priced_labels(similarities, num_rows, prices)
-    flow = ClusterFlow(similarities, *search_prices(similarities, given, prices, min_size), min_size)
+    flow = ClusterFlow(similarities, *search_prices(similarities, given, prices, min_sizes), min_sizes)
     moves = flow.run()
     labels, prices = flow.labels(), flow.central_prices()
-    objective, bound = bound_objective(similarities, labels, prices, min_size)
+    objective, bound = bound_objective(similarities, labels, prices, min_sizes)
     return Repair(labels, prices, objective, before - objective, max(bound - objective, 0.0), moves)
 
 
@@ -102,48 +100,48 @@ def priced_labels(similarities: Similarities, num_rows: int, prices: Tensor) -> 
     return labels, float(total)
 
 
-def bound_objective(similarities: Similarities, labels: Tensor, prices: Tensor, min_size: int) -> tuple[float, float]:
+def bound_objective(similarities: Similarities, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> tuple[float, float]:
     """Total similarity of the labels, and the Lagrangian bound that no labels with these minimum sizes exceed.
 
-    The bound is sum_i max_k (s_ik + p_k) - min_size * sum_k p_k; it holds for any prices p >= 0.
+    The bound is sum_i max_k (s_ik + p_k) - sum_k min_size_k p_k; it holds for any prices p >= 0.
     """
     clusters, achieved, best = torch.arange(len(prices)), [], []
     for piece in pieces(torch.arange(len(labels)), len(prices)):
         values = similarities(piece, clusters)
         achieved.append(values.gather(1, labels[piece][:, None]).sum())
         best.append((values + prices).amax(dim=1).sum())
-    return float(torch.stack(achieved).sum()), float(torch.stack(best).sum() - min_size * prices.sum())
+    return float(torch.stack(achieved).sum()), float(torch.stack(best).sum() - (min_sizes * prices).sum())
 
 
-def imbalance(counts: Tensor, prices: Tensor, min_size: int) -> Tensor:
+def imbalance(counts: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
     """Rows that each cluster lacks (positive) or a price keeps above the minimum (negative), (K,)."""
-    missing = min_size - counts
+    missing = min_sizes - counts
     return torch.where(prices > 0, missing, missing.clamp(min=0))
 
 
-def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, min_size: int) -> tuple[Tensor, Tensor]:
+def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> tuple[Tensor, Tensor]:
     """Prices near the optimum and the argmax labels under them: the fewer rows are out of place, the fewer paths follow.
 
     Each round finds the best few clusters of each row in one pass and adapts the prices on those alone.
     """
-    best, least = (labels, prices), misplaced(labels, prices, min_size)
+    best, least = (labels, prices), misplaced(labels, prices, min_sizes)
     if least > len(labels) // 10:  # prices far off mislead the search; none at all are then the better start
         prices = torch.zeros_like(prices)
         labels, _ = priced_labels(similarities, len(labels), prices)
-        best, least = min((best, least), ((labels, prices), misplaced(labels, prices, min_size)), key=lambda each: each[1])
+        best, least = min((best, least), ((labels, prices), misplaced(labels, prices, min_sizes)), key=lambda each: each[1])
     for _ in range(ROUNDS):
         if least <= len(prices):
             break
-        prices = adapt_prices(*candidates(similarities, len(labels), prices), prices, min_size)
+        prices = adapt_prices(*candidates(similarities, len(labels), prices), prices, min_sizes)
         labels, _ = priced_labels(similarities, len(labels), prices)
-        if misplaced(labels, prices, min_size) < least:
-            best, least = (labels, prices), misplaced(labels, prices, min_size)
+        if misplaced(labels, prices, min_sizes) < least:
+            best, least = (labels, prices), misplaced(labels, prices, min_sizes)
     return best
 
 
-def misplaced(labels: Tensor, prices: Tensor, min_size: int) -> int:
+def misplaced(labels: Tensor, prices: Tensor, min_sizes: Tensor) -> int:
     """Rows that are lacking somewhere or held by a price."""
-    return int(imbalance(labels.bincount(minlength=len(prices)), prices, min_size).abs().sum())
+    return int(imbalance(labels.bincount(minlength=len(prices)), prices, min_sizes).abs().sum())
 
 
 def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,7 +154,7 @@ def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tup
     return values, indices
 
 
-def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_size: int) -> Tensor:
+def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
     """Prices (K,) with the least imbalance met in sign-based steps that each cluster shortens when its sign turns.
 
     Source of the step rule: Riedmiller and Braun, A direct adaptive method (RPROP), ICNN 1993.
@@ -167,7 +165,7 @@ def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_size: int)
     for _ in range(STEPS):
         chosen = assign(values + prices[indices])
         labels = indices.gather(1, chosen[:, None])[:, 0]
-        lacking = imbalance(labels.bincount(minlength=len(prices)), prices, min_size)
+        lacking = imbalance(labels.bincount(minlength=len(prices)), prices, min_sizes)
         if lacking.abs().sum() < least:
             best, least = prices, lacking.abs().sum()
         turned = sign * lacking.sign()
@@ -187,18 +185,18 @@ class ClusterFlow:
         similarities: as in `repair_sizes`.
         labels: (n,) an argmax under the prices.
         prices: (K,) zero or more.
-        min_size: least rows of a cluster.
+        min_sizes: (K,) least rows of each cluster.
     """
 
-    def __init__(self, similarities: Similarities, labels: Tensor, prices: Tensor, min_size: int) -> None:
+    def __init__(self, similarities: Similarities, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> None:
         self.similarities = similarities
         self.num_rows, self.pool = len(labels), len(prices)
         counts = labels.bincount(minlength=self.pool)
         self.members = list(labels.argsort(stable=True).split(counts.tolist()))
         self.prices = torch.cat([prices, prices.new_zeros(1)])
         # Only a cluster without a price may count rows in the pool: a price on a bound that is not tight is not optimal.
-        self.spare = torch.where(prices > 0, 0, (counts - min_size).clamp(min=0))
-        self.excess = torch.cat([counts - min_size - self.spare, (self.spare.sum() - (len(labels) - min_size * self.pool))[None]])
+        self.spare = torch.where(prices > 0, 0, (counts - min_sizes).clamp(min=0))
+        self.excess = torch.cat([counts - min_sizes - self.spare, (self.spare.sum() - (len(labels) - min_sizes.sum()))[None]])
         self.costs = prices.new_full((self.pool + 1, self.pool + 1), torch.inf)
         self.movers = torch.full((self.pool + 1, self.pool + 1), -1)
         self.costs[: self.pool, self.pool] = 0

@@ -23,7 +23,7 @@ RESUMABLE = (  # what a resumed run may change
     "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures",
     "compute.gpu", "checkpoint.", "monitor.", "tracking.uri", "data.shards",
 )  # fmt: skip
-RESUMABLE_CLUSTERING = ("workers", "cpus_per_worker", "gpu", "max_failures", "checkpoint.", "tracking.uri")
+RESUMABLE_CLUSTERING = ("exact", "workers", "cpus_per_worker", "gpu", "max_failures", "checkpoint.", "tracking.uri")
 
 
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, Command] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ class ClusterConfig:
         column: of the vectors.
         id: column of integer or string ids; null takes `id` where there is one, else numbers the rows over the sorted files.
         min_size_ratio: a cluster's minimum as a share of N / K, in [0, 1]: 0 is plain k-means, 1 asks for equal sizes.
+        exact: end with labels under which every cluster has its minimum, by the cheapest moves.
         dual_lr: step size of the prices in the first pass, falling with 1 / pass; null takes the core's rule.
         passes: over all rows, before the one that writes labels.
         batch_size: rows of a global batch, a multiple of lanes; null takes N / 32 within [max(256, K), 8192].
@@ -54,6 +56,7 @@ class ClusterConfig:
     column: str = "embedding"
     id: str | None = None
     min_size_ratio: float = 0.4
+    exact: bool = False
     dual_lr: float | None = None
     passes: int = 5
     batch_size: int | None = None
@@ -84,6 +87,10 @@ class ClusterConfig:
     def heads(self) -> list[int]:
         """K of each head."""
         return [self.num_clusters] if isinstance(self.num_clusters, int) else list(self.num_clusters)
+
+    def minimums(self, rows: int) -> list[int]:
+        """Least rows of a cluster, of each head; what `exact` gives them."""
+        return [min(math.ceil(self.min_size_ratio * rows / k - 1e-9), rows // k) for k in self.heads]
 
     def check(self, vectors: Vectors) -> None:
         """Refuse what cannot work with these vectors.

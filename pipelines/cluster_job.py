@@ -16,12 +16,13 @@ from algos.evaluation import size_figures
 from pipelines.cluster import check_resources, connect
 from pipelines.cluster_config import ClusterConfig
 from pipelines.cluster_labels import Model, write_labels
+from pipelines.cluster_repair import repair_labels
 from pipelines.cluster_worker import ClusterJob, cluster_worker, new_kmeans
 from pipelines.epoch_state import EpochState
 from pipelines.errors import UserError
 from pipelines.ray_train import Watch, Workers, fit, recorded
 from pipelines.recorder import start_recorder
-from pipelines.run import CONFIG_FILE, RUN_FILE, Run
+from pipelines.run import CONFIG_FILE, RUN_FILE, Run, write_config
 from pipelines.storage import Location
 from pipelines.tracking import tracking_uri
 from pipelines.vectors import Vectors
@@ -97,10 +98,13 @@ def _create(config: ClusterConfig, vectors: Vectors) -> Run:
 
 
 def _reopen(config: ClusterConfig, vectors: Vectors) -> Run:
-    run = Run.open(config.to)
+    run = Run.open(config.to).go_on(vectors.fingerprint, config.embeddings, config.tracking.uri)
     if (run.location / MANIFEST).exists():
-        raise UserError(f"{run.location} is finished; there is nothing to go on with")
-    return run.go_on(vectors.fingerprint, config.embeddings, config.tracking.uri)
+        if not config.exact or (run.location / MANIFEST).read_json().get("exact"):
+            raise UserError(f"{run.location} is finished; there is nothing to go on with")
+        (run.location / MANIFEST).delete_file()  # its labels are about to change
+    write_config(run.location, config.to_dict())
+    return run
 
 
 def _learn(job: ClusterJob) -> None:
@@ -121,12 +125,14 @@ def _write_result(config: ClusterConfig, vectors: Vectors, run: Run, recorder: A
     kmeans = new_kmeans(config, vectors)
     kmeans.load_state_dict(state["kmeans"])
     labelling = time.monotonic()
-    counts, sums = write_labels(vectors, Model.of(kmeans), run.location / "labels", gpu=config.gpu)
+    labelled = write_labels(vectors, Model.of(kmeans), run.location / "labels", gpu=config.gpu)
     labels_rate = vectors.rows / (time.monotonic() - labelling)
-    heads = [
-        Head.of(config, vectors, *parts)
-        for parts in zip(*(np.split(v, np.cumsum(config.heads)[:-1]) for v in (counts, sums)), strict=True)
-    ]
+    exact: list[dict[str, float]] = [{} for _ in config.heads]
+    if config.exact:
+        repaired = repair_labels(labelled, config.minimums(vectors.rows), gpu=config.gpu)
+        labelled, exact = repaired.labelled, repaired.figures()
+    counts, sums = (labelled.model.per_head(values) for values in (labelled.counts, labelled.sums))
+    heads = [Head.of(config, vectors, *mine) for mine in zip(counts, sums, exact, strict=True)]
     _write_tables(run.location, kmeans.centers.numpy(), kmeans.duals.numpy(), heads)
     report = {
         "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
@@ -135,23 +141,30 @@ def _write_result(config: ClusterConfig, vectors: Vectors, run: Run, recorder: A
     }  # fmt: skip
     (run.location / REPORT).write_json(report)
     _record(recorder, entry.global_step, config.passes, heads, labels_rate)
-    content = {"format": FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": config.heads, "labels": "labels"}
+    content = {
+        "format": FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": config.heads, "labels": "labels",
+        "exact": config.exact,
+    }  # fmt: skip
     (run.location / MANIFEST).write_json(content)
     return report
 
 
 @dataclass(frozen=True)
 class Head:
-    """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, the minimum in rows."""
+    """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, the minimum in rows.
+
+    `exact` holds figures of the repair, where there was one.
+    """
 
     counts: np.ndarray
     sums: np.ndarray
     minimum: float
+    exact: dict[str, float]
 
     @classmethod
-    def of(cls, config: ClusterConfig, vectors: Vectors, counts: np.ndarray, sums: np.ndarray) -> Head:
+    def of(cls, config: ClusterConfig, vectors: Vectors, counts: np.ndarray, sums: np.ndarray, exact: dict[str, float]) -> Head:
         """With the minimum that the configuration asks for."""
-        return cls(counts, sums, config.min_size_ratio * vectors.rows / len(counts))
+        return cls(counts, sums, config.min_size_ratio * vectors.rows / len(counts), exact)
 
     def report(self) -> dict[str, float]:
         """The figures of `report.json`."""
@@ -159,7 +172,7 @@ class Head:
             "clusters": len(self.counts), "minimum": self.minimum, "smallest": int(self.counts.min()),
             "largest": int(self.counts.max()), "below_minimum": int((self.counts < self.minimum).sum()),
             "rows_missing": float(np.clip(self.minimum - self.counts, 0, None).sum()),
-            "mean_similarity": float(self.sums.sum() / self.counts.sum()),
+            "mean_similarity": float(self.sums.sum() / self.counts.sum()), **self.exact,
         }  # fmt: skip
 
 
@@ -188,7 +201,8 @@ def _record(recorder: Any, step: int, passes: int, heads: list[Head], rate: floa
     """The labels' figures and the picture of their sizes, beside those of the passes."""
     figures = {"labels_rows_per_second": rate}
     for index, head in enumerate(heads):
-        mine = size_figures(torch.from_numpy(head.counts), head.minimum) | {"similarity": head.report()["mean_similarity"]}
+        mine = size_figures(torch.from_numpy(head.counts), head.minimum) | head.exact
+        mine |= {"similarity": head.report()["mean_similarity"]}
         figures |= {f"labels_{name}_head{index}": value for name, value in mine.items()}
     state = EpochState(np.empty((len(heads), 0), np.int32), [head.counts for head in heads], [head.minimum for head in heads])
     ray.get(recorder.epoch.remote(passes, step, figures, state, pictures=True))

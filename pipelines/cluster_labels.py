@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,10 @@ class Model:
         """The present state of a clustering."""
         return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.duals.numpy(force=True))
 
+    def per_head(self, values: np.ndarray) -> list[np.ndarray]:
+        """Values of the clusters of each head, (K, ...), out of those of all heads."""
+        return np.split(values, np.cumsum(self.heads)[:-1])
+
     def kmeans(self, device: str) -> ConstrainedKMeans:
         """The clustering, to ask for labels."""
         centers = torch.from_numpy(self.centers.copy())
@@ -45,24 +50,59 @@ class Model:
 
 @dataclass(frozen=True)
 class Part:
-    """One file of labels: row groups of one file of vectors."""
+    """One file of labels, by its number: row groups of one file of vectors, and their places."""
 
+    number: int
     shard: int
     groups: range
+    start: int
     rows: int
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return f"part-{self.number:06d}.parquet"
 
 
 def parts(vectors: Vectors, rows: int = TASK_ROWS) -> list[Part]:
     """The files of labels to write, in the order of the vectors."""
-    made = []
+    made, start = list[Part](), 0
     for index, shard in enumerate(vectors.shards):
         first = 0
         for group in range(len(shard.row_groups)):
             mine = sum(shard.row_groups[first : group + 1])
             if mine >= rows or group + 1 == len(shard.row_groups):
-                made.append(Part(index, range(first, group + 1), mine))
-                first = group + 1
+                made.append(Part(len(made), index, range(first, group + 1), start, mine))
+                first, start = group + 1, start + mine
     return made
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labels in files, and what they come to.
+
+    Attributes:
+        vectors: the rows.
+        model: that the labels follow from.
+        parts: the files of labels.
+        folder: where they are.
+        counts: (sum of K,) rows of each cluster of all heads.
+        sums: (sum of K,) their similarities.
+    """
+
+    vectors: Vectors
+    model: Model
+    parts: list[Part]
+    folder: Location
+    counts: np.ndarray
+    sums: np.ndarray
+
+
+def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str, np.ndarray]]:
+    """What `task` yields for parts 0 to count - 1, as it comes: Ray Data tasks on the whole cluster, one for each part."""
+    configure_ray_data()
+    numbers = ray.data.range(count, override_num_blocks=count)
+    yield from numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None).iter_batches(batch_size=None)
 
 
 class LabelWriter:
@@ -87,8 +127,7 @@ class LabelWriter:
         part, bad = self.todo[number], None
         total = len(kmeans.centers)
         counts, sums, rows = np.zeros(total, np.int64), np.zeros(total), 0
-        name = f"part-{number:06d}.parquet"
-        partial = self.folder / f"{name}.partial"
+        partial = self.folder / f"{part.name}.partial"
         with self.folder.filesystem.open_output_stream(partial.path) as sink:
             writer = None
             for group in part.groups:
@@ -107,21 +146,26 @@ class LabelWriter:
             if writer is not None:
                 writer.close()
         if bad is None:
-            self.folder.filesystem.move(partial.path, (self.folder / name).path)
+            self.folder.filesystem.move(partial.path, (self.folder / part.name).path)
         else:
             partial.delete_file()
         columns = {"part": number, "rows": rows, "bad": -1 if bad is None else bad}
         return {name: np.array([value]) for name, value in columns.items()} | {"counts": counts[None], "similarity": sums[None]}
 
 
+def pieces(kmeans: ConstrainedKMeans, rows: torch.Tensor, numbers: int = PIECE) -> Iterator[torch.Tensor]:
+    """Rows (R, D) on the clustering's device, in pieces whose similarities are about so many numbers."""
+    width = max(len(kmeans.centers), len(kmeans.num_clusters) * rows.shape[1])
+    for piece in rows.split(max(numbers // width, 1)):
+        yield piece.to(kmeans.centers.device)
+
+
 def label(kmeans: ConstrainedKMeans, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Labels (H, R) int64 of unit rows (R, D) and the similarity of each row to its center, without prices."""
     labels, similarity = [], []
-    width = max(len(kmeans.centers), len(kmeans.num_clusters) * rows.shape[1])
-    for piece in rows.split(max(PIECE // width, 1)):
-        mine = piece.to(kmeans.centers.device)
-        labels.append(kmeans.assign(mine))
-        similarity.append(kmeans.similarity(mine, labels[-1]))
+    for piece in pieces(kmeans, rows):
+        labels.append(kmeans.assign(piece))
+        similarity.append(kmeans.similarity(piece, labels[-1]))
     return torch.cat(labels, dim=1).numpy(force=True), torch.cat(similarity, dim=1).numpy(force=True)
 
 
@@ -133,27 +177,19 @@ def _table(ids: pa.Array, labels: np.ndarray, similarity: np.ndarray) -> pa.Tabl
     return pa.table(columns)
 
 
-def write_labels(
-    vectors: Vectors, model: Model, folder: Location, *, gpu: bool, task_rows: int = TASK_ROWS
-) -> tuple[np.ndarray, np.ndarray]:
+def write_labels(vectors: Vectors, model: Model, folder: Location, *, gpu: bool) -> Labelled:
     """Write `part-....parquet` (id, label and similarity of each head) to a folder, with tasks on the whole cluster.
-
-    Returns:
-        Rows of each cluster of all heads (sum of K,) int64, and the sum of their similarities (sum of K,).
 
     Raises:
         UserError: for a row that has no direction.
         RuntimeError: if a row was missed or came twice.
     """
-    configure_ray_data()
-    todo = parts(vectors, task_rows)
+    todo = parts(vectors)
     writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), gpu=gpu)
-    numbers = ray.data.range(len(todo), override_num_blocks=len(todo))
-    written = numbers.map_batches(writer, batch_size=None, num_gpus=1 if gpu else None)
     seen, rows = np.zeros(len(todo), np.int64), 0
     counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
     with progress("label", vectors.rows, "rows") as bar:
-        for batch in written.iter_batches(batch_size=None):
+        for batch in over_parts(len(todo), writer, gpu=gpu):
             for bad in batch["bad"][batch["bad"] >= 0].tolist():
                 raise vectors.refusal(bad)
             np.add.at(seen, batch["part"], 1)
@@ -165,4 +201,4 @@ def write_labels(
         raise RuntimeError(
             f"{rows} rows were labelled, {vectors.rows} expected; {int((seen != 1).sum())} files are not written once"
         )
-    return counts, sums
+    return Labelled(vectors, model, todo, folder, counts, sums)

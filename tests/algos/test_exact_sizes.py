@@ -52,7 +52,7 @@ def test_a_cluster_that_a_price_overfilled_gives_rows_back():
 
 
 def test_more_rows_than_there_are_is_an_error():
-    with pytest.raises(ValueError, match="3 clusters of at least 2 rows need 6; there are 5"):
+    with pytest.raises(ValueError, match="3 clusters need 6 rows for their minimum sizes; there are 5"):
         repair_sizes(lookup(torch.zeros(5, 3)), 5, zeros(3), 2)
 
 
@@ -92,7 +92,7 @@ def test_any_prices_bound_the_optimum(problem):
     table = torch.randn(n, clusters, generator=generator, dtype=torch.float64)
     prices = scale * torch.rand(clusters, generator=generator, dtype=torch.float64)
     labels = torch.arange(n) % clusters
-    achieved, bound = bound_objective(lookup(table), labels, prices, least)
+    achieved, bound = bound_objective(lookup(table), labels, prices, torch.full((clusters,), least))
     assert achieved == pytest.approx(float(table.gather(1, labels[:, None]).sum()))
     assert achieved <= best_total(table.numpy(), least) + 1e-9 <= bound + 2e-9
 
@@ -116,15 +116,15 @@ def test_pieces_do_not_change_the_answer(monkeypatch):
 
 def test_imbalance_counts_surplus_only_where_a_price_holds_it():
     counts = torch.tensor([5, 5, 1])
-    assert imbalance(counts, torch.tensor([0.0, 0.2, 0.0]), 3).tolist() == [0, -2, 2]
+    assert imbalance(counts, torch.tensor([0.0, 0.2, 0.0]), torch.full((3,), 3)).tolist() == [0, -2, 2]
 
 
 def test_price_search_leaves_few_rows_out_of_place():
     generator = torch.Generator().manual_seed(4)
     table = torch.randn(3000, 10, generator=generator, dtype=torch.float64) + torch.linspace(0, 2, 10)
     indices = torch.arange(10).repeat(3000, 1)
-    prices = adapt_prices(table, indices, zeros(10), 270)
-    before = exact_sizes.misplaced(table.argmax(dim=1), zeros(10), 270)
+    prices = adapt_prices(table, indices, zeros(10), torch.full((10,), 270))
+    before = exact_sizes.misplaced(table.argmax(dim=1), zeros(10), torch.full((10,), 270))
     after = exact_sizes.misplaced((table + prices).argmax(dim=1), prices, 270)
     assert before > 500
     assert after < 30
@@ -132,7 +132,7 @@ def test_price_search_leaves_few_rows_out_of_place():
 
 def test_the_invariant_holds_after_every_path():
     table = torch.randn(40, 5, generator=torch.Generator().manual_seed(6), dtype=torch.float64) + torch.arange(5)
-    flow = ClusterFlow(lookup(table), table.argmax(dim=1), zeros(5), 7)
+    flow = ClusterFlow(lookup(table), table.argmax(dim=1), zeros(5), torch.full((5,), 7))
     while bool((flow.excess > 0).any()):
         flow._send(flow._shortest_path())
         reduced = flow.costs + flow.prices[:, None] - flow.prices

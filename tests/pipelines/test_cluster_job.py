@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from mlflow.tracking import MlflowClient
 
 from pipelines.cli import main
 from pipelines.cluster_config import ClusterConfig
 from pipelines.cluster_job import MANIFEST, cluster
 from pipelines.errors import UserError
-from pipelines.run import Run
+from pipelines.run import CONFIG_FILE, Run
+from pipelines.settings import CheckpointConfig, TrackingConfig
 from pipelines.vectors import Vectors
 from tests.pipelines.conftest import LUMP_DIM, LUMP_ROWS
 from tests.pipelines.runs import cut_back, final_state, store_of
@@ -96,6 +99,32 @@ def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered):
     assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "certificate_slack_head0"))
     pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
     assert f"cluster-sizes-{PASSES:04d}.png" in pictures
+
+
+@pytest.mark.ray
+def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered):
+    copy = clustered.parent / "exact"
+    shutil.copytree(clustered, copy)
+    with pytest.raises(UserError, match="is finished"):
+        cluster(from_folder(copy), resume=str(copy))
+    main(["cluster", "--resume", str(copy), "--exact", "true"])
+    report, table = json.loads((copy / "report.json").read_text()), labels_of(copy)
+    for head, clusters in enumerate((CLUSTERS, 7)):
+        mine, labels = report["heads"][head], table[f"label_head{head}"].to_numpy()
+        assert np.bincount(labels, minlength=clusters).min() == mine["smallest"] >= 0.4 * LUMP_ROWS / clusters
+        assert mine["below_minimum"] == 0 <= mine["optimality_gap"]
+        assert (labels != labels_of(clustered)[f"label_head{head}"].to_numpy()).sum() == mine["moved"]
+    address = Run.open(str(copy)).address
+    assert "labels_moved_head0" in MlflowClient(address.uri).get_run(address.run_id).data.metrics
+    with pytest.raises(UserError, match="is finished"):
+        cluster(from_folder(copy), resume=str(copy))
+
+
+def from_folder(folder: Path) -> ClusterConfig:
+    """The configuration that a run's folder holds."""
+    values = yaml.safe_load((folder / CONFIG_FILE).read_text())
+    parts = {"checkpoint": CheckpointConfig(**values["checkpoint"]), "tracking": TrackingConfig(**values["tracking"])}
+    return ClusterConfig(**values | parts)
 
 
 @pytest.mark.slow

@@ -1,0 +1,127 @@
+"""Minimum sizes for tables that no memory holds: a repair that looks at the rows that are cheapest to move, and at no others.
+
+For each cluster the rows of other clusters that lose least by joining it are listed, in one pass over the table; the exact repair
+of `algos.exact_sizes` runs on those alone, while all other rows stay where they are. Its labels keep every minimum. How far they
+are from the best ones is bounded over the whole table by the prices that the rows were labelled under (weak duality).
+
+Shapes: B rows of a batch, K clusters, S listed rows, D embedding size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from algos.exact_sizes import Repair, repair_sizes
+
+SPARE = 64  # rows listed for a cluster beyond four times what it lacks, so that moves may go by way of clusters that lack none
+
+
+def widths(counts: Tensor, min_size: int, factor: int = 1) -> Tensor:
+    """Rows to list for each cluster of these sizes, (K,) int64; `factor` widens lists that were too short."""
+    return factor * (4 * (min_size - counts).clamp(min=0) + SPARE)
+
+
+class Shortlist:
+    """For each cluster the rows of others that lose least by joining it, the lowest places first among equal losses.
+
+    Lists of the parts of a table, merged, are the list of the table, whatever the parts.
+
+    Attributes:
+        clusters: (E,) int64 of each entry, ascending.
+        losses: (E,) what the row's priced similarity is less in that cluster than in its own, ascending within a cluster.
+        places: (E,) int64 of the row.
+        owners: (E,) int64, the row's own cluster.
+
+    Args:
+        widths: (K,) int64 most entries of each cluster.
+    """
+
+    def __init__(self, widths: Tensor) -> None:
+        self.widths = widths
+        self.clusters, self.places, self.owners = (widths.new_empty(0) for _ in range(3))
+        self.losses = torch.empty(0, device=widths.device)
+        self._limits = self._worst()
+
+    def add(self, priced: Tensor, labels: Tensor, places: Tensor) -> None:
+        """List rows by their priced similarities (B, K) and labels (B,); their places (B,) are above those added before."""
+        losses = priced.gather(1, labels[:, None]) - priced
+        losses.scatter_(1, labels[:, None], torch.inf)
+        rows, clusters = (losses < self._limits).nonzero(as_tuple=True)
+        self.merge(clusters, losses[rows, clusters], places[rows], labels[rows])
+
+    def merge(self, clusters: Tensor, losses: Tensor, places: Tensor, owners: Tensor) -> None:
+        """Take up entries of another list, each (E,)."""
+        clusters, places, owners = (
+            torch.cat(pair) for pair in ((self.clusters, clusters), (self.places, places), (self.owners, owners))
+        )
+        losses = torch.cat([self.losses, losses])
+        order = places.argsort(stable=True)
+        order = order[losses[order].argsort(stable=True)]
+        order = order[clusters[order].argsort(stable=True)]
+        clusters = clusters[order]
+        sizes = clusters.bincount(minlength=len(self.widths))
+        rank = torch.arange(len(clusters), device=clusters.device) - (sizes.cumsum(0) - sizes)[clusters]
+        kept = order[rank < self.widths[clusters]]
+        self.clusters, self.losses, self.places, self.owners = (
+            clusters[rank < self.widths[clusters]], losses[kept], places[kept], owners[kept],
+        )  # fmt: skip
+        self._limits = self._worst()
+
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """Places of the listed rows, ascending, each once, and their own clusters, both (S,) int64."""
+        order = self.places.argsort(stable=True)
+        places, owners = self.places[order], self.owners[order]
+        first = torch.ones_like(places, dtype=torch.bool)
+        first[1:] = places[1:] != places[:-1]
+        return places[first], owners[first]
+
+    def _worst(self) -> Tensor:
+        """Loss (K,) that an entry must stay below."""
+        sizes = self.clusters.bincount(minlength=len(self.widths))
+        limits = torch.where(self.widths > 0, torch.inf, -torch.inf)
+        full = (sizes >= self.widths) & (sizes > 0)
+        limits[full] = self.losses[sizes.cumsum(0)[full] - 1]
+        return limits
+
+
+def outside_minimum(counts: Tensor, owners: Tensor, min_size: int) -> Tensor:
+    """Least rows (K,) of the listed ones that each cluster must get, given all sizes (K,) and the listed rows' clusters."""
+    return (min_size - (counts - owners.bincount(minlength=len(counts)))).clamp(min=0)
+
+
+def suffices(counts: Tensor, owners: Tensor, min_size: int) -> bool:
+    """Whether the listed rows are enough to give every cluster its minimum."""
+    return int(outside_minimum(counts, owners, min_size).sum()) <= len(owners)
+
+
+def repair_listed(vectors: Tensor, owners: Tensor, centers: Tensor, prices: Tensor, counts: Tensor, min_size: int) -> Repair:
+    """Labels of the listed rows under which every cluster has its minimum, the best ones while the other rows stay.
+
+    Args:
+        vectors: (S, D) the listed rows.
+        owners: (S,) their clusters so far.
+        centers: (K, D).
+        prices: (K,) of the labels so far.
+        counts: (K,) sizes of all rows' clusters.
+        min_size: least rows of a cluster.
+
+    Returns:
+        The repair; its gap is over the listed rows only.
+
+    Raises:
+        ValueError: where the list is too short to reach every minimum, see `suffices`.
+    """
+    rows, columns = vectors.double(), centers.double()
+    needed = outside_minimum(counts, owners, min_size)
+    return repair_sizes(lambda some, clusters: rows[some] @ columns[clusters].T, len(rows), prices, needed)
+
+
+def bound_over_all(total: float, counts: Tensor, prices: Tensor, min_size: int) -> float:
+    """Total similarity that no labels with these minimum sizes exceed, from the total of the argmax under any prices (K,).
+
+    `counts` (K,) are that argmax's sizes. The bound is sum_i max_k (s_ik + p_k) - min_size * sum_k p_k for p >= 0; taking the
+    least price off all tightens it.
+    """
+    prices = prices.double() - prices.double().min()
+    return total + float(prices @ counts.double()) - min_size * float(prices.sum())

@@ -1,0 +1,146 @@
+"""The parts of `quorum cluster --exact` that run in Ray Data tasks: list rows, fetch them, and move them in the files of labels.
+
+Each is called with a batch of numbers, `batch["id"]`, of the files in its `todo`. The files say which cluster a row has: nothing
+is computed twice that could differ in a last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import torch
+from torch import Tensor
+
+from algos.shortlist import Shortlist
+from pipelines.cluster_labels import Part, pieces
+from pipelines.storage import Location
+from pipelines.vectors import Vectors
+
+PIECE = 1 << 20  # similarities looked at together: all of the first ones are listed
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Rows of one head that change their cluster: places (M,) ascending, new labels, similarities (M,) to the new centers."""
+
+    places: np.ndarray
+    labels: np.ndarray
+    similarity: np.ndarray
+
+
+def within(places: np.ndarray, start: int, rows: int) -> slice:
+    """Which of the ascending places lie in `start` to `start + rows - 1`."""
+    first, last = np.searchsorted(places, (start, start + rows)).tolist()
+    return slice(first, last)
+
+
+class RowLister:
+    """Yields each file's shortlists, of all heads: `head`, `cluster`, `loss`, `place`, `owner` of each entry."""
+
+    def __init__(
+        self, vectors: Vectors, todo: list[Part], model: ray.ObjectRef, folder: Location, wanted: list[Tensor], *, gpu: bool
+    ) -> None:
+        self.vectors, self.todo, self.model, self.folder, self.wanted = vectors, todo, model, folder, wanted
+        self.device = "cuda" if gpu else "cpu"
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Entries of each file."""
+        for number in batch["id"].tolist():
+            lists = self._list(self.todo[number])
+            columns = {
+                "head": [torch.full_like(each.clusters, head) for head, each in enumerate(lists)],
+                "cluster": [each.clusters for each in lists],
+                "loss": [each.losses for each in lists],
+                "place": [each.places for each in lists],
+                "owner": [each.owners for each in lists],
+            }
+            yield {name: torch.cat(parts).numpy(force=True) for name, parts in columns.items()}
+
+    def _list(self, part: Part) -> list[Shortlist]:
+        kmeans = ray.get(self.model).kmeans(self.device)
+        owners = _read_labels(self.folder / part.name, len(self.wanted)).to(self.device)
+        lists, done = [Shortlist(mine.to(self.device)) for mine in self.wanted], 0
+        for group in part.groups:
+            rows, _ = self.vectors.read(part.shard, group)
+            for piece in pieces(kmeans, torch.from_numpy(rows), PIECE):
+                mine = torch.arange(done, done + len(piece), device=self.device)
+                heads = kmeans.per_head(kmeans.priced(piece), dim=1)
+                for each, priced, labels in zip(lists, heads, owners[:, mine], strict=True):
+                    each.add(priced, labels, part.start + mine)
+                done += len(piece)
+        return lists
+
+
+class RowFetcher:
+    """Yields `place` and `vector` of some rows of each file."""
+
+    def __init__(self, vectors: Vectors, todo: list[Part], places: np.ndarray) -> None:
+        self.vectors, self.todo, self.places = vectors, todo, ray.put(places)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Rows of each file, a row group at a time."""
+        places = ray.get(self.places)
+        for number in batch["id"].tolist():
+            part = self.todo[number]
+            start = part.start
+            for group in part.groups:
+                rows = self.vectors.shards[part.shard].row_groups[group]
+                mine = places[within(places, start, rows)]
+                if len(mine):
+                    yield {"place": mine, "vector": self.vectors.read(part.shard, group, mine - start)[0]}
+                start += rows
+
+
+class LabelMover:
+    """Writes each file of labels anew with its moves; yields what each cluster of all heads gains: `counts`, `similarity`."""
+
+    def __init__(self, todo: list[Part], moves: list[Moves], heads: list[int], folder: Location) -> None:
+        self.todo, self.moves, self.heads, self.folder = todo, ray.put(moves), heads, folder
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Change each file."""
+        moves = ray.get(self.moves)
+        for number in batch["id"].tolist():
+            part = self.todo[number]
+            table, gains = _read_table(self.folder / part.name), []
+            for head, (clusters, all_moves) in enumerate(zip(self.heads, moves, strict=True)):
+                hits = within(all_moves.places, part.start, part.rows)
+                mine = Moves(all_moves.places[hits] - part.start, all_moves.labels[hits], all_moves.similarity[hits])
+                table, before, similarity = _moved(table, head, mine)
+                came, left = (
+                    [np.bincount(labels, weights=weights, minlength=clusters) for weights in (None, values)]
+                    for labels, values in ((mine.labels, mine.similarity), (before, similarity))
+                )
+                gains.append([came[0] - left[0], came[1] - left[1]])
+            sink = pa.BufferOutputStream()
+            pq.write_table(table, sink)
+            (self.folder / part.name).write_bytes(sink.getvalue().to_pybytes())
+            counts, sums = (np.concatenate(each) for each in zip(*gains, strict=True))
+            yield {"counts": counts[None], "similarity": sums[None]}
+
+
+def _moved(table: pa.Table, head: int, moves: Moves) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    """The table after the moves of a head, places counted from its first row; and labels and similarities (M,) before them."""
+    before = []
+    for name, values in ((f"label_head{head}", moves.labels), (f"similarity_head{head}", moves.similarity)):
+        index = table.schema.get_field_index(name)
+        column = table[name].to_numpy().copy()
+        before.append(column[moves.places])
+        column[moves.places] = values
+        table = table.set_column(index, table.schema.field(name), pa.array(column))
+    return table, before[0], before[1]
+
+
+def _read_table(place: Location) -> pa.Table:
+    return pq.read_table(pa.BufferReader(place.read_bytes()))
+
+
+def _read_labels(place: Location, heads: int) -> Tensor:
+    """Labels (H, R) int64 of a file."""
+    table = _read_table(place)
+    return torch.stack([torch.from_numpy(table[f"label_head{head}"].to_numpy().astype(np.int64)) for head in range(heads)])
