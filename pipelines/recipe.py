@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
@@ -86,7 +87,7 @@ def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
     parser = new_parser("", "")
     parser.add_class_arguments(kind, nested_key=None)
     try:
-        options = parser.parse_object(dict(values))
+        options = parser.parse_object(deepcopy(dict(values)))  # it turns inner dictionaries into its own kind in place
     except (ArgumentError, TypeError, ValueError) as error:
         raise UserError(_one_sentence(str(error), [])) from error
     return instantiate(parser, options, kind)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pipelines.errors import UserError
+from pipelines.labels import choose_from
 from pipelines.recipe import read_recipe
+from pipelines.shards import Dataset
 from tune.plan import Plan, trial_name
 from tune.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
 
@@ -145,3 +148,16 @@ def test_every_sweep_recipe_parses_and_comes_back(path, tmp_path):
     again.write_text(yaml.safe_dump(parsed.to_dict()))
     assert read_recipe(str(again), SweepConfig) == parsed
     assert (RECIPES.parent / parsed.recipe).exists()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("path", sorted((RECIPES / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_point_of_a_sweep_recipe_can_be_trained(path, digits, tmp_path):
+    parsed = read_recipe(str(path), SweepConfig)
+    settings = parsed.settings | {"data.shards": str(digits)}
+    if parsed.kind == "semisup":
+        _, selection = choose_from(Dataset.open(str(digits)), "train", per_class=4, fraction=None, listed=None, seed=1)
+        selection.save(settings.setdefault("labels", str(tmp_path / "labels.json")))
+    recipe = str(RECIPES.parent / parsed.recipe)
+    made = Plan.of(replace(parsed, recipe=recipe, settings=settings, storage=str(tmp_path)))
+    assert made.trials == len(made.checked) * len(parsed.seeds) >= len(parsed.seeds)
