@@ -18,6 +18,7 @@ from pipelines.cluster_config import ClusterConfig
 from pipelines.cluster_labels import Model, write_labels
 from pipelines.cluster_repair import repair_labels
 from pipelines.cluster_worker import ClusterJob, cluster_worker, new_kmeans
+from pipelines.embedded_images import Images, clusters_by_id, images_of
 from pipelines.epoch_state import EpochState
 from pipelines.errors import UserError
 from pipelines.ray_train import Watch, Workers, fit, recorded
@@ -28,6 +29,7 @@ from pipelines.tracking import tracking_uri
 from pipelines.vectors import Vectors
 
 MANIFEST, REPORT = "clusters.json", "report.json"
+CENTERS, SIZES = "centers.parquet", "sizes.parquet"
 FORMAT = 1
 
 
@@ -64,12 +66,14 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
     alone = connect(address, local_cpus=config.workers * config.cpus_per_worker + 1)
     check_resources(config.workers, config.cpus_per_worker, gpus=float(config.gpu), grows=not alone, keys="")
     run = run or _create(config, vectors)
-    recorder = start_recorder(str(run.local_folder), str(run.location), run.address)
+    images = images_of(vectors)
+    shown = (images.shards, images.split) if images else ()
+    recorder = start_recorder(str(run.local_folder), str(run.location), run.address, *shown)
     with recorded(recorder):
         entry = run.checkpoints.latest()
         if entry is None or entry.epoch < config.passes:
             _learn(ClusterJob(config, vectors, str(run.location), recorder, run.identity))
-        report = _write_result(config, vectors, run, recorder, began)
+        report = _write_result(config, vectors, run, recorder, began, images)
     return Clustered(run, report)
 
 
@@ -116,7 +120,9 @@ def _learn(job: ClusterJob) -> None:
         fit(cluster_worker, job, workers)
 
 
-def _write_result(config: ClusterConfig, vectors: Vectors, run: Run, recorder: Any, began: float) -> dict[str, Any]:
+def _write_result(
+    config: ClusterConfig, vectors: Vectors, run: Run, recorder: Any, began: float, images: Images | None
+) -> dict[str, Any]:
     """Labels, then centers, sizes and report, then the manifest: a folder without it holds no finished clustering."""
     entry = run.checkpoints.latest()
     if entry is None or entry.epoch != config.passes:
@@ -140,7 +146,8 @@ def _write_result(config: ClusterConfig, vectors: Vectors, run: Run, recorder: A
         "label_rows_per_second": labels_rate,
     }  # fmt: skip
     (run.location / REPORT).write_json(report)
-    _record(recorder, entry.global_step, config.passes, heads, labels_rate)
+    clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
+    _record(recorder, entry.global_step, config.passes, heads, labels_rate, clusters)
     content = {
         "format": FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": config.heads, "labels": "labels",
         "exact": config.exact,
@@ -187,8 +194,8 @@ def _write_tables(folder: Location, centers: np.ndarray, prices: np.ndarray, hea
     counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
     mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)
     minimum = np.repeat([head.minimum for head in heads], sizes)
-    _write_parquet(folder / "centers.parquet", pa.table(names | {"center": center, "price": pa.array(prices)}))
-    _write_parquet(folder / "sizes.parquet", pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
+    _write_parquet(folder / CENTERS, pa.table(names | {"center": center, "price": pa.array(prices)}))
+    _write_parquet(folder / SIZES, pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
 
 
 def _write_parquet(place: Location, table: pa.Table) -> None:
@@ -197,12 +204,13 @@ def _write_parquet(place: Location, table: pa.Table) -> None:
     place.write_bytes(sink.getvalue().to_pybytes())
 
 
-def _record(recorder: Any, step: int, passes: int, heads: list[Head], rate: float) -> None:
-    """The labels' figures and the picture of their sizes, beside those of the passes."""
+def _record(recorder: Any, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:
+    """The labels' figures, pictures and tables, beside what the passes left."""
     figures = {"labels_rows_per_second": rate}
     for index, head in enumerate(heads):
         mine = size_figures(torch.from_numpy(head.counts), head.minimum) | head.exact
         mine |= {"similarity": head.report()["mean_similarity"]}
         figures |= {f"labels_{name}_head{index}": value for name, value in mine.items()}
-    state = EpochState(np.empty((len(heads), 0), np.int32), [head.counts for head in heads], [head.minimum for head in heads])
+    state = EpochState(clusters, [head.counts for head in heads], [head.minimum for head in heads])
     ray.get(recorder.epoch.remote(passes, step, figures, state, pictures=True))
+    ray.get(recorder.files.remote([REPORT, CENTERS, SIZES], "clustering"))

@@ -32,7 +32,7 @@ def write_embeddings(place: str, to: str, *, shards: str | None, split: str, wor
         raise UserError(f"{to} is not empty; choose an empty or absent folder for --to")
     manifest = {
         "format": FORMAT, "rows": dataset.split(split).rows, "split": split, "source": trained.place,
-        "fingerprint": dataset.fingerprint,
+        "shards": str(dataset.location), "fingerprint": dataset.fingerprint,
     }  # fmt: skip
     (folder.make() / MANIFEST).write_json(manifest)
     tables = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu)

@@ -17,7 +17,7 @@ import ray
 from pipelines.epoch_state import MOST_INSTANCES, EpochState
 from pipelines.errors import UserError
 from pipelines.journal import JOURNAL
-from pipelines.local_files import fetch_journal
+from pipelines.local_files import fetch_journal, local_file
 from pipelines.shards import Dataset, read_column, read_images
 from pipelines.storage import Location
 from pipelines.tracking import RunAddress, Tracker, end_run
@@ -72,6 +72,11 @@ class Recorder:
     def epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochState | None, *, pictures: bool) -> None:
         """Record the end of an epoch; NMI and pictures follow when they are ready."""
         self._pending.append(self._work.submit(self._epoch, epoch, step, figures, state, pictures))
+
+    def files(self, names: list[str], folder: str) -> None:
+        """Record files of the run's folder, in a folder of the run's artifacts."""
+        for name in names:
+            self.tracker.artifact(local_file(self.run, name), folder)
 
     def stop(self, reason: str) -> None:
         """Say why the run must stop without a restart."""

@@ -99,6 +99,8 @@ def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered):
     assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "certificate_slack_head0"))
     pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
     assert f"cluster-sizes-{PASSES:04d}.png" in pictures
+    tables = {Path(file.path).name for file in client.list_artifacts(address.run_id, "clustering")}
+    assert tables == {"report.json", "sizes.parquet", "centers.parquet"}
 
 
 @pytest.mark.ray
