@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from algos import constrained_kmeans as core
-from algos.exact_sizes import repair_sizes
+from algos.exact_sizes import minimum_rows, repair_sizes
 from algos.geometry import Geometry, exact_similarities, initial_centers, split, zero_row
 from algos.passes import LEAST_BATCHES, Passes, batch_rows
 
@@ -220,8 +220,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """The minimum in rows and as a ratio to the mean size."""
         self._require_rows(num_rows)
         if self.min_cluster_size is None:
-            wanted = math.ceil(self.min_size_ratio * num_rows / self.n_clusters - 1e-9)
-            return min(wanted, num_rows // self.n_clusters), self.min_size_ratio
+            return minimum_rows(self.min_size_ratio, num_rows, self.n_clusters), self.min_size_ratio
         if self.min_size_ratio != DEFAULT_RATIO:
             raise ValueError("both min_cluster_size and min_size_ratio are set; give one of them")
         if self.min_cluster_size * self.n_clusters > num_rows:

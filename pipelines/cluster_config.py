@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+from algos.exact_sizes import minimum_rows
 from algos.passes import LEAST_BATCHES, batch_rows
 from algos.ranges import require_not_negative, require_positive, require_shares
 from pipelines.errors import UserError
@@ -90,7 +90,7 @@ class ClusterConfig:
 
     def minimums(self, rows: int) -> list[int]:
         """Least rows of a cluster, of each head; what `exact` gives them."""
-        return [min(math.ceil(self.min_size_ratio * rows / k - 1e-9), rows // k) for k in self.heads]
+        return [minimum_rows(self.min_size_ratio, rows, clusters) for clusters in self.heads]
 
     def check(self, vectors: Vectors) -> None:
         """Refuse what cannot work with these vectors.

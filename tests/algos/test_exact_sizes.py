@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algos import exact_sizes
-from algos.exact_sizes import ClusterFlow, adapt_prices, bound_objective, imbalance, priced_labels, repair_sizes
+from algos.exact_sizes import ClusterFlow, adapt_prices, bound_objective, imbalance, minimum_rows, priced_labels, repair_sizes
 from tests.algos.oracle import best_total
 
 
@@ -54,6 +54,14 @@ def test_a_cluster_that_a_price_overfilled_gives_rows_back():
 def test_more_rows_than_there_are_is_an_error():
     with pytest.raises(ValueError, match="3 clusters need 6 rows for their minimum sizes; there are 5"):
         repair_sizes(lookup(torch.zeros(5, 3)), 5, zeros(3), 2)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "rows", "clusters", "least"),
+    [(0.0, 10, 3, 0), (0.4, 100, 10, 4), (0.45, 100, 10, 5), (1.0, 100, 10, 10), (1.0, 101, 10, 10), (0.1, 30, 10, 1)],
+)
+def test_the_minimum_is_rounded_up_as_far_as_there_are_rows(ratio, rows, clusters, least):
+    assert minimum_rows(ratio, rows, clusters) == least
 
 
 problems = st.tuples(
