@@ -78,17 +78,28 @@ def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_
     Raises:
         ValueError: if the minimum sizes together exceed n.
     """
+    flow, before, moves = optimal_flow(similarities, num_rows, prices, min_size)
+    labels, prices = flow.labels(), flow.central_prices()
+    objective, bound = bound_objective(similarities, labels, prices, torch.as_tensor(min_size).expand(len(prices)))
+    return Repair(labels, prices, objective, before - objective, max(bound - objective, 0.0), moves)
+
+
+def optimal_flow(
+    similarities: Similarities, num_rows: int, prices: Tensor, min_size: int | Tensor
+) -> tuple[ClusterFlow, float, int]:
+    """The flow behind `repair_sizes`, at its optimum; total similarity of the argmax under the prices given; rows moved.
+
+    Raises:
+        ValueError: as `repair_sizes`.
+    """
     min_sizes = torch.as_tensor(min_size).expand(len(prices))
     if min_sizes.sum() > num_rows:
         raise ValueError(f"{len(prices)} clusters need {int(min_sizes.sum())} rows for their minimum sizes; there are {num_rows}")
     prices = prices.double().cpu()
     prices = prices - prices.min()  # a constant added to all changes no label
-    given, before = priced_labels(similarities, num_rows, prices)
-    flow = ClusterFlow(similarities, *search_prices(similarities, given, prices, min_sizes), min_sizes)
-    moves = flow.run()
-    labels, prices = flow.labels(), flow.central_prices()
-    objective, bound = bound_objective(similarities, labels, prices, min_sizes)
-    return Repair(labels, prices, objective, before - objective, max(bound - objective, 0.0), moves)
+    labels, before = priced_labels(similarities, num_rows, prices)
+    flow = ClusterFlow(similarities, *search_prices(similarities, labels, prices, min_sizes), min_sizes)
+    return flow, before, flow.run()
 
 
 def pieces(rows: Tensor, num_clusters: int) -> Iterator[Tensor]:

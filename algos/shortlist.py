@@ -12,26 +12,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from algos.exact_sizes import Repair, repair_sizes
+from algos.exact_sizes import optimal_flow
 
-SPARE = 64  # rows listed for a cluster beyond four times what it lacks, so that moves may go by way of clusters that lack none
+SPARE = 16  # rows listed for a cluster beyond four times what it lacks, so that moves may go by way of clusters that lack none
+BUFFER = 1 << 22  # entries that wait to be sorted
 
 
 def widths(counts: Tensor, min_size: int, factor: int = 1) -> Tensor:
     """Rows to list for each cluster of these sizes, (K,) int64; `factor` widens lists that were too short."""
-    return factor * (4 * (min_size - counts).clamp(min=0) + SPARE)
+    lacking = (min_size - counts).clamp(min=0)
+    return factor * (4 * lacking + lacking.sum().clamp(max=SPARE))
 
 
 class Shortlist:
     """For each cluster the rows of others that lose least by joining it, the lowest places first among equal losses.
 
-    Lists of the parts of a table, merged, are the list of the table, whatever the parts.
-
-    Attributes:
-        clusters: (E,) int64 of each entry, ascending.
-        losses: (E,) what the row's priced similarity is less in that cluster than in its own, ascending within a cluster.
-        places: (E,) int64 of the row.
-        owners: (E,) int64, the row's own cluster.
+    Lists of the parts of a table, merged, are the list of the table, whatever the parts. An entry is a row and a cluster.
 
     Args:
         widths: (K,) int64 most entries of each cluster.
@@ -39,9 +35,10 @@ class Shortlist:
 
     def __init__(self, widths: Tensor) -> None:
         self.widths = widths
-        self.clusters, self.places, self.owners = (widths.new_empty(0) for _ in range(3))
-        self.losses = torch.empty(0, device=widths.device)
-        self._limits = self._worst()
+        none = widths.new_empty(0)
+        self._entries = [(none, torch.empty(0, device=widths.device), none, none)]
+        self._waiting = 0
+        self._limits = torch.where(widths > 0, torch.inf, -torch.inf)  # loss (K,) that an entry must stay below
 
     def add(self, priced: Tensor, labels: Tensor, places: Tensor) -> None:
         """List rows by their priced similarities (B, K) and labels (B,); their places (B,) are above those added before."""
@@ -52,37 +49,40 @@ class Shortlist:
 
     def merge(self, clusters: Tensor, losses: Tensor, places: Tensor, owners: Tensor) -> None:
         """Take up entries of another list, each (E,)."""
-        clusters, places, owners = (
-            torch.cat(pair) for pair in ((self.clusters, clusters), (self.places, places), (self.owners, owners))
-        )
-        losses = torch.cat([self.losses, losses])
+        self._entries.append((clusters, losses, places, owners))
+        self._waiting += len(clusters)
+        if self._waiting > max(BUFFER, len(self._entries[0][0])):
+            self.entries()
+
+    def entries(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The list, by cluster and loss, each (E,).
+
+        Returns:
+            The clusters, what each row's priced similarity is less there than in its own cluster, the rows' places, and their
+            own clusters.
+        """
+        clusters, losses, places, owners = (torch.cat(column) for column in zip(*self._entries, strict=True))
         order = places.argsort(stable=True)
         order = order[losses[order].argsort(stable=True)]
         order = order[clusters[order].argsort(stable=True)]
-        clusters = clusters[order]
         sizes = clusters.bincount(minlength=len(self.widths))
-        rank = torch.arange(len(clusters), device=clusters.device) - (sizes.cumsum(0) - sizes)[clusters]
-        kept = order[rank < self.widths[clusters]]
-        self.clusters, self.losses, self.places, self.owners = (
-            clusters[rank < self.widths[clusters]], losses[kept], places[kept], owners[kept],
-        )  # fmt: skip
-        self._limits = self._worst()
+        rank = torch.arange(len(order), device=order.device) - (sizes.cumsum(0) - sizes)[clusters[order]]
+        order = order[rank < self.widths[clusters[order]]]
+        kept = clusters[order], losses[order], places[order], owners[order]
+        self._entries, self._waiting = [kept], 0
+        sizes = kept[0].bincount(minlength=len(self.widths))
+        full = (sizes >= self.widths) & (sizes > 0)
+        self._limits[full] = kept[1][sizes.cumsum(0)[full] - 1]
+        return kept
 
     def rows(self) -> tuple[Tensor, Tensor]:
         """Places of the listed rows, ascending, each once, and their own clusters, both (S,) int64."""
-        order = self.places.argsort(stable=True)
-        places, owners = self.places[order], self.owners[order]
+        _, _, places, owners = self.entries()
+        order = places.argsort(stable=True)
+        places, owners = places[order], owners[order]
         first = torch.ones_like(places, dtype=torch.bool)
         first[1:] = places[1:] != places[:-1]
         return places[first], owners[first]
-
-    def _worst(self) -> Tensor:
-        """Loss (K,) that an entry must stay below."""
-        sizes = self.clusters.bincount(minlength=len(self.widths))
-        limits = torch.where(self.widths > 0, torch.inf, -torch.inf)
-        full = (sizes >= self.widths) & (sizes > 0)
-        limits[full] = self.losses[sizes.cumsum(0)[full] - 1]
-        return limits
 
 
 def outside_minimum(counts: Tensor, owners: Tensor, min_size: int) -> Tensor:
@@ -95,8 +95,8 @@ def suffices(counts: Tensor, owners: Tensor, min_size: int) -> bool:
     return int(outside_minimum(counts, owners, min_size).sum()) <= len(owners)
 
 
-def repair_listed(vectors: Tensor, owners: Tensor, centers: Tensor, prices: Tensor, counts: Tensor, min_size: int) -> Repair:
-    """Labels of the listed rows under which every cluster has its minimum, the best ones while the other rows stay.
+def repair_listed(vectors: Tensor, owners: Tensor, centers: Tensor, prices: Tensor, counts: Tensor, min_size: int) -> Tensor:
+    """Labels (S,) of the listed rows under which every cluster has its minimum, the best ones while the other rows stay.
 
     Args:
         vectors: (S, D) the listed rows.
@@ -106,15 +106,14 @@ def repair_listed(vectors: Tensor, owners: Tensor, centers: Tensor, prices: Tens
         counts: (K,) sizes of all rows' clusters.
         min_size: least rows of a cluster.
 
-    Returns:
-        The repair; its gap is over the listed rows only.
-
     Raises:
         ValueError: where the list is too short to reach every minimum, see `suffices`.
     """
-    rows, columns = vectors.double(), centers.double()
-    needed = outside_minimum(counts, owners, min_size)
-    return repair_sizes(lambda some, clusters: rows[some] @ columns[clusters].T, len(rows), prices, needed)
+
+    def similarities(rows: Tensor, clusters: Tensor) -> Tensor:
+        return vectors[rows].double() @ centers[clusters].double().T
+
+    return optimal_flow(similarities, len(vectors), prices, outside_minimum(counts, owners, min_size))[0].labels()
 
 
 def bound_over_all(total: float, counts: Tensor, prices: Tensor, min_size: int) -> float:

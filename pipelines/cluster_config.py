@@ -32,7 +32,7 @@ class ClusterConfig:
         column: of the vectors.
         id: column of integer or string ids; null takes `id` where there is one, else numbers the rows over the sorted files.
         min_size_ratio: a cluster's minimum as a share of N / K, in [0, 1]: 0 is plain k-means, 1 asks for equal sizes.
-        exact: end with labels under which every cluster has its minimum, by the cheapest moves.
+        exact: end with labels under which every cluster has its minimum, by the cheapest moves of rows near those that lack.
         dual_lr: step size of the prices in the first pass, falling with 1 / pass; null takes the core's rule.
         passes: over all rows, before the one that writes labels.
         batch_size: rows of a global batch, a multiple of lanes; null takes N / 32 within [max(256, K), 8192].

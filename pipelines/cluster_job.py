@@ -13,6 +13,8 @@ import ray
 import torch
 
 from algos.evaluation import size_figures
+from algos.exact_sizes import minimum_rows
+from pipelines.checkpoint import Entry
 from pipelines.cluster import check_resources, connect
 from pipelines.cluster_config import ClusterConfig
 from pipelines.cluster_labels import Model, write_labels
@@ -58,20 +60,22 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
     config.check(vectors)
     # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
     config = replace(config, embeddings=str(vectors.location), to=str(Location.of(resume or config.to)))
-    run = None
+    images, run = images_of(vectors), None
     if resume is None:
         _check_folder(config, vectors)
     else:
         run = _reopen(config, vectors)
     alone = connect(address, local_cpus=config.workers * config.cpus_per_worker + 1)
     check_resources(config.workers, config.cpus_per_worker, gpus=float(config.gpu), grows=not alone, keys="")
-    run = run or _create(config, vectors)
-    images = images_of(vectors)
+    if run is None:
+        run = _create(config, vectors)
+    else:
+        (run.location / MANIFEST).delete_file()  # of a finished run: its labels are about to change
+        write_config(run.location, config.to_dict())
     shown = (images.shards, images.split) if images else ()
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, *shown)
     with recorded(recorder):
-        entry = run.checkpoints.latest()
-        if entry is None or entry.epoch < config.passes:
+        if _last_checkpoint(config, run) is None:
             _learn(ClusterJob(config, vectors, str(run.location), recorder, run.identity))
         report = _write_result(config, vectors, run, recorder, began, images)
     return Clustered(run, report)
@@ -102,13 +106,20 @@ def _create(config: ClusterConfig, vectors: Vectors) -> Run:
 
 
 def _reopen(config: ClusterConfig, vectors: Vectors) -> Run:
+    """The run to go on with; a finished one only where `exact` has something to add."""
     run = Run.open(config.to).go_on(vectors.fingerprint, config.embeddings, config.tracking.uri)
     if (run.location / MANIFEST).exists():
         if not config.exact or (run.location / MANIFEST).read_json().get("exact"):
             raise UserError(f"{run.location} is finished; there is nothing to go on with")
-        (run.location / MANIFEST).delete_file()  # its labels are about to change
-    write_config(run.location, config.to_dict())
+        if _last_checkpoint(config, run) is None:
+            raise UserError(f"{run.location} is finished and has no checkpoint left, which exact sizes need; cluster again")
     return run
+
+
+def _last_checkpoint(config: ClusterConfig, run: Run) -> Entry | None:
+    """That of the end of the last pass."""
+    entry = run.checkpoints.latest()
+    return entry if entry is not None and entry.epoch == config.passes else None
 
 
 def _learn(job: ClusterJob) -> None:
@@ -124,8 +135,8 @@ def _write_result(
     config: ClusterConfig, vectors: Vectors, run: Run, recorder: Any, began: float, images: Images | None
 ) -> dict[str, Any]:
     """Labels, then centers, sizes and report, then the manifest: a folder without it holds no finished clustering."""
-    entry = run.checkpoints.latest()
-    if entry is None or entry.epoch != config.passes:
+    entry = _last_checkpoint(config, run)
+    if entry is None:
         raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {run.location}")
     state = run.checkpoints.load(entry)
     kmeans = new_kmeans(config, vectors)
@@ -136,6 +147,7 @@ def _write_result(
     exact: list[dict[str, float]] = [{} for _ in config.heads]
     if config.exact:
         repaired = repair_labels(labelled, config.minimums(vectors.rows), gpu=config.gpu)
+        recorder.tag.remote("quorum.exact", "true")  # the parameter says how the run was started
         labelled, exact = repaired.labelled, repaired.figures()
     counts, sums = (labelled.model.per_head(values) for values in (labelled.counts, labelled.sums))
     heads = [Head.of(config, vectors, *mine) for mine in zip(counts, sums, exact, strict=True)]
@@ -170,8 +182,10 @@ class Head:
 
     @classmethod
     def of(cls, config: ClusterConfig, vectors: Vectors, counts: np.ndarray, sums: np.ndarray, exact: dict[str, float]) -> Head:
-        """With the minimum that the configuration asks for."""
-        return cls(counts, sums, config.min_size_ratio * vectors.rows / len(counts), exact)
+        """With the minimum that the configuration asks for: a share of the mean size, which exact sizes round."""
+        clusters, rows = len(counts), vectors.rows
+        least = minimum_rows(config.min_size_ratio, rows, clusters) if config.exact else config.min_size_ratio * rows / clusters
+        return cls(counts, sums, float(least), exact)
 
     def report(self) -> dict[str, float]:
         """The figures of `report.json`."""

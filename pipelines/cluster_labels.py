@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +106,19 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str
     yield from numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None).iter_batches(batch_size=None)
 
 
+@contextmanager
+def replaced(folder: Location, part: Part) -> Iterator[Any]:
+    """A stream whose content becomes the part's file when the block ends well: a task that runs again does no harm."""
+    partial = folder / f"{part.name}.partial"
+    try:
+        with folder.filesystem.open_output_stream(partial.path) as sink:
+            yield sink
+    except BaseException:
+        partial.delete_file()
+        raise
+    folder.filesystem.move(partial.path, (folder / part.name).path)
+
+
 class LabelWriter:
     """Reads, labels and writes the rows of parts, a row group at a time; runs in Ray Data tasks.
 
@@ -123,34 +137,40 @@ class LabelWriter:
             yield self._write(number, kmeans)
 
     def _write(self, number: int, kmeans: ConstrainedKMeans) -> dict[str, np.ndarray]:
-        """Write a part whole: under another name first, so that a task that runs again does no harm."""
-        part, bad = self.todo[number], None
-        total = len(kmeans.centers)
-        counts, sums, rows = np.zeros(total, np.int64), np.zeros(total), 0
-        partial = self.folder / f"{part.name}.partial"
-        with self.folder.filesystem.open_output_stream(partial.path) as sink:
-            writer = None
-            for group in part.groups:
-                vectors, places = self.vectors.read(part.shard, group)
-                bad = first_without_direction(vectors, places)
-                if bad is not None:
-                    break
-                labels, similarity = label(kmeans, torch.from_numpy(vectors))
-                stacked = (labels + kmeans.offsets.numpy(force=True)).ravel()
-                counts += np.bincount(stacked, minlength=total)
-                sums += np.bincount(stacked, weights=similarity.ravel(), minlength=total)
-                rows += len(vectors)
-                table = _table(self.vectors.read_ids(part.shard, group), labels, similarity)
-                writer = writer or pq.ParquetWriter(sink, table.schema)
-                writer.write_table(table)
-            if writer is not None:
-                writer.close()
-        if bad is None:
-            self.folder.filesystem.move(partial.path, (self.folder / part.name).path)
-        else:
-            partial.delete_file()
-        columns = {"part": number, "rows": rows, "bad": -1 if bad is None else bad}
+        part, total = self.todo[number], len(kmeans.centers)
+        counts, sums, rows, bad = np.zeros(total, np.int64), np.zeros(total), 0, -1
+        try:
+            with replaced(self.folder, part) as sink:
+                for stacked, similarity in self._label(part, kmeans, sink):
+                    counts += np.bincount(stacked, minlength=total)
+                    sums += np.bincount(stacked, weights=similarity, minlength=total)
+                    rows += len(stacked) // len(kmeans.num_clusters)
+        except _NoDirectionError as error:
+            bad = error.place
+        columns = {"part": number, "rows": rows, "bad": bad}
         return {name: np.array([value]) for name, value in columns.items()} | {"counts": counts[None], "similarity": sums[None]}
+
+    def _label(self, part: Part, kmeans: ConstrainedKMeans, sink: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Write a part; yields the clusters of all heads and the similarities of each row group's rows, both (H x R,)."""
+        writer = None
+        for group in part.groups:
+            vectors, places = self.vectors.read(part.shard, group)
+            if (bad := first_without_direction(vectors, places)) is not None:
+                raise _NoDirectionError(bad)
+            labels, similarity = label(kmeans, torch.from_numpy(vectors))
+            table = _table(self.vectors.read_ids(part.shard, group), labels, similarity)
+            writer = writer or pq.ParquetWriter(sink, table.schema)
+            writer.write_table(table)
+            yield (labels + kmeans.offsets.numpy(force=True)).ravel(), similarity.ravel()
+        if writer is not None:
+            writer.close()
+
+
+class _NoDirectionError(Exception):
+    """A row that gave none, by its place; within a task, whose own errors would reach the user with a stack."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
 
 
 def pieces(kmeans: ConstrainedKMeans, rows: torch.Tensor, numbers: int = PIECE) -> Iterator[torch.Tensor]:

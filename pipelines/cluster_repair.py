@@ -1,4 +1,4 @@
-"""`quorum cluster --exact`: after the labels are written, the rows that are cheapest to move give every cluster its minimum.
+"""`quorum cluster --exact true`: after the labels are written, the rows that are cheapest to move give every cluster its minimum.
 
 One pass over the vectors lists them (see `algos.shortlist`), the driver solves for their labels, and the files that hold a row
 that moves are written anew.
@@ -16,7 +16,7 @@ from torch import Tensor
 from algos.shortlist import Shortlist, bound_over_all, repair_listed, suffices, widths
 from pipelines.cluster_labels import Labelled, Part, over_parts
 from pipelines.progress import progress
-from pipelines.repair_tasks import LabelMover, Moves, RowFetcher, RowLister, within
+from pipelines.repair_tasks import ENTRY, LabelMover, Moves, RowFetcher, RowLister, within
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Repaired:
     def figures(self) -> list[dict[str, float]]:
         """Of each head, for its report: rows moved, and the gap in mean similarity."""
         rows = self.labelled.vectors.rows
-        return [{"moved": moved, "optimality_gap": gap / rows} for moved, gap in zip(self.moved, self.gap, strict=True)]
+        return [{"moved": moved, "mean_optimality_gap": gap / rows} for moved, gap in zip(self.moved, self.gap, strict=True)]
 
 
 def repair_labels(labelled: Labelled, minimums: list[int], *, gpu: bool) -> Repaired:
@@ -49,9 +49,11 @@ def repair_labels(labelled: Labelled, minimums: list[int], *, gpu: bool) -> Repa
     bounds = [bound_over_all(*mine) for mine in zip(totals, sizes, prices, minimums, strict=True)]
     moved = [0] * len(minimums)
     if any(int(n.min()) < least for n, least in zip(sizes, minimums, strict=True)):
-        moves = _solve(labelled, _list_rows(labelled, sizes, minimums, gpu=gpu), sizes, minimums)
-        moved = [len(mine.places) for mine in moves]
-        labelled = _write(labelled, moves)
+        repairs = _solve(labelled, _list_rows(labelled, sizes, minimums, gpu=gpu), sizes, minimums)
+        moved = [len(each.moves.places) for each in repairs]
+        _write(labelled, [each.moves for each in repairs])
+        counts, sums = (np.concatenate(each) for each in zip(*((one.counts, one.sums) for one in repairs), strict=True))
+        labelled = replace(labelled, counts=labelled.counts + counts, sums=labelled.sums + sums)
     reached = [float(mine.sum()) for mine in model.per_head(labelled.sums)]
     gap = [max(bound - mine, 0.0) for bound, mine in zip(bounds, reached, strict=True)]
     return Repaired(labelled, moved, gap)
@@ -71,30 +73,58 @@ def _list_rows(labelled: Labelled, sizes: list[Tensor], minimums: list[int], *, 
             for batch in over_parts(len(files), lister, gpu=gpu):
                 for head, each in enumerate(lists):
                     mine = batch["head"] == head
-                    each.merge(*(torch.from_numpy(batch[name][mine]) for name in ("cluster", "loss", "place", "owner")))
+                    each.merge(*(torch.from_numpy(batch[name][mine]) for name in ENTRY))
                 bar.advance(1)
         listed = [each.rows() for each in lists]
         if all(suffices(mine, owners, least) for mine, (_, owners), least in zip(sizes, listed, minimums, strict=True)):
             return listed
-        factor *= 2
+        factor *= 4
 
 
-def _solve(labelled: Labelled, listed: list[tuple[Tensor, Tensor]], sizes: list[Tensor], minimums: list[int]) -> list[Moves]:
+@dataclass(frozen=True)
+class _HeadRepair:
+    """Moves of a head, and what they add to its clusters' sizes and sums of similarities, (K,) each."""
+
+    moves: Moves
+    counts: np.ndarray
+    sums: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Members:
+    """Some rows as members of their clusters: labels and similarities (M,); sizes and sums of similarities (K,)."""
+
+    labels: np.ndarray
+    similarity: np.ndarray
+    counts: np.ndarray
+    sums: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Tensor, labels: Tensor, centers: Tensor) -> _Members:
+        similarity, clusters = (rows * centers[labels]).sum(dim=1).numpy(), len(centers)
+        counts, sums = (np.bincount(labels, weights, minlength=clusters) for weights in (None, similarity))
+        return cls(labels.numpy(), similarity, counts, sums)
+
+
+def _solve(
+    labelled: Labelled, listed: list[tuple[Tensor, Tensor]], sizes: list[Tensor], minimums: list[int]
+) -> list[_HeadRepair]:
     """The best moves of each head among its listed rows."""
     model = labelled.model
     together = torch.cat([places for places, _ in listed]).unique()
     rows = _fetch(labelled, together.numpy())
-    moves = []
+    repairs = []
     for head, (places, owners) in enumerate(listed):
         centers, prices = (torch.from_numpy(model.per_head(each)[head].copy()) for each in (model.centers, model.prices))
-        mine = rows[torch.searchsorted(together, places)]
+        mine = rows if len(places) == len(rows) else rows[torch.searchsorted(together, places)]
         labels = owners
         if len(mine):
-            labels = repair_listed(mine, owners, centers, prices, sizes[head], minimums[head]).labels
+            labels = repair_listed(mine, owners, centers, prices, sizes[head], minimums[head])
         changed = labels != owners
-        similarity = (mine[changed] * centers[labels[changed]]).sum(dim=1)
-        moves.append(Moves(places[changed].numpy(), labels[changed].numpy(), similarity.numpy()))
-    return moves
+        came, left = (_Members.of(mine[changed], each[changed], centers) for each in (labels, owners))
+        moves = Moves(places[changed].numpy(), came.labels, came.similarity)
+        repairs.append(_HeadRepair(moves, came.counts - left.counts, came.sums - left.sums))
+    return repairs
 
 
 def _fetch(labelled: Labelled, places: np.ndarray) -> Tensor:
@@ -106,14 +136,12 @@ def _fetch(labelled: Labelled, places: np.ndarray) -> Tensor:
     return rows
 
 
-def _write(labelled: Labelled, moves: list[Moves]) -> Labelled:
-    """Change the files."""
-    counts, sums = labelled.counts.copy(), labelled.sums.copy()
+def _write(labelled: Labelled, moves: list[Moves]) -> None:
+    """Change the files that hold a row that moves."""
     files = _holding(labelled.parts, [mine.places for mine in moves])
-    for batch in over_parts(len(files), LabelMover(files, moves, labelled.model.heads, labelled.folder)):
-        counts += batch["counts"].sum(axis=0)
-        sums += batch["similarity"].sum(axis=0)
-    return replace(labelled, counts=counts, sums=sums)
+    written = [batch["part"] for batch in over_parts(len(files), LabelMover(files, moves, labelled.folder))]
+    if sorted(np.concatenate(written).tolist()) != [file.number for file in files]:
+        raise RuntimeError(f"{len(written)} files of labels were changed, {len(files)} expected, each once")
 
 
 def _holding(files: list[Part], places: list[np.ndarray]) -> list[Part]:

@@ -29,11 +29,11 @@ def images_of(vectors: Vectors) -> Images | None:
     if vectors.id_column != "id" or not (vectors.location / MANIFEST).exists():
         return None
     manifest = (vectors.location / MANIFEST).read_json()
-    if "shards" not in manifest:
+    if not {"shards", "split", "fingerprint"} <= manifest.keys():
         return None
     try:
         dataset = Dataset.open(manifest["shards"])
-    except UserError:
+    except (UserError, OSError):  # gone, or on storage that does not answer here
         dataset = None
     if dataset is None or dataset.fingerprint != manifest["fingerprint"]:
         print(f"the images of {vectors.location} are not at {manifest['shards']} any more; no pictures of them", file=sys.stderr)

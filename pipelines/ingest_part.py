@@ -15,7 +15,7 @@ from pipelines.shards import SCHEMA, Shard, write_shard
 from pipelines.storage import Location
 
 PROBED = 16  # images whose size is looked at
-SHARD_BYTES = 512 << 20  # of decoded images; a task holds a shard whole
+SHARD_BYTES = 128 << 20  # of decoded images; a task holds five times as much while it writes a shard
 
 
 @dataclass(frozen=True)

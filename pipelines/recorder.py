@@ -17,7 +17,7 @@ import ray
 from pipelines.epoch_state import MOST_INSTANCES, EpochState
 from pipelines.errors import UserError
 from pipelines.journal import JOURNAL
-from pipelines.local_files import fetch_journal, local_file
+from pipelines.local_files import fetch_journal
 from pipelines.shards import Dataset, read_column, read_images
 from pipelines.storage import Location
 from pipelines.tracking import RunAddress, Tracker, end_run
@@ -75,8 +75,11 @@ class Recorder:
 
     def files(self, names: list[str], folder: str) -> None:
         """Record files of the run's folder, in a folder of the run's artifacts."""
-        for name in names:
-            self.tracker.artifact(local_file(self.run, name), folder)
+        self._pending.append(self._work.submit(self._files, names, folder))
+
+    def tag(self, key: str, value: str) -> None:
+        """Set a tag of the MLflow run."""
+        self.tracker.tag(key, value)
 
     def stop(self, reason: str) -> None:
         """Say why the run must stop without a restart."""
@@ -112,6 +115,13 @@ class Recorder:
         self._copy_journal()
         if pictures and state is not None:
             self._draw(epoch, state)
+
+    def _files(self, names: list[str], folder: str) -> None:
+        for name in names:
+            place = self.folder / name
+            if not self.run.is_local:
+                place.write_bytes((self.run / name).read_bytes())
+            self.tracker.artifact(place, folder)
 
     def _copy_journal(self) -> None:
         if not self.run.is_local:

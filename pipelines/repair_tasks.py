@@ -1,4 +1,4 @@
-"""The parts of `quorum cluster --exact` that run in Ray Data tasks: list rows, fetch them, and move them in the files of labels.
+"""The parts of `quorum cluster --exact true` that run in Ray Data tasks: list rows, fetch them, move them in files of labels.
 
 Each is called with a batch of numbers, `batch["id"]`, of the files in its `todo`. The files say which cluster a row has: nothing
 is computed twice that could differ in a last bit.
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from algos.shortlist import Shortlist
-from pipelines.cluster_labels import Part, pieces
+from pipelines.cluster_labels import Part, pieces, replaced
 from pipelines.storage import Location
 from pipelines.vectors import Vectors
 
+ENTRY = ("cluster", "loss", "place", "owner")  # of a shortlist
 PIECE = 1 << 20  # similarities looked at together: all of the first ones are listed
 
 
@@ -51,15 +52,10 @@ class RowLister:
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Entries of each file."""
         for number in batch["id"].tolist():
-            lists = self._list(self.todo[number])
-            columns = {
-                "head": [torch.full_like(each.clusters, head) for head, each in enumerate(lists)],
-                "cluster": [each.clusters for each in lists],
-                "loss": [each.losses for each in lists],
-                "place": [each.places for each in lists],
-                "owner": [each.owners for each in lists],
-            }
-            yield {name: torch.cat(parts).numpy(force=True) for name, parts in columns.items()}
+            found = [each.entries() for each in self._list(self.todo[number])]
+            heads = np.repeat(np.arange(len(found)), [len(clusters) for clusters, *_ in found])
+            columns = (torch.cat(column).numpy(force=True) for column in zip(*found, strict=True))
+            yield {"head": heads} | dict(zip(ENTRY, columns, strict=True))
 
     def _list(self, part: Part) -> list[Shortlist]:
         kmeans = ray.get(self.model).kmeans(self.device)
@@ -97,43 +93,33 @@ class RowFetcher:
 
 
 class LabelMover:
-    """Writes each file of labels anew with its moves; yields what each cluster of all heads gains: `counts`, `similarity`."""
+    """Writes each file of labels anew with its moves, however often it runs; yields the file's `part` number."""
 
-    def __init__(self, todo: list[Part], moves: list[Moves], heads: list[int], folder: Location) -> None:
-        self.todo, self.moves, self.heads, self.folder = todo, ray.put(moves), heads, folder
+    def __init__(self, todo: list[Part], moves: list[Moves], folder: Location) -> None:
+        self.todo, self.moves, self.folder = todo, ray.put(moves), folder
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Change each file."""
         moves = ray.get(self.moves)
         for number in batch["id"].tolist():
             part = self.todo[number]
-            table, gains = _read_table(self.folder / part.name), []
-            for head, (clusters, all_moves) in enumerate(zip(self.heads, moves, strict=True)):
-                hits = within(all_moves.places, part.start, part.rows)
-                mine = Moves(all_moves.places[hits] - part.start, all_moves.labels[hits], all_moves.similarity[hits])
-                table, before, similarity = _moved(table, head, mine)
-                came, left = (
-                    [np.bincount(labels, weights=weights, minlength=clusters) for weights in (None, values)]
-                    for labels, values in ((mine.labels, mine.similarity), (before, similarity))
-                )
-                gains.append([came[0] - left[0], came[1] - left[1]])
-            sink = pa.BufferOutputStream()
-            pq.write_table(table, sink)
-            (self.folder / part.name).write_bytes(sink.getvalue().to_pybytes())
-            counts, sums = (np.concatenate(each) for each in zip(*gains, strict=True))
-            yield {"counts": counts[None], "similarity": sums[None]}
+            table = _read_table(self.folder / part.name)
+            for head, each in enumerate(moves):
+                mine = within(each.places, part.start, part.rows)
+                table = _moved(table, head, Moves(each.places[mine] - part.start, each.labels[mine], each.similarity[mine]))
+            with replaced(self.folder, part) as sink:
+                pq.write_table(table, sink)
+            yield {"part": np.array([part.number])}
 
 
-def _moved(table: pa.Table, head: int, moves: Moves) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-    """The table after the moves of a head, places counted from its first row; and labels and similarities (M,) before them."""
-    before = []
+def _moved(table: pa.Table, head: int, moves: Moves) -> pa.Table:
+    """The table after the moves of a head, places counted from its first row."""
     for name, values in ((f"label_head{head}", moves.labels), (f"similarity_head{head}", moves.similarity)):
         index = table.schema.get_field_index(name)
         column = table[name].to_numpy().copy()
-        before.append(column[moves.places])
         column[moves.places] = values
         table = table.set_column(index, table.schema.field(name), pa.array(column))
-    return table, before[0], before[1]
+    return table
 
 
 def _read_table(place: Location) -> pa.Table:

@@ -13,6 +13,7 @@ from algos import shortlist
 from pipelines import cluster_labels
 from pipelines.cluster_labels import Labelled, Model, write_labels
 from pipelines.cluster_repair import repair_labels
+from pipelines.repair_tasks import LabelMover, Moves
 from pipelines.storage import Location
 from pipelines.vectors import Vectors
 from tests.algos.oracle import best_total
@@ -66,6 +67,25 @@ def test_every_cluster_gets_its_minimum_near_the_optimum(labelled, share):
         best = best_total(table, least)
         assert best <= mine.sum() + repaired.gap[head] + 1e-2
         assert mine.sum() >= best - 0.01 * abs(best)
+
+
+def test_moves_that_are_written_again_change_nothing(labelled):
+    place = labelled.folder / labelled.parts[1].name
+    start = labelled.parts[1].start
+    moves = [
+        Moves(np.array([start + 3, start + 7]), np.array([2, 0]), np.array([0.5, 0.25], np.float32)),
+        Moves(np.array([], np.int64), np.array([], np.int64), np.array([], np.float32)),
+    ]
+    mover = LabelMover([labelled.parts[1]], moves, labelled.folder)
+    contents = []
+    for _ in range(2):
+        assert [out["part"].tolist() for out in mover({"id": np.array([0])})] == [[1]]
+        contents.append(place.read_bytes())
+    assert contents[0] == contents[1]
+    table = pq.read_table(pa.BufferReader(contents[0]))
+    assert table["label_head0"].to_numpy()[[3, 7]].tolist() == [2, 0]
+    assert table["similarity_head0"].to_numpy()[[3, 7]].tolist() == [0.5, 0.25]
+    assert set(labelled.folder.children()) == {part.name for part in labelled.parts}
 
 
 def test_labels_that_keep_their_minimums_are_left_alone(labelled):

@@ -1,0 +1,135 @@
+"""Exact minimum sizes from a short list of rows (`quorum cluster --exact true`) against the optimum over all rows.
+
+Both sides start from the same centers, prices and labels of a few passes over a mixture of lumps of power-law sizes, in this
+process. Run from the repository's root: `python -m benchmarks.short_repair`, with `--ratios 0.4 0.8 1.0` for several minimums.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from algos.constrained_kmeans import ConstrainedKMeans
+from algos.exact_sizes import minimum_rows, repair_sizes
+from algos.passes import Passes, batch_rows
+from algos.shortlist import Shortlist, bound_over_all, repair_listed, suffices, widths
+from benchmarks.clustering import mixture
+from benchmarks.report import Comparison, median, publish
+
+PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Unit rows (n, D) and their labels (n,) after some passes, with sizes (K,) and total similarity."""
+
+    rows: Tensor
+    kmeans: ConstrainedKMeans
+    labels: Tensor
+    counts: Tensor
+    total: float
+
+    def similarity(self, labels: Tensor) -> float:
+        """Total similarity of the rows to the centers of these labels."""
+        return float((self.rows.double() * self.kmeans.centers.double()[labels]).sum())
+
+
+def cluster(rows: Tensor, clusters: int, passes: int, ratio: float) -> Labelled:
+    """Passes as `quorum cluster` makes them, and the labels under the last prices."""
+    batches = rows.split(batch_rows(len(rows), clusters))
+    first = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:clusters]]
+    settings = {"min_size_ratio": ratio, "batches_per_epoch": len(batches), "initial_centers": first}
+    kmeans = ConstrainedKMeans([clusters], rows.shape[1], **settings)
+    steps = Passes(kmeans)
+    for number in range(passes):
+        steps.begin(number)
+        for batch in batches:
+            kmeans.partial_fit(batch)
+        steps.end()
+    labels = torch.cat([kmeans.assign(batch)[0] for batch in batches])
+    found = Labelled(rows, kmeans, labels, labels.bincount(minlength=clusters), 0.0)
+    return Labelled(rows, kmeans, labels, found.counts, found.similarity(labels))
+
+
+def short(before: Labelled, least: int) -> tuple[Tensor, int]:
+    """Labels (n,) from a short list, and how many rows it had."""
+    kmeans, rows, factor = before.kmeans, torch.arange(len(before.rows)), 1
+    while True:
+        each = Shortlist(widths(before.counts, least, factor))
+        for piece in rows.split(max(PIECE // len(kmeans.centers), 1)):
+            each.add(kmeans.priced(before.rows[piece]), before.labels[piece], piece)
+        places, owners = each.rows()
+        if suffices(before.counts, owners, least):
+            break
+        factor *= 4
+    labels = before.labels.clone()
+    labels[places] = repair_listed(before.rows[places], owners, kmeans.centers, kmeans.duals, before.counts, least)
+    return labels, len(places)
+
+
+def whole(before: Labelled, least: int) -> Tensor:
+    """The best labels (n,) over all rows."""
+    centers, data = before.kmeans.centers.double(), before.rows.double()
+    return repair_sizes(lambda rows, clusters: data[rows] @ centers[clusters].T, len(data), before.kmeans.duals, least).labels
+
+
+def compare(options: argparse.Namespace) -> Comparison:
+    """Both repairs at every ratio."""
+    rows = F.normalize(torch.from_numpy(mixture(options.rows, options.dim, options.clusters)), dim=1)
+    table: list[dict[str, str | float]] = []
+    ratios = []
+    for ratio in options.ratios:
+        before = cluster(rows, options.clusters, options.passes, ratio)
+        least = minimum_rows(ratio, len(rows), options.clusters)
+        began = time.perf_counter()
+        labels, listed = short(before, least)
+        middle = time.perf_counter()
+        best = whole(before, least)
+        seconds = middle - began, time.perf_counter() - middle
+        ours, optimum = before.similarity(labels), before.similarity(best)
+        bound = bound_over_all(before.total, before.counts, before.kmeans.duals, least)
+        ratios.append(seconds[1] / seconds[0])
+        table.append(
+            {
+                "ratio": f"{ratio}",
+                "clusters below": int((before.counts < least).sum()),
+                "rows missing": int((least - before.counts).clamp(min=0).sum()),
+                "rows listed": listed,
+                "smallest after / minimum": f"{int(labels.bincount(minlength=options.clusters).min())} / {least}",
+                "below the optimum": f"{(optimum - ours) / optimum:.4%}",
+                "gap stated": f"{(bound - ours) / ours:.3%}",
+                "s": seconds[0],
+                "s, all rows": seconds[1],
+            }
+        )
+    title = (
+        f"{options.rows:,} x {options.dim}, K = {options.clusters}, {options.passes} passes, {torch.get_num_threads()} threads"
+    )
+    return Comparison(
+        title, "none", table, median(ratios), ratios, ["the ratio is the time over all rows to that of the short list"]
+    )
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--clusters", type=int, default=500)
+    parser.add_argument("--passes", type=int, default=2)
+    parser.add_argument("--ratios", type=float, nargs="+", default=[0.4])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    publish(compare(options), options.json)
+
+
+if __name__ == "__main__":
+    main()
