@@ -15,7 +15,7 @@ from torch import Tensor
 from algos.exact_sizes import optimal_flow
 
 SPARE = 16  # rows listed for a cluster beyond four times what it lacks, so that moves may go by way of clusters that lack none
-BUFFER = 1 << 22  # entries that wait to be sorted
+BUFFER = 1 << 18  # entries that may wait to be sorted, or as many as are listed
 
 
 def widths(counts: Tensor, min_size: int, factor: int = 1) -> Tensor:

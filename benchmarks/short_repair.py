@@ -27,13 +27,12 @@ PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Labelled:
-    """Unit rows (n, D) and their labels (n,) after some passes, with sizes (K,) and total similarity."""
+    """Unit rows (n, D) and their labels (n,) after some passes, with sizes (K,)."""
 
     rows: Tensor
     kmeans: ConstrainedKMeans
     labels: Tensor
     counts: Tensor
-    total: float
 
     def similarity(self, labels: Tensor) -> float:
         """Total similarity of the rows to the centers of these labels."""
@@ -53,8 +52,7 @@ def cluster(rows: Tensor, clusters: int, passes: int, ratio: float) -> Labelled:
             kmeans.partial_fit(batch)
         steps.end()
     labels = torch.cat([kmeans.assign(batch)[0] for batch in batches])
-    found = Labelled(rows, kmeans, labels, labels.bincount(minlength=clusters), 0.0)
-    return Labelled(rows, kmeans, labels, found.counts, found.similarity(labels))
+    return Labelled(rows, kmeans, labels, labels.bincount(minlength=clusters))
 
 
 def short(before: Labelled, least: int) -> tuple[Tensor, int]:
@@ -93,7 +91,7 @@ def compare(options: argparse.Namespace) -> Comparison:
         best = whole(before, least)
         seconds = middle - began, time.perf_counter() - middle
         ours, optimum = before.similarity(labels), before.similarity(best)
-        bound = bound_over_all(before.total, before.counts, before.kmeans.duals, least)
+        bound = bound_over_all(before.similarity(before.labels), before.counts, before.kmeans.duals, least)
         ratios.append(seconds[1] / seconds[0])
         table.append(
             {
