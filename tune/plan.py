@@ -152,6 +152,12 @@ def _points(config: SweepConfig) -> list[Point]:
 
 def trial_name(point: Mapping[str, Any], seed: int) -> str:
     """Name of a trial: the same for the same point and seed, so that a resumed sweep finds it."""
-    shown = "-".join(f"{key.rpartition('.')[2]}={value}" for key, value in sorted(point.items()))
+    shown = "-".join(_named(key.rpartition(".")[2], value) for key, value in sorted(point.items()))
     short = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in shown)[:60]
     return f"{short}-seed={seed}-{hashlib.sha256(identity(point).encode()).hexdigest()[:6]}"
+
+
+def _named(key: str, value: Any) -> str:
+    """A key with its value, or alone where the value has a structure of its own: the hash of a name tells those apart."""
+    items = value if isinstance(value, list) else [value]
+    return key if any(isinstance(item, Mapping | list) for item in items) else f"{key}={value}"

@@ -78,6 +78,8 @@ def identity(point: Mapping[str, Any]) -> str:
 def _comparable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_comparable(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _comparable(item) for key, item in value.items()}
     return float(value) if type(value) is int else value
 
 

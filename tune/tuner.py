@@ -29,6 +29,7 @@ def build_tuner(plan: Plan, parent: str, board: Board, *, concurrent: int, grows
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is said in one line, not by its traceback
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a score may be due every few epochs only
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # MLflow has it all
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # which prints all figures of a trial that fails, however quiet it is asked to be
     search, samples, run = None, 1, run_member if config.scheduler.name == "pbt" else run_trial
     if plan.points:
         trials = [{"point": point, "seed": seed} for point in plan.points for seed in config.seeds]

@@ -105,6 +105,10 @@ def test_names_of_trials_are_stable_and_their_own(plan):
     names = {trial_name({"K": value, "ratio": 0.4}, seed) for value in (10, [10, 20]) for seed in (0, 1)}
     assert len(names) == 4
     assert trial_name({"K": 10, "ratio": 0.4}, 0) == trial_name({"ratio": 0.4, "K": 10}, 0)
+    view, turned = {"size": 28, "repeat": 2}, {"repeat": 2, "size": 28}
+    assert trial_name({"views.large": [view]}, 0) == trial_name({"views.large": [turned]}, 0)
+    assert trial_name({"views.large": [view]}, 0) != trial_name({"views.large": [view, view]}, 0)
+    assert trial_name({"views.large": [view], "K": [10, 20]}, 0).startswith("K=_10__20_-large-seed=0-")
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzK=.-_0123456789") for name in names)
 
 

@@ -62,6 +62,7 @@ def test_parameters_get_their_types_back(text, value):
 
 def test_the_order_of_keys_and_the_kind_of_number_make_no_other_point():
     assert identity({"a": 1, "b": "x"}) == identity({"b": "x", "a": 1.0})
+    assert identity({"a": [{"b": 1, "c": 2}]}) == identity({"a": [{"c": 2.0, "b": 1.0}]})
     assert len({identity({"a": value}) for value in (1, True, "1", None, 2)}) == 5
 
 

@@ -119,12 +119,15 @@ def test_a_resume_keeps_what_its_trials_share(done, capsys, words, said):
 
 
 @pytest.mark.slow
-def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path):
+def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path, capfd):
     settings = config(digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e30]}})
     address = sweep(settings)
     runs = {json.loads(run.data.tags["quorum.point"])["optimizer.lr"]: run for run in trials(address)}
     assert (runs[0.03].info.status, runs[1e30].info.status) == ("FINISHED", "FAILED")
     assert "the loss is" in runs[1e30].data.tags["quorum.reason"]
+    said = capfd.readouterr()
+    assert said.err.count("the loss is") == 1
+    assert "Error file" not in said.out  # Ray Tune's own account
 
 
 @pytest.mark.slow
