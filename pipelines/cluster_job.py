@@ -7,21 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import ray
-import torch
 
-from algos.evaluation import size_figures
-from algos.exact_sizes import minimum_rows
 from pipelines.checkpoint import Entry
 from pipelines.cluster import check_resources, connect
 from pipelines.cluster_config import ClusterConfig
 from pipelines.cluster_labels import Model, write_labels
 from pipelines.cluster_repair import repair_labels
+from pipelines.cluster_result import MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.cluster_worker import ClusterJob, cluster_worker, new_kmeans
 from pipelines.embedded_images import Images, clusters_by_id, images_of
-from pipelines.epoch_state import EpochState
 from pipelines.errors import UserError
 from pipelines.ray_train import Watch, Workers, fit, recorded
 from pipelines.recorder import start_recorder
@@ -29,10 +23,6 @@ from pipelines.run import CONFIG_FILE, RUN_FILE, Run, write_config
 from pipelines.storage import Location
 from pipelines.tracking import tracking_uri
 from pipelines.vectors import Vectors
-
-MANIFEST, REPORT = "clusters.json", "report.json"
-CENTERS, SIZES = "centers.parquet", "sizes.parquet"
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -134,7 +124,7 @@ def _learn(job: ClusterJob) -> None:
 def _write_result(
     config: ClusterConfig, vectors: Vectors, run: Run, recorder: Any, began: float, images: Images | None
 ) -> dict[str, Any]:
-    """Labels, then centers, sizes and report, then the manifest: a folder without it holds no finished clustering."""
+    """Labels, then centers, sizes and report, then the manifest."""
     entry = _last_checkpoint(config, run)
     if entry is None:
         raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {run.location}")
@@ -149,82 +139,15 @@ def _write_result(
         repaired = repair_labels(labelled, config.minimums(vectors.rows), gpu=config.gpu)
         recorder.tag.remote("quorum.exact", "true")  # the parameter says how the run was started
         labelled, exact = repaired.labelled, repaired.figures()
-    counts, sums = (labelled.model.per_head(values) for values in (labelled.counts, labelled.sums))
-    heads = [Head.of(config, vectors, *mine) for mine in zip(counts, sums, exact, strict=True)]
-    _write_tables(run.location, kmeans.centers.numpy(), kmeans.duals.numpy(), heads)
+    heads = Head.all_of(config, labelled, exact)
     report = {
         "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
         "seconds": time.monotonic() - began, "rows_per_second": state["figures"].get("rows_per_second"),
         "label_rows_per_second": labels_rate,
     }  # fmt: skip
+    write_tables(run.location, labelled.model, heads)
     (run.location / REPORT).write_json(report)
     clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
-    _record(recorder, entry.global_step, config.passes, heads, labels_rate, clusters)
-    content = {
-        "format": FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": config.heads, "labels": "labels",
-        "exact": config.exact,
-    }  # fmt: skip
-    (run.location / MANIFEST).write_json(content)
+    record_result(recorder, entry.global_step, config.passes, heads, labels_rate, clusters)
+    close_result(run.location, config, vectors)
     return report
-
-
-@dataclass(frozen=True)
-class Head:
-    """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, the minimum in rows.
-
-    `exact` holds figures of the repair, where there was one.
-    """
-
-    counts: np.ndarray
-    sums: np.ndarray
-    minimum: float
-    exact: dict[str, float]
-
-    @classmethod
-    def of(cls, config: ClusterConfig, vectors: Vectors, counts: np.ndarray, sums: np.ndarray, exact: dict[str, float]) -> Head:
-        """With the minimum that the configuration asks for: a share of the mean size, which exact sizes round."""
-        clusters, rows = len(counts), vectors.rows
-        least = minimum_rows(config.min_size_ratio, rows, clusters) if config.exact else config.min_size_ratio * rows / clusters
-        return cls(counts, sums, float(least), exact)
-
-    def report(self) -> dict[str, float]:
-        """The figures of `report.json`."""
-        return {
-            "clusters": len(self.counts), "minimum": self.minimum, "smallest": int(self.counts.min()),
-            "largest": int(self.counts.max()), "below_minimum": int((self.counts < self.minimum).sum()),
-            "rows_missing": float(np.clip(self.minimum - self.counts, 0, None).sum()),
-            "mean_similarity": float(self.sums.sum() / self.counts.sum()), **self.exact,
-        }  # fmt: skip
-
-
-def _write_tables(folder: Location, centers: np.ndarray, prices: np.ndarray, heads: list[Head]) -> None:
-    sizes = [len(head.counts) for head in heads]
-    names = {
-        "head": pa.array(np.repeat(np.arange(len(heads)), sizes), pa.int32()),
-        "cluster": pa.array(np.concatenate([np.arange(size) for size in sizes]), pa.int32()),
-    }
-    flat = pa.array(centers.astype(np.float32).reshape(-1))
-    center = pa.FixedSizeListArray.from_arrays(flat, centers.shape[1])
-    counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
-    mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)
-    minimum = np.repeat([head.minimum for head in heads], sizes)
-    _write_parquet(folder / CENTERS, pa.table(names | {"center": center, "price": pa.array(prices)}))
-    _write_parquet(folder / SIZES, pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
-
-
-def _write_parquet(place: Location, table: pa.Table) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    place.write_bytes(sink.getvalue().to_pybytes())
-
-
-def _record(recorder: Any, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:
-    """The labels' figures, pictures and tables, beside what the passes left."""
-    figures = {"labels_rows_per_second": rate}
-    for index, head in enumerate(heads):
-        mine = size_figures(torch.from_numpy(head.counts), head.minimum) | head.exact
-        mine |= {"similarity": head.report()["mean_similarity"]}
-        figures |= {f"labels_{name}_head{index}": value for name, value in mine.items()}
-    state = EpochState(clusters, [head.counts for head in heads], [head.minimum for head in heads])
-    ray.get(recorder.epoch.remote(passes, step, figures, state, pictures=True))
-    ray.get(recorder.files.remote([REPORT, CENTERS, SIZES], "clustering"))

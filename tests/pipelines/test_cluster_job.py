@@ -17,7 +17,8 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.cli import main
 from pipelines.cluster_config import ClusterConfig
-from pipelines.cluster_job import MANIFEST, cluster
+from pipelines.cluster_job import cluster
+from pipelines.cluster_result import MANIFEST
 from pipelines.errors import UserError
 from pipelines.run import CONFIG_FILE, Run
 from pipelines.settings import CheckpointConfig, TrackingConfig
