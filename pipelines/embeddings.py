@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.embedder import embedded_rows
 from pipelines.errors import UserError
+from pipelines.progress import progress
 from pipelines.shards import Dataset
 from pipelines.storage import Location
 from pipelines.trained import Trained
 from pipelines.vectors import MANIFEST, Vectors
 
 FORMAT = 1
+GROUP_ROWS = 8192  # of a row group, which a clustering's windows read whole
 
 
 def write_embeddings(place: str, to: str, *, shards: str | None, split: str, workers: int, gpu: bool) -> Vectors:
@@ -35,9 +38,30 @@ def write_embeddings(place: str, to: str, *, shards: str | None, split: str, wor
         "shards": str(dataset.location), "fingerprint": dataset.fingerprint,
     }  # fmt: skip
     (folder.make() / MANIFEST).write_json(manifest)
-    tables = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu)
-    tables.map_batches(_to_table, batch_size=None).write_parquet(folder.path, filesystem=folder.filesystem)
+    rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu)
+    with progress("embed", dataset.split(split).rows, "images") as bar:
+        for batch in rows.map_batches(EmbeddingWriter(folder), batch_size=None).iter_batches(batch_size=None):
+            bar.advance(int(batch["rows"].sum()))
     return Vectors.open(to)  # which holds the rows that were written against the manifest
+
+
+class EmbeddingWriter:
+    """Writes each block of `Embedder`'s rows as a file named by its first id, which a task that runs again overwrites.
+
+    Runs in Ray Data tasks; yields the number of `rows`.
+    """
+
+    def __init__(self, folder: Location) -> None:
+        self.folder = folder
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Write one block."""
+        rows = len(batch["id"])
+        if rows:
+            sink = pa.BufferOutputStream()
+            pq.write_table(_to_table(batch), sink, row_group_size=GROUP_ROWS)
+            (self.folder / f"part-{batch['id'][0]:012d}.parquet").write_bytes(sink.getvalue().to_pybytes())
+        return {"rows": np.array([rows])}
 
 
 def _to_table(batch: dict[str, np.ndarray]) -> pa.Table:

@@ -11,7 +11,6 @@ from typing import Any
 from pipelines.errors import UserError
 from tune import pictures
 from tune.comparison import CONSTRAINT, SIZES, Comparison, build
-from tune.points import label_of
 from tune.records import Found, Record, find, read, reading, refuse_unknown
 from tune.tables import write_csv, write_text
 
@@ -96,8 +95,8 @@ def _write(compared: Comparison, folder: Path) -> list[Path]:
 def size_curves(compared: Comparison) -> dict[str, list[pictures.SizeCurve]]:
     """Cluster sizes of each run that has a score over its epochs, by setting, the best setting first."""
     curves: dict[str, list[pictures.SizeCurve]] = {}
-    for line in compared.lines:
-        label = ", ".join(f"{key} {label_of(line.point.get(key))}" for key in compared.keys) or "all runs"
+    for index, line in enumerate(compared.lines):
+        label = compared.named(index) or "all runs"
         label = label if len(label) < MOST_CHARACTERS else line.runs[0][0].name
         mine = [curve for record, row in line.runs if row and (curve := _size_curve(record))]
         if mine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from tune.budget import Budget, Row, best_row, common_budget
-from tune.points import identity
+from tune.points import identity, labels_of
 from tune.records import Record
 from tune.statistics import Judged, group, importance, judge
 
@@ -65,6 +66,16 @@ class Comparison:
     runs: tuple[tuple[Record, Row | None], ...]
     importance: dict[str, float]
     notes: tuple[str, ...]
+
+    @functools.cached_property
+    def settings(self) -> list[list[str]]:
+        """The keys' values of each line, as a table shows them."""
+        columns = [labels_of([line.point.get(key) for line in self.lines]) for key in self.keys]
+        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in self.lines]
+
+    def named(self, index: int) -> str:
+        """A line's keys and values in words; empty where no key differs."""
+        return ", ".join(f"{key} {value}" for key, value in zip(self.keys, self.settings[index], strict=True))
 
 
 def build(name: str, records: Sequence[Record], metric: str, mode: str, notes: Sequence[str] = ()) -> Comparison:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tune.points import label_of
+from tune.points import labels_of
 from tune.statistics import is_numeric
 
 mpl.use("Agg")
@@ -66,7 +66,7 @@ def _axis(ax: Axes, values: Sequence[Any]) -> np.ndarray:
         if needs_log(values):
             ax.set_xscale("log")
         return np.array(values, dtype=float)
-    labels = [label_of(value) for value in values]
+    labels = labels_of(values)
     names = sorted(set(labels))
     ax.set_xticks(range(len(names)), names, rotation=20 if max(map(len, names)) > 8 else 0, fontsize=8)
     return np.array([names.index(label) for label in labels], dtype=float)

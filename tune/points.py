@@ -70,6 +70,22 @@ def label_of(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
+def labels_of(values: Sequence[Any]) -> list[str]:
+    """Values of one key as a table shows them beside each other: `...` stands for what all their mappings share."""
+    inner = [part for value in values for part in (value if isinstance(value, list) else [value]) if isinstance(part, Mapping)]
+    shared = {key for key in inner[0] if all(key in part and part[key] == inner[0][key] for part in inner)} if inner else set()
+    return [_beside(value, shared) if inner else label_of(value) for value in values]
+
+
+def _beside(value: Any, shared: set[str]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_beside(part, shared) for part in value)}]"
+    if not isinstance(value, Mapping):
+        return label_of(value)
+    own = [f"{key} {label_of(part)}" for key, part in sorted(value.items()) if key not in shared]
+    return f"{{{', '.join([*(['...'] if shared & value.keys() else []), *own])}}}"
+
+
 def identity(point: Mapping[str, Any]) -> str:
     """One text for each point: equal for equal values, whatever the order of its keys and whether 1 is written 1.0."""
     return json.dumps({key: _comparable(value) for key, value in point.items()}, sort_keys=True)

@@ -47,8 +47,8 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
         table.add_column(column, justify="right")
     for column in ("images", "time", "stopped"):
         table.add_column(column, justify="right")
-    for line in compared.lines:
-        setting = [_names(line)] if wide else [label_of(line.point.get(key)) for key in compared.keys]
+    for line, values in zip(compared.lines, compared.settings, strict=True):
+        setting = [_names(line)] if wide else values
         shown_sizes = ["-" if size is None else f"{size:.1f}" for size in line.sizes] if sizes else []
         table.add_row(*map(escape, setting), *_scores(line.judged), *shown_sizes, *_cost(line))
     console.print(table)
@@ -92,8 +92,7 @@ def verdict(judged: Judged) -> str:
 def summary(compared: Comparison) -> list[str]:
     """Which setting is best, by how much, and which keys matter."""
     best, *others = (line.judged for line in compared.lines if line.judged)
-    point = ", ".join(f"{key} {label_of(best.setting.point.get(key))}" for key in compared.keys) or "the only setting"
-    shown = _names(compared.lines[0]) if _is_wide(compared) else point
+    shown = _names(compared.lines[0]) if _is_wide(compared) else compared.named(0) or "the only setting"
     sentence = f"best: {shown} with {compared.metric} {_figure(best.setting.mean)}"
     if others and others[0].behind:
         low, high = others[0].behind

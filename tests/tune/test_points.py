@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tune.points import decode, differing, identity, label_of
+from tune.points import decode, differing, identity, label_of, labels_of
 
 
 def points(*runs):
@@ -70,3 +70,17 @@ def test_values_are_shown_as_a_recipe_spells_them():
     assert [label_of(value) for value in (0.8, 1e-6, 100, True, None, [1, 2], "lars")] == [
         "0.8", "1e-06", "100", "true", "null", "[1, 2]", "lars",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.4, 1, None], ["0.4", "1", "null"]),
+        ([[], [{"size": 16, "repeat": 4}]], ["[]", "[{...}]"]),
+        ([[{"size": 28}], [{"size": 28, "repeat": 2}]], ["[{...}]", "[{..., repeat 2}]"]),
+        ([[{"size": 28}], [{"size": 28}, {"size": 16, "pad": 1}]], ["[{size 28}]", "[{size 28}, {pad 1, size 16}]"]),
+        ([{"name": "sgd", "lr": 0.1}, {"lr": 0.2, "name": "sgd"}], ["{..., lr 0.1}", "{..., lr 0.2}"]),
+    ],
+)
+def test_structured_values_are_told_by_what_they_do_not_share(values, expected):
+    assert labels_of(values) == expected
