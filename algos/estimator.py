@@ -53,7 +53,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         max_iter: most passes over the data.
         tol: stop when the mean squared shift of the centers between passes falls to it, in the units of `dual_lr`.
         metric: 'cosine' or 'euclidean'.
-        init: 'random' rows, 'k-means++' on a sample of 10 rows a cluster, or an array (K, D).
+        init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D).
         exact: whether `fit` ends with the best labels for its centers that really keep the minimum.
         device: where to compute; `None` takes that of a tensor, else the CPU. Results are numpy arrays in any case.
         random_state: of the initial centers and the order of rows.
@@ -101,7 +101,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         max_iter: int = 20,
         tol: float = 1e-4,
         metric: str = "cosine",
-        init: str | ArrayLike = "random",
+        init: str | ArrayLike = "k-means++",
         exact: bool = False,
         device: str | torch.device | None = None,
         random_state: int | np.random.RandomState | None = None,

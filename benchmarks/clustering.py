@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64, help="of the mixture")
     parser.add_argument("--clusters", type=int, default=100)
     parser.add_argument("--ratio", type=float, default=0.4)
-    parser.add_argument("--init", choices=["random", "k-means++"], default="random", help="of ours")
+    parser.add_argument("--init", choices=["random", "k-means++"], default="k-means++", help="of ours")
     parser.add_argument("--passes-each", type=int, default=20, help="over the data, of every side but k-means-constrained")
     parser.add_argument("--flow-passes", type=int, default=20, help="of k-means-constrained, each a flow over n x K arcs")
     parser.add_argument("--skip", nargs="*", default=[], metavar="SIDE")
