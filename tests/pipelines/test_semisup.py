@@ -105,6 +105,7 @@ def blinded(digits: str, folder: Path, keep: set[int]) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_labels_outside_the_selection_change_nothing(straight, digits, labels, tmp_path):
     seen = set(choose_per_class(Dataset.open(digits), "train", 4, seed=1).ids)
     shards = blinded(digits, tmp_path / "blinded", seen)
