@@ -26,7 +26,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits
 
 from algos.estimator import ConstrainedKMeans
-from benchmarks.report import Comparison, median, publish
+from benchmarks.report import Comparison, median, parse_threaded, publish
 from pipelines.vectors import Vectors
 
 Rows = NDArray[np.float32]
@@ -257,10 +257,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1024, help="with --passes")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of seconds against rows")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", type=Path, metavar="FILE", help="with several data sets of the last one")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = parse_threaded(parser)
     if options.passes:
         publish(compare_pass(options), options.json)
         return

@@ -12,14 +12,13 @@ import argparse
 import functools
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from algos.constrained_kmeans import ConstrainedKMeans
-from benchmarks.report import Comparison, median, publish
+from benchmarks.report import Comparison, median, parse_threaded, publish
 
 
 def unit_rows(rows: int, dim: int, seed: int = 0) -> Tensor:
@@ -84,11 +83,8 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--profile", action="store_true", help="print where the online pass spends its time")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = parse_threaded(parser)
     publish(compare(options), options.json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -82,6 +83,15 @@ def _descends(pid: int, parents: dict[int, int]) -> bool:
     while pid in parents and pid != os.getpid():
         pid = parents[pid]
     return pid == os.getpid()
+
+
+def parse_threaded(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options of a benchmark in one process, with `--threads`, which are set, and `--json`."""
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too; of several the last one")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    return options
 
 
 def median(values: Sequence[float]) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ from algos.exact_sizes import minimum_rows, repair_sizes
 from algos.passes import Passes, batch_rows
 from algos.shortlist import Shortlist, bound_over_all, repair_listed, suffices, widths
 from benchmarks.clustering import mixture
-from benchmarks.report import Comparison, median, publish
+from benchmarks.report import Comparison, median, parse_threaded, publish
 
 PIECE = 1 << 20
 
@@ -122,10 +121,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=500)
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.4])
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = parse_threaded(parser)
     publish(compare(options), options.json)
 
 

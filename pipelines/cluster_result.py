@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 import torch
 
 from algos.evaluation import size_figures
-from algos.exact_sizes import minimum_rows
 from pipelines.cluster_config import ClusterConfig
 from pipelines.cluster_labels import Labelled, Model
 from pipelines.epoch_state import EpochState
@@ -39,8 +37,8 @@ class Head:
     @classmethod
     def all_of(cls, config: ClusterConfig, labelled: Labelled, exact: list[dict[str, float]]) -> list[Head]:
         """The heads, with the minimum that the configuration asks for: a share of the mean size, which exact sizes round."""
-        model, rows, ratio = labelled.model, labelled.vectors.rows, config.min_size_ratio
-        least = [minimum_rows(ratio, rows, clusters) if config.exact else ratio * rows / clusters for clusters in model.heads]
+        model, rows = labelled.model, labelled.vectors.rows
+        least = config.minimums(rows) if config.exact else [config.min_size_ratio * rows / clusters for clusters in model.heads]
         counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums)
         return [cls(n, total, float(m), figures) for n, total, m, figures in zip(counts, sums, least, exact, strict=True)]
 
@@ -66,14 +64,8 @@ def write_tables(folder: Location, model: Model, heads: list[Head]) -> None:
     counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
     mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)
     minimum = np.repeat([head.minimum for head in heads], sizes)
-    _write_parquet(folder / CENTERS, pa.table(names | {"center": center, "price": pa.array(model.prices)}))
-    _write_parquet(folder / SIZES, pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
-
-
-def _write_parquet(place: Location, table: pa.Table) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    place.write_bytes(sink.getvalue().to_pybytes())
+    (folder / CENTERS).write_parquet(pa.table(names | {"center": center, "price": pa.array(model.prices)}))
+    (folder / SIZES).write_parquet(pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
 
 
 def record_result(recorder: Any, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:

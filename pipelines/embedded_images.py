@@ -6,7 +6,6 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from pipelines.cluster_labels import Labelled
 from pipelines.epoch_state import MOST_INSTANCES
@@ -48,8 +47,7 @@ def clusters_by_id(labelled: Labelled, images: Images) -> np.ndarray:
     for part in labelled.parts:
         if read >= clusters.shape[1]:
             break
-        place = labelled.folder / part.name
-        table = pq.read_table(place.path, filesystem=place.filesystem)
+        table = (labelled.folder / part.name).read_parquet(["id", *(f"label_head{head}" for head in range(heads))])
         ids = table["id"].to_numpy()
         known = (ids >= 0) & (ids < clusters.shape[1])
         for head in range(heads):

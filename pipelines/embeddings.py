@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.embedder import embedded_rows
 from pipelines.errors import UserError
@@ -58,9 +57,7 @@ class EmbeddingWriter:
         """Write one block."""
         rows = len(batch["id"])
         if rows:
-            sink = pa.BufferOutputStream()
-            pq.write_table(_to_table(batch), sink, row_group_size=GROUP_ROWS)
-            (self.folder / f"part-{batch['id'][0]:012d}.parquet").write_bytes(sink.getvalue().to_pybytes())
+            (self.folder / f"part-{batch['id'][0]:012d}.parquet").write_parquet(_to_table(batch), row_group_size=GROUP_ROWS)
         return {"rows": np.array([rows])}
 
 

@@ -12,7 +12,6 @@ from contextlib import closing
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 
 from pipelines.errors import UserError
@@ -177,6 +176,4 @@ def _split(name: str, listing: Listing, written: list[Written]) -> Split:
 
 
 def _write_quarantine(location: Location, bad: list[tuple[str, str]]) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"path": [path for path, _ in bad], "reason": [reason for _, reason in bad]}), sink)
-    (location / QUARANTINE).write_bytes(sink.getvalue().to_pybytes())
+    (location / QUARANTINE).write_parquet(pa.table({"path": [path for path, _ in bad], "reason": [reason for _, reason in bad]}))

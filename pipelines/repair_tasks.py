@@ -103,7 +103,7 @@ class LabelMover:
         moves = ray.get(self.moves)
         for number in batch["id"].tolist():
             part = self.todo[number]
-            table = _read_table(self.folder / part.name)
+            table = (self.folder / part.name).read_parquet()
             for head, each in enumerate(moves):
                 mine = within(each.places, part.start, part.rows)
                 table = _moved(table, head, Moves(each.places[mine] - part.start, each.labels[mine], each.similarity[mine]))
@@ -122,11 +122,7 @@ def _moved(table: pa.Table, head: int, moves: Moves) -> pa.Table:
     return table
 
 
-def _read_table(place: Location) -> pa.Table:
-    return pq.read_table(pa.BufferReader(place.read_bytes()))
-
-
 def _read_labels(place: Location, heads: int) -> Tensor:
     """Labels (H, R) int64 of a file."""
-    table = _read_table(place)
-    return torch.stack([torch.from_numpy(table[f"label_head{head}"].to_numpy().astype(np.int64)) for head in range(heads)])
+    table = place.read_parquet([f"label_head{head}" for head in range(heads)])
+    return torch.stack([torch.from_numpy(column.to_numpy().astype(np.int64)) for column in table.columns])

@@ -6,12 +6,14 @@ import json
 import os
 import posixpath
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 
@@ -111,6 +113,17 @@ class Location:
         except OSError:
             partial.delete_file()
             raise
+
+    def read_parquet(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The file's table, or some of its columns."""
+        with self.filesystem.open_input_file(self.path) as file:
+            return pq.ParquetFile(file).read(columns=columns)
+
+    def write_parquet(self, table: pa.Table, **options: Any) -> None:
+        """Write a table as Parquet, whole or not at all; `options` are those of `pyarrow.parquet.write_table`."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, **options)
+        self.write_bytes(sink.getvalue().to_pybytes())
 
     def read_json(self) -> Any:
         """The file's JSON value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -60,6 +61,14 @@ def test_bytes_and_json_come_back(folder):
     assert (folder / "a.bin").read_bytes() == b"\x00\xff"
     assert (folder / "b.json").read_json() == {"rows": [1, 2], "name": "ä"}
     assert folder.children() == ["a.bin", "b.json"]
+
+
+def test_tables_come_back_whole_or_by_column(folder):
+    table = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
+    (folder / "t.parquet").write_parquet(table, row_group_size=2)
+    assert (folder / "t.parquet").read_parquet().equals(table)
+    assert (folder / "t.parquet").read_parquet(["b"]).equals(table.select(["b"]))
+    assert folder.children() == ["t.parquet"]
 
 
 def test_a_write_replaces_the_old_content(folder):
