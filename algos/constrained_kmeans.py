@@ -43,7 +43,8 @@ def add_statistics(statistics: Tensor, embeddings: Tensor, labels: Tensor, weigh
     depend on how workers and threads share the rows. `labels` may be (B,) or a multiple of B long (several heads one after
     another); the embeddings repeat as needed. `weights` (B,) count a row for more or less than one.
     """
-    rows = torch.cat([embeddings, embeddings.new_ones(len(embeddings), 1)], dim=1).double()
+    rows = statistics.new_empty(len(embeddings), embeddings.shape[1] + 1)
+    rows[:, :-1], rows[:, -1] = embeddings, 1
     rows = rows if weights is None else rows * weights[:, None]
     rows = rows.expand(len(labels) // max(len(embeddings), 1), -1, -1).reshape(len(labels), -1)  # one head: no copy
     statistics.index_add_(0, labels, rows)
@@ -196,10 +197,15 @@ class ConstrainedKMeans(nn.Module):
         """Views of a stacked tensor, one for each head."""
         return torch.split(tensor, list(self.num_clusters), dim=dim)
 
+    @property
+    def running_centers(self) -> Tensor:
+        """The centers (sum of K, D) that rows are assigned to."""
+        return self.epoch_centers if self.averaging else self.centers
+
     @torch.no_grad()
     def priced(self, embeddings: Tensor) -> Tensor:
         """Similarities of rows (B, D) to the running centers with their prices, (B, sum of K)."""
-        centers = self.epoch_centers if self.averaging else self.centers
+        centers = self.running_centers
         return priced_similarities(embeddings.to(centers.dtype), centers, self.duals, spherical=self.spherical)
 
     @torch.no_grad()
@@ -210,8 +216,7 @@ class ConstrainedKMeans(nn.Module):
     @torch.no_grad()
     def similarity(self, embeddings: Tensor, labels: Tensor, *, priced: bool = False) -> Tensor:
         """Similarity of rows (B, D) to the centers that `assign` gave them, (H, B); `priced` adds each center's price."""
-        centers = self.epoch_centers if self.averaging else self.centers
-        stacked = labels + self.offsets
+        centers, stacked = self.running_centers, labels + self.offsets
         similarity = (centers[stacked] * embeddings.to(centers.dtype)).sum(dim=-1)
         return similarity + self.duals[stacked] if priced else similarity
 
@@ -220,6 +225,13 @@ class ConstrainedKMeans(nn.Module):
         """Add rows (B, D) with labels (H, B) to the statistics of the batch under way."""
         add_statistics(self.statistics, embeddings, (labels + self.offsets).flatten())
         self._has_rows = True
+
+    @torch.no_grad()
+    def collected_similarity(self) -> Tensor:
+        """Total similarity, over all heads, of the collected rows to the centers that they were given, () float64."""
+        centers, sums, counts = self.running_centers.double(), self.statistics[:, :-1], self.statistics[:, -1]
+        similarity = (sums * centers).sum()
+        return similarity if self.spherical else similarity - counts @ centers.square().sum(dim=1) / 2
 
     def begin_update(self) -> None:
         """Start summing the collected statistics over the workers: K + K * D numbers a head, whatever B is."""
@@ -240,10 +252,11 @@ class ConstrainedKMeans(nn.Module):
         self.duals = ascend(self.duals, share, self.min_share, self.dual_lr, equality=self.equality)
         seen = self.counts.to(counts.dtype)
         self.centers = move(self.centers, seen, counts, sums, normalize=self.spherical and not self.averaging)
-        self.counts += counts.to(torch.int64)
-        self.share_sum += share
-        self.batches += 1
-        self.rows += rows.to(torch.int64)
+        # In place, which spares the module's look-up of each name.
+        self.counts.add_(counts.to(torch.int64))
+        self.share_sum.add_(share)
+        self.batches.add_(1)
+        self.rows.add_(rows.to(torch.int64))
 
     def partial_fit(self, embeddings: Tensor) -> Tensor:
         """Assign one batch (this worker's rows of it) and learn from it; returns labels (H, B) int64."""

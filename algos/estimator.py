@@ -25,8 +25,8 @@ from torch import Tensor
 
 from algos import constrained_kmeans as core
 from algos.exact_sizes import minimum_rows, repair_sizes
-from algos.geometry import Geometry, exact_similarities, initial_centers, split, zero_row
-from algos.passes import LEAST_BATCHES, Passes, batch_rows
+from algos.geometry import Geometry, exact_similarities, initial_centers, split, undirected_row
+from algos.passes import LEAST_BATCHES, Passes, Settling, batch_rows
 
 DEFAULT_RATIO = 0.4
 
@@ -51,7 +51,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             takes `default_dual_lr` for the batches of a pass; in `partial_fit` for those so far, 20 at least.
         batch_size: most rows between two updates, of which a pass has 20 at least; 'auto' is n / 32 in [max(256, K), 8192].
         max_iter: most passes over the data.
-        tol: stop when the mean squared shift of the centers between passes falls to it, in the units of `dual_lr`.
+        tol: stop when three passes in a row gained no more than this in mean similarity (units of `dual_lr`) over the best pass
+            before, rows that clusters lack being paid for at the highest price. 0 makes all passes.
         metric: 'cosine' or 'euclidean'.
         init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D).
         exact: whether `fit` ends with the best labels for its centers that really keep the minimum.
@@ -141,11 +142,11 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         num_batches = self._num_batches(len(rows))
         random = check_random_state(self.random_state)
         self._start(rows, random, ratio, num_batches)
-        self.n_iter_, shift, passes = 0, math.inf, Passes(self._core)
-        while self.n_iter_ < self.max_iter and shift > self.tol:
+        self.n_iter_, passes, lengths, settling = 0, Passes(self._core), self._geometry.lengths(rows), Settling(self.tol)
+        while self.n_iter_ < self.max_iter and not settling.done:
             order = torch.from_numpy(random.permutation(len(rows))).to(rows.device)
             self.n_iter_ += 1
-            shift = self._pass(passes, rows, order.tensor_split(num_batches))
+            settling.add(*self._pass(passes, rows, lengths, order.tensor_split(num_batches)), self._core.duals)
         self._prices = self._core.duals
         labels, self.objective_ = self._repair(rows) if self.exact else self._nearest(rows)
         self._publish(labels)
@@ -208,8 +209,9 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
         checked = validate_data(self, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
         rows = torch.from_numpy(checked).to(device)
-        if self.metric == "cosine" and (zero := zero_row(rows)) is not None:
-            raise ValueError(f"row {zero} is all zeros and has no direction; remove such rows or set metric='euclidean'")
+        if self.metric == "cosine" and (row := undirected_row(rows)) is not None:
+            why = f"it is all zeros or too long for {rows.dtype}"
+            raise ValueError(f"row {row} has no direction: {why}; remove such rows or set metric='euclidean'")
         return rows
 
     def _require_rows(self, num_rows: int) -> None:
@@ -246,18 +248,24 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         ).to(rows.device)
         self.n_steps_ = 0
 
-    def _pass(self, passes: Passes, rows: Tensor, batches: tuple[Tensor, ...]) -> float:
-        """One pass; returns the mean squared shift of the centers."""
+    def _pass(self, passes: Passes, rows: Tensor, lengths: Tensor, batches: tuple[Tensor, ...]) -> tuple[float, float]:
+        """One pass; returns the mean similarity and the share of the rows that clusters lacked."""
         passes.begin(self.n_iter_ - 1)
-        for batch in batches:
-            self._core.partial_fit(self._geometry.prepare(rows.index_select(0, batch)))
+        total = torch.zeros((), dtype=torch.float64, device=rows.device)
+        for index in batches:
+            batch = self._geometry.prepare(rows.index_select(0, index), lengths.index_select(0, index))
+            self._core.collect(batch, self._core.assign(batch))
+            total += self._core.collected_similarity()
+            self._core.begin_update()
+            self._core.finish_update()
         self.n_steps_ += len(batches)
-        shift = float((self._core.centers - self._core.epoch_centers).square().sum(dim=1).mean())
+        similarity = float(total) / len(rows)
         given, (summary,) = passes.end()
         self.pass_counts_, self.certificate_slack_ = given.numpy(force=True), float(summary.slack)
         if self.verbose:
-            print(f"pass {self.n_iter_}: smallest cluster {int(given.min())} rows, minimum {self.min_size_}, shift {shift:.2e}")
-        return shift
+            sizes = f"smallest cluster {int(given.min())} rows, minimum {self.min_size_}"
+            print(f"pass {self.n_iter_}: {sizes}, mean similarity {similarity:.5f}")
+        return similarity, float((self.min_size_ - given).clamp(min=0).sum()) / len(rows)
 
     def _nearest(self, rows: Tensor) -> tuple[Tensor, float]:
         """Argmax labels (n,) under the prices, and their objective in the data's units."""

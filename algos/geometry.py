@@ -45,12 +45,19 @@ class Geometry:
         scale = float((torch.stack(squares).sum() / len(rows)).sqrt())
         return cls(spherical, origin, scale or 1.0)
 
-    def prepare(self, rows: Tensor) -> Tensor:
-        """Rows (B, D) of the data for the core, in the dtype they have."""
-        if not self.spherical:
-            return (rows - self.origin) / self.scale
-        rows = rows / rows.abs().amax(dim=1, keepdim=True)  # or the squares of float32 may overflow
-        return rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True))
+    def prepare(self, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Rows (B, D) of the data for the core, in the dtype they have; `lengths` (B, 1) spare the search for them."""
+        lengths = self.lengths(rows) if lengths is None else lengths
+        return (rows if self.spherical else rows - self.origin) / lengths
+
+    def lengths(self, rows: Tensor) -> Tensor:
+        """What `prepare` divides each row (n, D) by, (n, 1): its length if only the direction counts."""
+        lengths = rows.new_full((len(rows), 1), self.scale)
+        if self.spherical:
+            for piece, mine in zip(split(rows, rows.shape[1]), split(lengths, rows.shape[1]), strict=True):
+                largest = piece.abs().amax(dim=1, keepdim=True)  # without it the squares of float32 may overflow
+                torch.mul(torch.linalg.vector_norm(piece / largest, dim=1, keepdim=True), largest, out=mine)
+        return lengths
 
     def restore(self, centers: Tensor) -> Tensor:
         """Centers (K, D) of the core in the data's units."""
@@ -66,13 +73,15 @@ def split(rows: Tensor, width: int) -> Iterator[Tensor]:
     yield from rows.split(max(PIECE // width, 1))
 
 
-def zero_row(rows: Tensor) -> int | None:
-    """Index of the first row of zeros, or `None`: such a row has no direction."""
-    is_zero, width = torch.empty(len(rows), dtype=torch.bool, device=rows.device), rows.shape[1]
-    for piece, mine in zip(split(rows, width), split(is_zero, width), strict=True):
-        torch.eq(piece.abs().amax(dim=1), 0, out=mine)
-    zeros = is_zero.nonzero()
-    return int(zeros[0]) if len(zeros) else None
+def undirected_row(rows: Tensor) -> int | None:
+    """Index of the first row (n, D) without a direction, or `None`: it is all zeros, or its length may not fit its dtype."""
+    undirected, width = torch.empty(len(rows), dtype=torch.bool, device=rows.device), rows.shape[1]
+    most = torch.finfo(rows.dtype).max / width
+    for piece, mine in zip(split(rows, width), split(undirected, width), strict=True):
+        largest = piece.abs().amax(dim=1)
+        torch.logical_or(largest == 0, largest > most, out=mine)
+    found = undirected.nonzero()
+    return int(found[0]) if len(found) else None
 
 
 def exact_similarities(rows: Tensor, centers: Tensor, geometry: Geometry) -> Callable[[Tensor, Tensor], Tensor]:
@@ -111,11 +120,12 @@ def initial_centers(
         given = torch.from_numpy(check_array(init, dtype=np.float64, force_writeable=True)).to(rows)
         if given.shape != (num_clusters, rows.shape[1]):
             raise ValueError(f"init has shape {tuple(given.shape)}; {(num_clusters, rows.shape[1])} is needed")
-        if geometry.spherical and zero_row(given) is not None:
-            raise ValueError(f"row {zero_row(given)} of init is all zeros and has no direction")
+        if geometry.spherical and (row := undirected_row(given)) is not None:
+            raise ValueError(f"row {row} of init has no direction: it is all zeros or too long for {given.dtype}")
         return geometry.prepare(given)
     if init == "random":
         return geometry.prepare(rows[random.permutation(len(rows))[:num_clusters]])
     sample = geometry.prepare(rows[random.permutation(len(rows))[: 10 * num_clusters]])
-    centers, _ = kmeans_plusplus(sample.numpy(force=True), num_clusters, random_state=random)
-    return torch.from_numpy(centers).to(rows.device)
+    # In float64, for which scikit-learn has the faster way.
+    centers, _ = kmeans_plusplus(sample.double().numpy(force=True), num_clusters, random_state=random)
+    return torch.from_numpy(centers).to(rows)

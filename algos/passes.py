@@ -1,9 +1,11 @@
-"""Passes of constrained k-means over rows that stay: how large batches are, and what a pass begins with and leaves behind.
+"""Passes of constrained k-means over rows that stay: their batches, what they begin with and leave behind, and when to stop.
 
 Embeddings that are being learned drift, and their clustering goes on as it is; over fixed rows centers and prices can settle.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from torch import Tensor
 from algos.constrained_kmeans import ConstrainedKMeans, EpochSummary
 
 LEAST_BATCHES = 20  # of a pass: with fewer updates prices swing instead of settling
+PATIENCE = 3  # passes without a gain before the last; after one or two the prices may still move a whole cluster
 CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
 
 
@@ -42,3 +45,31 @@ class Passes:
         self.carried = given // CARRIED
         self.kmeans.counts.copy_(self.carried)
         return given, summaries
+
+
+class Settling:
+    """Tells when passes gain nothing any more.
+
+    A pass is worth its mean similarity less the share of rows that clusters lacked at the highest price. Paid for at that price
+    or more, a bound is kept by the best labels (an exact penalty), so neither similarity bought with missing rows nor rows
+    bought with too much similarity count as a gain.
+
+    Args:
+        tol: least gain in mean similarity over the best pass so far; 0 never stops.
+    """
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+        self._best, self._idle = -math.inf, 0
+
+    def add(self, similarity: float, lacking: float, duals: Tensor) -> None:
+        """Take note of a pass: its mean similarity, the share of its rows that clusters lacked, and the prices (K,) after it."""
+        price = float(duals.max() - duals.min().clamp(max=0))
+        worth = similarity - price * lacking
+        gained = worth > self._best + self.tol
+        self._best, self._idle = (worth, 0) if gained else (self._best, self._idle + 1)
+
+    @property
+    def done(self) -> bool:
+        """Whether the last `PATIENCE` passes gained nothing."""
+        return self.tol > 0 and self._idle >= PATIENCE

@@ -229,6 +229,22 @@ def test_workers_equal_one_process(gloo, workers):
             assert torch.equal(results[case][2], centers)
 
 
+@pytest.mark.parametrize("spherical", [True, False])
+def test_collected_similarity_is_that_of_each_row_to_the_center_it_got(spherical):
+    rows = F.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64), dim=1)
+    kmeans = ConstrainedKMeans([3, 2], 4, spherical=spherical, average_from=1 if spherical else None, dtype=torch.float64)
+    for _ in range(2):  # the second epoch assigns to averages
+        labels = kmeans.assign(rows)
+        for part in (slice(0, 8), slice(8, 20)):
+            kmeans.collect(rows[part], labels[:, part])
+        centers = kmeans.running_centers[labels + kmeans.offsets]
+        expected = (rows * centers).sum() if spherical else (rows * centers - centers.square() / 2).sum()
+        torch.testing.assert_close(kmeans.collected_similarity(), expected)
+        kmeans.begin_update()
+        kmeans.finish_update()
+        kmeans.end_epoch()
+
+
 def test_accumulated_batches_equal_the_whole_batch():
     rows = F.normalize(torch.randn(6, 30, 5), dim=2)
     whole, parts = (ConstrainedKMeans([6], 5, dual_lr=3.0) for _ in range(2))

@@ -8,7 +8,7 @@ import torch
 
 from algos import geometry
 from algos.constrained_kmeans import priced_similarities
-from algos.geometry import Geometry, exact_similarities, initial_centers, zero_row
+from algos.geometry import Geometry, exact_similarities, initial_centers, undirected_row
 
 ROWS = torch.tensor([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
 
@@ -43,10 +43,21 @@ def test_similarity_and_half_squares_make_the_squared_distance():
     torch.testing.assert_close(made.half_squares(prepared) - similarity, distances / 2)
 
 
-def test_a_row_of_zeros_is_found_in_any_piece(monkeypatch):
+def test_a_row_without_a_direction_is_found_in_any_piece(monkeypatch):
     monkeypatch.setattr(geometry, "PIECE", 4)  # two rows
-    assert zero_row(torch.ones(5, 2)) is None
-    assert zero_row(torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])) == 3
+    assert undirected_row(torch.ones(5, 2)) is None
+    assert undirected_row(torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])) == 3
+    assert undirected_row(torch.tensor([[1e38, 1e38], [3e38, 3e38]])) == 1  # 4.2e38 is no float32
+
+
+def test_lengths_are_found_in_pieces(monkeypatch):
+    monkeypatch.setattr(geometry, "PIECE", 4)
+    rows = torch.tensor([[3.0, 4.0], [0.0, 2.0], [6.0, 8.0]])
+    directions = Geometry.of(rows, spherical=True)
+    torch.testing.assert_close(directions.lengths(rows), torch.tensor([[5.0], [2.0], [10.0]]))
+    assert torch.equal(directions.prepare(rows, directions.lengths(rows)), directions.prepare(rows))
+    plain = Geometry.of(rows, spherical=False)
+    assert plain.lengths(rows).flatten().tolist() == pytest.approx([plain.scale] * 3)
 
 
 @pytest.mark.parametrize("spherical", [True, False])
@@ -76,5 +87,5 @@ def test_given_centers_are_checked():
     torch.testing.assert_close(initial_centers([[3, 4], [0, 2]], 2, ROWS, made, random), torch.tensor([[0.6, 0.8], [0.0, 1.0]]))
     with pytest.raises(ValueError, match=r"init has shape \(1, 2\); \(2, 2\) is needed"):
         initial_centers([[3, 4]], 2, ROWS, made, random)
-    with pytest.raises(ValueError, match="row 1 of init is all zeros and has no direction"):
+    with pytest.raises(ValueError, match="row 1 of init has no direction: it is all zeros or too long"):
         initial_centers([[3, 4], [0, 0]], 2, ROWS, made, random)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from algos.constrained_kmeans import ConstrainedKMeans
-from algos.passes import CARRIED, Passes, batch_rows
+from algos.passes import CARRIED, PATIENCE, Passes, Settling, batch_rows
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,27 @@ def test_steps_fall_and_the_next_pass_starts_from_a_tenth_of_the_rows():
         assert torch.equal(given, labels.bincount(minlength=5))  # rows of this pass alone
         assert torch.equal(summaries[0].counts, given + began)
         assert torch.equal(kmeans.counts, given // CARRIED)
+
+
+def settled_after(passes: list[tuple[float, float]], tol: float, duals: list[float]) -> int | None:
+    settling = Settling(tol)
+    for number, (similarity, lacking) in enumerate(passes, start=1):
+        settling.add(similarity, lacking, torch.tensor(duals))
+        if settling.done:
+            return number
+    return None
+
+
+def test_passes_settle_when_several_gain_nothing_over_the_best():
+    assert settled_after([(0.5, 0)] * 9, 0.01, [0.0]) == 1 + PATIENCE
+    assert settled_after([(0.5 + 0.02 * n, 0) for n in range(9)], 0.01, [0.0]) is None
+    assert settled_after([(0.5 + 0.005 * n, 0) for n in range(9)], 0.01, [0.0]) is None  # every third gains over the best
+    assert settled_after([(0.5, 0), (0.4, 0), (0.4, 0), (0.6, 0), (0.5, 0), (0.6, 0), (0.605, 0)], 0.01, [0.0]) == 7
+    assert settled_after([(0.5, 0)] * 9, 0.0, [0.0]) is None
+
+
+def test_rows_that_are_lacking_cost_the_highest_price():
+    settles = [(0.5, 0.2), (0.48, 0.15), (0.46, 0.1), (0.44, 0.05)]  # similarity falls by 0.02, lacking rows by 0.05
+    assert settled_after(settles, 1e-3, [0.1, 0.3]) == 4  # each pays 0.015 for 0.02
+    assert settled_after(settles, 1e-3, [0.1, 0.5]) is None
+    assert settled_after(settles, 1e-3, [-0.2, 0.3]) is None  # prices of equal sizes count from the lowest
