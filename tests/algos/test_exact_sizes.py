@@ -10,17 +10,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algos import exact_sizes
-from algos.exact_sizes import ClusterFlow, adapt_prices, bound_objective, imbalance, minimum_rows, priced_labels, repair_sizes
+from algos import price_search, similarities
+from algos.exact_sizes import minimum_rows, repair_sizes
+from algos.similarities import priced_labels
 from tests.algos.oracle import best_total
-
-
-def lookup(table: torch.Tensor) -> exact_sizes.Similarities:
-    return lambda rows, clusters: table[rows][:, clusters]
-
-
-def zeros(clusters: int) -> torch.Tensor:
-    return torch.zeros(clusters, dtype=torch.float64)
+from tests.algos.tables import lookup, zeros
 
 
 def test_the_cheapest_row_moves():
@@ -34,7 +28,7 @@ def test_the_cheapest_row_moves():
 
 
 def test_a_chain_of_moves_beats_the_direct_one(monkeypatch):
-    monkeypatch.setattr(exact_sizes, "ROUNDS", 0)  # no search for prices: the path must find the chain
+    monkeypatch.setattr(price_search, "ROUNDS", 0)  # no search for prices: the path must find the chain
     # Cluster 2 lacks a row. From 0 directly it costs 9; 0 -> 1 -> 2 costs 1 + 2.
     table = torch.tensor([[9.0, 8.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 7.0]], dtype=torch.float64)
     repair = repair_sizes(lookup(table), 3, zeros(3), 1)
@@ -90,23 +84,8 @@ def test_labels_reach_the_optimum_of_the_linear_program(problem, share):
         assert torch.equal(priced_labels(lookup(table), n, repair.prices)[0], repair.labels)
 
 
-@settings(max_examples=60, deadline=None)
-@given(problems)
-def test_any_prices_bound_the_optimum(problem):
-    clusters, extra, seed, scale, _ = problem
-    generator = torch.Generator().manual_seed(seed)
-    n = clusters + extra
-    least = n // clusters
-    table = torch.randn(n, clusters, generator=generator, dtype=torch.float64)
-    prices = scale * torch.rand(clusters, generator=generator, dtype=torch.float64)
-    labels = torch.arange(n) % clusters
-    achieved, bound = bound_objective(lookup(table), labels, prices, torch.full((clusters,), least))
-    assert achieved == pytest.approx(float(table.gather(1, labels[:, None]).sum()))
-    assert achieved <= best_total(table.numpy(), least) + 1e-9 <= bound + 2e-9
-
-
 def test_the_flow_alone_reaches_the_optimum_without_price_search(monkeypatch):
-    monkeypatch.setattr(exact_sizes, "ROUNDS", 0)
+    monkeypatch.setattr(price_search, "ROUNDS", 0)
     table = torch.randn(60, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + torch.arange(6)
     repair = repair_sizes(lookup(table), 60, zeros(6), 9)
     assert repair.moves > 30  # the start is far off
@@ -116,43 +95,10 @@ def test_the_flow_alone_reaches_the_optimum_without_price_search(monkeypatch):
 def test_pieces_do_not_change_the_answer(monkeypatch):
     table = torch.randn(50, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + torch.arange(7) / 3
     whole = repair_sizes(lookup(table), 50, zeros(7), 6)
-    monkeypatch.setattr(exact_sizes, "PIECE", 20)
+    monkeypatch.setattr(similarities, "PIECE", 20)
     pieces = repair_sizes(lookup(table), 50, zeros(7), 6)
     assert torch.equal(whole.labels, pieces.labels)
     assert pieces.objective == pytest.approx(whole.objective)
-
-
-def test_imbalance_counts_surplus_only_where_a_price_holds_it():
-    counts = torch.tensor([5, 5, 1])
-    assert imbalance(counts, torch.tensor([0.0, 0.2, 0.0]), torch.full((3,), 3)).tolist() == [0, -2, 2]
-
-
-def test_price_search_leaves_few_rows_out_of_place():
-    generator = torch.Generator().manual_seed(4)
-    table = torch.randn(3000, 10, generator=generator, dtype=torch.float64) + torch.linspace(0, 2, 10)
-    indices = torch.arange(10).repeat(3000, 1)
-    prices = adapt_prices(table, indices, zeros(10), torch.full((10,), 270))
-    before = exact_sizes.misplaced(table.argmax(dim=1), zeros(10), torch.full((10,), 270))
-    after = exact_sizes.misplaced((table + prices).argmax(dim=1), prices, 270)
-    assert before > 500
-    assert after < 30
-
-
-def test_the_invariant_holds_after_every_path():
-    table = torch.randn(40, 5, generator=torch.Generator().manual_seed(6), dtype=torch.float64) + torch.arange(5)
-    flow = ClusterFlow(lookup(table), table.argmax(dim=1), zeros(5), torch.full((5,), 7))
-    while bool((flow.excess > 0).any()):
-        flow._send(flow._shortest_path())
-        reduced = flow.costs + flow.prices[:, None] - flow.prices
-        assert float(reduced.min()) >= -1e-12
-        labels = flow.labels()
-        own = table.gather(1, labels[:, None])
-        for k in range(5):  # costs are kept up lazily: they must equal the ones computed anew
-            losses = (own - table)[labels == k]
-            others = [j for j in range(5) if j != k]
-            nobody = torch.full((1, 5), torch.inf, dtype=torch.float64)  # an empty cluster has no row to give
-            torch.testing.assert_close(flow.costs[k, others], torch.cat([losses, nobody])[:, others].min(dim=0).values)
-    assert flow.labels().bincount().tolist() == (flow.spare + 7).tolist()
 
 
 def test_twenty_thousand_rows_take_seconds():

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algos import shortlist
-from algos.exact_sizes import priced_labels
 from algos.shortlist import Shortlist, bound_over_all, repair_listed, suffices, widths
+from algos.similarities import priced_labels
 from tests.algos.oracle import best_total
 
 

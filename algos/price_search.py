@@ -1,0 +1,78 @@
+"""Prices near the best ones for minimum sizes: a search on each row's best few clusters, before the exact solution.
+
+Shapes: n rows, K clusters.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from algos.constrained_kmeans import assign
+from algos.similarities import Similarities, pieces, priced_labels
+
+CANDIDATES = 16  # clusters a row that price search considers
+ROUNDS, STEPS = 3, 60  # of price search: passes over all similarities, steps over the candidates in between
+
+
+def imbalance(counts: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
+    """Rows that each cluster lacks (positive) or a price keeps above the minimum (negative), (K,)."""
+    missing = min_sizes - counts
+    return torch.where(prices > 0, missing, missing.clamp(min=0))
+
+
+def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Prices near the optimum and the argmax labels under them: the fewer rows are out of place, the fewer paths follow.
+
+    Each round finds the best few clusters of each row in one pass and adapts the prices on those alone.
+    """
+    best, least = (labels, prices), misplaced(labels, prices, min_sizes)
+    if least > len(labels) // 10:  # prices far off mislead the search; none at all are then the better start
+        prices = torch.zeros_like(prices)
+        labels, _ = priced_labels(similarities, len(labels), prices)
+        best, least = min((best, least), ((labels, prices), misplaced(labels, prices, min_sizes)), key=lambda each: each[1])
+    for _ in range(ROUNDS):
+        if least <= len(prices):
+            break
+        prices = adapt_prices(*candidates(similarities, len(labels), prices), prices, min_sizes)
+        labels, _ = priced_labels(similarities, len(labels), prices)
+        if misplaced(labels, prices, min_sizes) < least:
+            best, least = (labels, prices), misplaced(labels, prices, min_sizes)
+    return best
+
+
+def misplaced(labels: Tensor, prices: Tensor, min_sizes: Tensor) -> int:
+    """Rows that are lacking somewhere or held by a price."""
+    return int(imbalance(labels.bincount(minlength=len(prices)), prices, min_sizes).abs().sum())
+
+
+def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, Tensor]:
+    """Similarities and indices of each row's best clusters under the prices, both (n, CANDIDATES)."""
+    clusters, width = torch.arange(len(prices)), min(CANDIDATES, len(prices))
+    values, indices = torch.empty(num_rows, width, dtype=torch.float64), torch.empty(num_rows, width, dtype=torch.int64)
+    for piece in pieces(torch.arange(num_rows), len(prices)):
+        priced, indices[piece] = (similarities(piece, clusters) + prices).topk(width, dim=1)
+        values[piece] = priced - prices[indices[piece]]
+    return values, indices
+
+
+def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
+    """Prices (K,) with the least imbalance met in sign-based steps that each cluster shortens when its sign turns.
+
+    Source of the step rule: Riedmiller and Braun, A direct adaptive method (RPROP), ICNN 1993.
+    """
+    longest = values.std().clamp(min=1e-12)
+    step, sign = (longest / 100).repeat(len(prices)), torch.zeros_like(prices)
+    best, least = prices, torch.tensor(torch.inf)
+    for _ in range(STEPS):
+        chosen = assign(values + prices[indices])
+        labels = indices.gather(1, chosen[:, None])[:, 0]
+        lacking = imbalance(labels.bincount(minlength=len(prices)), prices, min_sizes)
+        if lacking.abs().sum() < least:
+            best, least = prices, lacking.abs().sum()
+        turned = sign * lacking.sign()
+        step = torch.where(turned > 0, step * 1.2, torch.where(turned < 0, step / 2, step)).clamp(max=longest)
+        sign = lacking.sign().double()
+        prices = (prices + step * sign).clamp(min=0.0)
+        prices = prices - prices.min()  # changes no label, and frees rows above the minimum that prices would hold
+    return best

@@ -1,0 +1,56 @@
+"""Shortest paths against scipy's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse.csgraph import dijkstra
+
+from algos import shortest_paths as module
+from algos.shortest_paths import all_distances, shortest_paths
+
+
+def graph(nodes: int, seed: int, *, missing: float = 0.3) -> torch.Tensor:
+    """Arcs of positive cost, some of them missing."""
+    generator = torch.Generator().manual_seed(seed)
+    arcs = 0.1 + torch.rand(nodes, nodes, generator=generator, dtype=torch.float64)
+    arcs[torch.rand(nodes, nodes, generator=generator) < missing] = torch.inf
+    return arcs.fill_diagonal_(0.0)
+
+
+def reference(arcs: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(dijkstra(arcs.nan_to_num(posinf=0.0).numpy()))  # scipy's zero is no arc
+
+
+@pytest.mark.parametrize("tile", [1, 4, 64])
+def test_all_distances_are_scipys(monkeypatch, tile):
+    monkeypatch.setattr(module, "TILE", tile)
+    arcs = graph(30, 0, missing=0.9)
+    assert bool(reference(arcs).isinf().any())
+    torch.testing.assert_close(all_distances(arcs.clone()), reference(arcs))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 12), st.integers(0, 10_000), st.data())
+def test_distances_are_right_as_far_as_the_farthest_target(nodes, seed, data):
+    arcs = graph(nodes, seed)
+    distances = reference(arcs)
+    ends = st.lists(st.booleans(), min_size=nodes, max_size=nodes).map(torch.tensor)
+    sources = data.draw(ends.filter(lambda chosen: bool(chosen.any())))
+    nearest = distances[sources].min(dim=0).values
+    targets = data.draw(ends) & ~sources & nearest.isfinite()
+    if not bool(targets.any()):
+        return
+    found, parent = shortest_paths(lambda start: arcs[start], sources, targets)
+    farthest = nearest[targets].max()
+    within = nearest <= farthest
+    torch.testing.assert_close(found[within], nearest[within])
+    assert bool((found[~within] >= farthest).all())
+    for target in targets.nonzero()[:, 0].tolist():
+        length, node = 0.0, target
+        while int(parent[node]) >= 0:
+            length, node = length + float(arcs[parent[node], node]), int(parent[node])
+        assert bool(sources[node])
+        assert length == pytest.approx(float(nearest[target]))
