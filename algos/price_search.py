@@ -12,7 +12,7 @@ from algos.constrained_kmeans import assign
 from algos.similarities import Similarities, pieces, priced_labels
 
 CANDIDATES = 16  # clusters a row that price search considers
-ROUNDS, STEPS = 3, 60  # of price search: passes over all similarities, steps over the candidates in between
+ROUNDS, STEPS = 6, 60  # of price search: passes over all similarities, steps over the candidates in between
 
 
 def imbalance(counts: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, mi
         labels, _ = priced_labels(similarities, len(labels), prices)
         best, least = min((best, least), ((labels, prices), misplaced(labels, prices, min_sizes)), key=lambda each: each[1])
     for _ in range(ROUNDS):
-        if least <= len(prices):
+        if least <= min(len(prices), len(labels) // len(prices)):  # paths for so few rows cost no more than a round
             break
         prices = adapt_prices(*candidates(similarities, len(labels), prices), prices, min_sizes)
         labels, _ = priced_labels(similarities, len(labels), prices)
@@ -59,10 +59,17 @@ def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tup
 def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
     """Prices (K,) with the least imbalance met in sign-based steps that each cluster shortens when its sign turns.
 
+    `values` and `indices` (n, C) are those of `candidates`. Clusters that few lists hold lack rows whatever their price; no price
+    rises by more than the median lead of a list's first cluster over its last, beyond which a cluster would win most rows
+    unseen.
+
     Source of the step rule: Riedmiller and Braun, A direct adaptive method (RPROP), ICNN 1993.
     """
     longest = values.std().clamp(min=1e-12)
     step, sign = (longest / 100).repeat(len(prices)), torch.zeros_like(prices)
+    listed = values + prices[indices]
+    lead = (listed[:, 0] - listed[:, -1]).median() if indices.shape[1] < len(prices) else torch.inf
+    highest = prices + lead
     best, least = prices, torch.tensor(torch.inf)
     for _ in range(STEPS):
         chosen = assign(values + prices[indices])
@@ -73,6 +80,6 @@ def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_sizes: Ten
         turned = sign * lacking.sign()
         step = torch.where(turned > 0, step * 1.2, torch.where(turned < 0, step / 2, step)).clamp(max=longest)
         sign = lacking.sign().double()
-        prices = (prices + step * sign).clamp(min=0.0)
+        prices = torch.minimum(prices + step * sign, highest).clamp(min=0.0)
         prices = prices - prices.min()  # changes no label, and frees rows above the minimum that prices would hold
     return best

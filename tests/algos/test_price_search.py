@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from algos.price_search import adapt_prices, imbalance, misplaced
-from tests.algos.tables import zeros
+from algos.price_search import adapt_prices, candidates, imbalance, misplaced
+from tests.algos.tables import lookup, zeros
 
 
 def test_imbalance_counts_surplus_only_where_a_price_holds_it():
@@ -22,3 +22,14 @@ def test_price_search_leaves_few_rows_out_of_place():
     after = misplaced((table + prices).argmax(dim=1), prices, 270)
     assert before > 500
     assert after < 30
+
+
+def test_a_cluster_that_no_list_holds_does_not_win_most_rows_unseen():
+    generator = torch.Generator().manual_seed(0)
+    table = torch.rand(300, 20, generator=generator, dtype=torch.float64)
+    table[:, -1] -= 1.0
+    values, indices = candidates(lookup(table), 300, zeros(20))
+    assert not bool((indices == 19).any())
+    prices = adapt_prices(values, indices, zeros(20), torch.full((20,), 10))
+    assert float(prices[19]) > 0
+    assert int((table + prices).argmax(dim=1).bincount(minlength=20)[19]) < 150
