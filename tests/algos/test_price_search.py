@@ -27,9 +27,10 @@ def test_price_search_leaves_few_rows_out_of_place():
 def test_a_cluster_that_no_list_holds_does_not_win_most_rows_unseen():
     generator = torch.Generator().manual_seed(0)
     table = torch.rand(300, 20, generator=generator, dtype=torch.float64)
+    table += torch.linspace(0.5, 0, 20)  # prices must rise for sizes to come near
     table[:, -1] -= 1.0
     values, indices = candidates(lookup(table), 300, zeros(20))
     assert not bool((indices == 19).any())
-    prices = adapt_prices(values, indices, zeros(20), torch.full((20,), 10))
+    prices = adapt_prices(values, indices, zeros(20), torch.full((20,), 13))
     assert float(prices[19]) > 0
     assert int((table + prices).argmax(dim=1).bincount(minlength=20)[19]) < 150
