@@ -93,9 +93,10 @@ def build(name: str, records: Sequence[Record], metric: str, mode: str, notes: S
     budget = common_budget(comparable, metric)
     runs = [(record, best_row(record, metric, mode, budget) if record in comparable else None) for record in records]
     settings = group([(record.point, record.seed, row.value) for record, row in runs if row])
-    lines = _lines(judge(settings, mode), runs)
+    judged = judge(settings, mode)
+    lines = _lines(judged, runs)
     keys = tuple(sorted({key for record in records for key in record.point}))
-    said = [*notes, *_warnings(runs, metric, budget), *_footnotes(metric, mode, budget), *_costs(records)]
+    said = [*notes, *_warnings(runs, metric, budget), *_footnotes(metric, mode, budget, judged), *_costs(records)]
     return Comparison(name, metric, mode, budget, keys, lines, tuple(runs), importance(settings), tuple(said))
 
 
@@ -143,12 +144,14 @@ def _warnings(runs: Sequence[tuple[Record, Row | None]], metric: str, budget: Bu
     return found
 
 
-def _footnotes(metric: str, mode: str, budget: Budget) -> list[str]:
+def _footnotes(metric: str, mode: str, budget: Budget, judged: Sequence[Judged]) -> list[str]:
     best = "largest" if mode == "max" else "smallest"
+    by_seed = any(one.blocked for one in judged)
+    test = "t-test seed by seed (all ran the same seeds)" if by_seed else "Welch's t-test (seeds differ, or are too few)"
     return [
         f"score: {best} {metric} of a run within {budget}, the budget that every finished run reached; +- is the standard "
         "deviation over seeds, the interval Student's of the mean",
-        "p: Welch's t-test against the best, Holm-corrected over the settings; '= best' is p >= 0.05, no difference shown",
+        f"p: {test} against the best, Holm-corrected over the settings; '= best' is p >= 0.05, no difference shown",
         "images and time are of all runs of a setting; stopped and failed runs count only there and are never compared by score",
     ]
 

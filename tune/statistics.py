@@ -18,15 +18,17 @@ from tune.points import identity
 
 LEVEL = 0.05  # p-values below it are differences
 MOST_LEVELS, BINS = 6, 4  # a numeric key with more levels is cut into bins of equally many settings
+LEAST_FREEDOM = 3  # of the noise between settings with shared seeds; below it a test says next to nothing
 NO_SPREAD = 1e-9  # relative; a smaller range of scores is rounding
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A point and its scores, one for each seed."""
+    """A point and its scores, one for each seed, with the seeds in the same order where they are known."""
 
     point: dict[str, Any]
     scores: tuple[float, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> int:
@@ -64,14 +66,53 @@ class Judged:
     Attributes:
         setting: what is judged.
         verdict: `best`, `equal` (not distinguishable from the best), `worse`, `one seed` or `no spread` (cannot tell).
-        p: of Welch's test against the best, corrected by Holm; None where there was no test.
+        p: of the test against the best, corrected by Holm; None where there was no test.
         behind: 95 % interval of how far its mean lies behind the best one's, of this pair alone; None where there was no test.
+        blocked: whether the test compared seed by seed.
     """
 
     setting: Setting
     verdict: str
     p: float | None = None
     behind: tuple[float, float] | None = None
+    blocked: bool = False
+
+
+@dataclass(frozen=True)
+class SharedSeeds:
+    """Noise between settings that all ran the same seeds: a seed that is lucky for one is so for the others, and that cancels.
+
+    Scores are a setting's mean plus a seed's plus noise of one variance (randomised complete blocks; Fisher, The Design of
+    Experiments, 1935).
+
+    Attributes:
+        variance: of the noise.
+        freedom: degrees of it, (settings - 1) x (seeds - 1).
+        seeds: how many.
+    """
+
+    variance: float
+    freedom: int
+    seeds: int
+
+    @classmethod
+    def of(cls, settings: Sequence[Setting]) -> SharedSeeds | None:
+        """`None` where settings differ in their seeds, are too few, or leave no noise."""
+        names = {setting.names for setting in settings}
+        if len(names) != 1 or names == {()}:
+            return None
+        scores = np.array([setting.scores for setting in settings])
+        freedom = (scores.shape[0] - 1) * (scores.shape[1] - 1)
+        noise = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
+        if freedom < LEAST_FREEDOM or np.abs(noise).max() <= NO_SPREAD * max(1.0, float(np.abs(scores).max())):
+            return None
+        return cls(float((noise**2).sum()) / freedom, freedom, scores.shape[1])
+
+    def test(self, best: Setting, other: Setting, sign: float) -> tuple[float, tuple[float, float]]:
+        """The p-value, and the 95 % interval of how far `other` lies behind."""
+        gap, error = sign * (best.mean - other.mean), math.sqrt(2 * self.variance / self.seeds)
+        half = float(stats.t.ppf(0.975, self.freedom)) * error
+        return float(2 * stats.t.sf(abs(gap) / error, self.freedom)), (gap - half, gap + half)
 
 
 def group(scored: Sequence[tuple[Mapping[str, Any], str, float]]) -> list[Setting]:
@@ -82,29 +123,34 @@ def group(scored: Sequence[tuple[Mapping[str, Any], str, float]]) -> list[Settin
         points.setdefault(identity(point), dict(point))
         scores.setdefault(identity(point), {}).setdefault(seed, []).append(score)
     return [
-        Setting(points[key], tuple(math.fsum(values) / len(values) for _, values in sorted(scores[key].items())))
+        Setting(points[key], tuple(math.fsum(scores[key][seed]) / len(scores[key][seed]) for seed in seeds), tuple(seeds))
         for key in sorted(points)
+        for seeds in [sorted(scores[key])]
     ]
 
 
 def judge(settings: Sequence[Setting], mode: str) -> list[Judged]:
     """All settings, best first, each told from the best or not.
 
-    Welch's t-test of each setting against the best, Holm's correction over the settings that can be tested. The best is
-    chosen by the same scores that it is tested with, so its own mean is a little flattered.
+    A t-test of each setting against the best, Holm's correction over the settings that can be tested. Where all of those ran
+    the same seeds it is seed by seed, see `SharedSeeds`; otherwise it is Welch's. The best is chosen by the same scores that it
+    is tested with, so its own mean is a little flattered.
     """
     sign = 1.0 if mode == "max" else -1.0
     order = sorted(settings, key=lambda setting: (-sign * setting.mean, identity(setting.point)))
     top = [setting for setting in order if _same(setting.mean, order[0].mean)]
     best = min(top, key=lambda setting: identity(setting.point))
     others = [setting for setting in order if setting is not best]
-    tests = {index: _welch(best, other, sign) for index, other in enumerate(others) if _why_no_test(best, other) is None}
+    tested = {index: other for index, other in enumerate(others) if _why_no_test(best, other) is None}
+    blocks = SharedSeeds.of([best, *tested.values()])
+    test = blocks.test if blocks else _welch
+    tests = {index: test(best, other, sign) for index, other in tested.items()}
     corrected = dict(zip(tests, holm([p for p, _ in tests.values()]), strict=True))
     judged = [Judged(best, "best")]
     for index, other in enumerate(others):
         if index in tests:
             p = corrected[index]
-            judged.append(Judged(other, "worse" if p < LEVEL else "equal", p, tests[index][1]))
+            judged.append(Judged(other, "worse" if p < LEVEL else "equal", p, tests[index][1], blocks is not None))
         else:
             judged.append(Judged(other, _why_no_test(best, other) or ""))
     return judged
@@ -121,7 +167,7 @@ def _why_no_test(best: Setting, other: Setting) -> str | None:
 
 
 def _welch(best: Setting, other: Setting, sign: float) -> tuple[float, tuple[float, float]]:
-    """The p-value, and the 95 % interval of how far `other` lies behind."""
+    """As `SharedSeeds.test`, for settings whose seeds have nothing to do with each other."""
     scores = ([sign * score for score in setting.scores] for setting in (best, other))
     with warnings.catch_warnings():  # of seeds that agree nearly to the bit, which the table shows anyway
         warnings.simplefilter("ignore", RuntimeWarning)

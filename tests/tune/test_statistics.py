@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tune.statistics import Setting, group, holm, importance, judge
+from tune.statistics import Setting, SharedSeeds, group, holm, importance, judge
 
 
 def setting(name, *scores):
@@ -34,8 +34,8 @@ def test_one_seed_has_no_deviation_and_no_interval():
 def test_scores_are_grouped_by_point_and_equal_seeds_count_once():
     scored = [({"n": 1}, "0", 0.5), ({"n": 2}, "0", 0.9), ({"n": 1}, "1", 0.7), ({"n": 1.0}, "1", 0.9)]
     first, second = group(scored)
-    assert (first.point, first.scores) == ({"n": 1}, (0.5, pytest.approx(0.8)))
-    assert second.scores == (0.9,)
+    assert (first.point, first.scores, first.names) == ({"n": 1}, (0.5, pytest.approx(0.8)), ("0", "1"))
+    assert (second.scores, second.names) == ((0.9,), ("0",))
 
 
 def test_points_with_true_and_one_are_two_settings():
@@ -63,6 +63,57 @@ def test_welch_is_that_of_scipy(first, second):
     interval = expected.confidence_interval(0.95)
     assert other.p == pytest.approx(expected.pvalue, rel=1e-6)
     assert other.behind == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-6)
+
+
+def seeded(name, *scores):
+    return Setting({"key": name}, scores, tuple(str(seed) for seed in range(len(scores))))
+
+
+def test_shared_seeds_by_hand():
+    # Means 4, 3, 2 of the settings, 2, 4 of the seeds (and 3 of all) would give 3 5 / 2 4 / 1 3. Noise -1 +1 / +1 -1 / 0 0 has
+    # (3 - 1) x (2 - 1) = 2 degrees of freedom, which are too few; with the rows twice there are 5.
+    rows = [seeded("a", 2.0, 6.0), seeded("b", 3.0, 3.0), seeded("c", 1.0, 3.0)]
+    assert SharedSeeds.of(rows) is None
+    blocks = SharedSeeds.of([*rows, *rows])
+    assert (blocks.freedom, blocks.seeds) == (5, 2)
+    assert blocks.variance == pytest.approx(8 / 5)
+    p, behind = blocks.test(rows[0], rows[2], 1.0)
+    error = math.sqrt(2 * 8 / 5 / 2)  # 1.264911
+    assert p == pytest.approx(2 * stats.t.sf(2 / 1.264911, 5), abs=1e-6)
+    half = stats.t.ppf(0.975, 5) * error
+    assert behind == pytest.approx((2 - half, 2 + half))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=4, max_size=9))
+def test_two_settings_seed_by_seed_are_the_paired_test(pairs):
+    differences = {one - other for one, other in pairs}
+    assume(len(differences) > 1)
+    first, second = (seeded(name, *map(float, scores)) for name, scores in zip("ab", zip(*pairs, strict=True), strict=True))
+    _, other = judge([first, second], "max")
+    best, worse = sorted((first, second), key=lambda one: -one.mean)
+    expected = stats.ttest_rel(best.scores, worse.scores)
+    interval = expected.confidence_interval(0.95)
+    assert other.blocked
+    assert other.p == pytest.approx(expected.pvalue, rel=1e-6)
+    assert other.behind == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-6)
+
+
+def test_a_luck_that_all_settings_share_hides_nothing():
+    luck = (0.0, 0.05, -0.03)
+    rows = [seeded(name, *(base + seed for seed in luck)) for name, base in (("a", 0.9), ("b", 0.89), ("c", 0.88))]
+    noisy = [Setting(row.point, tuple(score + 1e-3 * (-1) ** (i + j) for i, score in enumerate(row.scores)), row.names)
+             for j, row in enumerate(rows)]  # fmt: skip
+    assert verdicts(noisy) == {"a": "best", "b": "worse", "c": "worse"}
+    assert verdicts([Setting(row.point, row.scores) for row in noisy]) == {"a": "best", "b": "equal", "c": "equal"}
+
+
+def test_other_seeds_or_none_are_welchs():
+    rows = [seeded("a", 0.9, 0.8, 0.85), seeded("b", 0.8, 0.75, 0.7), Setting({"key": "c"}, (0.5, 0.6, 0.7), ("7", "8", "9"))]
+    assert not any(one.blocked for one in judge(rows, "max"))
+    assert [one.blocked for one in judge([*rows[:2], seeded("c", 0.1), seeded("d", 0.5, 0.7, 0.6)], "max")] == [
+        False, True, True, False,
+    ]  # fmt: skip
 
 
 def test_holm_by_hand():
