@@ -51,8 +51,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             takes `default_dual_lr` for the batches of a pass; in `partial_fit` for those so far, 20 at least.
         batch_size: most rows between two updates, of which a pass has 20 at least; 'auto' is n / 32 in [max(256, K), 8192].
         max_iter: most passes over the data.
-        tol: stop when three passes in a row gained no more than this in mean similarity (units of `dual_lr`) over the best pass
-            before, rows that clusters lack being paid for at the highest price. 0 makes all passes.
+        tol: stop when three passes in a row gained no more than this over the best one before, in mean similarity (units of
+            `dual_lr`) less a penalty for rows that clusters lacked: the highest price for each. 0 makes all passes.
         metric: 'cosine' or 'euclidean'.
         init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D).
         exact: whether `fit` ends with the best labels for its centers that really keep the minimum.
@@ -134,7 +134,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
 
         Raises:
             ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, a minimum that
-                n cannot give, rows that are not finite, zero rows in cosine geometry.
+                n cannot give, rows that are not finite, rows without a direction in cosine geometry.
         """
         self._validate_params()
         rows = self._rows(X, reset=True)
@@ -210,7 +210,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         checked = validate_data(self, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
         rows = torch.from_numpy(checked).to(device)
         if self.metric == "cosine" and (row := undirected_row(rows)) is not None:
-            why = f"it is all zeros or too long for {rows.dtype}"
+            why = f"it is all zeros, or too short or too long for {rows.dtype}"
             raise ValueError(f"row {row} has no direction: {why}; remove such rows or set metric='euclidean'")
         return rows
 
@@ -265,7 +265,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if self.verbose:
             sizes = f"smallest cluster {int(given.min())} rows, minimum {self.min_size_}"
             print(f"pass {self.n_iter_}: {sizes}, mean similarity {similarity:.5f}")
-        return similarity, float((self.min_size_ - given).clamp(min=0).sum()) / len(rows)
+        return similarity, float((summary.min_size - given).clamp(min=0).sum()) / len(rows)
 
     def _nearest(self, rows: Tensor) -> tuple[Tensor, float]:
         """Argmax labels (n,) under the prices, and their objective in the data's units."""

@@ -52,12 +52,7 @@ class Geometry:
 
     def lengths(self, rows: Tensor) -> Tensor:
         """What `prepare` divides each row (n, D) by, (n, 1): its length if only the direction counts."""
-        lengths = rows.new_full((len(rows), 1), self.scale)
-        if self.spherical:
-            for piece, mine in zip(split(rows, rows.shape[1]), split(lengths, rows.shape[1]), strict=True):
-                largest = piece.abs().amax(dim=1, keepdim=True)  # without it the squares of float32 may overflow
-                torch.mul(torch.linalg.vector_norm(piece / largest, dim=1, keepdim=True), largest, out=mine)
-        return lengths
+        return row_lengths(rows) if self.spherical else rows.new_full((len(rows), 1), self.scale)
 
     def restore(self, centers: Tensor) -> Tensor:
         """Centers (K, D) of the core in the data's units."""
@@ -73,14 +68,20 @@ def split(rows: Tensor, width: int) -> Iterator[Tensor]:
     yield from rows.split(max(PIECE // width, 1))
 
 
+def row_lengths(rows: Tensor) -> Tensor:
+    """Lengths (n, 1) of the rows (n, D), as long as they fit the rows' dtype; NaN for a row of zeros."""
+    lengths, width = rows.new_empty(len(rows), 1), rows.shape[1]
+    for piece, mine in zip(split(rows, width), split(lengths, width), strict=True):
+        largest = piece.abs().amax(dim=1, keepdim=True)  # without it the squares of float32 may overflow
+        torch.mul(torch.linalg.vector_norm(piece / largest, dim=1, keepdim=True), largest, out=mine)
+    return lengths
+
+
 def undirected_row(rows: Tensor) -> int | None:
-    """Index of the first row (n, D) without a direction, or `None`: it is all zeros, or its length may not fit its dtype."""
-    undirected, width = torch.empty(len(rows), dtype=torch.bool, device=rows.device), rows.shape[1]
-    most = torch.finfo(rows.dtype).max / width
-    for piece, mine in zip(split(rows, width), split(undirected, width), strict=True):
-        largest = piece.abs().amax(dim=1)
-        torch.logical_or(largest == 0, largest > most, out=mine)
-    found = undirected.nonzero()
+    """Index of the first row (n, D) without a direction, or `None`: one of zeros, or too short or too long for its dtype."""
+    lengths = row_lengths(rows)[:, 0]
+    directed = (lengths >= torch.finfo(rows.dtype).tiny) & lengths.isfinite()
+    found = (~directed).nonzero()
     return int(found[0]) if len(found) else None
 
 
@@ -114,14 +115,14 @@ def initial_centers(
         random: draws the rows.
 
     Raises:
-        ValueError: for an array of another shape, with values that are not finite or, for directions, with a row of zeros.
+        ValueError: for an array of another shape, with values that are not finite or, for directions, with a row that has none.
     """
     if not isinstance(init, str):
         given = torch.from_numpy(check_array(init, dtype=np.float64, force_writeable=True)).to(rows)
         if given.shape != (num_clusters, rows.shape[1]):
             raise ValueError(f"init has shape {tuple(given.shape)}; {(num_clusters, rows.shape[1])} is needed")
         if geometry.spherical and (row := undirected_row(given)) is not None:
-            raise ValueError(f"row {row} of init has no direction: it is all zeros or too long for {given.dtype}")
+            raise ValueError(f"row {row} of init has no direction: it is all zeros, or too short or too long for {given.dtype}")
         return geometry.prepare(given)
     if init == "random":
         return geometry.prepare(rows[random.permutation(len(rows))[:num_clusters]])

@@ -13,7 +13,7 @@ from torch import Tensor
 from algos.constrained_kmeans import ConstrainedKMeans, EpochSummary
 
 LEAST_BATCHES = 20  # of a pass: with fewer updates prices swing instead of settling
-PATIENCE = 3  # passes without a gain before the last; after one or two the prices may still move a whole cluster
+PATIENCE = 3  # passes in a row without a gain, after which to stop; after one or two, prices may still win or lose a cluster
 CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
 
 
@@ -50,9 +50,9 @@ class Passes:
 class Settling:
     """Tells when passes gain nothing any more.
 
-    A pass is worth its mean similarity less the share of rows that clusters lacked at the highest price. Paid for at that price
-    or more, a bound is kept by the best labels (an exact penalty), so neither similarity bought with missing rows nor rows
-    bought with too much similarity count as a gain.
+    A pass is worth its mean similarity less the share of rows that clusters lacked, each at the highest price. Paid for at the
+    best prices or more, a bound is kept by the best labels (an exact penalty), so neither similarity bought with missing rows
+    nor rows bought with too much similarity count as a gain. Passes are compared at the present price.
 
     Args:
         tol: least gain in mean similarity over the best pass so far; 0 never stops.
@@ -60,14 +60,13 @@ class Settling:
 
     def __init__(self, tol: float) -> None:
         self.tol = tol
-        self._best, self._idle = -math.inf, 0
+        self._best, self._idle = (-math.inf, 0.0), 0
 
     def add(self, similarity: float, lacking: float, duals: Tensor) -> None:
         """Take note of a pass: its mean similarity, the share of its rows that clusters lacked, and the prices (K,) after it."""
         price = float(duals.max() - duals.min().clamp(max=0))
-        worth = similarity - price * lacking
-        gained = worth > self._best + self.tol
-        self._best, self._idle = (worth, 0) if gained else (self._best, self._idle + 1)
+        gained = similarity - price * lacking > self._best[0] - price * self._best[1] + self.tol
+        self._best, self._idle = ((similarity, lacking), 0) if gained else (self._best, self._idle + 1)
 
     @property
     def done(self) -> bool:

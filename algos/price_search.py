@@ -68,7 +68,7 @@ def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_sizes: Ten
     longest = values.std().clamp(min=1e-12)
     step, sign = (longest / 100).repeat(len(prices)), torch.zeros_like(prices)
     listed = values + prices[indices]
-    lead = (listed[:, 0] - listed[:, -1]).median() if indices.shape[1] < len(prices) else torch.inf
+    lead = (listed[:, 0] - listed[:, -1]).median().clamp(min=longest / 100) if indices.shape[1] < len(prices) else torch.inf
     highest = prices + lead
     best, least = prices, torch.tensor(torch.inf)
     for _ in range(STEPS):

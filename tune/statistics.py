@@ -80,10 +80,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class SharedSeeds:
-    """Noise between settings that all ran the same seeds: a seed that is lucky for one is so for the others, and that cancels.
+    """Noise between settings that ran the same seeds: a seed that is lucky for one is mostly so for others, and that cancels.
 
     Scores are a setting's mean plus a seed's plus noise of one variance (randomised complete blocks; Fisher, The Design of
-    Experiments, 1935).
+    Experiments, 1935). That it is one is checked, since a setting that is unstable would hide what the others differ by.
 
     Attributes:
         variance: of the noise.
@@ -97,7 +97,7 @@ class SharedSeeds:
 
     @classmethod
     def of(cls, settings: Sequence[Setting]) -> SharedSeeds | None:
-        """`None` where settings differ in their seeds, are too few, or leave no noise."""
+        """`None` where settings differ in their seeds, are too few, leave no noise or differ in it."""
         names = {setting.names for setting in settings}
         if len(names) != 1 or names == {()}:
             return None
@@ -106,6 +106,9 @@ class SharedSeeds:
         noise = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
         if freedom < LEAST_FREEDOM or np.abs(noise).max() <= NO_SPREAD * max(1.0, float(np.abs(scores).max())):
             return None
+        parts = (noise, scores - scores.mean(axis=1, keepdims=True))
+        if len(scores) > 2 and not all(_alike((part**2).sum(axis=1), scores.shape[1] - 1) for part in parts):
+            return None  # the differences of two settings have one noise by themselves
         return cls(float((noise**2).sum()) / freedom, freedom, scores.shape[1])
 
     def test(self, best: Setting, other: Setting, sign: float) -> tuple[float, tuple[float, float]]:
@@ -132,9 +135,9 @@ def group(scored: Sequence[tuple[Mapping[str, Any], str, float]]) -> list[Settin
 def judge(settings: Sequence[Setting], mode: str) -> list[Judged]:
     """All settings, best first, each told from the best or not.
 
-    A t-test of each setting against the best, Holm's correction over the settings that can be tested. Where all of those ran
-    the same seeds it is seed by seed, see `SharedSeeds`; otherwise it is Welch's. The best is chosen by the same scores that it
-    is tested with, so its own mean is a little flattered.
+    A t-test of each setting against the best, Holm's correction over the settings that can be tested. Those that ran the
+    best's seeds are tested seed by seed, see `SharedSeeds`; for others it is Welch's test. The best is chosen by the same scores
+    that it is tested with, so its own mean is a little flattered.
     """
     sign = 1.0 if mode == "max" else -1.0
     order = sorted(settings, key=lambda setting: (-sign * setting.mean, identity(setting.point)))
@@ -142,18 +145,28 @@ def judge(settings: Sequence[Setting], mode: str) -> list[Judged]:
     best = min(top, key=lambda setting: identity(setting.point))
     others = [setting for setting in order if setting is not best]
     tested = {index: other for index, other in enumerate(others) if _why_no_test(best, other) is None}
-    blocks = SharedSeeds.of([best, *tested.values()])
-    test = blocks.test if blocks else _welch
-    tests = {index: test(best, other, sign) for index, other in tested.items()}
+    sharing = {index for index, other in tested.items() if other.names == best.names}
+    blocks = SharedSeeds.of([best, *(tested[index] for index in sorted(sharing))])
+    blocked = sharing if blocks else set()
+    tests = {
+        index: (blocks.test if blocks and index in blocked else _welch)(best, other, sign) for index, other in tested.items()
+    }
     corrected = dict(zip(tests, holm([p for p, _ in tests.values()]), strict=True))
     judged = [Judged(best, "best")]
     for index, other in enumerate(others):
         if index in tests:
             p = corrected[index]
-            judged.append(Judged(other, "worse" if p < LEVEL else "equal", p, tests[index][1], blocks is not None))
+            judged.append(Judged(other, "worse" if p < LEVEL else "equal", p, tests[index][1], index in blocked))
         else:
             judged.append(Judged(other, _why_no_test(best, other) or ""))
     return judged
+
+
+def _alike(squares: np.ndarray, freedom: int) -> bool:
+    """Whether no sum of squares, of so many degrees of freedom each, is too large a share of all (Cochran, 1941)."""
+    count = len(squares)
+    bound = stats.f.isf(LEVEL / count, freedom, freedom * (count - 1))
+    return bool(squares.max() <= squares.sum() / (1 + (count - 1) / bound))
 
 
 def _same(one: float, other: float) -> bool:

@@ -225,6 +225,13 @@ def test_a_wide_tolerance_stops_early_and_verbose_says_each_pass(capsys):
     assert ConstrainedKMeans(3, tol=0.0, max_iter=6, random_state=0).fit(np.ones((30, 2))).n_iter_ == 6
 
 
+def test_passes_stop_when_they_gain_nothing():
+    rows = load_digits().data
+    stopped = ConstrainedKMeans(40, random_state=0).fit(rows)
+    assert 1 + PATIENCE < stopped.n_iter_ < 20
+    assert stopped.objective_ >= 0.998 * ConstrainedKMeans(40, tol=0.0, random_state=0).fit(rows).objective_
+
+
 @pytest.mark.parametrize(("batch_size", "batches"), [(100, 60), ("auto", 24), (5000, 20)])
 def test_batch_sizes(batch_size, batches):
     kmeans = ConstrainedKMeans(3, batch_size=batch_size, max_iter=1, random_state=0).fit(skewed(6000))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from algos import geometry
 from algos.constrained_kmeans import priced_similarities
@@ -47,7 +48,8 @@ def test_a_row_without_a_direction_is_found_in_any_piece(monkeypatch):
     monkeypatch.setattr(geometry, "PIECE", 4)  # two rows
     assert undirected_row(torch.ones(5, 2)) is None
     assert undirected_row(torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])) == 3
-    assert undirected_row(torch.tensor([[1e38, 1e38], [3e38, 3e38]])) == 1  # 4.2e38 is no float32
+    assert undirected_row(torch.tensor([[3e38, 1e37], [3e38, 3e38]])) == 1  # 4.2e38 is no float32
+    assert undirected_row(torch.tensor([[1e-37, 0.0], [1e-45, 1e-45]])) == 1
 
 
 def test_lengths_are_found_in_pieces(monkeypatch):
@@ -55,7 +57,8 @@ def test_lengths_are_found_in_pieces(monkeypatch):
     rows = torch.tensor([[3.0, 4.0], [0.0, 2.0], [6.0, 8.0]])
     directions = Geometry.of(rows, spherical=True)
     torch.testing.assert_close(directions.lengths(rows), torch.tensor([[5.0], [2.0], [10.0]]))
-    assert torch.equal(directions.prepare(rows, directions.lengths(rows)), directions.prepare(rows))
+    torch.testing.assert_close(directions.prepare(rows, directions.lengths(rows)), F.normalize(rows, dim=1))
+    assert directions.prepare(rows, torch.ones(3, 1)).tolist() == rows.tolist()
     plain = Geometry.of(rows, spherical=False)
     assert plain.lengths(rows).flatten().tolist() == pytest.approx([plain.scale] * 3)
 
@@ -87,5 +90,5 @@ def test_given_centers_are_checked():
     torch.testing.assert_close(initial_centers([[3, 4], [0, 2]], 2, ROWS, made, random), torch.tensor([[0.6, 0.8], [0.0, 1.0]]))
     with pytest.raises(ValueError, match=r"init has shape \(1, 2\); \(2, 2\) is needed"):
         initial_centers([[3, 4]], 2, ROWS, made, random)
-    with pytest.raises(ValueError, match="row 1 of init has no direction: it is all zeros or too long"):
+    with pytest.raises(ValueError, match="row 1 of init has no direction: it is all zeros, or too short"):
         initial_centers([[3, 4], [0, 0]], 2, ROWS, made, random)

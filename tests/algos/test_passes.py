@@ -32,10 +32,10 @@ def test_steps_fall_and_the_next_pass_starts_from_a_tenth_of_the_rows():
         assert torch.equal(kmeans.counts, given // CARRIED)
 
 
-def settled_after(passes: list[tuple[float, float]], tol: float, duals: list[float]) -> int | None:
+def settled_after(passes: list[tuple[float, ...]], tol: float, duals: list[float]) -> int | None:
     settling = Settling(tol)
-    for number, (similarity, lacking) in enumerate(passes, start=1):
-        settling.add(similarity, lacking, torch.tensor(duals))
+    for number, (similarity, lacking, *price) in enumerate(passes, start=1):
+        settling.add(similarity, lacking, torch.tensor(price or duals))
         if settling.done:
             return number
     return None
@@ -54,3 +54,8 @@ def test_rows_that_are_lacking_cost_the_highest_price():
     assert settled_after(settles, 1e-3, [0.1, 0.3]) == 4  # each pays 0.015 for 0.02
     assert settled_after(settles, 1e-3, [0.1, 0.5]) is None
     assert settled_after(settles, 1e-3, [-0.2, 0.3]) is None  # prices of equal sizes count from the lowest
+
+
+def test_a_price_that_rises_makes_no_pass_worse_than_one_before():
+    rising = [(0.8, 0.10 - 0.01 * n, 0.05 + 0.05 * n) for n in range(9)]  # fewer rows lacking each time, at no cost
+    assert settled_after(rising, 1e-4, [0.0]) is None

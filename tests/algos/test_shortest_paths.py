@@ -21,7 +21,7 @@ def graph(nodes: int, seed: int, *, missing: float = 0.3) -> torch.Tensor:
 
 
 def reference(arcs: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(dijkstra(arcs.nan_to_num(posinf=0.0).numpy()))  # scipy's zero is no arc
+    return torch.from_numpy(dijkstra(arcs.clamp(min=1e-6).nan_to_num(posinf=0.0).numpy()))  # of zero are none to scipy
 
 
 @pytest.mark.parametrize("tile", [1, 4, 64])
@@ -33,9 +33,10 @@ def test_all_distances_are_scipys(monkeypatch, tile):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(2, 12), st.integers(0, 10_000), st.data())
-def test_distances_are_right_as_far_as_the_farthest_target(nodes, seed, data):
+@given(st.integers(2, 12), st.integers(0, 10_000), st.booleans(), st.data())
+def test_distances_are_right_as_far_as_the_farthest_target(nodes, seed, ties, data):
     arcs = graph(nodes, seed)
+    arcs = (2 * arcs).floor() if ties else arcs  # 0, 1 and 2
     distances = reference(arcs)
     ends = st.lists(st.booleans(), min_size=nodes, max_size=nodes).map(torch.tensor)
     sources = data.draw(ends.filter(lambda chosen: bool(chosen.any())))
@@ -45,12 +46,13 @@ def test_distances_are_right_as_far_as_the_farthest_target(nodes, seed, data):
         return
     found, parent = shortest_paths(lambda start: arcs[start], sources, targets)
     farthest = nearest[targets].max()
-    within = nearest <= farthest
-    torch.testing.assert_close(found[within], nearest[within])
-    assert bool((found[~within] >= farthest).all())
+    within = nearest <= farthest - 1e-4
+    within |= targets
+    torch.testing.assert_close(found[within], nearest[within], atol=1e-4, rtol=1e-4)
+    assert bool((found[~within] >= farthest - 1e-4).all())
     for target in targets.nonzero()[:, 0].tolist():
         length, node = 0.0, target
         while int(parent[node]) >= 0:
             length, node = length + float(arcs[parent[node], node]), int(parent[node])
         assert bool(sources[node])
-        assert length == pytest.approx(float(nearest[target]))
+        assert length == pytest.approx(float(nearest[target]), abs=1e-4)

@@ -110,10 +110,19 @@ def test_a_luck_that_all_settings_share_hides_nothing():
 
 def test_other_seeds_or_none_are_welchs():
     rows = [seeded("a", 0.9, 0.8, 0.85), seeded("b", 0.8, 0.75, 0.7), Setting({"key": "c"}, (0.5, 0.6, 0.7), ("7", "8", "9"))]
-    assert not any(one.blocked for one in judge(rows, "max"))
-    assert [one.blocked for one in judge([*rows[:2], seeded("c", 0.1), seeded("d", 0.5, 0.7, 0.6)], "max")] == [
-        False, True, True, False,
-    ]  # fmt: skip
+    assert not any(one.blocked for one in judge(rows, "max"))  # two settings with three seeds are too few
+    judged = judge([*rows, seeded("d", 0.1), seeded("e", 0.5, 0.6, 0.55)], "max")
+    assert {one.setting.point["key"]: one.blocked for one in judged} == {"a": False, "b": True, "c": False, "d": False, "e": True}
+
+
+def test_a_setting_of_another_noise_neither_hides_nor_makes_a_difference():
+    close = [seeded("a", 0.900, 0.901, 0.899), seeded("b", 0.880, 0.881, 0.879)]
+    assert SharedSeeds.of([*close, seeded("c", 0.1, 0.5, 0.9)]) is None
+    assert verdicts([*close, seeded("c", 0.1, 0.5, 0.9)])["b"] == "worse"
+    luck = (0.0, 0.05, -0.03)
+    quiet = [seeded(str(n), *(0.9 + seed + 1e-3 * math.sin(n + 2 * i * n) for i, seed in enumerate(luck))) for n in range(8)]
+    assert SharedSeeds.of(quiet) is not None
+    assert SharedSeeds.of([*quiet, seeded("loud", 0.95, 0.85, 0.87)]) is None
 
 
 def test_holm_by_hand():
