@@ -6,7 +6,6 @@ The manifest is written last: a folder without it, or with a shard that is not a
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError, nearest
+from pipelines.open_parquet import open_parquet
 from pipelines.storage import Location
 
 FORMAT = 1
@@ -155,16 +155,13 @@ def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str
     return Shard(path, len(content), len(table), group, hashlib.sha256(content).hexdigest()[:16])
 
 
-@functools.lru_cache(maxsize=64)
 def _parquet_file(location: Location, shard: Shard) -> pq.ParquetFile:
-    """An open shard; the digest in its key tells it from one that was overwritten since."""
-    path = shard.path
-    file = pq.ParquetFile(location.filesystem.open_input_file(f"{location.path}/{path}"))
-    footer = json.loads((file.schema_arrow.metadata or {}).get(FOOTER_KEY, b"{}"))
+    """An open shard, whose footer is one."""
+    file = open_parquet(location, shard.path, shard.digest)
+    footer = json.loads((file.metadata.metadata or {}).get(FOOTER_KEY, b"{}"))
     if footer.get("format") != FORMAT:
-        raise UserError(
-            f"{location}/{path} is no shard of format {FORMAT} (its footer says {footer.get('format')}); ingest the source again"
-        )
+        said = f"its footer says {footer.get('format')}"
+        raise UserError(f"{location}/{shard.path} is no shard of format {FORMAT} ({said}); ingest the source again")
     return file
 
 

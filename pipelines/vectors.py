@@ -20,6 +20,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError, nearest
+from pipelines.open_parquet import open_parquet
 from pipelines.storage import Location
 
 READERS = 16  # threads that read footers
@@ -116,7 +117,7 @@ class Vectors:
 
     def read(self, shard: int, group: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors (R, D) float32 and places (R,) int64 of some rows of a row group, or all; NaN without a direction."""
-        column = _open(self.location, self.shards[shard]).read_row_group(group, columns=[self.column])[self.column]
+        column = self._open(shard).read_row_group(group, columns=[self.column])[self.column]
         first = int(self.starts[shard]) + sum(self.shards[shard].row_groups[:group])
         vectors = column.combine_chunks()
         if rows is None:
@@ -128,9 +129,11 @@ class Vectors:
         if self.id_column is None:
             first = int(self.starts[shard]) + sum(self.shards[shard].row_groups[:group])
             return pa.array(np.arange(first, first + self.shards[shard].row_groups[group]))
-        file = _open(self.location, self.shards[shard])
-        ids = file.read_row_group(group, columns=[self.id_column])[self.id_column].combine_chunks()
+        ids = self._open(shard).read_row_group(group, columns=[self.id_column])[self.id_column].combine_chunks()
         return ids.cast(pa.int64()) if pa.types.is_integer(ids.type) else ids.cast(pa.string())
+
+    def _open(self, shard: int) -> pq.ParquetFile:
+        return open_parquet(self.location, self.shards[shard].path, self.shards[shard].digest)
 
 
 def unit_rows(column: pa.Array, dim: int) -> np.ndarray:
@@ -231,9 +234,3 @@ def _numbers(group: pq.RowGroupMetaData, column: str) -> int:
     """Numbers in a row group's vectors; a null vector counts one."""
     chunks = (group.column(index) for index in range(group.num_columns))
     return int(next(chunk.num_values for chunk in chunks if chunk.path_in_schema.startswith(f"{column}.")))
-
-
-@functools.lru_cache(maxsize=64)
-def _open(location: Location, shard: VectorFile) -> pq.ParquetFile:
-    """An open file; the digest in its key tells it from one that was overwritten since."""
-    return pq.ParquetFile(location.filesystem.open_input_file(f"{location.path}/{shard.path}"))
