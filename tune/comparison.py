@@ -147,8 +147,8 @@ def _warnings(runs: Sequence[tuple[Record, Row | None]], metric: str, budget: Bu
 def _footnotes(metric: str, mode: str, budget: Budget, judged: Sequence[Judged]) -> list[str]:
     best = "largest" if mode == "max" else "smallest"
     tested = [one.blocked for one in judged if one.p is not None]
-    test = "t-test seed by seed, one noise for all," if any(tested) else "Welch's t-test"
-    test += " (Welch's where the seeds are not the best's)" if any(tested) and not all(tested) else ""
+    exception = "" if all(tested) else " (Welch's where the seeds are not the best's)"
+    test = f"t-test seed by seed, one noise for all{exception}," if any(tested) else "Welch's t-test"
     return [
         f"score: {best} {metric} of a run within {budget}, the budget that every finished run reached; +- is the standard "
         "deviation over seeds, the interval Student's of the mean",

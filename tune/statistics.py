@@ -24,11 +24,11 @@ NO_SPREAD = 1e-9  # relative; a smaller range of scores is rounding
 
 @dataclass(frozen=True)
 class Setting:
-    """A point and its scores, one for each seed, with the seeds in the same order where they are known."""
+    """A point and its scores, one for each seed, with the seeds' names in the same order where they are known."""
 
     point: dict[str, Any]
     scores: tuple[float, ...]
-    names: tuple[str, ...] = ()
+    seed_names: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> int:
@@ -98,8 +98,8 @@ class SharedSeeds:
     @classmethod
     def of(cls, settings: Sequence[Setting]) -> SharedSeeds | None:
         """`None` where settings differ in their seeds, are too few, leave no noise or differ in it."""
-        names = {setting.names for setting in settings}
-        if len(names) != 1 or names == {()}:
+        seeds = {setting.seed_names for setting in settings}
+        if len(seeds) != 1 or seeds == {()}:
             return None
         scores = np.array([setting.scores for setting in settings])
         freedom = (scores.shape[0] - 1) * (scores.shape[1] - 1)
@@ -125,11 +125,13 @@ def group(scored: Sequence[tuple[Mapping[str, Any], str, float]]) -> list[Settin
     for point, seed, score in scored:
         points.setdefault(identity(point), dict(point))
         scores.setdefault(identity(point), {}).setdefault(seed, []).append(score)
-    return [
-        Setting(points[key], tuple(math.fsum(scores[key][seed]) / len(scores[key][seed]) for seed in seeds), tuple(seeds))
-        for key in sorted(points)
-        for seeds in [sorted(scores[key])]
-    ]
+    return [_setting(points[key], scores[key]) for key in sorted(points)]
+
+
+def _setting(point: dict[str, Any], scores: Mapping[str, list[float]]) -> Setting:
+    """Of a point and each seed's scores."""
+    seeds = tuple(sorted(scores))
+    return Setting(point, tuple(math.fsum(scores[seed]) / len(scores[seed]) for seed in seeds), seeds)
 
 
 def judge(settings: Sequence[Setting], mode: str) -> list[Judged]:
@@ -145,7 +147,7 @@ def judge(settings: Sequence[Setting], mode: str) -> list[Judged]:
     best = min(top, key=lambda setting: identity(setting.point))
     others = [setting for setting in order if setting is not best]
     tested = {index: other for index, other in enumerate(others) if _why_no_test(best, other) is None}
-    sharing = {index for index, other in tested.items() if other.names == best.names}
+    sharing = {index for index, other in tested.items() if other.seed_names == best.seed_names}
     blocks = SharedSeeds.of([best, *(tested[index] for index in sorted(sharing))])
     blocked = sharing if blocks else set()
     tests = {

@@ -65,6 +65,24 @@ def test_the_notes_say_what_ended_how_and_why(store, ablation):
     assert "warning" not in notes
 
 
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        (((0, 1, 2), (0, 1, 2), (0, 1, 2)), "t-test seed by seed, one noise for all, against the best"),
+        (((0, 1, 2), (3, 4, 5), (6, 7, 8)), "Welch's t-test against the best"),
+        (((0, 1, 2, 3), (0, 1, 2, 3), (4, 5, 6)), "(Welch's where the seeds are not the best's), against the best"),
+    ],
+)
+def test_the_notes_say_which_test_a_p_is_of(store, seeds, said):
+    parent = store.sweep()
+    noise = {0: 0.01, 1: -0.02, 2: 0.03, 3: -0.01, 4: 0.02, 5: -0.03, 6: 0.02, 7: 0.0, 8: -0.01}
+    for setting, mine in enumerate(seeds):
+        for seed in mine:
+            value = 0.9 - 0.1 * setting + noise[seed] + 0.003 * (-1) ** (setting * seed)
+            store.trial(parent, {"n": setting}, seed, values=(value,))
+    assert any(note.startswith("p: ") and said in note for note in compare([parent]).notes)
+
+
 def test_the_best_row_counts_not_the_last(store):
     parent = store.sweep()
     store.trial(parent, {"n": 1}, 0, values=(0.2, 0.8, 0.3))

@@ -34,8 +34,8 @@ def test_one_seed_has_no_deviation_and_no_interval():
 def test_scores_are_grouped_by_point_and_equal_seeds_count_once():
     scored = [({"n": 1}, "0", 0.5), ({"n": 2}, "0", 0.9), ({"n": 1}, "1", 0.7), ({"n": 1.0}, "1", 0.9)]
     first, second = group(scored)
-    assert (first.point, first.scores, first.names) == ({"n": 1}, (0.5, pytest.approx(0.8)), ("0", "1"))
-    assert (second.scores, second.names) == ((0.9,), ("0",))
+    assert (first.point, first.scores, first.seed_names) == ({"n": 1}, (0.5, pytest.approx(0.8)), ("0", "1"))
+    assert (second.scores, second.seed_names) == ((0.9,), ("0",))
 
 
 def test_points_with_true_and_one_are_two_settings():
@@ -102,7 +102,7 @@ def test_two_settings_seed_by_seed_are_the_paired_test(pairs):
 def test_a_luck_that_all_settings_share_hides_nothing():
     luck = (0.0, 0.05, -0.03)
     rows = [seeded(name, *(base + seed for seed in luck)) for name, base in (("a", 0.9), ("b", 0.89), ("c", 0.88))]
-    noisy = [Setting(row.point, tuple(score + 1e-3 * (-1) ** (i + j) for i, score in enumerate(row.scores)), row.names)
+    noisy = [Setting(row.point, tuple(score + 1e-3 * (-1) ** (i + j) for i, score in enumerate(row.scores)), row.seed_names)
              for j, row in enumerate(rows)]  # fmt: skip
     assert verdicts(noisy) == {"a": "best", "b": "worse", "c": "worse"}
     assert verdicts([Setting(row.point, row.scores) for row in noisy]) == {"a": "best", "b": "equal", "c": "equal"}
