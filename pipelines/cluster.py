@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import warnings
 
@@ -37,8 +38,9 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
         return True
     try:
         del options["include_dashboard"]
+        _knock(address)
         ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), "
             "or leave the address out to run here"
@@ -46,10 +48,16 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     return False
 
 
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at `host:port`: Ray itself tries for minutes, and cannot be interrupted meanwhile."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
 def _be_quiet() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
-    os.environ.setdefault("RAY_gcs_server_request_timeout_seconds", str(CONNECT_SECONDS))
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     for name in ("ray", "ray.data", "ray.train", "ray.tune", "mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
