@@ -25,7 +25,7 @@ from torch import Tensor
 
 from algos import constrained_kmeans as core
 from algos.exact_sizes import minimum_rows, repair_sizes
-from algos.geometry import Geometry, exact_similarities, initial_centers, split, undirected_row
+from algos.geometry import Geometry, exact_similarities, initial_centers, row_lengths, split, undirected_row
 from algos.passes import LEAST_BATCHES, Passes, Settling, batch_rows
 
 DEFAULT_RATIO = 0.4
@@ -137,12 +137,12 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
                 n cannot give, rows that are not finite, rows without a direction in cosine geometry.
         """
         self._validate_params()
-        rows = self._rows(X, reset=True)
+        rows, lengths = self._rows(X, reset=True)
         self.min_size_, ratio = self._minimum(len(rows))
         num_batches = self._num_batches(len(rows))
         random = check_random_state(self.random_state)
         self._start(rows, random, ratio, num_batches)
-        self.n_iter_, passes, lengths, settling = 0, Passes(self._core), self._geometry.lengths(rows), Settling(self.tol)
+        self.n_iter_, passes, settling = 0, Passes(self._core), Settling(self.tol)
         while self.n_iter_ < self.max_iter and not settling.done:
             order = torch.from_numpy(random.permutation(len(rows))).to(rows.device)
             self.n_iter_ += 1
@@ -165,7 +165,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if self.min_cluster_size is not None:
             raise ValueError("min_cluster_size needs the number of rows, which a stream does not tell; set min_size_ratio")
         first = not hasattr(self, "_core")
-        rows = self._rows(X, reset=first)
+        rows, _ = self._rows(X, reset=first)
         if first:
             if isinstance(self.init, str):
                 self._require_rows(len(rows))
@@ -184,12 +184,12 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     def predict(self, X: ArrayLike | Tensor) -> NDArray[np.int32]:
         """Cluster of each row under the last centers and duals, (n,) int32: the rule that made `labels_`."""
         check_is_fitted(self)
-        return self._nearest(self._rows(X, reset=False))[0].to(torch.int32).numpy(force=True)
+        return self._nearest(self._rows(X, reset=False)[0])[0].to(torch.int32).numpy(force=True)
 
     def transform(self, X: ArrayLike | Tensor) -> NDArray[Any]:
         """Distances (n, K) to the centers without prices, in the data's dtype: Euclidean ones, or 1 - cosine."""
         check_is_fitted(self)
-        rows, centers = self._rows(X, reset=False), self._core.centers
+        (rows, _), centers = self._rows(X, reset=False), self._core.centers
         parts = []
         for piece in split(rows, self.n_clusters):
             prepared = self._geometry.prepare(piece).to(centers.dtype)
@@ -200,19 +200,21 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     def score(self, X: ArrayLike | Tensor, y: object = None) -> float:
         """Objective of the rows in the clusters that `predict` gives; larger is better."""
         check_is_fitted(self)
-        return self._nearest(self._rows(X, reset=False))[1]
+        return self._nearest(self._rows(X, reset=False)[0])[1]
 
-    def _rows(self, data: ArrayLike | Tensor, *, reset: bool) -> Tensor:
+    def _rows(self, data: ArrayLike | Tensor, *, reset: bool) -> tuple[Tensor, Tensor | None]:
+        """Checked rows (n, D), and in cosine geometry their lengths (n, 1)."""
         device = self.device
         if isinstance(data, Tensor):
             device = data.device if device is None else device
             data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
         checked = validate_data(self, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
         rows = torch.from_numpy(checked).to(device)
-        if self.metric == "cosine" and (row := undirected_row(rows)) is not None:
+        lengths = row_lengths(rows) if self.metric == "cosine" else None
+        if lengths is not None and (row := undirected_row(lengths)) is not None:
             why = f"it is all zeros, or too short or too long for {rows.dtype}"
             raise ValueError(f"row {row} has no direction: {why}; remove such rows or set metric='euclidean'")
-        return rows
+        return rows, lengths
 
     def _require_rows(self, num_rows: int) -> None:
         if num_rows < self.n_clusters:
@@ -248,12 +250,13 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         ).to(rows.device)
         self.n_steps_ = 0
 
-    def _pass(self, passes: Passes, rows: Tensor, lengths: Tensor, batches: tuple[Tensor, ...]) -> tuple[float, float]:
+    def _pass(self, passes: Passes, rows: Tensor, lengths: Tensor | None, batches: tuple[Tensor, ...]) -> tuple[float, float]:
         """One pass; returns the mean similarity and the share of the rows that clusters lacked."""
         passes.begin(self.n_iter_ - 1)
         total = torch.zeros((), dtype=torch.float64, device=rows.device)
         for index in batches:
-            batch = self._geometry.prepare(rows.index_select(0, index), lengths.index_select(0, index))
+            known = None if lengths is None else lengths.index_select(0, index)
+            batch = self._geometry.prepare(rows.index_select(0, index), known)
             self._core.collect(batch, self._core.assign(batch))
             total += self._core.collected_similarity()
             self._core.begin_update()

@@ -46,13 +46,10 @@ class Geometry:
         return cls(spherical, origin, scale or 1.0)
 
     def prepare(self, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Rows (B, D) of the data for the core, in the dtype they have; `lengths` (B, 1) spare the search for them."""
-        lengths = self.lengths(rows) if lengths is None else lengths
-        return (rows if self.spherical else rows - self.origin) / lengths
-
-    def lengths(self, rows: Tensor) -> Tensor:
-        """What `prepare` divides each row (n, D) by, (n, 1): its length if only the direction counts."""
-        return row_lengths(rows) if self.spherical else rows.new_full((len(rows), 1), self.scale)
+        """Rows (B, D) of the data for the core, in the dtype they have; `lengths` (B, 1) if they are known already."""
+        if not self.spherical:
+            return (rows - self.origin) / self.scale
+        return rows / (row_lengths(rows) if lengths is None else lengths)
 
     def restore(self, centers: Tensor) -> Tensor:
         """Centers (K, D) of the core in the data's units."""
@@ -77,12 +74,11 @@ def row_lengths(rows: Tensor) -> Tensor:
     return lengths
 
 
-def undirected_row(rows: Tensor) -> int | None:
-    """Index of the first row (n, D) without a direction, or `None`: one of zeros, or too short or too long for its dtype."""
-    lengths = row_lengths(rows)[:, 0]
-    directed = (lengths >= torch.finfo(rows.dtype).tiny) & lengths.isfinite()
+def undirected_row(lengths: Tensor) -> int | None:
+    """First row without a direction, or `None`, by `row_lengths` (n, 1): one of zeros, or too short or too long for its dtype."""
+    directed = (lengths >= torch.finfo(lengths.dtype).tiny) & lengths.isfinite()
     found = (~directed).nonzero()
-    return int(found[0]) if len(found) else None
+    return int(found[0, 0]) if len(found) else None
 
 
 def exact_similarities(rows: Tensor, centers: Tensor, geometry: Geometry) -> Callable[[Tensor, Tensor], Tensor]:
@@ -121,7 +117,7 @@ def initial_centers(
         given = torch.from_numpy(check_array(init, dtype=np.float64, force_writeable=True)).to(rows)
         if given.shape != (num_clusters, rows.shape[1]):
             raise ValueError(f"init has shape {tuple(given.shape)}; {(num_clusters, rows.shape[1])} is needed")
-        if geometry.spherical and (row := undirected_row(given)) is not None:
+        if geometry.spherical and (row := undirected_row(row_lengths(given))) is not None:
             raise ValueError(f"row {row} of init has no direction: it is all zeros, or too short or too long for {given.dtype}")
         return geometry.prepare(given)
     if init == "random":
