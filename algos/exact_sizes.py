@@ -52,8 +52,8 @@ def minimum_rows(min_size_ratio: float, num_rows: int, num_clusters: int) -> int
 def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_size: int | Tensor) -> Repair:
     """Best labels with at least `min_size` rows in every cluster.
 
-    Time: 3 or 4 passes over all similarities and 2 for each of up to `ROUNDS` searches for prices, O(K^3) once, then for each
-    search for paths O(K^2) a hop and for each path the similarities of its clusters' members. The prices keep paths few.
+    Time: 3 passes over all similarities, up to 2 + `ROUNDS` for the search for prices, O(K^3) once, then for each search for
+    paths O(K^2) a hop and for each path the similarities of its clusters' members. The prices keep paths few.
     Memory: O(n CANDIDATES + K^2 + PIECE) numbers.
 
     Args:

@@ -5,6 +5,8 @@ Shapes: n rows, K clusters.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -21,24 +23,41 @@ def imbalance(counts: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
     return torch.where(prices > 0, missing, missing.clamp(min=0))
 
 
+class Start(NamedTuple):
+    """Rows out of place in the argmax labels (n,) under prices (K,); of two starts that with fewer is the better one."""
+
+    misplaced: int
+    labels: Tensor
+    prices: Tensor
+
+    @classmethod
+    def of(cls, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> Start:
+        """The start from these labels and prices."""
+        return cls(misplaced(labels, prices, min_sizes), labels, prices)
+
+    def or_better(self, other: Start) -> Start:
+        """This one, unless the other is better."""
+        return other if other.misplaced < self.misplaced else self
+
+
 def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> tuple[Tensor, Tensor]:
     """Prices near the optimum and the argmax labels under them: the fewer rows are out of place, the fewer paths follow.
 
-    Each round finds the best few clusters of each row in one pass and adapts the prices on those alone.
+    Each round adapts the prices on the best few clusters of each row; one pass then finds these anew, and the labels with them.
     """
-    best, least = (labels, prices), misplaced(labels, prices, min_sizes)
-    if least > len(labels) // 10:  # prices far off mislead the search; none at all are then the better start
+    best, num_rows = Start.of(labels, prices, min_sizes), len(labels)
+    if best.misplaced > num_rows // 10:  # prices far off mislead the search; none at all are then the better start
         prices = torch.zeros_like(prices)
-        labels, _ = priced_labels(similarities, len(labels), prices)
-        best, least = min((best, least), ((labels, prices), misplaced(labels, prices, min_sizes)), key=lambda each: each[1])
+        best = best.or_better(Start.of(priced_labels(similarities, num_rows, prices)[0], prices, min_sizes))
+    few = min(len(prices), num_rows // len(prices))  # paths for so few rows cost no more than a round
+    lists = candidates(similarities, num_rows, prices) if best.misplaced > few else None
     for _ in range(ROUNDS):
-        if least <= min(len(prices), len(labels) // len(prices)):  # paths for so few rows cost no more than a round
+        if lists is None or best.misplaced <= few:
             break
-        prices = adapt_prices(*candidates(similarities, len(labels), prices), prices, min_sizes)
-        labels, _ = priced_labels(similarities, len(labels), prices)
-        if misplaced(labels, prices, min_sizes) < least:
-            best, least = (labels, prices), misplaced(labels, prices, min_sizes)
-    return best
+        prices = adapt_prices(*lists, prices, min_sizes)
+        lists = candidates(similarities, num_rows, prices)
+        best = best.or_better(Start.of(lists[1][:, 0].clone(), prices, min_sizes))  # a view would keep the lists
+    return best.labels, best.prices
 
 
 def misplaced(labels: Tensor, prices: Tensor, min_sizes: Tensor) -> int:
@@ -47,7 +66,7 @@ def misplaced(labels: Tensor, prices: Tensor, min_sizes: Tensor) -> int:
 
 
 def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, Tensor]:
-    """Similarities and indices of each row's best clusters under the prices, both (n, CANDIDATES)."""
+    """Similarities and indices of each row's best clusters under the prices, the best first, both (n, CANDIDATES)."""
     clusters, width = torch.arange(len(prices)), min(CANDIDATES, len(prices))
     values, indices = torch.empty(num_rows, width, dtype=torch.float64), torch.empty(num_rows, width, dtype=torch.int64)
     for piece in pieces(torch.arange(num_rows), len(prices)):
