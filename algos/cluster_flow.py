@@ -10,30 +10,11 @@ Shapes: n rows, K clusters.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from algos.shortest_paths import all_distances, shortest_paths
+from algos.shortest_paths import Arc, all_distances, shortest_paths, trace
 from algos.similarities import Similarities, pieces
-
-
-class Arc(NamedTuple):
-    """An arc of a path, and its cost when the path was found."""
-
-    source: int
-    target: int
-    cost: float
-
-
-def trace(goal: int, parent: list[int], costs: list[float]) -> list[Arc]:
-    """The path to `goal`; `costs` are those of the arcs from each node's parent."""
-    path = []
-    while parent[goal] >= 0:
-        path.append(Arc(parent[goal], goal, costs[goal]))
-        goal = parent[goal]
-    return path[::-1]
 
 
 class ClusterFlow:

@@ -1,11 +1,13 @@
 """Shortest paths in a dense graph whose arcs cost zero or more; inf is no arc.
 
-Shapes: V nodes. Everything is computed on whole rows of arcs, so a hop over thousands of nodes is a few tensor operations.
+Shapes: V nodes. Everything is computed on whole rows of arcs, so a hop over thousands of nodes is a few tensor operations. Not
+scipy's: to it an arc of cost zero in a dense graph is none, and after prices many arcs cost zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +38,23 @@ def shortest_paths(arcs_from: Callable[[Tensor], Tensor], sources: Tensor, targe
         parent = torch.where(better, frontier[via], parent)
         arcs = arcs_from(frontier := better.nonzero()[:, 0])
     return distance, parent
+
+
+class Arc(NamedTuple):
+    """An arc of a path, and its cost when the path was found."""
+
+    source: int
+    target: int
+    cost: float
+
+
+def trace(goal: int, parent: list[int], costs: list[float]) -> list[Arc]:
+    """The path to `goal`; `costs` are those of the arcs from each node's parent."""
+    path = []
+    while parent[goal] >= 0:
+        path.append(Arc(parent[goal], goal, costs[goal]))
+        goal = parent[goal]
+    return path[::-1]
 
 
 def all_distances(arcs: Tensor) -> Tensor:

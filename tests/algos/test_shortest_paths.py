@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import dijkstra
 
 from algos import shortest_paths as module
-from algos.shortest_paths import all_distances, shortest_paths
+from algos.shortest_paths import all_distances, shortest_paths, trace
 
 
 def graph(nodes: int, seed: int, *, missing: float = 0.3) -> torch.Tensor:
@@ -50,9 +52,10 @@ def test_distances_are_right_as_far_as_the_farthest_target(nodes, seed, ties, da
     within |= targets
     torch.testing.assert_close(found[within], nearest[within], atol=1e-4, rtol=1e-4)
     assert bool((found[~within] >= farthest - 1e-4).all())
+    costs = arcs[parent, torch.arange(nodes)].tolist()
     for target in targets.nonzero()[:, 0].tolist():
-        length, node = 0.0, target
-        while int(parent[node]) >= 0:
-            length, node = length + float(arcs[parent[node], node]), int(parent[node])
-        assert bool(sources[node])
-        assert length == pytest.approx(float(nearest[target]), abs=1e-4)
+        path = trace(target, parent.tolist(), costs)
+        assert bool(sources[path[0].source])
+        assert all(one.target == other.source for one, other in pairwise(path))
+        assert path[-1].target == target
+        assert sum(arc.cost for arc in path) == pytest.approx(float(nearest[target]), abs=1e-4)
