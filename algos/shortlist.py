@@ -9,6 +9,8 @@ Shapes: B rows of a batch, K clusters, S listed rows, D embedding size.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -83,6 +85,26 @@ class Shortlist:
         first = torch.ones_like(places, dtype=torch.bool)
         first[1:] = places[1:] != places[:-1]
         return places[first], owners[first]
+
+
+def list_rows(
+    counts: Sequence[Tensor], min_sizes: Sequence[int], fill: Callable[[list[Shortlist]], None]
+) -> list[tuple[Tensor, Tensor]]:
+    """Each head's listed rows, as `Shortlist.rows` gives them: enough of them for every minimum, none where nothing lacks.
+
+    Args:
+        counts: (K,) sizes of each head.
+        min_sizes: least rows of a cluster of each head; K times as many rows must exist.
+        fill: enters the whole table into an empty shortlist of each head; called again for lists that proved too short.
+    """
+    factor = 1
+    while True:
+        lists = [Shortlist(widths(sizes, least, factor)) for sizes, least in zip(counts, min_sizes, strict=True)]
+        fill(lists)
+        listed = [each.rows() for each in lists]
+        if all(suffices(sizes, owners, least) for sizes, (_, owners), least in zip(counts, listed, min_sizes, strict=True)):
+            return listed
+        factor *= 4
 
 
 def outside_minimum(counts: Tensor, owners: Tensor, min_size: int) -> Tensor:

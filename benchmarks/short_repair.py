@@ -17,7 +17,7 @@ from torch import Tensor
 from algos.constrained_kmeans import ConstrainedKMeans
 from algos.exact_sizes import minimum_rows, repair_sizes
 from algos.passes import Passes, batch_rows
-from algos.shortlist import Shortlist, bound_over_all, repair_listed, suffices, widths
+from algos.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
 from benchmarks.clustering import mixture
 from benchmarks.report import Comparison, median, parse_threaded, publish
 
@@ -56,15 +56,13 @@ def cluster(rows: Tensor, clusters: int, passes: int, ratio: float) -> Labelled:
 
 def short(before: Labelled, least: int) -> tuple[Tensor, int]:
     """Labels (n,) from a short list, and how many rows it had."""
-    kmeans, rows, factor = before.kmeans, torch.arange(len(before.rows)), 1
-    while True:
-        each = Shortlist(widths(before.counts, least, factor))
+    kmeans, rows = before.kmeans, torch.arange(len(before.rows))
+
+    def fill(lists: list[Shortlist]) -> None:
         for piece in rows.split(max(PIECE // len(kmeans.centers), 1)):
-            each.add(kmeans.priced(before.rows[piece]), before.labels[piece], piece)
-        places, owners = each.rows()
-        if suffices(before.counts, owners, least):
-            break
-        factor *= 4
+            lists[0].add(kmeans.priced(before.rows[piece]), before.labels[piece], piece)
+
+    ((places, owners),) = list_rows([before.counts], [least], fill)
     labels = before.labels.clone()
     labels[places] = repair_listed(before.rows[places], owners, kmeans.centers, kmeans.duals, before.counts, least)
     return labels, len(places)

@@ -13,7 +13,7 @@ import ray
 import torch
 from torch import Tensor
 
-from algos.shortlist import Shortlist, bound_over_all, repair_listed, suffices, widths
+from algos.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
 from pipelines.cluster_labels import Labelled, Part, over_parts
 from pipelines.progress import progress
 from pipelines.repair_tasks import ENTRY, LabelMover, Moves, RowFetcher, RowLister, within
@@ -61,24 +61,18 @@ def repair_labels(labelled: Labelled, minimums: list[int], *, gpu: bool) -> Repa
 
 def _list_rows(labelled: Labelled, sizes: list[Tensor], minimums: list[int], *, gpu: bool) -> list[tuple[Tensor, Tensor]]:
     """Places (S,) of each head's listed rows and their clusters so far: enough rows for every minimum."""
-    files, model, factor = labelled.parts, ray.put(labelled.model), 1
-    while True:
-        wanted = [
-            widths(mine, least, factor) if int(mine.min()) < least else torch.zeros_like(mine)
-            for mine, least in zip(sizes, minimums, strict=True)
-        ]
-        lists = [Shortlist(mine) for mine in wanted]
-        lister = RowLister(labelled.vectors, files, model, labelled.folder, wanted, gpu=gpu)
+    files, model = labelled.parts, ray.put(labelled.model)
+
+    def fill(lists: list[Shortlist]) -> None:
+        lister = RowLister(labelled.vectors, files, model, labelled.folder, [each.widths for each in lists], gpu=gpu)
         with progress("list", len(files), "files") as bar:
             for batch in over_parts(len(files), lister, gpu=gpu):
                 for head, each in enumerate(lists):
                     mine = batch["head"] == head
                     each.merge(*(torch.from_numpy(batch[name][mine]) for name in ENTRY))
                 bar.advance(1)
-        listed = [each.rows() for each in lists]
-        if all(suffices(mine, owners, least) for mine, (_, owners), least in zip(sizes, listed, minimums, strict=True)):
-            return listed
-        factor *= 4
+
+    return list_rows(sizes, minimums, fill)
 
 
 @dataclass(frozen=True)
