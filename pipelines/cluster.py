@@ -7,12 +7,15 @@ import os
 import socket
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import ray
 
 from pipelines.errors import UserError
 
 CONNECT_SECONDS = 20
+DASHBOARD, NOWHERE = "RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9"  # port 9 discards what it gets, where anything listens at all
 
 
 def connect(address: str | None = None, *, local_cpus: int | None = None) -> bool:
@@ -34,7 +37,8 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     address = address or os.environ.get("RAY_ADDRESS") or None
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     if address is None or address == "local":
-        ray.init(address="local", num_cpus=max(os.cpu_count() or 1, local_cpus or 1), **options)
+        with _no_dashboard():
+            ray.init(address="local", num_cpus=max(os.cpu_count() or 1, local_cpus or 1), **options)
         return True
     try:
         del options["include_dashboard"]
@@ -53,6 +57,22 @@ def _knock(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
+@contextmanager
+def _no_dashboard() -> Iterator[None]:
+    """Ray's processes that start within the block do not look for a dashboard.
+
+    Ray Train asks it once a second whether the driver lives, and where there is none searches for it: the end of a run that took
+    less than the search waited 12 s for that (Ray 2.60).
+    """
+    given = os.environ.get(DASHBOARD)
+    os.environ.setdefault(DASHBOARD, NOWHERE)
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[DASHBOARD]
 
 
 def _be_quiet() -> None:

@@ -1,120 +1,46 @@
-"""Several raylets with their own CPUs as a cluster: a job over all of them, nodes that come late, a sweep, a submitted job."""
+"""Joining a Ray cluster, or starting a local one."""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
-import yaml
-from ray.cluster_utils import Cluster
+import ray
 
-from tests.pipelines.conftest import RECIPE, words
-from tests.pipelines.runs import final_state, store_of
-
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
-
-PROJECT = Path(__file__).parents[2]
-STORE = 200 << 20  # bytes of a node's object store
-RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+from pipelines.cluster import DASHBOARD, NOWHERE, check_resources, connect
+from pipelines.errors import UserError
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_no_cluster_answers_is_said_at_once(scheme):
+    code = "import sys; from pipelines.cluster import connect; connect(sys.argv[1])"  # here a local Ray may run already
+    with socket.socket() as taken:  # bound, but nothing listens
+        taken.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, timeout=60, check=False)
+    assert f"UserError: no Ray cluster answers at {address!r}; start one" in done.stderr
 
 
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """A head with one CPU; a test adds the nodes it wants."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
-    yield made
-    made.shutdown()
+@pytest.mark.ray
+def test_a_local_ray_looks_for_no_dashboard_and_its_driver_may(local_ray):
+    assert ray.get(ray.remote(lambda: os.environ.get(DASHBOARD)).remote()) == NOWHERE
+    assert DASHBOARD not in os.environ
 
 
-def quorum(*given: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tune", *given], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=PROJECT
-    )
+@pytest.mark.ray
+def test_a_ray_that_runs_is_joined(local_ray):
+    assert connect("192.0.2.77:6379")
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return said
-
-
-def test_a_job_takes_workers_and_tasks_from_all_nodes(cluster, digits, tmp_path):
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, object_store_memory=STORE)
-    given = words(digits, tmp_path, "spread", "--compute.workers", "2", "--epochs", "2")
-    finish(quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *given))
-    assert final_state(tmp_path / "spread", 2)["workers"] == 2  # and the stream's tasks: one CPU a node is all there is
-
-
-def test_nodes_that_come_late_are_waited_for_and_used(cluster, digits, tmp_path):
-    given = words(digits, tmp_path, "late", "--compute.workers", "2", "--epochs", "2")
-    process = quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *given)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "late" / "run.json").exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    time.sleep(5)
-    assert process.poll() is None
-    assert store_of(tmp_path / "late").latest() is None
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, object_store_memory=STORE)
-    finish(process)
-    assert final_state(tmp_path / "late", 2)["workers"] == 2
-
-
-def test_a_sweep_shares_the_nodes_among_its_trials(cluster, digits, tmp_path):
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, object_store_memory=STORE)
-    given = words(digits, tmp_path, "")
-    pairs = dict(zip(given[::2], given[1::2], strict=True)) | {"--epochs": "2"}
-    settings = {
-        key.removeprefix("--"): yaml.safe_load(value) for key, value in pairs.items() if key not in ("--storage", "--name")
-    }
-    sweep = {"kind": "pretrain", "recipe": RECIPE, "name": "sweep", "storage": str(tmp_path), "concurrent": 2}
-    sweep |= {"settings": settings, "space": {"ratio": {"grid": [0.0, 0.4, 0.8]}}}
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
-    said = finish(quorum("sweep", "--address", cluster.address, "--config", str(tmp_path / "sweep.yaml")))
-    assert "3/3 trials" in said
-    assert sum((folder / "outcome.json").exists() for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()) == 3
-
-
-@pytest.fixture
-def head() -> Iterator[str]:
-    """A head with a job server, as `ray start` makes it; yields the server's address."""
-    ports = {name: str(free_port()) for name in ("port", "dashboard-port", "dashboard-agent-listen-port")}
-    given = [word for name, port in ports.items() for word in (f"--{name}", port)]
-    command = [*RAY, "start", "--head", "--block", "--num-cpus", "3", *given]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{ports['dashboard-port']}"
-    deadline = time.monotonic() + 200
-    while subprocess.run(
-        [*RAY, "job", "submit", "--address", address, "--", "true"], capture_output=True, check=False
-    ).returncode:
-        assert time.monotonic() < deadline, "the job server does not answer"
-        time.sleep(1)
-    yield address
-    for one in [*psutil.Process(process.pid).children(recursive=True), process]:  # `ray stop` would end every Ray of this machine
-        one.kill()
-
-
-def test_a_submitted_job_runs_from_the_uploaded_project(head, digits, tmp_path):
-    given = words(digits, tmp_path, "submitted", "--epochs", "2")
-    command = [sys.executable, "-m", "tune", "pretrain", "--address", "auto", "--config", "recipes/coke_digits.yaml", *given]
-    submit = ["job", "submit", "--address", head, "--working-dir", ".", "--", *command]
-    done = subprocess.run([*RAY, *submit], cwd=PROJECT, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "succeeded" in done.stdout + done.stderr
-    assert final_state(tmp_path / "submitted", 2)["workers"] == 1
+@pytest.mark.ray
+def test_what_the_cluster_cannot_hold_is_refused_unless_it_grows(local_ray, capsys):
+    check_resources(3, 1, gpus=0)
+    with pytest.raises(UserError, match=r"a Data task need 5 CPUs, the cluster has 4; lower compute\.workers"):
+        check_resources(4, 1, gpus=0)
+    with pytest.raises(UserError, match="gpu asks for 2 GPUs, the cluster has 0; lower workers or set gpu to false"):
+        check_resources(2, 1, gpus=1.0, keys="")
+    check_resources(4, 1, gpus=1.0, grows=True)
+    assert "waiting for 4 GPUs; the cluster has 0 now" in capsys.readouterr().err
