@@ -12,12 +12,12 @@ There: dual rho_k, minimum size gamma_k = ratio * N / K, dual step size lambda.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from algos.certificate import EpochSummary, margins
 from algos.distributed import Summing, begin_sum
 
 FEW_THREADS = 4  # of a CPU: numpy, which uses one, finds a row's maximum in a quarter of the time that torch takes on one
@@ -86,19 +86,6 @@ def random_centers(num_clusters: int, dim: int, seed: int, dtype: torch.dtype) -
     """Random unit vectors (K, D)."""
     generator = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(num_clusters, dim, generator=generator, dtype=dtype), dim=1)
-
-
-@dataclass(frozen=True)
-class EpochSummary:
-    """What one head did in an epoch.
-
-    `counts` (K,) int64: rows given to each cluster. `min_size`: gamma for the rows that were seen. `slack`: smallest
-    margin of the certificate in rows; below zero only by rounding.
-    """
-
-    counts: Tensor
-    min_size: float
-    slack: Tensor
 
 
 class ConstrainedKMeans(nn.Module):
@@ -285,12 +272,8 @@ class ConstrainedKMeans(nn.Module):
         return summaries
 
     def _summaries(self) -> list[EpochSummary]:
-        # Summing the dual step over the epoch's T batches, with the clamp only ever adding to a price:
-        # sum of min_share - share <= (rho_end - rho_start) / lambda.  Times B it reads in rows (method.md, section 1).
-        batch_rows = self.rows / self.batches.clamp(min=1)
-        raised = (self.duals - self.start_duals).double() / self.dual_lr
         missing = self.batches * self.min_share.double() - self.share_sum
-        slack = (raised - missing) * batch_rows
+        slack = margins(self.duals - self.start_duals, self.dual_lr, missing, self.rows / self.batches.clamp(min=1))
         rows = float(self.rows)
         return [
             EpochSummary(counts.clone(), float(min_share[0]) * rows, head.min())

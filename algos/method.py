@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from algos.constrained_kmeans import EpochSummary
+from algos.certificate import EpochSummary
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from algos.constrained_kmeans import ConstrainedKMeans, EpochSummary
+from algos.certificate import EpochSummary
+from algos.constrained_kmeans import ConstrainedKMeans
 
 LEAST_BATCHES = 20  # of a pass: with fewer updates prices swing instead of settling
 PATIENCE = 3  # passes in a row without a gain, after which to stop; after one or two, prices may still win or lose a cluster

@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from algos.constrained_kmeans import ConstrainedKMeans, EpochSummary
+from algos.certificate import EpochSummary
+from algos.constrained_kmeans import ConstrainedKMeans
 from algos.distributed import is_distributed
 from algos.epoch_sums import EpochSums
 from algos.evaluation import size_figures
