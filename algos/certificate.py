@@ -19,7 +19,7 @@ class EpochSummary:
     """What one head did in an epoch.
 
     Attributes:
-        counts: (K,) int64 rows given to each cluster.
+        counts: (K,) float64 rows given to each cluster, or the sum of their weights.
         min_size: gamma for the rows that were seen.
         slack: () smallest margin of the certificate in rows; below zero only by rounding.
     """

@@ -169,12 +169,12 @@ class ConstrainedKMeans(nn.Module):
         self.register_buffer("centers", centers)
         self.register_buffer("epoch_centers", centers.clone())
         self.register_buffer("duals", torch.zeros(total, dtype=dtype))
-        self.register_buffer("counts", torch.zeros(total, dtype=torch.int64))
+        self.register_buffer("counts", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("epoch", torch.tensor(0))
         self.register_buffer("start_duals", torch.zeros(total, dtype=dtype))
         self.register_buffer("share_sum", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("batches", torch.tensor(0))
-        self.register_buffer("rows", torch.tensor(0))
+        self.register_buffer("rows", torch.tensor(0.0, dtype=torch.float64))
         self.averaging = False  # whether `epoch` is of the second stage; in Python, so that no step has to ask the device
         self.register_buffer("statistics", torch.zeros(total, dim + 1, dtype=torch.float64), persistent=False)
         self._has_rows = False  # whether `statistics` holds a batch
@@ -208,9 +208,9 @@ class ConstrainedKMeans(nn.Module):
         return similarity + self.duals[stacked] if priced else similarity
 
     @torch.no_grad()
-    def collect(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Add rows (B, D) with labels (H, B) to the statistics of the batch under way."""
-        add_statistics(self.statistics, embeddings, (labels + self.offsets).flatten())
+    def collect(self, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
+        """Add rows (B, D) with labels (H, B) to the statistics of the batch under way; `weights` (B,) instead of 1 each."""
+        add_statistics(self.statistics, embeddings, (labels + self.offsets).flatten(), weights)
         self._has_rows = True
 
     @torch.no_grad()
@@ -240,15 +240,15 @@ class ConstrainedKMeans(nn.Module):
         seen = self.counts.to(counts.dtype)
         self.centers = move(self.centers, seen, counts, sums, normalize=self.spherical and not self.averaging)
         # In place, which spares the module's look-up of each name.
-        self.counts.add_(counts.to(torch.int64))
+        self.counts.add_(counts)
         self.share_sum.add_(share)
         self.batches.add_(1)
-        self.rows.add_(rows.to(torch.int64))
+        self.rows.add_(rows)
 
-    def partial_fit(self, embeddings: Tensor) -> Tensor:
-        """Assign one batch (this worker's rows of it) and learn from it; returns labels (H, B) int64."""
+    def partial_fit(self, embeddings: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Assign one batch (this worker's rows of it) and learn from it, as `collect`; returns labels (H, B) int64."""
         labels = self.assign(embeddings)
-        self.collect(embeddings, labels)
+        self.collect(embeddings, labels, weights)
         self.begin_update()
         self.finish_update()
         return labels

@@ -20,13 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from algos import constrained_kmeans as core
 from algos.exact_sizes import minimum_rows, repair_sizes
-from algos.geometry import Geometry, exact_similarities, initial_centers, row_lengths, split, undirected_row
+from algos.geometry import Geometry, exact_similarities, initial_centers, split
 from algos.passes import LEAST_BATCHES, Passes, Settling, batch_rows
+from algos.table import Table, read_table
 
 DEFAULT_RATIO = 0.4
 
@@ -40,12 +41,13 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     `labels_` is the argmax under the last centers and duals, the rule of `predict` too, so `predict(X)` on the rows of
     `fit` returns `labels_`; with `exact=True` apart from rows that tie, such as copies of one row.
 
-    The minimum counts rows: there is no `sample_weight`. Repeat rows instead.
+    With `sample_weight` a row counts for its weight in centers, minimum and objective; one of weight 0 only gets a label.
 
     Args:
         n_clusters: K.
         min_size_ratio: a cluster's minimum as a share of the mean size n / K, in [0, 1]: 0 is plain k-means, 1 equal sizes.
-        min_cluster_size: the minimum in rows instead; then leave `min_size_ratio` at its default. Not in `partial_fit`.
+        min_cluster_size: the minimum in rows, or in weight, instead; then leave `min_size_ratio` at its default. Not in
+            `partial_fit`.
         dual_lr: step size of the duals in the first pass, falling with 1 / pass; constant in `partial_fit`. In units of rows
             of length 1 (cosine) or root mean square 1 around their mean (Euclidean), so free of the data's scale. `None`
             takes `default_dual_lr` for the batches of a pass; in `partial_fit` for those so far, 20 at least.
@@ -55,7 +57,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             `dual_lr`) less a penalty for rows that clusters lacked: the highest price for each. 0 makes all passes.
         metric: 'cosine' or 'euclidean'.
         init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D).
-        exact: whether `fit` ends with the best labels for its centers that really keep the minimum.
+        exact: whether `fit` ends with the best labels for its centers that really keep the minimum. Not with weights.
         device: where to compute; `None` takes that of a tensor, else the CPU. Results are numpy arrays in any case.
         random_state: of the initial centers and the order of rows.
         verbose: 1 prints a line a pass.
@@ -64,7 +66,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         cluster_centers_: (K, D) in the data's dtype; unit vectors in cosine geometry.
         labels_: (n,) int32 cluster of each row of the last `fit` or `partial_fit`.
         duals_: (K,) the prices, in similarities: of unit rows, or in half squared distances of the data.
-        counts_: (K,) int64 rows of each cluster in `labels_`; after `partial_fit` all rows given to it in the stream.
+        counts_: (K,) int64 rows of each cluster in `labels_`; after `partial_fit` all rows given to it in the stream. With
+            weights their sums, float64, here and below.
         min_size_: the minimum in rows that `fit` aimed at.
         pass_counts_: (K,) int64 rows given to each cluster during the last pass, to which the certificate applies.
         certificate_slack_: margin of the certificate in that pass, in rows; never below zero but by rounding.
@@ -74,6 +77,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         optimality_gap_: with `exact`, bound on what other labels of these minimum sizes could gain at these centers.
         repair_moves_: with `exact`, rows moved one at a time.
     """
+
+    counts_: NDArray[Any]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -122,37 +127,42 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike | Tensor, y: object = None) -> ConstrainedKMeans:
+    def fit(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> ConstrainedKMeans:
         """Cluster rows (n, D) in passes of mini-batches.
 
         Args:
             X: (n, D) array or tensor; float32 and float64 are kept, other types become float64.
             y: ignored.
+            sample_weight: (n,) what each row counts for; `None` for 1.
 
         Returns:
             The estimator.
 
         Raises:
             ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, a minimum that
-                n cannot give, rows that are not finite, rows without a direction in cosine geometry.
+                n cannot give, rows that are not finite, rows without a direction in cosine geometry, weights with `exact`.
         """
         self._validate_params()
-        rows, lengths = self._rows(X, reset=True)
-        self.min_size_, ratio = self._minimum(len(rows))
-        num_batches = self._num_batches(len(rows))
+        table = read_table(self, X, reset=True, sample_weight=sample_weight)
+        if self.exact and table.weights is not None:
+            raise ValueError("exact=True moves rows that count 1 each; leave sample_weight out, or exact")
+        learned = table.counting()
+        self.min_size_, ratio = self._minimum(table.weight, learned)
+        num_batches = self._num_batches(len(learned))
         random = check_random_state(self.random_state)
-        self._start(rows, random, ratio, num_batches)
+        self._start(learned, random, ratio, num_batches)
         self.n_iter_, passes, settling = 0, Passes(self._core), Settling(self.tol)
         while self.n_iter_ < self.max_iter and not settling.done:
-            order = torch.from_numpy(random.permutation(len(rows))).to(rows.device)
+            order = torch.from_numpy(random.permutation(len(learned))).to(learned.rows.device)
             self.n_iter_ += 1
-            settling.add(*self._pass(passes, rows, lengths, order.tensor_split(num_batches)), self._core.duals)
+            similarity, lacked = self._pass(passes, learned, order.tensor_split(num_batches), table.weight / len(learned))
+            settling.add(similarity, lacked, self._core.duals)
         self._prices = self._core.duals
-        labels, self.objective_ = self._repair(rows) if self.exact else self._nearest(rows)
-        self._publish(labels)
+        labels, self.objective_ = self._repair(table.rows) if self.exact else self._nearest(table)
+        self._publish(labels, table.weights)
         return self
 
-    def partial_fit(self, X: ArrayLike | Tensor, y: object = None) -> ConstrainedKMeans:
+    def partial_fit(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> ConstrainedKMeans:
         """Learn from one mini-batch (B, D) of a stream; after `fit` it goes on from there.
 
         The minimum is a share of the stream, so only `min_size_ratio` can set it. The first batch gives the initial
@@ -165,31 +175,32 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if self.min_cluster_size is not None:
             raise ValueError("min_cluster_size needs the number of rows, which a stream does not tell; set min_size_ratio")
         first = not hasattr(self, "_core")
-        rows, _ = self._rows(X, reset=first)
+        table = read_table(self, X, reset=first, sample_weight=sample_weight)
         if first:
+            counting = table.counting()
             if isinstance(self.init, str):
-                self._require_rows(len(rows))
-            self._start(rows, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
+                self._require_rows(len(counting))
+            self._start(counting, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
         if self.dual_lr is None:
             seen = max(self.n_steps_ + 1, LEAST_BATCHES)
             self._core.dual_lr.fill_(core.default_dual_lr(self.n_clusters, self.min_size_ratio, seen))
-        labels = self._core.partial_fit(self._geometry.prepare(rows))[0]
+        labels = self._core.partial_fit(self._geometry.prepare(table.rows, table.lengths), table.weights)[0]
         self.n_steps_ += 1
         self._prices = self._core.duals
         before = 0 if first else self.counts_
-        self._publish(labels)
-        self.counts_ += before
+        self._publish(labels, table.weights)
+        self.counts_ = self.counts_ + before
         return self
 
     def predict(self, X: ArrayLike | Tensor) -> NDArray[np.int32]:
         """Cluster of each row under the last centers and duals, (n,) int32: the rule that made `labels_`."""
         check_is_fitted(self)
-        return self._nearest(self._rows(X, reset=False)[0])[0].to(torch.int32).numpy(force=True)
+        return self._nearest(read_table(self, X, reset=False))[0].to(torch.int32).numpy(force=True)
 
     def transform(self, X: ArrayLike | Tensor) -> NDArray[Any]:
         """Distances (n, K) to the centers without prices, in the data's dtype: Euclidean ones, or 1 - cosine."""
         check_is_fitted(self)
-        (rows, _), centers = self._rows(X, reset=False), self._core.centers
+        rows, centers = read_table(self, X, reset=False).rows, self._core.centers
         parts = []
         for piece in split(rows, self.n_clusters):
             prepared = self._geometry.prepare(piece).to(centers.dtype)
@@ -197,46 +208,36 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             parts.append(near.clamp(min=0.0).to(rows.dtype))
         return torch.cat(parts).numpy(force=True)
 
-    def score(self, X: ArrayLike | Tensor, y: object = None) -> float:
+    def score(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """Objective of the rows in the clusters that `predict` gives; larger is better."""
         check_is_fitted(self)
-        return self._nearest(self._rows(X, reset=False)[0])[1]
-
-    def _rows(self, data: ArrayLike | Tensor, *, reset: bool) -> tuple[Tensor, Tensor | None]:
-        """Checked rows (n, D), and in cosine geometry their lengths (n, 1)."""
-        device = self.device
-        if isinstance(data, Tensor):
-            device = data.device if device is None else device
-            data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
-        checked = validate_data(self, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
-        rows = torch.from_numpy(checked).to(device)
-        lengths = row_lengths(rows) if self.metric == "cosine" else None
-        if lengths is not None and (row := undirected_row(lengths)) is not None:
-            why = f"it is all zeros, or too short or too long for {rows.dtype}"
-            raise ValueError(f"row {row} has no direction: {why}; remove such rows or set metric='euclidean'")
-        return rows, lengths
+        return self._nearest(read_table(self, X, reset=False, sample_weight=sample_weight))[1]
 
     def _require_rows(self, num_rows: int) -> None:
         if num_rows < self.n_clusters:
             raise ValueError(f"n_samples={num_rows} should be >= n_clusters={self.n_clusters}")
 
-    def _minimum(self, num_rows: int) -> tuple[int, float]:
-        """The minimum in rows and as a ratio to the mean size."""
-        self._require_rows(num_rows)
+    def _minimum(self, weight: float, learned: Table) -> tuple[float, float]:
+        """The minimum in rows, or in weight of `weight` in all, and as a ratio to the mean size."""
+        self._require_rows(len(learned))
+        if self.min_cluster_size is None and learned.weights is None:
+            return minimum_rows(self.min_size_ratio, len(learned), self.n_clusters), self.min_size_ratio
         if self.min_cluster_size is None:
-            return minimum_rows(self.min_size_ratio, num_rows, self.n_clusters), self.min_size_ratio
+            return self.min_size_ratio * weight / self.n_clusters, self.min_size_ratio
         if self.min_size_ratio != DEFAULT_RATIO:
             raise ValueError("both min_cluster_size and min_size_ratio are set; give one of them")
-        if self.min_cluster_size * self.n_clusters > num_rows:
-            needed = f"{self.n_clusters} clusters of at least {self.min_cluster_size} rows"
-            raise ValueError(f"{needed} need {self.n_clusters * self.min_cluster_size}; X has {num_rows}")
-        return int(self.min_cluster_size), self.min_cluster_size * self.n_clusters / num_rows
+        if self.min_cluster_size * self.n_clusters > weight:
+            unit = "rows" if learned.weights is None else "weight"
+            needed = f"{self.n_clusters} clusters of at least {self.min_cluster_size} {unit}"
+            raise ValueError(f"{needed} need {self.n_clusters * self.min_cluster_size}; X has {weight:.10g}")
+        return int(self.min_cluster_size), self.min_cluster_size * self.n_clusters / weight
 
     def _num_batches(self, num_rows: int) -> int:
         rows = batch_rows(num_rows, self.n_clusters) if isinstance(self.batch_size, str) else self.batch_size
         return min(max(math.ceil(num_rows / rows), LEAST_BATCHES), num_rows)
 
-    def _start(self, rows: Tensor, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
+    def _start(self, table: Table, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
+        rows = table.rows
         self._geometry = Geometry.of(rows, spherical=self.metric == "cosine")
         self._core = core.ConstrainedKMeans(
             [self.n_clusters],
@@ -245,60 +246,65 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             dual_lr=self.dual_lr,
             batches_per_epoch=num_batches,
             dtype=rows.dtype,
-            initial_centers=initial_centers(self.init, self.n_clusters, rows, self._geometry, random),
+            initial_centers=initial_centers(self.init, self.n_clusters, rows, self._geometry, random, table.weights),
             spherical=self._geometry.spherical,
         ).to(rows.device)
         self.n_steps_ = 0
 
-    def _pass(self, passes: Passes, rows: Tensor, lengths: Tensor | None, batches: tuple[Tensor, ...]) -> tuple[float, float]:
-        """One pass; returns the mean similarity and the share of the rows that clusters lacked."""
+    def _pass(self, passes: Passes, table: Table, batches: tuple[Tensor, ...], unit: float) -> tuple[float, float]:
+        """One pass; returns the mean similarity and the share of the rows that clusters lacked. `unit` is a row's mean weight."""
         passes.begin(self.n_iter_ - 1)
-        total = torch.zeros((), dtype=torch.float64, device=rows.device)
+        total = torch.zeros((), dtype=torch.float64, device=table.rows.device)
         for index in batches:
-            known = None if lengths is None else lengths.index_select(0, index)
-            batch = self._geometry.prepare(rows.index_select(0, index), known)
-            self._core.collect(batch, self._core.assign(batch))
+            batch = table.at(index)
+            prepared = self._geometry.prepare(batch.rows, batch.lengths)
+            self._core.collect(prepared, self._core.assign(prepared), batch.weights)
             total += self._core.collected_similarity()
             self._core.begin_update()
             self._core.finish_update()
         self.n_steps_ += len(batches)
-        similarity = float(total) / len(rows)
+        similarity = float(total) / len(table)
         given, (summary,) = passes.end()
-        self.pass_counts_, self.certificate_slack_ = given.numpy(force=True), float(summary.slack)
+        self.pass_counts_ = (given.to(torch.int64) if table.weights is None else given * unit).numpy(force=True)
+        self.certificate_slack_ = float(summary.slack) * unit
         if self.verbose:
-            sizes = f"smallest cluster {int(given.min())} rows, minimum {self.min_size_}"
+            sizes = f"smallest cluster {self.pass_counts_.min():.10g} rows, minimum {self.min_size_:.10g}"
             print(f"pass {self.n_iter_}: {sizes}, mean similarity {similarity:.5f}")
-        return similarity, float((summary.min_size - given).clamp(min=0).sum()) / len(rows)
+        return similarity, float((summary.min_size - given).clamp(min=0).sum()) / len(table)
 
-    def _nearest(self, rows: Tensor) -> tuple[Tensor, float]:
+    def _nearest(self, table: Table) -> tuple[Tensor, float]:
         """Argmax labels (n,) under the prices, and their objective in the data's units."""
-        prices, total = self._prices, torch.zeros((), dtype=torch.float64, device=rows.device)
+        rows, prices = table.rows, self._prices
+        total = torch.zeros((), dtype=torch.float64, device=rows.device)
         # Made at once: pieces of it that stay would keep the memory of what is computed between them from being used again.
         labels = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
         centers, width = self._core.centers.to(prices.dtype), max(rows.shape[1], self.n_clusters)
-        for piece, mine in zip(split(rows, width), split(labels, width), strict=True):
+        weights = prices.new_ones(()).expand(len(rows)) if table.weights is None else table.weights
+        for piece, mine, counting in zip(split(rows, width), split(labels, width), split(weights, width), strict=True):
             prepared = self._geometry.prepare(piece.to(prices.dtype))
             priced = core.priced_similarities(prepared, centers, prices, spherical=self._geometry.spherical)
             mine.copy_(core.assign(priced))
             values = priced.gather(1, mine[:, None])[:, 0] - prices[mine]
-            total += values.sum(dtype=torch.float64) - self._geometry.half_squares(prepared)
+            total += ((values - self._geometry.half_squares(prepared)) * counting).sum(dtype=torch.float64)
         return labels, float(total) * self._geometry.scale**2
 
     def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
         """Labels (n,) that keep the minimum, and their objective; their prices replace the duals."""
         similarities = exact_similarities(rows, self._core.centers, self._geometry)
-        repair = repair_sizes(similarities, len(rows), self._core.duals, self.min_size_)
+        repair = repair_sizes(similarities, len(rows), self._core.duals, int(self.min_size_))
         self._prices = repair.prices.to(rows.device)
         self._core.duals.copy_(self._prices)
         unit = self._geometry.scale**2
         self.repair_moves_, self.repair_cost_, self.optimality_gap_ = repair.moves, repair.cost * unit, repair.gap * unit
-        squares = [self._geometry.half_squares(self._geometry.prepare(piece.double())) for piece in split(rows, rows.shape[1])]
+        prepared = (self._geometry.prepare(piece.double()) for piece in split(rows, rows.shape[1]))
+        squares = [self._geometry.half_squares(piece).sum() for piece in prepared]
         return repair.labels, (repair.objective - float(torch.stack(squares).sum())) * unit
 
-    def _publish(self, labels: Tensor) -> None:
+    def _publish(self, labels: Tensor, weights: Tensor | None) -> None:
         """Learned state as arrays in the data's units."""
         self.labels_ = labels.to(torch.int32).numpy(force=True)
-        self.counts_ = np.bincount(self.labels_, minlength=self.n_clusters)
+        counting = None if weights is None else weights.numpy(force=True)
+        self.counts_ = np.bincount(self.labels_, counting, minlength=self.n_clusters)
         self.cluster_centers_ = self._geometry.restore(self._core.centers).numpy(force=True)
         self.duals_ = (self._prices * self._geometry.scale**2).numpy(force=True)
         self._n_features_out = self.n_clusters

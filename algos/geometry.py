@@ -56,8 +56,8 @@ class Geometry:
         return centers * self.scale + self.origin
 
     def half_squares(self, prepared: Tensor) -> Tensor:
-        """What a similarity lacks to minus half the squared distance: |x|^2 / 2 in all; 0 if spherical."""
-        return prepared.new_zeros((), dtype=torch.float64) if self.spherical else prepared.double().square().sum() / 2
+        """What each similarity lacks to minus half the squared distance, float64: |x|^2 / 2, (B,); or () 0 if spherical."""
+        return prepared.new_zeros((), dtype=torch.float64) if self.spherical else prepared.double().square().sum(dim=1) / 2
 
 
 def split(rows: Tensor, width: int) -> Iterator[Tensor]:
@@ -98,7 +98,12 @@ def exact_similarities(rows: Tensor, centers: Tensor, geometry: Geometry) -> Cal
 
 
 def initial_centers(
-    init: str | ArrayLike, num_clusters: int, rows: Tensor, geometry: Geometry, random: np.random.RandomState
+    init: str | ArrayLike,
+    num_clusters: int,
+    rows: Tensor,
+    geometry: Geometry,
+    random: np.random.RandomState,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Prepared centers (K, D) to start from.
 
@@ -109,6 +114,7 @@ def initial_centers(
         rows: (n, D) of the data.
         geometry: of the rows.
         random: draws the rows.
+        weights: (n,) above zero, in proportion to which rows are drawn; `None` for all alike.
 
     Raises:
         ValueError: for an array of another shape, with values that are not finite or, for directions, with a row that has none.
@@ -121,8 +127,16 @@ def initial_centers(
             raise ValueError(f"row {row} of init has no direction: it is all zeros, or too short or too long for {given.dtype}")
         return geometry.prepare(given)
     if init == "random":
-        return geometry.prepare(rows[random.permutation(len(rows))[:num_clusters]])
-    sample = geometry.prepare(rows[random.permutation(len(rows))[: 10 * num_clusters]])
+        return geometry.prepare(rows[_draw(num_clusters, rows, random, weights)])
+    sample = geometry.prepare(rows[_draw(10 * num_clusters, rows, random, weights)])
     # In float64, for which scikit-learn has the faster way.
     centers, _ = kmeans_plusplus(sample.double().numpy(force=True), num_clusters, random_state=random)
     return torch.from_numpy(centers).to(rows)
+
+
+def _draw(most: int, rows: Tensor, random: np.random.RandomState, weights: Tensor | None) -> np.ndarray:
+    """Places of different rows, so many or all."""
+    if weights is None:
+        return random.permutation(len(rows))[:most]
+    chances = weights.numpy(force=True)
+    return random.choice(len(rows), min(most, len(rows)), replace=False, p=chances / chances.sum())

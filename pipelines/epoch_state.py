@@ -38,7 +38,7 @@ def epoch_state(report: EpochReport, knowledge: Knowledge) -> EpochState:
     """The state from what the method says of its epoch and of the instances."""
     return EpochState(
         clusters=knowledge.clusters.numpy(),
-        counts=[head.counts.cpu().numpy() for head in report.heads],
+        counts=[head.counts.cpu().numpy().astype(np.int64) for head in report.heads],
         min_sizes=[head.min_size for head in report.heads],
         classes={name: guess.numpy() for name, guess in knowledge.classes.items()},
         reliable=None if knowledge.reliable is None else knowledge.reliable.numpy(),

@@ -84,6 +84,17 @@ def test_move_by_hand():
     torch.testing.assert_close(move(centers, seen, counts, sums, normalize=False)[0], torch.tensor([0.5, 0.5]))
 
 
+def test_weights_count_as_repeated_rows_in_every_head():
+    rows, times = F.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), dim=1), torch.arange(20) % 4
+    once, again = (ConstrainedKMeans([3, 2], 4, dual_lr=0.5) for _ in range(2))
+    for _ in range(3):
+        once.partial_fit(rows, times.double())
+        again.partial_fit(rows.repeat_interleave(times, dim=0))
+    for name, value in once.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, again.state_dict()[name]), name
+
+
 @pytest.mark.parametrize("name", CLUSTERINGS)
 def test_golden_clustering_is_replayed(golden, name):
     data, meta = golden(name)

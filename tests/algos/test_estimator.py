@@ -19,8 +19,10 @@ from algos.estimator import ConstrainedKMeans
 from algos.passes import PATIENCE
 from tests.algos.oracle import best_total
 
-# The check fits tables of small random integers, among them rows of zeros, which have no direction.
+# Of scikit-learn's checks, those that fail for a reason. The first fits tables of small random integers, some of them zeros.
 ZERO_ROWS = {"check_estimators_dtypes": "fits rows of zeros, which cosine geometry refuses"}
+ORDER = {"check_sample_weight_equivalence_on_dense_data": "repeated rows come in another order, in other batches"}
+NO_WEIGHTS = dict.fromkeys(["check_sample_weights_list", "check_sample_weights_not_overwritten"], "exact takes no weights")
 
 
 def skewed(rows: int = 600, dim: int = 5, seed: int = 0, dtype: type = np.float32) -> np.ndarray:
@@ -32,7 +34,7 @@ def skewed(rows: int = 600, dim: int = 5, seed: int = 0, dtype: type = np.float3
 
 @pytest.mark.parametrize(("metric", "exact"), [("cosine", False), ("cosine", True), ("euclidean", True)])
 def test_scikit_learns_own_checks_pass(metric, exact):
-    expected = ZERO_ROWS if metric == "cosine" else {}
+    expected = ORDER | (ZERO_ROWS if metric == "cosine" else {}) | (NO_WEIGHTS if exact else {})
     results = check_estimator(ConstrainedKMeans(metric=metric, exact=exact), expected_failed_checks=expected, on_skip=None)
     failed = {each["check_name"] for each in results if each["status"] == "xfail"}
     assert failed == set(expected)  # an exception that no longer fails must go from the list
@@ -189,6 +191,79 @@ def test_real_digits_keep_a_minimum_in_rows():
     assert kmeans.objective_ > 0.98 * free.objective_
 
 
+def weighted(rows: np.ndarray) -> np.ndarray:
+    """Weights by which the rare lumps of `skewed` weigh as much as the common one."""
+    return np.where(rows[:, 0] > 1.5, 0.25, 4.0)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("init", ["random", "k-means++"])
+def test_rows_without_weight_are_labelled_and_not_learned(metric, init):
+    rows = skewed()
+    far = np.full((50, 5), -20, np.float32)
+    weights = weighted(rows)
+    kmeans = ConstrainedKMeans(4, metric=metric, init=init, random_state=0)
+    alone = clone(kmeans).fit(rows, sample_weight=weights)
+    kmeans.fit(np.vstack([rows, far]), sample_weight=np.concatenate([weights, np.zeros(50)]))
+    assert (kmeans.labels_[:600] == alone.labels_).all()
+    assert kmeans.objective_ == pytest.approx(alone.objective_, rel=1e-12)
+    for learned in ("cluster_centers_", "duals_", "counts_", "pass_counts_"):
+        assert (getattr(kmeans, learned) == getattr(alone, learned)).all()
+
+
+def test_minimum_and_objective_are_in_units_of_the_weights():
+    rows = skewed()
+    light = ConstrainedKMeans(4, min_size_ratio=0.8, random_state=0).fit(rows, sample_weight=weighted(rows))
+    heavy = clone(light).fit(rows, sample_weight=8 * weighted(rows))
+    assert (light.labels_ == heavy.labels_).all()
+    assert light.min_size_ == pytest.approx(0.8 * weighted(rows).sum() / 4)
+    for figure in ("min_size_", "objective_", "pass_counts_", "counts_", "certificate_slack_"):
+        assert getattr(heavy, figure) == pytest.approx(8 * getattr(light, figure))
+    assert light.counts_ == pytest.approx(np.bincount(light.labels_, weighted(rows)))
+    assert light.score(rows, sample_weight=weighted(rows)) == pytest.approx(light.objective_, rel=1e-5)
+    in_weight = clone(light).set_params(min_size_ratio=0.4, min_cluster_size=100).fit(rows, sample_weight=weighted(rows))
+    assert in_weight.min_size_ == 100
+
+
+def test_the_minimum_is_one_of_weight():
+    rows, weights = skewed(3000), weighted(skewed(3000))
+    kmeans = ConstrainedKMeans(6, min_size_ratio=0.9, random_state=0).fit(rows, sample_weight=weights)
+    plain = clone(kmeans).fit(rows)
+    assert kmeans.counts_.min() > 0.9 * kmeans.min_size_
+    assert np.bincount(plain.labels_, weights, minlength=6).min() < 0.75 * kmeans.min_size_
+    assert np.bincount(kmeans.labels_, minlength=6).min() < 0.75 * plain.min_size_
+
+
+def test_a_single_weighted_cluster_has_the_weighted_mean():
+    rows, weights = skewed(dtype=np.float64), weighted(skewed())
+    kmeans = ConstrainedKMeans(1, metric="euclidean", random_state=0).fit(rows, sample_weight=weights)
+    np.testing.assert_allclose(kmeans.cluster_centers_[0], np.average(rows, axis=0, weights=weights), rtol=1e-9)
+    squares = (weights[:, None] * (rows - kmeans.cluster_centers_) ** 2).sum()
+    assert kmeans.objective_ == pytest.approx(-squares / 2)
+
+
+def test_weights_in_a_stream_count_as_repeated_rows():
+    rows, times = skewed(40, dtype=np.float64), np.arange(40) % 3
+    kmeans = ConstrainedKMeans(3, init=rows[[1, 2, 4]], min_size_ratio=0.9)
+    once, again = clone(kmeans), clone(kmeans)
+    for _ in range(5):
+        once.partial_fit(rows, sample_weight=times)
+        again.partial_fit(rows.repeat(times, axis=0))
+    assert once.counts_.tolist() == again.counts_.tolist()
+    np.testing.assert_allclose(once.cluster_centers_, again.cluster_centers_, rtol=1e-12)
+    np.testing.assert_allclose(once.duals_, again.duals_, atol=1e-12)
+
+
+def test_what_weights_cannot_do():
+    rows = skewed(30)
+    with pytest.raises(ValueError, match="exact=True moves rows that count 1 each; leave sample_weight out, or exact"):
+        ConstrainedKMeans(3, exact=True).fit(rows, sample_weight=np.arange(30))
+    with pytest.raises(ValueError, match=r"3 clusters of at least 11 weight need 33; X has 30\.5"):
+        ConstrainedKMeans(3, min_cluster_size=11).fit(rows, sample_weight=np.r_[np.ones(29), 1.5])
+    with pytest.raises(ValueError, match="n_samples=2 should be >= n_clusters=3"):
+        ConstrainedKMeans(3).fit(rows, sample_weight=np.r_[np.ones(2), np.zeros(28)])
+
+
 @pytest.mark.parametrize("init", ["random", "k-means++"])
 def test_random_state_repeats_a_fit(init):
     rows = skewed()
@@ -264,8 +339,6 @@ def test_a_stream_refuses_what_it_cannot_know():
         ConstrainedKMeans(3, min_cluster_size=2).partial_fit(skewed(30))
     with pytest.raises(ValueError, match="n_samples=2 should be >= n_clusters=3"):
         ConstrainedKMeans(3).partial_fit(skewed(2))
-    with pytest.raises(TypeError, match="sample_weight"):
-        ConstrainedKMeans(3).fit(skewed(30), sample_weight=np.ones(30))
 
 
 def test_euclidean_takes_rows_of_zeros():

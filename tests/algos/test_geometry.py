@@ -21,7 +21,7 @@ def test_euclidean_rows_have_mean_zero_and_mean_square_one():
     prepared = made.prepare(ROWS)
     assert prepared.square().sum(dim=1).mean().item() == pytest.approx(1)
     torch.testing.assert_close(made.restore(prepared), ROWS)
-    assert made.half_squares(prepared).item() == pytest.approx(2)
+    assert made.half_squares(prepared).tolist() == pytest.approx([0.5] * 4)
 
 
 def test_equal_rows_keep_their_scale():
@@ -39,8 +39,8 @@ def test_directions_survive_lengths_whose_squares_do_not_fit_float32(length):
 def test_similarity_and_half_squares_make_the_squared_distance():
     made = Geometry.of(ROWS, spherical=False)
     prepared, centers = made.prepare(ROWS), torch.tensor([[0.5, -0.5]])
-    similarity = priced_similarities(prepared, centers, torch.zeros(1), spherical=False).sum().double()
-    distances = (prepared - centers).square().sum().double()
+    similarity = priced_similarities(prepared, centers, torch.zeros(1), spherical=False)[:, 0].double()
+    distances = (prepared - centers).square().sum(dim=1).double()
     torch.testing.assert_close(made.half_squares(prepared) - similarity, distances / 2)
 
 
@@ -84,6 +84,17 @@ def test_first_centers_are_distinct_rows(init):
     distances = torch.cdist(made.restore(centers).double(), rows.double())
     assert len(set(distances.argmin(dim=1).tolist())) == 5
     assert distances.min(dim=1).values.max() < 1e-5
+
+
+@pytest.mark.parametrize(("init", "num_clusters"), [("random", 10), ("k-means++", 1)])  # each draws ten rows
+def test_heavy_rows_are_drawn_first(init, num_clusters):
+    rows, weights = torch.arange(200.0)[:, None], torch.full((200,), 1e-9)
+    weights[::20] = 1.0
+    made, random = Geometry.of(rows, spherical=False), np.random.RandomState(0)
+    centers = initial_centers(init, num_clusters, rows, made, random, weights)
+    drawn = made.restore(centers)[:, 0].round().int().tolist()
+    assert len(set(drawn)) == num_clusters
+    assert set(drawn) <= set(range(0, 200, 20))
 
 
 def test_given_centers_are_checked():
