@@ -153,8 +153,8 @@ def measure(side: Side, rows: Rows, clusters: int, least: int) -> dict[str, floa
     forget_peak()
     before, began = memory("VmRSS"), time.perf_counter()
     labels = side(rows, clusters)
-    seconds = time.perf_counter() - began
-    return {"s": seconds} | judge(rows, labels, clusters, least) | {"peak MB": max(memory("VmHWM") - before, 0.0)}
+    seconds, peak = time.perf_counter() - began, max(memory("VmHWM") - before, 0.0)  # what judges the labels has its own
+    return {"s": seconds} | judge(rows, labels, clusters, least) | {"peak MB": peak}
 
 
 def compare(options: argparse.Namespace, name: str, rows: Rows) -> Comparison:
