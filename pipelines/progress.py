@@ -24,7 +24,12 @@ class Progress:
             bar_format="{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt}{unit} {rate_fmt} left {remaining} {postfix}"
             + ("" if interactive else "\n"),
         )  # fmt: skip
-        self._started = time.monotonic()
+
+    def start_at(self, count: int, note: str = "") -> None:
+        """Show `count` as done before the clock started: by an earlier run, or while everything was getting ready."""
+        self._bar.initial = self._bar.n = self._bar.last_print_n = count
+        self._bar.start_t = self._bar.last_print_t = time.time()  # tqdm's clock
+        self._bar.set_postfix_str(note, refresh=True)
 
     def advance(self, by: int, note: str = "") -> None:
         """Count `by` more and show `note` at the end of the line."""

@@ -195,11 +195,14 @@ class Watch:
         self._thread.join(5)
 
     def _show(self) -> None:
+        started = False
         with progress(self._what, self._steps, "steps") as bar:
             while not self._done.wait(POLL_SECONDS):
                 status = ray.get(self._recorder.poll.remote())
                 say(status.messages)
-                bar.move_to(status.step, status.note)
+                if status.step:
+                    (bar.move_to if started else bar.start_at)(status.step, status.note)  # a rate is not of the workers' start
+                    started = True
             bar.move_to(ray.get(self._recorder.poll.remote()).step)
 
 
