@@ -175,6 +175,7 @@ class ConstrainedKMeans(nn.Module):
         self.register_buffer("share_sum", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("batches", torch.tensor(0))
         self.register_buffer("rows", torch.tensor(0.0, dtype=torch.float64))
+        self.batch_weight: float | None = None  # what shares are of, where batches differ in weight; else the batch's own
         self.averaging = False  # whether `epoch` is of the second stage; in Python, so that no step has to ask the device
         self.register_buffer("statistics", torch.zeros(total, dim + 1, dtype=torch.float64), persistent=False)
         self._has_rows = False  # whether `statistics` holds a batch
@@ -235,8 +236,9 @@ class ConstrainedKMeans(nn.Module):
         self.statistics.zero_()
         sums, counts = statistics[:, :-1], statistics[:, -1]
         rows = counts[: self.num_clusters[0]].sum()
-        share = counts / rows
-        self.duals = ascend(self.duals, share, self.min_share, self.dual_lr, equality=self.equality)
+        whole = rows if self.batch_weight is None else self.batch_weight
+        share = counts / whole
+        self.duals = ascend(self.duals, share, self.min_share * (rows / whole), self.dual_lr, equality=self.equality)
         seen = self.counts.to(counts.dtype)
         self.centers = move(self.centers, seen, counts, sums, normalize=self.spherical and not self.averaging)
         # In place, which spares the module's look-up of each name.

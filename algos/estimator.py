@@ -30,6 +30,7 @@ from algos.passes import LEAST_BATCHES, Passes, Settling, batch_rows
 from algos.table import Table, read_table
 
 DEFAULT_RATIO = 0.4
+NEARLY = 1e-9  # relative; a smaller excess of a minimum is rounding
 
 
 class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -57,7 +58,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             `dual_lr`) less a penalty for rows that clusters lacked: the highest price for each. 0 makes all passes.
         metric: 'cosine' or 'euclidean'.
         init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D).
-        exact: whether `fit` ends with the best labels for its centers that really keep the minimum. Not with weights.
+        exact: whether `fit` ends with the best labels for its centers that really keep the minimum. Not with weights
+            that differ.
         device: where to compute; `None` takes that of a tensor, else the CPU. Results are numpy arrays in any case.
         random_state: of the initial centers and the order of rows.
         verbose: 1 prints a line a pass.
@@ -83,7 +85,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "min_size_ratio": [Interval(Real, 0, 1, closed="both")],
-        "min_cluster_size": [Interval(Integral, 0, None, closed="left"), None],
+        "min_cluster_size": [Interval(Real, 0, None, closed="left"), None],
         "dual_lr": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -101,7 +103,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         n_clusters: int = 8,
         *,
         min_size_ratio: float = DEFAULT_RATIO,
-        min_cluster_size: int | None = None,
+        min_cluster_size: float | None = None,
         dual_lr: float | None = None,
         batch_size: int | str = 1024,
         max_iter: int = 20,
@@ -140,23 +142,24 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
 
         Raises:
             ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, a minimum that
-                n cannot give, rows that are not finite, rows without a direction in cosine geometry, weights with `exact`.
+                n cannot give, rows that are not finite, rows without a direction in cosine geometry, weights that
+                differ with `exact`.
         """
         self._validate_params()
         table = read_table(self, X, reset=True, sample_weight=sample_weight)
-        if self.exact and table.weights is not None:
-            raise ValueError("exact=True moves rows that count 1 each; leave sample_weight out, or exact")
-        learned = table.counting()
-        self.min_size_, ratio = self._minimum(table.weight, learned)
+        learned, self._unit = table.counting()
+        if self.exact and (learned.weights is not None or len(learned) < len(table)):
+            raise ValueError("exact=True moves rows that count alike; leave sample_weight out, or exact")
+        self.min_size_, ratio = self._minimum(learned)
         num_batches = self._num_batches(len(learned))
         random = check_random_state(self.random_state)
         self._start(learned, random, ratio, num_batches)
+        self._core.batch_weight = None if learned.weights is None else len(learned) / num_batches
         self.n_iter_, passes, settling = 0, Passes(self._core), Settling(self.tol)
         while self.n_iter_ < self.max_iter and not settling.done:
             order = torch.from_numpy(random.permutation(len(learned))).to(learned.rows.device)
             self.n_iter_ += 1
-            similarity, lacked = self._pass(passes, learned, order.tensor_split(num_batches), table.weight / len(learned))
-            settling.add(similarity, lacked, self._core.duals)
+            settling.add(*self._pass(passes, learned, order.tensor_split(num_batches)), self._core.duals)
         self._prices = self._core.duals
         labels, self.objective_ = self._repair(table.rows) if self.exact else self._nearest(table)
         self._publish(labels, table.weights)
@@ -177,14 +180,15 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         first = not hasattr(self, "_core")
         table = read_table(self, X, reset=first, sample_weight=sample_weight)
         if first:
-            counting = table.counting()
+            counting, self._unit = table.counting()
             if isinstance(self.init, str):
                 self._require_rows(len(counting))
             self._start(counting, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
         if self.dual_lr is None:
             seen = max(self.n_steps_ + 1, LEAST_BATCHES)
             self._core.dual_lr.fill_(core.default_dual_lr(self.n_clusters, self.min_size_ratio, seen))
-        labels = self._core.partial_fit(self._geometry.prepare(table.rows, table.lengths), table.weights)[0]
+        weights = self._batch_weights(table)
+        labels = self._core.partial_fit(self._geometry.prepare(table.rows, table.lengths), weights)[0]
         self.n_steps_ += 1
         self._prices = self._core.duals
         before = 0 if first else self.counts_
@@ -213,24 +217,35 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         check_is_fitted(self)
         return self._nearest(read_table(self, X, reset=False, sample_weight=sample_weight))[1]
 
+    def _batch_weights(self, table: Table) -> Tensor | None:
+        """Weights of a batch of a stream in those units that the core counts in, in which its mean batch is kept too."""
+        self._core.batch_weight = None
+        if table.weights is None and self._unit == 1:
+            return None
+        given = table.rows.new_ones(len(table), dtype=torch.float64) if table.weights is None else table.weights
+        weights = given / self._unit
+        self._core.batch_weight = float((self._core.rows + weights.sum()) / (self._core.batches + 1))
+        return weights
+
     def _require_rows(self, num_rows: int) -> None:
         if num_rows < self.n_clusters:
             raise ValueError(f"n_samples={num_rows} should be >= n_clusters={self.n_clusters}")
 
-    def _minimum(self, weight: float, learned: Table) -> tuple[float, float]:
-        """The minimum in rows, or in weight of `weight` in all, and as a ratio to the mean size."""
+    def _minimum(self, learned: Table) -> tuple[float, float]:
+        """The minimum in rows, or in weight, and as a ratio to the mean size."""
         self._require_rows(len(learned))
-        if self.min_cluster_size is None and learned.weights is None:
-            return minimum_rows(self.min_size_ratio, len(learned), self.n_clusters), self.min_size_ratio
+        rows, unit, alike = len(learned), self._unit, learned.weights is None
         if self.min_cluster_size is None:
-            return self.min_size_ratio * weight / self.n_clusters, self.min_size_ratio
+            ratio = self.min_size_ratio
+            return unit * (minimum_rows(ratio, rows, self.n_clusters) if alike else ratio * rows / self.n_clusters), ratio
         if self.min_size_ratio != DEFAULT_RATIO:
             raise ValueError("both min_cluster_size and min_size_ratio are set; give one of them")
-        if self.min_cluster_size * self.n_clusters > weight:
-            unit = "rows" if learned.weights is None else "weight"
-            needed = f"{self.n_clusters} clusters of at least {self.min_cluster_size} {unit}"
-            raise ValueError(f"{needed} need {self.n_clusters * self.min_cluster_size}; X has {weight:.10g}")
-        return int(self.min_cluster_size), self.min_cluster_size * self.n_clusters / weight
+        wanted = self.min_cluster_size / unit
+        wanted = math.ceil(wanted - NEARLY * rows) if alike else wanted
+        if wanted * self.n_clusters > rows * (1 + NEARLY):
+            needed = f"{self.n_clusters} clusters of at least {self.min_cluster_size:.10g} {'rows' if unit == 1 else 'weight'}"
+            raise ValueError(f"{needed} need {self.n_clusters * self.min_cluster_size:.10g}; X has {rows * unit:.10g}")
+        return wanted * unit, min(wanted * self.n_clusters / rows, 1.0)
 
     def _num_batches(self, num_rows: int) -> int:
         rows = batch_rows(num_rows, self.n_clusters) if isinstance(self.batch_size, str) else self.batch_size
@@ -238,7 +253,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
 
     def _start(self, table: Table, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
         rows = table.rows
-        self._geometry = Geometry.of(rows, spherical=self.metric == "cosine")
+        self._geometry = Geometry.of(rows, table.weights, spherical=self.metric == "cosine")
         self._core = core.ConstrainedKMeans(
             [self.n_clusters],
             rows.shape[1],
@@ -251,8 +266,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         ).to(rows.device)
         self.n_steps_ = 0
 
-    def _pass(self, passes: Passes, table: Table, batches: tuple[Tensor, ...], unit: float) -> tuple[float, float]:
-        """One pass; returns the mean similarity and the share of the rows that clusters lacked. `unit` is a row's mean weight."""
+    def _pass(self, passes: Passes, table: Table, batches: tuple[Tensor, ...]) -> tuple[float, float]:
+        """One pass; returns the mean similarity and the share of the rows that clusters lacked."""
         passes.begin(self.n_iter_ - 1)
         total = torch.zeros((), dtype=torch.float64, device=table.rows.device)
         for index in batches:
@@ -265,8 +280,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self.n_steps_ += len(batches)
         similarity = float(total) / len(table)
         given, (summary,) = passes.end()
-        self.pass_counts_ = (given.to(torch.int64) if table.weights is None else given * unit).numpy(force=True)
-        self.certificate_slack_ = float(summary.slack) * unit
+        self.pass_counts_ = (given.to(torch.int64) if self._unit == 1 else given * self._unit).numpy(force=True)
+        self.certificate_slack_ = float(summary.slack) * self._unit
         if self.verbose:
             sizes = f"smallest cluster {self.pass_counts_.min():.10g} rows, minimum {self.min_size_:.10g}"
             print(f"pass {self.n_iter_}: {sizes}, mean similarity {similarity:.5f}")
@@ -291,10 +306,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
         """Labels (n,) that keep the minimum, and their objective; their prices replace the duals."""
         similarities = exact_similarities(rows, self._core.centers, self._geometry)
-        repair = repair_sizes(similarities, len(rows), self._core.duals, int(self.min_size_))
+        repair = repair_sizes(similarities, len(rows), self._core.duals, round(self.min_size_ / self._unit))
         self._prices = repair.prices.to(rows.device)
         self._core.duals.copy_(self._prices)
-        unit = self._geometry.scale**2
+        unit = self._geometry.scale**2 * self._unit
         self.repair_moves_, self.repair_cost_, self.optimality_gap_ = repair.moves, repair.cost * unit, repair.gap * unit
         prepared = (self._geometry.prepare(piece.double()) for piece in split(rows, rows.shape[1]))
         squares = [self._geometry.half_squares(piece).sum() for piece in prepared]

@@ -36,13 +36,16 @@ class Geometry:
     scale: float
 
     @classmethod
-    def of(cls, rows: Tensor, *, spherical: bool) -> Geometry:
-        """The geometry of these rows (n, D): their mean and root mean square around it, if not spherical."""
+    def of(cls, rows: Tensor, weights: Tensor | None = None, *, spherical: bool) -> Geometry:
+        """The geometry of these rows (n, D) with weights (n,): their mean and root mean square around it, if not spherical."""
         if spherical:
             return cls(spherical, torch.zeros_like(rows[0]), 1.0)
-        origin = rows.mean(dim=0)
-        squares = [(piece.double() - origin.double()).square().sum() for piece in split(rows, rows.shape[1])]
-        scale = float((torch.stack(squares).sum() / len(rows)).sqrt())
+        origin = rows.mean(dim=0) if weights is None else (weights.to(rows.dtype) @ rows / weights.sum()).to(rows.dtype)
+        total = rows.new_zeros((), dtype=torch.float64)
+        counting = rows.new_ones(()).expand(len(rows)) if weights is None else weights
+        for piece, mine in zip(split(rows, rows.shape[1]), split(counting, rows.shape[1]), strict=True):
+            total += (piece.double() - origin.double()).square().sum(dim=1) @ mine.double()
+        scale = float((total / (len(rows) if weights is None else weights.sum())).sqrt())
         return cls(spherical, origin, scale or 1.0)
 
     def prepare(self, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -114,7 +117,7 @@ def initial_centers(
         rows: (n, D) of the data.
         geometry: of the rows.
         random: draws the rows.
-        weights: (n,) above zero, in proportion to which rows are drawn; `None` for all alike.
+        weights: (n,) above zero, by which rows are drawn; `None` for all alike.
 
     Raises:
         ValueError: for an array of another shape, with values that are not finite or, for directions, with a row that has none.
@@ -128,9 +131,11 @@ def initial_centers(
         return geometry.prepare(given)
     if init == "random":
         return geometry.prepare(rows[_draw(num_clusters, rows, random, weights)])
-    sample = geometry.prepare(rows[_draw(10 * num_clusters, rows, random, weights)])
-    # In float64, for which scikit-learn has the faster way.
-    centers, _ = kmeans_plusplus(sample.double().numpy(force=True), num_clusters, random_state=random)
+    whole = weights is not None and len(rows) <= 20 * num_clusters  # a draw of so many would take light rows for heavy ones
+    drawn = np.arange(len(rows)) if whole else _draw(10 * num_clusters, rows, random, weights)
+    counting = weights.numpy(force=True) if whole and weights is not None else None
+    sample = geometry.prepare(rows[drawn]).double()  # for which scikit-learn has the faster way
+    centers, _ = kmeans_plusplus(sample.numpy(force=True), num_clusters, sample_weight=counting, random_state=random)
     return torch.from_numpy(centers).to(rows)
 
 

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from algos.geometry import row_lengths, undirected_row
 
+LEAST_WEIGHT = 1e-9  # of the mean; less is lost in float32
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,23 +37,21 @@ class Table:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def weight(self) -> float:
-        """Of all rows; their number where each counts 1."""
-        return float(len(self) if self.weights is None else self.weights.sum())
-
     def at(self, index: Tensor) -> Table:
         """Some of the rows, by their places (m,)."""
         lengths, weights = (None if each is None else each.index_select(0, index) for each in (self.lengths, self.weights))
         return Table(self.rows.index_select(0, index), lengths, weights)
 
-    def counting(self) -> Table:
-        """The rows that count for anything, with weights of mean 1."""
+    def counting(self) -> tuple[Table, float]:
+        """The rows that count for anything, with weights of mean 1 (none where all count alike), and the mean before."""
         if self.weights is None:
-            return self
-        if not bool(self.weights.all()):
-            return self.at(self.weights.nonzero()[:, 0]).counting()
-        return replace(self, weights=self.weights / self.weights.mean())
+            return self, 1
+        counts = self.weights > LEAST_WEIGHT * self.weights.mean()
+        if not bool(counts.all()):
+            return self.at(counts.nonzero()[:, 0]).counting()
+        mean = float(self.weights.mean())
+        alike = bool((self.weights == self.weights[0]).all())
+        return replace(self, weights=None if alike else self.weights / mean), mean
 
 
 def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_weight: ArrayLike | None = None) -> Table:
@@ -81,7 +81,7 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
 
 def _weights(given: ArrayLike, rows: Tensor) -> Tensor | None:
     if isinstance(given, Tensor):
-        given = given.numpy(force=True)
+        given = given.double().numpy(force=True)
     weights = check_array(given, ensure_2d=False, dtype=np.float64, force_writeable=True, input_name="sample_weight")
     if weights.ndim != 1:
         raise ValueError(f"sample_weight has shape {weights.shape}; give one number a row")

@@ -22,7 +22,7 @@ from tests.algos.oracle import best_total
 # Of scikit-learn's checks, those that fail for a reason. The first fits tables of small random integers, some of them zeros.
 ZERO_ROWS = {"check_estimators_dtypes": "fits rows of zeros, which cosine geometry refuses"}
 ORDER = {"check_sample_weight_equivalence_on_dense_data": "repeated rows come in another order, in other batches"}
-NO_WEIGHTS = dict.fromkeys(["check_sample_weights_list", "check_sample_weights_not_overwritten"], "exact takes no weights")
+NO_WEIGHTS = {"check_sample_weights_not_overwritten": "exact takes no weights that differ"}
 
 
 def skewed(rows: int = 600, dim: int = 5, seed: int = 0, dtype: type = np.float32) -> np.ndarray:
@@ -254,10 +254,79 @@ def test_weights_in_a_stream_count_as_repeated_rows():
     np.testing.assert_allclose(once.duals_, again.duals_, atol=1e-12)
 
 
+def test_prices_rise_where_weight_is_lacking_however_it_falls_into_batches():
+    light, heavy = np.tile([1.0, 0.0], (2000, 1)), np.tile([0.0, 1.0], (10, 1))  # of weight 2,000 and 10,000
+    turned = np.random.default_rng(0).normal(scale=0.3, size=(2010, 2))
+    rows, weights = np.vstack([light, heavy]) + turned, np.r_[np.ones(2000), np.full(10, 1000.0)]
+    kmeans = ConstrainedKMeans(2, min_size_ratio=0.9, init=[[1, 0], [0, 1]], max_iter=1, dual_lr=0.1, random_state=0)
+    kmeans.fit(rows, sample_weight=weights)
+    given, minimum = kmeans.pass_counts_, kmeans.min_size_
+    assert given[0] < minimum < given[1]
+    assert kmeans.duals_[0] > 10 * kmeans.duals_[1]
+    batch = weights.sum() / 20
+    slack = (batch / 0.1 * kmeans.duals_ - (minimum - given)).min()
+    assert kmeans.certificate_slack_ == pytest.approx(slack, abs=1e-3)
+    assert slack >= -1e-3
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_weights_that_are_alike_change_units_only(metric, exact):
+    rows = skewed()
+    plain = ConstrainedKMeans(7, metric=metric, exact=exact, random_state=0).fit(rows)
+    threefold = clone(plain).fit(rows, sample_weight=np.full(600, 3.0))
+    assert (threefold.labels_ == plain.labels_).all()
+    for figure in ("min_size_", "objective_", "pass_counts_", "counts_", *(["repair_cost_"] if exact else [])):
+        assert getattr(threefold, figure) == pytest.approx(3 * getattr(plain, figure), rel=1e-5), figure
+
+
+def test_a_mask_is_the_table_without_the_masked_rows():
+    rows = skewed()
+    plain = ConstrainedKMeans(7, random_state=0).fit(rows[:500])
+    masked = clone(plain).fit(rows, sample_weight=np.arange(600) < 500)
+    assert (masked.labels_[:500] == plain.labels_).all()
+
+
+def test_rows_of_next_to_no_weight_do_no_harm():
+    rows, far = skewed(), np.random.default_rng(0).normal(scale=1e4, size=(20, 5)).astype(np.float32)
+    both, weights = np.vstack([rows, far]), np.r_[np.ones(600), np.full(20, 1e-8)]  # heavy enough not to be left out
+    kmeans = ConstrainedKMeans(6, metric="euclidean", random_state=0).fit(both, sample_weight=weights)
+    assert kmeans.counts_.min() > 0.5 * kmeans.min_size_
+    assert kmeans._geometry.scale == pytest.approx(ConstrainedKMeans(6, metric="euclidean").fit(rows)._geometry.scale, rel=0.1)
+    kernel = np.exp(-((rows - rows[0]) ** 2).sum(axis=1))  # of which many vanish
+    near = ConstrainedKMeans(3, random_state=0).fit(rows, sample_weight=kernel + 1e-12)
+    assert np.isfinite(near.duals_).all()
+    np.testing.assert_allclose(np.linalg.norm(near.cluster_centers_, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1.5, 1e3])
+def test_a_stream_goes_on_after_a_weighted_fit_in_any_unit(unit):
+    rows, more = skewed(dtype=np.float64), skewed(100, seed=1, dtype=np.float64)
+    one, other = (
+        ConstrainedKMeans(3, init=rows[:3], max_iter=2, random_state=0).fit(rows, sample_weight=each * weighted(rows))
+        for each in (1, unit)
+    )
+    for _ in range(3):
+        one.partial_fit(more, sample_weight=weighted(more))
+        other.partial_fit(more, sample_weight=unit * weighted(more))
+    np.testing.assert_allclose(one.cluster_centers_, other.cluster_centers_, atol=1e-9)
+    np.testing.assert_allclose(one.duals_, other.duals_, atol=1e-9)
+
+
+def test_a_minimum_in_weight_may_be_a_fraction():
+    rows = skewed(7)
+    assert ConstrainedKMeans(1, min_cluster_size=1).fit(rows, sample_weight=np.full(7, 1 / 7)).min_size_ == pytest.approx(1)
+    assert ConstrainedKMeans(2, min_cluster_size=0.25).fit(rows, sample_weight=np.full(7, 1 / 7)).min_size_ == pytest.approx(
+        2 / 7
+    )
+    assert ConstrainedKMeans(2, min_cluster_size=2.5).fit(rows).min_size_ == 3
+
+
 def test_what_weights_cannot_do():
     rows = skewed(30)
-    with pytest.raises(ValueError, match="exact=True moves rows that count 1 each; leave sample_weight out, or exact"):
-        ConstrainedKMeans(3, exact=True).fit(rows, sample_weight=np.arange(30))
+    for weights in (np.arange(30), np.arange(30) > 3):
+        with pytest.raises(ValueError, match="exact=True moves rows that count alike; leave sample_weight out, or exact"):
+            ConstrainedKMeans(3, exact=True).fit(rows, sample_weight=weights)
     with pytest.raises(ValueError, match=r"3 clusters of at least 11 weight need 33; X has 30\.5"):
         ConstrainedKMeans(3, min_cluster_size=11).fit(rows, sample_weight=np.r_[np.ones(29), 1.5])
     with pytest.raises(ValueError, match="n_samples=2 should be >= n_clusters=3"):

@@ -24,6 +24,13 @@ def test_euclidean_rows_have_mean_zero_and_mean_square_one():
     assert made.half_squares(prepared).tolist() == pytest.approx([0.5] * 4)
 
 
+def test_weights_count_in_mean_and_scale():
+    rows, weights = torch.tensor([[0.0, 0.0], [4.0, 0.0], [900.0, 9.0]]), torch.tensor([1.0, 3.0, 0.0], dtype=torch.float64)
+    made = Geometry.of(rows, weights, spherical=False)
+    assert made.origin.tolist() == [3, 0]
+    assert made.scale == pytest.approx(3**0.5)
+
+
 def test_equal_rows_keep_their_scale():
     made = Geometry.of(torch.ones(3, 2), spherical=False)
     assert made.scale == 1
@@ -90,7 +97,7 @@ def test_first_centers_are_distinct_rows(init):
 def test_heavy_rows_are_drawn_first(init, num_clusters):
     rows, weights = torch.arange(200.0)[:, None], torch.full((200,), 1e-9)
     weights[::20] = 1.0
-    made, random = Geometry.of(rows, spherical=False), np.random.RandomState(0)
+    made, random = Geometry.of(rows, spherical=False), np.random.RandomState(0)  # of all rows, to tell which were drawn
     centers = initial_centers(init, num_clusters, rows, made, random, weights)
     drawn = made.restore(centers)[:, 0].round().int().tolist()
     assert len(set(drawn)) == num_clusters

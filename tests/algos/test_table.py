@@ -23,18 +23,27 @@ def test_directions_have_lengths_and_euclidean_rows_none():
 
 def test_rows_that_count_one_each_have_no_weights():
     assert table().weights is table([1, 1, 1.0]).weights is None
-    assert table().weight == 3
-    assert table().counting().rows.tolist() == ROWS.tolist()
+    counting, mean = table().counting()
+    assert (counting.rows.tolist(), mean) == (ROWS.tolist(), 1)
 
 
 def test_rows_of_no_weight_are_left_out_and_the_others_count_one_in_the_mean():
     made = table(torch.tensor([1.0, 0.0, 3.0]))
-    assert made.weight == 4
-    counting = made.counting()
+    counting, mean = made.counting()
+    assert mean == 2
     assert counting.rows.tolist() == ROWS[[0, 2]].tolist()
     assert counting.lengths[:, 0].tolist() == [5, 10]
     assert counting.weights.tolist() == [0.5, 1.5]
     assert counting.at(torch.tensor([1])).weights.tolist() == [1.5]
+
+
+VANISHING = torch.tensor([3, 3, 1e-9], dtype=torch.float64)  # so light a row is none
+
+
+@pytest.mark.parametrize(("weights", "rows"), [([3, 3, 3], 3), (VANISHING, 2), (torch.full((3,), 3, dtype=torch.bfloat16), 3)])
+def test_rows_that_count_alike_need_no_weights(weights, rows):
+    counting, mean = table(weights).counting()
+    assert (counting.weights, mean, len(counting)) == (None, 3, rows)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 import pytest
 import ray
 
-from pipelines.cluster import DASHBOARD, NOWHERE, check_resources, connect
+from pipelines.cluster import DASHBOARD, NOWHERE, _no_dashboard, check_resources, connect
 from pipelines.errors import UserError
 
 
@@ -25,9 +25,18 @@ def test_an_address_where_no_cluster_answers_is_said_at_once(scheme):
 
 
 @pytest.mark.ray
-def test_a_local_ray_looks_for_no_dashboard_and_its_driver_may(local_ray):
-    assert ray.get(ray.remote(lambda: os.environ.get(DASHBOARD)).remote()) == NOWHERE
-    assert DASHBOARD not in os.environ
+def test_the_processes_of_a_local_ray_look_for_no_dashboard(local_ray):
+    assert ray.get(ray.remote(lambda: os.environ.get(DASHBOARD)).remote()) == os.environ.get(DASHBOARD, NOWHERE)
+
+
+@pytest.mark.parametrize("given", [None, "http://head:8265"])
+def test_a_dashboard_that_was_named_is_kept(monkeypatch, given):
+    monkeypatch.delenv(DASHBOARD, raising=False)
+    if given:
+        monkeypatch.setenv(DASHBOARD, given)
+    with _no_dashboard():
+        assert os.environ[DASHBOARD] == (given or NOWHERE)
+    assert os.environ.get(DASHBOARD) == given
 
 
 @pytest.mark.ray
@@ -35,12 +44,12 @@ def test_a_ray_that_runs_is_joined(local_ray):
     assert connect("192.0.2.77:6379")
 
 
-@pytest.mark.ray
-def test_what_the_cluster_cannot_hold_is_refused_unless_it_grows(local_ray, capsys):
+def test_what_the_cluster_cannot_hold_is_refused_unless_it_grows(monkeypatch, capsys):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
     check_resources(3, 1, gpus=0)
     with pytest.raises(UserError, match=r"a Data task need 5 CPUs, the cluster has 4; lower compute\.workers"):
         check_resources(4, 1, gpus=0)
-    with pytest.raises(UserError, match="gpu asks for 2 GPUs, the cluster has 0; lower workers or set gpu to false"):
+    with pytest.raises(UserError, match="gpu asks for 2 GPUs, the cluster has 1; lower workers or set gpu to false"):
         check_resources(2, 1, gpus=1.0, keys="")
     check_resources(4, 1, gpus=1.0, grows=True)
-    assert "waiting for 4 GPUs; the cluster has 0 now" in capsys.readouterr().err
+    assert "waiting for 4 GPUs; the cluster has 1 now" in capsys.readouterr().err
