@@ -13,7 +13,7 @@ MOST_OPEN = 64
 
 
 def open_parquet(location: Location, path: str, digest: str) -> pq.ParquetFile:
-    """This thread's reader of a file in a folder; `digest`, of its content or footer, tells it from one that was overwritten since."""
+    """This thread's reader of a file in a folder; a digest of its content or footer tells it from one that was overwritten."""
     return _opened(location, path, digest, threading.get_ident())
 
 
