@@ -94,7 +94,8 @@ class Board(Callback):
         line = self._line(trial)
         folder = self.folder(line)
         line.state = outcome_of(folder) or "stopped"
-        self._leave(line)
+        if line.state == "stopped":
+            self._leave(line)
         if line.state == "stopped" and not self.budget_is_used_up():
             write_outcome(folder, line.state)
         self._show(always=True)
@@ -111,6 +112,13 @@ class Board(Callback):
         """Free what ended trials have left behind."""
         while self._leaving and self._leaving[0][0] < time.monotonic():
             free(self._leaving.pop(0)[1])
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Free the rest when its time has come: another sweep of this process would wait for it for ever."""
+        for due, placement in self._leaving:
+            time.sleep(max(due - time.monotonic(), 0.0))
+            free(placement)
+        self._leaving = []
 
     def _leave(self, line: Line) -> None:
         # A driver that is stopped has no time to free its workers' CPUs, and without them the next trials would wait for ever.

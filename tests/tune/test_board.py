@@ -81,3 +81,21 @@ def test_what_a_stopped_trial_reserved_is_freed_when_its_driver_is_gone(plan, lo
     assert placement_group_table(group)["state"] == state
     board_module.free(group.id.hex())
     board_module.free(group.id.hex())  # does no harm twice
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("outcome", "state"), [(None, "REMOVED"), ("finished", "CREATED")])
+def test_a_sweep_ends_when_what_was_stopped_last_is_freed(plan, local_ray, monkeypatch, outcome, state):
+    monkeypatch.setattr(board_module, "GRACE_SECONDS", 0.5)
+    group = placement_group([{"CPU": 1}])
+    ray.get(group.ready())
+    board, one = Board(plan), trial(plan, 0)
+    board.on_trial_start(0, [], one)
+    folder = plan.run_folder(plan.points[0], 0).make()
+    epoch(board, one, 0, **{PLACEMENT: group.id.hex()})
+    if outcome:
+        write_outcome(folder, outcome)
+    board.on_trial_complete(0, [], one)
+    board.on_experiment_end([])
+    assert placement_group_table(group)["state"] == state  # a run that ended by itself has freed its own
+    board_module.free(group.id.hex())
