@@ -175,7 +175,6 @@ class ConstrainedKMeans(nn.Module):
         self.register_buffer("share_sum", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("batches", torch.tensor(0))
         self.register_buffer("rows", torch.tensor(0.0, dtype=torch.float64))
-        self.batch_weight: float | None = None  # what shares are of, where batches differ in weight; else the batch's own
         self.averaging = False  # whether `epoch` is of the second stage; in Python, so that no step has to ask the device
         self.register_buffer("statistics", torch.zeros(total, dim + 1, dtype=torch.float64), persistent=False)
         self._has_rows = False  # whether `statistics` holds a batch
@@ -228,15 +227,18 @@ class ConstrainedKMeans(nn.Module):
         self._summing, self._has_rows = begin_sum(self.statistics), False
 
     @torch.no_grad()
-    def finish_update(self) -> None:
-        """Wait for the sum and move duals and centers by it; every worker computes the same."""
+    def finish_update(self, batch_weight: Tensor | float | None = None) -> None:
+        """Wait for the sum and move duals and centers by it; every worker computes the same.
+
+        Where batches differ in weight, `batch_weight` is their mean: prices then follow weight, whatever batch it falls into.
+        """
         if self._summing is None:
             raise RuntimeError("finish_update needs begin_update first")
         statistics, self._summing = self._summing.wait().to(self.centers.dtype, copy=True), None
         self.statistics.zero_()
         sums, counts = statistics[:, :-1], statistics[:, -1]
         rows = counts[: self.num_clusters[0]].sum()
-        whole = rows if self.batch_weight is None else self.batch_weight
+        whole = rows if batch_weight is None else batch_weight
         share = counts / whole
         self.duals = ascend(self.duals, share, self.min_share * (rows / whole), self.dual_lr, equality=self.equality)
         seen = self.counts.to(counts.dtype)
@@ -247,12 +249,18 @@ class ConstrainedKMeans(nn.Module):
         self.batches.add_(1)
         self.rows.add_(rows)
 
-    def partial_fit(self, embeddings: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Assign one batch (this worker's rows of it) and learn from it, as `collect`; returns labels (H, B) int64."""
+    def partial_fit(
+        self, embeddings: Tensor, weights: Tensor | None = None, batch_weight: Tensor | float | None = None
+    ) -> Tensor:
+        """Assign one batch (this worker's rows of it) and learn from it, see `collect` and `finish_update`.
+
+        Returns:
+            The labels, (H, B) int64.
+        """
         labels = self.assign(embeddings)
         self.collect(embeddings, labels, weights)
         self.begin_update()
-        self.finish_update()
+        self.finish_update(batch_weight)
         return labels
 
     @torch.no_grad()

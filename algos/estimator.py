@@ -154,7 +154,6 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         num_batches = self._num_batches(len(learned))
         random = check_random_state(self.random_state)
         self._start(learned, random, ratio, num_batches)
-        self._core.batch_weight = None if learned.weights is None else len(learned) / num_batches
         self.n_iter_, passes, settling = 0, Passes(self._core), Settling(self.tol)
         while self.n_iter_ < self.max_iter and not settling.done:
             order = torch.from_numpy(random.permutation(len(learned))).to(learned.rows.device)
@@ -187,8 +186,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if self.dual_lr is None:
             seen = max(self.n_steps_ + 1, LEAST_BATCHES)
             self._core.dual_lr.fill_(core.default_dual_lr(self.n_clusters, self.min_size_ratio, seen))
-        weights = self._batch_weights(table)
-        labels = self._core.partial_fit(self._geometry.prepare(table.rows, table.lengths), weights)[0]
+        labels = self._core.partial_fit(self._geometry.prepare(table.rows, table.lengths), *self._batch_weights(table))[0]
         self.n_steps_ += 1
         self._prices = self._core.duals
         before = 0 if first else self.counts_
@@ -217,15 +215,13 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         check_is_fitted(self)
         return self._nearest(read_table(self, X, reset=False, sample_weight=sample_weight))[1]
 
-    def _batch_weights(self, table: Table) -> Tensor | None:
-        """Weights of a batch of a stream in those units that the core counts in, in which its mean batch is kept too."""
-        self._core.batch_weight = None
+    def _batch_weights(self, table: Table) -> tuple[Tensor | None, Tensor | None]:
+        """Weights of a batch of a stream, and of the mean batch so far, in the units that the core counts in."""
         if table.weights is None and self._unit == 1:
-            return None
+            return None, None
         given = table.rows.new_ones(len(table), dtype=torch.float64) if table.weights is None else table.weights
         weights = given / self._unit
-        self._core.batch_weight = float((self._core.rows + weights.sum()) / (self._core.batches + 1))
-        return weights
+        return weights, (self._core.rows + weights.sum()) / (self._core.batches + 1)
 
     def _require_rows(self, num_rows: int) -> None:
         if num_rows < self.n_clusters:
@@ -270,13 +266,14 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """One pass; returns the mean similarity and the share of the rows that clusters lacked."""
         passes.begin(self.n_iter_ - 1)
         total = torch.zeros((), dtype=torch.float64, device=table.rows.device)
+        batch_weight = None if table.weights is None else len(table) / len(batches)
         for index in batches:
             batch = table.at(index)
             prepared = self._geometry.prepare(batch.rows, batch.lengths)
             self._core.collect(prepared, self._core.assign(prepared), batch.weights)
             total += self._core.collected_similarity()
             self._core.begin_update()
-            self._core.finish_update()
+            self._core.finish_update(batch_weight)
         self.n_steps_ += len(batches)
         similarity = float(total) / len(table)
         given, (summary,) = passes.end()
