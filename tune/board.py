@@ -96,8 +96,8 @@ class Board(Callback):
         line.state = outcome_of(folder) or "stopped"
         if line.state == "stopped":
             self._leave(line)
-        if line.state == "stopped" and not self.budget_is_used_up():
-            write_outcome(folder, line.state)
+            if not self.budget_is_used_up():
+                write_outcome(folder, line.state)
         self._show(always=True)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
