@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits
 
-from algos.estimator import ConstrainedKMeans
+from algos.estimator.estimator import ConstrainedKMeans
 from benchmarks.report import Comparison, median, parse_threaded, publish
-from pipelines.vectors import Vectors
+from pipelines.datasets.embedding_folder import EmbeddingFolder
 
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -48,8 +48,8 @@ def idx(folder: Path) -> Rows:
 
 
 def embeddings(folder: str) -> Rows:
-    """Vectors in a folder of Parquet files, as `quorum embed` writes them."""
-    vectors = Vectors.open(folder)
+    """EmbeddingFolder in a folder of Parquet files, as `quorum embed` writes them."""
+    vectors = EmbeddingFolder.open(folder)
     groups = [(shard, group) for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
     return np.concatenate([vectors.read(*place)[0] for place in groups])
 

@@ -43,7 +43,7 @@ def make_store(uri: str, runs: int, epochs: int) -> str:
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
-    from pipelines.tracking import start_run
+    from pipelines.tracking.mlflow_store import start_run
 
     draw = random.Random(0)
     tags = {"quorum.kind": "sweep", "quorum.metric": "knn_top1", "quorum.mode": "max"}
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    from tune.compare import compare
+    from tune.comparison.compare import compare
 
     with tempfile.TemporaryDirectory() as folder:
         uri = f"sqlite:///{folder}/mlflow.db"
@@ -90,7 +90,7 @@ def main() -> None:
                 flush=True,
             )
         began = time.monotonic()
-        command = [sys.executable, "-m", "tune", "compare", parent, "--uri", uri, "--to", folder]
+        command = [sys.executable, "-m", "quorum", "compare", parent, "--uri", uri, "--to", folder]
         subprocess.run(command, check=True, capture_output=True)
         print(f"the whole command in a fresh process, imports and opening the store included: {time.monotonic() - began:.2f} s")
 

@@ -17,12 +17,12 @@ from PIL import Image
 from benchmarks.host_side import open_stream, plain_views, window_reader, windows_of
 from benchmarks.photos import write_photos
 from benchmarks.report import Comparison, median, publish
-from pipelines.cluster import connect
-from pipelines.folders import FolderSource
-from pipelines.idx import IdxSource
-from pipelines.ingest import ingest
-from pipelines.order import StreamShape
-from pipelines.shards import Dataset
+from pipelines.datasets.image_shards import Dataset
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.sources.idx import IdxSource
+from pipelines.ingest.sources.image_folders import FolderSource
+from pipelines.jobs.ray_cluster import connect
+from pipelines.stream.epoch_order import StreamShape
 
 ENCODED, DECODED = "encoded", "decoded"
 

@@ -1,6 +1,6 @@
 """How well a few labels do: supervised only, FixMatch, ProtoCon, and ProtoCon from a CoKe backbone, over label seeds.
 
-    python -m benchmarks.few_labels --recipe recipes/protocon_digits.yaml --shards data/digits --per-class 4 10 --seeds 1 2 3 \
+    python -m benchmarks.few_labels --recipe quorum/recipes/protocon_digits.yaml --shards data/digits --per-class 4 10 --seeds 1 2 3 \
         --init-from outputs/demo
 
 Every run is a run of `quorum semisup` with its own folder and MLflow record. A run that is already finished is not repeated.
@@ -17,15 +17,15 @@ from statistics import mean, stdev
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.cluster import connect
+from pipelines.config.method_configs import SemisupConfig
+from pipelines.config.recipe import read_recipe
+from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.label_selection import choose_per_class
 from pipelines.errors import UserError
-from pipelines.journal import Journal
-from pipelines.kinds import SemisupConfig
-from pipelines.labels import choose_per_class
-from pipelines.launch import train
-from pipelines.recipe import read_recipe
-from pipelines.run import RUN_FILE
-from pipelines.shards import Dataset
+from pipelines.jobs.ray_cluster import connect
+from pipelines.runs.run_folder import RUN_FILE
+from pipelines.tracking.journal import Journal
+from pipelines.training.launch import train
 
 FIXMATCH = [
     "--method.refine_from", "1000000", "--method.alignment", "none", "--method.targets", "hard", "--method.prototype_weight", "0",

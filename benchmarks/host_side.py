@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.report import cpu_seconds
-from pipelines.crops import CropSpec
-from pipelines.order import StreamShape
-from pipelines.shards import Dataset
-from pipelines.stream import Stream
-from pipelines.views import Normalization, ViewConfig, Views
-from pipelines.windows import WindowReader
+from pipelines.datasets.image_shards import Dataset
+from pipelines.stream.epoch_order import StreamShape
+from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.image_windows import WindowReader
+from pipelines.views.crops import CropSpec
+from pipelines.views.view_config import Normalization, ViewConfig, Views
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,25 @@ def plain_views(size: int, repeat: int) -> Views:
     return Views(large=[ViewConfig(size, repeat=repeat, flip=0.0)])
 
 
-def open_stream(dataset: Dataset, shape: StreamShape, views: Views) -> Stream:
+def open_stream(dataset: Dataset, shape: StreamShape, views: Views) -> ImageStream:
     """The only worker's stream of the training split, to the CPU."""
-    return Stream(dataset, "train", shape, views, Normalization(), seed=0)
+    return ImageStream(dataset, "train", shape, views, Normalization(), seed=0)
 
 
-def window_reader(stream: Stream, epoch: int) -> WindowReader:
+def window_reader(stream: ImageStream, epoch: int) -> WindowReader:
     """The reader that the stream's tasks run in this epoch."""
     crops = [CropSpec(view.size, view.scale) for view in stream.views.flat]
     return WindowReader(stream.dataset, stream.split, stream.order(epoch), stream.lanes, crops, start_step=0)
 
 
-def epochs(stream: Stream, first: int, count: int) -> Iterator[int]:
+def epochs(stream: ImageStream, first: int, count: int) -> Iterator[int]:
     """Rows of each batch of some epochs as training takes them: pixels as normalised floats on the device."""
     for epoch in range(first, first + count):
         for _, batch in stream.epoch(epoch, last=epoch == first + count - 1):
             yield len(batch.ids)
 
 
-def host_epochs(stream: Stream, first: int, count: int) -> Iterator[int]:
+def host_epochs(stream: ImageStream, first: int, count: int) -> Iterator[int]:
     """Rows of each batch of some epochs as it leaves the host: uint8 crops. A GPU does what follows."""
     stream._on_device = lambda host, _: host  # the host's part of a batch is the batch
     try:

@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from algos.instance_memory import InstanceMemory
-from algos.protocon import memory_columns
+from algos.methods.instance_memory import InstanceMemory
+from algos.methods.protocon.method import memory_columns
 
 BAR = 12.0  # bytes an instance, of ProtoCon with one head
 KINDS = [("coke", 1, 0), ("coke", 3, 0), ("protocon", 1, 100), ("protocon", 1, 1000), ("protocon", 3, 1000)]

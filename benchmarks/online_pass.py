@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algos.constrained_kmeans import ConstrainedKMeans
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from benchmarks.report import Comparison, median, parse_threaded, publish
 
 
@@ -33,7 +33,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def one_pass(batches: list[Tensor], centers: Tensor, kmeans: ConstrainedKMeans) -> dict[str, float]:
+def one_pass(batches: list[Tensor], centers: Tensor, kmeans: OnlineConstrainedKMeans) -> dict[str, float]:
     """Seconds of a pass of each side, batch by batch in turn so that all meet the same load."""
     sides: dict[str, Callable[[Tensor], object]] = {
         "product and argmax": lambda batch: (batch @ centers.T).argmax(dim=1),
@@ -47,7 +47,7 @@ def one_pass(batches: list[Tensor], centers: Tensor, kmeans: ConstrainedKMeans) 
     return spent
 
 
-def profile(batches: list[Tensor], kmeans: ConstrainedKMeans) -> str:
+def profile(batches: list[Tensor], kmeans: OnlineConstrainedKMeans) -> str:
     """Operators of some batches of the online pass by their own CPU time."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as recorded:
         for batch in batches:
@@ -58,7 +58,7 @@ def profile(batches: list[Tensor], kmeans: ConstrainedKMeans) -> str:
 def compare(options: argparse.Namespace) -> Comparison:
     """Run the passes in turn and set their medians side by side."""
     batches = list(unit_rows(options.rows, options.dim).split(options.batch_size))
-    kmeans = ConstrainedKMeans([options.clusters], options.dim, batches_per_epoch=len(batches))
+    kmeans = OnlineConstrainedKMeans([options.clusters], options.dim, batches_per_epoch=len(batches))
     centers = kmeans.centers.clone()
     one_pass(batches[:20], centers, kmeans)  # warm-up
     times = []

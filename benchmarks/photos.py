@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from pipelines.folders import FolderSource
-from pipelines.ingest import ingest
-from pipelines.shards import Dataset
+from pipelines.datasets.image_shards import Dataset
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.sources.image_folders import FolderSource
 
 WIDTH, HEIGHT = 500, 375
 QUALITY = 90

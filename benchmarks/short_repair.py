@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algos.constrained_kmeans import ConstrainedKMeans
-from algos.exact_sizes import minimum_rows, repair_sizes
-from algos.passes import Passes, batch_rows
-from algos.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
+from algos.exact.repair_sizes import minimum_rows, repair_sizes
+from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.kmeans.passes import Passes, batch_rows
 from benchmarks.clustering import mixture
 from benchmarks.report import Comparison, median, parse_threaded, publish
 
@@ -29,7 +29,7 @@ class Labelled:
     """Unit rows (n, D) and their labels (n,) after some passes, with sizes (K,)."""
 
     rows: Tensor
-    kmeans: ConstrainedKMeans
+    kmeans: OnlineConstrainedKMeans
     labels: Tensor
     counts: Tensor
 
@@ -43,7 +43,7 @@ def cluster(rows: Tensor, clusters: int, passes: int, ratio: float) -> Labelled:
     batches = rows.split(batch_rows(len(rows), clusters))
     first = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:clusters]]
     settings = {"min_size_ratio": ratio, "batches_per_epoch": len(batches), "initial_centers": first}
-    kmeans = ConstrainedKMeans([clusters], rows.shape[1], **settings)
+    kmeans = OnlineConstrainedKMeans([clusters], rows.shape[1], **settings)
     steps = Passes(kmeans)
     for number in range(passes):
         steps.begin(number)

@@ -1,6 +1,6 @@
 """Seconds that a trial of `quorum sweep` takes beyond the same run alone; the bar is 10 s.
 
-    python -m benchmarks.sweep_cost --sweep recipes/sweeps/digits.yaml --trials 4
+    python -m benchmarks.sweep_cost --sweep quorum/recipes/sweeps/digits.yaml --trials 4
 
 Both sides train the same configurations (the first point of the sweep, one seed after another) in one process, on one local Ray
 that is up already, first alone and then as a sweep, one at a time. One more run before them warms files and imports.
@@ -17,13 +17,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipelines.cluster import connect
-from pipelines.journal import read_journal
-from pipelines.launch import train
-from pipelines.recipe import read_recipe
-from tune.plan import Plan
-from tune.sweep import sweep
-from tune.sweep_config import SweepConfig
+from pipelines.config.recipe import read_recipe
+from pipelines.jobs.ray_cluster import connect
+from pipelines.tracking.journal import read_journal
+from pipelines.training.launch import train
+from tune.search.plan import Plan
+from tune.search.sweep_config import SweepConfig
+from tune.trials.sweep import sweep
 
 BAR = 10.0
 
@@ -31,7 +31,7 @@ BAR = 10.0
 def main() -> None:
     """Train alone, train as a sweep, print the difference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sweep", default="recipes/sweeps/digits.yaml")
+    parser.add_argument("--sweep", default="quorum/recipes/sweeps/digits.yaml")
     parser.add_argument("--trials", type=int, default=4)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -45,7 +45,7 @@ def gloo() -> Callable[..., list[Any]]:
     """Run `function(*args)` in `workers` real processes of one gloo group; returns each one's result by rank."""
 
     context = mp.get_context("forkserver")  # workers are copies of a process that has the imports behind it
-    context.set_forkserver_preload(["torch.distributed", "algos.coke", "algos.protocon"])
+    context.set_forkserver_preload(["torch.distributed", "algos.methods.coke.method", "algos.methods.protocon.method"])
 
     def run(workers: int, function: Callable[..., Any], *args: Any) -> list[Any]:
         with socket.socket() as probe:
@@ -65,7 +65,7 @@ def local_ray() -> Iterator[None]:
     """A local Ray for the session; three logical CPUs leave room for two workers and the stream."""
     import ray
 
-    from pipelines.cluster import connect
+    from pipelines.jobs.ray_cluster import connect
 
     connect("local", local_cpus=4)
     yield
@@ -75,8 +75,8 @@ def local_ray() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def digits(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     """scikit-learn's digits, ingested."""
-    from pipelines.ingest import ingest
-    from pipelines.sources import open_source
+    from pipelines.ingest.ingest import ingest
+    from pipelines.ingest.sources.recognise import open_source
 
     folder = tmp_path_factory.mktemp("data") / "digits"
     ingest(open_source("digits"), str(folder), name="digits", rows_per_shard=500)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-CLUSTER = Path(__file__).parents[1] / "cluster.yaml"
+from tests.helpers.places import ROOT
+
+CLUSTER = ROOT / "cluster.yaml"
 
 
 def test_cluster_file_is_valid_for_ray_up():

@@ -13,23 +13,23 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors import safe_open
 
-from pipelines.cli import main
+from pipelines.config.method_configs import PretrainConfig, SemisupConfig
+from pipelines.config.recipe import read_recipe
+from pipelines.datasets.image_shards import Dataset, Shard, Split, write_shard
+from pipelines.datasets.label_selection import Selection, choose_listed, choose_per_class
 from pipelines.errors import UserError
-from pipelines.evaluate import evaluate
-from pipelines.export import export
-from pipelines.kinds import PretrainConfig, SemisupConfig
-from pipelines.labels import Selection, choose_listed, choose_per_class
-from pipelines.launch import train
-from pipelines.recipe import read_recipe
-from pipelines.run import Run
-from pipelines.shards import Dataset, Shard, Split, write_shard
-from pipelines.storage import Location
-from pipelines.trained import Trained
-from tests.pipelines.runs import differing, final_state, kill_and_resume, learned
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.export import export
+from pipelines.files.location import Location
+from pipelines.runs.run_folder import Run
+from pipelines.runs.trained_model import Trained
+from pipelines.training.launch import train
+from quorum.cli.commands import main
+from tests.helpers.places import RECIPES
+from tests.helpers.runs import differing, final_state, kill_and_resume, learned
 
 pytestmark = pytest.mark.ray
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = [
     "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--method.dim", "16", "--method.refine_from", "1",
     "--method.confidence_threshold", "0.5", "--epochs", "3", "--batch_size", "16", "--checkpoint.every_steps", "5",

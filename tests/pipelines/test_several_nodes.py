@@ -14,8 +14,8 @@ import pytest
 import yaml
 from ray.cluster_utils import Cluster
 
-from tests.pipelines.conftest import RECIPE, words
-from tests.pipelines.runs import final_state, store_of
+from tests.helpers.runs import final_state, store_of
+from tests.helpers.small_runs import RECIPE, words
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -40,7 +40,7 @@ def cluster() -> Iterator[Cluster]:
 
 def quorum(*given: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tune", *given], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=PROJECT
+        [sys.executable, "-m", "quorum", *given], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=PROJECT
     )
 
 
@@ -112,7 +112,17 @@ def head() -> Iterator[str]:
 
 def test_a_submitted_job_runs_from_the_uploaded_project(head, digits, tmp_path):
     given = words(digits, tmp_path, "submitted", "--epochs", "2")
-    command = [sys.executable, "-m", "tune", "pretrain", "--address", "auto", "--config", "recipes/coke_digits.yaml", *given]
+    command = [
+        sys.executable,
+        "-m",
+        "tune",
+        "pretrain",
+        "--address",
+        "auto",
+        "--config",
+        "quorum/recipes/coke_digits.yaml",
+        *given,
+    ]
     submit = ["job", "submit", "--address", head, "--working-dir", ".", "--", *command]
     done = subprocess.run([*RAY, *submit], cwd=PROJECT, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,7 +12,7 @@ import pytest
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
-from pipelines.tracking import start_run
+from pipelines.tracking.mlflow_store import start_run
 from tests.pipelines.conftest import some_digits
 
 __all__ = ["some_digits"]

@@ -1,0 +1,1 @@
+"""Sums over the workers of a job."""

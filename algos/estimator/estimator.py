@@ -1,0 +1,327 @@
+"""Online constrained k-means as a scikit-learn estimator: clusters of a minimum size from any table of rows.
+
+The clustering itself is `algos.kmeans.constrained_kmeans`; here are scikit-learn's contract, passes over the data, and units. In
+Euclidean geometry the core sees rows after a shift and a division by one number, so that a step of the duals means the
+same whatever the data's scale. `exact=True` ends with `algos.exact.repair_sizes`.
+
+Shapes: n rows (`n_samples`), D features, K clusters (`n_clusters`).
+Source: Qian et al., "Unsupervised Visual Representation Learning by Online Constrained K-Means", CVPR 2022, section 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, split
+from algos.estimator.input_rows import Table, read_table
+from algos.exact.repair_sizes import minimum_rows, repair_sizes
+from algos.kmeans import constrained_kmeans as core
+from algos.kmeans.passes import LEAST_BATCHES, Passes, Settling, batch_rows
+
+DEFAULT_RATIO = 0.4
+NEARLY = 1e-9  # relative; a smaller excess of a minimum is rounding
+
+
+class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """K-means whose clusters keep a minimum size, online and without an n x K problem.
+
+    Cosine geometry maximises the sum of x . c over directions x and unit centers c; Euclidean geometry minimises squared
+    distances, as x . c - |c|^2 / 2. Either adds a price, the cluster's dual, that rises while the cluster lacks rows.
+
+    `labels_` is the argmax under the last centers and duals, the rule of `predict` too, so `predict(X)` on the rows of
+    `fit` returns `labels_`; with `exact=True` apart from rows that tie, such as copies of one row.
+
+    With `sample_weight` a row counts for its weight in centers, minimum and objective; one of weight 0 only gets a label.
+
+    Args:
+        n_clusters: K.
+        min_size_ratio: a cluster's minimum as a share of the mean size n / K, in [0, 1]: 0 is plain k-means, 1 equal sizes.
+        min_cluster_size: the minimum in rows, or in weight, instead; then leave `min_size_ratio` at its default. Not in
+            `partial_fit`.
+        dual_lr: step size of the duals in the first pass, falling with 1 / pass; constant in `partial_fit`. In units of rows
+            of length 1 (cosine) or root mean square 1 around their mean (Euclidean), so free of the data's scale. `None`
+            takes `default_dual_lr` for the batches of a pass; in `partial_fit` for those so far, 20 at least.
+        batch_size: most rows between two updates, of which a pass has 20 at least; 'auto' is n / 32 in [max(256, K), 8192].
+        max_iter: most passes over the data.
+        tol: stop when three passes in a row gained no more than this over the best one before, in mean similarity (units of
+            `dual_lr`) less a penalty for rows that clusters lacked: the highest price for each. 0 makes all passes.
+        metric: 'cosine' or 'euclidean'.
+        init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D).
+        exact: whether `fit` ends with the best labels for its centers that really keep the minimum. Not with weights
+            that differ.
+        device: where to compute; `None` takes that of a tensor, else the CPU. Results are numpy arrays in any case.
+        random_state: of the initial centers and the order of rows.
+        verbose: 1 prints a line a pass.
+
+    Attributes:
+        cluster_centers_: (K, D) in the data's dtype; unit vectors in cosine geometry.
+        labels_: (n,) int32 cluster of each row of the last `fit` or `partial_fit`.
+        duals_: (K,) the prices, in similarities: of unit rows, or in half squared distances of the data.
+        counts_: (K,) int64 rows of each cluster in `labels_`; after `partial_fit` all rows given to it in the stream. With
+            weights their sums, float64, here and below.
+        min_size_: the minimum in rows that `fit` aimed at.
+        pass_counts_: (K,) int64 rows given to each cluster during the last pass, to which the certificate applies.
+        certificate_slack_: margin of the certificate in that pass, in rows; never below zero but by rounding.
+        objective_: sum of similarities x . c, or -1/2 sum of squared distances, of `labels_`.
+        n_iter_: passes made; `n_steps_` counts batches, also those of `partial_fit`.
+        repair_cost_: with `exact`, objective given up against the labels before the repair; may be negative.
+        optimality_gap_: with `exact`, bound on what other labels of these minimum sizes could gain at these centers.
+        repair_moves_: with `exact`, rows moved one at a time.
+    """
+
+    counts_: NDArray[Any]
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "min_size_ratio": [Interval(Real, 0, 1, closed="both")],
+        "min_cluster_size": [Interval(Real, 0, None, closed="left"), None],
+        "dual_lr": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "metric": [StrOptions({"cosine", "euclidean"})],
+        "init": [StrOptions({"random", "k-means++"}), "array-like"],
+        "exact": ["boolean"],
+        "device": [str, torch.device, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        min_size_ratio: float = DEFAULT_RATIO,
+        min_cluster_size: float | None = None,
+        dual_lr: float | None = None,
+        batch_size: int | str = 1024,
+        max_iter: int = 20,
+        tol: float = 1e-4,
+        metric: str = "cosine",
+        init: str | ArrayLike = "k-means++",
+        exact: bool = False,
+        device: str | torch.device | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.min_size_ratio = min_size_ratio
+        self.min_cluster_size = min_cluster_size
+        self.dual_lr = dual_lr
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.metric = metric
+        self.init = init
+        self.exact = exact
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> ConstrainedKMeans:
+        """Cluster rows (n, D) in passes of mini-batches.
+
+        Args:
+            X: (n, D) array or tensor; float32 and float64 are kept, other types become float64.
+            y: ignored.
+            sample_weight: (n,) what each row counts for; `None` for 1.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, a minimum that
+                n cannot give, rows that are not finite, rows without a direction in cosine geometry, weights that
+                differ with `exact`.
+        """
+        self._validate_params()
+        table = read_table(self, X, reset=True, sample_weight=sample_weight)
+        learned, self._unit = table.counting()
+        if self.exact and (learned.weights is not None or len(learned) < len(table)):
+            raise ValueError("exact=True moves rows that count alike; leave sample_weight out, or exact")
+        self.min_size_, ratio = self._minimum(learned)
+        num_batches = self._num_batches(len(learned))
+        random = check_random_state(self.random_state)
+        self._start(learned, random, ratio, num_batches)
+        self.n_iter_, passes, settling = 0, Passes(self._core), Settling(self.tol)
+        while self.n_iter_ < self.max_iter and not settling.done:
+            order = torch.from_numpy(random.permutation(len(learned))).to(learned.rows.device)
+            self.n_iter_ += 1
+            settling.add(*self._pass(passes, learned, order.tensor_split(num_batches)), self._core.duals)
+        self._prices = self._core.duals
+        labels, self.objective_ = self._repair(table.rows) if self.exact else self._nearest(table)
+        self._publish(labels, table.weights)
+        return self
+
+    def partial_fit(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> ConstrainedKMeans:
+        """Learn from one mini-batch (B, D) of a stream; after `fit` it goes on from there.
+
+        The minimum is a share of the stream, so only `min_size_ratio` can set it. The first batch gives the initial
+        centers, unless `init` is an array, and the scale in Euclidean geometry. `labels_` are those that the batch got.
+
+        Raises:
+            ValueError: as `fit`; also for `min_cluster_size`, and for a first batch of fewer rows than clusters.
+        """
+        self._validate_params()
+        if self.min_cluster_size is not None:
+            raise ValueError("min_cluster_size needs the number of rows, which a stream does not tell; set min_size_ratio")
+        first = not hasattr(self, "_core")
+        table = read_table(self, X, reset=first, sample_weight=sample_weight)
+        if first:
+            counting, self._unit = table.counting()
+            if isinstance(self.init, str):
+                self._require_rows(len(counting))
+            self._start(counting, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
+        if self.dual_lr is None:
+            seen = max(self.n_steps_ + 1, LEAST_BATCHES)
+            self._core.dual_lr.fill_(core.default_dual_lr(self.n_clusters, self.min_size_ratio, seen))
+        labels = self._core.partial_fit(self._geometry.prepare(table.rows, table.lengths), *self._batch_weights(table))[0]
+        self.n_steps_ += 1
+        self._prices = self._core.duals
+        before = 0 if first else self.counts_
+        self._publish(labels, table.weights)
+        self.counts_ = self.counts_ + before
+        return self
+
+    def predict(self, X: ArrayLike | Tensor) -> NDArray[np.int32]:
+        """Cluster of each row under the last centers and duals, (n,) int32: the rule that made `labels_`."""
+        check_is_fitted(self)
+        return self._nearest(read_table(self, X, reset=False))[0].to(torch.int32).numpy(force=True)
+
+    def transform(self, X: ArrayLike | Tensor) -> NDArray[Any]:
+        """Distances (n, K) to the centers without prices, in the data's dtype: Euclidean ones, or 1 - cosine."""
+        check_is_fitted(self)
+        rows, centers = read_table(self, X, reset=False).rows, self._core.centers
+        parts = []
+        for piece in split(rows, self.n_clusters):
+            prepared = self._geometry.prepare(piece).to(centers.dtype)
+            near = 1 - prepared @ centers.T if self._geometry.spherical else torch.cdist(prepared, centers) * self._geometry.scale
+            parts.append(near.clamp(min=0.0).to(rows.dtype))
+        return torch.cat(parts).numpy(force=True)
+
+    def score(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> float:
+        """Objective of the rows in the clusters that `predict` gives; larger is better."""
+        check_is_fitted(self)
+        return self._nearest(read_table(self, X, reset=False, sample_weight=sample_weight))[1]
+
+    def _batch_weights(self, table: Table) -> tuple[Tensor | None, Tensor | None]:
+        """Weights of a batch of a stream, and of the mean batch so far, in the units that the core counts in."""
+        if table.weights is None and self._unit == 1:
+            return None, None
+        given = table.rows.new_ones(len(table), dtype=torch.float64) if table.weights is None else table.weights
+        weights = given / self._unit
+        return weights, (self._core.rows + weights.sum()) / (self._core.batches + 1)
+
+    def _require_rows(self, num_rows: int) -> None:
+        if num_rows < self.n_clusters:
+            raise ValueError(f"n_samples={num_rows} should be >= n_clusters={self.n_clusters}")
+
+    def _minimum(self, learned: Table) -> tuple[float, float]:
+        """The minimum in rows, or in weight, and as a ratio to the mean size."""
+        self._require_rows(len(learned))
+        rows, unit, alike = len(learned), self._unit, learned.weights is None
+        if self.min_cluster_size is None:
+            ratio = self.min_size_ratio
+            return unit * (minimum_rows(ratio, rows, self.n_clusters) if alike else ratio * rows / self.n_clusters), ratio
+        if self.min_size_ratio != DEFAULT_RATIO:
+            raise ValueError("both min_cluster_size and min_size_ratio are set; give one of them")
+        wanted = self.min_cluster_size / unit
+        wanted = math.ceil(wanted - NEARLY * rows) if alike else wanted
+        if wanted * self.n_clusters > rows * (1 + NEARLY):
+            needed = f"{self.n_clusters} clusters of at least {self.min_cluster_size:.10g} {'rows' if unit == 1 else 'weight'}"
+            raise ValueError(f"{needed} need {self.n_clusters * self.min_cluster_size:.10g}; X has {rows * unit:.10g}")
+        return wanted * unit, min(wanted * self.n_clusters / rows, 1.0)
+
+    def _num_batches(self, num_rows: int) -> int:
+        rows = batch_rows(num_rows, self.n_clusters) if isinstance(self.batch_size, str) else self.batch_size
+        return min(max(math.ceil(num_rows / rows), LEAST_BATCHES), num_rows)
+
+    def _start(self, table: Table, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
+        rows = table.rows
+        self._geometry = Geometry.of(rows, table.weights, spherical=self.metric == "cosine")
+        self._core = core.OnlineConstrainedKMeans(
+            [self.n_clusters],
+            rows.shape[1],
+            min_size_ratio=ratio,
+            dual_lr=self.dual_lr,
+            batches_per_epoch=num_batches,
+            dtype=rows.dtype,
+            initial_centers=initial_centers(self.init, self.n_clusters, rows, self._geometry, random, table.weights),
+            spherical=self._geometry.spherical,
+        ).to(rows.device)
+        self.n_steps_ = 0
+
+    def _pass(self, passes: Passes, table: Table, batches: tuple[Tensor, ...]) -> tuple[float, float]:
+        """One pass; returns the mean similarity and the share of the rows that clusters lacked."""
+        passes.begin(self.n_iter_ - 1)
+        total = torch.zeros((), dtype=torch.float64, device=table.rows.device)
+        batch_weight = None if table.weights is None else len(table) / len(batches)
+        for index in batches:
+            batch = table.at(index)
+            prepared = self._geometry.prepare(batch.rows, batch.lengths)
+            self._core.collect(prepared, self._core.assign(prepared), batch.weights)
+            total += self._core.collected_similarity()
+            self._core.begin_update()
+            self._core.finish_update(batch_weight)
+        self.n_steps_ += len(batches)
+        similarity = float(total) / len(table)
+        given, (summary,) = passes.end()
+        self.pass_counts_ = (given.to(torch.int64) if self._unit == 1 else given * self._unit).numpy(force=True)
+        self.certificate_slack_ = float(summary.slack) * self._unit
+        if self.verbose:
+            sizes = f"smallest cluster {self.pass_counts_.min():.10g} rows, minimum {self.min_size_:.10g}"
+            print(f"pass {self.n_iter_}: {sizes}, mean similarity {similarity:.5f}")
+        return similarity, float((summary.min_size - given).clamp(min=0).sum()) / len(table)
+
+    def _nearest(self, table: Table) -> tuple[Tensor, float]:
+        """Argmax labels (n,) under the prices, and their objective in the data's units."""
+        rows, prices = table.rows, self._prices
+        total = torch.zeros((), dtype=torch.float64, device=rows.device)
+        # Made at once: pieces of it that stay would keep the memory of what is computed between them from being used again.
+        labels = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
+        centers, width = self._core.centers.to(prices.dtype), max(rows.shape[1], self.n_clusters)
+        weights = prices.new_ones(()).expand(len(rows)) if table.weights is None else table.weights
+        for piece, mine, counting in zip(split(rows, width), split(labels, width), split(weights, width), strict=True):
+            prepared = self._geometry.prepare(piece.to(prices.dtype))
+            priced = core.priced_similarities(prepared, centers, prices, spherical=self._geometry.spherical)
+            mine.copy_(core.assign(priced))
+            values = priced.gather(1, mine[:, None])[:, 0] - prices[mine]
+            total += ((values - self._geometry.half_squares(prepared)) * counting).sum(dtype=torch.float64)
+        return labels, float(total) * self._geometry.scale**2
+
+    def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
+        """Labels (n,) that keep the minimum, and their objective; their prices replace the duals."""
+        similarities = exact_similarities(rows, self._core.centers, self._geometry)
+        repair = repair_sizes(similarities, len(rows), self._core.duals, round(self.min_size_ / self._unit))
+        self._prices = repair.prices.to(rows.device)
+        self._core.duals.copy_(self._prices)
+        unit = self._geometry.scale**2 * self._unit
+        self.repair_moves_, self.repair_cost_, self.optimality_gap_ = repair.moves, repair.cost * unit, repair.gap * unit
+        prepared = (self._geometry.prepare(piece.double()) for piece in split(rows, rows.shape[1]))
+        squares = [self._geometry.half_squares(piece).sum() for piece in prepared]
+        return repair.labels, (repair.objective - float(torch.stack(squares).sum())) * unit
+
+    def _publish(self, labels: Tensor, weights: Tensor | None) -> None:
+        """Learned state as arrays in the data's units."""
+        self.labels_ = labels.to(torch.int32).numpy(force=True)
+        counting = None if weights is None else weights.numpy(force=True)
+        self.counts_ = np.bincount(self.labels_, counting, minlength=self.n_clusters)
+        self.cluster_centers_ = self._geometry.restore(self._core.centers).numpy(force=True)
+        self.duals_ = (self._prices * self._geometry.scale**2).numpy(force=True)
+        self._n_features_out = self.n_clusters
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

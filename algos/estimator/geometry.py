@@ -1,0 +1,147 @@
+"""Rows and initial centers as the clustering core takes them: directions, or shifted and scaled rows in Euclidean geometry.
+
+The core's prices compete with similarities, so they must have one unit: here similarities of rows of length 1, or of rows
+whose mean square around their mean is 1. The shift also keeps float32 precise for data far from the origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.cluster import kmeans_plusplus
+from sklearn.utils import check_array
+from torch import Tensor
+
+from algos.kmeans.constrained_kmeans import priced_similarities
+
+NUMBERS_HELD = 1 << 22  # numbers held at once by a pass over all rows
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How rows (n, D) become the core's rows, and centers and prices go back to the data's units.
+
+    Attributes:
+        spherical: whether only a row's direction counts.
+        origin: (D,) subtracted from the rows; 0 if spherical.
+        scale: divides the rows; 1 if spherical.
+    """
+
+    spherical: bool
+    origin: Tensor
+    scale: float
+
+    @classmethod
+    def of(cls, rows: Tensor, weights: Tensor | None = None, *, spherical: bool) -> Geometry:
+        """The geometry of these rows (n, D) with weights (n,): their mean and root mean square around it, if not spherical."""
+        if spherical:
+            return cls(spherical, torch.zeros_like(rows[0]), 1.0)
+        origin = rows.mean(dim=0) if weights is None else (weights.to(rows.dtype) @ rows / weights.sum()).to(rows.dtype)
+        total = rows.new_zeros((), dtype=torch.float64)
+        counting = rows.new_ones(()).expand(len(rows)) if weights is None else weights
+        for piece, mine in zip(split(rows, rows.shape[1]), split(counting, rows.shape[1]), strict=True):
+            total += (piece.double() - origin.double()).square().sum(dim=1) @ mine.double()
+        scale = float((total / (len(rows) if weights is None else weights.sum())).sqrt())
+        return cls(spherical, origin, scale or 1.0)
+
+    def prepare(self, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Rows (B, D) of the data for the core, in the dtype they have; `lengths` (B, 1) if they are known already."""
+        if not self.spherical:
+            return (rows - self.origin) / self.scale
+        return rows / (row_lengths(rows) if lengths is None else lengths)
+
+    def restore(self, centers: Tensor) -> Tensor:
+        """Centers (K, D) of the core in the data's units."""
+        return centers * self.scale + self.origin
+
+    def half_squares(self, prepared: Tensor) -> Tensor:
+        """What each similarity lacks to minus half the squared distance, float64: |x|^2 / 2, (B,); or () 0 if spherical."""
+        return prepared.new_zeros((), dtype=torch.float64) if self.spherical else prepared.double().square().sum(dim=1) / 2
+
+
+def split(rows: Tensor, width: int) -> Iterator[Tensor]:
+    """Views of the rows in pieces such that piece x width stays within `NUMBERS_HELD` numbers."""
+    yield from rows.split(max(NUMBERS_HELD // width, 1))
+
+
+def row_lengths(rows: Tensor) -> Tensor:
+    """Lengths (n, 1) of the rows (n, D), as long as they fit the rows' dtype; NaN for a row of zeros."""
+    lengths, width = rows.new_empty(len(rows), 1), rows.shape[1]
+    for piece, mine in zip(split(rows, width), split(lengths, width), strict=True):
+        largest = piece.abs().amax(dim=1, keepdim=True)  # without it the squares of float32 may overflow
+        torch.mul(torch.linalg.vector_norm(piece / largest, dim=1, keepdim=True), largest, out=mine)
+    return lengths
+
+
+def undirected_row(lengths: Tensor) -> int | None:
+    """First row without a direction, or `None`, by `row_lengths` (n, 1): one of zeros, or too short or too long for its dtype."""
+    directed = (lengths >= torch.finfo(lengths.dtype).tiny) & lengths.isfinite()
+    found = (~directed).nonzero()
+    return int(found[0, 0]) if len(found) else None
+
+
+def exact_similarities(rows: Tensor, centers: Tensor, geometry: Geometry) -> Callable[[Tensor, Tensor], Tensor]:
+    """Similarities of indexed rows of the data and indexed prepared centers, float64 on the CPU.
+
+    In float64 because rows at the border of two clusters differ by less than float32 tells apart.
+    """
+    centers = centers.double()
+    no_prices = centers.new_zeros(())
+
+    def similarities(index: Tensor, clusters: Tensor) -> Tensor:
+        prepared = geometry.prepare(rows.index_select(0, index.to(rows.device)).double())
+        chosen = centers[clusters.to(rows.device)]
+        return priced_similarities(prepared, chosen, no_prices, spherical=geometry.spherical).cpu()
+
+    return similarities
+
+
+def initial_centers(
+    init: str | ArrayLike,
+    num_clusters: int,
+    rows: Tensor,
+    geometry: Geometry,
+    random: np.random.RandomState,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Prepared centers (K, D) to start from.
+
+    Args:
+        init: 'random' rows, 'k-means++' (Arthur and Vassilvitskii, SODA 2007) on a sample of 10 rows a cluster, or (K, D) in
+            the data's units.
+        num_clusters: K.
+        rows: (n, D) of the data.
+        geometry: of the rows.
+        random: draws the rows.
+        weights: (n,) above zero, by which rows are drawn; `None` for all alike.
+
+    Raises:
+        ValueError: for an array of another shape, with values that are not finite or, for directions, with a row that has none.
+    """
+    if not isinstance(init, str):
+        given = torch.from_numpy(check_array(init, dtype=np.float64, force_writeable=True)).to(rows)
+        if given.shape != (num_clusters, rows.shape[1]):
+            raise ValueError(f"init has shape {tuple(given.shape)}; {(num_clusters, rows.shape[1])} is needed")
+        if geometry.spherical and (row := undirected_row(row_lengths(given))) is not None:
+            raise ValueError(f"row {row} of init has no direction: it is all zeros, or too short or too long for {given.dtype}")
+        return geometry.prepare(given)
+    if init == "random":
+        return geometry.prepare(rows[_draw(num_clusters, rows, random, weights)])
+    whole = weights is not None and len(rows) <= 20 * num_clusters  # a draw of so many would take light rows for heavy ones
+    drawn = np.arange(len(rows)) if whole else _draw(10 * num_clusters, rows, random, weights)
+    counting = weights.numpy(force=True) if whole and weights is not None else None
+    sample = geometry.prepare(rows[drawn]).double()  # for which scikit-learn has the faster way
+    centers, _ = kmeans_plusplus(sample.numpy(force=True), num_clusters, sample_weight=counting, random_state=random)
+    return torch.from_numpy(centers).to(rows)
+
+
+def _draw(most: int, rows: Tensor, random: np.random.RandomState, weights: Tensor | None) -> np.ndarray:
+    """Places of different rows, so many or all."""
+    if weights is None:
+        return random.permutation(len(rows))[:most]
+    chances = weights.numpy(force=True)
+    return random.choice(len(rows), min(most, len(rows)), replace=False, p=chances / chances.sum())

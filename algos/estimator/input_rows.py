@@ -1,0 +1,91 @@
+"""Rows as users of scikit-learn give them: checked, on the device, with their lengths and weights.
+
+Shapes: n rows, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from algos.estimator.geometry import row_lengths, undirected_row
+
+LEAST_WEIGHT = 1e-9  # of the mean; less is lost in float32
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows and what is known of each.
+
+    Attributes:
+        rows: (n, D) float32 or float64.
+        lengths: (n, 1) of the rows where only directions count, else `None`.
+        weights: (n,) float64, none below zero and not all zero; `None` where each row counts 1.
+    """
+
+    rows: Tensor
+    lengths: Tensor | None = None
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def at(self, index: Tensor) -> Table:
+        """Some of the rows, by their places (m,)."""
+        lengths, weights = (None if each is None else each.index_select(0, index) for each in (self.lengths, self.weights))
+        return Table(self.rows.index_select(0, index), lengths, weights)
+
+    def counting(self) -> tuple[Table, float]:
+        """The rows that count for anything, with weights of mean 1 (none where all count alike), and the mean before."""
+        if self.weights is None:
+            return self, 1
+        counts = self.weights > LEAST_WEIGHT * self.weights.mean()
+        if not bool(counts.all()):
+            return self.at(counts.nonzero()[:, 0]).counting()
+        mean = float(self.weights.mean())
+        alike = bool((self.weights == self.weights[0]).all())
+        return replace(self, weights=None if alike else self.weights / mean), mean
+
+
+def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_weight: ArrayLike | None = None) -> Table:
+    """Check what `fit` and its like were given.
+
+    Args:
+        estimator: whose `device` and `metric` hold, and whose number of features is checked.
+        data: (n, D) array or tensor; half precision becomes float32, other types that are no float32 float64.
+        reset: whether the number of features is learned, not checked.
+        sample_weight: (n,) or `None`.
+
+    Raises:
+        ValueError: for data or weights that are not finite, of a wrong shape or below zero, and for rows without a direction.
+    """
+    device = estimator.device
+    if isinstance(data, Tensor):
+        device = data.device if device is None else device
+        data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
+    checked = validate_data(estimator, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
+    rows = torch.from_numpy(checked).to(device)
+    lengths = row_lengths(rows) if estimator.metric == "cosine" else None
+    if lengths is not None and (row := undirected_row(lengths)) is not None:
+        why = f"it is all zeros, or too short or too long for {rows.dtype}"
+        raise ValueError(f"row {row} has no direction: {why}; remove such rows or set metric='euclidean'")
+    return Table(rows, lengths, None if sample_weight is None else _weights(sample_weight, rows))
+
+
+def _weights(given: ArrayLike, rows: Tensor) -> Tensor | None:
+    if isinstance(given, Tensor):
+        given = given.double().numpy(force=True)
+    weights = check_array(given, ensure_2d=False, dtype=np.float64, force_writeable=True, input_name="sample_weight")
+    if weights.ndim != 1:
+        raise ValueError(f"sample_weight has shape {weights.shape}; give one number a row")
+    check_consistent_length(rows, weights)
+    if weights.min() < 0 or not weights.any():
+        raise ValueError("sample_weight must not be below zero, nor zero for every row")
+    return None if (weights == 1).all() else torch.from_numpy(weights).to(rows.device)

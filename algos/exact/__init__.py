@@ -1,0 +1,1 @@
+"""Labels that keep every minimum size at the least cost."""

@@ -1,0 +1,313 @@
+"""Online constrained k-means: every cluster gets a minimum share of the stream.
+
+Shapes: B rows of a batch, D embedding size, K clusters. Embeddings and centers are unit vectors, so the
+similarity of a row and a cluster is their dot product. A cluster's *dual* is the price that its lower bound adds to its
+similarities: it rises while the cluster gets less than its minimum share and falls otherwise. Without `spherical`, rows
+and centers have any length and the similarity is x . c - |c|^2 / 2: largest where the Euclidean distance is smallest.
+
+Source: Qian et al., "Unsupervised Visual Representation Learning by Online Constrained K-Means", CVPR 2022, section 3.2.
+There: dual rho_k, minimum size gamma_k = ratio * N / K, dual step size lambda.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from algos.distributed.collectives import Summing, begin_sum
+from algos.kmeans.certificate import EpochSummary, margins
+
+FEW_THREADS = 4  # of a CPU: numpy, which uses one, finds a row's maximum in a quarter of the time that torch takes on one
+
+
+def priced_similarities(embeddings: Tensor, centers: Tensor, duals: Tensor, *, spherical: bool = True) -> Tensor:
+    """Similarity of each row and center after the center's price is added, (B, K)."""
+    prices = duals if spherical else duals - centers.square().sum(dim=1) / 2
+    return torch.addmm(prices, embeddings, centers.T)
+
+
+def assign(similarities: Tensor) -> Tensor:
+    """Cluster of each row of priced similarities (B, K), (B,) int64; the first of equal ones."""
+    if similarities.device.type == "cpu" and torch.get_num_threads() <= FEW_THREADS:
+        return torch.from_numpy(similarities.numpy().argmax(axis=1))
+    return similarities.max(dim=1).indices  # on a CPU in half the time of argmax
+
+
+def add_statistics(statistics: Tensor, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
+    """Add the rows of each cluster, and their number, to `statistics` (K, D + 1) float64: sums first, counts in the last column.
+
+    One tensor, so that workers exchange one message. In float64 a sum of float32 rows is exact, all but always, so it does not
+    depend on how workers and threads share the rows. `labels` may be (B,) or a multiple of B long (several heads one after
+    another); the embeddings repeat as needed. `weights` (B,) count a row for more or less than one.
+    """
+    rows = statistics.new_empty(len(embeddings), embeddings.shape[1] + 1)
+    rows[:, :-1], rows[:, -1] = embeddings, 1
+    rows = rows if weights is None else rows * weights[:, None]
+    rows = rows.expand(len(labels) // max(len(embeddings), 1), -1, -1).reshape(len(labels), -1)  # one head: no copy
+    statistics.index_add_(0, labels, rows)
+
+
+def ascend(duals: Tensor, share: Tensor, min_share: Tensor, dual_lr: Tensor, *, equality: bool) -> Tensor:
+    """Raise the price of clusters that got less than their minimum share of the batch, lower the others'.
+
+    All (K,). `share` is n_k / B, `min_share` is gamma_k / N.
+    """
+    duals = duals - dual_lr * (share - min_share)
+    return duals if equality else duals.clamp(min=0.0)  # a lower bound can only attract; equality may also repel
+
+
+def move(centers: Tensor, seen: Tensor, counts: Tensor, sums: Tensor, *, normalize: bool = True) -> Tensor:
+    """Running mean of each cluster's rows, (K, D); a cluster without a row in this batch keeps its center.
+
+    `seen` (K,) counts the rows of the epoch before this batch: at 0 the first rows replace the old center.
+    """
+    hit = counts > 0  # elsewhere the sums are 0, and weight and length 1: the center stays as it is
+    moved = torch.addcmul(sums, torch.where(hit, seen, 1.0)[:, None], centers)
+    length = torch.linalg.vector_norm(moved, dim=1).clamp(min=1e-12) if normalize else seen + counts
+    return moved.div_(torch.where(hit, length, 1.0)[:, None])
+
+
+def default_dual_lr(num_clusters: int, min_size_ratio: float, batches_per_epoch: float) -> float:
+    """Step size of the duals (lambda), used where the user gives none: K / (ratio * N / B).
+
+    A batch without a hit raises a price by lambda * ratio / K. With this step the price of a cluster that is never hit
+    rises by 1 in an epoch, half the span of the similarities: slower leaves clusters empty for epochs, faster makes
+    prices outweigh the similarities and labels swing. It gives 8 for ImageNet's K = 4000, ratio 0.4, 1250 batches
+    (published: 20) and 0.05 for K = 50, ratio 0.9, 1100 batches (in use: about 0.1). A larger batch means fewer steps
+    and so a larger lambda.
+    """
+    return num_clusters / (max(min_size_ratio, 0.1) * max(batches_per_epoch, 1.0))
+
+
+def random_centers(num_clusters: int, dim: int, seed: int, dtype: torch.dtype) -> Tensor:
+    """Random unit vectors (K, D)."""
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(num_clusters, dim, generator=generator, dtype=dtype), dim=1)
+
+
+class OnlineConstrainedKMeans(nn.Module):
+    """Centers, duals and counts of one or more heads, each with its own number of clusters.
+
+    The heads lie one below another in one (sum of K, D) matrix: one product, one statistic and one all-reduce serve
+    them all. Per batch: `assign`, `begin_update` (starts the sum over workers), `finish_update`. Several `assign`
+    and `collect` calls may precede one update, which is how gradient accumulation keeps the batch whole.
+
+    From epoch `average_from` on (CoKe's second stage) centers are averages over epochs: assignment uses the average of
+    the finished epochs, and this epoch's mean enters it at the end with weight 1 / (t - average_from + 1).
+
+    Args:
+        num_clusters: K of each head.
+        dim: D.
+        min_size_ratio: a cluster's minimum share of the rows times K, in [0, 1]. 0 is plain online k-means, 1 asks for
+            equal sizes and lets the duals go below zero.
+        dual_lr: lambda; `None` takes `default_dual_lr` of each head.
+        batches_per_epoch: N / B; only the default of `dual_lr` needs it.
+        average_from: first epoch of the second stage; `None` for never.
+        seed: of the random initial centers.
+        initial_centers: (sum of K, D) instead of random ones; unit vectors if `spherical`.
+        spherical: whether rows and centers are unit vectors. If not, centers are plain means, and duals and `dual_lr`
+            are in units of squared distances; only without `average_from`.
+
+    Raises:
+        ValueError: for impossible settings, each named in the message.
+    """
+
+    centers: Tensor
+    epoch_centers: Tensor
+    duals: Tensor
+    counts: Tensor
+    epoch: Tensor
+    start_duals: Tensor
+    share_sum: Tensor
+    batches: Tensor
+    rows: Tensor
+    min_share: Tensor
+    dual_lr: Tensor
+    offsets: Tensor
+    statistics: Tensor
+
+    def __init__(
+        self,
+        num_clusters: Sequence[int],
+        dim: int,
+        *,
+        min_size_ratio: float = 0.4,
+        dual_lr: float | None = None,
+        batches_per_epoch: float = 1000.0,
+        average_from: int | None = None,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        initial_centers: Tensor | None = None,
+        spherical: bool = True,
+    ) -> None:
+        super().__init__()
+        if not 0 <= min_size_ratio <= 1:
+            raise ValueError(f"min_size_ratio is {min_size_ratio}; it must lie in [0, 1]")
+        if not num_clusters or min(num_clusters) < 1:
+            raise ValueError(f"num_clusters is {list(num_clusters)}; give at least one head of at least one cluster")
+        if dual_lr is not None and dual_lr <= 0:
+            raise ValueError(f"dual_lr is {dual_lr}; it must be positive")
+        if average_from is not None and not spherical:
+            raise ValueError("average_from needs spherical: the second stage averages directions")
+        self.num_clusters = tuple(num_clusters)
+        self.spherical = spherical
+        self.equality = min_size_ratio == 1
+        self.average_from = average_from
+        total = sum(num_clusters)
+        sizes = torch.tensor(self.num_clusters)
+        steps = [dual_lr or default_dual_lr(k, min_size_ratio, batches_per_epoch) for k in num_clusters]
+        centers = random_centers(total, dim, seed, dtype) if initial_centers is None else initial_centers.to(dtype).clone()
+        if centers.shape != (total, dim):
+            raise ValueError(f"initial_centers have shape {tuple(centers.shape)}; {(total, dim)} is needed")
+        # Derived from the configuration, so they are not part of the state.
+        self.register_buffer("min_share", (min_size_ratio / sizes.to(dtype)).repeat_interleave(sizes), persistent=False)
+        self.register_buffer("dual_lr", torch.tensor(steps, dtype=dtype).repeat_interleave(sizes), persistent=False)
+        self.register_buffer("offsets", (sizes.cumsum(0) - sizes)[:, None], persistent=False)
+        self.register_buffer("centers", centers)
+        self.register_buffer("epoch_centers", centers.clone())
+        self.register_buffer("duals", torch.zeros(total, dtype=dtype))
+        self.register_buffer("counts", torch.zeros(total, dtype=torch.float64))
+        self.register_buffer("epoch", torch.tensor(0))
+        self.register_buffer("start_duals", torch.zeros(total, dtype=dtype))
+        self.register_buffer("share_sum", torch.zeros(total, dtype=torch.float64))
+        self.register_buffer("batches", torch.tensor(0))
+        self.register_buffer("rows", torch.tensor(0.0, dtype=torch.float64))
+        self.averaging = False  # whether `epoch` is of the second stage; in Python, so that no step has to ask the device
+        self.register_buffer("statistics", torch.zeros(total, dim + 1, dtype=torch.float64), persistent=False)
+        self._has_rows = False  # whether `statistics` holds a batch
+        self._summing: Summing | None = None
+
+    def per_head(self, tensor: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+        """Views of a stacked tensor, one for each head."""
+        return torch.split(tensor, list(self.num_clusters), dim=dim)
+
+    @property
+    def running_centers(self) -> Tensor:
+        """The centers (sum of K, D) that rows are assigned to."""
+        return self.epoch_centers if self.averaging else self.centers
+
+    @torch.no_grad()
+    def priced(self, embeddings: Tensor) -> Tensor:
+        """Similarities of rows (B, D) to the running centers with their prices, (B, sum of K)."""
+        centers = self.running_centers
+        return priced_similarities(embeddings.to(centers.dtype), centers, self.duals, spherical=self.spherical)
+
+    @torch.no_grad()
+    def assign(self, embeddings: Tensor) -> Tensor:
+        """Labels of rows (B, D) under the running centers and prices, (H, B) int64; changes nothing."""
+        return torch.stack([assign(head) for head in self.per_head(self.priced(embeddings), dim=1)])
+
+    @torch.no_grad()
+    def similarity(self, embeddings: Tensor, labels: Tensor, *, priced: bool = False) -> Tensor:
+        """Similarity of rows (B, D) to the centers that `assign` gave them, (H, B); `priced` adds each center's price."""
+        centers, stacked = self.running_centers, labels + self.offsets
+        similarity = (centers[stacked] * embeddings.to(centers.dtype)).sum(dim=-1)
+        return similarity + self.duals[stacked] if priced else similarity
+
+    @torch.no_grad()
+    def collect(self, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
+        """Add rows (B, D) with labels (H, B) to the statistics of the batch under way; `weights` (B,) instead of 1 each."""
+        add_statistics(self.statistics, embeddings, (labels + self.offsets).flatten(), weights)
+        self._has_rows = True
+
+    @torch.no_grad()
+    def collected_similarity(self) -> Tensor:
+        """Total similarity, over all heads, of the collected rows to the centers that they were given, () float64."""
+        centers, sums, counts = self.running_centers.double(), self.statistics[:, :-1], self.statistics[:, -1]
+        similarity = (sums * centers).sum()
+        return similarity if self.spherical else similarity - counts @ centers.square().sum(dim=1) / 2
+
+    def begin_update(self) -> None:
+        """Start summing the collected statistics over the workers: K + K * D numbers a head, whatever B is."""
+        if not self._has_rows:
+            raise RuntimeError("begin_update needs a batch: call collect first")
+        self._summing, self._has_rows = begin_sum(self.statistics), False
+
+    @torch.no_grad()
+    def finish_update(self, batch_weight: Tensor | float | None = None) -> None:
+        """Wait for the sum and move duals and centers by it; every worker computes the same.
+
+        Where batches differ in weight, `batch_weight` is their mean: prices then follow weight, whatever batch it falls into.
+        """
+        if self._summing is None:
+            raise RuntimeError("finish_update needs begin_update first")
+        statistics, self._summing = self._summing.wait().to(self.centers.dtype, copy=True), None
+        self.statistics.zero_()
+        sums, counts = statistics[:, :-1], statistics[:, -1]
+        rows = counts[: self.num_clusters[0]].sum()
+        whole = rows if batch_weight is None else batch_weight
+        share = counts / whole
+        self.duals = ascend(self.duals, share, self.min_share * (rows / whole), self.dual_lr, equality=self.equality)
+        seen = self.counts.to(counts.dtype)
+        self.centers = move(self.centers, seen, counts, sums, normalize=self.spherical and not self.averaging)
+        # In place, which spares the module's look-up of each name.
+        self.counts.add_(counts)
+        self.share_sum.add_(share)
+        self.batches.add_(1)
+        self.rows.add_(rows)
+
+    def partial_fit(
+        self, embeddings: Tensor, weights: Tensor | None = None, batch_weight: Tensor | float | None = None
+    ) -> Tensor:
+        """Assign one batch (this worker's rows of it) and learn from it, see `collect` and `finish_update`.
+
+        Returns:
+            The labels, (H, B) int64.
+        """
+        labels = self.assign(embeddings)
+        self.collect(embeddings, labels, weights)
+        self.begin_update()
+        self.finish_update(batch_weight)
+        return labels
+
+    @torch.no_grad()
+    def end_epoch(self) -> list[EpochSummary]:
+        """Snapshot the centers as C^t, start the next epoch's counts, and say what each head did."""
+        summaries = self._summaries()
+        if self.averaging and self.average_from is not None:
+            weight = 1 / (self.epoch - self.average_from + 1)
+            average = (1 - weight) * self.epoch_centers + weight * F.normalize(self.centers, dim=1)
+            self.centers.copy_(F.normalize(average, dim=1))
+        self.epoch_centers.copy_(self.centers)
+        self.counts.zero_()
+        self.start_duals.copy_(self.duals)
+        self.share_sum.zero_()
+        self.batches.zero_()
+        self.rows.zero_()
+        self.epoch += 1
+        self._follow_epoch()
+        return summaries
+
+    def _summaries(self) -> list[EpochSummary]:
+        missing = self.batches * self.min_share.double() - self.share_sum
+        slack = margins(self.duals - self.start_duals, self.dual_lr, missing, self.rows / self.batches.clamp(min=1))
+        rows = float(self.rows)
+        return [
+            EpochSummary(counts.clone(), float(min_share[0]) * rows, head.min())
+            for counts, min_share, head in zip(
+                self.per_head(self.counts), self.per_head(self.min_share), self.per_head(slack), strict=True
+            )
+        ]
+
+    def _follow_epoch(self) -> None:
+        self.averaging = self.average_from is not None and int(self.epoch) >= self.average_from
+
+    def get_extra_state(self) -> dict[str, object]:
+        """Settings that must agree when a state is loaded."""
+        return {"num_clusters": list(self.num_clusters)}
+
+    def set_extra_state(self, state: dict[str, object]) -> None:
+        """Check a stored state's heads against this object's and follow its epoch.
+
+        Raises:
+            ValueError: when the state was saved with other heads.
+        """
+        if state["num_clusters"] != list(self.num_clusters):
+            raise ValueError(
+                f"this state has heads of {state['num_clusters']} clusters, the configuration asks for "
+                f"{list(self.num_clusters)}; resume with the same num_clusters"
+            )
+        self._follow_epoch()

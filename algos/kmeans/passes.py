@@ -1,0 +1,75 @@
+"""Passes of constrained k-means over rows that stay: their batches, what they begin with and leave behind, and when to stop.
+
+Embeddings that are being learned drift, and their clustering goes on as it is; over fixed rows centers and prices can settle.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from algos.kmeans.certificate import EpochSummary
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+
+LEAST_BATCHES = 20  # of a pass: with fewer updates prices swing instead of settling
+PATIENCE = 3  # passes in a row without a gain, after which to stop; after one or two, prices may still win or lose a cluster
+CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
+
+
+def batch_rows(num_rows: int, most_clusters: int) -> int:
+    """Rows of a batch where nobody chose them: a 32nd of a pass, at least 256 and K, at most 8192."""
+    return min(max(num_rows // 32, 256, most_clusters), 8192)
+
+
+class Passes:
+    """A clustering's passes over fixed rows.
+
+    Args:
+        kmeans: on its device, with the step sizes of the duals in the first pass.
+    """
+
+    def __init__(self, kmeans: OnlineConstrainedKMeans) -> None:
+        self.kmeans = kmeans
+        self.carried = torch.zeros_like(kmeans.counts)  # rows that the present pass began with
+        self._first_dual_lr = kmeans.dual_lr.clone()
+
+    def begin(self, number: int) -> None:
+        """Start pass `number`, from 0: the step of the duals falls with 1 / pass, so that prices settle."""
+        self.kmeans.dual_lr.copy_(self._first_dual_lr / (number + 1))
+
+    def end(self) -> tuple[Tensor, list[EpochSummary]]:
+        """Close a pass; returns the rows (sum of K,) that it gave to each cluster, and the heads' summaries."""
+        given = self.kmeans.counts - self.carried
+        summaries = self.kmeans.end_epoch()
+        self.carried = given // CARRIED
+        self.kmeans.counts.copy_(self.carried)
+        return given, summaries
+
+
+class Settling:
+    """Tells when passes gain nothing any more.
+
+    A pass is worth its mean similarity less the share of rows that clusters lacked, each at the highest price. Paid for at the
+    best prices or more, a bound is kept by the best labels (an exact penalty), so neither similarity bought with missing rows
+    nor rows bought with too much similarity count as a gain. Passes are compared at the present price.
+
+    Args:
+        tol: least gain in mean similarity over the best pass so far; 0 never stops.
+    """
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+        self._best, self._idle = (-math.inf, 0.0), 0
+
+    def add(self, similarity: float, lacking: float, duals: Tensor) -> None:
+        """Take note of a pass: its mean similarity, the share of its rows that clusters lacked, and the prices (K,) after it."""
+        price = float(duals.max() - duals.min().clamp(max=0))
+        gained = similarity - price * lacking > self._best[0] - price * self._best[1] + self.tol
+        self._best, self._idle = ((similarity, lacking), 0) if gained else (self._best, self._idle + 1)
+
+    @property
+    def done(self) -> bool:
+        """Whether the last `PATIENCE` passes gained nothing."""
+        return self.tol > 0 and self._idle >= PATIENCE

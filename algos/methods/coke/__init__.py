@@ -1,0 +1,1 @@
+"""CoKe: representations without labels."""

@@ -1,0 +1,1 @@
+"""ProtoCon: a classifier from a few labels."""

@@ -1,0 +1,93 @@
+"""The settings of ProtoCon. Source: Nassar et al., CVPR 2023; method.md section 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from algos.check_ranges import require_not_negative, require_positive, require_shares
+from algos.methods.protocon.pseudo_labels import Alignment, Vote
+
+
+@dataclass(frozen=True)
+class ProtoConConfig:
+    """Settings of ProtoCon; the papers' symbols in brackets. The defaults are the paper's form; recipes set its figures.
+
+    Attributes:
+        num_clusters: clusters of each head [K]; null takes one head of N / instances_per_cluster.
+        instances_per_cluster: wanted size of a cluster [n].
+        min_size_ratio: a cluster's minimum share of the rows times K [gamma / n].
+        dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`.
+        dim: size of the embeddings [D].
+        temperature: of prototypes and consistency [T].
+        refine_weight: share of the classifier in a pseudo-label, the rest is its cluster's [alpha]; 1 for no refinement.
+        refine_from: first epoch whose pseudo-labels are refined, 1 or later: the epochs before it are the warm-up.
+        confidence_threshold: least probability of a pseudo-label that is trained on [tau].
+        alignment: `window` (distribution alignment), `debias`, or `none`.
+        debias_weight: strength of `debias`.
+        debias_momentum: of its running mean.
+        targets: train on `soft` pseudo-labels, or on their `hard` class.
+        vote: how members make their cluster's label: by `similarity` (paper), `count`, or `score` (the recorded reference).
+        priced_scores: add a cluster's dual to its members' similarity (the recorded reference).
+        unlabelled_weight: of the loss on reliable pseudo-labels [lambda_u].
+        prototype_weight: of the prototypical loss [lambda_p].
+        consistency_weight: of the self-supervised loss [lambda_c].
+        consistency_rows: rows of the self-supervised loss: `all`, or the `unreliable` (the recorded reference).
+        ema_momentum: of the averaged weights that are scored beside the trained ones; reached gradually.
+    """
+
+    num_clusters: list[int] | None = None
+    instances_per_cluster: int = 250
+    min_size_ratio: float = 0.9
+    dual_lr: float | None = None
+    dim: int = 128
+    temperature: float = 0.1
+    refine_weight: float = 0.8
+    refine_from: int = 1
+    confidence_threshold: float = 0.95
+    alignment: Alignment = "window"
+    debias_weight: float = 0.5
+    debias_momentum: float = 0.999
+    targets: Literal["soft", "hard"] = "soft"
+    vote: Vote = "similarity"
+    priced_scores: bool = False
+    unlabelled_weight: float = 1.0
+    prototype_weight: float = 1.0
+    consistency_weight: float = 1.0
+    consistency_rows: Literal["all", "unreliable"] = "all"
+    ema_momentum: float = 0.999
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range, naming the key."""
+        require_shares(self, "min_size_ratio", "refine_weight", "debias_momentum", "ema_momentum", part="method")
+        require_positive(self, "instances_per_cluster", "dim", "temperature", "refine_from", "dual_lr", part="method")
+        require_not_negative(self, "debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight", part="method")
+        if not 0 < self.confidence_threshold <= 1:
+            raise ValueError(f"method.confidence_threshold is {self.confidence_threshold}; it must lie in (0, 1]")
+        if self.num_clusters is not None and (not self.num_clusters or min(self.num_clusters) < 2):
+            raise ValueError(f"method.num_clusters is {self.num_clusters}; give heads of 2 clusters or more, or null")
+
+    def clusters(self, num_instances: int) -> list[int]:
+        """Clusters of each head for N instances.
+
+        Raises:
+            ValueError: when they are more than half the instances, or a head would have fewer than 2.
+        """
+        if self.num_clusters is None:
+            if 2 * self.instances_per_cluster > num_instances:
+                raise ValueError(
+                    f"method.instances_per_cluster is {self.instances_per_cluster}, which makes fewer than 2 clusters of "
+                    f"{num_instances} training images; lower it"
+                )
+            return [num_instances // self.instances_per_cluster]
+        if 2 * max(self.num_clusters) > num_instances:
+            raise ValueError(
+                f"method.num_clusters asks for {max(self.num_clusters)} clusters of {num_instances} training images; "
+                "a cluster's label needs members to vote: give at most half as many clusters"
+            )
+        return self.num_clusters
+
+    @property
+    def trains_projector(self) -> bool:
+        """Whether any loss reaches the projector."""
+        return self.prototype_weight > 0 or self.consistency_weight > 0

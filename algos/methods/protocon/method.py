@@ -1,0 +1,246 @@
+"""ProtoCon: a classifier from a few labels per class, whose pseudo-labels the online clusters refine.
+
+Shapes: B unlabelled rows, L labelled rows, C classes, D embedding size, K clusters, H heads, N instances.
+FixMatch is a setting of it: no refinement, no alignment, hard targets, and neither prototypes nor consistency.
+
+Source: Nassar et al., "ProtoCon: Pseudo-label Refinement via Online Clustering and Prototypical Consistency for Efficient
+Semi-supervised Learning", CVPR 2023; method.md section 3 names where the recorded reference differs.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from algos.distributed.collectives import sum_over_workers
+from algos.distributed.epoch_sums import EpochSums
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.methods.instance_memory import InstanceMemory, smallest_integer
+from algos.methods.method import Batch, EpochReport, InstanceGuesses
+from algos.methods.protocon.config import ProtoConConfig
+from algos.methods.protocon.consistency import Consistency
+from algos.methods.protocon.prototypes import Prototypes
+from algos.methods.protocon.pseudo_labels import Aligner, cluster_pseudo_labels, refine
+from algos.networks import ClassifiedNetwork, Classifier
+
+KNOWLEDGE_ROWS = 1 << 14
+FIGURES = (
+    "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled", "loss_consistency",
+    "reliable_rate", "refined_change",
+)  # fmt: skip
+
+
+def memory_columns(heads: int, num_classes: int) -> dict[str, tuple[int, torch.dtype]]:
+    """What ProtoCon remembers of an instance besides its clusters: similarities, raw and refined class, whether it is trusted."""
+    hard = (1, smallest_integer(num_classes))
+    return {"score": (heads, torch.float16), "guess": hard, "pseudo_label": hard, "reliable": (1, torch.bool)}
+
+
+class ProtoCon:
+    """The method over one backbone; see `algos.methods.method.Method` for who calls what.
+
+    Args:
+        config: settings.
+        backbone: images -> features, with `num_features`.
+        num_classes: C.
+        num_instances: N, from the shards.
+        batch_size: B of a global batch.
+        seed: of the initial centers.
+    """
+
+    clustering_epochs = 0
+
+    def __init__(
+        self, config: ProtoConConfig, backbone: nn.Module, *, num_classes: int, num_instances: int, batch_size: int, seed: int = 0
+    ) -> None:
+        self.config = config
+        self.network: nn.Module = ClassifiedNetwork(backbone, num_classes, config.dim)
+        # Data-parallel training waits for a gradient of every trained weight: without a loss the projection stays random.
+        self.network.get_submodule("projector").requires_grad_(config.trains_projector)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+        heads = config.clusters(num_instances)
+        self.kmeans = OnlineConstrainedKMeans(
+            heads, config.dim, min_size_ratio=config.min_size_ratio, dual_lr=config.dual_lr,
+            batches_per_epoch=num_instances / batch_size, seed=seed,
+        )  # fmt: skip
+        self.memory = InstanceMemory(num_instances, len(heads), memory_columns(len(heads), num_classes))
+        self.aligner = Aligner(num_classes, config.alignment, weight=config.debias_weight, momentum=config.debias_momentum)
+        self.prototypes = Prototypes(num_classes, config.dim)
+        self.consistency = Consistency(config.dim, config.temperature)
+        self.cluster_labels = torch.full((sum(heads), num_classes), 1 / num_classes)  # z of the epoch before
+        self.num_classes = num_classes
+        self.epoch, self.updates = 0, 0
+        self._batch_sums = torch.zeros(num_classes + config.dim + 1)  # of all workers, over the global batch under way
+        self.figures = EpochSums(len(FIGURES) + 1)  # rows come last
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The backbone that is being trained."""
+        return self.network.get_submodule("backbone")
+
+    def classifiers(self) -> dict[str, nn.Module]:
+        """The classifier with its trained and with its averaged weights."""
+        return {"accuracy": Classifier(self.network), "accuracy_ema": Classifier(self.averaged)}
+
+    def to(self, device: torch.device) -> ProtoCon:
+        """Move networks, clustering and running means; the memory stays on the host."""
+        for module in (self.network, self.averaged, self.kmeans, self.aligner, self.prototypes, self.consistency, self.figures):
+            module.to(device)
+        self.cluster_labels = self.cluster_labels.to(device)
+        self._batch_sums = self._batch_sums.to(device)
+        return self
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Follow the loop's epoch."""
+        self.epoch = epoch
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Classify and embed all rows in one pass, then learn from labels and pseudo-labels."""
+        if batch.labelled is None or len(batch.large) != 2:
+            raise ValueError("ProtoCon needs labelled rows, and a weak and a strong view of the others")
+        rows = [len(batch.labelled.images), len(batch.ids), len(batch.ids)]
+        logits, embeddings = network(torch.cat([batch.labelled.images, *batch.large]))
+        return self._loss(batch.ids, batch.labelled.labels, logits.split(rows), embeddings.split(rows))
+
+    def _loss(self, ids: Tensor, labels: Tensor, logits: tuple[Tensor, ...], embeddings: tuple[Tensor, ...]) -> Tensor:
+        """Loss from (labelled, weak, strong) logits and unit embeddings."""
+        (p_x, p_w, p_s), (q_x, q_w, q_s) = logits, embeddings
+        p_w, q_w = p_w.detach(), q_w.detach()
+        weak_targets = self.consistency.targets(q_w)
+        guesses = self._align(p_w, weak_targets)
+        clusters = self._cluster(q_w)
+        refined = self._refine(guesses, clusters)
+        confidence, hard = refined.max(dim=1)
+        guess, reliable = guesses.argmax(dim=1), confidence >= self.config.confidence_threshold
+        self._remember(ids, q_w, clusters, guess, hard, reliable)
+        self.prototypes.collect(torch.cat([q_x.detach(), q_w]), torch.cat([labels, hard]),
+                                torch.cat([torch.ones_like(labels, dtype=q_w.dtype), reliable.to(q_w.dtype)]))  # fmt: skip
+        targets = refined if self.config.targets == "soft" else hard
+        trusted = reliable.to(p_s.dtype)
+        consistency = self.consistency.loss(q_s, weak_targets)
+        parts = [
+            F.cross_entropy(p_x, labels),
+            (F.cross_entropy(self.aligner.strong(p_s), targets, reduction="none") * trusted).mean(),
+            F.cross_entropy(self._prototype_logits(q_x), labels),
+            (F.cross_entropy(self._prototype_logits(q_s), targets, reduction="none") * trusted).mean(),
+            (consistency if self.config.consistency_rows == "all" else consistency * (1 - trusted)).mean(),
+        ]
+        changed = (hard != guess).to(trusted)
+        self._count(torch.stack([*(part.detach() for part in parts), trusted.mean(), changed.mean()]), len(ids))
+        return self._weigh(parts)
+
+    def _weigh(self, parts: list[Tensor]) -> Tensor:
+        config = self.config
+        weights = (1.0, config.unlabelled_weight, config.prototype_weight, config.prototype_weight, config.consistency_weight)
+        return torch.stack([weight * part for weight, part in zip(weights, parts, strict=True) if weight > 0]).sum()
+
+    @torch.no_grad()
+    def _align(self, logits: Tensor, weak_targets: Tensor) -> Tensor:
+        """Aligned guesses (B, C); the means they need are over all workers, so this is the one sum that a step waits for.
+
+        With gradient accumulation the mean is that of the micro-batches so far: the later ones are not computed yet.
+        """
+        rows = logits.new_full((1,), float(len(logits)))
+        sums = torch.cat([F.softmax(logits, dim=1).sum(dim=0), weak_targets.sum(dim=0), rows])
+        self._batch_sums = self._batch_sums + sum_over_workers(sums)
+        return self.aligner.weak(logits, self._batch_sums[: self.num_classes] / self._batch_sums[-1])
+
+    def _cluster(self, embeddings: Tensor) -> Tensor:
+        clusters = self.kmeans.assign(embeddings)
+        self.kmeans.collect(embeddings, clusters)
+        return clusters
+
+    @torch.no_grad()
+    def _refine(self, guesses: Tensor, clusters: Tensor) -> Tensor:
+        if self.epoch < self.config.refine_from:
+            return guesses
+        of_heads = self.cluster_labels[clusters + self.kmeans.offsets]  # (H, B, C)
+        return refine(guesses, of_heads.mean(dim=0), self.config.refine_weight)
+
+    def _remember(self, ids: Tensor, embeddings: Tensor, clusters: Tensor, guess: Tensor, hard: Tensor, reliable: Tensor) -> None:
+        self.memory.observe(
+            ids, labels=clusters, guess=guess[None], pseudo_label=hard[None],
+            reliable=reliable[None], score=self.kmeans.similarity(embeddings, clusters, priced=self.config.priced_scores),
+        )  # fmt: skip
+
+    def _prototype_logits(self, embeddings: Tensor) -> Tensor:
+        return self.prototypes.logits(embeddings, self.config.temperature)
+
+    def _count(self, means: Tensor, rows: int) -> None:
+        self.figures.add(F.pad(means, (0, 1), value=1.0).double() * rows)
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
+        features = self.backbone(images)
+        projected = self.network.get_submodule("projector")(features)
+        return features, self.kmeans.assign(F.normalize(projected.float(), dim=1))
+
+    def begin_update(self) -> None:
+        """Start the all-reduce of the clustering statistics."""
+        self.kmeans.begin_update()
+
+    @torch.no_grad()
+    def finish_update(self) -> None:
+        """Apply the summed statistics, close the running means, and average the weights that were just updated."""
+        self.kmeans.finish_update()
+        self.aligner.finish()
+        self.consistency.finish(self._batch_sums[self.num_classes : -1] / self._batch_sums[-1])
+        self._batch_sums = torch.zeros_like(self._batch_sums)
+        momentum = min(self.config.ema_momentum, (1 + self.updates) / (10 + self.updates))  # forget the random start soon
+        average = get_ema_multi_avg_fn(momentum)
+        average(tuple(self.averaged.parameters()), tuple(self.network.parameters()), self.updates)
+        self.updates += 1
+
+    @torch.no_grad()
+    def exchange(self) -> None:
+        """Share what was remembered, the prototypes' sums and the figures; give the averaged weights the running statistics."""
+        self.memory.exchange()
+        self.prototypes.exchange()
+        self.figures.exchange()
+        for averaged, current in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+            averaged.copy_(current)
+
+    def end_epoch(self) -> EpochReport:
+        """Make prototypes and cluster labels of the epoch, snapshot centers, and say how it went."""
+        self.prototypes.end_epoch()
+        hard = self.memory.column("pseudo_label")[0]
+        heads = zip(self.memory.labels, self.memory.column("score"), self.kmeans.num_clusters, strict=True)
+        made = [
+            cluster_pseudo_labels(clusters, hard, scores, (size, self.num_classes), self.config.vote)
+            for clusters, scores, size in heads
+        ]
+        self.cluster_labels = torch.cat(made).to(self.cluster_labels.device)
+        *sums, rows = self.figures.take().tolist()
+        figures = {name: value / rows for name, value in zip(FIGURES, sums, strict=True)} if rows else {}
+        return EpochReport(self.kmeans.end_epoch(), figures)
+
+    def knowledge(self, most: int | None = None) -> InstanceGuesses:
+        """Clusters and guesses of the instances: the classifier's, its cluster's, and the two refined into one."""
+        clusters, memory = self.memory.labels[:, :most], self.memory
+        table, offsets = self.cluster_labels.cpu(), self.kmeans.offsets.cpu()
+        parts = clusters.split(KNOWLEDGE_ROWS, dim=1)  # never N x C at once
+        voted = torch.cat([table[part.clamp(min=0).long() + offsets].mean(dim=0).argmax(dim=1) for part in parts])
+        guess, refined = (memory.column(name)[0, :most] for name in ("guess", "pseudo_label"))
+        guesses = {"classifier": guess, "cluster": voted, "refined": refined}
+        return InstanceGuesses(clusters, guesses, memory.column("reliable")[0, :most], self.prototypes.prototypes.cpu())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, clustering, memory and running means."""
+        parts = {name: getattr(self, name).state_dict() for name in self._modules()}
+        return parts | {"cluster_labels": self.cluster_labels, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for name in self._modules():
+            getattr(self, name).load_state_dict(state[name])
+        self.cluster_labels.copy_(state["cluster_labels"])
+        self.updates = state["updates"]
+
+    @staticmethod
+    def _modules() -> tuple[str, ...]:
+        return ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency", "figures")

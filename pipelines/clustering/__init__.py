@@ -1,0 +1,1 @@
+"""`quorum cluster`: embeddings to clusters with a minimum size."""

@@ -1,0 +1,120 @@
+"""The typed configuration of `quorum cluster`, and what can be said of it before a worker starts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from algos.check_ranges import require_not_negative, require_positive, require_shares
+from algos.exact.repair_sizes import minimum_rows
+from algos.kmeans.passes import LEAST_BATCHES, batch_rows
+from pipelines.config.plain_values import plain
+from pipelines.config.sections import CheckpointConfig, TrackingConfig
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.errors import UserError
+from pipelines.stream.epoch_order import StreamShape
+
+TASK_BYTES = 256 << 20  # of the rows that one Data task holds, where the window is chosen for the user
+LEAST_WINDOW = 1024
+
+
+def _frequent_checkpoints() -> CheckpointConfig:
+    return CheckpointConfig(every_steps=1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """A clustering of vectors in Parquet.
+
+    Attributes:
+        embeddings: folder of Parquet files, a local path or URI.
+        to: folder of the run and its result; empty or absent at the start, where every node reaches it.
+        num_clusters: K, or a list for several heads.
+        column: of the vectors.
+        id: column of integer or string ids; null takes `id` where there is one, else numbers the rows over the sorted files.
+        min_size_ratio: a cluster's minimum as a share of N / K, in [0, 1]: 0 is plain k-means, 1 asks for equal sizes.
+        exact: end with labels under which every cluster has its minimum, by the cheapest moves of rows near those that lack.
+        dual_lr: step size of the prices in the first pass, falling with 1 / pass; null takes the core's rule.
+        passes: over all rows, before the one that writes labels.
+        batch_size: rows of a global batch, a multiple of lanes; null takes N / 32 within [max(256, K), 8192].
+        lanes: most workers that can share the run. Part of its identity, as batch_size and window are.
+        window: rows of a lane that are shuffled together and read by one task; null takes the largest row group, within 256 MB.
+        workers: Ray Train workers; any number up to lanes.
+        gpu: one GPU a worker.
+        cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
+        max_failures: restarts from the last checkpoint when workers die; -1 for any number.
+        checkpoint: besides the end of each pass.
+        tracking: see `TrackingConfig`; without a server, a sqlite file beside the folder `to`.
+        name: of the MLflow run; null takes the name of `to`.
+        seed: of the first centers and the order of the rows.
+    """
+
+    kind: ClassVar[str] = "cluster"
+
+    embeddings: str
+    to: str
+    num_clusters: int | list[int]
+    column: str = "embedding"
+    id: str | None = None
+    min_size_ratio: float = 0.4
+    exact: bool = False
+    dual_lr: float | None = None
+    passes: int = 5
+    batch_size: int | None = None
+    lanes: int = 8
+    window: int | None = None
+    workers: int = 1
+    gpu: bool = False
+    cpus_per_worker: int = 1
+    max_failures: int = 3
+    checkpoint: CheckpointConfig = field(default_factory=_frequent_checkpoints)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    name: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can have."""
+        if min(self.heads, default=0) < 1:
+            raise UserError(f"num_clusters is {self.num_clusters}; give at least one head of at least one cluster")
+        require_positive(self, "passes", "lanes", "workers", "cpus_per_worker", "batch_size", "window", "dual_lr")
+        require_not_negative(self, "seed")
+        require_shares(self, "min_size_ratio")
+        if self.workers > self.lanes:
+            raise UserError(f"{self.workers} workers, but lanes is {self.lanes}; set lanes to at least the workers")
+        if self.batch_size is not None and self.batch_size % self.lanes:
+            raise UserError(f"batch_size {self.batch_size} is not a multiple of lanes {self.lanes}; change one of them")
+
+    @property
+    def heads(self) -> list[int]:
+        """K of each head."""
+        return [self.num_clusters] if isinstance(self.num_clusters, int) else list(self.num_clusters)
+
+    def minimums(self, rows: int) -> list[int]:
+        """Least rows of a cluster, of each head; what `exact` gives them."""
+        return [minimum_rows(self.min_size_ratio, rows, clusters) for clusters in self.heads]
+
+    def check(self, vectors: EmbeddingFolder) -> None:
+        """Refuse what cannot work with these vectors.
+
+        Raises:
+            UserError: naming the key and what to change.
+        """
+        rows, most = vectors.rows, max(self.heads)
+        if most > rows:
+            raise UserError(f"num_clusters is {most}, but {self.embeddings} has {rows} rows; choose fewer clusters")
+        if (self.batch_size or self.lanes) > rows:
+            key, value = ("batch_size", self.batch_size) if self.batch_size else ("lanes", self.lanes)
+            raise UserError(f"{key} {value} exceeds the {rows} rows of {self.embeddings}; choose a smaller one")
+
+    def shape(self, vectors: EmbeddingFolder) -> StreamShape:
+        """How a pass is cut into batches: a function of the configuration and the vectors, whatever the number of workers."""
+        rows = min(batch_rows(vectors.rows, max(self.heads)), vectors.rows // LEAST_BATCHES)
+        batch_size = self.batch_size or max(rows // self.lanes, 1) * self.lanes
+        groups = max(max(shard.row_groups, default=0) for shard in vectors.shards)
+        window = self.window or max(min(groups, TASK_BYTES // (4 * vectors.dim * self.lanes)), LEAST_WINDOW)
+        return StreamShape(batch_size, self.lanes, window)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, as a file holds them."""
+        values: dict[str, Any] = plain(asdict(self))
+        return values

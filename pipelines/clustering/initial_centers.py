@@ -1,0 +1,63 @@
+"""Where a clustering of vectors starts: k-means++ on a sample of rows from all over the folder.
+
+A function of the vectors and the seed. Random directions, the core's default, suit embeddings that are still being learned; fixed
+ones fill few of them, and the first passes would go into moving the empty ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
+
+ROWS_PER_CLUSTER = 10
+LEAST_GROUPS = 64  # row groups that the sample comes from, where there are as many
+MOST_SEEDED = 4096  # clusters; k-means++ costs K times the sample, and beyond that random rows must do
+READERS = 8
+SAMPLE, CHOICE = 1, 2  # what random numbers are for; numpy takes (seed,) and (seed, 0) for the same
+
+
+def draw_initial_centers(vectors: EmbeddingFolder, heads: Sequence[int], seed: int) -> Tensor:
+    """Unit centers (sum of K, D) of all heads.
+
+    Raises:
+        UserError: for a sampled row that has no direction.
+    """
+    sample = sample_rows(vectors, min(ROWS_PER_CLUSTER * max(heads), vectors.rows), seed)
+    return torch.from_numpy(
+        np.concatenate([_choose(sample, clusters, (seed, head, 0, CHOICE)) for head, clusters in enumerate(heads)])
+    )
+
+
+def sample_rows(vectors: EmbeddingFolder, least: int, seed: int) -> np.ndarray:
+    """At least so many unit rows (R, D), drawn without replacement from random row groups, in proportion to their rows."""
+    groups = [(shard, group) for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
+    rows = np.array([vectors.shards[shard].row_groups[group] for shard, group in groups])
+    random = np.random.default_rng((seed, 0, 0, SAMPLE))
+    order = random.permutation(len(groups))
+    enough = int(np.searchsorted(rows[order].cumsum(), least)) + 1
+    order = order[: max(enough, LEAST_GROUPS)]
+    takes = np.ceil(rows[order] * (least / rows[order].sum())).astype(int)
+    chosen = [np.sort(random.permutation(rows[one])[:take]) for one, take in zip(order, takes, strict=True)]
+    with ThreadPoolExecutor(READERS) as pool:
+        read = list(pool.map(lambda one, picked: vectors.read(*groups[one], picked), order.tolist(), chosen))
+    sample, places = (np.concatenate(parts) for parts in zip(*read, strict=True))
+    bad = first_without_direction(sample, places)
+    if bad is not None:
+        raise vectors.refusal(bad)
+    return sample
+
+
+def _choose(sample: np.ndarray, clusters: int, seed: Sequence[int]) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    if clusters > MOST_SEEDED:
+        return sample[random.permutation(len(sample))[:clusters]]
+    from sklearn.cluster import kmeans_plusplus  # two seconds, and a resumed run needs no first centers
+
+    centers, _ = kmeans_plusplus(sample, clusters, random_state=int(random.integers(2**31)))
+    return np.asarray(centers, np.float32)

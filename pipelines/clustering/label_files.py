@@ -1,0 +1,105 @@
+"""Files of labels: which rows each holds, how it is written whole or not at all, and what the labels follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.files.location import Location
+
+TASK_ROWS = 1 << 17  # of one file of labels, at least one row group
+
+
+@dataclass(frozen=True)
+class FrozenClusters:
+    """What labels follow from: K of each head, centers (sum of K, D), prices (sum of K,)."""
+
+    heads: list[int]
+    centers: np.ndarray
+    prices: np.ndarray
+
+    @classmethod
+    def of(cls, kmeans: OnlineConstrainedKMeans) -> FrozenClusters:
+        """The present state of a clustering."""
+        return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.duals.numpy(force=True))
+
+    def per_head(self, values: np.ndarray) -> list[np.ndarray]:
+        """Values of the clusters of each head, (K, ...), out of those of all heads."""
+        return np.split(values, np.cumsum(self.heads)[:-1])
+
+    def kmeans(self, device: str) -> OnlineConstrainedKMeans:
+        """The clustering, to ask for labels."""
+        centers = torch.from_numpy(self.centers.copy())
+        made = OnlineConstrainedKMeans(self.heads, centers.shape[1], initial_centers=centers)
+        made.duals.copy_(torch.from_numpy(self.prices.copy()))
+        return made.to(device)
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """One file of labels, by its number: row groups of one file of vectors, and their places."""
+
+    number: int
+    shard: int
+    groups: range
+    start: int
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return f"part-{self.number:06d}.parquet"
+
+
+def label_files(vectors: EmbeddingFolder, rows: int = TASK_ROWS) -> list[LabelFile]:
+    """The files of labels to write, in the order of the vectors."""
+    made, start = list[LabelFile](), 0
+    for index, shard in enumerate(vectors.shards):
+        first = 0
+        for group in range(len(shard.row_groups)):
+            mine = sum(shard.row_groups[first : group + 1])
+            if mine >= rows or group + 1 == len(shard.row_groups):
+                made.append(LabelFile(len(made), index, range(first, group + 1), start, mine))
+                first, start = group + 1, start + mine
+    return made
+
+
+@dataclass(frozen=True)
+class LabelledFolder:
+    """Labels in files, and what they come to.
+
+    Attributes:
+        vectors: the rows.
+        model: that the labels follow from.
+        files: the files of labels.
+        folder: where they are.
+        counts: (sum of K,) rows of each cluster of all heads.
+        sums: (sum of K,) their similarities.
+    """
+
+    vectors: EmbeddingFolder
+    model: FrozenClusters
+    files: list[LabelFile]
+    folder: Location
+    counts: np.ndarray
+    sums: np.ndarray
+
+
+@contextmanager
+def replaced(folder: Location, part: LabelFile) -> Iterator[Any]:
+    """A stream whose content becomes the part's file when the block ends well: a task that runs again does no harm."""
+    partial = folder / f"{part.name}.partial"
+    try:
+        with folder.filesystem.open_output_stream(partial.path) as sink:
+            yield sink
+    except BaseException:
+        partial.delete_file()
+        raise
+    folder.filesystem.move(partial.path, (folder / part.name).path)

@@ -1,0 +1,136 @@
+"""The last pass of `quorum cluster`: labels of every row under the final centers and prices, written where they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import ray.data
+import torch
+
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder, label_files, replaced
+from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
+from pipelines.files.location import Location
+from pipelines.progress import progress
+from pipelines.stream.ray_data import configure_ray_data
+
+SIMILARITIES_HELD = 1 << 22  # numbers held at once
+
+
+def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str, np.ndarray]]:
+    """What `task` yields for parts 0 to count - 1, as it comes: Ray Data tasks on the whole cluster, one for each part."""
+    configure_ray_data()
+    numbers = ray.data.range(count, override_num_blocks=count)
+    yield from numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None).iter_batches(batch_size=None)
+
+
+class LabelWriter:
+    """Reads, labels and writes the rows of parts, a row group at a time; runs in Ray Data tasks.
+
+    Called with a batch of part numbers, yields a row for each: `part`, `rows`, `bad` (place of a row without direction, or -1),
+    and per cluster of all heads `counts` and `similarity`, the sum over its rows.
+    """
+
+    def __init__(
+        self, vectors: EmbeddingFolder, todo: list[LabelFile], model: ray.ObjectRef, folder: Location, *, gpu: bool
+    ) -> None:
+        self.vectors, self.todo, self.model, self.folder = vectors, todo, model, folder
+        self.device = "cuda" if gpu else "cpu"
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Write the parts whose numbers `batch["id"]` holds."""
+        kmeans = ray.get(self.model).kmeans(self.device)
+        for number in batch["id"].tolist():
+            yield self._write(number, kmeans)
+
+    def _write(self, number: int, kmeans: OnlineConstrainedKMeans) -> dict[str, np.ndarray]:
+        part, total = self.todo[number], len(kmeans.centers)
+        counts, sums, rows, bad = np.zeros(total, np.int64), np.zeros(total), 0, -1
+        try:
+            with replaced(self.folder, part) as sink:
+                for stacked, similarity in self._label(part, kmeans, sink):
+                    counts += np.bincount(stacked, minlength=total)
+                    sums += np.bincount(stacked, weights=similarity, minlength=total)
+                    rows += len(stacked) // len(kmeans.num_clusters)
+        except _NoDirectionError as error:
+            bad = error.place
+        columns = {"part": number, "rows": rows, "bad": bad}
+        return {name: np.array([value]) for name, value in columns.items()} | {"counts": counts[None], "similarity": sums[None]}
+
+    def _label(self, part: LabelFile, kmeans: OnlineConstrainedKMeans, sink: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Write a part; yields the clusters of all heads and the similarities of each row group's rows, both (H x R,)."""
+        writer = None
+        for group in part.groups:
+            vectors, places = self.vectors.read(part.shard, group)
+            if (bad := first_without_direction(vectors, places)) is not None:
+                raise _NoDirectionError(bad)
+            labels, similarity = label(kmeans, torch.from_numpy(vectors))
+            table = _table(self.vectors.read_ids(part.shard, group), labels, similarity)
+            writer = writer or pq.ParquetWriter(sink, table.schema)
+            writer.write_table(table)
+            yield (labels + kmeans.offsets.numpy(force=True)).ravel(), similarity.ravel()
+        if writer is not None:
+            writer.close()
+
+
+class _NoDirectionError(Exception):
+    """A row that gave none, by its place; within a task, whose own errors would reach the user with a stack."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+
+def row_batches(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, numbers: int = SIMILARITIES_HELD) -> Iterator[torch.Tensor]:
+    """Rows (R, D) on the clustering's device, in row_batches whose similarities are about so many numbers."""
+    width = max(len(kmeans.centers), len(kmeans.num_clusters) * rows.shape[1])
+    for piece in rows.split(max(numbers // width, 1)):
+        yield piece.to(kmeans.centers.device)
+
+
+def label(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (H, R) int64 of unit rows (R, D) and the similarity of each row to its center, without prices."""
+    labels, similarity = [], []
+    for piece in row_batches(kmeans, rows):
+        labels.append(kmeans.assign(piece))
+        similarity.append(kmeans.similarity(piece, labels[-1]))
+    return torch.cat(labels, dim=1).numpy(force=True), torch.cat(similarity, dim=1).numpy(force=True)
+
+
+def _table(ids: pa.Array, labels: np.ndarray, similarity: np.ndarray) -> pa.Table:
+    columns = {"id": ids}
+    for head in range(len(labels)):
+        columns[f"label_head{head}"] = pa.array(labels[head], pa.int32())
+        columns[f"similarity_head{head}"] = pa.array(similarity[head], pa.float32())
+    return pa.table(columns)
+
+
+def write_labels(vectors: EmbeddingFolder, model: FrozenClusters, folder: Location, *, gpu: bool) -> LabelledFolder:
+    """Write `part-....parquet` (id, label and similarity of each head) to a folder, with tasks on the whole cluster.
+
+    Raises:
+        UserError: for a row that has no direction.
+        RuntimeError: if a row was missed or came twice.
+    """
+    todo = label_files(vectors)
+    writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), gpu=gpu)
+    seen, rows = np.zeros(len(todo), np.int64), 0
+    counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
+    with progress("label", vectors.rows, "rows") as bar:
+        for batch in over_parts(len(todo), writer, gpu=gpu):
+            for bad in batch["bad"][batch["bad"] >= 0].tolist():
+                raise vectors.refusal(bad)
+            np.add.at(seen, batch["part"], 1)
+            rows += int(batch["rows"].sum())
+            counts += batch["counts"].sum(axis=0)
+            sums += batch["similarity"].sum(axis=0)
+            bar.move_to(rows)
+    if rows != vectors.rows or (seen != 1).any():
+        raise RuntimeError(
+            f"{rows} rows were labelled, {vectors.rows} expected; {int((seen != 1).sum())} files are not written once"
+        )
+    return LabelledFolder(vectors, model, todo, folder, counts, sums)

@@ -1,0 +1,176 @@
+"""The worker loop of `quorum cluster`: online constrained k-means in passes over a stream of vectors.
+
+What a worker holds is the clustering's state, one batch and the stream's windows: nothing grows with the number of rows.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from algos.distributed.collectives import is_distributed
+from algos.distributed.epoch_sums import EpochSums
+from algos.kmeans.certificate import EpochSummary
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.kmeans.passes import Passes
+from algos.scores import size_figures
+from pipelines.clustering.config import ClusterConfig
+from pipelines.clustering.initial_centers import draw_initial_centers
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.files.location import Location
+from pipelines.jobs.train_job import Worker, report_epoch
+from pipelines.runs.checkpoints import CheckpointStore, save_together
+from pipelines.stream.vector_stream import VectorBatch, VectorStream
+
+LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress line
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """What the driver hands every worker.
+
+    Attributes:
+        config: of the run.
+        vectors: as the driver opened them.
+        run: its folder, a path or URI.
+        recorder: handle of the `Recorder` actor.
+        identity: of the run, kept in each checkpoint.
+    """
+
+    config: ClusterConfig
+    vectors: EmbeddingFolder
+    run: str
+    recorder: Any
+    identity: dict[str, str]
+
+
+class Clustering:
+    """One worker's clustering, stream and place in the run; restored from the newest checkpoint, if any."""
+
+    def __init__(self, job: ClusterJob, worker: Worker) -> None:
+        self.job, self.config, self.rank, self.device = job, job.config, worker.rank, worker.device
+        worker.claim_device()
+        shape = self.config.shape(job.vectors)
+        self.stream = VectorStream(
+            job.vectors, shape, seed=self.config.seed, rank=worker.rank, workers=worker.count, device=worker.device
+        )
+        self.kmeans = new_kmeans(self.config, job.vectors).to(worker.device)
+        self.similarity = EpochSums(len(self.config.heads)).to(worker.device)  # of this pass
+        self.passes = Passes(self.kmeans)
+        self.number, self.step = 0, 0  # pass and step to do next
+        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", self.config.checkpoint.keep_last)
+        self._noted = 0.0
+        entry = self.store.latest()
+        if entry is None:
+            self._start()
+        else:
+            self._restore(self.store.load(entry))
+
+    @property
+    def global_step(self) -> int:
+        """Steps since the start of the run."""
+        return self.number * self.stream.steps + self.step
+
+    def _start(self) -> None:
+        # Rank 0 alone reads the sample; a center that differed in one bit would give workers different labels.
+        centers = torch.zeros_like(self.kmeans.centers)
+        if self.rank == 0:
+            centers.copy_(draw_initial_centers(self.job.vectors, self.config.heads, self.config.seed))
+        if is_distributed():
+            dist.broadcast(centers, src=0)
+        self.kmeans.centers.copy_(centers)
+        self.kmeans.epoch_centers.copy_(centers)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.kmeans.load_state_dict(state["kmeans"])
+        self.passes.carried = state["carried"].to(self.device)
+        self.similarity.load_state_dict(state["similarity"])
+        self.number, self.step = state["epoch"], state["step"]
+
+    def begin_pass(self) -> None:
+        """Start the pass and its clock."""
+        self.passes.begin(self.number)
+        self._began, self._began_at = time.monotonic(), self.step
+
+    def learn(self, batch: VectorBatch) -> None:
+        """One global batch: labels, the sum of the statistics over the workers, new centers and prices."""
+        labels = self.kmeans.assign(batch.rows)
+        self.kmeans.collect(batch.rows, labels)
+        self.kmeans.begin_update()
+        self.similarity.add(self.kmeans.similarity(batch.rows, labels).sum(dim=1, dtype=torch.float64))
+        self.kmeans.finish_update()
+        self.step = batch.step + 1
+
+    def after_step(self) -> None:
+        """Checkpoint and progress note, where they are due."""
+        every = self.config.checkpoint.every_steps
+        if every and self.step % every == 0 and self.step < self.stream.steps:
+            self.save()
+        if self.rank == 0 and time.monotonic() - self._noted > LOG_SECONDS:
+            self._noted = time.monotonic()
+            note = f"pass {self.number + 1}/{self.config.passes}  {self._rate():,.0f} rows/s"
+            self.job.recorder.metrics.remote({"rows_per_second": self._rate()}, self.global_step, note)
+
+    def end_pass(self) -> None:
+        """Figures and checkpoint of a pass."""
+        given, summaries = self.passes.end()
+        self.similarity.exchange()
+        similarity = self.similarity.take() / given[: self.config.heads[0]].sum()
+        figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
+        self.number, self.step = self.number + 1, 0
+        if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
+            self.job.recorder.epoch.remote(self.number - 1, self.global_step, figures, None, pictures=False)
+        self.save(figures)
+        report_epoch(figures)
+
+    def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
+        figures = {"rows_per_second": self._rate(), "data_wait_seconds": self.stream.take_waited()}
+        for head, (summary, counts, mean) in enumerate(zip(summaries, given, similarity, strict=True)):
+            mine = size_figures(counts.cpu(), summary.min_size)
+            mine |= {"min_size": summary.min_size, "certificate_slack": float(summary.slack), "similarity": mean}
+            figures |= {f"{name}_head{head}": value for name, value in mine.items()}
+        return figures
+
+    def _rate(self) -> float:
+        """Rows a second over all workers since the pass began, or since the resume."""
+        return (self.step - self._began_at) * self.stream.shape.batch_size / (time.monotonic() - self._began)
+
+    def save(self, figures: dict[str, float] | None = None) -> None:
+        """Checkpoint with the place as the next to do. All workers call it together.
+
+        Raises:
+            UserError: on every worker, when the storage refused.
+        """
+        self.similarity.exchange()
+        state = {
+            "epoch": self.number, "step": self.step, "identity": self.job.identity, "config": self.config.to_dict(),
+            "kmeans": self.kmeans.state_dict(), "carried": self.passes.carried, "similarity": self.similarity.state_dict(),
+            "figures": figures or {},
+        }  # fmt: skip
+        place = {"epoch": self.number, "step": self.step, "global_step": self.global_step}
+        save_together(lambda: self.store.save(state, score=None, **place), self.rank)
+
+
+def new_kmeans(config: ClusterConfig, vectors: EmbeddingFolder) -> OnlineConstrainedKMeans:
+    """The clustering core for these vectors, before it has learned anything."""
+    return OnlineConstrainedKMeans(
+        config.heads, vectors.dim, min_size_ratio=config.min_size_ratio, dual_lr=config.dual_lr,
+        batches_per_epoch=config.shape(vectors).steps(vectors.rows),
+    )  # fmt: skip
+
+
+def cluster_worker(job: ClusterJob, worker: Worker) -> None:
+    """Cluster from where the run stands to the end of the last pass."""
+    clustering = Clustering(job, worker)
+    passes = job.config.passes
+    for number in range(clustering.number, passes):
+        clustering.begin_pass()
+        for batch in clustering.stream.pass_over(number, clustering.step, last=number + 1 == passes):
+            clustering.learn(batch)
+            clustering.after_step()
+        clustering.end_pass()

@@ -1,0 +1,145 @@
+"""`quorum cluster --exact true`: after the labels are written, the rows that are cheapest to move give every cluster its minimum.
+
+One pass over the vectors lists them (see `algos.exact.shortlist`), the driver solves for their labels, and the files that hold a
+row that moves are written anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import ray
+import torch
+from torch import Tensor
+
+from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
+from pipelines.clustering.label_files import LabelFile, LabelledFolder
+from pipelines.clustering.label_pass import over_parts
+from pipelines.clustering.repair_tasks import ENTRY, LabelMover, Moves, RowFetcher, RowLister, within
+from pipelines.progress import progress
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """Labels that keep the minimum of every cluster.
+
+    Attributes:
+        labelled: what they come to.
+        moved: rows that changed their cluster, of each head.
+        gap: total similarity, of each head, that labels with these minimum sizes could gain at most.
+    """
+
+    labelled: LabelledFolder
+    moved: list[int]
+    gap: list[float]
+
+    def figures(self) -> list[dict[str, float]]:
+        """Of each head, for its report: rows moved, and the gap in mean similarity."""
+        rows = self.labelled.vectors.rows
+        return [{"moved": moved, "mean_optimality_gap": gap / rows} for moved, gap in zip(self.moved, self.gap, strict=True)]
+
+
+def repair_labels(labelled: LabelledFolder, minimums: list[int], *, gpu: bool) -> Repaired:
+    """Change the files of labels so that every cluster of head h has at least `minimums[h]` rows; K times as many must exist."""
+    model = labelled.model
+    sizes, prices = (
+        [torch.from_numpy(mine.copy()) for mine in model.per_head(values)] for values in (labelled.counts, model.prices)
+    )
+    totals = [float(mine.sum()) for mine in model.per_head(labelled.sums)]
+    bounds = [bound_over_all(*mine) for mine in zip(totals, sizes, prices, minimums, strict=True)]
+    moved = [0] * len(minimums)
+    if any(int(n.min()) < least for n, least in zip(sizes, minimums, strict=True)):
+        repairs = _solve(labelled, _list_rows(labelled, sizes, minimums, gpu=gpu), sizes, minimums)
+        moved = [len(each.moves.places) for each in repairs]
+        _write(labelled, [each.moves for each in repairs])
+        counts, sums = (np.concatenate(each) for each in zip(*((one.counts, one.sums) for one in repairs), strict=True))
+        labelled = replace(labelled, counts=labelled.counts + counts, sums=labelled.sums + sums)
+    reached = [float(mine.sum()) for mine in model.per_head(labelled.sums)]
+    gap = [max(bound - mine, 0.0) for bound, mine in zip(bounds, reached, strict=True)]
+    return Repaired(labelled, moved, gap)
+
+
+def _list_rows(labelled: LabelledFolder, sizes: list[Tensor], minimums: list[int], *, gpu: bool) -> list[tuple[Tensor, Tensor]]:
+    """Places (S,) of each head's listed rows and their clusters so far: enough rows for every minimum."""
+    files, model = labelled.files, ray.put(labelled.model)
+
+    def fill(lists: list[Shortlist]) -> None:
+        lister = RowLister(labelled.vectors, files, model, labelled.folder, [each.widths for each in lists], gpu=gpu)
+        with progress("list", len(files), "files") as bar:
+            for batch in over_parts(len(files), lister, gpu=gpu):
+                for head, each in enumerate(lists):
+                    mine = batch["head"] == head
+                    each.merge(*(torch.from_numpy(batch[name][mine]) for name in ENTRY))
+                bar.advance(1)
+
+    return list_rows(sizes, minimums, fill)
+
+
+@dataclass(frozen=True)
+class _HeadRepair:
+    """Moves of a head, and what they add to its clusters' sizes and sums of similarities, (K,) each."""
+
+    moves: Moves
+    counts: np.ndarray
+    sums: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Members:
+    """Some rows as members of their clusters: labels and similarities (M,); sizes and sums of similarities (K,)."""
+
+    labels: np.ndarray
+    similarity: np.ndarray
+    counts: np.ndarray
+    sums: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Tensor, labels: Tensor, centers: Tensor) -> _Members:
+        similarity, clusters = (rows * centers[labels]).sum(dim=1).numpy(), len(centers)
+        counts, sums = (np.bincount(labels, weights, minlength=clusters) for weights in (None, similarity))
+        return cls(labels.numpy(), similarity, counts, sums)
+
+
+def _solve(
+    labelled: LabelledFolder, listed: list[tuple[Tensor, Tensor]], sizes: list[Tensor], minimums: list[int]
+) -> list[_HeadRepair]:
+    """The best moves of each head among its listed rows."""
+    model = labelled.model
+    together = torch.cat([places for places, _ in listed]).unique()
+    rows = _fetch(labelled, together.numpy())
+    repairs = []
+    for head, (places, owners) in enumerate(listed):
+        centers, prices = (torch.from_numpy(model.per_head(each)[head].copy()) for each in (model.centers, model.prices))
+        mine = rows if len(places) == len(rows) else rows[torch.searchsorted(together, places)]
+        labels = owners
+        if len(mine):
+            labels = repair_listed(mine, owners, centers, prices, sizes[head], minimums[head])
+        changed = labels != owners
+        came, left = (_Members.of(mine[changed], each[changed], centers) for each in (labels, owners))
+        moves = Moves(places[changed].numpy(), came.labels, came.similarity)
+        repairs.append(_HeadRepair(moves, came.counts - left.counts, came.sums - left.sums))
+    return repairs
+
+
+def _fetch(labelled: LabelledFolder, places: np.ndarray) -> Tensor:
+    """Rows (S, D) in ascending places (S,)."""
+    rows = torch.empty(len(places), labelled.vectors.dim)
+    files = _holding(labelled.files, [places])
+    for batch in over_parts(len(files), RowFetcher(labelled.vectors, files, places)):
+        rows[torch.from_numpy(np.searchsorted(places, batch["place"]))] = torch.from_numpy(batch["vector"].copy())
+    return rows
+
+
+def _write(labelled: LabelledFolder, moves: list[Moves]) -> None:
+    """Change the files that hold a row that moves."""
+    files = _holding(labelled.files, [mine.places for mine in moves])
+    written = [batch["part"] for batch in over_parts(len(files), LabelMover(files, moves, labelled.folder))]
+    if sorted(np.concatenate(written).tolist()) != [file.number for file in files]:
+        raise RuntimeError(f"{len(written)} files of labels were changed, {len(files)} expected, each once")
+
+
+def _holding(files: list[LabelFile], places: list[np.ndarray]) -> list[LabelFile]:
+    """The files that hold one of the places."""
+    hits = [[within(mine, file.start, file.rows) for mine in places] for file in files]
+    return [file for file, mine in zip(files, hits, strict=True) if any(hit.stop > hit.start for hit in mine)]

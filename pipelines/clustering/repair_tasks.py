@@ -1,0 +1,136 @@
+"""The parts of `quorum cluster --exact true` that run in Ray Data tasks: list rows, fetch them, move them in files of labels.
+
+Each is called with a batch of numbers, `batch["id"]`, of the files in its `todo`. The files say which cluster a row has: nothing
+is computed twice that could differ in a last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import torch
+from torch import Tensor
+
+from algos.exact.shortlist import Shortlist
+from pipelines.clustering.label_files import LabelFile, replaced
+from pipelines.clustering.label_pass import row_batches
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.files.location import Location
+
+ENTRY = ("cluster", "loss", "place", "owner")  # of a shortlist
+SIMILARITIES_LOOKED_AT = 1 << 20  # similarities looked at together: all of the first ones are listed
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Rows of one head that change their cluster: places (M,) ascending, new labels, similarities (M,) to the new centers."""
+
+    places: np.ndarray
+    labels: np.ndarray
+    similarity: np.ndarray
+
+
+def within(places: np.ndarray, start: int, rows: int) -> slice:
+    """Which of the ascending places lie in `start` to `start + rows - 1`."""
+    first, last = np.searchsorted(places, (start, start + rows)).tolist()
+    return slice(first, last)
+
+
+class RowLister:
+    """Yields each file's shortlists, of all heads: `head`, `cluster`, `loss`, `place`, `owner` of each entry."""
+
+    def __init__(
+        self,
+        vectors: EmbeddingFolder,
+        todo: list[LabelFile],
+        model: ray.ObjectRef,
+        folder: Location,
+        wanted: list[Tensor],
+        *,
+        gpu: bool,
+    ) -> None:
+        self.vectors, self.todo, self.model, self.folder, self.wanted = vectors, todo, model, folder, wanted
+        self.device = "cuda" if gpu else "cpu"
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Entries of each file."""
+        for number in batch["id"].tolist():
+            found = [each.entries() for each in self._list(self.todo[number])]
+            heads = np.repeat(np.arange(len(found)), [len(clusters) for clusters, *_ in found])
+            columns = (torch.cat(column).numpy(force=True) for column in zip(*found, strict=True))
+            yield {"head": heads} | dict(zip(ENTRY, columns, strict=True))
+
+    def _list(self, part: LabelFile) -> list[Shortlist]:
+        kmeans = ray.get(self.model).kmeans(self.device)
+        owners = _read_labels(self.folder / part.name, len(self.wanted)).to(self.device)
+        lists, done = [Shortlist(mine.to(self.device)) for mine in self.wanted], 0
+        for group in part.groups:
+            rows, _ = self.vectors.read(part.shard, group)
+            for piece in row_batches(kmeans, torch.from_numpy(rows), SIMILARITIES_LOOKED_AT):
+                mine = torch.arange(done, done + len(piece), device=self.device)
+                heads = kmeans.per_head(kmeans.priced(piece), dim=1)
+                for each, priced, labels in zip(lists, heads, owners[:, mine], strict=True):
+                    each.add(priced, labels, part.start + mine)
+                done += len(piece)
+        return lists
+
+
+class RowFetcher:
+    """Yields `place` and `vector` of some rows of each file."""
+
+    def __init__(self, vectors: EmbeddingFolder, todo: list[LabelFile], places: np.ndarray) -> None:
+        self.vectors, self.todo, self.places = vectors, todo, ray.put(places)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Rows of each file, a row group at a time."""
+        places = ray.get(self.places)
+        for number in batch["id"].tolist():
+            part = self.todo[number]
+            start = part.start
+            for group in part.groups:
+                rows = self.vectors.shards[part.shard].row_groups[group]
+                mine = places[within(places, start, rows)]
+                if len(mine):
+                    yield {"place": mine, "vector": self.vectors.read(part.shard, group, mine - start)[0]}
+                start += rows
+
+
+class LabelMover:
+    """Writes each file of labels anew with its moves, however often it runs; yields the file's `part` number."""
+
+    def __init__(self, todo: list[LabelFile], moves: list[Moves], folder: Location) -> None:
+        self.todo, self.moves, self.folder = todo, ray.put(moves), folder
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Change each file."""
+        moves = ray.get(self.moves)
+        for number in batch["id"].tolist():
+            part = self.todo[number]
+            table = (self.folder / part.name).read_parquet()
+            for head, each in enumerate(moves):
+                mine = within(each.places, part.start, part.rows)
+                table = _moved(table, head, Moves(each.places[mine] - part.start, each.labels[mine], each.similarity[mine]))
+            with replaced(self.folder, part) as sink:
+                pq.write_table(table, sink)
+            yield {"part": np.array([part.number])}
+
+
+def _moved(table: pa.Table, head: int, moves: Moves) -> pa.Table:
+    """The table after the moves of a head, places counted from its first row."""
+    for name, values in ((f"label_head{head}", moves.labels), (f"similarity_head{head}", moves.similarity)):
+        index = table.schema.get_field_index(name)
+        column = table[name].to_numpy().copy()
+        column[moves.places] = values
+        table = table.set_column(index, table.schema.field(name), pa.array(column))
+    return table
+
+
+def _read_labels(place: Location, heads: int) -> Tensor:
+    """Labels (H, R) int64 of a file."""
+    table = place.read_parquet([f"label_head{head}" for head in range(heads)])
+    return torch.stack([torch.from_numpy(column.to_numpy().astype(np.int64)) for column in table.columns])

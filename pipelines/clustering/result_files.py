@@ -1,0 +1,98 @@
+"""What `quorum cluster` leaves behind besides the labels: tables, report and manifest in the run's folder, figures in MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+
+from algos.scores import size_figures
+from pipelines.clustering.config import ClusterConfig
+from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.files.location import Location
+from pipelines.tracking.epoch_snapshot import EpochSnapshot
+
+CLUSTERS_MANIFEST, REPORT = "clusters.json", "report.json"
+CENTERS, SIZES = "centers.parquet", "sizes.parquet"
+CLUSTERS_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, the minimum in rows.
+
+    `exact` holds figures of the repair, where there was one.
+    """
+
+    counts: np.ndarray
+    sums: np.ndarray
+    minimum: float
+    exact: dict[str, float]
+
+    @classmethod
+    def all_of(cls, config: ClusterConfig, labelled: LabelledFolder, exact: list[dict[str, float]]) -> list[Head]:
+        """The heads, with the minimum that the configuration asks for: a share of the mean size, which exact sizes round."""
+        model, rows = labelled.model, labelled.vectors.rows
+        least = config.minimums(rows) if config.exact else [config.min_size_ratio * rows / clusters for clusters in model.heads]
+        counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums)
+        return [cls(n, total, float(m), figures) for n, total, m, figures in zip(counts, sums, least, exact, strict=True)]
+
+    def report(self) -> dict[str, float]:
+        """The figures of `report.json`."""
+        return {
+            "clusters": len(self.counts), "minimum": self.minimum, "smallest": int(self.counts.min()),
+            "largest": int(self.counts.max()), "below_minimum": int((self.counts < self.minimum).sum()),
+            "rows_missing": float(np.clip(self.minimum - self.counts, 0, None).sum()),
+            "mean_similarity": float(self.sums.sum() / self.counts.sum()), **self.exact,
+        }  # fmt: skip
+
+
+def write_tables(folder: Location, model: FrozenClusters, heads: list[Head]) -> None:
+    """Write `centers.parquet` and `sizes.parquet`."""
+    sizes = [len(head.counts) for head in heads]
+    names = {
+        "head": pa.array(np.repeat(np.arange(len(heads)), sizes), pa.int32()),
+        "cluster": pa.array(np.concatenate([np.arange(size) for size in sizes]), pa.int32()),
+    }
+    flat = pa.array(model.centers.astype(np.float32).reshape(-1))
+    center = pa.FixedSizeListArray.from_arrays(flat, model.centers.shape[1])
+    counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
+    mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)
+    minimum = np.repeat([head.minimum for head in heads], sizes)
+    (folder / CENTERS).write_parquet(pa.table(names | {"center": center, "price": pa.array(model.prices)}))
+    (folder / SIZES).write_parquet(pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
+
+
+def record_result(recorder: Any, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:
+    """Hand the recorder the labels' figures, what pictures are drawn of, and the tables; all of it beside what the passes left.
+
+    Args:
+        recorder: handle of the actor.
+        step: of the run.
+        passes: that it had.
+        heads: what their labels came to.
+        rate: rows labelled a second.
+        clusters: (H, N) labels by instance id, for sheets of images and figures against the truth; N is 0 without images.
+    """
+    figures = {"labels_rows_per_second": rate}
+    for index, head in enumerate(heads):
+        mine = size_figures(torch.from_numpy(head.counts), head.minimum) | head.exact
+        mine |= {"similarity": head.report()["mean_similarity"]}
+        figures |= {f"labels_{name}_head{index}": value for name, value in mine.items()}
+    state = EpochSnapshot(clusters, [head.counts for head in heads], [head.minimum for head in heads])
+    ray.get(recorder.epoch.remote(passes, step, figures, state, pictures=True))
+    ray.get(recorder.files.remote([REPORT, CENTERS, SIZES], "clustering"))
+
+
+def close_result(folder: Location, config: ClusterConfig, vectors: EmbeddingFolder) -> None:
+    """Write the manifest: a folder without it holds no finished clustering."""
+    content = {
+        "format": CLUSTERS_FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": config.heads, "labels": "labels",
+        "exact": config.exact,
+    }  # fmt: skip
+    (folder / CLUSTERS_MANIFEST).write_json(content)

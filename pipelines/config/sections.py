@@ -1,0 +1,172 @@
+"""The parts of a run's configuration, each of which checks itself; recipes and the command line spell them `part.key`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from algos.check_ranges import require_not_negative, require_positive
+from pipelines.errors import UserError
+from pipelines.views.view_config import Normalization
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The shards and how they are streamed.
+
+    Attributes:
+        shards: folder that `quorum ingest` wrote, a local path or URI.
+        split: which split to train on.
+        lanes: most workers that can share the run; a divisor of batch_size. Part of the run's identity.
+        window: rows of a lane that are shuffled together.
+        normalization: of the pixels.
+    """
+
+    shards: str
+    split: str = "train"
+    lanes: int = 8
+    window: int = 256
+    normalization: Normalization = field(default_factory=Normalization)
+
+    def __post_init__(self) -> None:
+        """Refuse a window of nothing."""
+        require_positive(self, "window", part="data")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Optimiser and learning-rate schedule.
+
+    Attributes:
+        name: `lars` or `sgd`.
+        lr: peak learning rate, for the global batch as it is.
+        momentum: of both.
+        nesterov: of sgd.
+        weight_decay: of weights; biases and norms get none.
+        trust_coefficient: of LARS.
+        warmup_epochs: epochs of linear warm-up after epoch 0; then cosine to 0.
+    """
+
+    name: Literal["lars", "sgd"] = "lars"
+    lr: float = 1.6
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-6
+    trust_coefficient: float = 0.001
+    warmup_epochs: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers, and Nesterov's momentum where there is none to look ahead with."""
+        require_positive(self, "lr", part="optimizer")
+        require_not_negative(self, "warmup_epochs", part="optimizer")
+        if self.nesterov and (self.name != "sgd" or self.momentum <= 0):
+            raise UserError("optimizer.nesterov needs optimizer.name sgd and a momentum above 0; set it to false")
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """Workers and what they run on.
+
+    Attributes:
+        workers: Ray Train workers; any number up to data.lanes.
+        min_workers: fewer are accepted while the cluster lacks nodes; null for exactly `workers`.
+        gpu: GPUs (NCCL, SyncBatchNorm) instead of CPUs (gloo).
+        gpus_per_worker: 1, or with one worker a fraction, so that the trials of a sweep share a GPU.
+        cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
+        threads: torch threads of a CPU worker; 0 shares the node's CPUs but one, which is the stream's.
+        precision: `fp32`, `bf16` or `fp16` (with loss scaling) in the networks; clustering and loss are always fp32.
+        channels_last: memory layout of the convolutions.
+        compile: use torch.compile.
+        max_failures: restarts from the last checkpoint when workers die; -1 for any number.
+    """
+
+    workers: int = 1
+    min_workers: int | None = None
+    gpu: bool = False
+    gpus_per_worker: float = 1.0
+    cpus_per_worker: int = 1
+    threads: int = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+    max_failures: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers, and fractions of a GPU that workers cannot share."""
+        require_positive(self, "workers", "cpus_per_worker", part="compute")
+        require_not_negative(self, "threads", part="compute")
+        if self.min_workers is not None and not 1 <= self.min_workers <= self.workers:
+            raise UserError(
+                f"compute.min_workers is {self.min_workers}; it must lie between 1 and compute.workers ({self.workers})"
+            )
+        if not 0 < self.gpus_per_worker <= 1 or (self.gpus_per_worker < 1 and self.workers > 1):
+            raise UserError(
+                f"compute.gpus_per_worker is {self.gpus_per_worker} with {self.workers} workers; "
+                "give 1, or a fraction above 0 with one worker: NCCL wants a GPU for each"
+            )
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of each worker; 0 on CPUs."""
+        return self.gpus_per_worker if self.gpu else 0.0
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When state is saved and how much of it is kept.
+
+    Attributes:
+        every_steps: besides the end of each epoch; 0 for epoch ends only.
+        keep_last: newest checkpoints to keep; the best one is kept too, by averaged accuracy or by kNN.
+    """
+
+    every_steps: int = 0
+    keep_last: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers."""
+        require_not_negative(self, "every_steps", part="checkpoint")
+        require_positive(self, "keep_last", part="checkpoint")
+
+
+@dataclass(frozen=True)
+class MonitorConfig:
+    """What is measured while training.
+
+    Attributes:
+        log_steps: steps between two points of loss, rate and learning rate.
+        knn_epochs: epochs between two kNN scores, which need labels; 0 for none.
+        knn_bank: training images that vote.
+        knn_queries: test images that are classified.
+        knn_neighbours: voters of a query.
+        knn_temperature: of the votes.
+        accuracy_epochs: epochs between two scores of a method's classifiers on the test split; 0 for none.
+        picture_epochs: epochs between two sheets of pictures; 0 for the last epoch only.
+    """
+
+    log_steps: int = 20
+    knn_epochs: int = 1
+    knn_bank: int = 10_000
+    knn_queries: int = 2_000
+    knn_neighbours: int = 20
+    knn_temperature: float = 0.07
+    accuracy_epochs: int = 1
+    picture_epochs: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers."""
+        require_positive(self, "log_steps", "knn_bank", "knn_queries", "knn_neighbours", "knn_temperature", part="monitor")
+        require_not_negative(self, "knn_epochs", "accuracy_epochs", "picture_epochs", part="monitor")
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where runs are recorded.
+
+    Attributes:
+        uri: of the MLflow server; null takes MLFLOW_TRACKING_URI, or a sqlite file in `storage`.
+        experiment: name of the MLflow experiment.
+    """
+
+    uri: str | None = None
+    experiment: str = "quorum"

@@ -1,0 +1,1 @@
+"""Data at rest: image shards, embeddings, label selections."""

@@ -1,0 +1,41 @@
+"""An encoded image: which files hold one, how its pixels are stored and opened."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+IMAGE_SUFFIXES = frozenset(Image.registered_extensions())
+PIXELS = re.compile(rb"P([56])\n(\d+) (\d+)\n255\n")
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as one of an image does."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def encode_pixels(pixels: np.ndarray) -> bytes:
+    """A portable pixmap of uint8 pixels, (H, W) or (H, W, 3): an image format without compression, so reading it is a copy."""
+    height, width = pixels.shape[:2]
+    return b"%s\n%d %d\n255\n" % (b"P5" if pixels.ndim == 2 else b"P6", width, height) + pixels.tobytes()
+
+
+def open_image(image: bytes) -> Image.Image:
+    """The picture of an encoded image; those of `encode_pixels` in a fifth of the time that PIL takes to find their codec."""
+    match = PIXELS.match(image)
+    if match is None:
+        return Image.open(io.BytesIO(image))
+    mode, size = "L" if match[1] == b"5" else "RGB", (int(match[2]), int(match[3]))
+    return Image.frombuffer(mode, size, image[match.end() :], "raw", mode, 0, 1)
+
+
+def in_grey_or_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in mode L or RGB, 8 bits a channel."""
+    if picture.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
+        return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    # Grey images stay grey until their pixels are: a third of the work.
+    return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")  # RGB to RGB would copy

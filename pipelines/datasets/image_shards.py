@@ -1,0 +1,213 @@
+"""Parquet shards with stable instance ids, and the manifest that makes a folder of them a data set.
+
+A shard row is (id int64, image binary, label int32 or null, split, source). Ids are unique within a split and lie in 0..ids-1.
+The manifest is written last: a folder without it, or with a shard that is not as the manifest says, does not read as a data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import UserError, nearest
+from pipelines.files.location import Location
+from pipelines.files.parquet_reader import open_parquet
+
+SHARDS_FORMAT = 1
+SHARDS_MANIFEST = "quorum.json"
+FOOTER_KEY = b"quorum"
+SCHEMA = pa.schema(
+    [("id", pa.int64()), ("image", pa.binary()), ("label", pa.int32()), ("split", pa.string()), ("source", pa.string())]
+)
+ROW_GROUP_BYTES = 4 << 20
+ROW_GROUP_ROWS = (16, 128)  # fewer make reads slow, more make a shuffle window coarse
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file: its path below the data set, size in bytes, rows, and rows of a row group (the last may be short)."""
+
+    path: str
+    bytes: int
+    rows: int
+    group_rows: int
+    digest: str
+
+    @property
+    def row_groups(self) -> list[int]:
+        """Rows of each row group."""
+        return [min(self.group_rows, self.rows - start) for start in range(0, self.rows, self.group_rows)]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The shards of one split.
+
+    `ids`: ids lie below it; a quarantined image leaves a hole, so that mending it moves no other id.
+    """
+
+    ids: int
+    shards: list[Shard]
+    class_counts: list[int]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every row has a label."""
+        return sum(self.class_counts) == self.rows
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of shards as its manifest describes it."""
+
+    location: Location
+    name: str
+    classes: list[str]
+    splits: dict[str, Split]
+    quarantined: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash over every shard's content: equal fingerprints mean equal data."""
+        content = json.dumps({name: asdict(split) for name, split in self.splits.items()}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def split(self, name: str) -> Split:
+        """One split.
+
+        Raises:
+            UserError: when there is none of that name.
+        """
+        if name not in self.splits:
+            raise UserError(f"{self.location} has no split {name!r}{nearest(name, self.splits)}; it has {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def save(self) -> None:
+        """Write the manifest; from now on the folder reads as a data set."""
+        content = asdict(self) | {"format": SHARDS_FORMAT, "fingerprint": self.fingerprint}
+        del content["location"]
+        (self.location / SHARDS_MANIFEST).write_json(content)
+
+    @classmethod
+    def open(cls, place: str) -> Dataset:
+        """Read and check a data set.
+
+        Raises:
+            UserError: for no manifest, another format, or shards that are missing or of another size.
+        """
+        location = Location.of(place)
+        if not (location / SHARDS_MANIFEST).exists():
+            raise UserError(
+                f"{place} holds no {SHARDS_MANIFEST}: no data set, or its ingest did not finish; "
+                f"run quorum ingest SOURCE --to {place}"
+            )
+        try:
+            content = (location / SHARDS_MANIFEST).read_json()
+        except ValueError as error:
+            raise UserError(f"{place}/{SHARDS_MANIFEST} is cut short or damaged ({error}); ingest the source again") from error
+        if content.get("format") != SHARDS_FORMAT:
+            raise UserError(
+                f"{place}/{SHARDS_MANIFEST} has format {content.get('format')}, this version reads {SHARDS_FORMAT}; "
+                "ingest the source again"
+            )
+        splits = {
+            name: Split(part["ids"], [Shard(**shard) for shard in part["shards"]], part["class_counts"])
+            for name, part in content["splits"].items()
+        }
+        dataset = cls(location, content["name"], content["classes"], splits, content["quarantined"])
+        dataset._check_files(content["fingerprint"])
+        return dataset
+
+    def _check_files(self, fingerprint: str) -> None:
+        if fingerprint != self.fingerprint:
+            raise UserError(
+                f"{self.location}/{SHARDS_MANIFEST} was edited: its fingerprint does not match its shards; "
+                "ingest the source again"
+            )
+        shards = [shard for split in self.splits.values() for shard in split.shards]
+        found = self.location.filesystem.get_file_info([f"{self.location.path}/{shard.path}" for shard in shards])
+        for shard, info in zip(shards, found, strict=True):
+            if info.size != shard.bytes:
+                raise UserError(
+                    f"shard {self.location / shard.path} has {info.size or 0} bytes, its manifest says {shard.bytes}; "
+                    "it is missing, cut short or of another data set: restore it or ingest the source again"
+                )
+
+
+def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str, object]) -> Shard:
+    """Write one shard whole and describe it."""
+    mean_bytes = max(table["image"].nbytes // max(len(table), 1), 1)
+    group = int(np.clip(ROW_GROUP_BYTES // mean_bytes, *ROW_GROUP_ROWS))
+    table = table.replace_schema_metadata({FOOTER_KEY: json.dumps(footer | {"format": SHARDS_FORMAT}).encode()})
+    sink = pa.BufferOutputStream()
+    # Encoded images do not compress, and without compression a row group is one read.
+    pq.write_table(table, sink, row_group_size=group, compression="none", use_dictionary=["split"])
+    content = sink.getvalue().to_pybytes()
+    (location / path).write_bytes(content)
+    return Shard(path, len(content), len(table), group, hashlib.sha256(content).hexdigest()[:16])
+
+
+def _parquet_file(location: Location, shard: Shard) -> pq.ParquetFile:
+    """An open shard, whose footer is one."""
+    file = open_parquet(location, shard.path, shard.digest)
+    footer = json.loads((file.metadata.metadata or {}).get(FOOTER_KEY, b"{}"))
+    if footer.get("format") != SHARDS_FORMAT:
+        said = f"its footer says {footer.get('format')}"
+        raise UserError(f"{location}/{shard.path} is no shard of format {SHARDS_FORMAT} ({said}); ingest the source again")
+    return file
+
+
+def read_rows(
+    location: Location, shard: Shard, row_group: int, rows: Sequence[int] | np.ndarray, columns: Sequence[str]
+) -> pa.Table:
+    """Some rows of one row group, in the order asked for."""
+    return _parquet_file(location, shard).read_row_group(row_group, columns=list(columns)).take(pa.array(rows))
+
+
+def read_column(dataset: Dataset, split: str, column: str) -> np.ndarray:
+    """One small column of a split as an array indexed by instance id; -1 where an id has no row or no value."""
+    values = np.full(dataset.split(split).ids, -1, np.int64)
+    for shard in dataset.split(split).shards:
+        table = _parquet_file(dataset.location, shard).read(columns=["id", column])
+        values[table["id"].to_numpy()] = table[column].fill_null(-1).to_numpy()
+    return values
+
+
+def read_sources(dataset: Dataset, split: str) -> dict[str, int]:
+    """Instance id of each source path of a split."""
+    rows: dict[str, int] = {}
+    for shard in dataset.split(split).shards:
+        table = _parquet_file(dataset.location, shard).read(columns=["id", "source"])
+        rows.update(zip(table["source"].to_pylist(), table["id"].to_pylist(), strict=True))
+    return rows
+
+
+def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, bytes]:
+    """Encoded images of a few instances; reads only the row groups that hold them."""
+    wanted, found = set(ids), dict[int, bytes]()
+    for shard in dataset.split(split).shards:
+        file = _parquet_file(dataset.location, shard)
+        shard_ids = file.read(columns=["id"])["id"].to_numpy()
+        hits = np.flatnonzero(np.isin(shard_ids, list(wanted)))
+        starts = np.cumsum([0, *shard.row_groups])
+        for group in np.unique(np.searchsorted(starts, hits, side="right") - 1):
+            rows = hits[(hits >= starts[group]) & (hits < starts[group + 1])] - starts[group]
+            table = read_rows(dataset.location, shard, int(group), rows, ["id", "image"])
+            found.update(zip(table["id"].to_pylist(), table["image"].to_pylist(), strict=True))
+    return found
+
+
+def has_truth(dataset: Dataset) -> bool:
+    """Whether there are test labels to score against."""
+    return "test" in dataset.splits and dataset.split("test").labelled

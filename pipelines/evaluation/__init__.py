@@ -1,0 +1,1 @@
+"""Features of a trained model, and what is made of them."""

@@ -1,0 +1,113 @@
+"""`quorum evaluate`: how good a run's features and clusters are, every row counted once."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+from torch import Tensor
+
+from algos.scores import accuracy, knn_predict, linear_probe
+from pipelines.datasets.image_shards import Dataset
+from pipelines.errors import UserError
+from pipelines.evaluation.embed_actors import embedded_rows
+from pipelines.evaluation.features import check_each_once
+from pipelines.runs.trained_model import Trained
+from pipelines.tracking.mlflow_tracker import Tracker
+
+
+def evaluate(
+    place: str, *, shards: str | None = None, workers: int = 1, gpu: bool = False, untrained: bool = False,
+    neighbours: int = 20, temperature: float = 0.07,
+) -> dict[str, float]:  # fmt: skip
+    """Scores of a run or checkpoint, also written to its MLflow run: kNN, linear probe, clusters, and its own classifiers.
+
+    Args:
+        place: a run's folder or a checkpoint file of it.
+        shards: with a labelled test split; default the run's own. kNN and probe need training labels too.
+        workers: processes that embed.
+        gpu: one GPU each.
+        untrained: score the network's initial weights, the baseline.
+        neighbours: of the kNN vote.
+        temperature: of the kNN vote.
+
+    Raises:
+        UserError: for shards without a labelled test split.
+    """
+    trained = Trained.open(place)
+    dataset = Dataset.open(shards) if shards else trained.dataset
+    if "test" not in dataset.splits or not dataset.split("test").labelled:
+        raise UserError(f"{dataset.location} has no labelled test split to score on; give labelled --shards")
+    embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
+    test = embedded("test", classify=True)
+    scores = classifier_scores(trained, dataset, test)
+    if dataset.split(trained.config.data.split).labelled:
+        train, device = embedded(trained.config.data.split), "cuda" if gpu else "cpu"
+        bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], test["feature"]))
+        classes = len(dataset.classes)
+        votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
+        probe = linear_probe(bank, bank_labels, num_classes=classes)
+        scores["knn_top1"] = accuracy(votes.cpu(), test["label"])
+        scores["linear_top1"] = accuracy(probe(queries).argmax(dim=1).cpu(), test["label"])
+        scores["rows_train"] = float(len(train["id"]))
+    scores["rows_test"] = float(len(test["id"]))
+    for head, clusters in enumerate(test["clusters"].T):
+        scores |= {f"{name}_head{head}": value for name, value in clustering_scores(test["label"], clusters).items()}
+    _record(trained, scores, "untrained" if untrained else "evaluate")
+    return scores
+
+
+def classifier_scores(trained: Trained, dataset: Dataset, test: dict[str, Tensor]) -> dict[str, float]:
+    """Accuracy of the run's own classifiers, whose classes are found in the data set by their names.
+
+    Raises:
+        UserError: when the data set lacks one of them.
+    """
+    selection = trained.config.selection
+    if selection is None:
+        return {}
+    if missing := [name for name in selection.classes if name not in dataset.classes]:
+        raise UserError(f"{dataset.location} has no class {missing[0]!r} that the classifier knows; give shards with its classes")
+    numbers = torch.tensor([dataset.classes.index(name) for name in selection.classes])
+    guesses = {name: column for name, column in test.items() if name.startswith("accuracy")}
+    return {name: accuracy(numbers[column], test["label"]) for name, column in guesses.items()}
+
+
+def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:
+    """How clusters (M,) agree with labels (M,): accuracy under the best one-to-one matching, purity, NMI and ARI."""
+    table = contingency_matrix(labels.numpy(), clusters.numpy())
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return {
+        "matched_accuracy": float(table[rows, columns].sum() / table.sum()),
+        "purity": float(table.max(axis=0).sum() / table.sum()),
+        "nmi": float(normalized_mutual_info_score(labels, clusters)),
+        "ari": float(adjusted_rand_score(labels, clusters)),
+    }
+
+
+def embed_split(
+    trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool, classify: bool = False
+) -> dict[str, Tensor]:
+    """Columns of a split's rows by id, made by an actor pool; what they are says `Embedder`.
+
+    Raises:
+        RuntimeError: if a row came twice or not at all.
+    """
+    rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained, classify=classify)
+    parts = list(rows.iter_batches(batch_size=None))
+    columns = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    order = columns["id"].argsort()
+    check_each_once(columns["id"], split, dataset.split(split).rows)
+    return {name: column[order] for name, column in columns.items()}
+
+
+def _record(trained: Trained, scores: dict[str, float], prefix: str) -> None:
+    tracker = Tracker(trained.run.local_folder / "evaluation", trained.run.address)  # training may be writing its own journal
+    tracker.metrics({f"{prefix}_{name}": value for name, value in scores.items()}, trained.entry.global_step)
+    tracker.close()
+    for message in tracker.messages:
+        print(message)

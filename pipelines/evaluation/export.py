@@ -1,0 +1,74 @@
+"""`quorum export`: a backbone that torchvision or timm loads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from algos.networks import SMALL_IMAGE
+from pipelines.errors import UserError
+from pipelines.runs.trained_model import Trained
+
+
+def export(place: str, to: str, *, classifier: bool = False) -> str:
+    """Write the backbone of a run or checkpoint as safetensors; returns a line that says how to load it.
+
+    Keys are the foreign library's own. The file's metadata holds the architecture, image size and normalisation.
+
+    Args:
+        place: a run's folder or a checkpoint of it.
+        to: file to write.
+        classifier: of a semi-supervised run, the averaged weights with their classifier; class names go into the metadata.
+
+    Raises:
+        UserError: for a file name without `.safetensors`, or a run without a classifier.
+    """
+    path = Path(to).expanduser()
+    if path.suffix != ".safetensors":
+        raise UserError(f"--to is {to!r}; the export is a safetensors file, so name it ....safetensors")
+    trained = Trained.open(place)
+    config = trained.config
+    weights = _classified(trained) if classifier else trained.method().backbone.state_dict()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {
+        "backbone": json.dumps(asdict(config.backbone)),
+        "image_size": str(config.image_size),
+        "normalization": json.dumps(asdict(config.data.normalization)),
+        "checkpoint": trained.entry.file,
+    }
+    if classifier and config.selection:
+        metadata["classes"] = json.dumps(config.selection.classes)
+    partial = path.with_suffix(".partial")
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial, metadata=metadata)
+    partial.replace(path)
+    return f"{path}: {_loading(trained, classifier=classifier)}"
+
+
+def _classified(trained: Trained) -> dict[str, Tensor]:
+    """Averaged backbone and classifier under the names of the foreign library."""
+    averaged = trained.method().classifiers().get("accuracy_ema")
+    if averaged is None:
+        raise UserError(
+            f"{trained.run.location} is a run of quorum {trained.run.kind}, which has no classifier; leave out --classifier"
+        )
+    backbone = averaged.get_submodule("backbone")
+    name = getattr(backbone, "pretrained_cfg", {}).get("classifier", "fc")  # timm says it of each of its models
+    head = averaged.get_submodule("classifier").state_dict()
+    return backbone.state_dict() | {f"{name}.{key}": tensor for key, tensor in head.items()}
+
+
+def _loading(trained: Trained, *, classifier: bool) -> str:
+    backbone = trained.config.backbone
+    library, _, name = backbone.name.rpartition("/")
+    small = backbone.stem == "small" or (backbone.stem == "auto" and trained.config.image_size <= SMALL_IMAGE)
+    if small or name.startswith("wrn"):
+        return "its first convolution is the small stem's: algos.networks.build_backbone with the file's metadata loads it"
+    options = "".join(f", {key}={value!r}" for key, value in backbone.options.items())
+    classes = len(trained.config.selection.classes) if classifier and trained.config.selection else 0
+    timm_call = f"timm.create_model({name!r}, num_classes={classes}{options})"
+    torchvision_call = f"torchvision's {name} with " + (f"num_classes={classes}" if classes else "fc = Identity()")
+    return f"{timm_call} loads it" if library else f"{torchvision_call} loads it, and {timm_call}"

@@ -1,0 +1,1 @@
+"""Paths on any file system, and Parquet readers."""

@@ -1,0 +1,181 @@
+"""`quorum ingest`: a source of images becomes Parquet shards, written in parallel on Ray.
+
+The samples are shuffled once by a seed, so that a shard mixes the classes and the first rows are a random sample; an
+instance's id is its place in that order. Files that are no readable image are quarantined with path and reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import closing
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Split
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
+from pipelines.ingest.sources.source import Listing, Sample, Source
+from pipelines.progress import progress
+
+QUARANTINE = "quarantine.parquet"
+WRITTEN = re.compile(r"part-\d{5}\.parquet(\..*\.partial)?")
+
+
+def ingest(
+    source: Source,
+    destination: str,
+    *,
+    name: str,
+    seed: int = 0,
+    holdout: float = 0.0,
+    take: int | None = None,
+    rows_per_shard: int = 4096,
+    pixels: bool = False,
+    max_bad: float = 0.01,
+    overwrite: bool = False,
+) -> Dataset:
+    """Write `source` as shards to `destination`, a local path or URI, and return the data set.
+
+    Args:
+        source: where the images are.
+        destination: an empty or absent folder, on storage that every node reaches.
+        name: of the data set, for the logs.
+        seed: of the order of the rows.
+        holdout: share of the training images that become the test split, for sources without one.
+        take: only so many of the training images, drawn by the seed; `None` for all.
+        rows_per_shard: images per file, at most.
+        pixels: store decoded images, which no epoch and no trial has to decode again.
+        max_bad: share of unreadable images at which the job stops.
+        overwrite: replace a data set that is there.
+
+    Raises:
+        UserError: for a destination in use, an empty split, or too many unreadable images.
+    """
+    for option, value, valid, rule in (
+        ("--rows_per_shard", rows_per_shard, rows_per_shard >= 1, "at least 1"),
+        ("--seed", seed, seed >= 0, "0 or more"),
+        ("--max_bad", max_bad, 0 <= max_bad <= 1, "within [0, 1]"),
+        ("--take", take, take is None or take >= 1, "at least 1"),
+    ):
+        if not valid:
+            raise UserError(f"{option} is {value}; it must be {rule}")
+    listing = _take(_hold_out(source.listing(), holdout, seed), take, seed)
+    location = _claim(destination, overwrite)
+    parts = _parts(listing, seed, min(rows_per_shard, most_decoded_rows(source, listing)) if pixels else rows_per_shard)
+    writer = PartWriter(source, listing.classes, location, pixels)
+    written = _write_all(writer, parts, max_bad * len(listing.samples))
+    bad = [row for result in written for row in result.bad]
+    if bad:
+        _write_quarantine(location, bad)
+    splits = {split: _split(split, listing, written) for split in sorted({part.split for part in parts})}
+    for split_name, split in splits.items():
+        if not split.rows:
+            raise UserError(f"no readable image in split {split_name!r}; see {location / QUARANTINE}")
+    dataset = Dataset(location, name, listing.classes, splits, len(bad))
+    dataset.save()
+    return dataset
+
+
+def _claim(destination: str, overwrite: bool) -> Location:
+    """An empty folder: new, or cleared of what an earlier ingest wrote - of nothing else."""
+    location = Location.of(destination)
+    if (location / SHARDS_MANIFEST).exists() and not overwrite:
+        raise UserError(f"{destination} already holds a data set; choose another --to or give --overwrite")
+    ours = [
+        location / name for name in (SHARDS_MANIFEST, QUARANTINE)
+    ]  # the manifest first: what is half deleted must not read as whole
+    for name in location.children():
+        inner = (location / name).children() if name in ("train", "test") else []
+        if name not in (SHARDS_MANIFEST, QUARANTINE, "train", "test") or not all(WRITTEN.fullmatch(file) for file in inner):
+            raise UserError(f"{destination} holds other files than an ingest's; choose an empty folder for --to")
+        ours += [location / name / file for file in inner]
+    for file in ours:
+        file.delete_file()
+    return location.make()
+
+
+def _hold_out(listing: Listing, share: float, seed: int) -> Listing:
+    if share == 0:
+        return listing
+    if not 0 < share < 1:
+        raise UserError(f"--holdout is {share}; it must lie in (0, 1)")
+    if any(sample.split != "train" for sample in listing.samples):
+        raise UserError("the source has a test split of its own; leave out --holdout")
+    held = np.random.default_rng((seed, 1)).random(len(listing.samples)) < share
+    samples = [
+        Sample(sample.key, sample.label, "test" if out else "train")
+        for sample, out in zip(listing.samples, held.tolist(), strict=True)
+    ]
+    return Listing(samples, listing.classes)
+
+
+def _take(listing: Listing, take: int | None, seed: int) -> Listing:
+    train = [index for index, sample in enumerate(listing.samples) if sample.split == "train"]
+    if take is None or take >= len(train):
+        return listing
+    kept = set(np.random.default_rng((seed, 2)).permutation(train)[:take].tolist())
+    samples = [sample for index, sample in enumerate(listing.samples) if sample.split != "train" or index in kept]
+    return Listing(samples, listing.classes)
+
+
+def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[ShardPlan]:
+    parts = []
+    for split in sorted({sample.split for sample in listing.samples}):
+        samples = [sample for sample in listing.samples if sample.split == split]
+        order = np.random.default_rng(seed).permutation(len(samples))
+        for index, start in enumerate(range(0, len(samples), rows_per_shard)):
+            rows = [samples[i] for i in order[start : start + rows_per_shard]]
+            parts.append(ShardPlan(split, index, start, rows))
+    return parts
+
+
+def _write_all(writer: PartWriter, parts: list[ShardPlan], most_bad: float) -> list[Written]:
+    for split in {part.split for part in parts}:
+        (writer.location / split).make()
+    written, bad = [], 0
+    images = sum(len(part.samples) for part in parts)
+    tasks = closing(_in_parallel(writer, parts))
+    with progress("ingest", total=images, unit="images") as bar, tasks as results:
+        for result in results:
+            written.append(result)
+            bad += len(result.bad)
+            if bad > most_bad:
+                path, reason = result.bad[-1]
+                raise UserError(
+                    f"{bad} images are unreadable, more than --max_bad allows ({most_bad:.0f}); the last: {path} ({reason})"
+                )
+            bar.advance(len(result.labels) + len(result.bad), f"{bad} quarantined" if bad else "")
+    return sorted(written, key=lambda result: (result.split, result.index))
+
+
+def _in_parallel(writer: PartWriter, parts: list[ShardPlan]) -> Generator[Written, None, None]:
+    """Results as they come, a few tasks per CPU under way."""
+    task = ray.remote(num_cpus=1, max_retries=3)(PartWriter.write)
+    most = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    waiting = list(reversed(parts))
+    running: list[ray.ObjectRef] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < most:
+                running.append(task.remote(writer, waiting.pop()))
+            done, running = ray.wait(running)
+            yield from ray.get(done)
+    finally:  # a job that stops leaves no task that still writes into the folder
+        for one in running:
+            ray.cancel(one, force=True)
+
+
+def _split(name: str, listing: Listing, written: list[Written]) -> Split:
+    mine = [result for result in written if result.split == name]
+    labels = np.array([label for result in mine for label in result.labels if label >= 0], dtype=np.int64)
+    counts = np.bincount(labels, minlength=len(listing.classes)).tolist() if len(labels) else []
+    ids = sum(len(result.labels) + len(result.bad) for result in mine)
+    return Split(ids, [result.shard for result in mine if result.shard], counts)
+
+
+def _write_quarantine(location: Location, bad: list[tuple[str, str]]) -> None:
+    (location / QUARANTINE).write_parquet(pa.table({"path": [path for path, _ in bad], "reason": [reason for _, reason in bad]}))

@@ -1,0 +1,93 @@
+"""One shard of an ingest: its samples are read, checked and written in a task of their own."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from pipelines.datasets.encoded_image import encode_pixels, in_grey_or_rgb
+from pipelines.datasets.image_shards import SCHEMA, Shard, write_shard
+from pipelines.files.location import Location
+from pipelines.ingest.sources.source import Listing, Sample, Source
+
+PROBED = 16  # images whose size is looked at
+SHARD_BYTES = 128 << 20  # of decoded images; a task holds five times as much while it writes a shard
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """Samples of one shard: all of one split, with consecutive ids."""
+
+    split: str
+    index: int
+    first_id: int
+    samples: list[Sample]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a part: its shard (`None` without a readable image), labels (-1 unknown), and what could not be read."""
+
+    split: str
+    index: int
+    shard: Shard | None
+    labels: list[int]
+    bad: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class PartWriter:
+    """Writes parts of a source.
+
+    Attributes:
+        source: where the images are.
+        classes: names of the classes.
+        location: of the data set.
+        pixels: whether images are stored decoded.
+    """
+
+    source: Source
+    classes: list[str]
+    location: Location
+    pixels: bool
+
+    def write(self, part: ShardPlan) -> Written:
+        """Read every image of the part whole, and write those that can be."""
+        rows, bad = [], []
+        for offset, sample in enumerate(part.samples):
+            try:
+                image = self._read(sample)
+            except Exception as error:  # codecs raise what they like; each is one unreadable file
+                bad.append((sample.key, f"{type(error).__name__}: {error}"))
+                continue
+            row = (part.first_id + offset, image, sample.label, part.split, sample.key)
+            rows.append(dict(zip(SCHEMA.names, row, strict=True)))
+        shard = None
+        if rows:
+            footer = {"split": part.split, "classes": self.classes, "rows": len(rows)}
+            path = f"{part.split}/part-{part.index:05d}.parquet"
+            shard = write_shard(self.location, path, pa.Table.from_pylist(rows, schema=SCHEMA), footer)
+        labels = [-1 if row["label"] is None else row["label"] for row in rows]
+        return Written(part.split, part.index, shard, labels, bad)
+
+    def _read(self, sample: Sample) -> bytes:
+        image = self.source.read(sample.key)
+        picture = Image.open(io.BytesIO(image))
+        picture.load()
+        return encode_pixels(np.asarray(in_grey_or_rgb(picture))) if self.pixels else image
+
+
+def most_decoded_rows(source: Source, listing: Listing) -> int:
+    """Images of a shard that is not too large when they are decoded, judged by a few of them."""
+    sizes = []
+    for sample in listing.samples[:: max(len(listing.samples) // PROBED, 1)]:
+        try:
+            width, height = Image.open(io.BytesIO(source.read(sample.key))).size
+        except Exception:  # the ingest itself will name it
+            continue
+        sizes.append(3 * width * height)
+    return max(SHARD_BYTES * len(sizes) // sum(sizes), 1) if sizes else 1

@@ -1,0 +1,1 @@
+"""What images come as: folders and published archives."""

@@ -1,0 +1,1 @@
+"""Ray: one cluster, one job."""

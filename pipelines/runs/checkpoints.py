@@ -1,0 +1,159 @@
+"""Checkpoints of a run: whole files, an index that lists only finished ones, and how many to keep.
+
+A file is written under another name and moved; the index is rewritten after that. So whatever process dies at whatever
+moment, the index names only checkpoints that can be loaded.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from algos.distributed.collectives import is_distributed
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+
+CHECKPOINT_FORMAT = 1
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint: its file, its place in the run (next epoch and step), its score (higher is better) and its size."""
+
+    file: str
+    epoch: int
+    step: int
+    global_step: int
+    score: float | None
+    bytes: int
+
+
+class CheckpointStore:
+    """The checkpoints below one folder.
+
+    Args:
+        location: the folder; local or any `pyarrow.fs` file system.
+        keep_last: newest ones to keep; the one of the best score is kept besides.
+    """
+
+    def __init__(self, location: Location, keep_last: int = 2) -> None:
+        self.location, self.keep_last = location, keep_last
+
+    def entries(self) -> list[Entry]:
+        """Finished checkpoints, oldest first.
+
+        Raises:
+            UserError: for an index of another format.
+        """
+        if not (self.location / INDEX).exists():
+            return []
+        content = (self.location / INDEX).read_json()
+        if content.get("format") != CHECKPOINT_FORMAT:
+            raise UserError(
+                f"{self.location / INDEX} has format {content.get('format')}, this version reads {CHECKPOINT_FORMAT}; "
+                "resume with the version that wrote it"
+            )
+        return [Entry(**entry) for entry in content["checkpoints"]]
+
+    def latest(self) -> Entry | None:
+        """The newest checkpoint."""
+        entries = self.entries()
+        return entries[-1] if entries else None
+
+    def best(self) -> Entry | None:
+        """The checkpoint of the highest score; the newest where none has one."""
+        scored = [entry for entry in self.entries() if entry.score is not None]
+        return max(scored, key=lambda entry: entry.score or 0.0) if scored else self.latest()
+
+    def save(self, state: dict[str, Any], *, epoch: int, step: int, global_step: int, score: float | None) -> Entry:
+        """Write a checkpoint whole, list it, then drop the ones too many.
+
+        Raises:
+            UserError: when the storage refuses, for example a full disk; what was saved before stays.
+        """
+        name = f"step-{global_step:09d}.pt"
+        partial = self.location / f"{name}.partial"
+        try:
+            self.location.make()
+            with self.location.filesystem.open_output_stream(partial.path) as file:
+                torch.save(state | {"format": CHECKPOINT_FORMAT}, file)
+            size = partial.size()
+            self.location.filesystem.move(partial.path, (self.location / name).path)
+            entry = Entry(name, epoch, step, global_step, score, size)
+            self._list([*(old for old in self.entries() if old.file != name), entry])
+        except (OSError, RuntimeError) as error:
+            partial.delete_file()  # a full disk needs the room
+            raise UserError(
+                f"checkpoint {self.location / name} could not be written ({error}); "
+                "free or mend the storage and go on with --resume"
+            ) from error
+        return entry
+
+    def _list(self, entries: list[Entry]) -> None:
+        entries = sorted(entries, key=lambda entry: entry.global_step)
+        scored = [entry for entry in entries if entry.score is not None]
+        best = max(scored, key=lambda entry: entry.score or 0.0) if scored else None
+        kept = [entry for entry in entries if entry in entries[-self.keep_last :] or entry is best]
+        self._write_index(kept)
+        for entry in entries:
+            if entry not in kept:
+                with suppress(OSError):  # the new one is safe; an old file too many is no reason to stop
+                    (self.location / entry.file).delete_file()
+
+    def _write_index(self, entries: list[Entry]) -> None:
+        (self.location / INDEX).write_json({"format": CHECKPOINT_FORMAT, "checkpoints": [asdict(entry) for entry in entries]})
+
+    def take_over(self, other: CheckpointStore, entry: Entry) -> None:
+        """Make a checkpoint of another run the only one here, so that this run goes on from there."""
+        content = (other.location / entry.file).read_bytes()
+        dropped = [mine.file for mine in self.entries() if mine.file != entry.file]
+        (self.location.make() / entry.file).write_bytes(content)
+        self._write_index([entry])
+        for file in dropped:
+            (self.location / file).delete_file()
+
+    def load(self, entry: Entry) -> dict[str, Any]:
+        """State of one checkpoint, tensors on the host.
+
+        Raises:
+            UserError: for a file that is missing, cut short or of another format.
+        """
+        place = self.location / entry.file
+        if place.size() != entry.bytes:
+            raise UserError(
+                f"checkpoint {place} has {place.size()} bytes, its index says {entry.bytes}; it is missing or damaged: restore it"
+            )
+        try:
+            with self.location.filesystem.open_input_file(place.path) as file:
+                state = torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+            reason = str(error).split("\n", maxsplit=1)[0]
+            raise UserError(f"checkpoint {place} cannot be read ({reason}); it is damaged or none of ours: restore it") from error
+        if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
+            raise UserError(f"checkpoint {place} is not of format {CHECKPOINT_FORMAT}, which this version reads; restore it")
+        return state
+
+
+def save_together(write: Callable[[], object], rank: int) -> None:
+    """Let rank 0 write; all workers call it together, so that none goes on after a failure.
+
+    Raises:
+        UserError: on every worker, the one that `write` raised.
+    """
+    problem: list[str | None] = [None]
+    if rank == 0:
+        try:
+            write()
+        except UserError as error:
+            problem = [str(error)]
+    if is_distributed():
+        dist.broadcast_object_list(problem, src=0)
+    if problem[0] is not None:
+        raise UserError(problem[0])

@@ -1,0 +1,141 @@
+"""A run's folder: what identifies it, its configuration and its checkpoints."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.config.plain_values import flatten
+from pipelines.config.sections import TrackingConfig
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.runs.checkpoints import CheckpointStore
+from pipelines.tracking.journal import read_journal
+from pipelines.tracking.local_copy import fetch_journal, local_file, local_folder
+from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri
+
+RUN_FORMAT = 1
+RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on, and the git commit where there is one."""
+    found = {name: version(name) for name in ("torch", "torchvision", "ray", "mlflow")} | {"python": platform.python_version()}
+    try:
+        command = ["git", "rev-parse", "HEAD"]
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git here, or no repository
+        return found
+    return found | {"git_commit": git.stdout.strip()}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and what identifies it.
+
+    `kind` is the command that made it.
+    """
+
+    location: Location
+    kind: str
+    address: RunAddress
+    identity: dict[str, str]
+
+    @classmethod
+    def start(
+        cls, location: Location, kind: str, config: dict[str, Any], fingerprint: str,
+        *, tracking: TrackingConfig, name: str, params: dict[str, Any], tags: dict[str, str],
+    ) -> Run:  # fmt: skip
+        """Make a folder a new run, with its configuration, and start its MLflow run.
+
+        Args:
+            location: the folder.
+            kind: command that makes the run.
+            config: plain values of its configuration.
+            fingerprint: of the data.
+            tracking: where it is recorded.
+            name: in MLflow.
+            params: for MLflow, besides the configuration.
+            tags: for MLflow, besides the run's identity.
+
+        Raises:
+            UserError: when the folder cannot be written or MLflow does not answer.
+        """
+        uri = tracking_uri(tracking.uri, location.parent)
+        identity = {"data": fingerprint, **versions()}
+        try:
+            location.make()
+            write_config(location, config)
+        except OSError as error:
+            raise UserError(f"{location} cannot be written ({error}); choose another place") from error
+        params = flatten(config) | {"data.fingerprint": fingerprint} | params
+        tags = tags | identity | {"run_folder": str(location), "kind": kind}
+        address = start_run(uri, tracking.experiment, name, params=params, tags=tags)
+        identity = identity | {"mlflow_run": address.run_id}
+        content = {"format": RUN_FORMAT, "kind": kind, "mlflow": vars(address), "identity": identity}
+        (location / RUN_FILE).write_json(content)
+        return cls(location, kind, address, identity)
+
+    def go_on(self, fingerprint: str, data: str, uri: str | None) -> Run:
+        """The run as it is gone on with: recorded at `uri` if that is given.
+
+        Raises:
+            UserError: when `data` has another fingerprint than the run was started on.
+        """
+        started = self.identity["data"]
+        if fingerprint != started:
+            raise UserError(
+                f"{data} has fingerprint {fingerprint}, the run was started on {started}; instance ids would not match: "
+                "give the same data"
+            )
+        return replace(self, address=replace(self.address, uri=uri or self.address.uri))
+
+    @classmethod
+    def open(cls, place: str, *, kind: str | None = None) -> Run:
+        """The run in a folder, made by the command `kind` where that is given.
+
+        Raises:
+            UserError: for a folder that holds no run, or one of another format or command.
+        """
+        location = Location.of(place)
+        if not (location / RUN_FILE).exists():
+            raise UserError(
+                f"{place} holds no {RUN_FILE}, so it is no run; give the folder that a training printed, for example outputs/NAME"
+            )
+        content = (location / RUN_FILE).read_json()
+        if content.get("format") != RUN_FORMAT:
+            raise UserError(f"{location / RUN_FILE} has format {content.get('format')}, this version reads {RUN_FORMAT}")
+        if kind not in (None, content["kind"]):
+            made = content["kind"]
+            raise UserError(f"{place} is a run of quorum {made}; go on with it: quorum {made} --resume {place}")
+        return cls(location, content["kind"], RunAddress(**content["mlflow"]), content["identity"])
+
+    @property
+    def local_folder(self) -> Path:
+        """Where journal and pictures are."""
+        return local_folder(self.location)
+
+    def config_file(self) -> str:
+        """Path of the run's configuration, copied here where the run is remote."""
+        return str(local_file(self.location, CONFIG_FILE))
+
+    def history(self) -> list[dict[str, Any]]:
+        """Entries of the run's journal, fetched first where the run is remote and its journal is not here."""
+        fetch_journal(self.location)
+        return read_journal(self.local_folder)
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """The run's checkpoints."""
+        return CheckpointStore(self.location / "checkpoints")
+
+
+def write_config(location: Location, config: dict[str, Any]) -> None:
+    """Write a run's configuration."""
+    (location / CONFIG_FILE).write_bytes(yaml.safe_dump(config, sort_keys=False).encode())

@@ -1,0 +1,123 @@
+"""A trained model from a run's folder or one of its checkpoint files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from algos.methods.method import Method
+from algos.networks import build_backbone
+from pipelines.config.method_configs import CONFIG_OF_COMMAND
+from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import TrainingConfig
+from pipelines.datasets.image_shards import Dataset
+from pipelines.errors import UserError, nearest
+from pipelines.files.location import Location
+from pipelines.runs.checkpoints import Entry
+from pipelines.runs.run_folder import RUN_FILE, Run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is needed to rebuild a run's method anywhere: configuration and one checkpoint's state."""
+
+    run: Run
+    config: TrainingConfig
+    entry: Entry
+    state: dict[str, Any]
+
+    @classmethod
+    def open(cls, place: str) -> Trained:
+        """The newest checkpoint of the run in folder `place`, or `RUN/checkpoints/step-....pt`, or `RUN/checkpoints/best`.
+
+        Raises:
+            UserError: when there is no run or no such checkpoint.
+        """
+        folder, file = _split(place)
+        run = Run.open(folder)
+        entries = {entry.file: entry for entry in run.checkpoints.entries()}
+        if file == "best" and (best := run.checkpoints.best()):
+            file = best.file
+        if not entries:
+            raise UserError(f"{folder} has no finished checkpoint yet")
+        if file and file not in entries:
+            raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has {', '.join(entries)}")
+        entry = entries[file] if file else list(entries.values())[-1]
+        config = read_recipe(run.config_file(), CONFIG_OF_COMMAND[run.kind]).found_in(run.location)
+        return cls(run, config, entry, run.checkpoints.load(entry))
+
+    @property
+    def dataset(self) -> Dataset:
+        """The shards that the run trains on."""
+        return Dataset.open(self.config.data.shards)
+
+    @property
+    def place(self) -> str:
+        """What `open` finds this checkpoint by, from anywhere."""
+        return str(self.run.location / "checkpoints" / self.entry.file)
+
+    def method(self, *, untrained: bool = False) -> Method:
+        """The method with its trained state, or as it was before the first step."""
+        torch.manual_seed(self.config.seed)
+        backbone = build_backbone(self.config.backbone, self.config.image_size)
+        if untrained and self.config.init_from:
+            start_from(backbone, self.config)
+        method = self.config.build_method(backbone, self.dataset)
+        if not untrained:
+            method.load_state_dict(self.state["method"])
+        method.network.eval()
+        return method
+
+
+def _split(place: str) -> tuple[str, str]:
+    """Folder of the run, and the checkpoint file in it where `place` names one; a URI's query belongs to the folder."""
+    base, mark, query = place.partition("?") if "://" in place else (place, "", "")
+    folder, found, file = base.rpartition("/checkpoints/")
+    if not found or (Location.of(place) / RUN_FILE).exists():
+        return place, ""
+    return f"{folder}{mark}{query}", file
+
+
+def _describe(config: TrainingConfig) -> str:
+    backbone = config.backbone
+    options = f", options {backbone.options}" if backbone.options else ""
+    return f"{backbone.name!r} (stem {backbone.stem}, images of {config.image_size} px{options})"
+
+
+def start_from(backbone: nn.Module, config: TrainingConfig) -> None:
+    """Give a backbone the weights of the run that `config.init_from` names.
+
+    Raises:
+        UserError: when there is no such run, or its backbone is another one.
+    """
+    if config.init_from is None:
+        return
+    trained = Trained.open(config.init_from)
+    prefix = "backbone."
+    network: dict[str, Tensor] = trained.state["method"]["network"]
+    weights = {name.removeprefix(prefix): tensor for name, tensor in network.items() if name.startswith(prefix)}
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"init_from {config.init_from} has backbone {_describe(trained.config)}, "
+            f"which does not fit this recipe's {_describe(config)}; make them equal"
+        ) from error
+
+
+def check_network(config: TrainingConfig, *, resumed: bool = False) -> None:
+    """Refuse a backbone that cannot be built, or weights that do not fit it.
+
+    Raises:
+        UserError: naming what to change.
+    """
+    try:
+        with torch.device("meta"):
+            build_backbone(config.backbone, config.image_size)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if config.init_from and not resumed:
+        start_from(build_backbone(config.backbone, config.image_size), config)

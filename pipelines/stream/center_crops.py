@@ -1,0 +1,69 @@
+"""The evaluation view of every row of a split, each exactly once, in Ray Data tasks; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+import ray.data
+
+from pipelines.datasets.image_shards import Dataset, read_rows
+from pipelines.views.crops import center_crop
+from pipelines.views.view_config import Normalization
+
+DATA_COLUMNS = ("id", "image", "label")
+
+
+class CenterReader:
+    """Reads rows in shard order and takes the evaluation view of each; runs in Ray Data tasks.
+
+    Row groups are dealt to the workers in turn; together they cover each of the split's first `limit` rows once.
+    Called with a batch of job numbers, yields columns `id`, `label`, `image`.
+    """
+
+    def __init__(
+        self, dataset: Dataset, split: str, size: int, resize_to: int, limit: int | None, rank: int, workers: int
+    ) -> None:
+        self.location, self.size, self.resize_to = dataset.location, size, resize_to
+        jobs, left = [], limit if limit is not None else dataset.split(split).rows
+        for shard in dataset.split(split).shards:
+            for group, rows in enumerate(shard.row_groups):
+                if left > 0:
+                    jobs.append((shard, group, min(rows, left)))
+                    left -= rows
+        self.jobs = jobs[rank::workers]
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Rows of the jobs whose numbers `batch["id"]` holds, a row group at a time."""
+        for number in batch["id"].tolist():
+            shard, group, rows = self.jobs[number]
+            table = read_rows(self.location, shard, group, np.arange(rows), DATA_COLUMNS)
+            pixels = np.empty((rows, self.size, self.size, 3), np.uint8)
+            for row, image in enumerate(table["image"].to_pylist()):
+                pixels[row] = center_crop(image, self.size, self.resize_to)
+            labels = table["label"].fill_null(-1).to_numpy().astype(np.int64)
+            yield {"id": table["id"].to_numpy(), "label": labels, "image": pixels}
+
+
+RESIZE_FACTOR = 256 / 224  # of the shorter side to the crop, the usual ImageNet evaluation
+
+
+@dataclass(frozen=True)
+class EvaluationView:
+    """The one view that evaluation takes of an image: resize, central crop, normalise."""
+
+    size: int
+    normalization: Normalization
+
+    @property
+    def resize_to(self) -> int:
+        """Shorter side before the crop, px; small images are not cropped, their border is content."""
+        return self.size if self.size <= 64 else round(self.size * RESIZE_FACTOR)
+
+
+def center_rows(reader: CenterReader) -> ray.data.Dataset:
+    """The reader's rows as a Ray data set, in their order."""
+    count = len(reader.jobs)
+    return ray.data.range(count, override_num_blocks=count).map_batches(reader, batch_size=None, zero_copy_batch=True)

@@ -1,0 +1,171 @@
+"""Figures on their way to MLflow: written to a local journal first, so that a server that goes away loses nothing.
+
+What MLflow does not have yet is sent when it is back, or by a resumed run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines.tracking.journal import Journal
+from pipelines.tracking.mlflow_store import RunAddress, first_line
+
+RETRY_SECONDS = 10.0
+REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+BATCH = 500  # entries of a request; MLflow takes 1000 metrics
+
+
+class Tracker:
+    """Writes figures and files to the journal and, from a thread of its own, to MLflow.
+
+    Args:
+        folder: local folder of the journal.
+        address: the run.
+    """
+
+    def __init__(self, folder: Path, address: RunAddress) -> None:
+        self.address, self.journal = address, Journal(folder)
+        self.messages: list[str] = []
+        self._lock, self._news, self._closing = threading.Lock(), threading.Event(), threading.Event()
+        self._away, self._refused, self._batch = False, 0, BATCH
+        self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def metrics(self, values: dict[str, float], step: int) -> None:
+        """Record figures of a step."""
+        self._add({"kind": "metrics", "step": step, "time": int(time.time() * 1000), "values": values})
+
+    def artifact(self, path: Path, folder: str) -> None:
+        """Record a file, which must stay where it is."""
+        self._add({"kind": "artifact", "path": str(path), "folder": folder})
+
+    def tag(self, key: str, value: str) -> None:
+        """Set a tag of the run."""
+        self._add({"kind": "tag", "key": key, "value": value})
+
+    def status(self, status: str, at: int | None = None) -> None:
+        """Set the run's status: RUNNING, or FINISHED, FAILED or KILLED since the time `at` in ms, now if not given."""
+        self._add({"kind": "status", "status": status, "time": at or int(time.time() * 1000)})
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Send what is left, for at most `timeout` seconds, and say what could not be sent."""
+        self._closing.set()
+        self._news.set()
+        self._thread.join(timeout)
+        self.journal.close()
+        if left := len(self.journal.waiting):
+            self.messages.append(f"{left} entries did not reach MLflow; they are in {self.journal.path} and go out with a resume")
+        if self._refused:
+            self.messages.append(f"MLflow refused {self._refused} entries; they are in {self.journal.path} only")
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        with self._lock:
+            try:
+                self.journal.append(entry)
+            except OSError as error:
+                self.messages.append(f"{self.journal.path} cannot be written ({error}); figures are lost until it can")
+        self._news.set()
+
+    def _send_all(self) -> None:
+        while True:
+            self._news.wait()
+            self._news.clear()
+            closing = self._closing.is_set()
+            while self.journal.waiting and self._send_some():
+                pass
+            if closing:
+                return
+            if self.journal.waiting:
+                self._closing.wait(RETRY_SECONDS)
+                self._news.set()
+
+    def _send_some(self) -> bool:
+        """Deliver the oldest entries; False when the server is away."""
+        batch = _of_one_kind(self.journal.waiting[: self._batch])
+        try:
+            _deliver(self.address, batch)
+        except Exception as error:  # whatever it is, tracking must not stop a training
+            if not (_is_refusal(error) or (batch[0]["kind"] == "artifact" and _answers(self.address))):
+                self._say_away(error)
+                return False
+            if len(batch) > 1:
+                self._batch = 1  # find the one that is refused
+                return True
+            self._say_refused(error)
+        else:
+            self._say_back()
+        self._batch = min(self._batch * 2, BATCH)
+        with self._lock:
+            try:
+                self.journal.delivered(len(batch))
+            except OSError as error:  # entries may go out twice, which MLflow does not mind
+                self.messages.append(f"{self.journal.path} cannot be marked ({error})")
+        return True
+
+    def _say_away(self, error: BaseException) -> None:
+        if not self._away:
+            self.messages.append(
+                f"MLflow at {self.address.uri} is away ({first_line(error)}); training goes on, "
+                f"figures wait in {self.journal.path}"
+            )
+        self._away = True
+
+    def _say_back(self) -> None:
+        if self._away:
+            self.messages.append(f"MLflow at {self.address.uri} is back; sending what waited")
+        self._away = False
+
+    def _say_refused(self, error: BaseException) -> None:
+        if self._refused == 0:
+            self.messages.append(f"MLflow refuses an entry ({first_line(error)}); it stays in {self.journal.path}")
+        self._refused += 1
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the entry itself is at fault, so that sending it again cannot help."""
+    return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in REFUSALS
+
+
+def _of_one_kind(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The leading entries of the first one's kind, so that figures do not wait for a file that fails."""
+    return list(itertools.takewhile(lambda entry: entry["kind"] == entries[0]["kind"], entries))
+
+
+def _answers(address: RunAddress) -> bool:
+    """Whether the server knows the run: then a file that fails is the artifact store's fault."""
+    from mlflow.tracking import MlflowClient
+
+    try:
+        MlflowClient(address.uri).get_run(address.run_id)
+    except Exception:  # any failure means no
+        return False
+    return True
+
+
+def _deliver(address: RunAddress, entries: list[dict[str, Any]]) -> None:
+    from mlflow.entities import Metric
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(address.uri)
+    metrics = [
+        Metric(key, value, entry["time"], entry["step"])
+        for entry in entries
+        if entry["kind"] == "metrics"
+        for key, value in entry["values"].items()
+    ]
+    for start in range(0, len(metrics), 1000):
+        client.log_batch(address.run_id, metrics=metrics[start : start + 1000])
+    for entry in entries:
+        if entry["kind"] == "artifact":
+            client.log_artifact(address.run_id, entry["path"], entry["folder"])
+        elif entry["kind"] == "tag":
+            client.set_tag(address.run_id, entry["key"], entry["value"])
+        elif entry["kind"] == "status":
+            if entry["status"] == "RUNNING":
+                client.update_run(address.run_id, "RUNNING")
+            else:  # with its own time: it may be delivered much later
+                client.set_terminated(address.run_id, entry["status"], end_time=entry["time"])

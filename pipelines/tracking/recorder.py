@@ -1,0 +1,196 @@
+"""The one place that a run is recorded from: an actor beside the driver, which outlives every worker.
+
+Workers send it figures and forget them. It journals them, sends them to MLflow, compares labels with the ground truth, draws
+pictures, and tells the driver how far the run is.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from pipelines.datasets.image_shards import Dataset, read_column, read_images
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
+from pipelines.tracking.journal import JOURNAL
+from pipelines.tracking.local_copy import fetch_journal
+from pipelines.tracking.mlflow_store import RunAddress, end_run
+from pipelines.tracking.mlflow_tracker import Tracker
+
+SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
+CURVES = (
+    "epoch_loss", "accuracy_ema", "knn_top1", "nmi_head0", "label_change", "pseudo_accuracy_refined", "pseudo_coverage",
+    "cluster_size_min_head0", "empty_clusters_head0", "similarity_head0", "smallest_to_minimum_head0",
+)  # fmt: skip
+
+
+@dataclass
+class Status:
+    """What the driver shows: steps done, a note, messages for the user, and why the run must stop, if it must."""
+
+    step: int = 0
+    note: str = ""
+    messages: list[str] = field(default_factory=list)
+    stop_reason: str | None = None
+
+
+class Recorder:
+    """See the module; made an actor by `start_recorder`.
+
+    Args:
+        folder: local folder of the journal and the pictures.
+        run: the run's own folder; where it is remote, it keeps a copy of the journal.
+        address: the MLflow run.
+        shards: the data set, for ground truth and images; `None` for a run on embeddings, which has neither.
+        split: its training split.
+    """
+
+    def __init__(self, folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> None:
+        self.folder, self.run = Path(folder), Location.of(run)
+        fetch_journal(self.run)
+        self.tracker = Tracker(self.folder, address)
+        self.dataset, self.split = Dataset.open(shards) if shards else None, split
+        self.status = Status()
+        self._work = ThreadPoolExecutor(1)  # in order, and off the thread that answers the driver
+        self._pending: list[Any] = []
+        self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
+        for entry in self.tracker.journal.history():  # of a resumed run
+            self._remember(entry.get("values", {}))
+        self.tracker.status("RUNNING")
+        self._truth: np.ndarray | None = None
+
+    def metrics(self, values: dict[str, float], step: int, note: str = "") -> None:
+        """Record figures of a step; `note` is shown in the progress line."""
+        self.tracker.metrics(values, step)
+        self.status.step, self.status.note = step, note or self.status.note
+
+    def epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochSnapshot | None, *, pictures: bool) -> None:
+        """Record the end of an epoch; NMI and pictures follow when they are ready."""
+        self._pending.append(self._work.submit(self._epoch, epoch, step, figures, state, pictures))
+
+    def files(self, names: list[str], folder: str) -> None:
+        """Record files of the run's folder, in a folder of the run's artifacts."""
+        self._pending.append(self._work.submit(self._files, names, folder))
+
+    def tag(self, key: str, value: str) -> None:
+        """Set a tag of the MLflow run."""
+        self.tracker.tag(key, value)
+
+    def stop(self, reason: str) -> None:
+        """Say why the run must stop without a restart."""
+        self.status.stop_reason = reason
+
+    def stop_reason(self) -> str | None:
+        """Why the run must stop, if it must."""
+        return self.status.stop_reason
+
+    def poll(self) -> Status:
+        """How far the run is; messages are handed out once."""
+        messages, self.tracker.messages = self.tracker.messages, []
+        return replace(self.status, messages=messages)
+
+    def close(self, outcome: str) -> list[str]:
+        """Finish pictures, set the run's status, send what is left; returns messages for the user."""
+        for job in self._pending:
+            if (error := job.exception()) is not None:
+                self.tracker.messages.append(f"a picture or figure could not be made: {type(error).__name__}: {error}")
+        self.tracker.status(outcome)
+        self.tracker.close()
+        self._copy_journal()
+        return self.tracker.messages
+
+    def _epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochSnapshot | None, pictures: bool) -> None:
+        if state is not None and self.dataset is not None and self.dataset.split(self.split).labelled:
+            from pipelines.tracking.truth_scores import agreement
+
+            figures |= agreement(state, self._known_classes(self.dataset))
+        figures |= {"epoch": float(epoch)}
+        self.tracker.metrics(figures, step)
+        self._remember(figures)
+        self._copy_journal()
+        if pictures and state is not None:
+            self._draw(epoch, state)
+
+    def _files(self, names: list[str], folder: str) -> None:
+        for name in names:
+            place = self.folder / name
+            if not self.run.is_local:
+                place.write_bytes((self.run / name).read_bytes())
+            self.tracker.artifact(place, folder)
+
+    def _copy_journal(self) -> None:
+        if not self.run.is_local:
+            (self.run / JOURNAL).write_bytes((self.folder / JOURNAL).read_bytes())
+
+    def _remember(self, figures: dict[str, float]) -> None:
+        for name, points in self._series.items():
+            if name in figures and "epoch" in figures:
+                points.append((int(figures["epoch"]), figures[name]))
+
+    def _known_classes(self, dataset: Dataset) -> np.ndarray:
+        if self._truth is None:
+            self._truth = read_column(dataset, self.split, "label")[:MOST_INSTANCES]
+        return self._truth
+
+    def _draw(self, epoch: int, state: EpochSnapshot) -> None:
+        from pipelines.tracking.cluster_pictures import cluster_size_histogram, curves
+
+        folder = self.folder / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        sizes, lines = (folder / f"{name}-{epoch:04d}.png" for name in ("cluster-sizes", "curves"))
+        cluster_size_histogram(state.counts, state.min_sizes, sizes)
+        curves(self._series, lines)
+        images = [] if self.dataset is None else self._draw_images(folder, epoch, state, self.dataset)
+        for picture in (sizes, lines, *images):
+            self.tracker.artifact(picture, "pictures")
+
+    def _draw_images(self, folder: Path, epoch: int, state: EpochSnapshot, dataset: Dataset) -> list[Path]:
+        """Images of some clusters, and what a method with classes adds."""
+        from pipelines.tracking.cluster_pictures import choose_clusters, cluster_sheet
+
+        sheet = folder / f"clusters-{epoch:04d}.png"
+        chosen = choose_clusters(state.counts[0], SHEET_CLUSTERS, epoch)
+        members = {cluster: np.flatnonzero(state.clusters[0] == cluster)[:SHEET_IMAGES].tolist() for cluster in chosen}
+        images = read_images(dataset, self.split, [i for ids in members.values() for i in ids])
+        cluster_sheet({k: [images[i] for i in ids] for k, ids in members.items() if ids}, state.counts[0], sheet)
+        return [sheet, *self._draw_classes(folder, epoch, state, dataset)]
+
+    def _draw_classes(self, folder: Path, epoch: int, state: EpochSnapshot, dataset: Dataset) -> list[Path]:
+        """What a method with classes adds: prototypes, and its pseudo-labels before and after refinement."""
+        from pipelines.tracking.class_pictures import change_sheet, confusions, prototype_similarities
+
+        classes = dataset.classes
+        if state.prototypes is None or not classes:
+            return []
+        similar, confused, changed = (folder / f"{name}-{epoch:04d}.png" for name in ("prototypes", "pseudo-labels", "refined"))
+        prototype_similarities(state.prototypes, classes, similar)
+        truth = self._known_classes(dataset)
+        seen = (state.clusters[0, : len(truth)] >= 0) & (truth >= 0)
+        if not seen.any():
+            return [similar]
+        raw, refined = (state.classes[name][: len(truth)] for name in ("classifier", "refined"))
+        confusions(truth[seen], raw[seen], refined[seen], classes, confused)
+        rows = np.flatnonzero(seen & (raw != refined))[:SHEET_CHANGES].tolist()
+        images = read_images(dataset, self.split, rows)
+        change_sheet([(images[i], classes[raw[i]], classes[refined[i]], classes[truth[i]]) for i in rows], changed)
+        return [similar, confused, changed]
+
+
+def start_recorder(folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> Any:
+    """A `Recorder` actor on the driver's node, where the local journal and a local store are."""
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=here)(Recorder)
+    recorder = actor.remote(folder, run, address, shards, split)
+    try:
+        ray.get(recorder.poll.remote())
+    except (ray.exceptions.RayActorError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        end_run(address, "FAILED")
+        raise UserError(f"the record of the run could not be opened in {folder} ({reason}); mend the folder") from error
+    return recorder

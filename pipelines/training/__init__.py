@@ -1,0 +1,1 @@
+"""`quorum pretrain` and `quorum semisup`: the worker loop and what it holds."""

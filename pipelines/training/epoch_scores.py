@@ -1,0 +1,89 @@
+"""Scores during training: kNN on the backbone's features, and the accuracy of a method's own classifiers."""
+
+from __future__ import annotations
+
+import torch
+
+from algos.distributed.collectives import sum_over_workers
+from algos.scores import knn_predict
+from pipelines.datasets.image_shards import has_truth
+from pipelines.evaluation.features import center_batches, split_features
+from pipelines.stream.center_crops import EvaluationView
+from pipelines.training.session import Session
+from pipelines.views.augment import normalize
+
+
+def due(every: int, epoch: int, epochs: int) -> bool:
+    """Whether something that happens every `every` epochs (0: only at the end) happens after this one."""
+    last = epoch + 1 == epochs
+    return last if every == 0 else last or epoch % every == 0
+
+
+def scores(session: Session, epoch: int) -> dict[str, float]:
+    """The scores that are due after an epoch, on the test split; none where that is missing or has no labels."""
+    monitor, dataset, epochs = session.config.monitor, session.dataset, session.config.epochs
+    if not has_truth(dataset):
+        return {}
+    found: dict[str, float] = {}
+    if monitor.knn_epochs and due(monitor.knn_epochs, epoch, epochs):
+        found["knn_top1"] = knn_score(session)
+    if monitor.accuracy_epochs and due(monitor.accuracy_epochs, epoch, epochs):
+        found |= classifier_accuracies(session)
+    return found
+
+
+def deciding(session: Session) -> str:
+    """The one score that decides which checkpoint of a run is the best."""
+    return "accuracy_ema" if session.config.monitor.accuracy_epochs and session.method.classifiers() else "knn_top1"
+
+
+def knn_score(session: Session) -> float:
+    """Accuracy of a kNN vote on some test images by the backbone's features."""
+    monitor, dataset = session.config.monitor, session.dataset
+    view = EvaluationView(session.config.image_size, session.config.data.normalization)
+    (_, bank_labels, bank), (_, query_labels, queries) = (
+        split_features(
+            session.method.backbone, dataset, split, view, session.device,
+            limit=limit, rank=session.rank, workers=session.workers,
+        )
+        for split, limit in ((session.config.data.split, monitor.knn_bank), ("test", monitor.knn_queries))
+    )  # fmt: skip
+    mine = slice(session.rank, None, session.workers)  # each worker classifies its share, on its device
+    predictions = knn_predict(
+        queries[mine].to(session.device), bank.to(session.device), bank_labels.to(session.device),
+        num_classes=len(dataset.classes), neighbours=monitor.knn_neighbours, temperature=monitor.knn_temperature,
+    )  # fmt: skip
+    hits = (predictions.cpu() == query_labels[mine]).double().sum()
+    return float(sum_over_workers(hits) / len(query_labels))
+
+
+@torch.no_grad()
+def classifier_accuracies(session: Session) -> dict[str, float]:
+    """Accuracy of each of the method's classifiers on the whole test split, BatchNorm in evaluation mode.
+
+    Raises:
+        RuntimeError: if a row came twice or not at all.
+    """
+    classifiers = session.method.classifiers()
+    if not classifiers:
+        return {}
+    view = EvaluationView(session.config.image_size, session.config.data.normalization)
+    hits = torch.zeros(len(classifiers) + 1, dtype=torch.float64, device=session.device)  # rows come last
+    modes = {name: classifier.training for name, classifier in classifiers.items()}
+    batches = center_batches(session.dataset, "test", view, rank=session.rank, workers=session.workers)
+    try:
+        for classifier in classifiers.values():
+            classifier.eval()
+        for _, labels, images in batches:
+            pixels = normalize(images.to(session.device).float() / 255, view.normalization)
+            truth = torch.from_numpy(labels).to(session.device)
+            correct = [(classifier(pixels).argmax(dim=1) == truth).sum() for classifier in classifiers.values()]
+            hits += torch.stack([*correct, hits.new_tensor(len(truth), dtype=torch.int64)])
+    finally:
+        for name, classifier in classifiers.items():
+            classifier.train(modes[name])
+    *correct_rows, rows = sum_over_workers(hits).tolist()
+    expected = session.dataset.split("test").rows
+    if rows != expected:
+        raise RuntimeError(f"{rows:.0f} test rows were scored, {expected} expected")
+    return {name: count / rows for name, count in zip(classifiers, correct_rows, strict=True)}

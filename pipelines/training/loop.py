@@ -1,0 +1,124 @@
+"""The worker loop: the same for every method, on one CPU or many GPUs."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from algos.methods.method import Batch, EpochReport
+from algos.scores import size_figures
+from pipelines.jobs.train_job import Worker, report_epoch
+from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
+from pipelines.training.epoch_scores import deciding, due, scores
+from pipelines.training.optimizer import learning_rate
+from pipelines.training.session import Session, TrainingJob
+
+
+def train_worker(job: TrainingJob, worker: Worker) -> None:
+    """Train from where the run stands to the last epoch."""
+    session = Session(job, worker)
+    config, stream = session.config, session.stream
+    start, ended = session.step, None
+    end = min(config.epochs, job.until or config.epochs)
+    for epoch in range(session.epoch, end):
+        session.method.begin_epoch(epoch)
+        for step, batch in stream.epoch(epoch, start, last=epoch + 1 == end):
+            if step == start:
+                begin_clock(session, ended)
+            train_step(session, epoch, step, batch)
+            after_step(session, epoch, step)
+        end_epoch(session, epoch)
+        start, ended = 0, time.monotonic()
+
+
+def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
+    """One global batch: loss, backward beside the clustering's all-reduce, then both updates."""
+    config, method = session.config, session.method
+    optimizer, scaler = session.optimizer, session.precision.scaler
+    session.epoch, session.step = epoch, step
+    session.seed_step()
+    trained = epoch - method.clustering_epochs + step / session.stream.steps
+    trains, lr = trained >= 0, learning_rate(config.optimizer, trained, config.epochs - method.clustering_epochs)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    micro_batches = batch.split(config.accumulate)
+    for index, micro in enumerate(micro_batches):
+        last = index + 1 == len(micro_batches)
+        with session.synchronised(last), torch.set_grad_enabled(trains):
+            loss = method.loss(session.network, micro)
+            if last:
+                method.begin_update()
+            if trains:
+                # DDP averages over workers: this weight makes it the mean over the rows of the global batch.
+                scaler.scale(loss * (len(micro.ids) * session.workers / config.step_rows)).backward()
+        session.meter.add(loss, len(micro.ids))
+    if trains:
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+    method.finish_update()
+
+
+def begin_clock(session: Session, ended: float | None) -> None:
+    """Start timing an epoch, and record how long its first batch made the device wait after the one before."""
+    if ended is not None:
+        record(session, {"epoch_gap_seconds": time.monotonic() - ended + session.closing_seconds})
+    session.stream.take_waited()
+    session.meter.restart_clock()
+
+
+def after_step(session: Session, epoch: int, step: int) -> None:
+    """Figures and checkpoints that are due after a step."""
+    session.step = step + 1
+    if session.global_step % session.config.monitor.log_steps == 0:
+        session.meter.waited(session.stream.take_waited())
+        figures = session.meter.read(session.global_step) | {"lr": session.optimizer.param_groups[0]["lr"]}
+        note = (
+            f"epoch {epoch + 1}/{session.config.epochs}  loss {figures['loss']:.3f}  {figures['images_per_second']:,.0f} images/s"
+        )
+        record(session, figures, note)
+    every = session.config.checkpoint.every_steps
+    if every and session.step % every == 0 and session.step < session.stream.steps:
+        session.meter.read_epoch(session.global_step, close=False)
+        session.exchange()
+        session.save(epoch, session.step, score=None)
+
+
+def record(session: Session, figures: dict[str, float], note: str = "") -> None:
+    """Hand figures to the recorder, from one worker."""
+    if session.rank == 0:
+        session.job.recorder.metrics.remote(figures, session.global_step, note)
+
+
+def end_epoch(session: Session, epoch: int) -> None:
+    """Exchange, measure, save, report."""
+    began = time.monotonic()
+    session.exchange()
+    report = session.method.end_epoch()
+    loss = session.meter.read_epoch(session.global_step, close=True)
+    figures = {"epoch_loss": loss, "rows_left_out": float(session.stream.left_out)}
+    figures["images_seen"] = float(session.global_step * session.config.step_rows)
+    figures |= report.figures | head_figures(report)
+    evaluated = time.monotonic()
+    scored = scores(session, epoch)
+    waited_for_scores = time.monotonic() - evaluated
+    figures |= scored | ({"evaluation_seconds": waited_for_scores} if scored else {})
+    if session.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
+        pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
+        wanted = pictures or session.dataset.split(session.config.data.split).labelled
+        state = epoch_snapshot(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
+        session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
+    session.save(epoch + 1, 0, score=scored.get(deciding(session)))
+    report_epoch(figures | {"epoch": epoch})
+    session.closing_seconds = time.monotonic() - began - waited_for_scores
+
+
+def head_figures(report: EpochReport) -> dict[str, float]:
+    """Cluster sizes and the certificate of each head."""
+    figures: dict[str, float] = {}
+    for index, head in enumerate(report.heads):
+        mine = size_figures(head.counts.cpu(), head.min_size)
+        mine |= {"min_size": head.min_size, "certificate_slack": float(head.slack)}
+        figures |= {f"{name}_head{index}": value for name, value in mine.items()}
+    return figures

@@ -1,0 +1,69 @@
+"""Optimisers, learning rate and mixed precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipelines.config.sections import OptimizerConfig
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """LARS or SGD over the network's parameters; biases and norms (1-D) get no decay, and with LARS no trust ratio either."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+    import timm.optim
+
+    groups[0]["always_adapt"] = True  # also without a weight decay; timm's LARS leaves the group of vectors alone
+    lars: torch.optim.Optimizer = timm.optim.Lars(
+        groups, lr=config.lr, momentum=config.momentum, trust_coeff=config.trust_coefficient
+    )
+    return lars
+
+
+def learning_rate(config: OptimizerConfig, epoch: float, epochs: int) -> float:
+    """Learning rate at a (fractional) epoch of training: linear warm-up, then cosine to 0 at `epochs`; 0 before epoch 0."""
+    if epoch < 0:
+        return 0.0
+    if epoch < config.warmup_epochs:
+        return config.lr * epoch / config.warmup_epochs
+    progress = (epoch - config.warmup_epochs) / max(epochs - config.warmup_epochs, 1)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+class Precision:
+    """Autocast for the networks and loss scaling for fp16."""
+
+    def __init__(self, precision: str, device: torch.device) -> None:
+        self._device, self._dtype = device.type, DTYPES.get(precision)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Context for a forward pass."""
+        return torch.autocast(self._device, self._dtype) if self._dtype else nullcontext()
+
+
+class Autocast(nn.Module):
+    """A network whose forward pass runs in mixed precision; what a method computes around it stays fp32."""
+
+    def __init__(self, network: Callable[..., Any], precision: Precision) -> None:
+        super().__init__()
+        self.network, self._precision = network, precision
+
+    def forward(self, *args: Any) -> Any:
+        """The network's own forward pass, under autocast."""
+        with self._precision.autocast():
+            return self.network(*args)

@@ -1,0 +1,139 @@
+"""Everything one worker holds while it trains: how it is built, restored and saved."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from algos.distributed.collectives import is_distributed, mean_over_workers
+from algos.methods.method import Method
+from algos.networks import build_backbone
+from pipelines.config.training_config import TrainingConfig
+from pipelines.datasets.image_shards import Dataset
+from pipelines.files.location import Location
+from pipelines.jobs.train_job import Worker
+from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
+from pipelines.runs.trained_model import start_from
+from pipelines.stream.image_stream import ImageStream
+from pipelines.training.meter import Meter
+from pipelines.training.optimizer import Autocast, Precision, build_optimizer
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What the driver hands every worker.
+
+    Attributes:
+        config: of the run.
+        run: its folder, a path or URI.
+        recorder: handle of the `Recorder` actor.
+        identity: of the run, kept in each checkpoint: MLflow run id, data fingerprint, versions.
+        labelled: table of the labelled rows in Ray's object store, where the run has a selection.
+        until: epoch to stop before; null for the run's end.
+    """
+
+    config: TrainingConfig
+    run: str
+    recorder: Any
+    identity: dict[str, str]
+    labelled: Any = None
+    until: int | None = None
+
+
+class Session:
+    """One worker's networks, method, optimiser, stream and place in the run; restored from the newest checkpoint, if any."""
+
+    def __init__(self, job: TrainingJob, worker: Worker) -> None:
+        config = self.config = job.config
+        self.job, self.rank, self.workers, self.device = job, worker.rank, worker.count, worker.device
+        worker.claim_device(config.compute.threads)
+        self.dataset = Dataset.open(config.data.shards)
+        self.stream = ImageStream(
+            self.dataset, config.data.split, config.shape, config.views, config.data.normalization,
+            seed=config.seed, rank=self.rank, workers=self.workers, device=self.device, labelled=job.labelled,
+        )  # fmt: skip
+        torch.manual_seed(config.seed)  # initial weights, the same on every worker
+        backbone = build_backbone(config.backbone, config.image_size)
+        if config.compute.channels_last:  # before a method copies it
+            backbone.to(memory_format=torch.channels_last)
+        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", config.checkpoint.keep_last)
+        entry = self.store.latest()
+        if config.init_from and entry is None:
+            start_from(backbone, config)
+        self.method: Method = config.build_method(backbone, self.dataset).to(self.device)
+        self.precision = Precision(config.compute.precision, self.device)
+        self.network, self._ddp = self._wrap(self.method.network)
+        self.optimizer = build_optimizer(self.method.network, config.optimizer)
+        self.meter = Meter(self.device)
+        self.epoch, self.step = 0, 0
+        self.closing_seconds = 0.0  # of the last epoch's end, without its evaluation
+        if entry is not None:
+            self._restore(entry)
+
+    @property
+    def global_step(self) -> int:
+        """Steps since the start of the run."""
+        return self.epoch * self.stream.steps + self.step
+
+    def _wrap(self, network: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
+        compute = self.config.compute
+        if not is_distributed():
+            return Autocast(torch.compile(network) if compute.compile else network, self.precision), None
+        if compute.gpu:
+            from timm.layers import convert_sync_batchnorm  # torch's own would drop the activation in timm's BatchNormAct2d
+
+            self.method.network = network = convert_sync_batchnorm(network)
+        # Running means are averaged when they are saved; sending all buffers at each forward pass would cost a broadcast a step.
+        ddp = DistributedDataParallel(network, device_ids=[self.device] if compute.gpu else None, broadcast_buffers=False)
+        return Autocast(torch.compile(ddp) if compute.compile else ddp, self.precision), ddp
+
+    def synchronised(self, last: bool) -> Any:
+        """Context of a micro-batch: only the last one of a batch exchanges gradients."""
+        return nullcontext() if last or self._ddp is None else self._ddp.no_sync()
+
+    def exchange(self) -> None:
+        """Make everything that differs between workers the same, so that one of them can save it."""
+        for name, buffer in self.method.network.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                mean_over_workers(buffer)
+        self.method.exchange()
+
+    def save(self, epoch: int, step: int, score: float | None) -> None:
+        """Checkpoint with (epoch, step) as the next to do; call `exchange` first. All workers call it together.
+
+        Raises:
+            UserError: on every worker, when the storage refused.
+        """
+        self.epoch, self.step = epoch, step
+        save_together(lambda: self._write(score), self.rank)
+
+    def _write(self, score: float | None) -> None:
+        state = {
+            "epoch": self.epoch, "step": self.step, "workers": self.workers, "identity": self.job.identity,
+            "method": self.method.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(), "config": self.config.to_dict(),
+        }  # fmt: skip
+        self.store.save(state, epoch=self.epoch, step=self.step, global_step=self.global_step, score=score)
+
+    def _restore(self, entry: Entry) -> None:
+        state = self.store.load(entry)
+        self.method.load_state_dict(state["method"])
+        # Moments are learned; rates and decays are the configuration's.
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
+        self.precision.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.step = state["epoch"], state["step"]
+
+    def seed_step(self) -> None:
+        """Random numbers of the networks (dropout) at a step: a function of seed, step and rank, so none has to be saved."""
+        seed = int(np.random.SeedSequence((self.config.seed, self.global_step, self.rank)).generate_state(1)[0])
+        # Not torch.manual_seed: it notes a stack trace for every kind of device that is not there, at each call.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)

@@ -1,0 +1,1 @@
+"""What happens to an image: crops and augmentation."""

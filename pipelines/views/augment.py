@@ -1,0 +1,103 @@
+"""The device side of augmentation: flip, colour, blur, solarise, RandAugment, Cutout and normalise whole batches of uint8 crops.
+
+What happens to an image follows from a row of uniform draws that the caller makes for the *global* batch, so it does not
+depend on how many workers share that batch. Draws live on the host: which rows an operation touches is known there, without
+asking the device.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from kornia.color import rgb_to_grayscale
+from kornia.enhance import (
+    adjust_brightness_accumulative,
+    adjust_contrast_with_mean_subtraction,
+    adjust_hue,
+    adjust_saturation_with_gray_subtraction,
+)
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from pipelines.views import randaugment
+from pipelines.views.view_config import Normalization, ViewConfig
+
+DRAWS = 10  # uniform numbers that every view of an image has: flip, jitter, its 4 strengths, grey, blur, its sigma, solarise
+
+
+def draws_needed(view: ViewConfig) -> int:
+    """Uniform numbers that a view of an image needs."""
+    return DRAWS + view.randaugment * randaugment.DRAWS + (2 if view.cutout else 0)
+
+
+def normalize(images: Tensor, normalization: Normalization) -> Tensor:
+    """Float images (B, 3, S, S) in [0, 1], less the mean and over the deviation of each channel; in place."""
+    mean, std = (_channels(tuple(values), images.device) for values in (normalization.mean, normalization.std))
+    return images.sub_(mean).div_(std)
+
+
+@functools.lru_cache
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Values of the channels on the device; kept there, because a copy from the host would wait for it."""
+    return torch.tensor(values, device=device)[:, None, None]
+
+
+def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.ndarray) -> Tensor:
+    """Apply `view`'s random operations to crops.
+
+    Args:
+        images: (B, 3, S, S) uint8 on the device.
+        view: the rule.
+        uniform: (B, draws_needed(view)) in [0, 1) on the host.
+        colour_order: permutation of 0..3, in which brightness, contrast, saturation and hue are changed.
+
+    Returns:
+        (B, 3, S, S) float32 in [0, 1].
+    """
+    images = images.float().div_(255)
+    flip, jitter, *strengths, gray, blur, sigma, solar = uniform.T[:DRAWS]
+    images = _on_some(images, flip < view.flip, lambda some, _: some.flip(-1))
+    if any(view.jitter) and view.jitter_p > 0:
+        changes = torch.stack([limit * (2 * draw - 1) for limit, draw in zip(view.jitter, strengths, strict=True)], dim=1)
+        images = _on_some(images, jitter < view.jitter_p, lambda some, rows: _colour(some, changes[rows], view, colour_order))
+    images = _on_some(images, gray < view.gray_p, lambda some, _: rgb_to_grayscale(some).expand_as(some))
+    low, high = view.blur_sigma
+    sigmas = (low + sigma * (high - low))[:, None].expand(-1, 2)
+    images = _on_some(images, blur < view.blur_p, lambda some, rows: _blur(some, sigmas[rows]))
+    images = _on_some(images, solar < view.solarize_p, lambda some, _: torch.where(some >= 0.5, 1 - some, some))
+    for first in range(DRAWS, DRAWS + view.randaugment * randaugment.DRAWS, randaugment.DRAWS):
+        images = randaugment.randaugment(images, view.magnitude, uniform[:, first : first + randaugment.DRAWS])
+    return randaugment.cutout(images, view.cutout, uniform[:, -2:]) if view.cutout else images
+
+
+def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Replace the chosen rows by `operation(rows' images, row numbers on the host)`; in place."""
+    rows = chosen.nonzero().squeeze(1)
+    if len(rows) == 0:
+        return images
+    on_device = rows.to(images.device, non_blocking=True)
+    return images.index_copy_(0, on_device, operation(images[on_device], rows).contiguous())
+
+
+def _colour(images: Tensor, changes: Tensor, view: ViewConfig, order: np.ndarray) -> Tensor:
+    changes = changes.to(images.device, non_blocking=True)
+    factors = (1 + changes).clamp(min=0)
+    adjust = [
+        lambda some: adjust_brightness_accumulative(some, factors[:, 0]),
+        lambda some: adjust_contrast_with_mean_subtraction(some, factors[:, 1]),
+        lambda some: adjust_saturation_with_gray_subtraction(some, factors[:, 2]),
+        lambda some: adjust_hue(some, changes[:, 3] * (2 * torch.pi)),
+    ]
+    for index in order.tolist():
+        if view.jitter[index] > 0:
+            images = adjust[index](images)
+    return images
+
+
+def _blur(images: Tensor, sigmas: Tensor) -> Tensor:
+    kernel = max(3, images.shape[-1] // 10 | 1)  # a tenth of the side, as SimCLR
+    blurred: Tensor = gaussian_blur2d(images, (kernel, kernel), sigmas.to(images.device, non_blocking=True))
+    return blurred

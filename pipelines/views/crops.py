@@ -1,0 +1,119 @@
+"""Decode once, crop as often as the recipe asks: the CPU side of augmentation, in Ray Data tasks.
+
+Everything here ends in uint8 pixels; what follows (colour, blur, flip, normalise) runs batched on the worker's device.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pipelines.datasets.encoded_image import in_grey_or_rgb, open_image
+
+MAX_RATIO = 4 / 3  # of width to height; the smallest is its inverse
+LOG_RATIO = math.log(MAX_RATIO)
+ATTEMPTS = 10  # as torchvision's RandomResizedCrop tries before it falls back to the center
+
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """One random crop: output size in px, and the range of its share of the image's area - or a padding of so many px."""
+
+    size: int
+    scale: tuple[float, float]
+    pad: int = 0
+
+
+def random_box(uniform: Sequence[Sequence[float]], width: int, height: int, scale: tuple[float, float]) -> Box:
+    """Box (left, top, right, bottom) of a random resized crop from uniform draws (ATTEMPTS, 4) in [0, 1).
+
+    The rule of torchvision's RandomResizedCrop: area uniform in `scale`, log aspect ratio uniform, the first of ten attempts that
+    fits, else the largest central box of an allowed ratio. Written here because each image's draws must follow from its place in
+    the epoch, and torchvision's come from a global state.
+    """
+    for area_draw, ratio_draw, x_draw, y_draw in uniform:
+        area = width * height * (scale[0] + area_draw * (scale[1] - scale[0]))
+        ratio = math.exp(LOG_RATIO * (2 * ratio_draw - 1))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(x_draw * (width - w + 1)), int(y_draw * (height - h + 1))
+            return left, top, left + w, top + h
+    w, h = min(width, round(height * MAX_RATIO)), min(height, round(width * MAX_RATIO))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray) -> list[np.ndarray]:
+    """The crops of one image as uint8 (S, S, 3), or (S, S, 1) of a grey one; it is decoded once.
+
+    Args:
+        image: encoded.
+        crops: what to take.
+        uniform: draws (crops, ATTEMPTS, 4) in [0, 1).
+    """
+    picture = open_image(image)
+    width, height = picture.size
+    boxes = [_box(crop, draws.tolist(), width, height) for crop, draws in zip(crops, uniform, strict=True)]
+    # No crop needs more pixels than its output has, and a JPEG's codec gives half of them at a fraction of the cost.
+    spare = min(min(right - left, low - top) / crop.size for crop, (left, top, right, low) in zip(crops, boxes, strict=True))
+    if spare >= 2 and picture.format == "JPEG":
+        picture.draft("RGB", (int(width / spare), int(height / spare)))
+    x, y = picture.width / width, picture.height / height
+    shown = in_grey_or_rgb(picture)
+    views = [
+        _pixels(shown, crop.size, (left * x, top * y, right * x, low * y))
+        for crop, (left, top, right, low) in zip(crops, boxes, strict=True)
+    ]
+    return [
+        _shifted(view, crop.pad, draws) if crop.pad else view for view, crop, draws in zip(views, crops, uniform, strict=True)
+    ]
+
+
+def _box(crop: CropSpec, draws: list[list[float]], width: int, height: int) -> Box:
+    """What is cut out of the image: a random box, or for a padded view the central square, which is shifted afterwards."""
+    if not crop.pad:
+        return random_box(draws, width, height, crop.scale)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def _shifted(view: np.ndarray, pad: int, draws: np.ndarray) -> np.ndarray:
+    """The view moved by up to `pad` px in each direction, its mirror image filling in."""
+    top, left = (int(draw * (2 * pad + 1)) for draw in draws[0, 2:])
+    size = len(view)
+    places = _mirrored(size, pad)
+    shifted: np.ndarray = view[places[top : top + size, None], places[left : left + size]]
+    return shifted
+
+
+@functools.lru_cache
+def _mirrored(size: int, pad: int) -> np.ndarray:
+    """Where in a row of `size` each place of the row padded by its mirror image comes from."""
+    return np.pad(np.arange(size), pad, mode="reflect")
+
+
+def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
+    """The evaluation view: shorter side to `resize_to` px, then the central square of `size` px, as `random_crops` gives it."""
+    picture = open_image(image)
+    if picture.format == "JPEG":
+        picture.draft("RGB", (resize_to, resize_to))
+    shown = in_grey_or_rgb(picture)
+    factor = min(shown.size) / resize_to
+    side = size * factor
+    left, top = (shown.width - side) / 2, (shown.height - side) / 2
+    box = (max(left, 0), max(top, 0), min(left + side, shown.width), min(top + side, shown.height))
+    return _pixels(shown, size, box)
+
+
+def _pixels(picture: Image.Image, size: int, box: tuple[float, float, float, float]) -> np.ndarray:
+    pixels = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return pixels[..., None] if pixels.ndim == 2 else pixels

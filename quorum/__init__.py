@@ -1,0 +1,1 @@
+"""Quorum: image representations and few-label classifiers by online constrained k-means."""

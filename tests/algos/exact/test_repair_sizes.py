@@ -1,0 +1,115 @@
+"""Exact minimum sizes: hand-computed cases, the linear program as the oracle, the bound, and sizes that matter."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algos.exact import price_search, similarities
+from algos.exact.repair_sizes import minimum_rows, repair_sizes
+from algos.exact.similarities import priced_labels
+from tests.helpers.oracle import best_total
+from tests.helpers.price_tables import lookup, zeros
+
+
+def test_the_cheapest_row_moves():
+    # All prefer cluster 0; rows lose 5, 1, 3 in cluster 1, so row 1 goes.
+    table = torch.tensor([[5.0, 0.0], [5.0, 4.0], [5.0, 2.0]], dtype=torch.float64)
+    repair = repair_sizes(lookup(table), 3, zeros(2), 1)
+    assert repair.labels.tolist() == [0, 1, 0]
+    assert (repair.objective, repair.cost) == (14.0, 1.0)
+    assert repair.gap == pytest.approx(0.0, abs=1e-12)
+    assert 1.0 < float(repair.prices[1] - repair.prices[0]) < 3.0  # row 1 goes, row 2 stays
+
+
+def test_a_chain_of_moves_beats_the_direct_one(monkeypatch):
+    monkeypatch.setattr(price_search, "ROUNDS", 0)  # no search for prices: the path must find the chain
+    # Cluster 2 lacks a row. From 0 directly it costs 9; 0 -> 1 -> 2 costs 1 + 2.
+    table = torch.tensor([[9.0, 8.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 7.0]], dtype=torch.float64)
+    repair = repair_sizes(lookup(table), 3, zeros(3), 1)
+    assert repair.labels.tolist() == [1, 0, 2]
+    assert (repair.cost, repair.moves) == (3.0, 2)
+
+
+def test_a_cluster_that_a_price_overfilled_gives_rows_back():
+    table = torch.tensor([[1.0, 0.0], [1.0, 0.5], [1.0, 0.9], [0.0, 1.0]], dtype=torch.float64)
+    overpriced = torch.tensor([0.0, 5.0], dtype=torch.float64)
+    assert priced_labels(lookup(table), 4, overpriced)[0].tolist() == [1, 1, 1, 1]
+    repair = repair_sizes(lookup(table), 4, overpriced, 1)
+    assert repair.labels.tolist() == [0, 0, 0, 1]
+    assert repair.cost == pytest.approx(2.4 - 4.0)
+
+
+def test_more_rows_than_there_are_is_an_error():
+    with pytest.raises(ValueError, match="3 clusters need 6 rows for their minimum sizes; there are 5"):
+        repair_sizes(lookup(torch.zeros(5, 3)), 5, zeros(3), 2)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "rows", "clusters", "least"),
+    [(0.0, 10, 3, 0), (0.4, 100, 10, 4), (0.45, 100, 10, 5), (1.0, 100, 10, 10), (1.0, 101, 10, 10), (0.1, 30, 10, 1)],
+)
+def test_the_minimum_is_rounded_up_as_far_as_there_are_rows(ratio, rows, clusters, least):
+    assert minimum_rows(ratio, rows, clusters) == least
+
+
+problems = st.tuples(
+    st.integers(1, 5), st.integers(1, 30), st.integers(0, 10_000), st.sampled_from([0.0, 0.1, 1.0, 4.0]), st.booleans()
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(problems, st.floats(0, 1))
+def test_labels_reach_the_optimum_of_the_linear_program(problem, share):
+    clusters, extra, seed, start, ties = problem
+    generator = torch.Generator().manual_seed(seed)
+    n = clusters + extra
+    table = torch.randn(n, clusters, generator=generator, dtype=torch.float64)
+    table = table.round() if ties else table
+    least = int(share * (n // clusters))
+    repair = repair_sizes(lookup(table), n, start * torch.rand(clusters, generator=generator), least)
+    assert repair.labels.bincount(minlength=clusters).min() >= least
+    optimum = best_total(table.numpy(), least)
+    assert repair.objective == pytest.approx(float(table.gather(1, repair.labels[:, None]).sum()))
+    assert repair.objective == pytest.approx(optimum, abs=1e-9)
+    assert -1e-9 <= optimum - repair.objective <= repair.gap + 1e-9
+    assert repair.gap <= 1e-9
+    assert bool((repair.prices >= 0).all())
+    if not ties:
+        assert torch.equal(priced_labels(lookup(table), n, repair.prices)[0], repair.labels)
+
+
+def test_the_flow_alone_reaches_the_optimum_without_price_search(monkeypatch):
+    monkeypatch.setattr(price_search, "ROUNDS", 0)
+    table = torch.randn(60, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + torch.arange(6)
+    repair = repair_sizes(lookup(table), 60, zeros(6), 9)
+    assert repair.moves > 30  # the start is far off
+    assert repair.objective == pytest.approx(best_total(table.numpy(), 9))
+
+
+def test_pieces_do_not_change_the_answer(monkeypatch):
+    table = torch.randn(50, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + torch.arange(7) / 3
+    whole = repair_sizes(lookup(table), 50, zeros(7), 6)
+    monkeypatch.setattr(similarities, "SIMILARITIES_HELD", 20)
+    pieces = repair_sizes(lookup(table), 50, zeros(7), 6)
+    assert torch.equal(whole.labels, pieces.labels)
+    assert pieces.objective == pytest.approx(whole.objective)
+
+
+def test_twenty_thousand_rows_take_seconds():
+    generator = torch.Generator().manual_seed(0)
+    rows = F.normalize(
+        torch.randn(20_000, 64, generator=generator, dtype=torch.float64) + torch.randn(64, generator=generator), dim=1
+    )
+    centers = rows[:100]
+    began = time.perf_counter()
+    repair = repair_sizes(lambda index, clusters: rows[index] @ centers[clusters].T, 20_000, zeros(100), 180)
+    assert time.perf_counter() - began < 20  # about 1 s when nothing else runs
+    assert int(repair.labels.bincount(minlength=100).min()) == 180
+    assert repair.cost > 1.0
+    assert repair.gap <= 1e-6

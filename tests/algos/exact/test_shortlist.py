@@ -1,0 +1,136 @@
+"""Shortlists against a search through everything, and repairs on them against the linear program."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algos.exact import shortlist
+from algos.exact.shortlist import Shortlist, bound_over_all, repair_listed, suffices, widths
+from algos.exact.similarities import priced_labels
+from tests.helpers.oracle import best_total
+
+
+def entries(priced: torch.Tensor, labels: torch.Tensor, wanted: torch.Tensor) -> list[tuple[int, float, int, int]]:
+    """Cluster, loss, place and owner of every entry, by sorting all rows for each cluster."""
+    found = []
+    for cluster, width in enumerate(wanted.tolist()):
+        outside = (labels != cluster).nonzero()[:, 0]
+        losses = priced[outside, labels[outside]] - priced[outside, cluster]
+        order = losses.argsort(stable=True)[:width]
+        found += [(cluster, float(losses[i]), int(outside[i]), int(labels[outside[i]])) for i in order]
+    return found
+
+
+def listed(each: Shortlist) -> list[tuple[int, float, int, int]]:
+    return list(zip(*(column.tolist() for column in each.entries()), strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(0, 10_000), st.integers(1, 7), st.booleans())
+def test_the_list_is_that_of_a_search_whatever_the_pieces(rows, clusters, seed, piece, ties):
+    generator = torch.Generator().manual_seed(seed)
+    priced = torch.randn(rows, clusters, generator=generator)
+    priced = priced.round() if ties else priced
+    labels = priced.argmax(dim=1)
+    wanted = torch.randint(0, 6, (clusters,), generator=generator)
+    parts = [Shortlist(wanted), Shortlist(wanted)]
+    merged = Shortlist(wanted)
+    with mock.patch.object(shortlist, "BUFFER", seed % 50):  # sorted after few entries or after many
+        for start in range(0, rows, piece):
+            mine = torch.arange(start, min(start + piece, rows))
+            parts[start > rows // 2].add(priced[mine], labels[mine], mine)
+        for part in reversed(parts):  # tasks end in any order
+            merged.merge(*part.entries())
+    assert listed(merged) == entries(priced, labels, wanted)
+    places, owners = merged.rows()
+    assert places.tolist() == sorted({place for _, _, place, _ in listed(merged)})
+    assert owners.tolist() == labels[places].tolist()
+
+
+def test_what_is_not_wanted_is_not_listed():
+    each = Shortlist(torch.tensor([0, 2]))
+    each.add(torch.tensor([[0.0, 3.0], [3.0, 0.0], [3.0, 1.0]]), torch.tensor([1, 0, 0]), torch.arange(3))
+    assert listed(each) == [(1, 2.0, 2, 0), (1, 3.0, 1, 0)]
+
+
+def test_a_list_is_four_times_what_lacks_and_some_to_spare():
+    assert widths(torch.tensor([10, 3]), 5).tolist() == [2, 10]
+    assert widths(torch.tensor([90, 30]), 50).tolist() == [16, 96]
+    assert widths(torch.tensor([90, 30]), 50, factor=2).tolist() == [32, 192]
+
+
+problems = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(0, 10), st.integers(0, 10_000))
+
+
+def problem(clusters: int, least: int, extra: int, seed: int) -> tuple[torch.Tensor, ...]:
+    """Unit rows (n, D), centers (K, D), prices (K,), labels (n,) and sizes (K,)."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = F.normalize(torch.randn(clusters * least + extra, 3, generator=generator), dim=1)
+    centers = F.normalize(torch.randn(clusters, 3, generator=generator), dim=1)
+    prices = 0.2 * torch.rand(clusters, generator=generator)
+    labels, _ = priced_labels(lambda i, k: rows[i].double() @ centers[k].double().T, len(rows), prices.double())
+    return rows, centers, prices, labels, labels.bincount(minlength=clusters)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems)
+def test_with_every_row_listed_the_labels_reach_the_optimum_of_the_linear_program(sizes):
+    clusters, least, *_ = sizes
+    rows, centers, prices, labels, counts = problem(*sizes)
+    table = rows.double() @ centers.double().T
+    after = repair_listed(rows, labels, centers, prices, counts, least)
+    assert after.bincount(minlength=clusters).min() >= least
+    assert float(table.gather(1, after[:, None]).sum()) == pytest.approx(best_total(table.numpy(), least), abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems, st.integers(0, 3))
+def test_a_short_list_keeps_every_minimum_within_the_bound(sizes, spare):
+    clusters, least, *_ = sizes
+    rows, centers, prices, labels, counts = problem(*sizes)
+    table = rows.double() @ centers.double().T
+    total = float(table.gather(1, labels[:, None]).sum())
+    bound = bound_over_all(total, counts, prices, least)
+    assert bound >= best_total(table.numpy(), least) - 1e-6
+    each = Shortlist(2 * (least - counts).clamp(min=0) + spare)
+    each.add(table.float() + prices, labels, torch.arange(len(rows)))
+    places, owners = each.rows()
+    if not len(places):
+        assert counts.min() >= least
+        return
+    if not suffices(counts, owners, least):
+        with pytest.raises(ValueError, match="rows for their minimum sizes"):
+            repair_listed(rows[places], owners, centers, prices, counts, least)
+        return
+    after = labels.clone()
+    after[places] = repair_listed(rows[places], owners, centers, prices, counts, least)
+    assert after.bincount(minlength=clusters).min() >= least
+    assert float(table.gather(1, after[:, None]).sum()) <= bound + 1e-6
+
+
+def test_few_rows_listed_are_as_good_as_all():
+    generator = torch.Generator().manual_seed(0)
+    rows = F.normalize(torch.randn(4000, 8, generator=generator), dim=1)
+    centers = F.normalize(torch.randn(20, 8, generator=generator), dim=1)
+    prices, least = torch.zeros(20), 120
+    table = rows.double() @ centers.double().T
+    labels = table.argmax(dim=1)
+    counts = labels.bincount(minlength=20)
+    assert counts.min() < least
+    each = Shortlist(widths(counts, least))
+    each.add(table.float(), labels, torch.arange(4000))
+    places, owners = each.rows()
+    assert len(places) < 2000
+    after = labels.clone()
+    after[places] = repair_listed(rows[places], owners, centers, prices, counts, least)
+    reached = float(table.gather(1, after[:, None]).sum())
+    best = best_total(table.numpy(), least)
+    assert best - reached < 1e-3 * best
+    assert bound_over_all(float(table.gather(1, labels[:, None]).sum()), counts, prices, least) >= best - 1e-6
+    assert shortlist.outside_minimum(counts, owners, least).sum() <= len(places)

@@ -1,0 +1,275 @@
+"""The clustering core: hand-computed steps, recorded reference runs, an exact oracle, properties, and real collectives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algos.kmeans import constrained_kmeans
+from algos.kmeans.constrained_kmeans import (
+    OnlineConstrainedKMeans,
+    add_statistics,
+    ascend,
+    assign,
+    default_dual_lr,
+    move,
+    priced_similarities,
+)
+from tests.helpers.oracle import best_total
+
+CLUSTERINGS = ["coke_single_view", "coke_single_view_balanced", "coke_two_view", "coke_single_view_averaged"]
+
+
+def test_assign_adds_the_price_before_it_compares():
+    centers = torch.eye(2)
+    rows = torch.tensor([[0.8, 0.6]])
+    assert assign(priced_similarities(rows, centers, torch.zeros(2))).tolist() == [0]
+    assert assign(priced_similarities(rows, centers, torch.tensor([0.0, 0.3]))).tolist() == [1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_and_many_threads_choose_the_first_of_equal_clusters(monkeypatch, dtype):
+    similarities = torch.randint(0, 4, (200, 30), generator=torch.Generator().manual_seed(0)).to(dtype)
+    first = [row.index(max(row)) for row in similarities.tolist()]
+    assert assign(similarities).tolist() == first
+    assert assign(similarities.repeat(1, 2)[:, 30:]).tolist() == first  # a head among others
+    monkeypatch.setattr(constrained_kmeans, "FEW_THREADS", 0)
+    assert assign(similarities).tolist() == first
+
+
+def statistics_of(rows, labels, clusters):
+    statistics = torch.zeros(clusters, rows.shape[1] + 1, dtype=torch.float64)
+    add_statistics(statistics, rows, labels)
+    return statistics
+
+
+def test_statistics_are_sums_of_rows_with_their_number_in_the_last_column():
+    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    statistics = statistics_of(rows, torch.tensor([2, 0, 2]), 3)
+    assert statistics.tolist() == [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.5, 0.5, 2.0]]
+    add_statistics(statistics, rows[:1], torch.tensor([0, 1]), torch.tensor([0.5]))  # two heads, half a row
+    assert statistics.tolist() == [[0.5, 1.0, 1.5], [0.5, 0.0, 0.5], [1.5, 0.5, 2.0]]
+
+
+def test_statistics_do_not_depend_on_the_order_of_the_rows():
+    random = torch.Generator().manual_seed(0)
+    rows = F.normalize(torch.randn(5000, 16, generator=random), dim=1)
+    labels, order = torch.randint(0, 7, (5000,), generator=random), torch.randperm(5000, generator=random)
+    statistics = statistics_of(rows, labels, 7)
+    assert torch.equal(statistics, statistics_of(rows[order], labels[order], 7))
+    halves = [statistics_of(rows[half], labels[half], 7) for half in order.chunk(2)]
+    assert torch.equal(statistics, halves[0] + halves[1])
+
+
+def test_ascend_by_hand():
+    # K = 2, min share .2: the hit cluster (share 1) falls by lambda * .8, the other rises by lambda * .2.
+    args = (torch.tensor([0.5, 0.0]), torch.tensor([1.0, 0.0]), torch.tensor([0.2, 0.2]), torch.tensor([1.0, 1.0]))
+    torch.testing.assert_close(ascend(*args, equality=False), torch.tensor([0.0, 0.2]))
+    torch.testing.assert_close(ascend(*args, equality=True), torch.tensor([-0.3, 0.2]))
+
+
+def test_move_by_hand():
+    centers = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    seen, counts = torch.tensor([1.0, 0.0, 3.0]), torch.tensor([1.0, 2.0, 0.0])
+    sums = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
+    moved = move(centers, seen, counts, sums)
+    half = 0.5**0.5
+    # mean of old and new; a first hit replaces the old center; no hit keeps it.
+    torch.testing.assert_close(moved, torch.tensor([[half, half], [1.0, 0.0], [0.6, 0.8]]))
+    torch.testing.assert_close(move(centers, seen, counts, sums, normalize=False)[0], torch.tensor([0.5, 0.5]))
+
+
+def test_weights_count_as_repeated_rows_in_every_head():
+    rows, times = F.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), dim=1), torch.arange(20) % 4
+    once, again = (OnlineConstrainedKMeans([3, 2], 4, dual_lr=0.5) for _ in range(2))
+    for _ in range(3):
+        once.partial_fit(rows, times.double())
+        again.partial_fit(rows.repeat_interleave(times, dim=0))
+    for name, value in once.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, again.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("name", CLUSTERINGS)
+def test_golden_clustering_is_replayed(golden, name):
+    data, meta = golden(name)
+    kmeans = OnlineConstrainedKMeans(
+        meta["K"], meta["d"], min_size_ratio=meta["ratio"], dual_lr=meta["dual_lr"],
+        average_from=meta["stage"] if meta["stage"] < 1000 else None,
+    )  # fmt: skip
+    heads = range(len(meta["K"]))
+    start = torch.cat([data[f"init_centers_{j}"] for j in heads])
+    kmeans.centers.copy_(start)
+    kmeans.epoch_centers.copy_(start)
+    for epoch, batches in enumerate(data["feats"]):
+        for step, rows in enumerate(batches):
+            labels = kmeans.partial_fit(rows)
+            for j in heads:
+                assert torch.equal(labels[j], data[f"labels_{j}"][epoch, step])
+                for mine, theirs in ((kmeans.duals, "duals"), (kmeans.counts.float(), "counts"), (kmeans.centers, "centers")):
+                    torch.testing.assert_close(kmeans.per_head(mine)[j], data[f"{theirs}_{j}"][epoch, step], atol=1e-5, rtol=1e-5)
+        for summary in kmeans.end_epoch():
+            assert summary.slack >= -1e-3
+        for j in heads:
+            torch.testing.assert_close(
+                kmeans.per_head(kmeans.epoch_centers)[j], data[f"epoch_centers_{j}"][epoch], atol=1e-5, rtol=1e-5
+            )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.5, 1.0]))
+def test_permuting_clusters_permutes_everything(seed, ratio):
+    generator = torch.Generator().manual_seed(seed)
+    first, second = (OnlineConstrainedKMeans([6], 4, min_size_ratio=ratio, dual_lr=1.0, seed=seed) for _ in range(2))
+    order = torch.randperm(6, generator=generator)
+    second.centers.copy_(first.centers[order])
+    for _ in range(5):
+        rows = F.normalize(torch.randn(17, 4, generator=generator), dim=1)
+        assert torch.equal(first.partial_fit(rows)[0], order[second.partial_fit(rows)[0]])
+    torch.testing.assert_close(first.duals[order], second.duals)
+    torch.testing.assert_close(first.centers[order], second.centers)
+
+
+def test_euclidean_centers_are_plain_means_and_the_nearest_wins():
+    start = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
+    kmeans = OnlineConstrainedKMeans([2], 2, min_size_ratio=0.0, initial_centers=start, spherical=False)
+    # (4, 3) has the larger dot product with (10, 0) but lies nearer to (0, 0).
+    assert kmeans.partial_fit(torch.tensor([[4.0, 3.0], [2.0, 1.0], [9.0, 1.0]]))[0].tolist() == [0, 0, 1]
+    torch.testing.assert_close(kmeans.centers, torch.tensor([[3.0, 2.0], [9.0, 1.0]]))
+    assert kmeans.partial_fit(torch.tensor([[0.0, 2.0]]))[0].tolist() == [0]
+    torch.testing.assert_close(kmeans.centers[0], torch.tensor([2.0, 2.0]))
+    assert start.tolist() == [[0.0, 0.0], [10.0, 0.0]]
+
+
+def test_clusters_without_a_hit_keep_their_center_bit_for_bit():
+    kmeans = OnlineConstrainedKMeans([8], 4, min_size_ratio=0.0)
+    before = kmeans.centers.clone()
+    label = int(kmeans.partial_fit(before[:1])[0, 0])
+    others = [k for k in range(8) if k != label]
+    assert torch.equal(kmeans.centers[others], before[others])
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_online_duals_approach_the_exact_optimum(ratio):
+    # Fixed centers and a skewed stream: averaged over many passes, prices alone must come close to the LP with the same minimum.
+    generator = torch.Generator().manual_seed(3)
+    clusters, n = 5, 60
+    kmeans = OnlineConstrainedKMeans([clusters], 3, min_size_ratio=ratio, dual_lr=0.1, seed=3)
+    rows = F.normalize(torch.randn(n, 3, generator=generator) + torch.tensor([1.5, 0.0, 0.0]), dim=1)
+    centers = kmeans.centers.clone()
+    values, counts = [], []
+    for _ in range(400):
+        labels = kmeans.partial_fit(rows)[0]
+        values.append(float((rows * centers[labels]).sum()))
+        counts.append(torch.bincount(labels, minlength=clusters))
+        kmeans.centers.copy_(centers)
+    optimum = best_total((rows @ centers.T).double().numpy(), ratio * n / clusters)
+    plain = float((rows @ centers.T).max(dim=1).values.sum())
+    late = torch.stack(counts[200:]).double().mean(dim=0)
+    assert late.min() >= ratio * n / clusters * 0.97
+    assert np.mean(values[200:]) == pytest.approx(optimum, rel=0.01)
+    assert optimum < plain - 0.5  # the minimum costs something here, so the test can fail
+
+
+def _cluster_shard(rows: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    """Every rank takes its uneven slice of each global batch; once with a lower bound, once with equality."""
+    rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    results = []
+    for ratio in (0.4, 1.0):
+        kmeans = OnlineConstrainedKMeans([7, 4], rows.shape[-1], min_size_ratio=ratio, dual_lr=3.0, seed=1)
+        labels = [kmeans.partial_fit(batch.tensor_split([11, 20, 30][: workers - 1])[rank]) for batch in rows]
+        kmeans.end_epoch()
+        results.append((torch.stack(labels), kmeans.duals, kmeans.epoch_centers))
+    return results
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_equal_one_process(gloo, workers):
+    rows = F.normalize(torch.randn(12, 37, 6, generator=torch.Generator().manual_seed(5)), dim=2)
+    by_rank = gloo(workers, _cluster_shard, rows)
+    for case, (labels, duals, centers) in enumerate(_cluster_shard(rows)):
+        assert torch.equal(torch.cat([results[case][0] for results in by_rank], dim=2), labels)
+        for results in by_rank:
+            assert torch.equal(results[case][1], duals)
+            assert torch.equal(results[case][2], centers)
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+def test_collected_similarity_is_that_of_each_row_to_the_center_it_got(spherical):
+    rows = F.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64), dim=1)
+    kmeans = OnlineConstrainedKMeans([3, 2], 4, spherical=spherical, average_from=1 if spherical else None, dtype=torch.float64)
+    for _ in range(2):  # the second epoch assigns to averages
+        labels = kmeans.assign(rows)
+        for part in (slice(0, 8), slice(8, 20)):
+            kmeans.collect(rows[part], labels[:, part])
+        centers = kmeans.running_centers[labels + kmeans.offsets]
+        expected = (rows * centers).sum() if spherical else (rows * centers - centers.square() / 2).sum()
+        torch.testing.assert_close(kmeans.collected_similarity(), expected)
+        kmeans.begin_update()
+        kmeans.finish_update()
+        kmeans.end_epoch()
+
+
+def test_accumulated_batches_equal_the_whole_batch():
+    rows = F.normalize(torch.randn(6, 30, 5), dim=2)
+    whole, parts = (OnlineConstrainedKMeans([6], 5, dual_lr=3.0) for _ in range(2))
+    for batch in rows:
+        whole.partial_fit(batch)
+        for part in batch.split(10):
+            parts.collect(part, parts.assign(part))
+        parts.begin_update()
+        parts.finish_update()
+    assert torch.equal(whole.centers, parts.centers)
+    assert torch.equal(whole.duals, parts.duals)
+
+
+def test_state_goes_on_in_mid_epoch_bit_for_bit():
+    rows = F.normalize(torch.randn(20, 16, 4), dim=2)
+    straight = OnlineConstrainedKMeans([5, 3], 4, dual_lr=2.0, average_from=1)
+    for step, batch in enumerate(rows):
+        if step == 13:
+            resumed = OnlineConstrainedKMeans([5, 3], 4, dual_lr=2.0, average_from=1, seed=9)
+            resumed.load_state_dict(straight.state_dict())
+            assert resumed.averaging
+        labels = straight.partial_fit(batch)
+        if step >= 13:
+            assert torch.equal(resumed.partial_fit(batch), labels)
+        if step % 5 == 4:
+            straight.end_epoch()
+            if step >= 13:
+                resumed.end_epoch()
+    for name, tensor in straight.state_dict().items():
+        assert (
+            tensor == resumed.state_dict()[name] if isinstance(tensor, dict) else torch.equal(tensor, resumed.state_dict()[name])
+        )
+
+
+def test_another_number_of_clusters_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"heads of \[5\] clusters.*asks for \[6\]"):
+        OnlineConstrainedKMeans([6], 4).load_state_dict(OnlineConstrainedKMeans([5], 4).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_size_ratio": 1.2}, "must lie in"),
+        ({"num_clusters": []}, "at least one head"),
+        ({"num_clusters": [0]}, "at least one"),
+        ({"dual_lr": 0.0}, "must be positive"),
+        ({"initial_centers": torch.zeros(3, 4)}, r"shape \(3, 4\); \(3, 2\) is needed"),
+        ({"spherical": False, "average_from": 1}, "averages directions"),
+    ],
+)
+def test_impossible_settings_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        OnlineConstrainedKMeans(**({"num_clusters": [3], "dim": 2} | arguments))
+
+
+def test_default_dual_lr_is_near_the_published_one_and_grows_with_k_and_b():
+    assert default_dual_lr(4000, 0.4, 1250) == pytest.approx(8.0)
+    assert default_dual_lr(100, 0.4, 100) > default_dual_lr(50, 0.4, 100) > default_dual_lr(50, 0.4, 200)

@@ -1,0 +1,9 @@
+"""Where things lie in the checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "quorum" / "recipes"
+COKE_DIGITS, PROTOCON_DIGITS = (str(RECIPES / name) for name in ("coke_digits.yaml", "protocon_digits.yaml"))

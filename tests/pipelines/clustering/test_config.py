@@ -1,0 +1,70 @@
+"""Options of quorum cluster: what cannot work comes first, in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.clustering.config import ClusterConfig
+from pipelines.config.recipe import read_recipe
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from quorum.cli.commands import main
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--num_clusters", "3000"], "num_clusters is 3000, but"),
+        (["--batch_size", "100"], "batch_size 100 is not a multiple of lanes 8"),
+        (["--batch_size", "4096"], "batch_size 4096 exceeds the 2000 rows"),
+        (["--workers", "9"], "9 workers, but lanes is 8"),
+        (["--lanes", "3000", "--workers", "1"], "lanes 3000 exceeds the 2000 rows"),
+        (["--num_clusters", "0"], "num_clusters is 0"),
+        (["--num_clusters", "[]"], "num_clusters is []"),
+        (["--min_size_ratio", "1.5"], "min_size_ratio is 1.5"),
+        (["--dual_lr", "0"], "dual_lr is 0"),
+        (["--passes", "0"], "passes is 0"),
+        (["--pases", "3"], "nearest valid name: passes"),
+        (["--column", "embeding"], "nearest valid name: embedding"),
+        (["--id", "pth"], "nearest valid name: path"),
+        (["--to", "INSIDE"], "lies in the folder of the embeddings"),
+        (["--to", "USED"], "is not empty"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_and_leaves_nothing_behind(lumps, tmp_path, capsys, monkeypatch, given, said):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "something").touch()
+    places = {"INSIDE": str(lumps / "clusters"), "USED": str(tmp_path / "used")}
+    words = ["cluster", str(lumps), "--to", str(tmp_path / "to"), "--num_clusters", "20", *(places.get(w, w) for w in given)]
+    with pytest.raises(SystemExit):
+        main(words)
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"used"}
+    assert not (lumps / "clusters").exists()
+
+
+def test_the_folder_of_embeddings_must_be_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["cluster", "--to", "x", "--num_clusters", "3"])
+    assert "which embeddings?" in capsys.readouterr().err
+
+
+def test_a_resume_keeps_what_its_result_depends_on(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["cluster", "--resume", str(tmp_path), "--num_clusters", "3"])
+    assert "--num_clusters cannot change in a resumed run" in capsys.readouterr().err
+
+
+def test_a_file_can_hold_the_options(lumps, tmp_path):
+    (tmp_path / "c.yaml").write_text(f"embeddings: {lumps}\nto: x\nnum_clusters: [5, 3]\ncheckpoint: {{every_steps: 7}}\n")
+    config = read_recipe(str(tmp_path / "c.yaml"), ClusterConfig)
+    assert (config.heads, config.checkpoint.every_steps, config.passes) == ([5, 3], 7, 5)
+
+
+def test_batches_and_windows_follow_from_the_vectors_alone(lumps):
+    vectors = EmbeddingFolder.open(str(lumps))
+    shape = ClusterConfig(embeddings="", to="", num_clusters=20, workers=1).shape(vectors)
+    assert shape == ClusterConfig(embeddings="", to="", num_clusters=20, workers=8).shape(vectors)
+    assert (shape.batch_size, shape.window) == (96, 1024)  # 20 updates a pass; a window of 1024 rows at least

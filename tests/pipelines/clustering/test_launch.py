@@ -1,0 +1,176 @@
+"""quorum cluster on a real local Ray: every row once, stops and worker counts change nothing, errors come first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from mlflow.tracking import MlflowClient
+
+from pipelines.clustering.config import ClusterConfig
+from pipelines.clustering.launch import cluster
+from pipelines.clustering.result_files import CLUSTERS_MANIFEST
+from pipelines.config.sections import CheckpointConfig, TrackingConfig
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.errors import UserError
+from pipelines.runs.run_folder import CONFIG_FILE, Run
+from quorum.cli.commands import main
+from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
+from tests.helpers.runs import cut_back, final_state, store_of
+
+CLUSTERS, PASSES = 20, 3
+STEPS = LUMP_ROWS // 96
+
+
+@pytest.fixture(scope="module")
+def clustered(local_ray, lumps, tmp_path_factory) -> Path:
+    """A run of one worker that was never stopped, started from the command line."""
+    to = tmp_path_factory.mktemp("clusters") / "straight"
+    main(["cluster", str(lumps), "--to", str(to), *options()])
+    return to
+
+
+def options() -> list[str]:
+    return [
+        "--num_clusters", f"[{CLUSTERS}, 7]", "--id", "path", "--batch_size", "96", "--lanes", "4", "--window", "64",
+        "--passes", str(PASSES), "--checkpoint.every_steps", "8", "--checkpoint.keep_last", "50",
+    ]  # fmt: skip
+
+
+def labels_of(to: Path) -> pa.Table:
+    return pa.concat_tables(pq.read_table(file) for file in sorted((to / "labels").glob("*.parquet")))
+
+
+@pytest.mark.ray
+def test_every_row_gets_a_label_once_in_the_order_of_the_files(clustered, lumps):
+    table = labels_of(clustered)
+    assert table["id"].to_pylist() == [f"row-{place}" for place in range(LUMP_ROWS)]
+    centers = pq.read_table(clustered / "centers.parquet")
+    assert centers["head"].to_pylist() == [0] * CLUSTERS + [1] * 7
+    rows = np.concatenate([EmbeddingFolder.open(str(lumps)).read(0, group)[0] for group in range(8)])
+    for head in (0, 1):
+        mine = centers.filter(pa.compute.equal(centers["head"], head))
+        similarity = rows @ np.stack(mine["center"].to_numpy(zero_copy_only=False)).T
+        best = (similarity + mine["price"].to_numpy()).argmax(axis=1)
+        labels = table[f"label_head{head}"].to_numpy()[:1100]
+        assert (best == labels).mean() > 0.999  # equal but for ties in the last bit
+        np.testing.assert_allclose(table[f"similarity_head{head}"].to_numpy()[:1100], similarity[range(1100), labels], atol=1e-5)
+
+
+@pytest.mark.ray
+def test_sizes_are_near_the_minimum_and_the_report_agrees_with_the_labels(clustered):
+    report = json.loads((clustered / "report.json").read_text())
+    assert report["rows"] == LUMP_ROWS
+    table, sizes = labels_of(clustered), pq.read_table(clustered / "sizes.parquet")
+    for head, clusters in enumerate((CLUSTERS, 7)):
+        counts = np.bincount(table[f"label_head{head}"].to_numpy(), minlength=clusters)
+        mine, minimum = report["heads"][head], 0.4 * LUMP_ROWS / clusters
+        assert sizes.filter(pa.compute.equal(sizes["head"], head))["rows"].to_pylist() == counts.tolist()
+        assert (mine["smallest"], mine["largest"]) == (counts.min(), counts.max())
+        assert mine["minimum"] == pytest.approx(minimum)
+        assert mine["below_minimum"] == (counts < minimum).sum()
+        assert mine["mean_similarity"] == pytest.approx(table[f"similarity_head{head}"].to_numpy().mean(), abs=1e-6)
+        assert counts.min() > 0.9 * minimum
+    assert report["heads"][0]["mean_similarity"] > 0.8
+    assert (clustered / CLUSTERS_MANIFEST).exists()
+
+
+@pytest.mark.ray
+def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered):
+    address = Run.open(str(clustered)).address
+    client = MlflowClient(address.uri)
+    run = client.get_run(address.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["num_clusters"] == f"[{CLUSTERS}, 7]"
+    assert run.data.params["data.rows"] == str(LUMP_ROWS)
+    assert {
+        "similarity_head0",
+        "rows_per_second",
+        "cluster_size_min_head1",
+        "labels_cluster_size_min_head0",
+    } <= run.data.metrics.keys()
+    assert len(client.get_metric_history(address.run_id, "similarity_head0")) == PASSES
+    assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "certificate_slack_head0"))
+    pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
+    assert f"cluster-sizes-{PASSES:04d}.png" in pictures
+    tables = {Path(file.path).name for file in client.list_artifacts(address.run_id, "clustering")}
+    assert tables == {"report.json", "sizes.parquet", "centers.parquet"}
+
+
+@pytest.mark.ray
+def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered):
+    copy = clustered.parent / "exact"
+    shutil.copytree(clustered, copy)
+    with pytest.raises(UserError, match="is finished; there is nothing"):
+        cluster(from_folder(copy), resume=str(copy))
+    main(["cluster", "--resume", str(copy), "--exact", "true"])
+    report, table = json.loads((copy / "report.json").read_text()), labels_of(copy)
+    for head, clusters in enumerate((CLUSTERS, 7)):
+        mine, labels = report["heads"][head], table[f"label_head{head}"].to_numpy()
+        assert np.bincount(labels, minlength=clusters).min() == mine["smallest"] >= 0.4 * LUMP_ROWS / clusters
+        assert mine["below_minimum"] == 0 <= mine["mean_optimality_gap"]
+        assert (labels != labels_of(clustered)[f"label_head{head}"].to_numpy()).sum() == mine["moved"]
+    address = Run.open(str(copy)).address
+    assert "labels_moved_head0" in MlflowClient(address.uri).get_run(address.run_id).data.metrics
+    with pytest.raises(UserError, match="is finished"):
+        cluster(from_folder(copy), resume=str(copy))
+
+
+@pytest.mark.ray
+def test_a_resume_that_is_refused_leaves_a_finished_run_as_it_was(clustered):
+    copy = clustered.parent / "refused"
+    shutil.copytree(clustered, copy)
+    before = (copy / CONFIG_FILE).read_bytes()
+    with pytest.raises(UserError, match="gpu asks for 1 GPUs"):
+        cluster(replace(from_folder(copy), exact=True, gpu=True), resume=str(copy))
+    assert (copy / CLUSTERS_MANIFEST).exists()
+    assert (copy / CONFIG_FILE).read_bytes() == before
+    (copy / "checkpoints" / "index.json").unlink()
+    with pytest.raises(UserError, match="finished and has no checkpoint left"):
+        cluster(replace(from_folder(copy), exact=True), resume=str(copy))
+    assert (copy / CLUSTERS_MANIFEST).exists()
+
+
+def from_folder(folder: Path) -> ClusterConfig:
+    """The configuration that a run's folder holds."""
+    values = yaml.safe_load((folder / CONFIG_FILE).read_text())
+    parts = {"checkpoint": CheckpointConfig(**values["checkpoint"]), "tracking": TrackingConfig(**values["tracking"])}
+    return ClusterConfig(**values | parts)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, workers):
+    copy = cut_back(
+        clustered, clustered.parent / f"killed-{workers}", STEPS + 8, "labels", "*.parquet", "report.json", CLUSTERS_MANIFEST
+    )
+    assert store_of(copy).latest().step == 8
+    main(["cluster", "--resume", str(copy), "--workers", str(workers)])
+    first, second = final_state(clustered, PASSES), final_state(copy, PASSES)
+    straight, resumed = labels_of(clustered), labels_of(copy)
+    assert Run.open(str(copy)).address.run_id == Run.open(str(clustered)).address.run_id
+    assert all(torch.equal(first["kmeans"][name], second["kmeans"][name]) for name in ("centers", "duals", "counts"))
+    assert first["figures"]["similarity_head0"] == pytest.approx(second["figures"]["similarity_head0"], rel=1e-9)
+    assert straight.equals(resumed)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_row_without_direction_stops_the_run_in_words(local_ray, lumps, tmp_path):
+    rows = pq.read_table(lumps / "a.parquet", columns=["embedding"])["embedding"].to_pylist()
+    rows[1034] = [0.0] * LUMP_DIM
+    (tmp_path / "embeddings").mkdir()
+    pq.write_table(pa.table({"embedding": rows}), tmp_path / "embeddings" / "x.parquet", row_group_size=150)
+    config = ClusterConfig(embeddings=str(tmp_path / "embeddings"), to=str(tmp_path / "to"), num_clusters=20, passes=1)
+    with pytest.raises(UserError, match=r"row 1034 of .*x\.parquet has no direction"):
+        cluster(config)
+    assert not (tmp_path / "to" / CLUSTERS_MANIFEST).exists()

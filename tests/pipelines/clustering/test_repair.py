@@ -1,0 +1,112 @@
+"""The repair of written labels on a real Ray: every minimum is kept, files and figures agree, the rest stays as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import torch.nn.functional as F
+
+from algos.exact import shortlist
+from pipelines.clustering import label_pass as cluster_labels
+from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
+from pipelines.clustering.label_pass import write_labels
+from pipelines.clustering.repair import repair_labels
+from pipelines.clustering.repair_tasks import LabelMover, Moves
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.files.location import Location
+from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
+from tests.helpers.oracle import best_total
+
+HEADS = [6, 3]
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture
+def labelled(local_ray, lumps, tmp_path, monkeypatch) -> LabelledFolder:
+    """Labels in several files under random centers."""
+    monkeypatch.setattr(cluster_labels, "TASK_ROWS", 400)
+    centers = F.normalize(torch.randn(sum(HEADS), LUMP_DIM, generator=torch.Generator().manual_seed(0)), dim=1).numpy()
+    model = FrozenClusters(HEADS, centers, np.linspace(0.0, 0.1, sum(HEADS), dtype=np.float32))
+    return write_labels(EmbeddingFolder.open(str(lumps)), model, Location.of(str(tmp_path / "labels")), gpu=False)
+
+
+def table_of(labelled: LabelledFolder) -> pa.Table:
+    return pa.concat_tables(pq.read_table(f"{labelled.folder.path}/{part.name}") for part in labelled.files)
+
+
+def similarities(labelled: LabelledFolder, head: int) -> np.ndarray:
+    vectors = labelled.vectors
+    rows = [vectors.read(shard, group)[0] for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
+    return np.concatenate(rows).astype(np.float64) @ labelled.model.per_head(labelled.model.centers)[head].T
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_every_cluster_gets_its_minimum_near_the_optimum(labelled, share):
+    before = table_of(labelled)
+    minimums = [int(share * LUMP_ROWS / clusters) for clusters in HEADS]
+    repaired = repair_labels(labelled, minimums, gpu=False)
+    assert max(repaired.moved) > 0
+    after = table_of(labelled)
+    assert after.schema == before.schema
+    assert after["id"].equals(before["id"])
+    counts, sums = (repaired.labelled.model.per_head(values) for values in (repaired.labelled.counts, repaired.labelled.sums))
+    for head, least in enumerate(minimums):
+        labels = after[f"label_head{head}"].to_numpy()
+        np.testing.assert_array_equal(np.bincount(labels, minlength=HEADS[head]), counts[head])
+        assert counts[head].min() >= least
+        old = before[f"label_head{head}"].to_numpy()
+        assert (labels != old).sum() == repaired.moved[head]
+        assert (repaired.moved[head] > 0) == (np.bincount(old, minlength=HEADS[head]).min() < least)
+        table = similarities(labelled, head)
+        mine = table[np.arange(LUMP_ROWS), labels]
+        np.testing.assert_allclose(after[f"similarity_head{head}"].to_numpy(), mine, atol=1e-5)
+        assert sums[head].sum() == pytest.approx(mine.sum(), abs=1e-2)
+        best = best_total(table, least)
+        assert best <= mine.sum() + repaired.gap[head] + 1e-2
+        assert mine.sum() >= best - 0.01 * abs(best)
+
+
+def test_moves_that_are_written_again_change_nothing(labelled):
+    place = labelled.folder / labelled.files[1].name
+    start = labelled.files[1].start
+    moves = [
+        Moves(np.array([start + 3, start + 7]), np.array([2, 0]), np.array([0.5, 0.25], np.float32)),
+        Moves(np.array([], np.int64), np.array([], np.int64), np.array([], np.float32)),
+    ]
+    mover = LabelMover([labelled.files[1]], moves, labelled.folder)
+    contents = []
+    for _ in range(2):
+        assert [out["part"].tolist() for out in mover({"id": np.array([0])})] == [[1]]
+        contents.append(place.read_bytes())
+    assert contents[0] == contents[1]
+    table = pq.read_table(pa.BufferReader(contents[0]))
+    assert table["label_head0"].to_numpy()[[3, 7]].tolist() == [2, 0]
+    assert table["similarity_head0"].to_numpy()[[3, 7]].tolist() == [0.5, 0.25]
+    assert set(labelled.folder.children()) == {part.name for part in labelled.files}
+
+
+def test_labels_that_keep_their_minimums_are_left_alone(labelled):
+    before = table_of(labelled)
+    repaired = repair_labels(labelled, [0, 0], gpu=False)
+    assert table_of(labelled).equals(before)
+    assert repaired.labelled is labelled
+    assert repaired.moved == [0, 0]
+
+
+def test_a_head_that_lacks_nothing_stays_as_it_is_beside_one_that_does(labelled):
+    before = table_of(labelled)
+    repaired = repair_labels(labelled, [LUMP_ROWS // HEADS[0], 0], gpu=False)
+    assert repaired.moved[0] > repaired.moved[1] == 0
+    assert table_of(labelled)["label_head1"].equals(before["label_head1"])
+
+
+def test_lists_that_are_too_short_are_widened(labelled, monkeypatch):
+    monkeypatch.setattr(shortlist, "SPARE", 1)
+    minimums = [LUMP_ROWS // clusters for clusters in HEADS]
+    repaired = repair_labels(labelled, minimums, gpu=False)
+    smallest = [int(mine.min()) for mine in repaired.labelled.model.per_head(repaired.labelled.counts)]
+    assert smallest == minimums

@@ -1,0 +1,173 @@
+"""Recipes and options: what parses, and how what does not is named."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from pipelines.config.method_configs import PretrainConfig, SemisupConfig
+from pipelines.config.plain_values import flatten
+from pipelines.config.recipe import read_recipe
+from pipelines.config.sections import OptimizerConfig
+from pipelines.errors import UserError
+from tests.helpers import places
+
+RECIPES = sorted(places.RECIPES.glob("*.yaml"))
+SMALL = {"data": {"shards": "data/digits"}, "views": {"large": [{"size": 16, "repeat": 2}]}}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Write a recipe; returns its path."""
+
+    def write(**parts):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(SMALL | parts))
+        return str(path)
+
+    return write
+
+
+def refusal(path, *overrides):
+    with pytest.raises(UserError) as error:
+        read_recipe(path, PretrainConfig, overrides)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_parses_and_comes_back_from_its_own_yaml(path, tmp_path):
+    kind = SemisupConfig if path.stem.startswith("protocon") else PretrainConfig
+    config = read_recipe(str(path), kind)
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(config.to_dict()))
+    assert read_recipe(str(again), kind) == config
+
+
+def test_a_recipe_sets_what_it_names_and_leaves_the_rest(recipe):
+    config = read_recipe(recipe(epochs=3, optimizer={"lr": 0.5}), PretrainConfig)
+    assert (config.epochs, config.optimizer.lr, config.views.large[0].size) == (3, 0.5, 16)
+    assert config.optimizer == OptimizerConfig(lr=0.5)
+
+
+def test_overrides_win_over_the_recipe(recipe):
+    path = recipe(epochs=3, optimizer={"lr": 0.5, "name": "sgd"})
+    config = read_recipe(path, PretrainConfig, ["--epochs", "9", "--optimizer.lr=0.25", "--method.num_clusters", "[5, 6]"])
+    assert (config.epochs, config.optimizer.lr, config.optimizer.name) == (9, 0.25, "sgd")
+    assert list(config.method.num_clusters) == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("parts", "key", "near"),
+    [
+        ({"epoch": 3}, "epoch", "epochs"),
+        ({"optimizer": {"lrr": 0.1}}, "optimizer.lrr", "lr"),
+        ({"views": {"large": [{"size": 8}, {"size": 8, "flipp": 0.1}]}}, "views.large.flipp", "flip"),
+        ({"data": {"shards": "x", "normalization": {"meen": [0, 0, 0]}}}, "data.normalization.meen", "mean"),
+    ],
+)
+def test_an_unknown_key_of_a_recipe_is_named_with_the_nearest(recipe, parts, key, near):
+    path = recipe(**parts)
+    assert refusal(path) == f"recipe {path}: unknown key '{key}'; nearest valid name: {near}"
+
+
+@pytest.mark.parametrize(
+    ("option", "near"), [("--method.dimm", "method.dim"), ("--optimiser.lr", "optimizer.lr"), ("--batchsize", "batch_size")]
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_an_unknown_option_is_named_with_the_nearest(recipe, option, near, joined):
+    words = [f"{option}=3"] if joined else [option, "3"]
+    assert refusal(recipe(), *words) == f"unknown option or key {option.lstrip('-')!r}; nearest valid name: {near}"
+
+
+@pytest.mark.parametrize("option", ["--epoch", "--optimizer.moment", "--stor"])
+def test_an_abbreviated_option_is_an_unknown_one(recipe, option):
+    assert f"unknown option or key {option.lstrip('-')!r}" in refusal(recipe(), option, "3")
+
+
+@pytest.mark.parametrize(
+    ("parts", "key"),
+    [
+        ({"epochs": "many"}, "epochs"),
+        ({"epochs": 2.5}, "epochs"),
+        ({"optimizer": {"name": "adam"}}, "optimizer.name"),
+        ({"compute": {"gpu": "perhaps"}}, "compute.gpu"),
+        ({"views": {"large": 3}}, "views.large"),
+        ({"views": {"large": [{"size": "big"}]}}, "size"),
+        ({"data": "data/digits"}, "data"),
+        ({"method": {"num_clusters": ["x"]}}, "method.num_clusters"),
+    ],
+)
+def test_a_value_of_another_type_names_the_key(recipe, parts, key):
+    assert key in refusal(recipe(**parts))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("epochs", "0"),
+        ("batch_size", "-8"),
+        ("accumulate", "0"),
+        ("seed", "-1"),
+        ("data.window", "0"),
+        ("optimizer.lr", "0"),
+        ("optimizer.warmup_epochs", "-1"),
+        ("compute.workers", "0"),
+        ("compute.min_workers", "2"),
+        ("checkpoint.keep_last", "0"),
+        ("checkpoint.every_steps", "-1"),
+        ("monitor.log_steps", "0"),
+        ("monitor.knn_temperature", "0"),
+        ("monitor.knn_bank", "0"),
+    ],
+)
+def test_a_value_out_of_range_names_the_key(recipe, option, value):
+    assert option in refusal(recipe(), f"--{option}={value}")
+
+
+@pytest.mark.parametrize(
+    ("view", "key"),
+    [
+        ({"size": 0}, "size"),
+        ({"scale": [0.5, 1.2]}, "scale"),
+        ({"scale": [0.9, 0.3]}, "scale"),
+        ({"flip": 1.5}, "flip"),
+        ({"solarize_p": -0.1}, "solarize_p"),
+        ({"jitter": [0.4, 0.4, 0.4, 0.7]}, "hue"),
+        ({"jitter": [-0.4, 0.4, 0.4, 0.1]}, "jitter"),
+        ({"blur_p": 0.5, "blur_sigma": [0.0, 0.0]}, "blur_sigma"),
+        ({"blur_p": 0.5, "blur_sigma": [2.0, 0.1]}, "blur_sigma"),
+    ],
+)
+def test_a_view_out_of_range_names_the_key(recipe, view, key):
+    assert key in refusal(recipe(views={"large": [{"size": 8, "repeat": 2} | view]}))
+
+
+def test_views_that_no_method_can_use_are_refused(recipe):
+    assert "makes 3 views" in refusal(recipe(views={"large": [{"size": 8, "repeat": 3}]}))
+    assert "differ in size" in refusal(recipe(views={"large": [{"size": 8}, {"size": 16}]}))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "holds no keys"),
+        ("- 1\n- 2", "holds no keys"),
+        ("epochs: [1", "is no YAML"),
+        ("views: {large: [{size: 8}]}", "data.shards"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path, content, reason):
+    (tmp_path / "bad.yaml").write_text(content)
+    assert reason in refusal(str(tmp_path / "bad.yaml"))
+
+
+def test_a_recipe_that_is_not_there_or_not_readable_as_text_is_named(tmp_path):
+    assert refusal(str(tmp_path / "absent.yaml")) == f"recipe {tmp_path}/absent.yaml cannot be read: No such file or directory"
+    (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\r\n\xff\xfe\x00")
+    assert "picture.yaml" in refusal(str(tmp_path / "picture.yaml"))
+
+
+def test_flatten_spells_keys_as_the_command_line_does():
+    nested = {"data": {"shards": "x", "normalization": {"mean": [0.5]}}, "epochs": 3}
+    assert flatten(nested) == {"data.shards": "x", "data.normalization.mean": [0.5], "epochs": 3}

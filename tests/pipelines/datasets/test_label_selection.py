@@ -1,0 +1,189 @@
+"""Selections: reproducible, balanced, nested, tied to their shards; and every mistake in one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import ray
+
+from pipelines.datasets.image_shards import Dataset, read_column, read_images
+from pipelines.datasets.label_selection import (
+    Selection,
+    choose_fraction,
+    choose_from,
+    choose_listed,
+    choose_per_class,
+    put_images,
+)
+from pipelines.errors import UserError
+from quorum.cli.commands import main
+from tests.helpers.digit_shards import write_digits
+
+
+def test_a_choice_is_balanced_reproducible_and_holds_the_true_labels(some_digits):
+    selection = choose_per_class(some_digits, "train", 4, seed=1)
+    assert np.bincount(selection.labels).tolist() == [4] * 10
+    assert selection.labels == read_column(some_digits, "train", "label")[selection.ids].tolist()
+    assert selection == choose_per_class(some_digits, "train", 4, seed=1)
+    assert selection.ids != choose_per_class(some_digits, "train", 4, seed=2).ids
+    assert selection.ids == sorted(selection.ids)
+
+
+def test_a_larger_choice_of_one_seed_contains_the_smaller(some_digits):
+    four, ten = (set(choose_per_class(some_digits, "train", count, seed=3).ids) for count in (4, 10))
+    assert four < ten
+
+
+def test_a_share_of_each_class_is_at_least_one(some_digits):
+    counts = np.bincount(read_column(some_digits, "train", "label"))
+    tenth = np.bincount(choose_fraction(some_digits, "train", 0.1, seed=1).labels)
+    assert tenth.tolist() == [max(1, round(0.1 * count)) for count in counts.tolist()]
+    assert np.bincount(choose_fraction(some_digits, "train", 0.001, seed=1).labels).tolist() == [1] * 10
+
+
+def test_a_list_names_ids_or_sources(some_digits, tmp_path):
+    sources = [str(row) for row in range(300)]  # the digits' sources are their numbers
+    (tmp_path / "few.txt").write_text("\n".join(sources[5:25]))
+    selection = choose_listed(some_digits, "train", str(tmp_path / "few.txt"))
+    assert selection.ids == list(range(5, 25))
+    assert selection.labels == read_column(some_digits, "train", "label")[5:25].tolist()
+
+
+def test_a_list_brings_labels_that_the_shards_do_not_have(tmp_path):
+    dataset = write_digits(tmp_path / "digits", 20, 20, labelled=False)
+    without_classes = Dataset(dataset.location, dataset.name, [], dataset.splits, 0)
+    (tmp_path / "few.csv").write_text("3,cat\n\n5, dog\n4 , cat\n")
+    selection = choose_listed(without_classes, "train", str(tmp_path / "few.csv"))
+    assert (selection.classes, selection.ids, selection.labels) == (["cat", "dog"], [3, 4, 5], [0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        ("1\n\n9999", "line 3: '9999' is neither an instance id nor a source path"),
+        ("1,seven", "line 1: the shards have no class 'seven'"),
+        ("1,2\n1,3", "line 2: '1' is listed twice"),
+        ("\u00b2", "line 1: '\u00b2' is neither"),
+    ],
+)
+def test_a_bad_list_is_named_with_its_line(some_digits, tmp_path, content, said):
+    (tmp_path / "few.txt").write_text(content)
+    with pytest.raises(UserError, match=said):
+        choose_listed(some_digits, "train", str(tmp_path / "few.txt"))
+
+
+def test_a_list_without_a_label_is_refused(tmp_path):
+    dataset = write_digits(tmp_path / "digits", 20, 20, labelled=False)
+    (tmp_path / "few.txt").write_text("3")
+    with pytest.raises(UserError, match="'3' has no label in the shards; add a comma and its class"):
+        choose_listed(dataset, "train", str(tmp_path / "few.txt"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ({}, "exactly one of"),
+        ({"per_class": 4, "fraction": 0.1}, "exactly one of"),
+        ({"per_class": 0}, "0 labels of class '0' are asked for"),
+        ({"per_class": 100}, r"100 labels of class '0' are asked for, split 'train' has \d+; ask for 1 to"),
+        ({"fraction": 1.5}, r"--fraction is 1.5; it must lie in \(0, 1\]"),
+        ({"listed": "absent.txt"}, "list absent.txt cannot be read"),
+        ({"per_class": 4, "seed": -1}, "--seed is -1"),
+    ],
+)
+def test_what_cannot_be_chosen_is_said(some_digits, rules, said):
+    with pytest.raises(UserError, match=said):
+        choose_from(some_digits, "train", **({"per_class": None, "fraction": None, "listed": None, "seed": 1} | rules))
+
+
+def test_shards_without_labels_need_a_list(tmp_path):
+    with pytest.raises(UserError, match="has no labels to choose from; give a list file"):
+        choose_per_class(write_digits(tmp_path / "digits", 20, 20, labelled=False), "train", 1, 1)
+
+
+def test_a_selection_comes_back_from_its_file_and_fits_its_shards_only(some_digits, tmp_path):
+    selection, place = choose_per_class(some_digits, "train", 2, seed=1), str(tmp_path / "deep" / "few.json")
+    selection.save(place)
+    assert Selection.open(place) == selection
+    selection.check(some_digits, "train", place)
+    with pytest.raises(UserError, match="fingerprint"):
+        selection.check(write_digits(tmp_path / "others", 100, 100), "train", place)
+    with pytest.raises(UserError, match=r"split 'train'.*trains on 'test'"):
+        selection.check(some_digits, "test", place)
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels", "said"),
+    [
+        ([1, 2], [0], "2 instances and 1 labels"),
+        ([1, 1], [0, 0], "1 instances and 2 labels"),
+        ([1], [10], "outside its 10 classes"),
+    ],
+)
+def test_a_selection_that_was_edited_badly_is_refused(some_digits, ids, labels, said):
+    selection = Selection(some_digits.fingerprint, "train", some_digits.classes, ids, labels, "by hand")
+    with pytest.raises(UserError, match=said):
+        selection.check(some_digits, "train", "few.json")
+
+
+def test_places_that_cannot_be_read_or_written_are_named(some_digits, tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        Selection.open(str(tmp_path))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        choose_per_class(some_digits, "train", 1, seed=1).save(str(tmp_path / "file" / "few.json"))
+
+
+def test_a_class_without_a_label_is_named(some_digits):
+    full = choose_per_class(some_digits, "train", 1, seed=1)
+    without = [(row, label) for row, label in zip(full.ids, full.labels, strict=True) if label != 7]
+    ids, labels = (list(column) for column in zip(*without, strict=True))
+    selection = Selection(full.fingerprint, "train", full.classes, ids, labels, "by hand")
+    with pytest.raises(UserError, match="hold none of class '7'"):
+        selection.check(some_digits, "train", "few.json")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', '{"format": 1, "ids": [], "unknown": 1}'])
+def test_a_damaged_selection_is_refused(tmp_path, content):
+    (tmp_path / "few.json").write_text(content)
+    with pytest.raises(UserError, match=r"few\.json is no selection of quorum labels"):
+        Selection.open(str(tmp_path / "few.json"))
+
+
+def test_another_format_and_a_missing_file_are_refused(some_digits, tmp_path):
+    place = tmp_path / "few.json"
+    choose_per_class(some_digits, "train", 1, seed=1).save(str(place))
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"format": 9}))
+    with pytest.raises(UserError, match="has format 9, this version reads 1"):
+        Selection.open(str(place))
+    with pytest.raises(UserError, match=r"absent\.json is not there; make it: quorum labels"):
+        Selection.open(str(tmp_path / "absent.json"))
+
+
+def test_the_command_writes_beside_the_shards(some_digits, capsys):
+    main(["labels", str(some_digits.location), "--per-class", "3", "--seed", "5"])
+    said = capsys.readouterr().out
+    place = f"{some_digits.location}-labels/per-class-3-seed-5.json"
+    assert said == f"{place}: 30 labels of 10 classes, 3 a class (3 per class, seed 5)\n"
+    assert Selection.open(place) == choose_per_class(some_digits, "train", 3, seed=5)
+
+
+@pytest.mark.ray
+def test_the_images_of_a_selection_are_those_of_the_shards(local_ray, some_digits):
+    selection = choose_per_class(some_digits, "train", 3, seed=1)
+    table = ray.get(put_images(some_digits, selection))
+    images = read_images(some_digits, "train", selection.ids)
+    assert table["id"].to_pylist() == selection.ids
+    assert table["label"].to_pylist() == selection.labels
+    assert table["image"].to_pylist() == [images[row] for row in selection.ids]
+
+
+@pytest.mark.ray
+def test_a_selected_instance_without_a_row_is_named(local_ray, tmp_path):
+    holed = write_digits(tmp_path / "digits", 40, 20, holes={7})
+    selection = Selection(holed.fingerprint, "train", holed.classes, [6, 7], [0, 1], "by hand")
+    with pytest.raises(UserError, match="instance 7 of the labels has no image"):
+        put_images(holed, selection)

@@ -1,0 +1,66 @@
+"""Exported backbones in the foreign libraries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from pipelines.config.method_configs import PretrainConfig
+from pipelines.config.recipe import read_recipe
+from pipelines.datasets.image_shards import Dataset
+from pipelines.errors import UserError
+from pipelines.evaluation.export import export
+from pipelines.runs.trained_model import Trained
+from pipelines.training.launch import _create
+from quorum.cli.commands import main
+from tests.helpers.places import COKE_DIGITS as RECIPE
+
+pytestmark = pytest.mark.ray
+
+
+def saved_run(digits: str, storage: Path, *backbone: str) -> Path:
+    """A run folder with one checkpoint, as training leaves it, without the training."""
+    overrides = ["--data.shards", digits, "--storage", str(storage), "--name", "run", *backbone]
+    config = read_recipe(RECIPE, PretrainConfig, overrides)
+    dataset = Dataset.open(digits)
+    run, _ = _create(config, dataset, {})
+    from algos.networks import build_backbone
+
+    method = config.build_method(build_backbone(config.backbone, config.image_size), dataset)
+    run.checkpoints.save({"method": method.state_dict()}, epoch=1, step=0, global_step=44, score=0.5)
+    return storage / "run"
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_a_resnet_loads_strictly_and_computes_the_same(digits, tmp_path, library):
+    folder = saved_run(digits, tmp_path, "--backbone", '{"name": "resnet18", "stem": "imagenet", "options": {}}')
+    main(["export", str(folder), "--to", str(tmp_path / "net.safetensors")])
+    if library == "torchvision":
+        network = torchvision.models.resnet18()
+        network.fc = torch.nn.Identity()
+    else:
+        network = timm.create_model("resnet18", num_classes=0)
+    network.load_state_dict(load_file(tmp_path / "net.safetensors"))
+    images = torch.randn(2, 3, 64, 64)
+    ours = Trained.open(str(folder)).method().backbone
+    with torch.no_grad():
+        torch.testing.assert_close(network.eval()(images), ours(images))
+
+
+def test_metadata_says_how_to_rebuild_a_small_stem(digits, tmp_path):
+    folder = saved_run(digits, tmp_path, "--backbone", '{"name": "resnet18", "stem": "small", "options": {}}')
+    assert "build_backbone" in export(str(folder), str(tmp_path / "net.safetensors"))
+    with safe_open(tmp_path / "net.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["backbone"])["stem"] == "small"
+
+
+def test_another_file_type_is_refused(digits, tmp_path):
+    with pytest.raises(UserError, match="safetensors"):
+        export(str(tmp_path), str(tmp_path / "net.pt"))

@@ -1,0 +1,108 @@
+"""Locations: local paths and URIs, and writes that are whole or absent."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request, tmp_path):
+    """A folder on the local disk, and one on a file system that is not local."""
+    if request.param == "local":
+        return Location.of(tmp_path / "folder").make()
+    memory = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
+    return Location(memory, str(tmp_path / "folder")).make()
+
+
+def test_a_relative_path_and_a_home_path_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert Location.of("runs").path == str(tmp_path / "runs")
+    assert Location.of("~/runs").path == str(tmp_path / "home" / "runs")
+
+
+def test_a_file_uri_is_the_local_path(tmp_path):
+    location = Location.of(f"file://{tmp_path}")
+    assert location == Location.of(tmp_path)
+    assert location.is_local
+    assert str(location) == str(tmp_path)
+
+
+def test_an_unknown_scheme_is_named():
+    with pytest.raises(UserError, match=r"no file system serves 's4://bucket/x'"):
+        Location.of("s4://bucket/x")
+
+
+def test_equal_places_are_equal_after_a_pickle_and_hash_alike(tmp_path):
+    location = Location.of(tmp_path)
+    copy = pickle.loads(pickle.dumps(location))
+    assert copy == location
+    assert hash(copy) == hash(location)
+    assert location / "a" != location / "b"
+
+
+def test_name_is_the_last_part(tmp_path):
+    assert (Location.of(tmp_path) / "runs" / "first").name == "first"
+    assert Location(pafs.LocalFileSystem(), "/data/digits/").name == "digits"
+
+
+def test_bytes_and_json_come_back(folder):
+    (folder / "a.bin").write_bytes(b"\x00\xff")
+    (folder / "b.json").write_json({"rows": [1, 2], "name": "ä"})
+    assert (folder / "a.bin").read_bytes() == b"\x00\xff"
+    assert (folder / "b.json").read_json() == {"rows": [1, 2], "name": "ä"}
+    assert folder.children() == ["a.bin", "b.json"]
+
+
+def test_tables_come_back_whole_or_by_column(folder):
+    table = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
+    (folder / "t.parquet").write_parquet(table, row_group_size=2)
+    assert (folder / "t.parquet").read_parquet().equals(table)
+    assert (folder / "t.parquet").read_parquet(["b"]).equals(table.select(["b"]))
+    assert folder.children() == ["t.parquet"]
+
+
+def test_a_write_replaces_the_old_content(folder):
+    for content in (b"a long first content", b"short"):
+        (folder / "file").write_bytes(content)
+    assert (folder / "file").read_bytes() == b"short"
+    assert (folder / "file").size() == 5
+
+
+def test_what_is_absent_has_no_size_and_no_children(folder):
+    assert not (folder / "absent").exists()
+    assert (folder / "absent").size() == 0
+    assert (folder / "absent").children() == []
+
+
+def test_a_write_that_the_disk_refuses_leaves_the_old_file_and_nothing_else(tmp_path, small_files):
+    folder = Location.of(tmp_path)
+    (folder / "file").write_bytes(b"old")
+    with small_files(1 << 16), pytest.raises(OSError, match="too large"):
+        (folder / "file").write_bytes(bytes(1 << 20))
+    assert (folder / "file").read_bytes() == b"old"
+    assert folder.children() == ["file"]
+
+
+def test_a_write_that_cannot_be_moved_into_place_leaves_no_partial_file(tmp_path):
+    os.makedirs(tmp_path / "taken" / "by-a-folder")
+    with pytest.raises(OSError, match="taken"):
+        (Location.of(tmp_path) / "taken").write_bytes(b"x")
+    assert Location.of(tmp_path).children() == ["taken"]
+
+
+def test_a_uri_keeps_its_query_below_the_folder(tmp_path):
+    place = Location.of(f"file://{tmp_path}") / "runs" / "first"
+    assert place.path == f"{tmp_path}/runs/first"
+    remote = Location(place.filesystem, "bucket/x", "s3://bucket/x?endpoint_override=localhost%3A9000")
+    assert str(remote / "runs" / "first") == "s3://bucket/x/runs/first?endpoint_override=localhost%3A9000"
+    assert (remote / "runs").path == "bucket/x/runs"

@@ -1,0 +1,55 @@
+"""Readers of Parquet files: one for each thread, kept as long as the file is the same."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pyarrow as pa
+import pytest
+
+from pipelines.files.location import Location
+from pipelines.files.parquet_reader import open_parquet
+
+GROUPS, ROWS = 40, 500
+
+
+@pytest.fixture
+def folder(tmp_path) -> Location:
+    """A folder with a file of many row groups."""
+    location = Location.of(tmp_path)
+    values = [f"{place:06d}" for place in range(GROUPS * ROWS)]
+    (location / "a.parquet").write_parquet(pa.table({"value": values}), row_group_size=ROWS)
+    return location
+
+
+def test_a_thread_keeps_its_reader_and_shares_it_with_no_other(folder):
+    both = Barrier(2)
+
+    def readers(_: int) -> tuple[object, object]:
+        both.wait()
+        return open_parquet(folder, "a.parquet", "1"), open_parquet(folder, "a.parquet", "1")
+
+    with ThreadPoolExecutor(2) as pool:
+        (first, again), (other, _) = pool.map(readers, range(2))
+    assert first is again
+    assert first is not other
+
+
+def test_a_file_that_was_overwritten_is_opened_anew(folder):
+    before = open_parquet(folder, "a.parquet", "1")
+    (folder / "a.parquet").write_parquet(pa.table({"value": ["new"]}))
+    after = open_parquet(folder, "a.parquet", "2")
+    assert (before.metadata.num_rows, after.metadata.num_rows) == (GROUPS * ROWS, 1)
+    assert after.read()["value"].to_pylist() == ["new"]
+
+
+def test_threads_that_read_one_file_together_get_its_rows(folder):
+    def first_and_last(group: int) -> tuple[str, str]:
+        values = open_parquet(folder, "a.parquet", "1").read_row_group(group)["value"]
+        return values[0].as_py(), values[-1].as_py()
+
+    groups = [group for _ in range(20) for group in range(GROUPS)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(first_and_last, groups))
+    assert found == [(f"{ROWS * group:06d}", f"{ROWS * group + ROWS - 1:06d}") for group in groups]

@@ -1,0 +1,79 @@
+"""Writing one shard: images as they are or decoded, and how many decoded ones a shard may hold."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipelines.files.location import Location
+from pipelines.ingest import shard_writer as ingest_part
+from pipelines.ingest.shard_writer import PartWriter, ShardPlan, most_decoded_rows
+from pipelines.ingest.sources.source import Listing, Sample
+from pipelines.views.crops import CropSpec, center_crop, random_crops
+from tests.helpers.layouts import jpeg
+
+CROPS = [CropSpec(8, (0.3, 1.0)), CropSpec(8, (0.3, 1.0), pad=2)]
+
+
+class Memory:
+    """A source of images in memory."""
+
+    def __init__(self, images: dict[str, bytes]) -> None:
+        self.images = images
+
+    def listing(self) -> Listing:
+        return Listing([Sample(key, 0, "train") for key in self.images], ["one"])
+
+    def read(self, key: str) -> bytes:
+        return self.images[key]
+
+
+def png(mode: str) -> bytes:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)).convert(mode)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(source: Memory, folder: object, *, pixels: bool) -> tuple[ingest_part.Written, list[bytes]]:
+    location = Location.of(str(folder))
+    (location / "train").make()
+    written = PartWriter(source, ["one"], location, pixels).write(ShardPlan("train", 0, 0, source.listing().samples))
+    return written, pq.read_table(f"{folder}/{written.shard.path}")["image"].to_pylist()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])
+def test_decoded_images_give_the_views_of_the_encoded_ones(tmp_path, mode):
+    encoded = png(mode)
+    (stored,) = write(Memory({"a": encoded}), tmp_path, pixels=True)[1]
+    assert stored[:2] == (b"P5" if mode in ("L", "I;16") else b"P6")
+    draws = np.random.default_rng(0).random((len(CROPS), 10, 4), dtype=np.float32)
+    for one, other in zip(random_crops(stored, CROPS, draws), random_crops(encoded, CROPS, draws), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(center_crop(stored, 8, 10), center_crop(encoded, 8, 10))
+
+
+def test_images_stay_as_they_are_unless_pixels_are_asked_for(tmp_path):
+    source = Memory({"a": png("RGB"), "b": jpeg(0)})
+    assert write(source, tmp_path, pixels=False)[1] == list(source.images.values())
+
+
+def test_what_cannot_be_decoded_is_set_aside_in_both_ways(tmp_path):
+    source = Memory({"a": png("RGB"), "b": jpeg(0)[:300], "c": b"none"})
+    for pixels in (False, True):
+        written, stored = write(source, tmp_path / str(pixels), pixels=pixels)
+        assert [key for key, _ in written.bad] == ["b", "c"]
+        assert len(stored) == 1
+
+
+def test_a_shard_of_decoded_images_is_bounded_by_their_size(monkeypatch):
+    monkeypatch.setattr(ingest_part, "SHARD_BYTES", 3 * 12 * 20 * 7)
+    source = Memory({str(index): png("RGB") for index in range(40)} | {"bad": b"none"})
+    assert most_decoded_rows(source, source.listing()) == 7
+    monkeypatch.setattr(ingest_part, "SHARD_BYTES", 1)
+    assert most_decoded_rows(source, source.listing()) == 1
+    assert most_decoded_rows(Memory({"bad": b"none"}), Memory({"bad": b"none"}).listing()) == 1

@@ -1,0 +1,55 @@
+"""Joining a Ray cluster, or starting a local one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import ray
+
+from pipelines.errors import UserError
+from pipelines.jobs.ray_cluster import DASHBOARD, NOWHERE, _no_dashboard, check_resources, connect
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_no_cluster_answers_is_said_at_once(scheme):
+    code = "import sys; from pipelines.jobs.ray_cluster import connect; connect(sys.argv[1])"  # here a local Ray may run already
+    with socket.socket() as taken:  # bound, but nothing listens
+        taken.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, timeout=60, check=False)
+    assert f"UserError: no Ray cluster answers at {address!r}; start one" in done.stderr
+
+
+@pytest.mark.ray
+def test_the_processes_of_a_local_ray_look_for_no_dashboard(local_ray):
+    assert ray.get(ray.remote(lambda: os.environ.get(DASHBOARD)).remote()) == os.environ.get(DASHBOARD, NOWHERE)
+
+
+@pytest.mark.parametrize("given", [None, "http://head:8265"])
+def test_a_dashboard_that_was_named_is_kept(monkeypatch, given):
+    monkeypatch.delenv(DASHBOARD, raising=False)
+    if given:
+        monkeypatch.setenv(DASHBOARD, given)
+    with _no_dashboard():
+        assert os.environ[DASHBOARD] == (given or NOWHERE)
+    assert os.environ.get(DASHBOARD) == given
+
+
+@pytest.mark.ray
+def test_a_ray_that_runs_is_joined(local_ray):
+    assert connect("192.0.2.77:6379")
+
+
+def test_what_the_cluster_cannot_hold_is_refused_unless_it_grows(monkeypatch, capsys):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
+    check_resources(3, 1, gpus=0)
+    with pytest.raises(UserError, match=r"a Data task need 5 CPUs, the cluster has 4; lower compute\.workers"):
+        check_resources(4, 1, gpus=0)
+    with pytest.raises(UserError, match="gpu asks for 2 GPUs, the cluster has 1; lower workers or set gpu to false"):
+        check_resources(2, 1, gpus=1.0, keys="")
+    check_resources(4, 1, gpus=1.0, grows=True)
+    assert "waiting for 4 GPUs; the cluster has 1 now" in capsys.readouterr().err

@@ -1,0 +1,283 @@
+"""Tracking: a journal that reaches a real MLflow store, also through a server that goes away and comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.tracking import mlflow_tracker
+from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri
+from pipelines.tracking.mlflow_tracker import Tracker
+
+
+def begin(uri: str, storage: Path, **params: object) -> RunAddress:
+    return start_run(uri, "quorum", "first", params=params, tags={"data": "abc"})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def steps_of(address: RunAddress, key: str = "loss") -> list[int]:
+    return [point.step for point in MlflowClient(address.uri).get_metric_history(address.run_id, key)]
+
+
+def paths_of(address: RunAddress, folder: str) -> list[str]:
+    return [file.path for file in MlflowClient(address.uri).list_artifacts(address.run_id, folder)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URI of a sqlite store; the first run in it pays for the tables."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    begin(uri, folder)
+    return uri
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_tracker, "RETRY_SECONDS", 0.2)
+
+
+def test_runs_that_start_together_make_one_store(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    code = (
+        "import sys; from pipelines.tracking.mlflow_store import start_run as s; s(sys.argv[1], 'one', 'run', params={}, tags={})"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", code, uri], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    experiment = MlflowClient(uri).get_experiment_by_name("one")
+    assert len(MlflowClient(uri).search_runs([experiment.experiment_id])) == 3
+
+
+def test_a_store_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match=r"MLflow at sqlite:///.*/file/mlflow.db does not answer"):
+        begin(f"sqlite:///{tmp_path}/file/mlflow.db", tmp_path)
+
+
+class Server:
+    """A real MLflow server over a sqlite store; it can be killed and started again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--artifacts-destination", str(self.folder)]
+        quick = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=quick, start_new_session=True)
+        assert until(self.answers, 120), (self.folder / "server.log").read_text()[-2000:]
+
+    def answers(self) -> bool:
+        try:
+            return urllib.request.urlopen(f"{self.uri}/health", timeout=1).status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    started = Server(tmp_path)
+    started.start()
+    yield started
+    started.kill()
+
+
+def test_a_run_has_its_parameters_and_tags(store, tmp_path):
+    address = begin(store, tmp_path, **{f"part.key{i}": i for i in range(250)}, long="x" * 7000)
+    run = MlflowClient(store).get_run(address.run_id)
+    assert len(run.data.params) == 251
+    assert run.data.params["part.key249"] == "249"
+    assert run.data.params["long"] == "x" * 6000
+    assert run.data.tags["data"] == "abc"
+    assert run.info.run_name == "first"
+
+
+def test_runs_of_one_experiment_share_it(store, tmp_path):
+    first, second = begin(store, tmp_path), begin(store, tmp_path)
+    assert first.experiment_id == second.experiment_id
+    assert first.run_id != second.run_id
+
+
+def test_figures_files_tags_and_the_outcome_arrive(store, tmp_path):
+    address, picture = begin(store, tmp_path), tmp_path / "sizes.png"
+    picture.write_bytes(b"a picture")
+    tracker = Tracker(tmp_path / "run", address)
+    for step in range(1200):
+        tracker.metrics({"loss": 1 / (step + 1), "lr": 0.1}, step)
+    tracker.artifact(picture, "pictures")
+    tracker.tag("certificate", "0.01")
+    tracker.status("FINISHED")
+    tracker.close()
+    run = MlflowClient(store).get_run(address.run_id)
+    assert sorted(steps_of(address)) == list(range(1200))
+    assert run.data.metrics == {"loss": pytest.approx(1 / 1200), "lr": 0.1}
+    assert run.data.tags["certificate"] == "0.01"
+    assert run.info.status == "FINISHED"
+    assert paths_of(address, "pictures") == ["pictures/sizes.png"]
+    assert tracker.messages == []
+
+
+def test_a_resumed_run_sends_only_what_is_new(store, tmp_path):
+    address = begin(store, tmp_path)
+    for first in (0, 10):
+        tracker = Tracker(tmp_path / "run", address)
+        for step in range(first, first + 10):
+            tracker.metrics({"loss": 1.0}, step)
+        tracker.close()
+        assert (tmp_path / "run" / "journal.sent").read_text() == str(first + 10)
+    assert sorted(steps_of(address)) == list(range(20))
+
+
+def test_the_history_holds_every_entry_of_all_parts(store, tmp_path):
+    address = begin(store, tmp_path)
+    for step in range(3):
+        tracker = Tracker(tmp_path / "run", address)
+        tracker.metrics({"loss": float(step)}, step)
+        tracker.close()
+    assert [(entry["step"], entry["values"]) for entry in tracker.journal.history()] == [
+        (step, {"loss": step}) for step in range(3)
+    ]
+
+
+def test_an_ended_run_can_run_again(store, tmp_path):
+    address = begin(store, tmp_path)
+    tracker = Tracker(tmp_path / "run", address)
+    for status in ("FAILED", "RUNNING"):
+        tracker.status(status)
+        assert until(lambda expected=status: MlflowClient(store).get_run(address.run_id).info.status == expected)
+    tracker.close()
+
+
+def test_what_an_unreachable_server_did_not_get_goes_out_with_the_next_start(store, tmp_path, quick_retries):
+    address = begin(store, tmp_path)
+    nowhere = RunAddress(f"http://127.0.0.1:{free_port()}", address.experiment_id, address.run_id)
+    tracker = Tracker(tmp_path / "run", nowhere)
+    for step in range(5):
+        tracker.metrics({"loss": 1.0}, step)
+    tracker.close(timeout=20)
+    assert "5 entries did not reach MLflow" in tracker.messages[-1]
+    assert steps_of(address) == []
+    Tracker(tmp_path / "run", address).close()
+    assert sorted(steps_of(address)) == list(range(5))
+
+
+def test_a_journal_whose_process_died_in_the_middle_of_a_write_can_go_on(store, tmp_path):
+    address = begin(store, tmp_path)
+    first = Tracker(tmp_path / "run", address)
+    first.metrics({"loss": 1.0}, 0)
+    first.close()
+    with first.journal.path.open("a") as file:
+        file.write('{"kind": "metr')
+    second = Tracker(tmp_path / "run", address)
+    second.metrics({"loss": 1.0}, 1)
+    second.close()
+    third = Tracker(tmp_path / "run", address)
+    third.metrics({"loss": 1.0}, 2)
+    third.close()
+    assert sorted(steps_of(address)) == [0, 1, 2]
+
+
+def test_a_mark_that_was_cut_short_sends_the_journal_again(store, tmp_path):
+    address = begin(store, tmp_path)
+    first = Tracker(tmp_path / "run", address)
+    first.metrics({"loss": 1.0}, 0)
+    first.close()
+    first.journal.mark.write_text("")
+    second = Tracker(tmp_path / "run", address)
+    second.metrics({"loss": 1.0}, 1)
+    second.close()
+    assert sorted(steps_of(address)) == [0, 1]
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_stops_nothing_and_loses_nothing(server, tmp_path, quick_retries):
+    address, picture = begin(server.uri, tmp_path), tmp_path / "sizes.png"
+    picture.write_bytes(b"a picture")
+    tracker = Tracker(tmp_path / "run", address)
+    tracker.metrics({"loss": 1.0}, 0)
+    assert until(tracker.journal.mark.exists)
+
+    server.kill()
+    began = time.monotonic()
+    for step in range(1, 201):
+        tracker.metrics({"loss": 1.0}, step)
+    tracker.artifact(picture, "pictures")
+    tracker.tag("certificate", "0.01")
+    assert time.monotonic() - began < 2
+    assert until(lambda: bool(tracker.messages))
+    time.sleep(3)  # several retries
+    tracker.metrics({"loss": 1.0}, 201)
+    (away,) = tracker.messages
+    assert f"MLflow at {server.uri} is away" in away
+    assert "\n" not in away
+
+    server.start()
+    assert until(lambda: tracker.journal.mark.read_text() == "204")
+    tracker.status("FINISHED")
+    tracker.close()
+    assert tracker.messages[1:] == [f"MLflow at {server.uri} is back; sending what waited"]
+    run = MlflowClient(server.uri).get_run(address.run_id)
+    assert sorted(steps_of(address)) == list(range(202))
+    assert paths_of(address, "pictures") == ["pictures/sizes.png"]
+    assert (run.data.tags["certificate"], run.info.status) == ("0.01", "FINISHED")
+
+
+def test_a_run_on_a_server_that_does_not_answer_is_refused_in_one_sentence(tmp_path):
+    uri = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(UserError, match=f"MLflow at {uri} does not answer") as refusal:
+        begin(uri, tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_uri_that_no_store_serves_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"tracking\.uri"):
+        begin("nothing://at-all", tmp_path)
+
+
+def test_a_sqlite_uri_of_another_file_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no data base, but long enough to be taken for one" * 10)
+    with pytest.raises(UserError, match=r"tracking\.uri"):
+        begin(f"sqlite:///{tmp_path}/notes.txt", tmp_path)
+
+
+def test_the_uri_is_the_configured_one_then_the_environments_then_a_file_beside_the_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://from-environment")
+    assert tracking_uri("http://configured", Location.of(tmp_path)) == "http://configured"
+    assert tracking_uri(None, Location.of(tmp_path)) == "http://from-environment"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking_uri(None, Location.of(tmp_path)) == f"sqlite:///{tmp_path}/mlflow.db"

@@ -1,0 +1,35 @@
+"""The recorder as its driver meets it."""
+
+from __future__ import annotations
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from pipelines.errors import UserError
+from pipelines.tracking.mlflow_store import start_run
+from pipelines.tracking.recorder import start_recorder
+
+
+@pytest.mark.ray
+def test_a_record_that_cannot_be_opened_is_one_sentence_and_its_run_has_failed(local_ray, tmp_path):
+    address = start_run(f"sqlite:///{tmp_path}/mlflow.db", "quorum", "first", params={}, tags={})
+    (tmp_path / "run").touch()  # a file where the folder should be
+    with pytest.raises(UserError, match=r"the record of the run could not be opened in .*/run \(.*\); mend the folder"):
+        start_recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
+    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FAILED"
+
+
+@pytest.mark.ray
+def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver(local_ray, tmp_path):
+    import ray
+
+    address = start_run(f"sqlite:///{tmp_path}/mlflow.db", "quorum", "first", params={}, tags={})
+    recorder = start_recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
+    ray.get(recorder.metrics.remote({"loss": 0.5}, 7, "epoch 1"))
+    status = ray.get(recorder.poll.remote())
+    assert (status.step, status.note, status.stop_reason) == (7, "epoch 1", None)
+    ray.get(recorder.stop.remote("the disk is full"))
+    assert ray.get(recorder.stop_reason.remote()) == "the disk is full"
+    assert ray.get(recorder.close.remote("FAILED")) == []
+    run = MlflowClient(address.uri).get_run(address.run_id)
+    assert (run.info.status, run.data.metrics["loss"]) == ("FAILED", 0.5)

@@ -1,0 +1,134 @@
+"""The whole job on real digits, through Ray Data, Ray Train and a real MLflow store: stops, deaths, other worker counts."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from pipelines.config.method_configs import PretrainConfig
+from pipelines.config.recipe import read_recipe
+from pipelines.errors import UserError
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.runs.run_folder import Run
+from pipelines.training.launch import train
+from tests.helpers.runs import cut_back, differing, final_state, kill_and_resume, learned, store_of, wait_for_step
+from tests.helpers.small_runs import RECIPE, STEPS, words
+
+pytestmark = pytest.mark.ray
+
+EPOCHS = 4
+
+
+def test_mlflow_has_the_figures_settings_and_pictures(straight):
+    address = Run.open(str(straight)).address
+    client = MlflowClient(address.uri)
+    run = client.get_run(address.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["method.num_clusters"] == "[30, 20]"
+    assert {"ray", "torch", "data"} <= run.data.tags.keys()
+    expected = {
+        "loss", "lr", "images_per_second", "data_wait_share", "epoch_gap_seconds", "label_change", "knn_top1", "nmi_head0",
+        "cluster_size_min_head1", "cluster_size_max_head0", "cluster_size_entropy_head0", "empty_clusters_head0",
+        "certificate_slack_head0", "certificate_slack_head1",
+    }  # fmt: skip
+    assert expected <= run.data.metrics.keys()
+    assert len(client.get_metric_history(address.run_id, "knn_top1")) == 3
+    assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "certificate_slack_head0"))
+    pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
+    assert {"clusters-0003.png", "cluster-sizes-0003.png", "curves-0003.png"} <= pictures
+
+
+def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits):
+    killed = straight.parent / "killed"
+    kill_and_resume(["pretrain"], ["--config", RECIPE, *words(digits, killed.parent, "killed")], killed, STEPS + 7)
+    assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(killed, EPOCHS))) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digits):
+    storage = straight.parent
+    killed: list[int] = []
+
+    def kill_once() -> None:
+        wait_for_step(storage / "died", STEPS + 7)
+        for process in psutil.Process().children(recursive=True):
+            if any("RayTrainWorker" in part for part in process.cmdline()):
+                process.kill()
+                killed.append(process.pid)
+
+    thread = threading.Thread(target=kill_once, daemon=True)
+    thread.start()
+    train(read_recipe(RECIPE, PretrainConfig, words(digits, storage, "died")))
+    assert killed
+    assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(storage / "died", EPOCHS))) == []
+
+
+@pytest.mark.slow
+def test_another_number_of_workers_resumes(straight):
+    copy = cut_back(straight, straight.parent / "more-workers", 2 * STEPS)
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--compute.workers", "2"])
+    train(config, resume=str(copy))
+    state = final_state(copy, EPOCHS)
+    assert state["workers"] == 2
+    assert (state["method"]["memory"]["labels"] >= 0).float().mean() > 0.97
+    assert all(torch.isfinite(tensor).all() for tensor in state["method"]["network"].values())
+
+
+@pytest.mark.slow
+def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
+    from pipelines.ingest.ingest import ingest
+    from pipelines.ingest.sources.recognise import open_source
+
+    ingest(open_source("digits"), str(tmp_path / "other"), name="digits", seed=1)
+    copy = cut_back(straight, straight.parent / "other-shards", 2 * STEPS)
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--data.shards", str(tmp_path / "other")])
+    with pytest.raises(UserError, match="fingerprint"):
+        train(config, resume=str(copy))
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_the_run_in_words_and_keeps_what_was_saved(straight):
+    copy = cut_back(straight, straight.parent / "full-disk", 2 * STEPS)
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--checkpoint.every_steps", "7"])
+    (copy / "checkpoints" / f"step-{2 * STEPS + 7:09d}.pt.partial").mkdir()  # what the writer needs is taken
+    before = store_of(copy).latest()
+    with pytest.raises(UserError, match=r"could not be written.*--resume"):
+        train(config, resume=str(copy))
+    assert store_of(copy).latest() == before
+
+
+def test_resuming_a_run_that_has_all_its_epochs_trains_nothing_and_closes_its_record(straight, capsys):
+    copy = cut_back(straight, straight.parent / "again", EPOCHS * STEPS)
+    before = (copy / "checkpoints" / "index.json").read_bytes()
+    address = Run.open(str(copy)).address
+    MlflowClient(address.uri).update_run(address.run_id, "RUNNING")  # as a driver leaves it that dies at the very end
+    train(read_recipe(str(copy / "config.yaml"), PretrainConfig), resume=str(copy))
+    assert "has all its epochs; nothing is left to train" in capsys.readouterr().err
+    assert (copy / "checkpoints" / "index.json").read_bytes() == before
+    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
+
+
+def test_a_name_in_use_is_refused(straight, digits):
+    with pytest.raises(UserError, match="already holds a run"):
+        train(read_recipe(RECIPE, PretrainConfig, words(digits, straight.parent, "straight")))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_gpus_that_are_not_there_are_refused_before_a_worker_starts(straight, digits):
+    with pytest.raises(UserError, match=r"asks for 1 GPUs, the cluster has 0"):
+        train(read_recipe(RECIPE, PretrainConfig, words(digits, straight.parent, "no-gpu", "--compute.gpu", "true")))
+
+
+@pytest.mark.slow
+def test_scores_do_not_depend_on_the_number_of_workers(straight):
+    one, two = (evaluate(str(straight), workers=workers) for workers in (1, 2))
+    assert one["rows_test"] == 359
+    assert one == pytest.approx(two, abs=1e-6)
+    assert one["knn_top1"] > 0.8
+    metrics = MlflowClient(Run.open(str(straight)).address.uri).get_run(Run.open(str(straight)).address.run_id).data.metrics
+    assert metrics["evaluate_knn_top1"] == pytest.approx(one["knn_top1"])

@@ -1,0 +1,50 @@
+"""Parameter groups, the schedule, mixed precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pipelines.config.sections import OptimizerConfig
+from pipelines.training.optimizer import Autocast, Precision, build_optimizer, learning_rate
+
+
+def test_biases_and_norms_get_no_decay():
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    for name in ("lars", "sgd"):
+        decayed, plain = build_optimizer(network, OptimizerConfig(name=name, weight_decay=0.1)).param_groups
+        assert [p.ndim for p in decayed["params"]] == [2]
+        assert decayed["weight_decay"] == 0.1
+        assert [p.ndim for p in plain["params"]] == [1, 1, 1]
+        assert plain["weight_decay"] == 0.0
+
+
+def test_lars_adapts_matrices_and_leaves_vectors_alone():
+    matrix, vector = nn.Parameter(torch.full((2, 2), 2.0)), nn.Parameter(torch.full((2,), 2.0))
+    network = nn.ParameterList([matrix, vector])
+    optimizer = build_optimizer(network, OptimizerConfig(lr=1.0, momentum=0.0, weight_decay=1e-9, trust_coefficient=0.01))
+    matrix.grad, vector.grad = torch.full((2, 2), 0.5), torch.full((2,), 0.5)
+    optimizer.step()
+    torch.testing.assert_close(matrix.data, torch.full((2, 2), 2.0 - 0.01 * (4.0 / 1.0) * 0.5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(vector.data, torch.full((2,), 1.5))
+
+
+def test_schedule_by_hand():
+    config = OptimizerConfig(lr=2.0, warmup_epochs=4)
+    assert learning_rate(config, -0.5, 12) == 0.0
+    assert learning_rate(config, 1.0, 12) == pytest.approx(0.5)
+    assert learning_rate(config, 4.0, 12) == pytest.approx(2.0)
+    assert learning_rate(config, 8.0, 12) == pytest.approx(1.0)
+    assert learning_rate(config, 12.0, 12) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_networks_run_in_the_precision_asked_for(precision, dtype):
+    network = Autocast(nn.Linear(4, 4), Precision(precision, torch.device("cpu")))
+    assert network(torch.randn(2, 4)).dtype == dtype
+
+
+def test_loss_scaling_is_for_fp16_only():
+    scalers = {name: Precision(name, torch.device("cpu")).scaler.is_enabled() for name in ("fp32", "bf16", "fp16")}
+    assert scalers == {"fp32": False, "bf16": False, "fp16": True}

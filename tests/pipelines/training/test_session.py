@@ -1,0 +1,100 @@
+"""One worker's session without Ray Train: worker counts, accumulation and precision change nothing that they should not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from pipelines.config.method_configs import PretrainConfig
+from pipelines.config.recipe import read_recipe
+from pipelines.jobs.train_job import Worker
+from pipelines.stream.image_stream import _to_host
+from pipelines.stream.image_windows import WindowReader
+from pipelines.training.loop import train_step
+from pipelines.training.session import Session, TrainingJob
+from pipelines.views.crops import CropSpec
+from tests.helpers.places import COKE_DIGITS as RECIPE
+
+pytestmark = pytest.mark.ray  # the shards are ingested on Ray; the sessions themselves run without it
+
+
+def session(digits: str, folder: str, *overrides: str) -> Session:
+    small = [
+        "--backbone",
+        '{"name": "wrn-10-1", "stem": "auto", "options": {}}',
+        "--batch_size",
+        "64",
+        "--optimizer.warmup_epochs",
+        "0",
+    ]
+    config = read_recipe(RECIPE, PretrainConfig, ["--data.shards", digits, "--epochs", "9", *small, *overrides])
+    rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    job = TrainingJob(config, folder, recorder=None, identity={"data": "none"})
+    made = Session(job, Worker(rank, workers, workers, torch.device("cpu")))
+    made.method.network.eval()  # BatchNorm off: on CPUs its statistics are each worker's own
+    return made
+
+
+def steps(made: Session, epoch: int, most: int) -> None:
+    stream = made.stream
+    crops = [CropSpec(view.size, view.scale) for view in stream.views.flat]
+    reader = WindowReader(stream.dataset, stream.split, stream.order(epoch), stream.lanes, crops, 0)
+    made.method.begin_epoch(epoch)
+    for step, columns in enumerate(reader({"id": np.array([0])})):
+        if step < most:
+            batch = stream._on_device(_to_host(step, columns, len(crops), False), stream.order(epoch))
+            train_step(made, epoch, step, batch)
+    made.exchange()
+
+
+def outcome(digits: str, folder: str, *overrides: str) -> tuple[torch.Tensor, ...]:
+    torch.set_num_threads(1)
+    made = session(digits, folder, *overrides)
+    steps(made, 0, 4)
+    made.method.end_epoch()
+    steps(made, 1, 4)
+    weights = torch.cat([parameter.detach().flatten() for parameter in made.method.network.parameters()])
+    return weights, made.method.knowledge().clusters, made.method.kmeans.duals, made.method.kmeans.centers
+
+
+def assert_same(first: tuple[torch.Tensor, ...], second: tuple[torch.Tensor, ...]) -> None:
+    for mine, theirs in zip(first, second, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_any_worker_count_gives_the_same_weights_labels_and_centers(gloo, digits, tmp_path, workers):
+    alone = outcome(digits, str(tmp_path))
+    results = gloo(workers, outcome, digits, str(tmp_path))
+    for result in results:
+        assert_same(result, alone)
+    assert all(torch.equal(results[0][0], result[0]) for result in results)
+
+
+def test_accumulation_gives_the_whole_batch(digits, tmp_path):
+    assert_same(outcome(digits, str(tmp_path), "--accumulate", "4"), outcome(digits, str(tmp_path)))
+
+
+def test_bf16_stays_near_and_keeps_the_clustering_in_fp32(digits, tmp_path):
+    made = session(digits, str(tmp_path), "--compute.precision", "bf16")
+    steps(made, 0, 2)
+    made.method.end_epoch()
+    steps(made, 1, 2)
+    assert made.method.kmeans.centers.dtype == torch.float32
+    assert all(parameter.dtype == torch.float32 for parameter in made.method.network.parameters())
+    assert torch.isfinite(made.method.kmeans.centers).all()
+
+
+def test_dropout_follows_the_step_not_the_history(digits, tmp_path):
+    made = session(digits, str(tmp_path))
+    made.epoch, made.step = 3, 2
+    made.seed_step()
+    first = torch.rand(4)
+    torch.rand(100)
+    made.seed_step()
+    assert torch.equal(torch.rand(4), first)
+    made.step = 3
+    made.seed_step()
+    assert not torch.equal(torch.rand(4), first)

@@ -1,0 +1,158 @@
+"""What a sweep will try, and what it refuses before anything starts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.config.recipe import read_recipe
+from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.label_selection import choose_from
+from pipelines.errors import UserError
+from tests.helpers.places import RECIPES, ROOT
+from tests.helpers.sweeps import config
+from tune.search.plan import Plan, trial_name
+from tune.search.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
+
+
+@pytest.fixture
+def plan(some_digits, tmp_path):
+    def make(**parts) -> Plan:
+        return Plan.of(config(str(some_digits.location), tmp_path, **parts))
+
+    return make
+
+
+def test_a_grid_over_seeds(plan):
+    made = plan(seeds=[0, 1, 2])
+    assert made.points == [{"ratio": 0.4}, {"ratio": 1.0}]
+    assert made.trials == 6
+    trained = made.training({"ratio": 1.0}, 2)
+    assert (trained.method.min_size_ratio, trained.seed, trained.epochs) == (1.0, 2, 2)
+    assert trained.storage == str(made.folder)
+    assert made.run_folder({"ratio": 1.0}, 2) == made.folder / trained.name
+    assert trained.tracking.uri == f"sqlite:///{made.folder.parent}/mlflow.db"  # where the sweep's own run is
+
+
+def test_couplings_know_the_size_of_the_data(plan):
+    made = plan(space={"n": {"grid": [50]}, "gamma": {"grid": [20, 40]}})
+    trained = [made.training(point, 0) for point in made.points]
+    assert [one.method.num_clusters for one in trained] == [[6], [6]]
+    assert [one.method.min_size_ratio for one in trained] == pytest.approx([0.4, 0.8])
+
+
+def test_impossible_points_are_all_found_before_the_start(plan):
+    said = r"2 of 3 points of the space cannot work: \{\"K\": 400\}: .*400 clusters, but the shards hold 300.*\{\"K\": 500\}"
+    with pytest.raises(UserError, match=said):
+        plan(space={"K": {"grid": [30, 400, 500]}})
+    with pytest.raises(UserError, match=r"3 of 3 points.*unknown key 'method.K'"):
+        plan(space={"method.K": {"grid": [1, 2, 3]}})
+    with pytest.raises(UserError, match=r"optimizer\.lr"):
+        plan(space={"optimizer.lr": {"grid": [-1.0]}})
+
+
+def test_a_number_of_trials_shortens_a_grid_and_bounds_a_random_search(plan):
+    assert plan(budget=_budget(1)).points == [{"ratio": 0.4}]
+    drawn = plan(searcher="random", space={"optimizer.lr": {"loguniform": [0.01, 0.1]}}, budget=_budget(5))
+    assert len(drawn.points) == 5
+    assert drawn.points == plan(searcher="random", space={"optimizer.lr": {"loguniform": [0.01, 0.1]}}, budget=_budget(5)).points
+
+
+def _budget(trials):
+    return BudgetConfig(trials=trials)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"kind": "pretrane"}, "kind is 'pretrane'; nearest valid name: pretrain"),
+        ({"seeds": []}, "seeds is"),
+        ({"seeds": [1, 1]}, "give different numbers"),
+        ({"searcher": "random"}, "set budget.trials"),
+        ({"concurrent": 0}, "concurrent is 0"),
+        ({"space": {}}, "space is empty"),
+        ({"budget": BudgetConfig(epochs=0)}, "budget.epochs is 0"),
+        ({"searcher": "optuna", "budget": BudgetConfig(trials=3)}, "set concurrent to 1"),
+        ({"scheduler": SchedulerConfig("pbt"), "space": {"K": {"grid": [3, 4]}}}, "scheduler pbt cannot change K in mid-run"),
+        ({"scheduler": SchedulerConfig("pbt"), "seeds": [0, 1]}, "set searcher to grid or random, and one seed"),
+        ({"scheduler": SchedulerConfig("pbt", share=0.6)}, r"scheduler.share must lie in \(0, 0.5\]"),
+    ],
+)
+def test_what_no_sweep_can_be(some_digits, tmp_path, parts, said):
+    with pytest.raises(UserError, match=said):
+        config(str(some_digits.location), tmp_path, **parts)
+
+
+def test_optuna_takes_one_seed(some_digits, tmp_path):
+    with pytest.raises(UserError, match="give one seed"):
+        config(str(some_digits.location), tmp_path, searcher="optuna", seeds=[0, 1], budget=_budget(4))
+
+
+def test_names_of_trials_are_stable_and_their_own(plan):
+    names = {trial_name({"K": value, "ratio": 0.4}, seed) for value in (10, [10, 20]) for seed in (0, 1)}
+    assert len(names) == 4
+    assert trial_name({"K": 10, "ratio": 0.4}, 0) == trial_name({"ratio": 0.4, "K": 10}, 0)
+    view, turned = {"size": 28, "repeat": 2}, {"repeat": 2, "size": 28}
+    assert trial_name({"views.large": [view]}, 0) == trial_name({"views.large": [turned]}, 0)
+    assert trial_name({"views.large": [view]}, 0) != trial_name({"views.large": [view, view]}, 0)
+    assert trial_name({"views.large": [view], "K": [10, 20]}, 0).startswith("K=_10__20_-large-seed=0-")
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzK=.-_0123456789") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"metric": "knn_top1"}, "metric 'knn_top1' needs labels of a test split"),
+        ({"metric": "knn_top"}, "metric 'knn_top' is no score of quorum pretrain; nearest valid name: knn_top1"),
+        ({"metric": "accuracy_ema"}, "metric 'accuracy_ema' is no score of quorum pretrain"),
+        ({"scheduler": SchedulerConfig("pbt"), "concurrent": 1}, "scheduler pbt trains all 2 members at a time"),
+        ({"scheduler": SchedulerConfig("asha", grace_epochs=3)}, "scheduler.grace_epochs is 3, but a trial has 2 epochs"),
+        ({"space": {"backbone.name": {"grid": ["resnet18", "resnet19"]}}}, "1 of 2 points.*resnet19"),
+    ],
+)
+def test_what_would_only_show_when_all_is_trained_is_said_before(plan, parts, said):
+    with pytest.raises(UserError, match=said):
+        plan(**parts)
+
+
+def test_what_the_sweep_sets_cannot_be_a_setting(some_digits, tmp_path):
+    settings = {"data.shards": str(some_digits.location), "seed": 3}
+    with pytest.raises(UserError, match=r"settings\.seed is the sweep's own; set seeds"):
+        Plan.of(config(str(some_digits.location), tmp_path, settings=settings))
+
+
+def test_every_place_of_a_trial_holds_from_any_folder(some_digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    made = Plan.of(config(os.path.relpath(str(some_digits.location)), Path("runs")))
+    monkeypatch.chdir("/")
+    trained = made.training({"ratio": 1.0}, 0)
+    assert trained.data.shards == str(some_digits.location)
+    assert trained.storage == f"{tmp_path}/runs/try"
+    assert trained.tracking.uri == f"sqlite:///{tmp_path}/runs/mlflow.db"
+
+
+@pytest.mark.parametrize("path", sorted((RECIPES / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sweep_recipe_parses_and_comes_back(path, tmp_path):
+    parsed = read_recipe(str(path), SweepConfig)
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(parsed.to_dict()))
+    assert read_recipe(str(again), SweepConfig) == parsed
+    assert (ROOT / parsed.recipe).exists()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("path", sorted((RECIPES / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_point_of_a_sweep_recipe_can_be_trained(path, digits, tmp_path):
+    parsed = read_recipe(str(path), SweepConfig)
+    settings = parsed.settings | {"data.shards": str(digits)}
+    if parsed.kind == "semisup":
+        _, selection = choose_from(Dataset.open(str(digits)), "train", per_class=4, fraction=None, listed=None, seed=1)
+        selection.save(settings.setdefault("labels", str(tmp_path / "labels.json")))
+    recipe = str(ROOT / parsed.recipe)
+    made = Plan.of(replace(parsed, recipe=recipe, settings=settings, storage=str(tmp_path)))
+    assert made.trials == len(made.checked) * len(parsed.seeds) >= len(parsed.seeds)

@@ -1,0 +1,173 @@
+"""A sweep on a real local Ray with a real MLflow store: trials side by side, a failed one, a stop, and a resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import ray
+from mlflow.tracking import MlflowClient
+
+from pipelines.config.recipe import read_recipe
+from pipelines.errors import UserError
+from quorum.cli.sweep_commands import main
+from tests.helpers.places import COKE_DIGITS as RECIPE
+from tune.search.plan import Plan
+from tune.search.sweep_config import SchedulerConfig, SweepConfig
+from tune.trials.population import LINEAGE_FILE
+from tune.trials.sweep import sweep
+from tune.trials.trial import OUTCOME_FILE, outcome_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+SETTINGS = {
+    "epochs": 3, "batch_size": 64, "backbone": {"name": "wrn-10-1", "stem": "auto", "options": {}}, "method.dim": 16,
+    "method.predictor_hidden": 16, "monitor.knn_epochs": 1, "monitor.picture_epochs": 0, "optimizer.warmup_epochs": 0,
+    "compute.threads": 1, "compute.max_failures": 0,
+}  # fmt: skip
+
+
+def config(digits: str, storage: Path, **parts) -> SweepConfig:
+    given = {
+        "kind": "pretrain", "recipe": RECIPE, "name": "sweep", "storage": str(storage), "concurrent": 2,
+        "settings": SETTINGS | {"data.shards": digits}, "space": {"K": {"grid": [20]}, "ratio": {"grid": [0.4, 1.0]}},
+    }  # fmt: skip
+    return SweepConfig(**(given | parts))
+
+
+def trials(address) -> list:
+    client = MlflowClient(address.uri)
+    found = client.search_runs([address.experiment_id], f"tags.`mlflow.parentRunId` = '{address.run_id}'")
+    return sorted(found, key=lambda run: run.data.tags["quorum.point"])
+
+
+def history(address, run, name="knn_top1") -> list:
+    return MlflowClient(address.uri).get_metric_history(run.info.run_id, name)
+
+
+@pytest.fixture(scope="module")
+def done(digits, tmp_path_factory):
+    """Two trials at a time, started with relative paths as the README does."""
+    storage = tmp_path_factory.mktemp("sweeps")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(storage)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        shutil.copy(RECIPE, "recipe.yaml")
+        settings = config(os.path.relpath(digits), Path(), recipe="recipe.yaml")
+        address = sweep(settings)
+    (storage / "recipe.yaml").write_text("epochs: 100\n")  # a resume has the base as it was
+    return storage / "sweep", address
+
+
+def test_each_trial_is_a_child_with_its_settings_curves_and_outcome(done):
+    folder, address = done
+    assert address.uri == f"sqlite:///{folder.parent}/mlflow.db"
+    assert {path.name for path in folder.parent.iterdir()} == {
+        "sweep",
+        "recipe.yaml",
+        "mlflow.db",
+        "mlflow.db.lock",
+        "mlartifacts",
+    }
+    client = MlflowClient(address.uri)
+    parent = client.get_run(address.run_id)
+    assert parent.info.status == "FINISHED"
+    assert (parent.data.tags["quorum.kind"], parent.data.tags["quorum.metric"]) == ("sweep", "knn_top1")
+    children = trials(address)
+    assert [json.loads(run.data.tags["quorum.point"]) for run in children] == [{"K": 20, "ratio": ratio} for ratio in (0.4, 1.0)]
+    for run in children:
+        point = json.loads(run.data.tags["quorum.point"])
+        assert run.info.status == "FINISHED"
+        assert run.data.params["method.num_clusters"] == str([point["K"]])
+        assert run.data.params["method.min_size_ratio"] == str(point["ratio"])
+        assert len(history(address, run)) == 3
+        assert run.info.end_time - history(address, run)[-1].timestamp < 20_000  # not the end of the sweep
+
+
+def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, monkeypatch, tmp_path, capsys):
+    folder, address = done
+    monkeypatch.chdir(tmp_path)  # from anywhere
+    plan = Plan.of(read_recipe(str(folder / "sweep.yaml"), SweepConfig, ["--recipe", str(folder / "base.yaml")]))
+    (plan.run_folder({"K": 20, "ratio": 1.0}, 0) / OUTCOME_FILE).delete_file()  # as if it had been cut off at its end
+    before = {run.info.run_id: run.info.end_time for run in trials(address)}
+    main(["sweep", "--resume", str(folder)])
+    assert "2 runs: 2 finished" in capsys.readouterr().out
+    after = trials(address)
+    assert {run.info.run_id for run in after} == before.keys()
+    assert after[0].info.end_time == before[after[0].info.run_id]
+    assert [len(history(address, run)) for run in after] == [3, 3]
+    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
+    with pytest.raises(UserError, match=r"already holds a sweep.*--resume"):
+        sweep(plan.config)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--metric", "loss"], "--metric cannot change in a resumed run"),
+        (["--set", "epochs=9"], "--set cannot change in a resumed run"),
+        (["--config", "x.yaml"], "leave out --config"),
+    ],
+)
+def test_a_resume_keeps_what_its_trials_share(done, capsys, words, said):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--resume", str(done[0]), *words])
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path, capfd):
+    settings = config(digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e30]}})
+    address = sweep(settings)
+    runs = {json.loads(run.data.tags["quorum.point"])["optimizer.lr"]: run for run in trials(address)}
+    assert (runs[0.03].info.status, runs[1e30].info.status) == ("FINISHED", "FAILED")
+    assert "the loss is" in runs[1e30].data.tags["quorum.reason"]
+    said = capfd.readouterr()
+    assert said.err.count("the loss is") == 1
+    assert "Error file" not in said.out  # Ray Tune's own account
+
+
+@pytest.mark.slow
+def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
+    asha = SchedulerConfig("asha", grace_epochs=2, reduction=2)
+    rates = {"optimizer.lr": {"grid": [0.03, 1e-7, 1e-8, 1e-9]}}
+    longer = SETTINGS | {"data.shards": digits, "epochs": 4}
+    settings = config(digits, tmp_path, space=rates, metric="epoch_loss", mode="min", scheduler=asha, settings=longer)
+    address = sweep(settings)
+    runs = trials(address)
+    assert {run.info.status for run in runs} == {"KILLED", "FINISHED"}
+    last = {run.info.run_id: history(address, run, "epoch_loss")[-1].timestamp for run in runs}
+    assert all(run.info.end_time - last[run.info.run_id] < 20_000 for run in runs)  # not the end of the sweep
+    folder = Plan.of(settings).folder
+    outcomes = [outcome for name in folder.children() if (outcome := outcome_of(folder / name))]
+    assert sorted(set(outcomes)) == ["finished", "stopped"]
+    assert len(outcomes) == 4
+    used = ray.cluster_resources()["CPU"] - ray.available_resources().get("CPU", 0)
+    assert used <= 1  # the last trial's worker may still be on its way out; those that were stopped have left nothing behind
+
+
+@pytest.mark.slow
+def test_the_worst_of_a_population_goes_on_from_the_best(digits, tmp_path):
+    settings = config(
+        digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e-8]}}, concurrent=None, metric="epoch_loss", mode="min",
+        scheduler=SchedulerConfig("pbt", interval_epochs=2, share=0.5),
+    )  # fmt: skip
+    address = sweep(settings)
+    plan = Plan.of(settings)
+    good, bad = (plan.run_folder(point, 0) for point in plan.points)
+    assert not (good / LINEAGE_FILE).exists()
+    first = (bad / LINEAGE_FILE).read_json()[0]
+    assert (first["from"], first["epoch"]) == (good.name, 2)
+    assert [outcome_of(folder) for folder in (good, bad)] == ["finished"] * 2
+    assert [run.info.status for run in trials(address)] == ["FINISHED"] * 2
+    assert all([entry.step for entry in history(address, run, "epoch")] == [22, 44, 66] for run in trials(address))
+    assert "quorum.lineage" in {tag for run in trials(address) for tag in run.data.tags}
+
+
+def test_more_trials_than_fit_are_refused(digits, tmp_path):
+    with pytest.raises(UserError, match=r"9 trials at a time with 1 CPUs and 0 GPUs each do not fit the cluster \(4 CPUs"):
+        sweep(config(digits, tmp_path, concurrent=9))
+    assert not (tmp_path / "sweep").exists()

@@ -1,0 +1,135 @@
+"""`quorum compare`: read runs, compare them, write the table and pictures, and keep them with the sweep in MLflow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+from tune.comparison import charts as pictures
+from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build
+from tune.comparison.mlflow_runs import Found, Record, find, read, reading, refuse_unknown
+from tune.comparison.tables import write_csv, write_text
+
+METRICS = ("accuracy_ema", "knn_top1")  # the first that a run has, where no sweep and no option names one
+LOSS_LIKE = re.compile(r"loss|error|seconds")
+ARTIFACTS = "comparison"
+MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
+
+
+def compare(
+    targets: Sequence[str], uri: str | None = None, metric: str | None = None, mode: str | None = None, to: str | None = None
+) -> Comparison:
+    """Compare the runs that the targets name, write the results to a folder and, for one sweep, to its MLflow run.
+
+    Args:
+        targets: experiments, ids of runs or sweeps, folders of runs.
+        uri: of the MLflow store; see `find`.
+        metric: figure to compare; default: the sweep's, else the first of `METRICS` that a run has.
+        mode: `max` or `min`; default: the sweep's for its own metric, else `min` for loss-like names and `max` for others.
+        to: folder of the results; default: `outputs/comparison-NAME`.
+
+    Raises:
+        UserError: for targets or a metric that are not there, or when nothing has finished.
+    """
+    found = find(targets, uri)
+    metric = metric or _metric_of(found)
+    refuse_unknown(metric, found.names)
+    mode = mode or _mode_of(found, metric)
+    records = read(found, tuple(dict.fromkeys((metric, "epoch", "images_seen", *SIZES))))
+    compared = build(found.name, records, metric, mode, found.notes)
+    folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name))
+    try:
+        files = _write(compared, folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); give another --to") from error
+    return replace(compared, notes=(*compared.notes, f"files: {folder}{_keep(found, files)}"))
+
+
+def _tags(found: Found, name: str) -> set[str]:
+    return {run.data.tags[name] for _, run in found.sweeps if name in run.data.tags}
+
+
+def _metric_of(found: Found) -> str:
+    tagged = _tags(found, "quorum.metric")
+    if len(tagged) > 1:
+        raise UserError(f"the sweeps rank by different figures ({', '.join(sorted(tagged))}); give --metric")
+    known = [*tagged, *(name for name in METRICS if name in found.names)]
+    if not known:
+        raise UserError(
+            f"no run has {' or '.join(METRICS)}; give --metric, one of {', '.join(sorted(found.names)) or 'none yet'}"
+        )
+    return known[0]
+
+
+def _mode_of(found: Found, metric: str) -> str:
+    modes = _tags(found, "quorum.mode") if _tags(found, "quorum.metric") == {metric} else set()
+    if len(modes) == 1 and modes <= {"max", "min"}:
+        return modes.pop()
+    return "min" if LOSS_LIKE.search(metric) else "max"
+
+
+def _write(compared: Comparison, folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png")
+    text, settings, runs, by_key, shares, sizes = (folder / name for name in names)
+    write_text(compared, text)
+    write_csv(compared, settings, runs)
+    files = [text, settings, runs]
+    if compared.keys:
+        scored = [(record.point, row.value) for record, row in compared.runs if row]
+        pictures.metric_by_key(compared.metric, compared.keys, scored, by_key)
+        files.append(by_key)
+    if compared.importance:
+        pictures.importance_bars(compared.metric, compared.importance, shares)
+        files.append(shares)
+    if curves := size_curves(compared):
+        pictures.cluster_sizes(curves, sizes)
+        files.append(sizes)
+    return files
+
+
+def size_curves(compared: Comparison) -> dict[str, list[pictures.SizeCurve]]:
+    """Cluster sizes of each run that has a score over its epochs, by setting, the best setting first."""
+    curves: dict[str, list[pictures.SizeCurve]] = {}
+    for index, line in enumerate(compared.lines):
+        label = compared.named(index) or "all runs"
+        label = label if len(label) < MOST_CHARACTERS else line.runs[0][0].name
+        mine = [curve for record, row in line.runs if row and (curve := _size_curve(record))]
+        if mine:
+            curves[label] = mine
+    return curves
+
+
+def _size_curve(record: Record) -> pictures.SizeCurve | None:
+    steps = list(record.series.get(SIZES[0], {}))
+    columns = [[value for step in steps if (value := record.at(name, step)) is not None] for name in ("epoch", *SIZES)]
+    whole = bool(steps) and CONSTRAINT in record.last and all(len(column) == len(steps) for column in columns)
+    return pictures.SizeCurve(record.last[CONSTRAINT], *columns) if whole else None
+
+
+def _keep(found: Found, files: Sequence[Path]) -> str:
+    """Log the files to the sweep's run, where there is one; says what became of it."""
+    parent = _only_sweep(found)
+    if parent is None:
+        return ""
+    store, run = parent
+    try:
+        with reading(store) as client:
+            for file in files:
+                client.log_artifact(run.info.run_id, str(file), ARTIFACTS)
+    except UserError as error:  # the results themselves are there
+        return f"; warning: not kept with the sweep, {error}"
+    return f", and {ARTIFACTS}/ of the sweep {run.info.run_id}"
+
+
+def _only_sweep(found: Found) -> tuple[str, Any] | None:
+    """The sweep whose trials, and nothing else, were compared."""
+    if len(found.sweeps) != 1:
+        return None
+    store, parent = found.sweeps[0]
+    mine = all(run.data.tags.get("mlflow.parentRunId") == parent.info.run_id for _, run in found.runs)
+    return (store, parent) if mine else None

@@ -1,0 +1,242 @@
+"""Runs as they are kept in MLflow, read once: what was tried, how it ended, what it cost, and its figures over the epochs."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import functools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.errors import UserError, nearest
+from pipelines.files.location import Location
+from pipelines.tracking.mlflow_store import RunAddress, asking, sqlite_file, tracking_uri
+from tune.points import differing, point_of_tag
+
+OUTCOMES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
+PAGE = 1000  # runs of a request
+LARGEST = 1e308  # MLflow keeps an infinite figure as the largest double
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run.
+
+    Attributes:
+        address: where it is kept.
+        name: of the run.
+        point: the settings that tell it from the others, by key.
+        seed: runs of one point and different seeds are repetitions.
+        outcome: `finished`, `stopped`, `failed` or `running`.
+        reason: why it failed, where that is known.
+        seconds: from its start to its end, or to its last figure while it runs.
+        last: the last value of each of its figures.
+        series: of the figures that were read: step -> value, by rising steps.
+    """
+
+    address: RunAddress
+    name: str
+    point: dict[str, Any]
+    seed: str
+    outcome: str
+    reason: str
+    seconds: float
+    last: dict[str, float]
+    series: dict[str, dict[int, float]]
+
+    def at(self, name: str, step: int) -> float | None:
+        """The figure as it was last known at a step."""
+        steps = self._steps.get(name, [])
+        place = bisect.bisect_right(steps, step)
+        return self.series[name][steps[place - 1]] if place else None
+
+    @functools.cached_property
+    def _steps(self) -> dict[str, list[int]]:
+        return {name: list(values) for name, values in self.series.items()}
+
+    @property
+    def images(self) -> float:
+        """Images seen until it ended."""
+        return max(self.series.get("images_seen", {}).values(), default=0.0)
+
+
+@dataclass
+class Found:
+    """Runs that belong to the targets, before their figures are read.
+
+    Attributes:
+        name: of the comparison.
+        runs: with the URI of their store.
+        sweeps: parents of which all trials are among the runs.
+        notes: what the user should know.
+    """
+
+    name: str
+    runs: list[tuple[str, Any]] = field(default_factory=list)
+    sweeps: list[tuple[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> set[str]:
+        """Of all figures that a run has."""
+        return {name for _, run in self.runs for name in run.data.metrics}
+
+
+@contextlib.contextmanager
+def reading(uri: str) -> Iterator[Any]:
+    """A client of a store that is there.
+
+    Raises:
+        UserError: when it is not, or does not answer.
+    """
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise UserError(f"there is no MLflow store at {uri}; give --uri or set MLFLOW_TRACKING_URI")
+    with asking(uri, "correct --uri or MLFLOW_TRACKING_URI") as client:
+        yield client
+
+
+def find(targets: Sequence[str], uri: str | None = None) -> Found:
+    """The runs that the targets name, each once: experiments, sweeps, runs by id, or folders of runs or sweeps.
+
+    Args:
+        targets: see above.
+        uri: of the store; else a folder's own, `MLFLOW_TRACKING_URI`, or the sqlite file in `outputs`.
+
+    Raises:
+        UserError: for a target that names nothing, or an experiment with several sweeps.
+    """
+    found = Found("runs")
+    for target in targets:
+        if (address := _address_in(target)) is not None:
+            store = uri or address.uri
+            with reading(store) as client:
+                _add_run(found, store, client, address.run_id)
+            continue
+        store = tracking_uri(uri, Location.of("outputs"))
+        with reading(store) as client:
+            if re.fullmatch(r"[0-9a-f]{32}", target):
+                _add_run(found, store, client, target)
+            else:
+                _add_experiment(found, store, client, target)
+    unique = {(store, run.info.run_id): (store, run) for store, run in found.runs}
+    found.runs = list(unique.values())
+    if not found.runs:
+        raise UserError(f"{', '.join(targets)} holds no runs yet")
+    return found
+
+
+def _address_in(place: str) -> RunAddress | None:
+    """The MLflow run of a folder that holds a run or a sweep."""
+    for name in ("run.json", "sweep.json"):
+        if (file := Location.of(place) / name).exists():
+            return RunAddress(**file.read_json()["mlflow"])
+    return None
+
+
+def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
+    """The run, or its trials where it is a sweep."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise UserError(f"MLflow at {store} has no run {run_id}; correct the id or --uri") from error
+    if run.data.tags.get("quorum.kind") == "sweep":
+        _add_sweep(found, store, client, run)
+    else:
+        found.runs.append((store, run))
+
+
+def _add_sweep(found: Found, store: str, client: Any, parent: Any) -> None:
+    trials = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    found.runs += [(store, run) for run in _search(client, parent.info.experiment_id, trials)]
+    found.sweeps.append((store, parent))
+    found.name = parent.info.run_name or found.name
+
+
+def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        known = [other.name for other in client.search_experiments()]
+        raise UserError(
+            f"MLflow at {store} has no experiment {name!r}, and it is no run's id or folder{nearest(name, known)}; "
+            f"it has {', '.join(sorted(known))}"
+        )
+    runs = _search(client, experiment.experiment_id, "")
+    sweeps = [run for run in runs if run.data.tags.get("quorum.kind") == "sweep"]
+    if len(sweeps) > 1:
+        ids = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in sweeps)
+        raise UserError(f"experiment {name!r} holds {len(sweeps)} sweeps; compare one by its run id: {ids}")
+    if not sweeps:
+        found.runs += [(store, run) for run in runs]
+        found.name = name
+        return
+    before = len(found.runs)
+    _add_sweep(found, store, client, sweeps[0])
+    if others := len(runs) - 1 - (len(found.runs) - before):
+        found.notes.append(f"{others} runs of experiment {name!r} belong to no trial of its sweep and are left out")
+
+
+def _search(client: Any, experiment_id: str, condition: str) -> list[Any]:
+    page = client.search_runs([experiment_id], condition, max_results=PAGE)
+    runs = list(page)
+    while page.token:
+        page = client.search_runs([experiment_id], condition, max_results=PAGE, page_token=page.token)
+        runs += page
+    return runs
+
+
+def read(found: Found, names: Sequence[str]) -> list[Record]:
+    """The runs with the histories of the named figures, in the order of their start.
+
+    MLflow has no public way to read histories of many runs at once: it is one query for each figure that a run has.
+    """
+    runs = sorted(found.runs, key=lambda item: (item[1].info.start_time, item[1].info.run_id))
+    tags = [run.data.tags for _, run in runs]
+    one_sweep = len({tag.get("mlflow.parentRunId") for tag in tags}) == 1 and all("quorum.point" in tag for tag in tags)
+    if one_sweep:
+        settings = [point_of_tag(run.data.tags, run.info.run_name) for _, run in runs]
+    else:
+        settings = differing([run.data.params for _, run in runs])
+    return [_record(store, run, setting, names) for (store, run), setting in zip(runs, settings, strict=True)]
+
+
+def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Sequence[str]) -> Record:
+    point, seed = setting
+    info, tags = run.info, run.data.tags
+    series: dict[str, dict[int, float]] = {}
+    latest = info.start_time
+    with reading(store) as client:
+        for name in names:
+            if name in run.data.metrics:
+                history = client.get_metric_history(info.run_id, name)
+                series[name] = _by_step(history)
+                latest = max([latest, *(entry.timestamp for entry in history)])
+    return Record(
+        RunAddress(store, info.experiment_id, info.run_id), info.run_name or info.run_id, point, seed,
+        OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
+        ((info.end_time or latest) - info.start_time) / 1000, run.data.metrics, series,
+    )  # fmt: skip
+
+
+def _by_step(history: Sequence[Any]) -> dict[int, float]:
+    """Finite values; of a step that came twice, as after a resume, the later one."""
+    latest = {entry.step: entry.value for entry in sorted(history, key=lambda entry: entry.timestamp)}
+    return {step: value for step, value in sorted(latest.items()) if math.isfinite(value) and abs(value) < LARGEST}
+
+
+def refuse_unknown(metric: str, names: set[str]) -> None:
+    """Refuse a figure that no run has.
+
+    Raises:
+        UserError: naming what there is.
+    """
+    if metric not in names:
+        shown = ", ".join(sorted(names)) or "none yet"
+        raise UserError(f"no run has the figure {metric!r}{nearest(metric, names)}; there is {shown}")

@@ -1,0 +1,1 @@
+"""What will be tried: search spaces, sweeps, their plans."""

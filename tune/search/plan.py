@@ -1,0 +1,162 @@
+"""What a sweep will try: its points, each checked against the data before anything starts, and where each trial lives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.config.method_configs import CONFIG_OF_COMMAND
+from pipelines.config.recipe import from_values, read_recipe, with_settings
+from pipelines.config.training_config import TrainingConfig
+from pipelines.datasets.image_shards import Dataset, has_truth
+from pipelines.errors import UserError, nearest
+from pipelines.files.location import Location
+from pipelines.runs.trained_model import check_network
+from pipelines.tracking.mlflow_store import tracking_uri
+from tune.points import identity, spelled
+from tune.search.space import Point, Space, overrides
+from tune.search.sweep_config import SweepConfig
+
+SHOWN = 3  # impossible points that are named
+OWN = ("seed", "name", "storage", "tracking.uri", "tracking.experiment")  # keys of a trial that the sweep sets
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep's base, data and points; every place in it is absolute, because trials run in folders of their own.
+
+    Attributes:
+        config: of the sweep.
+        base: configuration of all trials, before a point is set.
+        home: folder that the sweep was started in, where local files of remote runs are.
+        dataset: that all trials train on.
+        points: to try; empty where a searcher proposes them.
+        checked: configuration of each of these points, by its identity.
+    """
+
+    config: SweepConfig
+    base: TrainingConfig
+    home: str
+    dataset: Dataset
+    points: list[Point]
+    checked: dict[str, TrainingConfig]
+
+    @classmethod
+    def of(cls, config: SweepConfig) -> Plan:
+        """Make the plan and check every point that is known.
+
+        Raises:
+            UserError: for a base recipe that does not work, or points that cannot; nothing was started.
+        """
+        if own := sorted(set(config.settings) & set(OWN)):
+            raise UserError(f"settings.{own[0]} is the sweep's own; set seeds, name, storage or tracking of the sweep instead")
+        kind, storage = CONFIG_OF_COMMAND[config.kind], Location.of(config.storage)
+        given = read_recipe(config.recipe, kind)
+        base = from_values(with_settings(given.to_dict(), config.settings), kind).absolute()
+        tracking = replace(config.tracking, uri=tracking_uri(config.tracking.uri, storage))
+        base = replace(base, storage=str(storage / config.name), tracking=tracking)
+        config = replace(config, storage=str(storage), tracking=tracking)
+        plan = cls(config, base, str(Path.cwd()), Dataset.open(base.data.shards), _points(config), {})
+        plan._check_ranking()
+        plan._check_points()
+        return plan
+
+    @property
+    def folder(self) -> Location:
+        """Of the sweep; its trials are runs below it."""
+        return Location.of(self.base.storage)
+
+    @property
+    def is_population(self) -> bool:
+        """Whether trials change on their way, so that their points are only where they start."""
+        return self.config.scheduler.name == "pbt"
+
+    @property
+    def trials(self) -> int:
+        """How many trials there will be."""
+        return (len(self.points) or self.config.budget.trials or 0) * len(self.config.seeds)
+
+    @property
+    def configurations(self) -> list[TrainingConfig]:
+        """Of all points that are known, or the base."""
+        return list(self.checked.values()) or [self.base]
+
+    @property
+    def epochs(self) -> int:
+        """Of the longest trial that is known."""
+        return max(config.epochs for config in self.configurations)
+
+    def training(self, point: Mapping[str, Any], seed: int) -> TrainingConfig:
+        """The configuration of one trial, checked against the data.
+
+        Raises:
+            UserError: when it cannot work.
+        """
+        config = self.checked.get(identity(point)) or self._settle(point)
+        return replace(config, seed=seed, name=trial_name(point, seed))
+
+    def run_folder(self, point: Mapping[str, Any], seed: int) -> Location:
+        """Where the trial's run is."""
+        return self.folder / trial_name(point, seed)
+
+    def _settle(self, point: Mapping[str, Any]) -> TrainingConfig:
+        instances = self.dataset.split(self.base.data.split).rows
+        settings = overrides(point, kind=self.config.kind, instances=instances, clusters=self.base.clusters(instances))
+        config = from_values(with_settings(self.base.to_dict(), settings), type(self.base))
+        config.check(self.dataset)
+        return config
+
+    def _check_points(self) -> None:
+        problems, backbones = [], set()
+        for point in self.points:
+            try:
+                config = self.checked[identity(point)] = self._settle(point)
+                if (backbone := (repr(config.backbone), config.image_size)) not in backbones:
+                    check_network(config)
+                    backbones.add(backbone)
+            except UserError as error:
+                problems.append(f"{spelled(point)}: {error}")
+        if problems:
+            more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+            raise UserError(
+                f"{len(problems)} of {len(self.points)} points of the space cannot work: {'; '.join(problems[:SHOWN])}{more}"
+            )
+
+    def _check_ranking(self) -> None:
+        """Refuse a score that no trial would have, and rungs that none would reach: it would show when all are trained."""
+        monitor, metric = self.base.monitor, self.config.metric
+        scores = {"knn_top1": monitor.knn_epochs}
+        if self.config.kind == "semisup":
+            scores |= {"accuracy": monitor.accuracy_epochs, "accuracy_ema": monitor.accuracy_epochs}
+        if metric.startswith(("knn_", "accuracy")) and metric not in scores:
+            raise UserError(f"metric {metric!r} is no score of quorum {self.config.kind}{nearest(metric, scores)}")
+        rule = self.config.scheduler
+        if rule.name == "asha" and rule.grace_epochs > self.base.epochs:
+            raise UserError(f"scheduler.grace_epochs is {rule.grace_epochs}, but a trial has {self.base.epochs} epochs; lower it")
+        if self.is_population and self.config.concurrent not in (None, self.trials):
+            raise UserError(f"scheduler pbt trains all {self.trials} members at a time; leave concurrent out")
+        if metric in scores and not (scores[metric] and has_truth(self.dataset)):
+            raise UserError(f"metric {metric!r} needs labels of a test split, and its monitor.*_epochs above 0")
+
+
+def _points(config: SweepConfig) -> list[Point]:
+    space, trials = Space.parse(config.space, config.kind), config.budget.trials
+    if config.searcher == "grid":
+        return space.grid()[:trials]
+    return space.sample(trials or 0, config.seed) if config.searcher == "random" else []
+
+
+def trial_name(point: Mapping[str, Any], seed: int) -> str:
+    """Name of a trial: the same for the same point and seed, so that a resumed sweep finds it."""
+    shown = "-".join(_named(key.rpartition(".")[2], value) for key, value in sorted(point.items()))
+    short = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in shown)[:60]
+    return f"{short}-seed={seed}-{hashlib.sha256(identity(point).encode()).hexdigest()[:6]}"
+
+
+def _named(key: str, value: Any) -> str:
+    """A key with its value, or alone where the value has a structure of its own: the hash of a name tells those apart."""
+    items = value if isinstance(value, list) else [value]
+    return key if any(isinstance(item, Mapping | list) for item in items) else f"{key}={value}"

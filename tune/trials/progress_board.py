@@ -1,0 +1,200 @@
+"""The sweep on the screen: one line a trial, refreshed; and each trial's end in the record."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune import Callback
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from tqdm import tqdm
+
+from pipelines.files.location import Location
+from pipelines.jobs.train_job import PLACEMENT, free
+from tune.points import spelled
+from tune.search.plan import Plan
+from tune.trials.population import EPOCHS_DONE, EPOCHS_TRAINED, start_of
+from tune.trials.trial import outcome_of, write_outcome
+
+ENDED = ("finished", "stopped", "failed")
+GRACE_SECONDS = 10.0  # that a driver which is stopped may take to be gone
+PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
+
+
+@dataclass
+class TrialLine:
+    """What is known of a trial."""
+
+    point: str
+    seed: int
+    state: str = "waiting"
+    epoch: int = 0
+    images_per_second: float = 0.0
+    last: float | None = None
+    best: float | None = None
+    reason: str = ""
+    began: float = 0.0
+    replayed_images: float = 0.0
+    placement: str = ""
+
+
+class Board(Callback):
+    """Follows trials through Ray Tune's callbacks, which run in the sweep's own process.
+
+    Args:
+        plan: of the sweep.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.metric, self.better = plan, plan.config.metric, max if plan.config.mode == "max" else min
+        self.epochs, self.total = plan.epochs, plan.trials
+        self.lines: dict[str, TrialLine] = {}
+        self._failed: list[Any] = []
+        self._leaving: list[tuple[float, str]] = []
+        self._began = self._said = time.monotonic()
+        self._trained = 0  # epochs that took time: replayed ones do not tell how long the rest will take
+        self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
+        if self._live:
+            self._live.start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the terminal: Ray Tune stores its callbacks beside the sweep."""
+        return vars(self) | {"_live": None, "_failed": [], "_leaving": []}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial begins."""
+        line = self._line(trial)
+        line.state, line.began = "running", time.monotonic()
+        self._show()
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """An epoch of a trial is over."""
+        line = self._line(trial)
+        line.epoch = int(result.get("epoch", line.epoch)) + 1
+        line.placement = result.get(PLACEMENT, line.placement)
+        images = float(result.get("images_seen", 0.0))
+        if result.get("replayed"):
+            line.replayed_images = images
+        else:
+            self._trained += int(result.get(EPOCHS_TRAINED, 1))
+            line.images_per_second = (images - line.replayed_images) / (time.monotonic() - line.began)
+        value = result.get(self.metric)
+        if value is not None:
+            line.last = float(value)
+            line.best = line.last if line.best is None else self.better(line.best, line.last)
+        self._show()
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial ended by itself, which it has noted, or was stopped by the scheduler."""
+        line = self._line(trial)
+        folder = self.folder(line)
+        line.state = outcome_of(folder) or "stopped"
+        if line.state == "stopped":
+            self._leave(line)
+            if not self.budget_is_used_up():
+                write_outcome(folder, line.state)
+        self._show(always=True)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial failed."""
+        line = self._line(trial)
+        line.state = "failed"
+        self._leave(line)
+        self._failed.append(trial)
+        self._show(always=True)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Free what ended trials have left behind."""
+        while self._leaving and self._leaving[0][0] < time.monotonic():
+            free(self._leaving.pop(0)[1])
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Free the rest when its time has come: another sweep of this process would wait for it for ever."""
+        for due, placement in self._leaving:
+            time.sleep(max(due - time.monotonic(), 0.0))
+            free(placement)
+        self._leaving = []
+
+    def _leave(self, line: TrialLine) -> None:
+        # A driver that is stopped has no time to free its workers' CPUs, and without them the next trials would wait for ever.
+        # Not at once: while Ray Train still watches, it would replace the workers.
+        self._leaving.append((time.monotonic() + GRACE_SECONDS, line.placement))
+
+    def explain(self) -> None:
+        """Note why trials failed, once Ray Tune has stored it: the last line of what was raised, of a `UserError` its words."""
+        for trial in self._failed:
+            error = trial.get_pickled_error() or trial.get_error()
+            said = [text for text in str(error or "").splitlines() if text.strip()] or [type(error).__name__]
+            self._line(trial).reason = said[-1].rpartition("UserError: ")[2].strip()
+
+    def folder(self, line: TrialLine) -> Location:
+        """Of a trial's run."""
+        return self.plan.run_folder(json.loads(line.point), line.seed)
+
+    def must_stop(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether a trial ends with this result; Ray Tune asks after each."""
+        return self.budget_is_used_up() or result.get(EPOCHS_DONE, 0) >= self.epochs
+
+    def budget_is_used_up(self) -> bool:
+        """Whether no more epochs may be trained."""
+        most = self.plan.config.budget.epochs
+        return most is not None and self._trained >= most
+
+    def count(self, *states: str) -> int:
+        """Trials in one of these states."""
+        return sum(line.state in states for line in self.lines.values())
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        if self._live:
+            self._live.update(self._table())
+            self._live.stop()
+
+    def _line(self, trial: Any) -> TrialLine:
+        if trial.trial_id not in self.lines:
+            chosen = trial.config["trial"]
+            point = start_of(self.plan, trial.trial_id) if self.plan.is_population else chosen["point"]
+            self.lines[trial.trial_id] = TrialLine(spelled(point), chosen["seed"])
+        return self.lines[trial.trial_id]
+
+    def _show(self, *, always: bool = False) -> None:
+        if self._live:
+            self._live.update(self._table())
+        elif always or time.monotonic() - self._said > PLAIN_INTERVAL:
+            self._said = time.monotonic()
+            print(self._summary(), file=sys.stderr, flush=True)
+
+    def _summary(self) -> str:
+        running = [f"{line.point} {line.epoch}/{self.epochs}" for line in self.lines.values() if line.state == "running"]
+        done = self.count(*ENDED)
+        best = max((line for line in self.lines.values() if line.best is not None), key=self._rank, default=None)
+        shown = f"best {self.metric} {best.best:.4f} at {best.point}" if best else "no result yet"
+        return f"sweep: {done}/{self.total} trials, {shown}, left {self._left()}; running: {'; '.join(running) or 'none'}"
+
+    def _rank(self, line: TrialLine) -> float:
+        value = line.best or 0.0
+        return value if self.better is max else -value
+
+    def _left(self) -> str:
+        """Time that the remaining epochs take at the rate so far; early stops make it shorter."""
+        if not self._trained:
+            return "?"
+        over = sum(self.epochs if line.state in ENDED else line.epoch for line in self.lines.values())
+        seconds = (time.monotonic() - self._began) / self._trained * max(self.total * self.epochs - over, 0)
+        return str(tqdm.format_interval(seconds))
+
+    def _table(self) -> Table:
+        table = Table(title=self._summary().split("; running")[0], title_justify="left")
+        for column in ("point", "seed", "state", "epoch", "images/s", self.metric, "best"):
+            table.add_column(column, justify="left" if column in ("point", "state") else "right")
+        for line in self.lines.values():
+            values = ["" if value is None else f"{value:.4f}" for value in (line.last, line.best)]
+            table.add_row(
+                line.point, str(line.seed), line.state, f"{line.epoch}/{self.epochs}", f"{line.images_per_second:,.0f}", *values
+            )
+        return table

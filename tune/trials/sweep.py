@@ -1,0 +1,150 @@
+"""`quorum sweep`: trials over a search space through Ray Tune, each a run of its own below one parent run in MLflow."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import ray
+import yaml
+
+from pipelines.config.plain_values import flatten
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.jobs.ray_cluster import connect
+from pipelines.runs.run_folder import RUN_FILE, Run
+from pipelines.tracking.local_copy import local_file, local_folder
+from pipelines.tracking.mlflow_store import RunAddress, start_run
+from pipelines.tracking.mlflow_tracker import Tracker
+from tune.search.plan import Plan
+from tune.search.sweep_config import SweepConfig
+from tune.trials.progress_board import Board, TrialLine
+from tune.trials.ray_tuner import build_tuner
+
+SWEEP_FILE, CONFIG_FILE, BASE_FILE = "sweep.json", "sweep.yaml", "base.yaml"
+SWEEP_FORMAT = 1
+MLFLOW_STATUS = {"failed": "FAILED", "stopped": "KILLED", "running": "KILLED"}  # of trials that could not say it themselves
+
+
+def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = False) -> RunAddress:
+    """Run a sweep to its end, or go on with the one of that name; returns its MLflow run.
+
+    Raises:
+        UserError: for input that cannot work, before a trial starts; or when no trial could be finished.
+        KeyboardInterrupt: when the user stops it.
+    """
+    plan = Plan.of(config)
+    needed = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
+    asked = plan.trials if plan.is_population else config.concurrent
+    grows = not connect(address, local_cpus=(asked or 1) * needed + 1)
+    concurrent = room(plan, asked, grows=grows)
+    board = Board(plan)
+    parent = _reopen(plan) if resume else _create(plan)
+    outcome = "FAILED"
+    try:
+        build_tuner(plan, parent.run_id, board, concurrent=concurrent, grows=grows).fit()
+        outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
+    finally:
+        board.close()
+        board.explain()
+        for line in board.lines.values():
+            _close_trial(board, line)
+        _set_status(plan, parent, outcome)
+    _conclude(plan, board, outcome)
+    return parent
+
+
+def room(plan: Plan, asked: int | None, *, grows: bool) -> int:
+    """How many trials fit at a time: their workers must leave a CPU to the stream's tasks, or all would wait for each other.
+
+    Raises:
+        UserError: when fewer fit than asked for, in a cluster that cannot grow.
+    """
+    resources = ray.cluster_resources()
+    cpus = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
+    fits = int((resources.get("CPU", 0) - 1) // cpus)
+    if gpus := max(one.compute.workers * one.compute.gpus for one in plan.configurations):
+        fits = min(fits, int(resources.get("GPU", 0) // gpus))
+    if fits < (asked or 1) and not grows:
+        raise UserError(
+            f"{asked or 1} trials at a time with {cpus} CPUs and {gpus:g} GPUs each do not fit the cluster "
+            f"({resources.get('CPU', 0):.0f} CPUs, {resources.get('GPU', 0):.0f} GPUs, one CPU kept for the stream); "
+            "lower concurrent or settings.compute.workers"
+        )
+    return asked or max(fits, 1)
+
+
+def _write_config(plan: Plan) -> None:
+    # Without settings: the base has them.
+    values = replace(plan.config, settings={}).to_dict()
+    (plan.folder / CONFIG_FILE).write_bytes(yaml.safe_dump(values, sort_keys=False).encode())
+
+
+def _create(plan: Plan) -> RunAddress:
+    config, folder = plan.config, plan.folder
+    if (folder / SWEEP_FILE).exists():
+        raise UserError(f"{folder} already holds a sweep; choose another name, or go on with it: --resume {folder}")
+    folder.make()
+    # A resumed sweep has the base as it was, whatever has become of the recipe since.
+    (folder / BASE_FILE).write_bytes(yaml.safe_dump(plan.base.to_dict(), sort_keys=False).encode())
+    _write_config(plan)
+    tags = {"quorum.kind": "sweep", "quorum.metric": config.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
+    uri = str(config.tracking.uri)
+    address = start_run(uri, config.tracking.experiment, config.name, params=flatten(config.to_dict()), tags=tags)
+    (folder / SWEEP_FILE).write_json({"format": SWEEP_FORMAT, "mlflow": vars(address)})
+    return address
+
+
+def _reopen(plan: Plan) -> RunAddress:
+    address = RunAddress(**(plan.folder / SWEEP_FILE).read_json()["mlflow"])
+    address = replace(address, uri=plan.config.tracking.uri or address.uri)
+    _write_config(plan)
+    _set_status(plan, address, "RUNNING")
+    return address
+
+
+def files_of(folder: str) -> tuple[Location, str, str]:
+    """Folder of a sweep, and paths of its configuration and of its base, copied here where it is remote.
+
+    Raises:
+        UserError: when it holds no sweep.
+    """
+    location = Location.of(folder)
+    if not (location / SWEEP_FILE).exists():
+        raise UserError(f"{folder} holds no {SWEEP_FILE}, so it is no sweep; give the folder that quorum sweep made")
+    return location, str(local_file(location, CONFIG_FILE)), str(local_file(location, BASE_FILE))
+
+
+def _close_trial(board: Board, line: TrialLine) -> None:
+    """Note in MLflow how a trial ended, where it had no time to do it itself."""
+    folder = board.folder(line)
+    if line.reason:
+        print(f"{line.point}, seed {line.seed} failed: {line.reason}", file=sys.stderr)
+    if line.state not in MLFLOW_STATUS or not (folder / RUN_FILE).exists():
+        return
+    run = Run.open(str(folder))
+    times = [entry["time"] for entry in run.history() if "time" in entry]
+    tracker = Tracker(run.local_folder, run.address)
+    if line.reason:
+        tracker.tag("quorum.reason", line.reason[:400])
+    tracker.status(MLFLOW_STATUS[line.state], at=max(times, default=None))
+    tracker.close()
+
+
+def _set_status(plan: Plan, parent: RunAddress, status: str) -> None:
+    tracker = Tracker(local_folder(plan.folder), parent)
+    tracker.status(status)
+    tracker.close()
+
+
+def _conclude(plan: Plan, board: Board, outcome: str) -> None:
+    """Say what is missing of a sweep that ended early, or without a result."""
+    if outcome == "KILLED":
+        budget = plan.config.budget
+        if budget.hours is None and not board.budget_is_used_up():  # Ray Tune takes Ctrl-C for a wish to end soon
+            raise KeyboardInterrupt
+        ended = board.count("finished", "stopped", "failed")
+        print(f"the budget is used up: {ended} of {plan.trials} trials ended; to go on, raise it: --resume", file=sys.stderr)
+    if not board.count("finished"):
+        reasons = "; ".join(sorted({line.reason for line in board.lines.values() if line.reason})) or "none came to its end"
+        raise UserError(f"no trial of the sweep finished: {reasons}")
