@@ -17,8 +17,8 @@ from statistics import mean, stdev
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.config.method_configs import SemisupConfig
 from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import SemisupConfig
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import choose_per_class
 from pipelines.errors import UserError
@@ -69,7 +69,7 @@ def accuracy(options: argparse.Namespace, dataset: Dataset, per_class: int, seed
     short = "".join(letter if letter.isalnum() else "-" for letter in name)
     digest = hashlib.sha256(" ".join([options.recipe, *words, *options.more]).encode()).hexdigest()[:6]
     folder = Path(options.storage) / f"{dataset.name}-{short}-{per_class}-{seed}-{digest}"
-    given = ["--data.shards", options.shards, "--labels", labels, "--storage", options.storage, "--name", folder.name]
+    given = ["--data", options.shards, "--labels", labels, "--storage", options.storage, "--name", folder.name]
     config = read_recipe(options.recipe, SemisupConfig, [*given, "--seed", str(seed), *words, *options.more])
     if not finished(folder, config.epochs):
         if (folder / RUN_FILE).exists():

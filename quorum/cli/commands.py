@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, Namespace
 
-from pipelines.config.recipe import check_recipe, instantiate, new_parser, option_value, parse
+from pipelines.config.recipe import read_values, stored_values
+from pipelines.config.typed_options import (
+    add_options,
+    config_words,
+    instantiate,
+    method_name,
+    new_parser,
+    option_value,
+    parse,
+    without_option,
+)  # fmt: skip
 from pipelines.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -21,9 +29,9 @@ VERSION = "0.1.0"
 Command = Callable[[Sequence[str]], None]
 RESUMABLE = (  # what a resumed run may change
     "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures",
-    "compute.gpu", "checkpoint.", "monitor.", "tracking.uri", "data.shards",
+    "compute.gpu", "checkpoint.", "monitor.", "tracking.uri", "data",
 )  # fmt: skip
-RESUMABLE_CLUSTERING = ("exact", "workers", "cpus_per_worker", "gpu", "max_failures", "checkpoint.", "tracking.uri")
+RESUMABLE_CLUSTERING = ("exact", "compute.", "checkpoint.", "tracking.uri")
 
 
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, Command] | None = None) -> None:
@@ -104,7 +112,7 @@ def ingest(words: Sequence[str]) -> None:
 
 def pretrain(words: Sequence[str]) -> None:
     """Learn representations without labels (CoKe)."""
-    from pipelines.config.method_configs import PretrainConfig
+    from pipelines.config.training_config import PretrainConfig
 
     _train(PretrainConfig, "Learn representations without labels (CoKe).", words)
 
@@ -142,7 +150,7 @@ def labels(words: Sequence[str]) -> None:
 
 def semisup(words: Sequence[str]) -> None:
     """Learn a classifier from a few labels per class (ProtoCon)."""
-    from pipelines.config.method_configs import SemisupConfig
+    from pipelines.config.training_config import SemisupConfig
 
     _train(SemisupConfig, "Learn a classifier from a few labels per class (ProtoCon).", words)
 
@@ -199,22 +207,20 @@ def cluster(words: Sequence[str]) -> None:
     from pipelines.clustering.config import ClusterConfig
 
     parser = new_parser("cluster", "Cluster a folder of Parquet embeddings with minimum sizes; writes labels, centers and sizes.")
-    parser.add_argument("embeddings", type=str, nargs="?", help="folder that quorum embed wrote, or of any Parquet files")
+    parser.add_argument("data", type=str, nargs="?", help="folder that quorum embed wrote, or of any Parquet files")
     parser.add_argument("--config", action=ActionConfigFile, help="a file of these options")
     parser.add_argument("--resume", type=str | None, default=None, help="folder of a run to go on with")
     parser.add_argument(
         "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
     )
-    parser.add_class_arguments(ClusterConfig, nested_key=None, skip={"embeddings"})
+    add_options(parser, ClusterConfig, skip={"data"})
     words = list(words)
     place = words.pop(0) if words and not words[0].startswith("-") else None
-    if resume := option_value("--resume", words):
-        words = _resumed(words, resume, ClusterConfig.kind, RESUMABLE_CLUSTERING)
-    if recipe := option_value("--config", words):
-        check_recipe(recipe, ClusterConfig)
-        place = place or yaml.safe_load(Path(recipe).read_text()).get("embeddings")  # an absent argument would hide the file's
+    resume = option_value("--resume", words)
+    values, words = given_values(words, ClusterConfig, resume, RESUMABLE_CLUSTERING)
+    place = place or values.get("data")  # an absent argument would hide the file's
     options = parse(parser, [*([place] if place else []), *words])
-    if options.embeddings is None:
+    if options.data is None:
         raise UserError("which embeddings? quorum cluster EMBEDDINGS --to FOLDER --num_clusters K")
     config = instantiate(parser, options, ClusterConfig)
 
@@ -254,26 +260,32 @@ def _training_config(kind: type[TrainingConfig], description: str, words: Sequen
     parser.add_argument(
         "--address", type=str | None, default=None, help="of a Ray cluster; default: RAY_ADDRESS, or this machine"
     )
-    parser.add_class_arguments(kind, nested_key=None)
     words = [re.sub(r"^--init-from\b", "--init_from", word) for word in words]  # as it reads in a shell
-    resume = option_value("--resume", words)
-    if resume:
-        words = _resumed(words, resume, kind.kind, RESUMABLE)
-    if recipe := option_value("--config", words):
-        check_recipe(recipe, kind)
+    values, words = given_values(words, kind, option_value("--resume", words), RESUMABLE)
+    add_options(parser, kind, option_value("--method.name", words) or method_name(values))
     options = parse(parser, words)
     return instantiate(parser, options, kind), options
 
 
-def _resumed(words: list[str], place: str, kind: str, changeable: Sequence[str]) -> list[str]:
-    """The words of a resume after those that give the run's own configuration."""
-    from pipelines.runs.run_folder import Run
+def given_values(
+    words: Sequence[str], kind: type[Any], resume: str | None, changeable: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """What a recipe or a resumed run gives, and the words that give the same to the parser, before the others.
 
-    if "--config" in words or any(word.startswith("--config=") for word in words):
-        raise UserError("--resume takes the run's own configuration; leave out --config")
-    check_overrides(words, changeable)
-    run = Run.open(place, kind=kind)
-    return ["--config", run.config_file(), *words]
+    Raises:
+        UserError: for a recipe, a run or an option that cannot be.
+    """
+    recipe = option_value("--config", words)
+    if resume is None:
+        values = read_values(recipe, kind) if recipe else {}
+    else:
+        from pipelines.runs.run_folder import Run
+
+        if recipe:
+            raise UserError("--resume takes the run's own configuration; leave out --config")
+        check_overrides(words, changeable)
+        values = stored_values(Run.open(resume, kind=kind.kind).config_file())
+    return values, [*config_words(values), *without_option("--config", words)] if values else list(words)
 
 
 def check_overrides(words: Sequence[str], changeable: Sequence[str]) -> None:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ActionConfigFile
 
-from pipelines.config.recipe import check_recipe, instantiate, new_parser, option_value, parse
+from pipelines.config.old_configs import refuse_old
+from pipelines.config.recipe import read_values, stored_values
+from pipelines.config.typed_options import config_words, instantiate, new_parser, option_value, parse, without_option
 from pipelines.errors import UserError
 from quorum.cli import commands as cli
 
@@ -35,9 +37,9 @@ def sweep(words: Sequence[str]) -> None:
     parser.add_class_arguments(SweepConfig, nested_key=None)
     if resume := option_value("--resume", words):
         words = _resumed(words, resume)
+    elif recipe := option_value("--config", words):
+        words = [*config_words(read_values(recipe, SweepConfig)), *without_option("--config", words)]
     words = ["--set+" if word == "--set" else word for word in words]  # as the parser spells what is added to a list
-    if recipe := option_value("--config", words):
-        check_recipe(recipe, SweepConfig)
     options = parse(parser, words)
     config = instantiate(parser, options, SweepConfig)
     config = replace(config, settings=config.settings | dict(_setting(text) for text in options.set))
@@ -58,13 +60,15 @@ def _resumed(words: Sequence[str], folder: str) -> list[str]:
         raise UserError("--resume takes the sweep's own configuration; leave out --config")
     cli.check_overrides(words, RESUMABLE)
     location, config, base = files_of(folder)
-    return ["--config", config, "--recipe", base, "--storage", str(location.parent), "--name", location.name, *words]
+    places = ["--recipe", base, "--storage", str(location.parent), "--name", location.name]
+    return [*config_words(stored_values(config)), *places, *words]
 
 
 def _setting(text: str) -> tuple[str, Any]:
     key, found, value = text.partition("=")
     if not found:
         raise UserError(f"--set {text!r} has no value; give KEY=VALUE, as --set epochs=6")
+    refuse_old([key], "--set: ")
     return key, yaml.safe_load(value)
 
 
