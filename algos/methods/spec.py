@@ -1,6 +1,7 @@
 """What a method says of itself to those who configure, check and build it; free of torch until something is built.
 
-A method is one folder of this package. Its module `spec` holds a `SPEC` of this shape, by which `algos.methods.registry` finds it.
+A method is one folder of this package. Its module `spec` holds a `SPEC` of this shape: by it `algos.methods.registry` finds the
+method.
 """
 
 from __future__ import annotations

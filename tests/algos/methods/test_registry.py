@@ -26,7 +26,7 @@ def test_a_folder_on_the_path_is_a_method_too(tmp_path, monkeypatch):
 
 
 def test_an_unknown_method_is_named_with_the_nearest():
-    with pytest.raises(ValueError, match="method.name is 'proton'; nearest: protocon"):
+    with pytest.raises(ValueError, match=r"method\.name is 'proton'; nearest: protocon"):
         method_spec("proton")
     with pytest.raises(ValueError, match="choose one of coke, protocon"):
         method_spec("x")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from algos.methods.method import Batch, LabelledRows
 from algos.methods.protocon.config import ProtoConConfig
+from algos.methods.protocon.loss import Outputs, StepOutputs
 from algos.methods.protocon.method import ProtoCon
 from tests.helpers.method_training import Flat, train_method
 
@@ -66,8 +67,8 @@ def test_the_recorded_reference_is_replayed(golden, name):
             at = {key: value[epoch, step] for key, value in data.items() if value.shape[:2] == steps}
             seen = {}
             method._count = lambda means, rows, seen=seen: seen.update(means=means)
-            logits, embeddings = (tuple(at[f"in_{kind}_{view}"] for view in ("x", "u_w", "u_s")) for kind in "pq")
-            total = method._loss(at["in_ids"], at["in_y_x"], logits, embeddings)
+            views = StepOutputs(*(Outputs(at[f"in_p_{view}"], at[f"in_q_{view}"]) for view in ("x", "u_w", "u_s")))
+            total = method._loss(at["in_ids"], at["in_y_x"], views)
             ids, row = method.memory._observed[-1]
             assert torch.equal(ids, at["in_ids"])
             for head in heads:
