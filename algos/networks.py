@@ -7,37 +7,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SMALL_IMAGE = 64  # px; up to here the ImageNet stem would leave too few positions
-
-
-@dataclass(frozen=True)
-class BackboneConfig:
-    """Which backbone.
-
-    Attributes:
-        name: a torchvision ResNet (`resnet50`), `timm/NAME`, or `wrn-DEPTH-WIDTH` (`wrn-28-2`).
-        stem: `imagenet` keeps the network's own; `small` is one 3x3 convolution without pooling, for networks with `conv1` and
-            `maxpool`; `auto` takes `small` up to 64 px.
-        stem_stride: stride of the small stem; 2 trades accuracy on small images for speed.
-        options: further arguments of the model's constructor, for example `channels` of a timm ResNet.
-    """
-
-    name: str = "resnet18"
-    stem: Literal["auto", "imagenet", "small"] = "auto"
-    stem_stride: int = 1
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check the name without building anything."""
-        _family(self.name)
 
 
 def _family(name: str) -> str:
@@ -65,41 +43,57 @@ def _family(name: str) -> str:
     )
 
 
-def build_backbone(config: BackboneConfig, image_size: int) -> nn.Module:
-    """The backbone that `config` names, for images of `image_size` px, without its classifier.
+def build_backbone(
+    name: str, *, image_size: int, stem: str = "auto", stem_stride: int = 1, options: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """A backbone for images of `image_size` px, without its classifier.
+
+    Args:
+        name: a torchvision ResNet (`resnet50`), `timm/NAME`, or `wrn-DEPTH-WIDTH` (`wrn-28-2`).
+        image_size: side of the images, px.
+        stem: `imagenet` keeps the network's own; `small` is one 3x3 convolution without pooling, for networks with `conv1` and
+            `maxpool`; `auto` takes `small` up to 64 px.
+        stem_stride: stride of the small stem.
+        options: further arguments of the model's constructor.
 
     Raises:
-        ValueError: for options that the model does not take, or a small stem on a network that has none to replace.
+        ValueError: for an unknown name, options that the model does not take, or a small stem on a network that has none to
+            replace.
     """
-    family = _family(config.name)
+    network = _build(name, dict(options or {}))
+    if stem == "small" or (stem == "auto" and image_size <= SMALL_IMAGE and hasattr(network, "maxpool")):
+        _use_small_stem(name, network, stem_stride)
+    return network
+
+
+def _build(name: str, options: dict[str, Any]) -> nn.Module:
+    family = _family(name)
     network: nn.Module
     try:
         if family == "timm":
             import timm
 
-            network = timm.create_model(config.name.removeprefix("timm/"), num_classes=0, **config.options)
+            network = timm.create_model(name.removeprefix("timm/"), num_classes=0, **options)
         elif family == "wrn":
-            depth, width = (int(part) for part in config.name.split("-")[1:])
-            network = WideResNet(depth, width, **config.options)
+            depth, width = (int(part) for part in name.split("-")[1:])
+            network = WideResNet(depth, width, **options)
         else:
             import torchvision
 
-            network = torchvision.models.get_model(config.name, weights=None, **config.options)
+            network = torchvision.models.get_model(name, weights=None, **options)
             network.num_features = network.get_submodule("fc").in_features
             network.fc = nn.Identity()
     except TypeError as error:
-        raise ValueError(f"backbone {config.name!r} does not take the options {config.options}: {error}") from error
-    if config.stem == "small" or (config.stem == "auto" and image_size <= SMALL_IMAGE and hasattr(network, "maxpool")):
-        _use_small_stem(network, config)
+        raise ValueError(f"backbone {name!r} does not take the options {options}: {error}") from error
     return network
 
 
-def _use_small_stem(network: nn.Module, config: BackboneConfig) -> None:
+def _use_small_stem(name: str, network: nn.Module, stride: int) -> None:
     if not hasattr(network, "conv1") or not hasattr(network, "maxpool"):
-        raise ValueError(f"backbone {config.name!r} has no ResNet stem to make small; set stem: imagenet")
+        raise ValueError(f"backbone {name!r} has no ResNet stem to make small; set stem: imagenet")
     convolutions = [layer for layer in network.get_submodule("conv1").modules() if isinstance(layer, nn.Conv2d)]
     channels = convolutions[0].in_channels, convolutions[-1].out_channels
-    network.conv1 = nn.Conv2d(*channels, 3, config.stem_stride, 1, bias=False)
+    network.conv1 = nn.Conv2d(*channels, 3, stride, 1, bias=False)
     network.maxpool = nn.Identity()
 
 

@@ -1,6 +1,6 @@
 """How well a few labels do: supervised only, FixMatch, ProtoCon, and ProtoCon from a CoKe backbone, over label seeds.
 
-    python -m benchmarks.few_labels --recipe quorum/recipes/protocon_digits.yaml --shards data/digits --per-class 4 10 --seeds 1 2 3 \
+    python -m benchmarks.few_labels --recipe protocon_digits --shards data/digits --per-class 4 10 --seeds 1 2 3 \
         --init-from outputs/demo
 
 Every run is a run of `quorum semisup` with its own folder and MLflow record. A run that is already finished is not repeated.
@@ -17,8 +17,8 @@ from statistics import mean, stdev
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.config.method_configs import SemisupConfig
 from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import SemisupConfig
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import choose_per_class
 from pipelines.errors import UserError
@@ -69,7 +69,7 @@ def accuracy(options: argparse.Namespace, dataset: Dataset, per_class: int, seed
     short = "".join(letter if letter.isalnum() else "-" for letter in name)
     digest = hashlib.sha256(" ".join([options.recipe, *words, *options.more]).encode()).hexdigest()[:6]
     folder = Path(options.storage) / f"{dataset.name}-{short}-{per_class}-{seed}-{digest}"
-    given = ["--data.shards", options.shards, "--labels", labels, "--storage", options.storage, "--name", folder.name]
+    given = ["--data", options.shards, "--labels", labels, "--storage", options.storage, "--name", folder.name]
     config = read_recipe(options.recipe, SemisupConfig, [*given, "--seed", str(seed), *words, *options.more])
     if not finished(folder, config.epochs):
         if (folder / RUN_FILE).exists():

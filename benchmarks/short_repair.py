@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algos.exact.repair_sizes import minimum_rows, repair_sizes
+from algos.exact.minimum_rows import minimum_rows
+from algos.exact.repair_sizes import repair_sizes
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
+from algos.kmeans.batches import batch_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
-from algos.kmeans.passes import Passes, batch_rows
+from algos.kmeans.passes import Passes
 from benchmarks.clustering import mixture
 from benchmarks.report import Comparison, median, parse_threaded, publish
 

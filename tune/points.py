@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.config.old_configs import converted_parameters
 from pipelines.errors import UserError
 
-# How a run was made, not what was tried; and rows that follow from data.shards and from labels.rule.
+# How a run was made, not what was tried; and rows that follow from data and from labels.rule.
 IGNORED = ("seed", "name", "storage", "labels", "labels.count", "data.rows", "data.fingerprint")
 IGNORED_PARTS = ("tracking.", "compute.", "checkpoint.", "monitor.")
 LABEL_SEED = re.compile(r", seed (\d+)$")  # at the end of a rule of `quorum labels`
@@ -36,6 +37,7 @@ def differing(params: Sequence[Mapping[str, str]]) -> list[tuple[dict[str, Any],
     Labels chosen by the same rule with another seed are a repetition too: their seed becomes a part of the run's.
     A copy of the same data elsewhere is no difference.
     """
+    params = [converted_parameters(run) for run in params]
     labels = [LABEL_SEED.search(run.get("labels.rule", "")) for run in params]
     label_seeds = [found[1] if found else "" for found in labels]
     plain = [{**run, "labels.rule": LABEL_SEED.sub("", run["labels.rule"])} if "labels.rule" in run else run for run in params]
@@ -52,7 +54,7 @@ def differing(params: Sequence[Mapping[str, str]]) -> list[tuple[dict[str, Any],
 
 
 def _is_ignored(key: str, params: Sequence[Mapping[str, str]]) -> bool:
-    if key == "data.shards":
+    if key == "data":
         return len({run.get("data.fingerprint", run.get(key)) for run in params}) == 1
     return key in IGNORED or key.startswith(IGNORED_PARTS)
 

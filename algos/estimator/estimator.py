@@ -25,9 +25,11 @@ from torch import Tensor
 
 from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, split
 from algos.estimator.input_rows import Table, read_table
-from algos.exact.repair_sizes import minimum_rows, repair_sizes
+from algos.exact.minimum_rows import minimum_rows
+from algos.exact.repair_sizes import repair_sizes
 from algos.kmeans import constrained_kmeans as core
-from algos.kmeans.passes import LEAST_BATCHES, Passes, Settling, batch_rows
+from algos.kmeans.batches import LEAST_BATCHES, batch_rows
+from algos.kmeans.passes import Passes, Settling
 
 DEFAULT_RATIO = 0.4
 NEARLY = 1e-9  # relative; a smaller excess of a minimum is rounding

@@ -10,7 +10,6 @@ Source of the problem: Qian et al., CVPR 2022, section 3.2, equation 4 with fixe
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -41,12 +40,6 @@ class Repair:
     cost: float
     gap: float
     moves: int
-
-
-def minimum_rows(min_size_ratio: float, num_rows: int, num_clusters: int) -> int:
-    """Least rows of a cluster at a ratio in [0, 1] of the mean size n / K: rounded up, but no more than all clusters can have."""
-    wanted = math.ceil(min_size_ratio * num_rows / num_clusters - 1e-9)
-    return min(wanted, num_rows // num_clusters)
 
 
 def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_size: int | Tensor) -> Repair:

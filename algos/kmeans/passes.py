@@ -13,14 +13,8 @@ from torch import Tensor
 from algos.kmeans.certificate import EpochSummary
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 
-LEAST_BATCHES = 20  # of a pass: with fewer updates prices swing instead of settling
 PATIENCE = 3  # passes in a row without a gain, after which to stop; after one or two, prices may still win or lose a cluster
 CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
-
-
-def batch_rows(num_rows: int, most_clusters: int) -> int:
-    """Rows of a batch where nobody chose them: a 32nd of a pass, at least 256 and K, at most 8192."""
-    return min(max(num_rows // 32, 256, most_clusters), 8192)
 
 
 class Passes:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from algos.check_ranges import require_not_negative, require_positive, require_shares
-from algos.exact.repair_sizes import minimum_rows
-from algos.kmeans.passes import LEAST_BATCHES, batch_rows
+from algos.exact.minimum_rows import minimum_rows
+from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from pipelines.config.plain_values import plain
-from pipelines.config.sections import CheckpointConfig, TrackingConfig
-from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.config.sections import CheckpointConfig, ComputeConfig, TrackingConfig
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape
+
+if TYPE_CHECKING:
+    from pipelines.datasets.embedding_folder import EmbeddingFolder
 
 TASK_BYTES = 256 << 20  # of the rows that one Data task holds, where the window is chosen for the user
 LEAST_WINDOW = 1024
@@ -27,7 +29,7 @@ class ClusterConfig:
     """A clustering of vectors in Parquet.
 
     Attributes:
-        embeddings: folder of Parquet files, a local path or URI.
+        data: folder of Parquet files with the embeddings, a local path or URI.
         to: folder of the run and its result; empty or absent at the start, where every node reaches it.
         num_clusters: K, or a list for several heads.
         column: of the vectors.
@@ -39,10 +41,7 @@ class ClusterConfig:
         batch_size: rows of a global batch, a multiple of lanes; null takes N / 32 within [max(256, K), 8192].
         lanes: most workers that can share the run. Part of its identity, as batch_size and window are.
         window: rows of a lane that are shuffled together and read by one task; null takes the largest row group, within 256 MB.
-        workers: Ray Train workers; any number up to lanes.
-        gpu: one GPU a worker.
-        cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
-        max_failures: restarts from the last checkpoint when workers die; -1 for any number.
+        compute: see `ComputeConfig`.
         checkpoint: besides the end of each pass.
         tracking: see `TrackingConfig`; without a server, a sqlite file beside the folder `to`.
         name: of the MLflow run; null takes the name of `to`.
@@ -50,8 +49,9 @@ class ClusterConfig:
     """
 
     kind: ClassVar[str] = "cluster"
+    input_paths: ClassVar[tuple[str, ...]] = ("data",)  # in a file of options they may be relative to it
 
-    embeddings: str
+    data: str
     to: str
     num_clusters: int | list[int]
     column: str = "embedding"
@@ -63,10 +63,7 @@ class ClusterConfig:
     batch_size: int | None = None
     lanes: int = 8
     window: int | None = None
-    workers: int = 1
-    gpu: bool = False
-    cpus_per_worker: int = 1
-    max_failures: int = 3
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
     checkpoint: CheckpointConfig = field(default_factory=_frequent_checkpoints)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     name: str | None = None
@@ -76,11 +73,11 @@ class ClusterConfig:
         """Refuse numbers that no run can have."""
         if min(self.heads, default=0) < 1:
             raise UserError(f"num_clusters is {self.num_clusters}; give at least one head of at least one cluster")
-        require_positive(self, "passes", "lanes", "workers", "cpus_per_worker", "batch_size", "window", "dual_lr")
+        require_positive(self, "passes", "lanes", "batch_size", "window", "dual_lr")
         require_not_negative(self, "seed")
         require_shares(self, "min_size_ratio")
-        if self.workers > self.lanes:
-            raise UserError(f"{self.workers} workers, but lanes is {self.lanes}; set lanes to at least the workers")
+        if self.compute.workers > self.lanes:
+            raise UserError(f"{self.compute.workers} workers, but lanes is {self.lanes}; set lanes to at least the workers")
         if self.batch_size is not None and self.batch_size % self.lanes:
             raise UserError(f"batch_size {self.batch_size} is not a multiple of lanes {self.lanes}; change one of them")
 
@@ -101,10 +98,10 @@ class ClusterConfig:
         """
         rows, most = vectors.rows, max(self.heads)
         if most > rows:
-            raise UserError(f"num_clusters is {most}, but {self.embeddings} has {rows} rows; choose fewer clusters")
+            raise UserError(f"num_clusters is {most}, but {self.data} has {rows} rows; choose fewer clusters")
         if (self.batch_size or self.lanes) > rows:
             key, value = ("batch_size", self.batch_size) if self.batch_size else ("lanes", self.lanes)
-            raise UserError(f"{key} {value} exceeds the {rows} rows of {self.embeddings}; choose a smaller one")
+            raise UserError(f"{key} {value} exceeds the {rows} rows of {self.data}; choose a smaller one")
 
     def shape(self, vectors: EmbeddingFolder) -> StreamShape:
         """How a pass is cut into batches: a function of the configuration and the vectors, whatever the number of workers."""

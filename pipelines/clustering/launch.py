@@ -48,17 +48,17 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
         KeyboardInterrupt: when the user stops it.
     """
     began = time.monotonic()
-    vectors = EmbeddingFolder.open(config.embeddings, config.column, config.id)
+    vectors = EmbeddingFolder.open(config.data, config.column, config.id)
     config.check(vectors)
     # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
-    config = replace(config, embeddings=str(vectors.location), to=str(Location.of(resume or config.to)))
+    config = replace(config, data=str(vectors.location), to=str(Location.of(resume or config.to)))
     images, run = images_of(vectors), None
     if resume is None:
         _check_folder(config, vectors)
     else:
         run = _reopen(config, vectors)
-    alone = connect(address, local_cpus=config.workers * config.cpus_per_worker + 1)
-    check_resources(config.workers, config.cpus_per_worker, gpus=float(config.gpu), grows=not alone, keys="")
+    alone = connect(address, local_cpus=config.compute.workers * config.compute.cpus_per_worker + 1)
+    check_resources(config.compute.workers, config.compute.cpus_per_worker, gpus=config.compute.gpus, grows=not alone)
     if run is None:
         run = _create(config, vectors)
     else:
@@ -93,13 +93,13 @@ def _create(config: ClusterConfig, vectors: EmbeddingFolder) -> Run:
     }  # fmt: skip
     return Run.start(
         folder, config.kind, config.to_dict(), vectors.fingerprint,
-        tracking=config.tracking, name=config.name or folder.name, params=params, tags={},
+        uri=config.tracking.uri, experiment=config.tracking.experiment, name=config.name or folder.name, params=params, tags={},
     )  # fmt: skip
 
 
 def _reopen(config: ClusterConfig, vectors: EmbeddingFolder) -> Run:
     """The run to go on with; a finished one only where `exact` has something to add."""
-    run = Run.open(config.to).go_on(vectors.fingerprint, config.embeddings, config.tracking.uri)
+    run = Run.open(config.to).go_on(vectors.fingerprint, config.data, config.tracking.uri)
     if (run.location / CLUSTERS_MANIFEST).exists():
         if not config.exact or (run.location / CLUSTERS_MANIFEST).read_json().get("exact"):
             raise UserError(f"{run.location} is finished; there is nothing to go on with")
@@ -118,7 +118,7 @@ def _learn(job: ClusterJob) -> None:
     """All passes that are left, on the workers."""
     config = job.config
     steps = config.shape(job.vectors).steps(job.vectors.rows)
-    workers = Workers(config.workers, config.cpus_per_worker, float(config.gpu), config.max_failures)
+    workers = Workers(config.compute.workers, config.compute.cpus_per_worker, config.compute.gpus, config.compute.max_failures)
     with Watch("cluster", job.recorder, config.passes * steps):
         fit(cluster_worker, job, workers)
 
@@ -134,11 +134,11 @@ def _write_result(
     kmeans = new_kmeans(config, vectors)
     kmeans.load_state_dict(state["kmeans"])
     labelling = time.monotonic()
-    labelled = write_labels(vectors, FrozenClusters.of(kmeans), run.location / "labels", gpu=config.gpu)
+    labelled = write_labels(vectors, FrozenClusters.of(kmeans), run.location / "labels", gpu=config.compute.gpu)
     labels_rate = vectors.rows / (time.monotonic() - labelling)
     exact: list[dict[str, float]] = [{} for _ in config.heads]
     if config.exact:
-        repaired = repair_labels(labelled, config.minimums(vectors.rows), gpu=config.gpu)
+        repaired = repair_labels(labelled, config.minimums(vectors.rows), gpu=config.compute.gpu)
         recorder.tag.remote("quorum.exact", "true")  # the parameter says how the run was started
         labelled, exact = repaired.labelled, repaired.figures()
     heads = Head.all_of(config, labelled, exact)

@@ -1,134 +1,170 @@
-"""Recipes and options -> typed configurations; a key that is not known is an error with the nearest one that is."""
+"""Recipes: where they lie, what they are called, and the typed configurations that they hold."""
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
+from algos.methods.registry import method_specs
+from pipelines.config.old_configs import converted
+from pipelines.config.typed_options import check_keys, from_values, method_name
 from pipelines.errors import UserError, nearest
 
+SHIPPED = Path(__file__).parents[2] / "quorum" / "recipes"  # beside this package, in a checkout as in an installation
 Config = TypeVar("Config")
 
 
-def new_parser(command: str, description: str) -> ArgumentParser:
-    """A parser that raises instead of exiting."""
-    return ArgumentParser(prog=f"quorum {command}", description=description, exit_on_error=False, allow_abbrev=False)
+@dataclass(frozen=True)
+class ShippedRecipe:
+    """A recipe that travels with the package.
+
+    Attributes:
+        name: what it is called by.
+        command: of the command line that takes it.
+        about: its first comment line.
+    """
+
+    name: str
+    command: str
+    about: str
 
 
-def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
-    """Parse, turning the parser's complaint into one sentence with the nearest valid option."""
-    try:
-        return parser.parse_args(list(words))
-    except (ArgumentError, SystemExit) as error:
-        if isinstance(error, SystemExit):  # --help
-            raise
-        options = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
-        raise UserError(_one_sentence(str(error), options)) from error
+def list_recipes() -> list[ShippedRecipe]:
+    """The recipes that travel with the package, by name."""
+    return [_describe(path) for path in sorted(SHIPPED.rglob("*.yaml"))]
 
 
-def option_value(option: str, words: Sequence[str]) -> str | None:
-    """What follows an option among the words of a command line, before they are parsed."""
-    for index, word in enumerate(words):
-        if word == option and index + 1 < len(words):
-            return words[index + 1]
-        if word.startswith(f"{option}="):
-            return word.split("=", 1)[1]
-    return None
+def _describe(path: Path) -> ShippedRecipe:
+    text = path.read_text()
+    comment = next((line.lstrip("# ") for line in text.splitlines() if line.startswith("#")), "")
+    return ShippedRecipe(_name_of(path), _command_of(yaml.safe_load(text)), comment)
 
 
-def _one_sentence(message: str, options: Sequence[str]) -> str:
-    text = re.sub(r"\s+", " ", message).strip()
-    unknown = re.search(r"(?:[Uu]nrecognized arguments?:|does not accept option|[Kk]ey|[Oo]ption) ['\"]?(?:--)?([\w.-]+)", text)
-    if unknown and unknown[1].split("=")[0] not in options:
-        key = unknown[1].split("=")[0]
-        return f"unknown option or key {key!r}{nearest(key, options)}"
-    return text
+def _command_of(values: Mapping[str, Any]) -> str:
+    """The command that takes a recipe of these values."""
+    if "space" in values:
+        return "sweep"
+    if "to" in values:
+        return "cluster"
+    if name := method_name(values):
+        return method_specs()[name].command
+    return "semisup" if "labels" in values else "pretrain"
 
 
-def instantiate(parser: ArgumentParser, options: Namespace, kind: type[Config]) -> Config:
-    """The configuration of type `kind` that parsed options hold.
+def _name_of(path: Path) -> str:
+    return path.relative_to(SHIPPED).with_suffix("").as_posix()
+
+
+def find_recipe(name_or_path: str, beside: str | None = None) -> str:
+    """The file of a recipe: a path, seen from the recipe that names it or from here, or the name of a shipped one.
+
+    Args:
+        name_or_path: for example `mine/try.yaml`, `coke_digits`, `sweeps/coke_ratio` or only `coke_ratio`.
+        beside: file that names it.
 
     Raises:
-        UserError: when one of its parts refuses its values.
+        UserError: when there is none, with the nearest name of a shipped one.
     """
-    try:
-        parts = parser.instantiate(options)
-        return kind(**{field.name: parts[field.name] for field in fields(cast("Any", kind))})
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    found = _existing(name_or_path, beside)
+    if os.path.isfile(found):
+        return found
+    shipped = {_name_of(path): path for path in SHIPPED.rglob("*.yaml")}
+    names = {name.rpartition("/")[2]: path for name, path in shipped.items()} | shipped
+    wanted = name_or_path.removesuffix(".yaml")
+    if wanted in names:
+        return str(names[wanted])
+    near = nearest(wanted, names) or nearest(Path(wanted).name, names)
+    raise UserError(f"there is no recipe {name_or_path!r}, neither a file nor a name that quorum recipes lists{near}")
 
 
-def read_recipe(path: str, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
-    """The configuration in a file, with overrides as the command line spells them (`--method.dim`, `64`).
+def _existing(path: str, beside: str | None) -> str:
+    """A path that may be relative to the file `beside`, which goes before this folder; unchanged where nothing is there."""
+    expanded = os.path.expanduser(path)
+    if "://" in path or os.path.isabs(expanded):
+        return expanded
+    near = os.path.join(os.path.dirname(os.path.abspath(beside)), expanded) if beside else expanded
+    return os.path.normpath(near) if os.path.exists(near) else expanded
+
+
+def read_values(recipe: str, kind: type) -> dict[str, Any]:
+    """The plain values of a recipe for a configuration of type `kind`, its paths such that they hold in this folder.
 
     Raises:
-        UserError: for a file, key or value that is not valid.
+        UserError: for a recipe that is not there or no YAML, or a key that `kind` does not know, with the nearest valid one.
     """
-    check_recipe(path, kind)
-    parser = new_parser("", "")
-    parser.add_argument("--config", action=ActionConfigFile)
-    parser.add_class_arguments(kind, nested_key=None)
-    return instantiate(parser, parse(parser, ["--config", path, *overrides]), kind)
+    path = find_recipe(recipe)
+    values = _load(path)
+    check_keys(values, kind, f"recipe {recipe}: ")
+    return _with_paths(values, kind, path)
 
 
-def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
-    """The configuration of nested plain values, as `to_dict` gives them.
-
-    Raises:
-        UserError: for a key or value that is not valid.
-    """
-    _check_keys(dict(values), kind, "", "")
-    parser = new_parser("", "")
-    parser.add_class_arguments(kind, nested_key=None)
+def _load(path: str) -> dict[str, Any]:
     try:
-        options = parser.parse_object(deepcopy(dict(values)))  # it turns inner dictionaries into its own kind in place
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise UserError(_one_sentence(str(error), [])) from error
-    return instantiate(parser, options, kind)
-
-
-def with_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values with some of them set by their dotted keys, each replaced whole."""
-    changed = dict(values)
-    for key, value in settings.items():
-        first, dot, rest = key.partition(".")
-        inner = changed.get(first)
-        changed[first] = with_settings(inner if isinstance(inner, Mapping) else {}, {rest: value}) if dot else value
-    return changed
-
-
-def check_recipe(path: str, kind: type) -> None:
-    """Refuse a recipe that is no file, no YAML mapping, or has a key that `kind` does not know.
-
-    Raises:
-        UserError: naming the file, the key and the nearest valid one.
-    """
-    try:
-        with open(path) as file:
-            content = yaml.safe_load(file)
+        content = yaml.safe_load(Path(path).read_text())
     except OSError as error:
         raise UserError(f"recipe {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"recipe {path} holds no keys")
-    _check_keys(content, kind, f"recipe {path}: ", "")
+    return content
 
 
-def _check_keys(content: dict[str, Any], kind: type, where: str, prefix: str) -> None:
-    hints = get_type_hints(kind)
-    known = {field.name: hints[field.name] for field in fields(kind)}
-    for key, value in content.items():
-        if key not in known:
-            raise UserError(f"{where}unknown key '{prefix}{key}'{nearest(str(key), known)}")
-        inner = [known[key], *get_args(known[key])]
-        nested = cast("type | None", next((part for part in inner if is_dataclass(part)), None))
-        for item in value if isinstance(value, list) else [value]:
-            if nested is not None and isinstance(item, dict):
-                _check_keys(item, nested, where, f"{prefix}{key}.")
+def _with_paths(values: dict[str, Any], kind: type, path: str) -> dict[str, Any]:
+    changed = dict(values)
+    for key in getattr(kind, "input_paths", ()):
+        section, _, name = key.rpartition(".")
+        inner = changed.get(section) if section else changed
+        if isinstance(inner, Mapping) and isinstance(inner.get(name), str):
+            placed = {**inner, name: _existing(inner[name], path)}
+            changed = {**changed, section: placed} if section else placed
+    for key in getattr(kind, "input_recipes", ()):
+        if isinstance(changed.get(key), str):
+            changed[key] = find_recipe(changed[key], beside=path)
+    return changed
+
+
+def check_recipe(recipe: str, kind: type) -> None:
+    """Refuse a recipe that is not there, is no YAML mapping, or has a key that `kind` does not know.
+
+    Raises:
+        UserError: naming the file, the key and the nearest valid one.
+    """
+    read_values(recipe, kind)
+
+
+def read_recipe(recipe: str, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
+    """The configuration in a recipe, with overrides as the command line spells them (`--method.dim`, `64`).
+
+    Args:
+        recipe: a path or a name, see `find_recipe`.
+        kind: type of the configuration.
+        overrides: words.
+
+    Raises:
+        UserError: for a file, key or value that is not valid.
+    """
+    return from_values(read_values(recipe, kind), kind, overrides)
+
+
+def stored_values(path: str) -> dict[str, Any]:
+    """The plain values of a configuration that a run or a sweep stored, by this version or by 0.1.
+
+    Raises:
+        UserError: for a file that is not there or no YAML.
+    """
+    return converted(_load(path))
+
+
+def read_stored(path: str, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
+    """The configuration that a run or a sweep stored, by this version or by 0.1.
+
+    Raises:
+        UserError: for a file, key or value that is not valid.
+    """
+    return from_values(stored_values(path), kind, overrides)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from algos.check_ranges import require_not_negative, require_positive
 from pipelines.errors import UserError
@@ -11,18 +11,16 @@ from pipelines.views.view_config import Normalization
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """The shards and how they are streamed.
+class StreamConfig:
+    """How the data are streamed.
 
     Attributes:
-        shards: folder that `quorum ingest` wrote, a local path or URI.
         split: which split to train on.
         lanes: most workers that can share the run; a divisor of batch_size. Part of the run's identity.
         window: rows of a lane that are shuffled together.
         normalization: of the pixels.
     """
 
-    shards: str
     split: str = "train"
     lanes: int = 8
     window: int = 256
@@ -30,7 +28,25 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Refuse a window of nothing."""
-        require_positive(self, "window", part="data")
+        require_positive(self, "window", part="stream")
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which backbone; its name is looked up when a network is built, since that takes the libraries that know the names.
+
+    Attributes:
+        name: a torchvision ResNet (`resnet50`), `timm/NAME`, or `wrn-DEPTH-WIDTH` (`wrn-28-2`).
+        stem: `imagenet` keeps the network's own; `small` is one 3x3 convolution without pooling, for networks with `conv1` and
+            `maxpool`; `auto` takes `small` up to 64 px.
+        stem_stride: stride of the small stem; 2 trades accuracy on small images for speed.
+        options: further arguments of the model's constructor, for example `channels` of a timm ResNet.
+    """
+
+    name: str = "resnet18"
+    stem: Literal["auto", "imagenet", "small"] = "auto"
+    stem_stride: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,32 +84,54 @@ class ComputeConfig:
     """Workers and what they run on.
 
     Attributes:
-        workers: Ray Train workers; any number up to data.lanes.
-        min_workers: fewer are accepted while the cluster lacks nodes; null for exactly `workers`.
-        gpu: GPUs (NCCL, SyncBatchNorm) instead of CPUs (gloo).
-        gpus_per_worker: 1, or with one worker a fraction, so that the trials of a sweep share a GPU.
+        workers: Ray Train workers; any number up to the lanes.
+        gpu: one GPU (NCCL) a worker, instead of CPUs (gloo).
         cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
-        threads: torch threads of a CPU worker; 0 shares the node's CPUs but one, which is the stream's.
-        precision: `fp32`, `bf16` or `fp16` (with loss scaling) in the networks; clustering and loss are always fp32.
-        channels_last: memory layout of the convolutions.
-        compile: use torch.compile.
         max_failures: restarts from the last checkpoint when workers die; -1 for any number.
     """
 
     workers: int = 1
-    min_workers: int | None = None
     gpu: bool = False
-    gpus_per_worker: float = 1.0
     cpus_per_worker: int = 1
+    max_failures: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers."""
+        require_positive(self, "workers", "cpus_per_worker", part="compute")
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of each worker; 0 on CPUs."""
+        return float(self.gpu)
+
+
+@dataclass(frozen=True)
+class TrainingComputeConfig(ComputeConfig):
+    """Workers of a training run, and how its networks run on them; with GPUs their BatchNorm is synchronised.
+
+    Attributes:
+        workers: Ray Train workers; any number up to stream.lanes.
+        gpu: GPUs (NCCL, SyncBatchNorm) instead of CPUs (gloo).
+        cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
+        max_failures: restarts from the last checkpoint when workers die; -1 for any number.
+        min_workers: fewer are accepted while the cluster lacks nodes; null for exactly `workers`.
+        gpus_per_worker: 1, or with one worker a fraction, so that the trials of a sweep share a GPU.
+        threads: torch threads of a CPU worker; 0 shares the node's CPUs but one, which is the stream's.
+        precision: `fp32`, `bf16` or `fp16` (with loss scaling) in the networks; clustering and loss are always fp32.
+        channels_last: memory layout of the convolutions.
+        compile: use torch.compile.
+    """
+
+    min_workers: int | None = None
+    gpus_per_worker: float = 1.0
     threads: int = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     compile: bool = False
-    max_failures: int = 3
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers, and fractions of a GPU that workers cannot share."""
-        require_positive(self, "workers", "cpus_per_worker", part="compute")
+        super().__post_init__()
         require_not_negative(self, "threads", part="compute")
         if self.min_workers is not None and not 1 <= self.min_workers <= self.workers:
             raise UserError(

@@ -28,7 +28,7 @@ def embedded_rows(
         classify: also ask the method's own classifiers, each of which runs a backbone of its own.
     """
     configure_ray_data()
-    view = EvaluationView(trained.config.image_size, trained.config.data.normalization)
+    view = trained.view
     reader = CenterReader(dataset, split, view.size, view.resize_to, None, 0, 1)
     return center_rows(reader).map_batches(
         Embedder, fn_constructor_args=(trained.place, view, gpu, untrained, classify), batch_size=256,

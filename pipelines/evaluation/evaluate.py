@@ -45,8 +45,8 @@ def evaluate(
     embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
     test = embedded("test", classify=True)
     scores = classifier_scores(trained, dataset, test)
-    if dataset.split(trained.config.data.split).labelled:
-        train, device = embedded(trained.config.data.split), "cuda" if gpu else "cpu"
+    if dataset.split(trained.split).labelled:
+        train, device = embedded(trained.split), "cuda" if gpu else "cpu"
         bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], test["feature"]))
         classes = len(dataset.classes)
         votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
@@ -67,7 +67,7 @@ def classifier_scores(trained: Trained, dataset: Dataset, test: dict[str, Tensor
     Raises:
         UserError: when the data set lacks one of them.
     """
-    selection = trained.config.selection
+    selection = trained.selection
     if selection is None:
         return {}
     if missing := [name for name in selection.classes if name not in dataset.classes]:

@@ -31,17 +31,16 @@ def export(place: str, to: str, *, classifier: bool = False) -> str:
     if path.suffix != ".safetensors":
         raise UserError(f"--to is {to!r}; the export is a safetensors file, so name it ....safetensors")
     trained = Trained.open(place)
-    config = trained.config
     weights = _classified(trained) if classifier else trained.method().backbone.state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {
-        "backbone": json.dumps(asdict(config.backbone)),
-        "image_size": str(config.image_size),
-        "normalization": json.dumps(asdict(config.data.normalization)),
+        "backbone": json.dumps(trained.backbone),
+        "image_size": str(trained.view.size),
+        "normalization": json.dumps(asdict(trained.view.normalization)),
         "checkpoint": trained.entry.file,
     }
-    if classifier and config.selection:
-        metadata["classes"] = json.dumps(config.selection.classes)
+    if classifier and trained.selection:
+        metadata["classes"] = json.dumps(trained.selection.classes)
     partial = path.with_suffix(".partial")
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial, metadata=metadata)
     partial.replace(path)
@@ -62,13 +61,13 @@ def _classified(trained: Trained) -> dict[str, Tensor]:
 
 
 def _loading(trained: Trained, *, classifier: bool) -> str:
-    backbone = trained.config.backbone
-    library, _, name = backbone.name.rpartition("/")
-    small = backbone.stem == "small" or (backbone.stem == "auto" and trained.config.image_size <= SMALL_IMAGE)
+    backbone = trained.backbone
+    library, _, name = backbone["name"].rpartition("/")
+    small = backbone["stem"] == "small" or (backbone["stem"] == "auto" and trained.view.size <= SMALL_IMAGE)
     if small or name.startswith("wrn"):
         return "its first convolution is the small stem's: algos.networks.build_backbone with the file's metadata loads it"
-    options = "".join(f", {key}={value!r}" for key, value in backbone.options.items())
-    classes = len(trained.config.selection.classes) if classifier and trained.config.selection else 0
+    options = "".join(f", {key}={value!r}" for key, value in backbone["options"].items())
+    classes = len(trained.selection.classes) if classifier and trained.selection else 0
     timm_call = f"timm.create_model({name!r}, num_classes={classes}{options})"
     torchvision_call = f"torchvision's {name} with " + (f"num_classes={classes}" if classes else "fc = Identity()")
     return f"{timm_call} loads it" if library else f"{torchvision_call} loads it, and {timm_call}"

@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from pipelines.config.plain_values import flatten
-from pipelines.config.sections import TrackingConfig
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
@@ -50,7 +49,7 @@ class Run:
     @classmethod
     def start(
         cls, location: Location, kind: str, config: dict[str, Any], fingerprint: str,
-        *, tracking: TrackingConfig, name: str, params: dict[str, Any], tags: dict[str, str],
+        *, uri: str | None, experiment: str, name: str, params: dict[str, Any], tags: dict[str, str],
     ) -> Run:  # fmt: skip
         """Make a folder a new run, with its configuration, and start its MLflow run.
 
@@ -59,7 +58,8 @@ class Run:
             kind: command that makes the run.
             config: plain values of its configuration.
             fingerprint: of the data.
-            tracking: where it is recorded.
+            uri: of MLflow; null takes MLFLOW_TRACKING_URI, or a sqlite file beside the folder.
+            experiment: in MLflow.
             name: in MLflow.
             params: for MLflow, besides the configuration.
             tags: for MLflow, besides the run's identity.
@@ -67,7 +67,7 @@ class Run:
         Raises:
             UserError: when the folder cannot be written or MLflow does not answer.
         """
-        uri = tracking_uri(tracking.uri, location.parent)
+        uri = tracking_uri(uri, location.parent)
         identity = {"data": fingerprint, **versions()}
         try:
             location.make()
@@ -76,7 +76,7 @@ class Run:
             raise UserError(f"{location} cannot be written ({error}); choose another place") from error
         params = flatten(config) | {"data.fingerprint": fingerprint} | params
         tags = tags | identity | {"run_folder": str(location), "kind": kind}
-        address = start_run(uri, tracking.experiment, name, params=params, tags=tags)
+        address = start_run(uri, experiment, name, params=params, tags=tags)
         identity = identity | {"mlflow_run": address.run_id}
         content = {"format": RUN_FORMAT, "kind": kind, "mlflow": vars(address), "identity": identity}
         (location / RUN_FILE).write_json(content)

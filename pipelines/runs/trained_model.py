@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -10,14 +11,17 @@ from torch import Tensor, nn
 
 from algos.methods.method import Method
 from algos.networks import build_backbone
-from pipelines.config.method_configs import CONFIG_OF_COMMAND
-from pipelines.config.recipe import read_recipe
-from pipelines.config.training_config import TrainingConfig
+from pipelines.config.recipe import read_stored
+from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
+from pipelines.config.training_plan import build_method, image_size
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.label_selection import Selection
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import Entry
 from pipelines.runs.run_folder import RUN_FILE, Run
+from pipelines.runs.training_inputs import evaluation_view, found_in, open_selection
+from pipelines.stream.center_crops import EvaluationView
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,33 @@ class Trained:
         if file and file not in entries:
             raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has {', '.join(entries)}")
         entry = entries[file] if file else list(entries.values())[-1]
-        config = read_recipe(run.config_file(), CONFIG_OF_COMMAND[run.kind]).found_in(run.location)
+        config = found_in(read_stored(run.config_file(), CONFIG_OF_COMMAND[run.kind]), run.location)
         return cls(run, config, entry, run.checkpoints.load(entry))
 
     @property
     def dataset(self) -> Dataset:
         """The shards that the run trains on."""
-        return Dataset.open(self.config.data.shards)
+        return Dataset.open(self.config.data)
+
+    @property
+    def split(self) -> str:
+        """The split of the shards that the run trains on."""
+        return self.config.stream.split
+
+    @functools.cached_property
+    def selection(self) -> Selection | None:
+        """The labelled instances, where the run has some; the file is read once."""
+        return open_selection(self.config)
+
+    @property
+    def view(self) -> EvaluationView:
+        """The one view that evaluation takes of an image."""
+        return evaluation_view(self.config)
+
+    @property
+    def backbone(self) -> dict[str, Any]:
+        """Arguments of `algos.networks.build_backbone`, without the size of the images."""
+        return asdict(self.config.backbone)
 
     @property
     def place(self) -> str:
@@ -62,14 +86,23 @@ class Trained:
     def method(self, *, untrained: bool = False) -> Method:
         """The method with its trained state, or as it was before the first step."""
         torch.manual_seed(self.config.seed)
-        backbone = build_backbone(self.config.backbone, self.config.image_size)
+        backbone = new_backbone(self.config)
         if untrained and self.config.init_from:
             start_from(backbone, self.config)
-        method = self.config.build_method(backbone, self.dataset)
+        method = build_method(self.config, backbone, self.dataset, self.selection)
         if not untrained:
             method.load_state_dict(self.state["method"])
         method.network.eval()
         return method
+
+
+def new_backbone(config: TrainingConfig) -> nn.Module:
+    """The backbone that a configuration names, with random weights.
+
+    Raises:
+        ValueError: when it cannot be built.
+    """
+    return build_backbone(**asdict(config.backbone), image_size=image_size(config))
 
 
 def _split(place: str) -> tuple[str, str]:
@@ -84,7 +117,7 @@ def _split(place: str) -> tuple[str, str]:
 def _describe(config: TrainingConfig) -> str:
     backbone = config.backbone
     options = f", options {backbone.options}" if backbone.options else ""
-    return f"{backbone.name!r} (stem {backbone.stem}, images of {config.image_size} px{options})"
+    return f"{backbone.name!r} (stem {backbone.stem}, images of {image_size(config)} px{options})"
 
 
 def start_from(backbone: nn.Module, config: TrainingConfig) -> None:
@@ -116,8 +149,8 @@ def check_network(config: TrainingConfig, *, resumed: bool = False) -> None:
     """
     try:
         with torch.device("meta"):
-            build_backbone(config.backbone, config.image_size)
+            new_backbone(config)
     except ValueError as error:
         raise UserError(str(error)) from error
     if config.init_from and not resumed:
-        start_from(build_backbone(config.backbone, config.image_size), config)
+        start_from(new_backbone(config), config)

@@ -67,12 +67,12 @@ class StreamShape:
         """Refuse what cannot be cut evenly."""
         if self.lanes >= 1 and self.labelled % self.lanes:
             raise UserError(
-                f"{self.labelled} labelled images a step are not a multiple of data.lanes {self.lanes}; "
-                "change batch_size or data.lanes"
+                f"{self.labelled} labelled images a step are not a multiple of stream.lanes {self.lanes}; "
+                "change batch_size or stream.lanes"
             )
         if self.lanes < 1 or self.batch_size % self.lanes:
             raise UserError(
-                f"batch_size {self.batch_size} is not a multiple of data.lanes {self.lanes}; change one of them "
+                f"batch_size {self.batch_size} is not a multiple of stream.lanes {self.lanes}; change one of them "
                 f"(lanes is the largest worker count that the run can use)"
             )
 
@@ -168,6 +168,6 @@ def lanes_of_worker(lanes: int, rank: int, workers: int) -> range:
     """
     if workers > lanes:
         raise UserError(
-            f"{workers} workers, but data.lanes is {lanes}; set data.lanes (a divisor of batch_size) to at least the workers"
+            f"{workers} workers, but stream.lanes is {lanes}; set stream.lanes (a divisor of batch_size) to at least the workers"
         )
     return range(rank * lanes // workers, (rank + 1) * lanes // workers)

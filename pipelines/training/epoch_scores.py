@@ -8,7 +8,6 @@ from algos.distributed.collectives import sum_over_workers
 from algos.scores import knn_predict
 from pipelines.datasets.image_shards import has_truth
 from pipelines.evaluation.features import center_batches, split_features
-from pipelines.stream.center_crops import EvaluationView
 from pipelines.training.session import Session
 from pipelines.views.augment import normalize
 
@@ -40,13 +39,13 @@ def deciding(session: Session) -> str:
 def knn_score(session: Session) -> float:
     """Accuracy of a kNN vote on some test images by the backbone's features."""
     monitor, dataset = session.config.monitor, session.dataset
-    view = EvaluationView(session.config.image_size, session.config.data.normalization)
+    view = session.view
     (_, bank_labels, bank), (_, query_labels, queries) = (
         split_features(
             session.method.backbone, dataset, split, view, session.device,
             limit=limit, rank=session.rank, workers=session.workers,
         )
-        for split, limit in ((session.config.data.split, monitor.knn_bank), ("test", monitor.knn_queries))
+        for split, limit in ((session.config.stream.split, monitor.knn_bank), ("test", monitor.knn_queries))
     )  # fmt: skip
     mine = slice(session.rank, None, session.workers)  # each worker classifies its share, on its device
     predictions = knn_predict(
@@ -67,7 +66,7 @@ def classifier_accuracies(session: Session) -> dict[str, float]:
     classifiers = session.method.classifiers()
     if not classifiers:
         return {}
-    view = EvaluationView(session.config.image_size, session.config.data.normalization)
+    view = session.view
     hits = torch.zeros(len(classifiers) + 1, dtype=torch.float64, device=session.device)  # rows come last
     modes = {name: classifier.training for name, classifier in classifiers.items()}
     batches = center_batches(session.dataset, "test", view, rank=session.rank, workers=session.workers)

@@ -12,8 +12,9 @@ import ray
 from ray.train import UserCallback
 
 from pipelines.config.training_config import TrainingConfig
+from pipelines.config.training_plan import check_training, stream_shape
 from pipelines.datasets.image_shards import Dataset
-from pipelines.datasets.label_selection import put_images
+from pipelines.datasets.label_selection import Selection, put_images
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import check_resources, connect
@@ -21,6 +22,7 @@ from pipelines.jobs.train_job import Workers, fit, recorded
 from pipelines.jobs.watch import Watch
 from pipelines.runs.run_folder import RUN_FILE, Run, write_config
 from pipelines.runs.trained_model import check_network
+from pipelines.runs.training_inputs import absolute, adopt_labels, found_in, open_selection
 from pipelines.tracking.recorder import start_recorder
 from pipelines.training.loop import train_worker
 from pipelines.training.session import TrainingJob
@@ -60,26 +62,27 @@ def train(
         UserError: for input that cannot work, said before a worker starts where it can be known then, or a run that had to stop.
         KeyboardInterrupt: when the user stops it.
     """
-    dataset = Dataset.open(config.data.shards)
+    dataset = Dataset.open(config.data)
     run = None
     if resume is not None:
-        run = Run.open(resume, kind=config.kind).go_on(dataset.fingerprint, config.data.shards, config.tracking.uri)
-        config = config.found_in(run.location)
-    config.check(dataset)
+        run = Run.open(resume, kind=config.kind).go_on(dataset.fingerprint, config.data, config.tracking.uri)
+        config = found_in(config, run.location)
+    selection = open_selection(config)
+    check_training(config, dataset, selection)
     check_network(config, resumed=run is not None)
-    config, within = config.absolute(), within or TrialContext()
+    config, within = absolute(config), within or TrialContext()
     compute = config.compute
     alone = connect(address, local_cpus=compute.workers * compute.cpus_per_worker + 1)
     grows = not alone if within.grows is None else within.grows
     check_resources(compute.min_workers or compute.workers, compute.cpus_per_worker, gpus=compute.gpus, grows=grows)
-    labelled = put_images(dataset, config.selection) if config.selection else None
+    labelled = put_images(dataset, selection) if selection else None
     if run is None:
-        run, config = _create(config, dataset, within.tags)
+        run, config = _create(config, dataset, selection, within.tags)
     else:
         write_config(run.location, config.to_dict())
-    recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data.shards, config.data.split)
+    recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data, config.stream.split)
     job = TrainingJob(config, str(run.location), recorder, run.identity, labelled, within.until)
-    steps = config.epochs * config.shape.steps(dataset.split(config.data.split).rows)
+    steps = config.epochs * stream_shape(config).steps(dataset.split(config.stream.split).rows)
     progress = Watch("train", recorder, steps) if within.shows_progress else nullcontext()
     with recorded(recorder, open_end=within.until is not None and within.until < config.epochs):
         if _is_trained(run, within.until or config.epochs):
@@ -96,16 +99,18 @@ def _is_trained(run: Run, epochs: int) -> bool:
     return newest is not None and newest.epoch >= epochs
 
 
-def _create(config: TrainingConfig, dataset: Dataset, tags: dict[str, str]) -> tuple[Run, TrainingConfig]:
+def _create(
+    config: TrainingConfig, dataset: Dataset, selection: Selection | None, tags: dict[str, str]
+) -> tuple[Run, TrainingConfig]:
     name = config.name or f"{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     location = Location.of(config.storage) / name
     if (location / RUN_FILE).exists():
         raise UserError(f"{location} already holds a run; choose another name, or go on with it: --resume {location}")
-    params: dict[str, Any] = {"data.rows": dataset.split(config.data.split).rows}
-    if selection := config.selection:
+    params: dict[str, Any] = {"data.rows": dataset.split(config.stream.split).rows}
+    if selection is not None:
         params |= {"labels.rule": selection.rule, "labels.count": len(selection.ids)}
     try:
-        config = replace(config, name=name).adopt(location.make())
+        config = adopt_labels(replace(config, name=name), selection, location.make())
     except OSError as error:
         raise UserError(f"storage {config.storage} cannot be written ({error}); correct storage") from error
     run = Run.start(
@@ -113,7 +118,8 @@ def _create(config: TrainingConfig, dataset: Dataset, tags: dict[str, str]) -> t
         config.kind,
         config.to_dict(),
         dataset.fingerprint,
-        tracking=config.tracking,
+        uri=config.tracking.uri,
+        experiment=config.tracking.experiment,
         name=name,
         params=params,
         tags=tags,

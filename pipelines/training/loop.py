@@ -51,7 +51,7 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
                 method.begin_update()
             if trains:
                 # DDP averages over workers: this weight makes it the mean over the rows of the global batch.
-                scaler.scale(loss * (len(micro.ids) * session.workers / config.step_rows)).backward()
+                scaler.scale(loss * (len(micro.ids) * session.workers / session.step_rows)).backward()
         session.meter.add(loss, len(micro.ids))
     if trains:
         scaler.step(optimizer)
@@ -98,7 +98,7 @@ def end_epoch(session: Session, epoch: int) -> None:
     report = session.method.end_epoch()
     loss = session.meter.read_epoch(session.global_step, close=True)
     figures = {"epoch_loss": loss, "rows_left_out": float(session.stream.left_out)}
-    figures["images_seen"] = float(session.global_step * session.config.step_rows)
+    figures["images_seen"] = float(session.global_step * session.step_rows)
     figures |= report.figures | head_figures(report)
     evaluated = time.monotonic()
     scored = scores(session, epoch)
@@ -106,7 +106,7 @@ def end_epoch(session: Session, epoch: int) -> None:
     figures |= scored | ({"evaluation_seconds": waited_for_scores} if scored else {})
     if session.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
         pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
-        wanted = pictures or session.dataset.split(session.config.data.split).labelled
+        wanted = pictures or session.dataset.split(session.config.stream.split).labelled
         state = epoch_snapshot(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
     session.save(epoch + 1, 0, score=scored.get(deciding(session)))

@@ -13,13 +13,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from algos.distributed.collectives import is_distributed, mean_over_workers
 from algos.methods.method import Method
-from algos.networks import build_backbone
 from pipelines.config.training_config import TrainingConfig
+from pipelines.config.training_plan import build_method, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
 from pipelines.files.location import Location
 from pipelines.jobs.train_job import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
-from pipelines.runs.trained_model import start_from
+from pipelines.runs.trained_model import new_backbone, start_from
+from pipelines.runs.training_inputs import evaluation_view, open_selection
 from pipelines.stream.image_stream import ImageStream
 from pipelines.training.meter import Meter
 from pipelines.training.optimizer import Autocast, Precision, build_optimizer
@@ -53,23 +54,25 @@ class Session:
         config = self.config = job.config
         self.job, self.rank, self.workers, self.device = job, worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
-        self.dataset = Dataset.open(config.data.shards)
+        self.dataset = Dataset.open(config.data)
         self.stream = ImageStream(
-            self.dataset, config.data.split, config.shape, config.views, config.data.normalization,
+            self.dataset, config.stream.split, stream_shape(config), config.views, config.stream.normalization,
             seed=config.seed, rank=self.rank, workers=self.workers, device=self.device, labelled=job.labelled,
         )  # fmt: skip
         torch.manual_seed(config.seed)  # initial weights, the same on every worker
-        backbone = build_backbone(config.backbone, config.image_size)
+        backbone = new_backbone(config)
         if config.compute.channels_last:  # before a method copies it
             backbone.to(memory_format=torch.channels_last)
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", config.checkpoint.keep_last)
         entry = self.store.latest()
         if config.init_from and entry is None:
             start_from(backbone, config)
-        self.method: Method = config.build_method(backbone, self.dataset).to(self.device)
+        method = build_method(config, backbone, self.dataset, open_selection(config))
+        self.method: Method = method.to(self.device)
         self.precision = Precision(config.compute.precision, self.device)
         self.network, self._ddp = self._wrap(self.method.network)
         self.optimizer = build_optimizer(self.method.network, config.optimizer)
+        self.step_rows, self.view = step_rows(config), evaluation_view(config)
         self.meter = Meter(self.device)
         self.epoch, self.step = 0, 0
         self.closing_seconds = 0.0  # of the last epoch's end, without its evaluation

@@ -6,34 +6,34 @@ import pytest
 import torch
 from torch import nn
 
-from algos.networks import BackboneConfig, ProjectedNetwork, build_backbone, predictor, projector
+from algos.networks import ProjectedNetwork, build_backbone, predictor, projector
 
 
 @pytest.mark.parametrize(
-    ("config", "size", "features"),
+    ("name", "options", "size", "features"),
     [
-        (BackboneConfig("resnet18"), 32, 512),
-        (BackboneConfig("resnet18"), 96, 512),
-        (BackboneConfig("wrn-10-2"), 32, 128),
-        (BackboneConfig("timm/resnet10t", options={"channels": [8, 16, 16, 32]}), 28, 32),
-        (BackboneConfig("timm/vit_tiny_patch16_224"), 224, 192),
+        ("resnet18", {}, 32, 512),
+        ("resnet18", {}, 96, 512),
+        ("wrn-10-2", {}, 32, 128),
+        ("timm/resnet10t", {"channels": [8, 16, 16, 32]}, 28, 32),
+        ("timm/vit_tiny_patch16_224", {}, 224, 192),
     ],
 )
-def test_backbones_give_the_features_they_announce(config, size, features):
-    network = build_backbone(config, size).eval()
+def test_backbones_give_the_features_they_announce(name, options, size, features):
+    network = build_backbone(name, image_size=size, options=options).eval()
     assert network.num_features == features
     assert network(torch.randn(2, 3, size, size)).shape == (2, features)
 
 
 def test_small_images_get_a_stem_that_keeps_their_size():
-    small, large = build_backbone(BackboneConfig("resnet18"), 32), build_backbone(BackboneConfig("resnet18"), 224)
+    small, large = build_backbone("resnet18", image_size=32), build_backbone("resnet18", image_size=224)
     assert small.conv1.stride == (1, 1)
     assert isinstance(small.maxpool, nn.Identity)
     assert large.conv1.stride == (2, 2)
 
 
 def test_wide_resnet_28_2_has_the_published_size():
-    network = build_backbone(BackboneConfig("wrn-28-2"), 32)
+    network = build_backbone("wrn-28-2", image_size=32)
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(1.47e6, rel=0.01)
 
 
@@ -43,14 +43,14 @@ def test_wide_resnet_28_2_has_the_published_size():
 )
 def test_unknown_names_are_refused_with_the_nearest(name, message):
     with pytest.raises(ValueError, match=message):
-        BackboneConfig(name)
+        build_backbone(name, image_size=32)
 
 
 def test_wrong_options_and_stems_are_refused():
     with pytest.raises(ValueError, match="does not take the options"):
-        build_backbone(BackboneConfig("resnet18", options={"wings": 2}), 32)
+        build_backbone("resnet18", image_size=32, options={"wings": 2})
     with pytest.raises(ValueError, match="no ResNet stem"):
-        build_backbone(BackboneConfig("wrn-10-1", stem="small"), 32)
+        build_backbone("wrn-10-1", image_size=32, stem="small")
 
 
 def test_heads_are_built_as_published():
@@ -60,7 +60,7 @@ def test_heads_are_built_as_published():
 
 
 def test_views_of_one_size_share_a_pass_and_come_out_in_order():
-    network = ProjectedNetwork(build_backbone(BackboneConfig("wrn-10-1"), 16), 8, 12).eval()
+    network = ProjectedNetwork(build_backbone("wrn-10-1", image_size=16), 8, 12).eval()
     images = [torch.randn(3, 3, 16, 16) for _ in range(2)]
     ((z, p),) = network([images])
     alone = [network([[image]])[0] for image in images]

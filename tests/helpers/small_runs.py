@@ -17,4 +17,4 @@ STEPS = 1438 // 64
 
 
 def words(digits: str, storage: Path, name: str, *more: str) -> list[str]:
-    return ["--data.shards", digits, "--storage", str(storage), "--name", name, *SMALL, *more]
+    return ["--data", digits, "--storage", str(storage), "--name", name, *SMALL, *more]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config.method_configs import PretrainConfig
 from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import PretrainConfig
 from pipelines.datasets.image_shards import Dataset
 from pipelines.training.launch import train
 from tests.helpers.digit_shards import write_digits

@@ -13,8 +13,8 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors import safe_open
 
-from pipelines.config.method_configs import PretrainConfig, SemisupConfig
 from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import PretrainConfig, SemisupConfig
 from pipelines.datasets.image_shards import Dataset, Shard, Split, write_shard
 from pipelines.datasets.label_selection import Selection, choose_listed, choose_per_class
 from pipelines.errors import UserError
@@ -39,7 +39,7 @@ STEPS, EPOCHS = 1438 // (16 * 7), 3
 
 
 def config(digits: str, labels: str, storage: Path, name: str, *more: str) -> SemisupConfig:
-    given = ["--data.shards", digits, "--labels", labels, "--storage", str(storage), "--name", name]
+    given = ["--data", digits, "--labels", labels, "--storage", str(storage), "--name", name]
     return read_recipe(str(RECIPES / "protocon_digits.yaml"), SemisupConfig, [*given, *SMALL, *more])
 
 
@@ -81,7 +81,7 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
 @pytest.mark.slow
 def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits, labels):
     killed = straight.parent / "killed"
-    given = ["--data.shards", digits, "--labels", labels, "--storage", str(killed.parent), "--name", "killed"]
+    given = ["--data", digits, "--labels", labels, "--storage", str(killed.parent), "--name", "killed"]
     kill_and_resume(["semisup"], ["--config", str(RECIPES / "protocon_digits.yaml"), *given, *SMALL], killed, STEPS + 5)
     assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(killed, EPOCHS))) == []
 
@@ -121,7 +121,7 @@ def test_labels_outside_the_selection_change_nothing(straight, digits, labels, t
 @pytest.mark.slow
 def test_it_starts_from_a_pretrained_backbone_and_runs_on_two_workers(straight, digits, labels, tmp_path):
     coke = [
-        "--data.shards", digits, "--storage", str(tmp_path), "--name", "coke", "--epochs", "2", "--batch_size", "64",
+        "--data", digits, "--storage", str(tmp_path), "--name", "coke", "--epochs", "2", "--batch_size", "64",
         "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--compute.threads", "1",
     ]  # fmt: skip
     train(read_recipe(str(RECIPES / "coke_digits.yaml"), PretrainConfig, coke))
@@ -174,4 +174,4 @@ def test_a_run_is_resumed_by_the_command_that_made_it(straight, capsys):
 def test_a_run_keeps_its_own_copy_of_the_selection(straight, labels):
     trained = Trained.open(str(straight))
     assert trained.config.labels == str(straight / "labels.json")
-    assert trained.config.selection == Selection.open(labels)
+    assert trained.selection == Selection.open(labels)

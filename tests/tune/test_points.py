@@ -33,10 +33,10 @@ def test_a_key_that_a_run_lacks_is_null():
 
 
 def test_a_copy_of_the_same_data_is_no_setting_but_other_data_are():
-    same = [{"data.shards": place, "data.fingerprint": "f", "data.rows": "10"} for place in ("/a", "/b")]
+    same = [{"data": place, "data.fingerprint": "f", "data.rows": "10"} for place in ("/a", "/b")]
     assert points(*same) == [{}, {}]
-    other = [{"data.shards": place, "data.fingerprint": place, "data.rows": place} for place in ("/a", "/b")]
-    assert points(*other) == [{"data.shards": "/a"}, {"data.shards": "/b"}]
+    other = [{"data": place, "data.fingerprint": place, "data.rows": place} for place in ("/a", "/b")]
+    assert points(*other) == [{"data": "/a"}, {"data": "/b"}]
 
 
 def test_labels_by_one_rule_are_repetitions_over_its_seed():

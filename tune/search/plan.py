@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.config.method_configs import CONFIG_OF_COMMAND
-from pipelines.config.recipe import from_values, read_recipe, with_settings
-from pipelines.config.training_config import TrainingConfig
+from pipelines.config.old_configs import refuse_old
+from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
+from pipelines.config.training_plan import check_training, head_sizes, image_size, spec_of
+from pipelines.config.typed_options import from_values, with_settings
 from pipelines.datasets.image_shards import Dataset, has_truth
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import check_network
+from pipelines.runs.training_inputs import absolute, open_selection
 from pipelines.tracking.mlflow_store import tracking_uri
 from tune.points import identity, spelled
 from tune.search.space import Point, Space, overrides
@@ -53,13 +56,14 @@ class Plan:
         """
         if own := sorted(set(config.settings) & set(OWN)):
             raise UserError(f"settings.{own[0]} is the sweep's own; set seeds, name, storage or tracking of the sweep instead")
+        refuse_old(config.settings, "settings: ")
         kind, storage = CONFIG_OF_COMMAND[config.kind], Location.of(config.storage)
         given = read_recipe(config.recipe, kind)
-        base = from_values(with_settings(given.to_dict(), config.settings), kind).absolute()
+        base = absolute(from_values(with_settings(given.to_dict(), config.settings), kind))
         tracking = replace(config.tracking, uri=tracking_uri(config.tracking.uri, storage))
         base = replace(base, storage=str(storage / config.name), tracking=tracking)
         config = replace(config, storage=str(storage), tracking=tracking)
-        plan = cls(config, base, str(Path.cwd()), Dataset.open(base.data.shards), _points(config), {})
+        plan = cls(config, base, str(Path.cwd()), Dataset.open(base.data), _points(config), {})
         plan._check_ranking()
         plan._check_points()
         return plan
@@ -103,10 +107,10 @@ class Plan:
         return self.folder / trial_name(point, seed)
 
     def _settle(self, point: Mapping[str, Any]) -> TrainingConfig:
-        instances = self.dataset.split(self.base.data.split).rows
-        settings = overrides(point, kind=self.config.kind, instances=instances, clusters=self.base.clusters(instances))
+        instances = self.dataset.split(self.base.stream.split).rows
+        settings = overrides(point, kind=self.config.kind, instances=instances, clusters=head_sizes(self.base, instances))
         config = from_values(with_settings(self.base.to_dict(), settings), type(self.base))
-        config.check(self.dataset)
+        check_training(config, self.dataset, open_selection(config))
         return config
 
     def _check_points(self) -> None:
@@ -114,7 +118,7 @@ class Plan:
         for point in self.points:
             try:
                 config = self.checked[identity(point)] = self._settle(point)
-                if (backbone := (repr(config.backbone), config.image_size)) not in backbones:
+                if (backbone := (repr(config.backbone), image_size(config))) not in backbones:
                     check_network(config)
                     backbones.add(backbone)
             except UserError as error:
@@ -129,7 +133,7 @@ class Plan:
         """Refuse a score that no trial would have, and rungs that none would reach: it would show when all are trained."""
         monitor, metric = self.base.monitor, self.config.metric
         scores = {"knn_top1": monitor.knn_epochs}
-        if self.config.kind == "semisup":
+        if spec_of(self.base).takes_labels:
             scores |= {"accuracy": monitor.accuracy_epochs, "accuracy_ema": monitor.accuracy_epochs}
         if metric.startswith(("knn_", "accuracy")) and metric not in scores:
             raise UserError(f"metric {metric!r} is no score of quorum {self.config.kind}{nearest(metric, scores)}")

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.config.old_configs import new_spelling
 from pipelines.errors import UserError, nearest
 from tune.points import identity
 
@@ -141,8 +142,8 @@ class Space:
 
 
 def recipe_key(name: str, kind: str) -> str:
-    """The recipe's key that a name of the space sets, for the command `kind`."""
-    return ALPHA[kind] if name == "alpha" else SHORT.get(name, name)
+    """The recipe's key that a name of the space sets, for the command `kind`; a sweep of version 0.1 may have an older one."""
+    return ALPHA[kind] if name == "alpha" else SHORT.get(name, new_spelling(name) or name)
 
 
 def overrides(point: Mapping[str, Any], *, kind: str, instances: int, clusters: Iterable[int]) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pipelines.config.method_configs import CONFIG_OF_COMMAND
 from pipelines.config.plain_values import plain
 from pipelines.config.sections import TrackingConfig
+from pipelines.config.training_config import CONFIG_OF_COMMAND
 from pipelines.errors import UserError, nearest
 from tune.search.space import Space, recipe_key
 
@@ -60,7 +60,7 @@ class SweepConfig:
 
     Attributes:
         kind: command of the base recipe: `pretrain` or `semisup`.
-        recipe: file of the base recipe.
+        recipe: of the base: a path, relative to the sweep's recipe or to the working folder, or the name of a shipped one.
         settings: keys of the base recipe to set for all trials.
         space: searched keys, each with one of `grid`, `choice`, `uniform`, `loguniform`, `integers`; see `tune.search.space`.
         metric: figure of an epoch that decides.
@@ -75,6 +75,11 @@ class SweepConfig:
         tracking: see `TrackingConfig`.
         seed: of random points and of the searcher.
     """
+
+    # In a recipe: what may be a path relative to it, what names another recipe, and what holds keys of that one.
+    input_paths: ClassVar[tuple[str, ...]] = ("settings.data", "settings.labels", "settings.init_from")
+    input_recipes: ClassVar[tuple[str, ...]] = ("recipe",)
+    keys_of_recipes: ClassVar[tuple[str, ...]] = ("settings", "space")
 
     kind: str
     recipe: str

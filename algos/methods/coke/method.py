@@ -8,88 +8,18 @@ Source: Qian et al., "Unsupervised Visual Representation Learning by Online Cons
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from algos.check_ranges import require_positive, require_shares
 from algos.distributed.epoch_sums import EpochSums
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.methods.coke.config import CoKeConfig
 from algos.methods.coke.loss import Embeddings, LossWeights, cluster_loss
 from algos.methods.instance_memory import AveragedInstanceMemory, InstanceMemory
 from algos.methods.method import Batch, EpochReport, InstanceGuesses
 from algos.networks import ProjectedNetwork
-
-Epoch = Literal["previous", "current"]
-
-
-@dataclass(frozen=True)
-class CoKeConfig:
-    """Settings of CoKe; the papers' symbols in brackets.
-
-    Attributes:
-        num_clusters: clusters of each head [K].
-        min_size_ratio: a cluster's minimum share of the rows times K [ratio]; 0 no minimum, 1 equal sizes.
-        dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`, from K, the ratio and the batches of an epoch.
-        dim: size of the embeddings [D].
-        predictor_hidden: width of the predictor; 0 for none.
-        temperature: logits are similarities / temperature [T].
-        label_weight: share of the cluster label in a view's target [alpha]; 1 with one view.
-        predictor_weight: share of the predictor's loss, the rest is the projector's [beta].
-        large_weight: share of the large views' loss against the small crops' [beta].
-        target_labels: labels in the loss are of the `previous` epoch or the `current` batch.
-        target_centers: centers in the loss are of the `previous` epoch's end or the `current` running ones.
-        average_from: first epoch of the second stage [stage]; null for none.
-        slots: labels remembered per instance in the second stage.
-        slot_temperature: of the second stage's soft targets [tt].
-    """
-
-    num_clusters: list[int] = field(default_factory=lambda: [3000, 4000, 5000])
-    min_size_ratio: float = 0.4
-    dual_lr: float | None = None
-    dim: int = 128
-    predictor_hidden: int = 512
-    temperature: float = 0.1
-    label_weight: float = 1.0
-    predictor_weight: float = 1.0
-    large_weight: float = 0.5
-    target_labels: Epoch = "previous"
-    target_centers: Epoch = "previous"
-    average_from: int | None = None
-    slots: int = 5
-    slot_temperature: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range, naming the key."""
-        require_shares(self, "min_size_ratio", "label_weight", "predictor_weight", "large_weight", part="method")
-        require_positive(self, "temperature", "slot_temperature", "dim", "slots", "dual_lr", part="method")
-        if not self.num_clusters or min(self.num_clusters) < 2:
-            raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")
-        if self.average_from is not None and self.average_from < 1:
-            raise ValueError(f"method.average_from is {self.average_from}; the second stage starts at epoch 1 or later")
-
-    def check(self, *, num_instances: int, large_views: int) -> None:
-        """Refuse what cannot work with these data and views.
-
-        Raises:
-            ValueError: more clusters than instances, a second view's share with one view, or a second stage with two views.
-        """
-        if max(self.num_clusters) > num_instances:
-            raise ValueError(
-                f"method.num_clusters asks for {max(self.num_clusters)} clusters, but the shards hold {num_instances} "
-                "training images; every cluster needs at least one"
-            )
-        if large_views == 1 and self.label_weight < 1:
-            raise ValueError(
-                f"method.label_weight is {self.label_weight}, which leaves a share for a second view, but views.large is 1; "
-                "set label_weight to 1 or views.large to 2"
-            )
-        if large_views > 1 and self.average_from is not None:
-            raise ValueError(
-                "method.average_from (the second stage) needs one view; set views.large to 1 or average_from to null"
-            )
 
 
 class CoKe:

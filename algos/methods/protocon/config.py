@@ -1,4 +1,4 @@
-"""The settings of ProtoCon. Source: Nassar et al., CVPR 2023; method.md section 3."""
+"""The settings of ProtoCon, free of torch. Source: Nassar et al., CVPR 2023; method.md section 3."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from algos.check_ranges import require_not_negative, require_positive, require_shares
-from algos.methods.protocon.pseudo_labels import Alignment, Vote
+
+Alignment = Literal["window", "debias", "none"]
+Vote = Literal["similarity", "count", "score"]
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,7 @@ class ProtoConConfig:
     """Settings of ProtoCon; the papers' symbols in brackets. The defaults are the paper's form; recipes set its figures.
 
     Attributes:
+        name: of the method.
         num_clusters: clusters of each head [K]; null takes one head of N / instances_per_cluster.
         instances_per_cluster: wanted size of a cluster [n].
         min_size_ratio: a cluster's minimum share of the rows times K [gamma / n].
@@ -36,6 +39,7 @@ class ProtoConConfig:
         ema_momentum: of the averaged weights that are scored beside the trained ones; reached gradually.
     """
 
+    name: Literal["protocon"] = "protocon"
     num_clusters: list[int] | None = None
     instances_per_cluster: int = 250
     min_size_ratio: float = 0.9

@@ -24,6 +24,15 @@ from algos.methods.instance_memory import InstanceMemory, smallest_integer
 from algos.methods.method import Batch, EpochReport, InstanceGuesses
 from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.consistency import Consistency
+from algos.methods.protocon.loss import (
+    LossParts,
+    Outputs,
+    PseudoLabels,
+    StepOutputs,
+    consistency_loss,
+    label_loss,
+    pseudo_label_loss,
+)  # fmt: skip
 from algos.methods.protocon.prototypes import Prototypes
 from algos.methods.protocon.pseudo_labels import Aligner, cluster_pseudo_labels, refine
 from algos.networks import ClassifiedNetwork, Classifier
@@ -105,39 +114,45 @@ class ProtoCon:
             raise ValueError("ProtoCon needs labelled rows, and a weak and a strong view of the others")
         rows = [len(batch.labelled.images), len(batch.ids), len(batch.ids)]
         logits, embeddings = network(torch.cat([batch.labelled.images, *batch.large]))
-        return self._loss(batch.ids, batch.labelled.labels, logits.split(rows), embeddings.split(rows))
+        labelled, weak, strong = map(Outputs, logits.split(rows), embeddings.split(rows))
+        return self._loss(batch.ids, batch.labelled.labels, StepOutputs(labelled, weak.detach(), strong))
 
-    def _loss(self, ids: Tensor, labels: Tensor, logits: tuple[Tensor, ...], embeddings: tuple[Tensor, ...]) -> Tensor:
-        """Loss from (labelled, weak, strong) logits and unit embeddings."""
-        (p_x, p_w, p_s), (q_x, q_w, q_s) = logits, embeddings
-        p_w, q_w = p_w.detach(), q_w.detach()
-        weak_targets = self.consistency.targets(q_w)
-        guesses = self._align(p_w, weak_targets)
-        clusters = self._cluster(q_w)
-        refined = self._refine(guesses, clusters)
-        confidence, hard = refined.max(dim=1)
-        guess, reliable = guesses.argmax(dim=1), confidence >= self.config.confidence_threshold
-        self._remember(ids, q_w, clusters, guess, hard, reliable)
-        self.prototypes.collect(torch.cat([q_x.detach(), q_w]), torch.cat([labels, hard]),
-                                torch.cat([torch.ones_like(labels, dtype=q_w.dtype), reliable.to(q_w.dtype)]))  # fmt: skip
-        targets = refined if self.config.targets == "soft" else hard
-        trusted = reliable.to(p_s.dtype)
-        consistency = self.consistency.loss(q_s, weak_targets)
-        parts = [
-            F.cross_entropy(p_x, labels),
-            (F.cross_entropy(self.aligner.strong(p_s), targets, reduction="none") * trusted).mean(),
-            F.cross_entropy(self._prototype_logits(q_x), labels),
-            (F.cross_entropy(self._prototype_logits(q_s), targets, reduction="none") * trusted).mean(),
-            (consistency if self.config.consistency_rows == "all" else consistency * (1 - trusted)).mean(),
-        ]
-        changed = (hard != guess).to(trusted)
-        self._count(torch.stack([*(part.detach() for part in parts), trusted.mean(), changed.mean()]), len(ids))
-        return self._weigh(parts)
+    def _loss(self, ids: Tensor, labels: Tensor, views: StepOutputs) -> Tensor:
+        """Loss of B instances `ids` without and of rows with `labels` (L,); what it learns beside the networks is collected."""
+        weak_targets = self.consistency.targets(views.weak.embeddings)
+        guesses = self._align(views.weak.logits, weak_targets)
+        clusters = self._cluster(views.weak.embeddings)
+        pseudo = PseudoLabels.of(guesses, self._refine(guesses, clusters), self.config.confidence_threshold)
+        self._remember(ids, views.weak.embeddings, clusters, pseudo)
+        self._collect_prototypes(labels, views, pseudo)
+        parts = self._parts(labels, views, pseudo, weak_targets)
+        self._count_step(parts, pseudo)
+        return parts.weighed(self.config)
 
-    def _weigh(self, parts: list[Tensor]) -> Tensor:
-        config = self.config
-        weights = (1.0, config.unlabelled_weight, config.prototype_weight, config.prototype_weight, config.consistency_weight)
-        return torch.stack([weight * part for weight, part in zip(weights, parts, strict=True) if weight > 0]).sum()
+    def _parts(self, labels: Tensor, views: StepOutputs, pseudo: PseudoLabels, weak_targets: Tensor) -> LossParts:
+        """The loss in its parts; `weak_targets` (B, D) are the weak views' distributions that the strong ones are to match."""
+        config, strong, prototypes = self.config, views.strong, self._prototype_logits
+        targets, trusted = pseudo.targets(soft=config.targets == "soft"), pseudo.reliable.to(strong.logits.dtype)
+        consistency = self.consistency.loss(strong.embeddings, weak_targets)
+        return LossParts(
+            labelled=label_loss(views.labelled.logits, labels),
+            unlabelled=pseudo_label_loss(self.aligner.strong(strong.logits), targets, trusted),
+            prototype_labelled=label_loss(prototypes(views.labelled.embeddings), labels),
+            prototype_unlabelled=pseudo_label_loss(prototypes(strong.embeddings), targets, trusted),
+            consistency=consistency_loss(consistency, trusted, unreliable_only=config.consistency_rows == "unreliable"),
+        )
+
+    def _collect_prototypes(self, labels: Tensor, views: StepOutputs, pseudo: PseudoLabels) -> None:
+        """Add the labelled rows and the reliable ones of the others to the sums of the next prototypes."""
+        labelled, weak = views.labelled.embeddings.detach(), views.weak.embeddings
+        weights = torch.cat([torch.ones_like(labels, dtype=weak.dtype), pseudo.reliable.to(weak.dtype)])
+        self.prototypes.collect(torch.cat([labelled, weak]), torch.cat([labels, pseudo.hard]), weights)
+
+    def _count_step(self, parts: LossParts, pseudo: PseudoLabels) -> None:
+        """Note the parts, the share of reliable rows, and that of rows whose class the clusters changed."""
+        dtype = parts.labelled.dtype
+        shares = [pseudo.reliable.to(dtype).mean(), (pseudo.hard != pseudo.guess).to(dtype).mean()]
+        self._count(torch.stack([*(part.detach() for part in parts.all), *shares]), len(pseudo.hard))
 
     @torch.no_grad()
     def _align(self, logits: Tensor, weak_targets: Tensor) -> Tensor:
@@ -162,10 +177,10 @@ class ProtoCon:
         of_heads = self.cluster_labels[clusters + self.kmeans.offsets]  # (H, B, C)
         return refine(guesses, of_heads.mean(dim=0), self.config.refine_weight)
 
-    def _remember(self, ids: Tensor, embeddings: Tensor, clusters: Tensor, guess: Tensor, hard: Tensor, reliable: Tensor) -> None:
+    def _remember(self, ids: Tensor, embeddings: Tensor, clusters: Tensor, pseudo: PseudoLabels) -> None:
         self.memory.observe(
-            ids, labels=clusters, guess=guess[None], pseudo_label=hard[None],
-            reliable=reliable[None], score=self.kmeans.similarity(embeddings, clusters, priced=self.config.priced_scores),
+            ids, labels=clusters, guess=pseudo.guess[None], pseudo_label=pseudo.hard[None], reliable=pseudo.reliable[None],
+            score=self.kmeans.similarity(embeddings, clusters, priced=self.config.priced_scores),
         )  # fmt: skip
 
     def _prototype_logits(self, embeddings: Tensor) -> Tensor:

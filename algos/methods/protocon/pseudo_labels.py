@@ -7,14 +7,12 @@ for Efficient Semi-supervised Learning", CVPR 2023, section 3; method.md section
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Alignment = Literal["window", "debias", "none"]
-Vote = Literal["similarity", "count", "score"]
+from algos.methods.protocon.config import Alignment, Vote
+
 WINDOW = 32  # global batches, the present one among them
 
 

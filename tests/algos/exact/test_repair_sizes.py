@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algos.exact import price_search, similarities
-from algos.exact.repair_sizes import minimum_rows, repair_sizes
+from algos.exact.minimum_rows import minimum_rows
+from algos.exact.repair_sizes import repair_sizes
 from algos.exact.similarities import priced_labels
 from tests.helpers.oracle import best_total
 from tests.helpers.price_tables import lookup, zeros

@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from algos.kmeans.batches import batch_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
-from algos.kmeans.passes import CARRIED, PATIENCE, Passes, Settling, batch_rows
+from algos.kmeans.passes import CARRIED, PATIENCE, Passes, Settling
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.clustering.config import ClusterConfig
 from pipelines.config.recipe import read_recipe
+from pipelines.config.sections import ComputeConfig
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from quorum.cli.commands import main
 
@@ -16,8 +17,8 @@ from quorum.cli.commands import main
         (["--num_clusters", "3000"], "num_clusters is 3000, but"),
         (["--batch_size", "100"], "batch_size 100 is not a multiple of lanes 8"),
         (["--batch_size", "4096"], "batch_size 4096 exceeds the 2000 rows"),
-        (["--workers", "9"], "9 workers, but lanes is 8"),
-        (["--lanes", "3000", "--workers", "1"], "lanes 3000 exceeds the 2000 rows"),
+        (["--compute.workers", "9"], "9 workers, but lanes is 8"),
+        (["--lanes", "3000"], "lanes 3000 exceeds the 2000 rows"),
         (["--num_clusters", "0"], "num_clusters is 0"),
         (["--num_clusters", "[]"], "num_clusters is []"),
         (["--min_size_ratio", "1.5"], "min_size_ratio is 1.5"),
@@ -58,13 +59,17 @@ def test_a_resume_keeps_what_its_result_depends_on(capsys, tmp_path):
 
 
 def test_a_file_can_hold_the_options(lumps, tmp_path):
-    (tmp_path / "c.yaml").write_text(f"embeddings: {lumps}\nto: x\nnum_clusters: [5, 3]\ncheckpoint: {{every_steps: 7}}\n")
+    (tmp_path / "c.yaml").write_text(f"data: {lumps}\nto: x\nnum_clusters: [5, 3]\ncheckpoint: {{every_steps: 7}}\n")
     config = read_recipe(str(tmp_path / "c.yaml"), ClusterConfig)
     assert (config.heads, config.checkpoint.every_steps, config.passes) == ([5, 3], 7, 5)
 
 
+def config(workers: int) -> ClusterConfig:
+    return ClusterConfig(data="", to="", num_clusters=20, compute=ComputeConfig(workers=workers))
+
+
 def test_batches_and_windows_follow_from_the_vectors_alone(lumps):
     vectors = EmbeddingFolder.open(str(lumps))
-    shape = ClusterConfig(embeddings="", to="", num_clusters=20, workers=1).shape(vectors)
-    assert shape == ClusterConfig(embeddings="", to="", num_clusters=20, workers=8).shape(vectors)
+    shape = config(1).shape(vectors)
+    assert shape == config(8).shape(vectors)
     assert (shape.batch_size, shape.window) == (96, 1024)  # 20 updates a pass; a window of 1024 rows at least

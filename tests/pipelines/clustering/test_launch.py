@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
 from mlflow.tracking import MlflowClient
 
 from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.launch import cluster
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST
-from pipelines.config.sections import CheckpointConfig, TrackingConfig
+from pipelines.config.recipe import read_stored
+from pipelines.config.sections import ComputeConfig
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import CONFIG_FILE, Run
@@ -130,7 +130,7 @@ def test_a_resume_that_is_refused_leaves_a_finished_run_as_it_was(clustered):
     shutil.copytree(clustered, copy)
     before = (copy / CONFIG_FILE).read_bytes()
     with pytest.raises(UserError, match="gpu asks for 1 GPUs"):
-        cluster(replace(from_folder(copy), exact=True, gpu=True), resume=str(copy))
+        cluster(replace(from_folder(copy), exact=True, compute=ComputeConfig(gpu=True)), resume=str(copy))
     assert (copy / CLUSTERS_MANIFEST).exists()
     assert (copy / CONFIG_FILE).read_bytes() == before
     (copy / "checkpoints" / "index.json").unlink()
@@ -141,9 +141,7 @@ def test_a_resume_that_is_refused_leaves_a_finished_run_as_it_was(clustered):
 
 def from_folder(folder: Path) -> ClusterConfig:
     """The configuration that a run's folder holds."""
-    values = yaml.safe_load((folder / CONFIG_FILE).read_text())
-    parts = {"checkpoint": CheckpointConfig(**values["checkpoint"]), "tracking": TrackingConfig(**values["tracking"])}
-    return ClusterConfig(**values | parts)
+    return read_stored(str(folder / CONFIG_FILE), ClusterConfig)
 
 
 @pytest.mark.slow
@@ -154,7 +152,7 @@ def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, 
         clustered, clustered.parent / f"killed-{workers}", STEPS + 8, "labels", "*.parquet", "report.json", CLUSTERS_MANIFEST
     )
     assert store_of(copy).latest().step == 8
-    main(["cluster", "--resume", str(copy), "--workers", str(workers)])
+    main(["cluster", "--resume", str(copy), "--compute.workers", str(workers)])
     first, second = final_state(clustered, PASSES), final_state(copy, PASSES)
     straight, resumed = labels_of(clustered), labels_of(copy)
     assert Run.open(str(copy)).address.run_id == Run.open(str(clustered)).address.run_id
@@ -170,7 +168,7 @@ def test_a_row_without_direction_stops_the_run_in_words(local_ray, lumps, tmp_pa
     rows[1034] = [0.0] * LUMP_DIM
     (tmp_path / "embeddings").mkdir()
     pq.write_table(pa.table({"embedding": rows}), tmp_path / "embeddings" / "x.parquet", row_group_size=150)
-    config = ClusterConfig(embeddings=str(tmp_path / "embeddings"), to=str(tmp_path / "to"), num_clusters=20, passes=1)
+    config = ClusterConfig(data=str(tmp_path / "embeddings"), to=str(tmp_path / "to"), num_clusters=20, passes=1)
     with pytest.raises(UserError, match=r"row 1034 of .*x\.parquet has no direction"):
         cluster(config)
     assert not (tmp_path / "to" / CLUSTERS_MANIFEST).exists()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pipelines.config.method_configs import PretrainConfig, SemisupConfig
 from pipelines.config.plain_values import flatten
 from pipelines.config.recipe import read_recipe
 from pipelines.config.sections import OptimizerConfig
+from pipelines.config.training_config import PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
 from tests.helpers import places
 
 RECIPES = sorted(places.RECIPES.glob("*.yaml"))
-SMALL = {"data": {"shards": "data/digits"}, "views": {"large": [{"size": 16, "repeat": 2}]}}
+SMALL = {"data": "data/digits", "views": {"large": [{"size": 16, "repeat": 2}]}}
 
 
 @pytest.fixture
@@ -63,7 +63,8 @@ def test_overrides_win_over_the_recipe(recipe):
         ({"epoch": 3}, "epoch", "epochs"),
         ({"optimizer": {"lrr": 0.1}}, "optimizer.lrr", "lr"),
         ({"views": {"large": [{"size": 8}, {"size": 8, "flipp": 0.1}]}}, "views.large.flipp", "flip"),
-        ({"data": {"shards": "x", "normalization": {"meen": [0, 0, 0]}}}, "data.normalization.meen", "mean"),
+        ({"stream": {"normalization": {"meen": [0, 0, 0]}}}, "stream.normalization.meen", "mean"),
+        ({"method": {"dimm": 8}}, "method.dimm", "dim"),
     ],
 )
 def test_an_unknown_key_of_a_recipe_is_named_with_the_nearest(recipe, parts, key, near):
@@ -94,7 +95,8 @@ def test_an_abbreviated_option_is_an_unknown_one(recipe, option):
         ({"compute": {"gpu": "perhaps"}}, "compute.gpu"),
         ({"views": {"large": 3}}, "views.large"),
         ({"views": {"large": [{"size": "big"}]}}, "size"),
-        ({"data": "data/digits"}, "data"),
+        ({"data": 3}, "data"),
+        ({"stream": "train"}, "stream"),
         ({"method": {"num_clusters": ["x"]}}, "method.num_clusters"),
     ],
 )
@@ -109,7 +111,7 @@ def test_a_value_of_another_type_names_the_key(recipe, parts, key):
         ("batch_size", "-8"),
         ("accumulate", "0"),
         ("seed", "-1"),
-        ("data.window", "0"),
+        ("stream.window", "0"),
         ("optimizer.lr", "0"),
         ("optimizer.warmup_epochs", "-1"),
         ("compute.workers", "0"),
@@ -154,7 +156,7 @@ def test_views_that_no_method_can_use_are_refused(recipe):
         ("", "holds no keys"),
         ("- 1\n- 2", "holds no keys"),
         ("epochs: [1", "is no YAML"),
-        ("views: {large: [{size: 8}]}", "data.shards"),
+        ("views: {large: [{size: 8}]}", "required: data"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, content, reason):
@@ -163,11 +165,11 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, content, reason):
 
 
 def test_a_recipe_that_is_not_there_or_not_readable_as_text_is_named(tmp_path):
-    assert refusal(str(tmp_path / "absent.yaml")) == f"recipe {tmp_path}/absent.yaml cannot be read: No such file or directory"
+    assert f"there is no recipe '{tmp_path}/absent.yaml'" in refusal(str(tmp_path / "absent.yaml"))
     (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\r\n\xff\xfe\x00")
     assert "picture.yaml" in refusal(str(tmp_path / "picture.yaml"))
 
 
 def test_flatten_spells_keys_as_the_command_line_does():
-    nested = {"data": {"shards": "x", "normalization": {"mean": [0.5]}}, "epochs": 3}
-    assert flatten(nested) == {"data.shards": "x", "data.normalization.mean": [0.5], "epochs": 3}
+    nested = {"data": "x", "stream": {"normalization": {"mean": [0.5]}}, "epochs": 3}
+    assert flatten(nested) == {"data": "x", "stream.normalization.mean": [0.5], "epochs": 3}

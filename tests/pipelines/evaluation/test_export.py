@@ -12,12 +12,13 @@ import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from pipelines.config.method_configs import PretrainConfig
 from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import PretrainConfig
+from pipelines.config.training_plan import build_method
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.evaluation.export import export
-from pipelines.runs.trained_model import Trained
+from pipelines.runs.trained_model import Trained, new_backbone
 from pipelines.training.launch import _create
 from quorum.cli.commands import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
@@ -27,13 +28,11 @@ pytestmark = pytest.mark.ray
 
 def saved_run(digits: str, storage: Path, *backbone: str) -> Path:
     """A run folder with one checkpoint, as training leaves it, without the training."""
-    overrides = ["--data.shards", digits, "--storage", str(storage), "--name", "run", *backbone]
+    overrides = ["--data", digits, "--storage", str(storage), "--name", "run", *backbone]
     config = read_recipe(RECIPE, PretrainConfig, overrides)
     dataset = Dataset.open(digits)
-    run, _ = _create(config, dataset, {})
-    from algos.networks import build_backbone
-
-    method = config.build_method(build_backbone(config.backbone, config.image_size), dataset)
+    run, _ = _create(config, dataset, None, {})
+    method = build_method(config, new_backbone(config), dataset, None)
     run.checkpoints.save({"method": method.state_dict()}, epoch=1, step=0, global_step=44, score=0.5)
     return storage / "run"
 

@@ -181,8 +181,8 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
 
 SAVE_FOREVER = """
 import itertools, sys, torch
-from pipelines.checkpoint import CheckpointStore
-from pipelines.storage import Location
+from pipelines.files.location import Location
+from pipelines.runs.checkpoints import CheckpointStore
 torch.set_num_threads(1)
 store = CheckpointStore(Location.of(sys.argv[1]))
 for step in itertools.count():

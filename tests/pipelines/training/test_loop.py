@@ -10,8 +10,8 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from pipelines.config.method_configs import PretrainConfig
 from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.runs.run_folder import Run
@@ -86,7 +86,7 @@ def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
 
     ingest(open_source("digits"), str(tmp_path / "other"), name="digits", seed=1)
     copy = cut_back(straight, straight.parent / "other-shards", 2 * STEPS)
-    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--data.shards", str(tmp_path / "other")])
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--data", str(tmp_path / "other")])
     with pytest.raises(UserError, match="fingerprint"):
         train(config, resume=str(copy))
 

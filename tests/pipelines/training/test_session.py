@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from pipelines.config.method_configs import PretrainConfig
 from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import PretrainConfig
 from pipelines.jobs.train_job import Worker
 from pipelines.stream.image_stream import _to_host
 from pipelines.stream.image_windows import WindowReader
@@ -29,7 +29,7 @@ def session(digits: str, folder: str, *overrides: str) -> Session:
         "--optimizer.warmup_epochs",
         "0",
     ]
-    config = read_recipe(RECIPE, PretrainConfig, ["--data.shards", digits, "--epochs", "9", *small, *overrides])
+    config = read_recipe(RECIPE, PretrainConfig, ["--data", digits, "--epochs", "9", *small, *overrides])
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     job = TrainingJob(config, folder, recorder=None, identity={"data": "none"})
     made = Session(job, Worker(rank, workers, workers, torch.device("cpu")))

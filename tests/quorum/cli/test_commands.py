@@ -73,14 +73,17 @@ def test_an_unknown_command_is_named_with_the_nearest(refusal, word, near):
         ),
         (["ingest", "digits", "--to", "x", "--sed", "1"], "unknown option or key 'sed'; nearest valid name: seed"),
         (["ingest", "digits", "--to", "x", "more"], "'more'"),
-        (["pretrain"], "data.shards, views.large"),
+        (["pretrain"], "data, views.large"),
         (["pretrain", "--config"], "--config"),
-        (["pretrain", "--config", "absent.yaml"], "recipe absent.yaml cannot be read: No such file or directory"),
+        (
+            ["pretrain", "--config", "absent.yaml"],
+            "there is no recipe 'absent.yaml', neither a file nor a name that quorum recipes lists",
+        ),
         (["pretrain", "--config", RECIPE, "--method.dimm", "3"], "'method.dimm'; nearest valid name: method.dim"),
         (["pretrain", "--config", RECIPE, "--batch_size", "ten"], "batch_size"),
         (["pretrain", "--config", RECIPE, "--batch_size", "0"], "batch_size is 0; it must be positive"),
         (["pretrain", "--config", RECIPE, "--compute.precision", "fp8"], "compute.precision"),
-        (["pretrain", "--config", RECIPE, "--data.shards", "absent"], "absent holds no quorum.json"),
+        (["pretrain", "--config", RECIPE, "--data", "absent"], "absent holds no quorum.json"),
         (["pretrain", "--resume", "absent"], "absent holds no run.json"),
         (["pretrain", "--resume", "absent", "--config", RECIPE], "--resume takes the run's own configuration"),
         (["pretrain", "--resume", "absent", "--method.dim", "3"], "--method.dim cannot change in a resumed run"),
@@ -107,7 +110,7 @@ def test_an_abbreviation_does_not_slip_past_what_guards_the_whole_option(refusal
 
 def test_a_mistake_leaves_nothing_behind(refusal, tmp_path):
     refusal("ingest", "nowhere", "--to", str(tmp_path / "data"))
-    refusal("pretrain", "--config", RECIPE, "--data.shards", str(tmp_path / "data"))
+    refusal("pretrain", "--config", RECIPE, "--data", str(tmp_path / "data"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -128,15 +131,15 @@ def test_a_number_of_ingest_out_of_range_is_named(local_ray, refusal, tmp_path, 
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--batch_size", "100", "batch_size 100 is not a multiple of data.lanes 8"),
+        ("--batch_size", "100", "batch_size 100 is not a multiple of stream.lanes 8"),
         ("--batch_size", "4096", "batch_size 4096 exceeds the 1438 images of split 'train'"),
-        ("--compute.workers", "9", "9 workers, but data.lanes is 8"),
-        ("--data.split", "trian", "no split 'trian'; nearest valid name: train"),
+        ("--compute.workers", "9", "9 workers, but stream.lanes is 8"),
+        ("--stream.split", "trian", "no split 'trian'; nearest valid name: train"),
         ("--seed", "-1", "seed is -1"),
     ],
 )
 def test_what_does_not_fit_the_data_is_said_before_a_run_is_made(digits, refusal, tmp_path, option, value, said):
-    assert said in refusal("pretrain", "--config", RECIPE, "--data.shards", digits, option, value)
+    assert said in refusal("pretrain", "--config", RECIPE, "--data", digits, option, value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,4 +164,6 @@ def test_the_installed_command_exits_with_2_and_one_line(tmp_path):
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "quorum pretrain: recipe absent.yaml cannot be read: No such file or directory\n"
+    assert (
+        done.stderr == "quorum pretrain: there is no recipe 'absent.yaml', neither a file nor a name that quorum recipes lists\n"
+    )

@@ -33,7 +33,7 @@ SETTINGS = {
 def config(digits: str, storage: Path, **parts) -> SweepConfig:
     given = {
         "kind": "pretrain", "recipe": RECIPE, "name": "sweep", "storage": str(storage), "concurrent": 2,
-        "settings": SETTINGS | {"data.shards": digits}, "space": {"K": {"grid": [20]}, "ratio": {"grid": [0.4, 1.0]}},
+        "settings": SETTINGS | {"data": digits}, "space": {"K": {"grid": [20]}, "ratio": {"grid": [0.4, 1.0]}},
     }  # fmt: skip
     return SweepConfig(**(given | parts))
 
@@ -134,7 +134,7 @@ def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path,
 def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
     asha = SchedulerConfig("asha", grace_epochs=2, reduction=2)
     rates = {"optimizer.lr": {"grid": [0.03, 1e-7, 1e-8, 1e-9]}}
-    longer = SETTINGS | {"data.shards": digits, "epochs": 4}
+    longer = SETTINGS | {"data": digits, "epochs": 4}
     settings = config(digits, tmp_path, space=rates, metric="epoch_loss", mode="min", scheduler=asha, settings=longer)
     address = sweep(settings)
     runs = trials(address)

@@ -7,7 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from algos.methods.coke.method import CoKe, CoKeConfig
+from algos.methods.coke.config import CoKeConfig
+from algos.methods.coke.method import CoKe
 from algos.methods.method import Batch
 from tests.helpers.method_training import Flat, train_method
 
@@ -154,31 +155,3 @@ def test_label_change_counts_only_instances_that_had_a_label():
         method.finish_update()
     method.exchange()
     assert method.end_epoch().figures == {"label_change": pytest.approx(changed / (14 * 2))}
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"min_size_ratio": 1.5}, "method.min_size_ratio"),
-        ({"num_clusters": [1]}, "method.num_clusters"),
-        ({"dual_lr": -1.0}, "method.dual_lr"),
-        ({"temperature": 0.0}, "method.temperature"),
-        ({"average_from": 0}, "method.average_from"),
-    ],
-)
-def test_settings_out_of_range_name_their_key(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CoKeConfig(**settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "views", "message"),
-    [
-        ({"num_clusters": [25]}, 1, "24 training images"),
-        ({"num_clusters": [5], "label_weight": 0.2}, 1, "views.large"),
-        ({"num_clusters": [5], "average_from": 3}, 2, "one view"),
-    ],
-)
-def test_combinations_that_cannot_work_are_refused(settings, views, message):
-    with pytest.raises(ValueError, match=message):
-        CoKeConfig(**settings).check(num_instances=24, large_views=views)

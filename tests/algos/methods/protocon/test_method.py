@@ -8,7 +8,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from algos.methods.method import Batch, LabelledRows
-from algos.methods.protocon.method import ProtoCon, ProtoConConfig
+from algos.methods.protocon.config import ProtoConConfig
+from algos.methods.protocon.loss import Outputs, StepOutputs
+from algos.methods.protocon.method import ProtoCon
 from tests.helpers.method_training import Flat, train_method
 
 CLASSES, N = 3, 24
@@ -65,8 +67,8 @@ def test_the_recorded_reference_is_replayed(golden, name):
             at = {key: value[epoch, step] for key, value in data.items() if value.shape[:2] == steps}
             seen = {}
             method._count = lambda means, rows, seen=seen: seen.update(means=means)
-            logits, embeddings = (tuple(at[f"in_{kind}_{view}"] for view in ("x", "u_w", "u_s")) for kind in "pq")
-            total = method._loss(at["in_ids"], at["in_y_x"], logits, embeddings)
+            views = StepOutputs(*(Outputs(at[f"in_p_{view}"], at[f"in_q_{view}"]) for view in ("x", "u_w", "u_s")))
+            total = method._loss(at["in_ids"], at["in_y_x"], views)
             ids, row = method.memory._observed[-1]
             assert torch.equal(ids, at["in_ids"])
             for head in heads:
@@ -237,29 +239,3 @@ def test_memory_stays_below_twelve_bytes_an_instance():
         config = ProtoConConfig(num_clusters=[4])
         method = ProtoCon(config, Flat(), num_classes=classes, num_instances=N, batch_size=8)
         assert method.memory.bytes_per_instance == expected
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"confidence_threshold": 0.0}, "confidence_threshold is 0.0; it must lie in"),
-        ({"confidence_threshold": 1.01}, "confidence_threshold"),
-        ({"refine_weight": 1.2}, "refine_weight"),
-        ({"refine_from": 0}, "refine_from"),
-        ({"prototype_weight": -1.0}, "prototype_weight"),
-        ({"num_clusters": []}, "num_clusters"),
-        ({"dual_lr": 0.0}, "dual_lr"),
-    ],
-)
-def test_values_outside_their_range_are_refused(settings, words):
-    with pytest.raises(ValueError, match=words):
-        ProtoConConfig(**settings)
-
-
-def test_clusters_follow_from_the_wanted_size_and_must_be_able_to_vote():
-    assert ProtoConConfig(instances_per_cluster=200).clusters(50_000) == [250]
-    assert ProtoConConfig(num_clusters=[7, 9]).clusters(100) == [7, 9]
-    with pytest.raises(ValueError, match="instances_per_cluster is 200"):
-        ProtoConConfig(instances_per_cluster=200).clusters(399)
-    with pytest.raises(ValueError, match="asks for 51 clusters of 100"):
-        ProtoConConfig(num_clusters=[51]).clusters(100)

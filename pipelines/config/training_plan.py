@@ -1,0 +1,158 @@
+"""What follows from a training configuration: the rows of a step, the method, and what cannot work with given data.
+
+Plain functions of the values, so that the configuration stays a file in types; nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from algos.methods.registry import method_spec
+from algos.methods.spec import MethodSpec, TrainingSetup
+from pipelines.config.training_config import SemisupConfig, TrainingConfig
+from pipelines.errors import UserError
+from pipelines.stream.epoch_order import StreamShape, lanes_of_worker
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from algos.methods.method import Method
+    from pipelines.datasets.image_shards import Dataset
+    from pipelines.datasets.label_selection import Selection
+
+
+@contextmanager
+def method_refusals() -> Iterator[None]:
+    """Turn what a method refuses into an error that a user can act on.
+
+    Raises:
+        UserError: for a `ValueError`.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def spec_of(config: TrainingConfig) -> MethodSpec:
+    """The spec of the method that the run trains.
+
+    Raises:
+        UserError: for a method of another command.
+    """
+    return command_method(config.method.name, type(config))
+
+
+def command_method(name: str, kind: type[TrainingConfig]) -> MethodSpec:
+    """The spec of the method `name`, which the command of `kind` must train.
+
+    Raises:
+        UserError: for an unknown method, or one of another command.
+    """
+    with method_refusals():
+        spec = method_spec(name)
+    if spec.command != kind.kind:
+        raise UserError(f"method.name is {name!r}, which quorum {spec.command} trains, not quorum {kind.kind}; use that command")
+    return spec
+
+
+def step_rows(config: TrainingConfig) -> int:
+    """Images that a step takes from the stream over all workers; of a semi-supervised run the unlabelled ones [mu B]."""
+    return config.batch_size * config.unlabelled_ratio if isinstance(config, SemisupConfig) else config.batch_size
+
+
+def step_labelled(config: TrainingConfig) -> int:
+    """Labelled images that a step takes besides [B]."""
+    return config.batch_size if isinstance(config, SemisupConfig) else 0
+
+
+def stream_shape(config: TrainingConfig) -> StreamShape:
+    """How an epoch is cut into batches."""
+    return StreamShape(step_rows(config), config.stream.lanes, config.stream.window, step_labelled(config))
+
+
+def image_size(config: TrainingConfig) -> int:
+    """Side of the large views, px; evaluation uses it too."""
+    return config.views.large[0].size
+
+
+def head_sizes(config: TrainingConfig, num_instances: int) -> list[int]:
+    """Clusters of each head for N training images.
+
+    Raises:
+        UserError: when the method makes none for so few.
+    """
+    with method_refusals():
+        return spec_of(config).clusters(config.method, num_instances)
+
+
+def training_setup(config: TrainingConfig, dataset: Dataset, selection: Selection | None) -> TrainingSetup:
+    """The numbers that the method is checked against and built for."""
+    split, views = dataset.split(config.stream.split), config.views
+    return TrainingSetup(
+        rows=split.rows, num_instances=split.ids, batch_size=step_rows(config), large_views=views.num_large,
+        small_views=sum(view.repeat for view in views.small), num_classes=len(selection.classes) if selection else 0,
+        seed=config.seed,
+    )  # fmt: skip
+
+
+def build_method(config: TrainingConfig, backbone: nn.Module, dataset: Dataset, selection: Selection | None) -> Method:
+    """The method over `backbone`, sized by the data."""
+    return spec_of(config).build(config.method, backbone, training_setup(config, dataset, selection))
+
+
+def check_training(config: TrainingConfig, dataset: Dataset, selection: Selection | None) -> None:
+    """Refuse what cannot work with these data.
+
+    Raises:
+        UserError: naming the key and what to change.
+    """
+    if selection is not None and isinstance(config, SemisupConfig):
+        selection.check(dataset, config.stream.split, config.labels)
+    _check_step(config, dataset.split(config.stream.split).rows)
+    _check_scores(config, dataset)
+    with method_refusals():
+        spec_of(config).check(config.method, training_setup(config, dataset, selection))
+    _check_labelled_rows(config)
+
+
+def _check_step(config: TrainingConfig, rows: int) -> None:
+    workers, shape = config.compute.workers, stream_shape(config)
+    if rows < shape.batch_size:
+        raise UserError(_too_large(config, rows))
+    least = min(len(lanes_of_worker(shape.lanes, rank, workers)) for rank in range(workers)) * shape.lane_rows
+    if least // config.accumulate < 2:
+        raise UserError(
+            f"batch_size {config.batch_size} over {workers} workers and {config.accumulate} micro-batches leaves fewer than "
+            "2 rows for BatchNorm; raise batch_size or lower accumulate"
+        )
+
+
+def _too_large(config: TrainingConfig, rows: int) -> str:
+    split = config.stream.split
+    if isinstance(config, SemisupConfig):
+        return (
+            f"batch_size {config.batch_size} with unlabelled_ratio {config.unlabelled_ratio} takes {step_rows(config)} "
+            f"unlabelled images a step, but split {split!r} has {rows}; lower one of the two"
+        )
+    return f"batch_size {config.batch_size} exceeds the {rows} images of split {split!r}; choose a smaller one"
+
+
+def _check_scores(config: TrainingConfig, dataset: Dataset) -> None:
+    labelled = dataset.split(config.stream.split).labelled
+    if config.monitor.knn_epochs and "test" in dataset.splits and not (labelled and dataset.split("test").labelled):
+        raise UserError(f"monitor.knn_epochs is {config.monitor.knn_epochs}, but {config.data} has no labels; set it to 0")
+
+
+def _check_labelled_rows(config: TrainingConfig) -> None:
+    shape, compute = stream_shape(config), config.compute
+    for workers in range(compute.min_workers or compute.workers, compute.workers + 1):
+        for rank in range(workers):
+            mine = len(lanes_of_worker(shape.lanes, rank, workers)) * shape.lane_labelled
+            if mine % config.accumulate:
+                raise UserError(
+                    f"accumulate {config.accumulate} does not divide the {mine} labelled images that one of {workers} workers "
+                    "has of a step; choose a divisor"
+                )

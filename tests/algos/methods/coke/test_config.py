@@ -1,0 +1,22 @@
+"""What settings of CoKe are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from algos.methods.coke.config import CoKeConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"min_size_ratio": 1.5}, "method.min_size_ratio"),
+        ({"num_clusters": [1]}, "method.num_clusters"),
+        ({"dual_lr": -1.0}, "method.dual_lr"),
+        ({"temperature": 0.0}, "method.temperature"),
+        ({"average_from": 0}, "method.average_from"),
+    ],
+)
+def test_settings_out_of_range_name_their_key(settings, message):
+    with pytest.raises(ValueError, match=message):
+        CoKeConfig(**settings)
