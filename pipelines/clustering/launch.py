@@ -64,7 +64,7 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
     else:
         (run.location / CLUSTERS_MANIFEST).delete_file()  # of a finished run: its labels are about to change
         write_config(run.location, config.to_dict())
-    shown = (images.shards, images.split) if images else ()
+    shown = (images.dataset, images.split) if images else ()
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, *shown)
     with recorded(recorder):
         if _last_checkpoint(config, run) is None:

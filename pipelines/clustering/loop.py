@@ -25,7 +25,8 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.jobs.train_job import Worker, report_epoch
 from pipelines.runs.checkpoints import CheckpointStore, save_together
-from pipelines.stream.vector_stream import VectorBatch, VectorStream
+from pipelines.stream.epoch_stream import EpochStream
+from pipelines.stream.vector_stream import VectorSource
 
 LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress line
 
@@ -56,9 +57,8 @@ class Clustering:
         self.job, self.config, self.rank, self.device = job, job.config, worker.rank, worker.device
         worker.claim_device()
         shape = self.config.shape(job.vectors)
-        self.stream = VectorStream(
-            job.vectors, shape, seed=self.config.seed, rank=worker.rank, workers=worker.count, device=worker.device
-        )
+        source = VectorSource(job.vectors, worker.device)
+        self.stream = EpochStream(source, shape, seed=self.config.seed, rank=worker.rank, workers=worker.count)
         self.kmeans = new_kmeans(self.config, job.vectors).to(worker.device)
         self.similarity = EpochSums(len(self.config.heads)).to(worker.device)  # of this pass
         self.passes = Passes(self.kmeans)
@@ -97,14 +97,14 @@ class Clustering:
         self.passes.begin(self.number)
         self._began, self._began_at = time.monotonic(), self.step
 
-    def learn(self, batch: VectorBatch) -> None:
-        """One global batch: labels, the sum of the statistics over the workers, new centers and prices."""
-        labels = self.kmeans.assign(batch.rows)
-        self.kmeans.collect(batch.rows, labels)
+    def learn(self, step: int, rows: Tensor) -> None:
+        """Rows (b, D) of a global batch: labels, the sum of the statistics over the workers, new centers and prices."""
+        labels = self.kmeans.assign(rows)
+        self.kmeans.collect(rows, labels)
         self.kmeans.begin_update()
-        self.similarity.add(self.kmeans.similarity(batch.rows, labels).sum(dim=1, dtype=torch.float64))
+        self.similarity.add(self.kmeans.similarity(rows, labels).sum(dim=1, dtype=torch.float64))
         self.kmeans.finish_update()
-        self.step = batch.step + 1
+        self.step = step + 1
 
     def after_step(self) -> None:
         """Checkpoint and progress note, where they are due."""
@@ -170,7 +170,7 @@ def cluster_worker(job: ClusterJob, worker: Worker) -> None:
     passes = job.config.passes
     for number in range(clustering.number, passes):
         clustering.begin_pass()
-        for batch in clustering.stream.pass_over(number, clustering.step, last=number + 1 == passes):
-            clustering.learn(batch)
+        for step, rows in clustering.stream.epoch(number, clustering.step, last=number + 1 == passes):
+            clustering.learn(step, rows)
             clustering.after_step()
         clustering.end_pass()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ class Trained:
         config = read_recipe(run.config_file(), CONFIG_OF_COMMAND[run.kind]).found_in(run.location)
         return cls(run, config, entry, run.checkpoints.load(entry))
 
-    @property
+    @functools.cached_property
     def dataset(self) -> Dataset:
         """The shards that the run trains on."""
         return Dataset.open(self.config.data.shards)

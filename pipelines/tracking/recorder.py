@@ -47,15 +47,15 @@ class Recorder:
         folder: local folder of the journal and the pictures.
         run: the run's own folder; where it is remote, it keeps a copy of the journal.
         address: the MLflow run.
-        shards: the data set, for ground truth and images; `None` for a run on embeddings, which has neither.
+        dataset: as the driver opened it, for ground truth and images; `None` for a run on embeddings, which has neither.
         split: its training split.
     """
 
-    def __init__(self, folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> None:
+    def __init__(self, folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train") -> None:
         self.folder, self.run = Path(folder), Location.of(run)
         fetch_journal(self.run)
         self.tracker = Tracker(self.folder, address)
-        self.dataset, self.split = Dataset.open(shards) if shards else None, split
+        self.dataset, self.split = dataset, split
         self.status = Status()
         self._work = ThreadPoolExecutor(1)  # in order, and off the thread that answers the driver
         self._pending: list[Any] = []
@@ -182,11 +182,11 @@ class Recorder:
         return [similar, confused, changed]
 
 
-def start_recorder(folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> Any:
+def start_recorder(folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train") -> Any:
     """A `Recorder` actor on the driver's node, where the local journal and a local store are."""
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=here)(Recorder)
-    recorder = actor.remote(folder, run, address, shards, split)
+    recorder = actor.remote(folder, run, address, dataset, split)
     try:
         ray.get(recorder.poll.remote())
     except (ray.exceptions.RayActorError, OSError) as error:

@@ -20,7 +20,8 @@ from pipelines.files.location import Location
 from pipelines.jobs.train_job import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
 from pipelines.runs.trained_model import start_from
-from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.epoch_stream import EpochStream
+from pipelines.stream.image_stream import ImageSource
 from pipelines.training.meter import Meter
 from pipelines.training.optimizer import Autocast, Precision, build_optimizer
 
@@ -31,6 +32,7 @@ class TrainingJob:
 
     Attributes:
         config: of the run.
+        dataset: that it trains on, as the driver opened it.
         run: its folder, a path or URI.
         recorder: handle of the `Recorder` actor.
         identity: of the run, kept in each checkpoint: MLflow run id, data fingerprint, versions.
@@ -39,6 +41,7 @@ class TrainingJob:
     """
 
     config: TrainingConfig
+    dataset: Dataset
     run: str
     recorder: Any
     identity: dict[str, str]
@@ -53,11 +56,11 @@ class Session:
         config = self.config = job.config
         self.job, self.rank, self.workers, self.device = job, worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
-        self.dataset = Dataset.open(config.data.shards)
-        self.stream = ImageStream(
-            self.dataset, config.data.split, config.shape, config.views, config.data.normalization,
-            seed=config.seed, rank=self.rank, workers=self.workers, device=self.device, labelled=job.labelled,
+        self.dataset = job.dataset
+        images = ImageSource(
+            job.dataset, config.data.split, config.views, config.data.normalization, self.device, job.labelled
         )  # fmt: skip
+        self.stream = EpochStream(images, config.shape, seed=config.seed, rank=self.rank, workers=self.workers)
         torch.manual_seed(config.seed)  # initial weights, the same on every worker
         backbone = build_backbone(config.backbone, config.image_size)
         if config.compute.channels_last:  # before a method copies it
