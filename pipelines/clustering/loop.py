@@ -27,6 +27,7 @@ from pipelines.jobs.train_job import Worker, report_epoch
 from pipelines.runs.checkpoints import CheckpointStore, save_together
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.vector_stream import VectorSource
+from pipelines.tracking import figures as names
 
 LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress line
 
@@ -114,7 +115,7 @@ class Clustering:
         if self.rank == 0 and time.monotonic() - self._noted > LOG_SECONDS:
             self._noted = time.monotonic()
             note = f"pass {self.number + 1}/{self.config.passes}  {self._rate():,.0f} rows/s"
-            self.job.recorder.metrics.remote({"rows_per_second": self._rate()}, self.global_step, note)
+            self.job.recorder.metrics.remote({names.ROWS_PER_SECOND: self._rate()}, self.global_step, note)
 
     def end_pass(self) -> None:
         """Figures and checkpoint of a pass."""
@@ -129,12 +130,11 @@ class Clustering:
         report_epoch(figures)
 
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
-        figures = {"rows_per_second": self._rate(), "data_wait_seconds": self.stream.take_waited()}
-        for head, (summary, counts, mean) in enumerate(zip(summaries, given, similarity, strict=True)):
-            mine = size_figures(counts.cpu(), summary.min_size)
-            mine |= {"min_size": summary.min_size, "certificate_slack": float(summary.slack), "similarity": mean}
-            figures |= {f"{name}_head{head}": value for name, value in mine.items()}
-        return figures
+        figures = {names.ROWS_PER_SECOND: self._rate(), names.WAIT_SECONDS: self.stream.take_waited()}
+        return figures | names.of_heads(
+            size_figures(counts.cpu(), summary.min_size) | {"certificate_slack": float(summary.slack), "similarity": mean}
+            for summary, counts, mean in zip(summaries, given, similarity, strict=True)
+        )
 
     def _rate(self) -> float:
         """Rows a second over all workers since the pass began, or since the resume."""

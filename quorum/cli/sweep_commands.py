@@ -75,7 +75,10 @@ def compare(words: Sequence[str]) -> None:
         "targets", type=str, nargs="+", help="experiments, run ids (a sweep's stands for its trials), run folders"
     )
     parser.add_argument(
-        "--metric", type=str | None, default=None, help="figure to compare; default: the sweep's, else accuracy_ema or knn_top1"
+        "--metric",
+        type=str | None,
+        default=None,
+        help="figure to compare; default: the sweep's, else a score on the test split",
     )
     parser.add_argument(
         "--mode",

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.tracking.figures import LARGEST, MIN_SIZE, SMALLEST
 from tune.comparison.budget import Budget, Row, best_row, common_budget
 from tune.comparison.mlflow_runs import Record
 from tune.comparison.significance import Judged, group, importance, judge
 from tune.points import identity, labels_of
 
-CONSTRAINT = "min_size_head0"  # the same in every epoch, so that its history need not be read
-SIZES = ("cluster_size_min_head0", "cluster_size_max_head0")
+CONSTRAINT = MIN_SIZE  # the same in every epoch, so that its history need not be read
+SIZES = (SMALLEST, LARGEST)
 
 
 @dataclass(frozen=True)

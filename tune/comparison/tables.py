@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.tracking.figures import EPOCH
 from tune.comparison.comparison import Comparison, SettingLine
 from tune.comparison.significance import Judged
 from tune.points import label_of
@@ -117,7 +118,7 @@ def write_csv(compared: Comparison, settings: Path, runs: Path) -> None:
     rows = [
         [
             *(_plain(record.point.get(key)) for key in compared.keys), record.seed, record.address.run_id, record.name,
-            record.outcome, record.reason, *((row.value, row.step, record.at("epoch", row.step)) if row else ("", "", "")),
+            record.outcome, record.reason, *((row.value, row.step, record.at(EPOCH, row.step)) if row else ("", "", "")),
             record.images, record.seconds,
         ]
         for record, row in compared.runs
