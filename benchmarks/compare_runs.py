@@ -20,9 +20,10 @@ from pathlib import Path
 
 BAR = 5.0
 FIGURES = (
-    "epoch", "epoch_loss", "images_seen", "knn_top1", "accuracy_ema", "rows_left_out", "evaluation_seconds", "label_change",
-    "min_size_head0", "cluster_size_min_head0", "cluster_size_max_head0", "empty_clusters_head0", "smallest_to_minimum_head0",
-    "clusters_below_minimum_head0", "certificate_slack_head0",
+    "progress/epoch", "train/epoch_loss", "progress/images_seen", "test/knn_top1", "test/accuracy_ema", "stream/rows_left_out",
+    "progress/evaluation_seconds", "clusters/label_change", "clusters/head0/min_size", "clusters/head0/smallest",
+    "clusters/head0/largest", "clusters/head0/empty", "clusters/head0/smallest_to_minimum", "clusters/head0/below_minimum",
+    "clusters/head0/certificate_slack",
 )  # fmt: skip
 PARAMETERS = 60  # of a configuration
 
@@ -31,9 +32,10 @@ def figures(epoch: int, point: dict[str, float], draw: random.Random) -> dict[st
     """Invented figures of an epoch: the score rises, clusters approach their minimum."""
     least = 1000 * point["alpha"] / point["n"]
     known = {
-        "epoch": epoch, "images_seen": 1000 * (epoch + 1), "knn_top1": 0.9 - 0.5 / (epoch + 1) + 0.01 * draw.random(),
-        "min_size_head0": least, "cluster_size_min_head0": int(least * (epoch + draw.random()) / (epoch + 1)),
-        "cluster_size_max_head0": int(2000 / point["n"] * (1 + draw.random())),
+        "progress/epoch": epoch, "progress/images_seen": 1000 * (epoch + 1),
+        "test/knn_top1": 0.9 - 0.5 / (epoch + 1) + 0.01 * draw.random(),
+        "clusters/head0/min_size": least, "clusters/head0/smallest": int(least * (epoch + draw.random()) / (epoch + 1)),
+        "clusters/head0/largest": int(2000 / point["n"] * (1 + draw.random())),
     }  # fmt: skip
     return {name: float(known.get(name, draw.random())) for name in FIGURES}
 
@@ -46,7 +48,7 @@ def make_store(uri: str, runs: int, epochs: int) -> str:
     from pipelines.tracking.mlflow_store import start_run
 
     draw = random.Random(0)
-    tags = {"quorum.kind": "sweep", "quorum.metric": "knn_top1", "quorum.mode": "max"}
+    tags = {"quorum.kind": "sweep", "quorum.metric": "test/knn_top1", "quorum.mode": "max"}
     parent = start_run(uri, "benchmark", "sweep", params={}, tags=tags).run_id
     points = [{"n": n, "alpha": alpha} for n, alpha in itertools.product((10, 30, 100, 300, 1000), (0.2, 0.4, 0.6, 0.8))]
     client = MlflowClient(uri)

@@ -21,12 +21,13 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from algos.methods.method import Batch
 from benchmarks.host_side import Rate, host_epochs, open_stream, plain_views, rate
 from benchmarks.photos import photo_options, photo_shards, write_photos
 from benchmarks.report import Comparison, median, publish
 from pipelines.jobs.ray_cluster import connect
 from pipelines.stream.epoch_order import StreamShape
-from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.epoch_stream import EpochStream
 from pipelines.views.view_config import Normalization
 
 OURS, RECIPE = "Quorum, uint8 crops on the host", "torchvision recipe in a DataLoader"
@@ -69,7 +70,7 @@ def recipe_batches(loader: DataLoader, count: int) -> Iterator[int]:
         yield len(labels)
 
 
-def measure(stream: ImageStream, loader: DataLoader, options: argparse.Namespace) -> dict[str, list[Rate]]:
+def measure(stream: EpochStream[Batch], loader: DataLoader, options: argparse.Namespace) -> dict[str, list[Rate]]:
     """Rates of both sides in turn."""
     rates: dict[str, list[Rate]] = {OURS: [], RECIPE: []}
     for repeat in range(options.repeats):

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from algos.methods.method import Batch
 from benchmarks.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, window_reader, windows_of
 from benchmarks.photos import photo_options, photo_shards
 from benchmarks.report import Comparison, median, publish
 from pipelines.jobs.ray_cluster import connect
 from pipelines.stream.epoch_order import StreamShape
-from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_windows import WindowReader
 
 BARE, HOST, FLOAT = "decode and crop alone", "stream, uint8 crops", "stream, normalised floats"
@@ -35,7 +36,7 @@ def read_window(job: tuple[WindowReader, dict[str, np.ndarray]]) -> int:
     return sum(len(step["id"]) for step in reader(window))
 
 
-def pool_epochs(pool: Pool, stream: ImageStream, first: int, count: int) -> Iterator[int]:
+def pool_epochs(pool: Pool, stream: EpochStream[Batch], first: int, count: int) -> Iterator[int]:
     """Rows of each window of some epochs, after an empty batch that marks the start: the pool has no start-up to leave out."""
     readers = [window_reader(stream, epoch) for epoch in range(first, first + count)]
     yield 0

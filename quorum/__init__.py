@@ -14,8 +14,8 @@ from quorum.import_names import refuse_hidden_rooms
 if TYPE_CHECKING:
     from algos.estimator import ConstrainedKMeans as ConstrainedKMeans
     from pipelines.clustering.config import ClusterConfig as ClusterConfig
-    from pipelines.config.method_configs import PretrainConfig as PretrainConfig
-    from pipelines.config.method_configs import SemisupConfig as SemisupConfig
+    from pipelines.config.training_config import PretrainConfig as PretrainConfig
+    from pipelines.config.training_config import SemisupConfig as SemisupConfig
     from pipelines.errors import UserError as UserError
     from quorum.clustering import Clustering as Clustering
     from quorum.clustering import cluster as cluster
@@ -57,8 +57,8 @@ _HOMES = {
     "Comparison": "quorum.comparing",
     "recipes": "quorum.settings",
     "ConstrainedKMeans": "algos.estimator",
-    "PretrainConfig": "pipelines.config.method_configs",
-    "SemisupConfig": "pipelines.config.method_configs",
+    "PretrainConfig": "pipelines.config.training_config",
+    "SemisupConfig": "pipelines.config.training_config",
     "ClusterConfig": "pipelines.clustering.config",
     "SweepConfig": "tune.search.sweep_config",
     "UserError": "pipelines.errors",

@@ -46,7 +46,9 @@ class Clustering:
         import pandas as pd
 
         folder = self.folder.location / "labels"
-        return pd.concat([(folder / name).read_parquet().to_pandas() for name in folder.children()], ignore_index=True)
+        tables = [(folder / name).read_parquet().to_pandas() for name in folder.children()]
+        frame: pd.DataFrame = pd.concat(tables, ignore_index=True)
+        return frame
 
     @property
     def sizes(self) -> pd.DataFrame:

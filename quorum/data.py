@@ -98,8 +98,8 @@ class LabelChoice:
         """Labels of each class."""
         import pandas as pd
 
-        names = pd.Categorical.from_codes(self.selection.labels, self.selection.classes)
-        return pd.Series(names).value_counts(sort=False).rename("labels")
+        names = pd.Series([self.selection.classes[label] for label in self.selection.labels])
+        return names.value_counts().reindex(self.selection.classes, fill_value=0).rename("labels")
 
     def __str__(self) -> str:
         return self.path

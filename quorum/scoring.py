@@ -45,7 +45,7 @@ def evaluate(
     from pipelines.evaluation.evaluate import evaluate as score
     from pipelines.jobs.ray_cluster import connect
 
-    check_options(workers=workers, neighbours=neighbours, temperature=temperature)
+    check_options(workers=workers, neighbours=neighbours, temperature=temperature)  # before Ray starts
     connect(address, local_cpus=workers + 1)
     scores = score(
         _place(run), shards=_optional(data), workers=workers, gpu=gpu, untrained=untrained, neighbours=neighbours,

@@ -29,7 +29,8 @@ def build_config(
     Raises:
         UserError: for a recipe, key or value that is not valid.
     """
-    from pipelines.config.recipe import from_values, read_values, with_settings
+    from pipelines.config.recipe import read_values
+    from pipelines.config.typed_options import from_values, with_settings
 
     if config is None:
         values: Mapping[str, Any] = {}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from pipelines.config.method_configs import PretrainConfig, SemisupConfig
+    from pipelines.config.training_config import PretrainConfig, SemisupConfig
     from pipelines.runs.run_folder import Run as RunFolder
 
 RESUMABLE = (  # what a resumed run may change
@@ -98,7 +98,7 @@ class Run:
     def _repr_html_(self) -> str:
         newest = {name: path for name in SHEETS for path in self.pictures if path.name.startswith(f"{name}-")}
         shown = "".join(f"<div>{picture(path)}</div>" for path in newest.values())
-        return facts(f"quorum {self.folder.kind}: {self.path}", self.scores.to_dict()) + shown
+        return facts(f"quorum {self.folder.kind}: {self.path}", {str(name): value for name, value in self.scores.items()}) + shown
 
 
 def open_run(path: str | Path) -> Run:
@@ -135,7 +135,7 @@ def pretrain(
         UserError: for input that cannot work, or a run that had to stop.
         KeyboardInterrupt: when the user stops it; what was saved is whole.
     """
-    from pipelines.config.method_configs import PretrainConfig
+    from pipelines.config.training_config import PretrainConfig
 
     return _train(PretrainConfig, config, settings, to, resume, address, keys)
 
@@ -163,7 +163,7 @@ def semisup(
         UserError: for input that cannot work, or a run that had to stop.
         KeyboardInterrupt: when the user stops it; what was saved is whole.
     """
-    from pipelines.config.method_configs import SemisupConfig
+    from pipelines.config.training_config import SemisupConfig
 
     return _train(SemisupConfig, config, settings, to, resume, address, keys)
 

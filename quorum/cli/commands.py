@@ -39,7 +39,8 @@ class Command:
     @property
     def function(self) -> Callable[..., Any]:
         """What the command calls."""
-        return _named(self.home)
+        function: Callable[..., Any] = _named(self.home)
+        return function
 
     @property
     def own_options(self) -> dict[str, Option]:
@@ -47,16 +48,23 @@ class Command:
         without = ("config", "settings") if self.config else ()
         return options_of_function(self.function, without=without)
 
-    @property
-    def options(self) -> dict[str, Option]:
-        """All options, by key."""
+    def options(self, method: str | None = None) -> dict[str, Option]:
+        """All options, by key.
+
+        Args:
+            method: whose settings they include; the command's own where none is named.
+
+        Raises:
+            UserError: for a method that is not known, or is another command's.
+        """
         listed = {self.names.get(key, key): option for key, option in self.own_options.items()}
         own = {name: Option(name, option.hint, option.default, option.text) for name, option in listed.items()}
         shown = {option.key: option for option in self.only_here}
         if not self.config:
             return {**own, **shown}
         recipe = Option("config", str, None, "a recipe: its name (quorum recipes lists them) or a file")
-        keys = options_of_config(_named(self.config))
+        kind = _named(self.config)
+        keys = options_of_config(kind, {"method": _method(kind, method)} if hasattr(kind, "default_method") else {})
         keys.pop("settings", None)  # which --set gives
         return {"config": recipe, **own, **keys, **shown}
 
@@ -64,6 +72,13 @@ class Command:
 def _named(place: str) -> Any:
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _method(kind: Any, name: str | None) -> type:
+    from pipelines.config.training_plan import command_method
+
+    settings: type = command_method(name or kind.default_method, kind).config_type
+    return settings
 
 
 def _text(key: str, text: str, hint: Any = bool, default: Any = False) -> Option:
@@ -81,14 +96,17 @@ COMMANDS: dict[str, Command] = {
     ),
     "pretrain": Command(
         "quorum.training:pretrain", "Learn representations without labels (CoKe).", (), "--config RECIPE --data FOLDER [options]",
-        ("quorum pretrain --config coke_digits --data data/digits --name first", "quorum pretrain --resume outputs/first --workers 2"),
-        config="pipelines.config.method_configs:PretrainConfig",
+        (
+            "quorum pretrain --config coke_digits --data data/digits --name first",
+            "quorum pretrain --resume outputs/first --workers 2",
+        ),
+        config="pipelines.config.training_config:PretrainConfig",
     ),
     "semisup": Command(
         "quorum.training:semisup", "Learn a classifier from a few labels per class (ProtoCon).", (),
         "--config RECIPE --data FOLDER --labels FILE [options]",
         ("quorum semisup --config protocon_digits --init-from outputs/first --name few",),
-        config="pipelines.config.method_configs:SemisupConfig",
+        config="pipelines.config.training_config:SemisupConfig",
     ),
     "evaluate": Command(
         "quorum.scoring:evaluate", "Score a run's backbone and clusters.", ("run",), "RUN [options]",

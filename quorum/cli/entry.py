@@ -51,7 +51,7 @@ def run(name: str, command: Command, words: Sequence[str]) -> None:
     """
     from quorum.cli import show
 
-    options = command.options
+    options = command.options(_chosen_method(words) if command.config else None)
     if any(word in HELP for word in words):
         print(help_page(name, command.summary, command.usage, command.example, options))
         return
@@ -74,6 +74,18 @@ def _call(name: str, command: Command, given: Given) -> Any:
     if missing:
         raise UserError(f"{missing[0]} is missing: quorum {name} {command.usage}")
     return command.function(*rest.pop("targets", []), **mine)
+
+
+def _chosen_method(words: Sequence[str]) -> str | None:
+    """What the words, or the recipe that they name, say of `method.name`: other methods have other options."""
+    from pipelines.config.recipe import method_of_recipe
+
+    given = {}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        key, mark, value = word.partition("=")
+        if key in ("--method.name", "--config"):
+            given[key] = value if mark else following
+    return given.get("--method.name") or method_of_recipe(given.get("--config"))
 
 
 def _old_names(name: str) -> dict[str, str]:

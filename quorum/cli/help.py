@@ -76,7 +76,7 @@ def _text(option: Option) -> str:
     text = re.sub(r"\s*see `\w+`\.?", "", option.text).replace("`", "").rstrip(".")
     if option.default is REQUIRED:
         return f"{text} (needed)".strip()
-    if option.default is None or option.default == () or option.default == "" or (option.is_flag and not option.default):
+    if option.default in (None, (), "", False):
         return text
     return f"{text} (default: {_shown(option.default)})".strip()
 

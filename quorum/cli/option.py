@@ -7,7 +7,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -74,14 +74,21 @@ def options_of_function(function: Callable[..., Any], *, without: Sequence[str] 
     return found
 
 
-def options_of_config(kind: type, prefix: str = "") -> dict[str, Option]:
-    """The keys of a configuration, those of its sections by their dotted names."""
-    texts, hints = _texts(kind), get_type_hints(kind)
-    found = {}
+def options_of_config(kind: type, sections: Mapping[str, type] | None = None, prefix: str = "") -> dict[str, Option]:
+    """The keys of a configuration, those of its sections by their dotted names.
+
+    Args:
+        kind: dataclass of the configuration.
+        sections: dataclass of a section whose type the configuration leaves open, by its key.
+        prefix: what the keys begin with.
+    """
+    texts = {name: text for base in reversed(kind.__mro__) if is_dataclass(base) for name, text in _texts(base).items()}
+    hints = {**get_type_hints(kind), **(sections or {})}
+    found: dict[str, Option] = {}
     for field in dataclasses.fields(kind):
         key, hint = f"{prefix}{field.name}", hints[field.name]
         if isinstance(hint, type) and is_dataclass(hint):
-            found |= _with_defaults(options_of_config(hint, f"{key}."), field)
+            found |= _with_defaults(options_of_config(hint, prefix=f"{key}."), field)
         else:
             found[key] = Option(key, hint, _default(field), texts.get(field.name, ""))
     return found

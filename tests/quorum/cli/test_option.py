@@ -69,14 +69,14 @@ def test_a_configurations_keys_are_options_with_the_defaults_that_it_gives_its_s
 
 def test_every_option_of_every_command_is_explained():
     for name, command in COMMANDS.items():
-        silent = [key for key, option in command.options.items() if not option.text]
+        silent = [key for key, option in command.options().items() if not option.text]
         assert silent == [], name
 
 
 def test_options_that_commands_share_are_of_the_same_kind():
     kinds: dict[str, set[str]] = {}
     for command in COMMANDS.values():
-        for key, option in command.options.items():
+        for key, option in command.options().items():
             if key in ("data", "to", "storage", "name", "address", "workers", "gpu", "compute.workers", "compute.gpu"):
                 kinds.setdefault(key.rpartition(".")[2], set()).add(option.metavar)
     assert all(len(found) == 1 for found in kinds.values()), kinds

@@ -91,7 +91,10 @@ def test_words_without_a_name_go_to_their_places():
 def test_keys_below_a_mapping_and_whole_sections_are_written_with_their_value():
     assert read("--backbone.options.depth=3").values == {"backbone.options.depth": "3"}
     assert read("--backbone={name: wrn-10-1}").values == {"backbone": "{name: wrn-10-1}"}
-    assert refused("--backbone.options.depth", "3") == "--backbone.options.depth is written with its value: --backbone.options.depth=VALUE"
+    assert (
+        refused("--backbone.options.depth", "3")
+        == "--backbone.options.depth is written with its value: --backbone.options.depth=VALUE"
+    )
 
 
 def test_values_of_a_function_get_its_types():
@@ -103,7 +106,10 @@ def test_values_of_a_function_get_its_types():
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"epochs": "three"}, "--epochs is 'three'; give a whole number"), ({"max_bad": "few"}, "--max-bad is 'few'; give a number")],
+    [
+        ({"epochs": "three"}, "--epochs is 'three'; give a whole number"),
+        ({"max_bad": "few"}, "--max-bad is 'few'; give a number"),
+    ],
 )
 def test_a_word_where_a_number_belongs_is_named(given, said):
     with pytest.raises(UserError, match=said):
