@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from pipelines.errors import UserError, nearest
@@ -81,7 +82,7 @@ def _chosen_method(words: Sequence[str]) -> str | None:
     from pipelines.config.recipe import method_of_recipe
 
     given = {}
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         key, mark, value = word.partition("=")
         if key in ("--method.name", "--config"):
             given[key] = value if mark else following

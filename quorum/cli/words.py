@@ -6,6 +6,7 @@ import argparse
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NoReturn, Union, get_args, get_origin
 
 import yaml
@@ -93,7 +94,7 @@ def _todays(word: str, spelling: Spelling, names: Mapping[str, str]) -> str:
 
 
 def _refuse_values_of_flags(words: Sequence[str], flags: set[str]) -> None:
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         key, mark, value = word.removeprefix("--").partition("=")
         name = key.replace("-", "_")
         if word.startswith("--") and name in flags and (mark or following.lower() in ("true", "false")):
