@@ -1,7 +1,7 @@
 """How well a few labels do: supervised only, FixMatch, ProtoCon, and ProtoCon from a CoKe backbone, over label seeds.
 
-    python -m benchmarks.few_labels --recipe quorum/recipes/protocon_digits.yaml --shards data/digits --per-class 4 10 --seeds 1 2 3 \
-        --init-from outputs/demo
+    python -m benchmarks.few_labels --recipe quorum/recipes/protocon_digits.yaml --shards data/digits --per-class 4 10 \
+        --seeds 1 2 3 --init-from outputs/demo
 
 Every run is a run of `quorum semisup` with its own folder and MLflow record. A run that is already finished is not repeated.
 """
