@@ -18,6 +18,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+CODE = ("*.py", "*.yaml", "*.toml", ":!benchmarks/measured.yaml")  # what a commit stands for in a table of figures
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -77,8 +79,10 @@ def _cpu_model() -> str:
 
 
 def _commit() -> str:
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=, changed", "--exclude=*"]
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    edited = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *CODE], check=False) if found.returncode == 0 else None
+    return (found.stdout.strip() or "unknown") + (", changed" if edited and edited.returncode else "")
 
 
 def command() -> str:
