@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from algos.methods.method import Batch
-from benchmarks.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, window_reader, windows_of
-from benchmarks.photos import photo_options, photo_shards
-from benchmarks.report import Comparison, median, publish
+from benchmarks.images.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, window_reader, windows_of
+from benchmarks.images.photos import photo_options, photo_shards
+from benchmarks.report import Comparison, Figure, median, parse, publish
 from pipelines.jobs.ray_cluster import connect
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
@@ -86,13 +86,17 @@ def compare(options: argparse.Namespace, pool: Pool, work: Path) -> Comparison:
     crops = f"{options.images:,} JPEGs to {options.views} x {options.size} px"
     title = f"{crops}, batch {options.batch_size}, {options.processes} processes"
     note = f"{options.epochs} epochs a repetition; {cold}; the ratio is that of the uint8 crops"
-    return Comparison(title, ">= 0.8", rows, median(ratios[HOST]), ratios[HOST], [note])
+    return Comparison(title, rows, ratios[HOST], [Figure("stream", median(ratios[HOST]), "x")], [note])
+
+
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    return photo_options(__doc__, epochs="in a repetition", processes="of the pool; Ray gets as many CPUs")
 
 
 def main() -> None:
     """Read the command line, compare, report."""
-    parser = photo_options(__doc__, epochs="in a repetition", processes="of the pool; Ray gets as many CPUs")
-    options = parser.parse_args()
+    options = parse(command_line())
     with ExitStack() as stack:
         pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(options.processes))
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -6,13 +6,13 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from ray.tune import Callback
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from tqdm import tqdm
 
 from pipelines.files.location import Location
 from pipelines.jobs.train_job import PLACEMENT, free
@@ -187,7 +187,7 @@ class Board(Callback):
             return "?"
         over = sum(self.epochs if line.state in ENDED else line.epoch for line in self.lines.values())
         seconds = (time.monotonic() - self._began) / self._trained * max(self.total * self.epochs - over, 0)
-        return str(tqdm.format_interval(seconds))
+        return str(timedelta(seconds=round(seconds)))
 
     def _table(self) -> Table:
         table = Table(title=self._summary().split("; running")[0], title_justify="left")
