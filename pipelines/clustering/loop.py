@@ -80,7 +80,7 @@ class Clustering:
         # Rank 0 alone reads the sample; a center that differed in one bit would give workers different labels.
         centers = torch.zeros_like(self.kmeans.centers)
         if self.rank == 0:
-            centers.copy_(draw_initial_centers(self.job.vectors, self.config.heads, self.config.seed))
+            centers.copy_(torch.from_numpy(draw_initial_centers(self.job.vectors, self.config.heads, self.config.seed)))
         if is_distributed():
             dist.broadcast(centers, src=0)
         self.kmeans.centers.copy_(centers)

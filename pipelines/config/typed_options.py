@@ -10,9 +10,8 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
+from pipelines.config.method_options import method_type
 from pipelines.config.old_configs import new_spelling, old_keys, refuse_old
-from pipelines.config.training_config import TrainingConfig
-from pipelines.config.training_plan import command_method
 from pipelines.errors import UserError, nearest
 
 Config = TypeVar("Config")
@@ -36,11 +35,10 @@ def add_options(parser: ArgumentParser, kind: type, method: str | None = None, s
         UserError: for a method that is not known, or one of another command.
     """
     left_out = set(skip or ())
-    if issubclass(kind, TrainingConfig):
-        parser.add_class_arguments(kind, nested_key=None, skip=left_out | {"method"})
-        parser.add_class_arguments(command_method(method or kind.default_method, kind).config_type, "method")
-    else:
-        parser.add_class_arguments(kind, nested_key=None, skip=left_out)
+    settings = method_type(kind, method)
+    parser.add_class_arguments(kind, nested_key=None, skip=left_out | ({"method"} if settings else set()))
+    if settings is not None:
+        parser.add_class_arguments(settings, "method")
 
 
 def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
@@ -154,10 +152,7 @@ def check_keys(values: Mapping[str, Any], kind: type, where: str = "") -> None:
     refuse_old([key for key in old_keys(values) if key not in known], where)
     for part in getattr(kind, "keys_of_recipes", ()):
         refuse_old([str(key) for key in values.get(part) or ()], f"{where}{part}: ")
-    method = None
-    if issubclass(kind, TrainingConfig):
-        method = command_method(method_name(values) or kind.default_method, kind).config_type
-    _check_keys(values, kind, where, "", method)
+    _check_keys(values, kind, where, "", method_type(kind, method_name(values)))
 
 
 def _check_keys(values: Mapping[str, Any], kind: type, where: str, prefix: str, method: type | None = None) -> None:
