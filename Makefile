@@ -1,10 +1,12 @@
-# make demo: real images clustered, from nothing, in minutes.  make test: everything that CI runs.
+# make demo: real images clustered, from nothing, in minutes.  make test: the tests; with make check and make test-lowest all of CI.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 DEMO_RUN := outputs/demo
+BARS ?=
 
-.PHONY: install demo test test-all check lock clean
+.PHONY: install demo test test-all test-lowest check bench lock clean
 
 install: $(VENV)/installed
 
@@ -31,14 +33,31 @@ test: install
 test-all: install
 	$(BIN)/python -m pytest -m 'not gpu'
 
+# The quick tests that need no Ray, at the lowest versions that pyproject.toml declares, torch included: some 6 GB more.
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/python -m pytest -p no:cacheprovider -m 'not ray and not gpu and not slow' $(LOWEST_TESTS)
+
+LOWEST_TESTS := tests/algos tests/pipelines/config tests/pipelines/datasets tests/pipelines/files tests/pipelines/tracking \
+	tests/pipelines/views tests/pipelines/test_progress.py tests/tune/search
+
+$(LOWEST)/installed: pyproject.toml tests/lowest.py
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/requirements.txt
+	$(LOWEST)/bin/python -m pip install --quiet --no-cache-dir --requirement $(LOWEST)/requirements.txt
+	touch $@
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What is promised, measured on a quiet machine: make bench, or make bench BARS="online_pass stream".
+bench: install
+	$(BIN)/python -m benchmarks.bars $(BARS)
 
 # The versions that the tests passed with, without index addresses.
 lock: install
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' > requirements.lock
 
 clean:
-	rm -rf $(VENV) data/digits $(DEMO_RUN)
+	rm -rf $(VENV) $(LOWEST) data/digits $(DEMO_RUN)

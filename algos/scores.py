@@ -42,7 +42,7 @@ def accuracy(predictions: Tensor, labels: Tensor) -> float:
 
 
 def size_figures(counts: Tensor, min_size: float) -> dict[str, float]:
-    """What a cluster-size distribution looks like: smallest, largest, normalised entropy, and misses of the minimum.
+    """What a cluster-size distribution looks like: smallest, largest, normalised entropy, minimum, and misses of it.
 
     Args:
         counts: (K,) rows of each cluster.
@@ -54,6 +54,7 @@ def size_figures(counts: Tensor, min_size: float) -> dict[str, float]:
         "cluster_size_min": float(counts.min()),
         "cluster_size_max": float(counts.max()),
         "cluster_size_entropy": float(entropy),
+        "min_size": min_size,
         "empty_clusters": float((counts == 0).sum()),
         "clusters_below_minimum": float((counts < min_size).sum()),
         "smallest_to_minimum": float(counts.min() / min_size) if min_size > 0 else 1.0,

@@ -14,25 +14,26 @@ import gzip
 import importlib.util
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits
 
 from algos.estimator.estimator import ConstrainedKMeans
-from benchmarks.report import Comparison, median, parse_threaded, publish
+from benchmarks.report import Comparison, Figure, median, new_parser, parse, publish
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Side = Callable[[Rows, int], Labels]
-HEAVY = ("Sinkhorn", "k-means-constrained")  # n x K numbers or arcs in memory
+FLOW = "k-means-constrained"
+HEAVY = ("Sinkhorn", FLOW)  # n x K numbers or arcs in memory
 
 
 def digits() -> Rows:
@@ -120,7 +121,7 @@ def sides(options: argparse.Namespace, least: int, seed: int) -> dict[str, tuple
         "KMeans": (None, lambda rows, k: KMeans(k, n_init=1, max_iter=passes, random_state=seed).fit(rows).labels_),
         "faiss": ("faiss", lambda rows, k: faiss_kmeans(rows, k, passes, seed)),
         "Sinkhorn": (None, lambda rows, k: sinkhorn_kmeans(rows, k, passes, seed)),
-        "k-means-constrained": ("k_means_constrained", lambda rows, k: flow_kmeans(rows, k, least, options.flow_passes, seed)),
+        FLOW: ("k_means_constrained", lambda rows, k: flow_kmeans(rows, k, least, options.flow_passes, seed)),
     }
 
 
@@ -178,14 +179,33 @@ def compare(options: argparse.Namespace, name: str, rows: Rows) -> Comparison:
             {"s / ours": found["s"] / first["s"], "objective / ours": found["objective"] / first["objective"]} if found else {}
         )
         table.append({"side": side} | figures | ({"s / ours": "-", "objective / ours": "-"} | against))
-    baseline = "k-means-constrained" if "k-means-constrained" in runs else "KMeans"
+    baseline = FLOW if FLOW in runs else "KMeans"
     ratios = [theirs["s"] / mine["s"] for theirs, mine in zip(runs[baseline], runs["ours"], strict=True)]
     title = f"{name}: {len(rows):,} x {rows.shape[1]}, K = {options.clusters}, minimum {least}, {torch.get_num_threads()} threads"
     notes = [
         f"the ratio is the time of {baseline} to ours",
         f"{options.passes_each} passes, k-means-constrained {options.flow_passes}",
     ]
-    return Comparison(title, ">= 100" if baseline != "KMeans" else "none", table, median(ratios), ratios, notes)
+    return Comparison(title, table, ratios, key_figures(runs), notes)
+
+
+def key_figures(runs: dict[str, list[dict[str, float]]]) -> list[Figure]:
+    """What the sides that took part say of ours: medians over the repetitions of each one's own ratio."""
+
+    def against(ours: str, others: Sequence[str], key: str) -> float:
+        best = [max(run[key] for run in each) for each in zip(*(runs[side] for side in others), strict=True)]
+        return median([mine[key] / other for mine, other in zip(runs[ours], best, strict=True)])
+
+    found = [Figure("exact_rows_missing", max(run["rows missing"] for run in runs["ours, exact"]), "rows")]
+    if FLOW in runs:
+        found += [
+            Figure("estimator_speed", 1 / against("ours", [FLOW], "s"), "x"),
+            Figure("estimator_objective", against("ours", [FLOW], "objective"), "x"),
+            Figure("exact_objective", against("ours, exact", [FLOW], "objective"), "x"),
+        ]
+    if free := [side for side in ("MiniBatchKMeans", "faiss") if side in runs]:
+        found.append(Figure("exact_against_free", against("ours, exact", free, "objective"), "x"))
+    return found
 
 
 def stamps() -> NDArray[np.float64]:
@@ -221,12 +241,13 @@ def compare_pass(options: argparse.Namespace) -> Comparison:
     ratios = [mine[1] / theirs[1] for mine, theirs in zip(ours, bare, strict=True)]
     notes = [f"the ratio is of CPU time, which other programs disturb less; peak {max(peaks):,.0f} MB above the data"]
     title = f"{count:,} x {options.dim}, K = {options.clusters}, B = {options.batch_size}, {torch.get_num_threads()} threads"
-    return Comparison(title, "<= 1.3, < 1,000 MB", table, median(ratios), ratios, notes)
+    found = [Figure("estimator_pass", median(ratios), "x"), Figure("estimator_pass_memory", max(peaks), "MB")]
+    return Comparison(title, table, ratios, found, notes)
 
 
 def draw(costs: dict[str, list[tuple[int, float]]], path: Path) -> None:
     """Seconds against rows, a line a side."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
     for side, points in costs.items():
         ax.plot(*zip(*points, strict=True), marker="o", label=side)
@@ -236,9 +257,9 @@ def draw(costs: dict[str, list[tuple[int, float]]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> None:
-    """Read the command line, compare, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    parser = new_parser(__doc__, threads=True)
     parser.add_argument("--data", nargs="*", choices=["digits", "mixture"], default=["digits", "mixture"])
     parser.add_argument("--idx", type=Path, metavar="FOLDER", help="also the pixels of the training images of gzipped IDX files")
     parser.add_argument("--embeddings", metavar="FOLDER", help="also the vectors of a folder of Parquet files")
@@ -257,7 +278,12 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1024, help="with --passes")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of seconds against rows")
     parser.add_argument("--repeats", type=int, default=1)
-    options = parse_threaded(parser)
+    return parser
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    options = parse(command_line())
     if options.passes:
         publish(compare_pass(options), options.json)
         return

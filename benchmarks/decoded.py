@@ -14,9 +14,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.host_side import open_stream, plain_views, window_reader, windows_of
-from benchmarks.photos import write_photos
-from benchmarks.report import Comparison, median, publish
+from benchmarks.images.host_side import open_stream, plain_views, window_reader, windows_of
+from benchmarks.images.photos import write_photos
+from benchmarks.report import Comparison, median, new_parser, parse, publish
 from pipelines.datasets.image_shards import Dataset
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.sources.idx import IdxSource
@@ -70,19 +70,23 @@ def compare(options: argparse.Namespace, work: Path) -> Comparison:
         for side, measured in seconds.items()
     ]
     ratios = [one / other for one, other in zip(seconds[ENCODED], seconds[DECODED], strict=True)]
-    return Comparison(f"{title}, to {options.views} x {options.size} px", "none", rows, median(ratios), ratios)
+    return Comparison(f"{title}, to {options.views} x {options.size} px", rows, ratios)
 
 
-def main() -> None:
-    """Read the command line, compare, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    parser = new_parser(__doc__)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--idx", type=Path, metavar="FOLDER", help="of IDX files, instead of photographs")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    options = parse(command_line())
     connect("local")
     with tempfile.TemporaryDirectory() as work:
         publish(compare(options, Path(work)), options.json)

@@ -24,7 +24,8 @@ from pipelines.datasets.label_selection import choose_per_class
 from pipelines.errors import UserError
 from pipelines.jobs.ray_cluster import connect
 from pipelines.runs.run_folder import RUN_FILE
-from pipelines.tracking.journal import Journal
+from pipelines.tracking.figures import ACCURACY_EMA, EPOCH
+from pipelines.tracking.journal import read_journal
 from pipelines.training.launch import train
 
 FIXMATCH = [
@@ -75,15 +76,19 @@ def accuracy(options: argparse.Namespace, dataset: Dataset, per_class: int, seed
         if (folder / RUN_FILE).exists():
             raise UserError(f"{folder} holds a run that did not finish; go on with it (quorum semisup --resume) or remove it")
         train(config)
-    scores = [entry["values"]["accuracy_ema"] for entry in Journal(folder).history() if "accuracy_ema" in entry.get("values", {})]
-    return mean(scores[-LAST:])
+    return mean(series(folder, ACCURACY_EMA)[-LAST:])
+
+
+def series(folder: Path, name: str) -> list[float]:
+    """Values of a figure of the run in a folder."""
+    return [entry["values"][name] for entry in read_journal(folder) if name in entry.get("values", {})]
 
 
 def finished(folder: Path, epochs: int) -> bool:
     """Whether the run in a folder got to its last epoch."""
     if not (folder / RUN_FILE).exists():
         return False
-    done = [entry["values"]["epoch"] for entry in Journal(folder).history() if "epoch" in entry.get("values", {})]
+    done = series(folder, EPOCH)
     return bool(done) and max(done) + 1 == epochs
 
 

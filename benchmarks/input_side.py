@@ -21,12 +21,13 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from benchmarks.host_side import Rate, host_epochs, open_stream, plain_views, rate
-from benchmarks.photos import photo_options, photo_shards, write_photos
-from benchmarks.report import Comparison, median, publish
+from algos.methods.method import Batch
+from benchmarks.images.host_side import Rate, host_epochs, open_stream, plain_views, rate
+from benchmarks.images.photos import photo_options, photo_shards, write_photos
+from benchmarks.report import Comparison, Figure, median, parse, publish
 from pipelines.jobs.ray_cluster import connect
 from pipelines.stream.epoch_order import StreamShape
-from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.epoch_stream import EpochStream
 from pipelines.views.view_config import Normalization
 
 OURS, RECIPE = "Quorum, uint8 crops on the host", "torchvision recipe in a DataLoader"
@@ -69,7 +70,7 @@ def recipe_batches(loader: DataLoader, count: int) -> Iterator[int]:
         yield len(labels)
 
 
-def measure(stream: ImageStream, loader: DataLoader, options: argparse.Namespace) -> dict[str, list[Rate]]:
+def measure(stream: EpochStream[Batch], loader: DataLoader, options: argparse.Namespace) -> dict[str, list[Rate]]:
     """Rates of both sides in turn."""
     rates: dict[str, list[Rate]] = {OURS: [], RECIPE: []}
     for repeat in range(options.repeats):
@@ -101,17 +102,22 @@ def compare(options: argparse.Namespace, work: Path) -> Comparison:
     crops = f"{options.images:,} JPEGs to {options.views} x {options.size} px"
     title = f"{crops}, batch {options.batch_size}, {options.processes} processes"
     cpu = median([recipe.cpu_ms / ours.cpu_ms for ours, recipe in zip(rates[OURS], rates[RECIPE], strict=True)])
-    return Comparison(title, ">= 3", rows, median(ratios), ratios, [f"CPU time an image: {cpu:.2f} times as much in the recipe"])
+    note = f"CPU time an image: {cpu:.2f} times as much in the recipe"
+    return Comparison(title, rows, ratios, [Figure("input_side", median(ratios), "x")], [note])
 
 
-def main() -> None:
-    """Read the command line, compare, report."""
-    parser = photo_options(
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    return photo_options(
         __doc__,
         epochs="of Quorum in a repetition; the recipe, being slower, runs one",
         processes="of the DataLoader; Ray gets as many CPUs",
     )
-    options = parser.parse_args()
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    options = parse(command_line())
     with ExitStack() as stack:
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         connect("local", local_cpus=options.processes)

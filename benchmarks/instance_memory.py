@@ -9,42 +9,47 @@ import argparse
 import gc
 
 import psutil
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from algos.methods.instance_memory import InstanceMemory
 from algos.methods.protocon.method import memory_columns
+from benchmarks.report import Figure, new_parser, parse
 
-BAR = 12.0  # bytes an instance, of ProtoCon with one head
 KINDS = [("coke", 1, 0), ("coke", 3, 0), ("protocon", 1, 100), ("protocon", 1, 1000), ("protocon", 3, 1000)]
+BAR = ("protocon", 1, 1000)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    parser = new_parser(__doc__)
+    parser.add_argument("--instances", type=int, default=20_000_000)
+    return parser
 
 
 def main() -> None:
     """Fill a memory of each kind and print what it took."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--instances", type=int, default=20_000_000)
-    count = parser.parse_args().instances
-    table = Table(title=f"{count:,} instances; bar: at most {BAR:.0f} bytes for ProtoCon with one head", title_justify="left")
+    count = parse(command_line()).instances
+    table = Table(title=f"{count:,} instances", title_justify="left")
     for column in ("method", "heads", "classes", "bytes by type", "bytes measured"):
         table.add_column(column, justify="left" if column == "method" else "right")
-    for name, heads, classes in (
-        ("coke", 1, 0),
-        ("coke", 3, 0),
-        ("protocon", 1, 100),
-        ("protocon", 1, 1000),
-        ("protocon", 3, 1000),
-    ):
-        gc.collect()
-        before = psutil.Process().memory_info().rss
-        memory = InstanceMemory(count, heads, memory_columns(heads, classes) if classes else None)
-        for buffer in memory.buffers():
-            buffer.fill_(1)  # pages that were never written take no room
-        grown = psutil.Process().memory_info().rss - before
-        table.add_row(name, str(heads), str(classes or ""), str(memory.bytes_per_instance), f"{grown / count:.2f}")
-        del memory, buffer
+    measured = {}
+    for kind in KINDS:
+        by_type, measured[kind] = fill(count, *kind)
+        name, heads, classes = kind
+        table.add_row(name, str(heads), str(classes or ""), str(by_type), f"{measured[kind]:.2f}")
     Console().print(table)
-    Console().print(f"torch {torch.__version__}")
+    Figure("instance_memory", measured[BAR], "bytes").tell()
+
+
+def fill(count: int, name: str, heads: int, classes: int) -> tuple[int, float]:
+    """Bytes an instance of a full memory: by the types of its columns, and as this process grew."""
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    memory = InstanceMemory(count, heads, memory_columns(heads, classes) if name == "protocon" else None)
+    for buffer in memory.buffers():
+        buffer.fill_(1)  # pages that were never written take no room
+    return memory.bytes_per_instance, (psutil.Process().memory_info().rss - before) / count
 
 
 if __name__ == "__main__":

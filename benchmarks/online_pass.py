@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
-from benchmarks.report import Comparison, median, parse_threaded, publish
+from benchmarks.report import Comparison, Figure, median, new_parser, parse, publish
 
 
 def unit_rows(rows: int, dim: int, seed: int = 0) -> Tensor:
@@ -72,19 +72,24 @@ def compare(options: argparse.Namespace) -> Comparison:
     rows = [{"side": side, "s a pass": each, "ms a batch": 1e3 * each / len(batches)} for side, each in spent.items()]
     data = f"{options.rows:,} x {options.dim} rows, K = {options.clusters}, B = {options.batch_size}"
     title = f"{data}, {torch.get_num_threads()} threads"
-    return Comparison(title, "<= 1.2", rows, median(ratios), ratios)
+    return Comparison(title, rows, ratios, [Figure("online_pass", median(ratios), "x")])
 
 
-def main() -> None:
-    """Read the command line, compare, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    parser = new_parser(__doc__, threads=True)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--clusters", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--profile", action="store_true", help="print where the online pass spends its time")
-    options = parse_threaded(parser)
+    return parser
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    options = parse(command_line())
     publish(compare(options), options.json)
 
 

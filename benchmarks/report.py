@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine in words, CPU time of all our processes, a table on the screen and a JSON file."""
+"""What every benchmark shares: the machine in words, CPU time of all our processes, a table, and figures for programs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,30 @@ import os
 import platform
 import shlex
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
-import ray
-import torch
 from rich.console import Console
 from rich.table import Table
+
+CODE = ("*.py", "*.yaml", "*.toml", ":!benchmarks/measured.yaml")  # what a commit stands for in a table of figures
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that a benchmark ends in, under the name by which `benchmarks/bars.yaml` may hold it to a bound."""
+
+    name: str
+    value: float
+    unit: str
+
+    def tell(self) -> None:
+        """Print it as `figure NAME VALUE UNIT`."""
+        print(f"figure {self.name} {self.value:.6g} {self.unit}", flush=True)
 
 
 @dataclass
@@ -25,30 +40,34 @@ class Comparison:
 
     Attributes:
         title: what is measured, in a line.
-        goal: of the ratio, as text.
         rows: one table row each, by column name.
-        ratio: median over the repetitions of this repetition's ratio.
         ratios: of each repetition.
+        figures: what the comparison ends in.
         notes: lines below the table.
     """
 
     title: str
-    goal: str
     rows: list[dict[str, str | float]]
-    ratio: float
     ratios: list[float]
+    figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        """Median over the repetitions of each one's own ratio."""
+        return median(self.ratios)
 
 
 def machine() -> dict[str, str | int | float]:
-    """CPU model, cores, load and versions; the load says whether something else ran at the same time."""
+    """CPU model, cores, load, versions and commit; the load says whether something else ran at the same time."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "ray": ray.__version__,
+        "torch": version("torch"),
+        "ray": version("ray"),
+        "commit": _commit(),
     }
 
 
@@ -59,9 +78,17 @@ def _cpu_model() -> str:
     return platform.processor()
 
 
+def _commit() -> str:
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    edited = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *CODE], check=False) if found.returncode == 0 else None
+    return (found.stdout.strip() or "unknown") + (", changed" if edited and edited.returncode else "")
+
+
 def command() -> str:
     """The command that repeats this run."""
-    return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    module = Path(sys.argv[0]).resolve().relative_to(Path(__file__).parents[1]).with_suffix("")
+    return shlex.join(["python", "-m", ".".join(module.parts), *sys.argv[1:]])
 
 
 def cpu_seconds() -> float:
@@ -85,12 +112,22 @@ def _descends(pid: int, parents: dict[int, int]) -> bool:
     return pid == os.getpid()
 
 
-def parse_threaded(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options of a benchmark in one process, with `--threads`, which are set, and `--json`."""
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+def new_parser(description: str, *, threads: bool = False) -> argparse.ArgumentParser:
+    """The command line of a benchmark: `--json`, and of one in a single process `--threads`."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    if threads:
+        parser.add_argument("--threads", type=int, metavar="N", help="of torch; default: its own choice")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too; of several the last one")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options of this command line; `--threads` is obeyed."""
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    if getattr(options, "threads", None):
+        import torch
+
+        torch.set_num_threads(options.threads)
     return options
 
 
@@ -110,10 +147,12 @@ def publish(comparison: Comparison, path: Path | None) -> None:
     console = Console(width=130, highlight=False)
     console.print(table)
     spread = f"{min(comparison.ratios):.2f} to {max(comparison.ratios):.2f} in {len(comparison.ratios)} repetitions"
-    console.print(f"ratio {comparison.ratio:.2f} (goal {comparison.goal}; {spread})")
+    console.print(f"ratio {comparison.ratio:.2f} ({spread})")
     for note in comparison.notes:
         console.print(note)
     console.print(", ".join(f"{key} {value}" for key, value in about.items()))
     console.print(command(), soft_wrap=True)
+    for figure in comparison.figures:
+        figure.tell()
     if path is not None:
         path.write_text(json.dumps(asdict(comparison) | {"machine": about, "command": command()}, indent=2) + "\n")

@@ -21,7 +21,7 @@ from algos.kmeans.batches import batch_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes
 from benchmarks.clustering import mixture
-from benchmarks.report import Comparison, median, parse_threaded, publish
+from benchmarks.report import Comparison, new_parser, parse, publish
 
 PIECE = 1 << 20
 
@@ -108,20 +108,23 @@ def compare(options: argparse.Namespace) -> Comparison:
     title = (
         f"{options.rows:,} x {options.dim}, K = {options.clusters}, {options.passes} passes, {torch.get_num_threads()} threads"
     )
-    return Comparison(
-        title, "none", table, median(ratios), ratios, ["the ratio is the time over all rows to that of the short list"]
-    )
+    return Comparison(title, table, ratios, notes=["the ratio is the time over all rows to that of the short list"])
 
 
-def main() -> None:
-    """Read the command line, compare, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    parser = new_parser(__doc__, threads=True)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--clusters", type=int, default=500)
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.4])
-    options = parse_threaded(parser)
+    return parser
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    options = parse(command_line())
     publish(compare(options), options.json)
 
 

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, window_reader, windows_of
-from benchmarks.photos import photo_options, photo_shards
-from benchmarks.report import Comparison, median, publish
+from algos.methods.method import Batch
+from benchmarks.images.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, window_reader, windows_of
+from benchmarks.images.photos import photo_options, photo_shards
+from benchmarks.report import Comparison, Figure, median, parse, publish
 from pipelines.jobs.ray_cluster import connect
 from pipelines.stream.epoch_order import StreamShape
-from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_windows import WindowReader
 
 BARE, HOST, FLOAT = "decode and crop alone", "stream, uint8 crops", "stream, normalised floats"
@@ -35,7 +36,7 @@ def read_window(job: tuple[WindowReader, dict[str, np.ndarray]]) -> int:
     return sum(len(step["id"]) for step in reader(window))
 
 
-def pool_epochs(pool: Pool, stream: ImageStream, first: int, count: int) -> Iterator[int]:
+def pool_epochs(pool: Pool, stream: EpochStream[Batch], first: int, count: int) -> Iterator[int]:
     """Rows of each window of some epochs, after an empty batch that marks the start: the pool has no start-up to leave out."""
     readers = [window_reader(stream, epoch) for epoch in range(first, first + count)]
     yield 0
@@ -85,13 +86,17 @@ def compare(options: argparse.Namespace, pool: Pool, work: Path) -> Comparison:
     crops = f"{options.images:,} JPEGs to {options.views} x {options.size} px"
     title = f"{crops}, batch {options.batch_size}, {options.processes} processes"
     note = f"{options.epochs} epochs a repetition; {cold}; the ratio is that of the uint8 crops"
-    return Comparison(title, ">= 0.8", rows, median(ratios[HOST]), ratios[HOST], [note])
+    return Comparison(title, rows, ratios[HOST], [Figure("stream", median(ratios[HOST]), "x")], [note])
+
+
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    return photo_options(__doc__, epochs="in a repetition", processes="of the pool; Ray gets as many CPUs")
 
 
 def main() -> None:
     """Read the command line, compare, report."""
-    parser = photo_options(__doc__, epochs="in a repetition", processes="of the pool; Ray gets as many CPUs")
-    options = parser.parse_args()
+    options = parse(command_line())
     with ExitStack() as stack:
         pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(options.processes))
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -6,46 +6,94 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
 
 PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
+BAR_WIDTH = 24
 
 
 class Progress:
-    """A tqdm bar on a terminal; elsewhere a plain line now and then, so that a log file stays readable."""
+    """A line with a bar on a terminal; elsewhere a plain line now and then, so that a log file stays readable.
+
+    Args:
+        what: is being done.
+        total: of the units that it takes.
+        unit: in the plural.
+    """
 
     def __init__(self, what: str, total: int, unit: str) -> None:
-        self._interactive = interactive = sys.stderr.isatty()
-        interval = 0.2 if interactive else PLAIN_INTERVAL
-        self._bar = tqdm(
-            total=total, desc=what, unit=f" {unit}", unit_scale=total > 10_000, mininterval=interval, maxinterval=60,
-            dynamic_ncols=interactive, ascii=None if interactive else " .", file=sys.stderr, leave=True,
-            bar_format="{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt}{unit} {rate_fmt} left {remaining} {postfix}"
-            + ("" if interactive else "\n"),
-        )  # fmt: skip
+        self._what, self._total, self._unit = what, total, unit
+        self._count = self._first = 0
+        self._note = self._last_line = ""
+        self._began = self._said = time.monotonic()
+        self._live = self._open_terminal() if sys.stderr.isatty() else None
 
     def start_at(self, count: int, note: str = "") -> None:
         """Show `count` as done before the clock started: by an earlier run, or while everything was getting ready."""
-        self._bar.initial = self._bar.n = self._bar.last_print_n = count
-        self._bar.start_t = self._bar.last_print_t = time.time()  # tqdm's clock
-        self._bar.set_postfix_str(note, refresh=True)
+        self._count = self._first = count
+        self._began, self._note = time.monotonic(), note
+        self._say()
 
     def advance(self, by: int, note: str = "") -> None:
         """Count `by` more and show `note` at the end of the line."""
-        if by == 0 and not self._interactive:
-            return
-        if note:
-            self._bar.set_postfix_str(note, refresh=False)
-        self._bar.update(by)
+        self._count += by
+        self._note = note or self._note
+        if by and time.monotonic() - self._said > PLAIN_INTERVAL:
+            self._say()
 
     def move_to(self, count: int, note: str = "") -> None:
         """Show `count` as done."""
-        self.advance(count - int(self._bar.n), note)
+        self.advance(count - self._count, note)
 
     def close(self) -> None:
         """Leave the last state on the screen."""
-        self._bar.close()
+        if self._live:
+            self._live.stop()
+        self._say()
+
+    def _say(self) -> None:
+        line = f"{self._what}: {self._done()} {self._pace()}"
+        if self._live is None and line != self._last_line:
+            self._said, self._last_line = time.monotonic(), line
+            print(line, file=sys.stderr, flush=True)
+
+    def _done(self) -> str:
+        percent = 100 * self._count / self._total if self._total else 100.0
+        return f"{percent:3.0f}% {self._count:,}/{self._total:,} {self._unit}"
+
+    def _pace(self) -> str:
+        moved = self._count - self._first
+        rate = moved / max(time.monotonic() - self._began, 1e-9)
+        shown, left = "?", "?"
+        if moved > 0:
+            shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"
+            left = str(timedelta(seconds=round(max(self._total - self._count, 0) / rate)))
+        return ", ".join(part for part in (f"{shown} {self._unit}/s", f"left {left}", self._note) if part)
+
+    def _open_terminal(self) -> Live:
+        # Imported where it is shown: the command line answers --help without it.
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True)
+        live = Live(console=console, get_renderable=self._bar, refresh_per_second=5)
+        live.start()
+        console.show_cursor()  # which a killed program would leave hidden
+        return live
+
+    def _bar(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        line = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=max(self._total, 1), completed=self._count, width=BAR_WIDTH)
+        line.add_row(f"{self._what}:", bar, self._done(), self._pace())
+        return line
 
 
 @contextmanager

@@ -1,1 +1,81 @@
-"""Quorum: image representations and few-label classifiers by online constrained k-means."""
+"""Quorum: image representations and few-label classifiers by online constrained k-means, on Ray.
+
+The functions are the commands of `quorum`, and return objects to look at in a notebook; what they need is imported when they are
+first used. A mistake raises `UserError`, whose message is one sentence.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from quorum.import_names import refuse_hidden_rooms
+
+if TYPE_CHECKING:
+    from algos.estimator import ConstrainedKMeans as ConstrainedKMeans
+    from pipelines.clustering.config import ClusterConfig as ClusterConfig
+    from pipelines.config.training_config import PretrainConfig as PretrainConfig
+    from pipelines.config.training_config import SemisupConfig as SemisupConfig
+    from pipelines.errors import UserError as UserError
+    from quorum.clustering import Clustering as Clustering
+    from quorum.clustering import cluster as cluster
+    from quorum.comparing import Comparison as Comparison
+    from quorum.comparing import compare as compare
+    from quorum.comparing import sweep as sweep
+    from quorum.data import DataSet as DataSet
+    from quorum.data import ingest as ingest
+    from quorum.data import labels as labels
+    from quorum.data import open_data as open_data
+    from quorum.scoring import embed as embed
+    from quorum.scoring import evaluate as evaluate
+    from quorum.scoring import export as export
+    from quorum.settings import recipes as recipes
+    from quorum.training import Run as Run
+    from quorum.training import open_run as open_run
+    from quorum.training import pretrain as pretrain
+    from quorum.training import semisup as semisup
+    from tune.search.sweep_config import SweepConfig as SweepConfig
+
+refuse_hidden_rooms()
+
+_HOMES = {
+    "ingest": "quorum.data",
+    "labels": "quorum.data",
+    "open_data": "quorum.data",
+    "DataSet": "quorum.data",
+    "pretrain": "quorum.training",
+    "semisup": "quorum.training",
+    "open_run": "quorum.training",
+    "Run": "quorum.training",
+    "evaluate": "quorum.scoring",
+    "embed": "quorum.scoring",
+    "export": "quorum.scoring",
+    "cluster": "quorum.clustering",
+    "Clustering": "quorum.clustering",
+    "sweep": "quorum.comparing",
+    "compare": "quorum.comparing",
+    "Comparison": "quorum.comparing",
+    "recipes": "quorum.settings",
+    "ConstrainedKMeans": "algos.estimator",
+    "PretrainConfig": "pipelines.config.training_config",
+    "SemisupConfig": "pipelines.config.training_config",
+    "ClusterConfig": "pipelines.clustering.config",
+    "SweepConfig": "tune.search.sweep_config",
+    "UserError": "pipelines.errors",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("quorum-kmeans")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'quorum' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -23,7 +23,9 @@ from pipelines.jobs.train_job import Workers, fit, recorded
 from pipelines.jobs.watch import Watch
 from pipelines.runs.checkpoints import Entry
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
+from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import tracking_uri
+from pipelines.tracking.old_figures import by_present_names
 from pipelines.tracking.recorder import start_recorder
 
 
@@ -64,7 +66,7 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
     else:
         (run.location / CLUSTERS_MANIFEST).delete_file()  # of a finished run: its labels are about to change
         write_config(run.location, config.to_dict())
-    shown = (images.shards, images.split) if images else ()
+    shown = (images.dataset, images.split) if images else ()
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, *shown)
     with recorded(recorder):
         if _last_checkpoint(config, run) is None:
@@ -144,7 +146,7 @@ def _write_result(
     heads = Head.all_of(config, labelled, exact)
     report = {
         "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
-        "seconds": time.monotonic() - began, "rows_per_second": state["figures"].get("rows_per_second"),
+        "seconds": time.monotonic() - began, "rows_per_second": by_present_names(state["figures"]).get(ROWS_PER_SECOND),
         "label_rows_per_second": labels_rate,
     }  # fmt: skip
     write_tables(run.location, labelled.model, heads)

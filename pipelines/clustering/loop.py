@@ -25,7 +25,9 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.jobs.train_job import Worker, report_epoch
 from pipelines.runs.checkpoints import CheckpointStore, save_together
-from pipelines.stream.vector_stream import VectorBatch, VectorStream
+from pipelines.stream.epoch_stream import EpochStream
+from pipelines.stream.vector_stream import VectorSource
+from pipelines.tracking import figures as names
 
 LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress line
 
@@ -56,9 +58,8 @@ class Clustering:
         self.job, self.config, self.rank, self.device = job, job.config, worker.rank, worker.device
         worker.claim_device()
         shape = self.config.shape(job.vectors)
-        self.stream = VectorStream(
-            job.vectors, shape, seed=self.config.seed, rank=worker.rank, workers=worker.count, device=worker.device
-        )
+        source = VectorSource(job.vectors, worker.device)
+        self.stream = EpochStream(source, shape, seed=self.config.seed, rank=worker.rank, workers=worker.count)
         self.kmeans = new_kmeans(self.config, job.vectors).to(worker.device)
         self.similarity = EpochSums(len(self.config.heads)).to(worker.device)  # of this pass
         self.passes = Passes(self.kmeans)
@@ -97,14 +98,14 @@ class Clustering:
         self.passes.begin(self.number)
         self._began, self._began_at = time.monotonic(), self.step
 
-    def learn(self, batch: VectorBatch) -> None:
-        """One global batch: labels, the sum of the statistics over the workers, new centers and prices."""
-        labels = self.kmeans.assign(batch.rows)
-        self.kmeans.collect(batch.rows, labels)
+    def learn(self, step: int, rows: Tensor) -> None:
+        """Rows (b, D) of a global batch: labels, the sum of the statistics over the workers, new centers and prices."""
+        labels = self.kmeans.assign(rows)
+        self.kmeans.collect(rows, labels)
         self.kmeans.begin_update()
-        self.similarity.add(self.kmeans.similarity(batch.rows, labels).sum(dim=1, dtype=torch.float64))
+        self.similarity.add(self.kmeans.similarity(rows, labels).sum(dim=1, dtype=torch.float64))
         self.kmeans.finish_update()
-        self.step = batch.step + 1
+        self.step = step + 1
 
     def after_step(self) -> None:
         """Checkpoint and progress note, where they are due."""
@@ -114,7 +115,7 @@ class Clustering:
         if self.rank == 0 and time.monotonic() - self._noted > LOG_SECONDS:
             self._noted = time.monotonic()
             note = f"pass {self.number + 1}/{self.config.passes}  {self._rate():,.0f} rows/s"
-            self.job.recorder.metrics.remote({"rows_per_second": self._rate()}, self.global_step, note)
+            self.job.recorder.metrics.remote({names.ROWS_PER_SECOND: self._rate()}, self.global_step, note)
 
     def end_pass(self) -> None:
         """Figures and checkpoint of a pass."""
@@ -129,12 +130,11 @@ class Clustering:
         report_epoch(figures)
 
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
-        figures = {"rows_per_second": self._rate(), "data_wait_seconds": self.stream.take_waited()}
-        for head, (summary, counts, mean) in enumerate(zip(summaries, given, similarity, strict=True)):
-            mine = size_figures(counts.cpu(), summary.min_size)
-            mine |= {"min_size": summary.min_size, "certificate_slack": float(summary.slack), "similarity": mean}
-            figures |= {f"{name}_head{head}": value for name, value in mine.items()}
-        return figures
+        figures = {names.ROWS_PER_SECOND: self._rate(), names.WAIT_SECONDS: self.stream.take_waited()}
+        return figures | names.of_heads(
+            size_figures(counts.cpu(), summary.min_size) | {"certificate_slack": float(summary.slack), "similarity": mean}
+            for summary, counts, mean in zip(summaries, given, similarity, strict=True)
+        )
 
     def _rate(self) -> float:
         """Rows a second over all workers since the pass began, or since the resume."""
@@ -170,7 +170,7 @@ def cluster_worker(job: ClusterJob, worker: Worker) -> None:
     passes = job.config.passes
     for number in range(clustering.number, passes):
         clustering.begin_pass()
-        for batch in clustering.stream.pass_over(number, clustering.step, last=number + 1 == passes):
-            clustering.learn(batch)
+        for step, rows in clustering.stream.epoch(number, clustering.step, last=number + 1 == passes):
+            clustering.learn(step, rows)
             clustering.after_step()
         clustering.end_pass()

@@ -15,6 +15,7 @@ from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
+from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import EpochSnapshot
 
 CLUSTERS_MANIFEST, REPORT = "clusters.json", "report.json"
@@ -42,14 +43,23 @@ class Head:
         counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums)
         return [cls(n, total, float(m), figures) for n, total, m, figures in zip(counts, sums, least, exact, strict=True)]
 
+    @property
+    def similarity(self) -> float:
+        """Mean similarity of a row to its center."""
+        return float(self.sums.sum() / self.counts.sum())
+
     def report(self) -> dict[str, float]:
         """The figures of `report.json`."""
         return {
             "clusters": len(self.counts), "minimum": self.minimum, "smallest": int(self.counts.min()),
             "largest": int(self.counts.max()), "below_minimum": int((self.counts < self.minimum).sum()),
             "rows_missing": float(np.clip(self.minimum - self.counts, 0, None).sum()),
-            "mean_similarity": float(self.sums.sum() / self.counts.sum()), **self.exact,
+            "mean_similarity": self.similarity, **self.exact,
         }  # fmt: skip
+
+    def figures(self) -> dict[str, float]:
+        """What MLflow gets, by plain names."""
+        return size_figures(torch.from_numpy(self.counts), self.minimum) | {"similarity": self.similarity} | self.exact
 
 
 def write_tables(folder: Location, model: FrozenClusters, heads: list[Head]) -> None:
@@ -79,11 +89,7 @@ def record_result(recorder: Any, step: int, passes: int, heads: list[Head], rate
         rate: rows labelled a second.
         clusters: (H, N) labels by instance id, for sheets of images and figures against the truth; N is 0 without images.
     """
-    figures = {"labels_rows_per_second": rate}
-    for index, head in enumerate(heads):
-        mine = size_figures(torch.from_numpy(head.counts), head.minimum) | head.exact
-        mine |= {"similarity": head.report()["mean_similarity"]}
-        figures |= {f"labels_{name}_head{index}": value for name, value in mine.items()}
+    figures = {names.LABELS_PER_SECOND: rate} | names.of_heads((head.figures() for head in heads), names.LABELS)
     state = EpochSnapshot(clusters, [head.counts for head in heads], [head.minimum for head in heads])
     ray.get(recorder.epoch.remote(passes, step, figures, state, pictures=True))
     ray.get(recorder.files.remote([REPORT, CENTERS, SIZES], "clustering"))

@@ -16,11 +16,15 @@ from pipelines.tracking.epoch_snapshot import MOST_INSTANCES
 
 @dataclass(frozen=True)
 class Images:
-    """Shards that were embedded, and which split of them; the embeddings' ids are its instance ids, which lie below `ids`."""
+    """Shards that were embedded, and which split of them; the embeddings' ids are its instance ids."""
 
-    shards: str
+    dataset: Dataset
     split: str
-    ids: int
+
+    @property
+    def ids(self) -> int:
+        """Which the instance ids lie below."""
+        return self.dataset.split(self.split).ids
 
 
 def images_of(vectors: EmbeddingFolder) -> Images | None:
@@ -37,7 +41,7 @@ def images_of(vectors: EmbeddingFolder) -> Images | None:
     if dataset is None or dataset.fingerprint != manifest["fingerprint"]:
         print(f"the images of {vectors.location} are not at {manifest['shards']} any more; no pictures of them", file=sys.stderr)
         return None
-    return Images(manifest["shards"], manifest["split"], dataset.split(manifest["split"]).ids)
+    return Images(dataset, manifest["split"])
 
 
 def clusters_by_id(labelled: LabelledFolder, images: Images) -> np.ndarray:

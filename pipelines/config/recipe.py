@@ -103,6 +103,14 @@ def read_values(recipe: str, kind: type) -> dict[str, Any]:
     return _with_paths(values, kind, path)
 
 
+def method_of_recipe(recipe: str | None) -> str | None:
+    """What a recipe says of `method.name`; `None` where it says nothing, or there is no such recipe."""
+    try:
+        return None if recipe is None else method_name(_load(find_recipe(recipe)))
+    except UserError:  # whoever reads the whole of it says so
+        return None
+
+
 def _load(path: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text())

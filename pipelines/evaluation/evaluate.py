@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
@@ -17,7 +18,9 @@ from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
 from pipelines.evaluation.features import check_each_once
 from pipelines.runs.trained_model import Trained
+from pipelines.tracking import figures
 from pipelines.tracking.mlflow_tracker import Tracker
+from pipelines.tracking.truth_scores import cluster_scores
 
 
 def evaluate(
@@ -38,6 +41,7 @@ def evaluate(
     Raises:
         UserError: for shards without a labelled test split.
     """
+    check_options(workers=workers, neighbours=neighbours, temperature=temperature)
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
     if "test" not in dataset.splits or not dataset.split("test").labelled:
@@ -51,14 +55,27 @@ def evaluate(
         classes = len(dataset.classes)
         votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
         probe = linear_probe(bank, bank_labels, num_classes=classes)
-        scores["knn_top1"] = accuracy(votes.cpu(), test["label"])
-        scores["linear_top1"] = accuracy(probe(queries).argmax(dim=1).cpu(), test["label"])
-        scores["rows_train"] = float(len(train["id"]))
-    scores["rows_test"] = float(len(test["id"]))
-    for head, clusters in enumerate(test["clusters"].T):
-        scores |= {f"{name}_head{head}": value for name, value in clustering_scores(test["label"], clusters).items()}
-    _record(trained, scores, "untrained" if untrained else "evaluate")
+        scores[figures.KNN] = accuracy(votes.cpu(), test["label"])
+        scores[figures.LINEAR] = accuracy(probe(queries).argmax(dim=1).cpu(), test["label"])
+        scores[figures.TRAIN_ROWS] = float(len(train["id"]))
+    scores[figures.TEST_ROWS] = float(len(test["id"]))
+    heads = (clustering_scores(test["label"], clusters) for clusters in test["clusters"].T)
+    scores |= figures.of_heads(heads, figures.TEST)
+    _record(trained, scores, figures.UNTRAINED if untrained else figures.EVALUATE)
     return scores
+
+
+def check_options(*, workers: int, neighbours: int = 1, temperature: float = 1.0) -> None:
+    """Refuse numbers that nothing can be scored with.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for option, value in (("workers", workers), ("neighbours", neighbours)):
+        if value < 1:
+            raise UserError(f"{option} is {value}; it must be at least 1")
+    if not temperature > 0 or math.isinf(temperature):
+        raise UserError(f"temperature is {temperature}; give a number above 0")
 
 
 def classifier_scores(trained: Trained, dataset: Dataset, test: dict[str, Tensor]) -> dict[str, float]:
@@ -74,17 +91,15 @@ def classifier_scores(trained: Trained, dataset: Dataset, test: dict[str, Tensor
         raise UserError(f"{dataset.location} has no class {missing[0]!r} that the classifier knows; give shards with its classes")
     numbers = torch.tensor([dataset.classes.index(name) for name in selection.classes])
     guesses = {name: column for name, column in test.items() if name.startswith("accuracy")}
-    return {name: accuracy(numbers[column], test["label"]) for name, column in guesses.items()}
+    return figures.of_method({name: accuracy(numbers[column], test["label"]) for name, column in guesses.items()})
 
 
 def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:
-    """How clusters (M,) agree with labels (M,): accuracy under the best one-to-one matching, purity, NMI and ARI."""
+    """How clusters (M,) agree with labels (M,): NMI, purity, accuracy under the best one-to-one matching, and ARI."""
     table = contingency_matrix(labels.numpy(), clusters.numpy())
     rows, columns = linear_sum_assignment(table, maximize=True)
-    return {
+    return cluster_scores(labels, clusters) | {
         "matched_accuracy": float(table[rows, columns].sum() / table.sum()),
-        "purity": float(table.max(axis=0).sum() / table.sum()),
-        "nmi": float(normalized_mutual_info_score(labels, clusters)),
         "ari": float(adjusted_rand_score(labels, clusters)),
     }
 
@@ -107,7 +122,7 @@ def embed_split(
 
 def _record(trained: Trained, scores: dict[str, float], prefix: str) -> None:
     tracker = Tracker(trained.run.local_folder / "evaluation", trained.run.address)  # training may be writing its own journal
-    tracker.metrics({f"{prefix}_{name}": value for name, value in scores.items()}, trained.entry.global_step)
+    tracker.metrics({f"{prefix}/{name}": value for name, value in scores.items()}, trained.entry.global_step)
     tracker.close()
     for message in tracker.messages:
         print(message)

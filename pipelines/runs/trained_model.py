@@ -53,7 +53,7 @@ class Trained:
         config = found_in(read_stored(run.config_file(), CONFIG_OF_COMMAND[run.kind]), run.location)
         return cls(run, config, entry, run.checkpoints.load(entry))
 
-    @property
+    @functools.cached_property
     def dataset(self) -> Dataset:
         """The shards that the run trains on."""
         return Dataset.open(self.config.data)

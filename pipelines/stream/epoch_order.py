@@ -160,6 +160,11 @@ class EpochOrder:
         return pieces
 
 
+def step_column(step: int, rows: int) -> dict[str, np.ndarray]:
+    """The column that says which step rows belong to: by it the order of batches is checked where they arrive."""
+    return {"step": np.full(rows, step, np.int32)}
+
+
 def lanes_of_worker(lanes: int, rank: int, workers: int) -> range:
     """The lanes that one worker reads; consecutive, and as even as can be.
 

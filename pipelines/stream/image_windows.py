@@ -13,7 +13,7 @@ import ray
 
 from pipelines.datasets.image_shards import Dataset, read_rows
 from pipelines.files.location import Location
-from pipelines.stream.epoch_order import EpochOrder
+from pipelines.stream.epoch_order import EpochOrder, step_column
 from pipelines.views.crops import ATTEMPTS, CropSpec, random_crops
 
 
@@ -34,7 +34,7 @@ class LaneRows:
 class WindowReader:
     """Reads, shuffles, decodes and crops one window; runs in Ray Data tasks.
 
-    Called with a batch of window numbers, yields the rows of each of their steps as columns `id`, `label`, `view0`, `view1`, ...
+    Called with a batch of window numbers, yields the rows of each of their steps as columns `step`, `id`, `label`, `view0`, ...
     The stream's rows come first, without their labels; then the labelled rows of the step, which have the first view only.
     """
 
@@ -59,7 +59,7 @@ class WindowReader:
                     shape = self.order.shape
                     parts = [lane.part(slice(index * shape.lane_rows, (index + 1) * shape.lane_rows)) for lane in lanes]
                     known = [lane.part(slice(index * shape.lane_labelled, (index + 1) * shape.lane_labelled)) for lane in few]
-                    yield self._decode(parts, known)
+                    yield self._decode(step, parts, known)
 
     def _read(self, lane: int, window: int, steps: range) -> LaneRows:
         """One lane's rows of a window; their labels stay in the shards."""
@@ -83,7 +83,7 @@ class WindowReader:
     def _draws(self, lane: int, window: int, rows: int, *, use: int) -> np.ndarray:
         return self.order.generator(lane, window, use=use).random((rows, len(self.crops), ATTEMPTS, 4), dtype=np.float32)
 
-    def _decode(self, lanes: list[LaneRows], few: list[LaneRows]) -> dict[str, np.ndarray]:
+    def _decode(self, step: int, lanes: list[LaneRows], few: list[LaneRows]) -> dict[str, np.ndarray]:
         parts = [*lanes, *few]
         columns = {"id": np.concatenate([part.ids for part in parts]), "label": np.concatenate([part.labels for part in parts])}
         pixels = [np.zeros((len(columns["id"]), crop.size, crop.size, 3), np.uint8) for crop in self.crops]
@@ -94,4 +94,4 @@ class WindowReader:
                 for view, crop in zip(pixels[: len(crops)], random_crops(image, crops, draws[: len(crops)]), strict=True):
                     view[row] = crop
                 row += 1
-        return columns | {f"view{index}": view for index, view in enumerate(pixels)}
+        return step_column(step, row) | columns | {f"view{index}": view for index, view in enumerate(pixels)}

@@ -22,7 +22,10 @@ Item = TypeVar("Item")
 
 
 class Reader(Protocol):
-    """Reads windows in Ray Data tasks: called with a batch of window numbers, yields the rows of their steps in order."""
+    """Reads windows in Ray Data tasks: called with a batch of window numbers, yields the rows of their steps in order.
+
+    The columns are the source's own, apart from `step`, the number of each row's step: by it the order of batches is checked.
+    """
 
     @property
     def windows(self) -> Sequence[object]:
@@ -39,18 +42,18 @@ class EpochPipeline(Generic[Item]):
         reader: of the windows.
         steps: that it yields.
         rows: of this worker in a step.
-        convert: makes an item of a step and its columns, in the thread.
+        convert: makes an item of a step's columns, in the thread.
     """
 
-    def __init__(self, reader: Reader, steps: range, rows: int, convert: Callable[[int, Columns], Item]) -> None:
+    def __init__(self, reader: Reader, steps: range, rows: int, convert: Callable[[Columns], Item]) -> None:
         self._reader, self._steps, self._rows, self._convert = reader, steps, rows, convert
-        self._queue: queue.Queue[Item | BaseException] = queue.Queue(maxsize=2)
+        self._queue: queue.Queue[tuple[int, Item] | BaseException] = queue.Queue(maxsize=2)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._drain, name="epoch-pipeline", daemon=True)
         self._thread.start()
 
-    def next_batch(self) -> Item:
-        """The next batch; raises what stopped the pipeline, or that nothing comes."""
+    def next_batch(self) -> tuple[int, Item]:
+        """The next step and its item; raises what stopped the pipeline, or that nothing comes."""
         try:
             item = self._queue.get(timeout=PATIENCE)
         except queue.Empty:
@@ -63,7 +66,7 @@ class EpochPipeline(Generic[Item]):
         """Let the thread end at its next batch."""
         self._stopped.set()
 
-    def _put(self, item: Item | BaseException) -> None:
+    def _put(self, item: tuple[int, Item] | BaseException) -> None:
         while not self._stopped.is_set():
             try:
                 return self._queue.put(item, timeout=0.2)
@@ -78,14 +81,28 @@ class EpochPipeline(Generic[Item]):
             for batch in data.iter_batches(batch_size=rows, prefetch_batches=1):
                 if self._stopped.is_set():
                     return
-                if len(batch["id"]) != rows:
-                    raise RuntimeError(f"step {step} has {len(batch['id'])} rows instead of {rows}")
-                self._put(self._convert(step, batch))
+                _check(batch["step"], step, rows)
+                self._put((step, self._convert(batch)))
                 step += 1
             if step != self._steps.stop:
                 raise RuntimeError(f"the stream ended at step {step} of {self._steps.stop}")
         except BaseException as error:  # it is raised again in the training thread
             self._put(error)
+
+
+def _check(found: np.ndarray, step: int, rows: int) -> None:
+    """Refuse a batch that is not all the rows of the step whose turn it is.
+
+    Raises:
+        RuntimeError: naming the step, and the one that came instead.
+    """
+    if len(found) != rows:
+        raise RuntimeError(f"step {step} has {len(found)} rows instead of {rows}")
+    if (strange := found[found != step]).size:
+        raise RuntimeError(
+            f"rows of step {strange[0]} came in the turn of step {step}: Ray Data did not keep the order of its blocks, which "
+            "its option preserve_order is to do"
+        )
 
 
 class EpochPipelines(Generic[Item]):
@@ -101,8 +118,8 @@ class EpochPipelines(Generic[Item]):
         self._waited = 0.0
         self.prepared: tuple[int, EpochPipeline[Item]] | None = None  # and the epoch that it is of
 
-    def epoch(self, epoch: int, start_step: int, *, last: bool) -> Iterator[Item]:
-        """Items from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile."""
+    def epoch(self, epoch: int, start_step: int, *, last: bool) -> Iterator[tuple[int, Item]]:
+        """Steps and items from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile."""
         pipeline = self._take(epoch, start_step)
         try:
             began = time.monotonic()

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder
-from pipelines.stream.epoch_order import EpochOrder
+from pipelines.stream.epoch_order import EpochOrder, step_column
 
 
 class VectorReader:
     """Reads, normalises and shuffles one window of some lanes.
 
-    Called with a batch of window numbers, yields the rows of each of their steps as columns `id` (places) and `vector`.
+    Called with a batch of window numbers, yields the rows of each of their steps as columns `step`, `id` (places) and `vector`.
     """
 
     def __init__(self, vectors: EmbeddingFolder, order: EpochOrder, lanes: range, start_step: int = 0) -> None:
@@ -29,7 +29,7 @@ class VectorReader:
             for index, step in enumerate(steps):
                 if step >= self.start_step:
                     mine = slice(index * rows, (index + 1) * rows)
-                    yield {
+                    yield step_column(step, rows * len(self.lanes)) | {
                         "id": np.concatenate([places[mine] for _, places in lanes]),
                         "vector": np.concatenate([vectors[mine] for vectors, _ in lanes]),
                     }

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pipelines.tracking.old_figures import by_present_names
+
 JOURNAL = "journal.jsonl"
 
 
@@ -60,7 +62,13 @@ class Journal:
 
 
 def read_journal(folder: Path) -> list[dict[str, Any]]:
-    """Every whole entry of the journal in a folder, which another process may be writing; none where there is no journal."""
+    """Every whole entry of the journal in a folder, which another process may be writing; none where there is no journal.
+
+    Figures that version 0.1 wrote come by their present names.
+    """
     path = folder / JOURNAL
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    entries = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [
+        entry | {"values": by_present_names(entry["values"])} if entry.get("kind") == "metrics" else entry for entry in entries
+    ]

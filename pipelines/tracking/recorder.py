@@ -17,6 +17,7 @@ import ray
 from pipelines.datasets.image_shards import Dataset, read_column, read_images
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
 from pipelines.tracking.journal import JOURNAL
 from pipelines.tracking.local_copy import fetch_journal
@@ -25,8 +26,8 @@ from pipelines.tracking.mlflow_tracker import Tracker
 
 SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
 CURVES = (
-    "epoch_loss", "accuracy_ema", "knn_top1", "nmi_head0", "label_change", "pseudo_accuracy_refined", "pseudo_coverage",
-    "cluster_size_min_head0", "empty_clusters_head0", "similarity_head0", "smallest_to_minimum_head0",
+    names.EPOCH_LOSS, names.ACCURACY_EMA, names.KNN, names.head_figure("nmi"), names.LABEL_CHANGE, names.PSEUDO_REFINED,
+    names.PSEUDO_COVERAGE, names.SMALLEST, *map(names.head_figure, ("empty_clusters", "similarity", "smallest_to_minimum")),
 )  # fmt: skip
 
 
@@ -47,15 +48,15 @@ class Recorder:
         folder: local folder of the journal and the pictures.
         run: the run's own folder; where it is remote, it keeps a copy of the journal.
         address: the MLflow run.
-        shards: the data set, for ground truth and images; `None` for a run on embeddings, which has neither.
+        dataset: as the driver opened it, for ground truth and images; `None` for a run on embeddings, which has neither.
         split: its training split.
     """
 
-    def __init__(self, folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> None:
+    def __init__(self, folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train") -> None:
         self.folder, self.run = Path(folder), Location.of(run)
         fetch_journal(self.run)
         self.tracker = Tracker(self.folder, address)
-        self.dataset, self.split = Dataset.open(shards) if shards else None, split
+        self.dataset, self.split = dataset, split
         self.status = Status()
         self._work = ThreadPoolExecutor(1)  # in order, and off the thread that answers the driver
         self._pending: list[Any] = []
@@ -110,7 +111,7 @@ class Recorder:
             from pipelines.tracking.truth_scores import agreement
 
             figures |= agreement(state, self._known_classes(self.dataset))
-        figures |= {"epoch": float(epoch)}
+        figures |= {names.EPOCH: float(epoch)}
         self.tracker.metrics(figures, step)
         self._remember(figures)
         self._copy_journal()
@@ -130,8 +131,8 @@ class Recorder:
 
     def _remember(self, figures: dict[str, float]) -> None:
         for name, points in self._series.items():
-            if name in figures and "epoch" in figures:
-                points.append((int(figures["epoch"]), figures[name]))
+            if name in figures and names.EPOCH in figures:
+                points.append((int(figures[names.EPOCH]), figures[name]))
 
     def _known_classes(self, dataset: Dataset) -> np.ndarray:
         if self._truth is None:
@@ -182,11 +183,11 @@ class Recorder:
         return [similar, confused, changed]
 
 
-def start_recorder(folder: str, run: str, address: RunAddress, shards: str | None = None, split: str = "train") -> Any:
+def start_recorder(folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train") -> Any:
     """A `Recorder` actor on the driver's node, where the local journal and a local store are."""
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=here)(Recorder)
-    recorder = actor.remote(folder, run, address, shards, split)
+    recorder = actor.remote(folder, run, address, dataset, split)
     try:
         ray.get(recorder.poll.remote())
     except (ray.exceptions.RayActorError, OSError) as error:

@@ -8,6 +8,7 @@ from algos.distributed.collectives import sum_over_workers
 from algos.scores import knn_predict
 from pipelines.datasets.image_shards import has_truth
 from pipelines.evaluation.features import center_batches, split_features
+from pipelines.tracking import figures
 from pipelines.training.session import Session
 from pipelines.views.augment import normalize
 
@@ -25,15 +26,16 @@ def scores(session: Session, epoch: int) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     if monitor.knn_epochs and due(monitor.knn_epochs, epoch, epochs):
-        found["knn_top1"] = knn_score(session)
+        found[figures.KNN] = knn_score(session)
     if monitor.accuracy_epochs and due(monitor.accuracy_epochs, epoch, epochs):
-        found |= classifier_accuracies(session)
+        found |= figures.of_method(classifier_accuracies(session))
     return found
 
 
 def deciding(session: Session) -> str:
     """The one score that decides which checkpoint of a run is the best."""
-    return "accuracy_ema" if session.config.monitor.accuracy_epochs and session.method.classifiers() else "knn_top1"
+    classifies = session.config.monitor.accuracy_epochs and session.method.classifiers()
+    return figures.ACCURACY_EMA if classifies else figures.KNN
 
 
 def knn_score(session: Session) -> float:

@@ -80,8 +80,8 @@ def train(
         run, config = _create(config, dataset, selection, within.tags)
     else:
         write_config(run.location, config.to_dict())
-    recorder = start_recorder(str(run.local_folder), str(run.location), run.address, config.data, config.stream.split)
-    job = TrainingJob(config, str(run.location), recorder, run.identity, labelled, within.until)
+    recorder = start_recorder(str(run.local_folder), str(run.location), run.address, dataset, config.stream.split)
+    job = TrainingJob(config, dataset, str(run.location), recorder, run.identity, labelled, within.until)
     steps = config.epochs * stream_shape(config).steps(dataset.split(config.stream.split).rows)
     progress = Watch("train", recorder, steps) if within.shows_progress else nullcontext()
     with recorded(recorder, open_end=within.until is not None and within.until < config.epochs):

@@ -6,9 +6,10 @@ import time
 
 import torch
 
-from algos.methods.method import Batch, EpochReport
+from algos.methods.method import Batch
 from algos.scores import size_figures
 from pipelines.jobs.train_job import Worker, report_epoch
+from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
 from pipelines.training.epoch_scores import deciding, due, scores
 from pipelines.training.optimizer import learning_rate
@@ -63,7 +64,7 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
 def begin_clock(session: Session, ended: float | None) -> None:
     """Start timing an epoch, and record how long its first batch made the device wait after the one before."""
     if ended is not None:
-        record(session, {"epoch_gap_seconds": time.monotonic() - ended + session.closing_seconds})
+        record(session, {names.EPOCH_GAP: time.monotonic() - ended + session.closing_seconds})
     session.stream.take_waited()
     session.meter.restart_clock()
 
@@ -73,10 +74,9 @@ def after_step(session: Session, epoch: int, step: int) -> None:
     session.step = step + 1
     if session.global_step % session.config.monitor.log_steps == 0:
         session.meter.waited(session.stream.take_waited())
-        figures = session.meter.read(session.global_step) | {"lr": session.optimizer.param_groups[0]["lr"]}
-        note = (
-            f"epoch {epoch + 1}/{session.config.epochs}  loss {figures['loss']:.3f}  {figures['images_per_second']:,.0f} images/s"
-        )
+        figures = session.meter.read(session.global_step) | {names.LEARNING_RATE: session.optimizer.param_groups[0]["lr"]}
+        loss, rate = figures[names.LOSS], figures[names.IMAGES_PER_SECOND]
+        note = f"epoch {epoch + 1}/{session.config.epochs}  loss {loss:.3f}  {rate:,.0f} images/s"
         record(session, figures, note)
     every = session.config.checkpoint.every_steps
     if every and session.step % every == 0 and session.step < session.stream.steps:
@@ -97,28 +97,20 @@ def end_epoch(session: Session, epoch: int) -> None:
     session.exchange()
     report = session.method.end_epoch()
     loss = session.meter.read_epoch(session.global_step, close=True)
-    figures = {"epoch_loss": loss, "rows_left_out": float(session.stream.left_out)}
-    figures["images_seen"] = float(session.global_step * session.step_rows)
-    figures |= report.figures | head_figures(report)
+    figures = {names.EPOCH_LOSS: loss, names.ROWS_LEFT_OUT: float(session.stream.left_out)}
+    figures[names.IMAGES_SEEN] = float(session.global_step * session.step_rows)
+    figures |= names.of_method(report.figures) | names.of_heads(
+        size_figures(head.counts.cpu(), head.min_size) | {"certificate_slack": float(head.slack)} for head in report.heads
+    )
     evaluated = time.monotonic()
     scored = scores(session, epoch)
     waited_for_scores = time.monotonic() - evaluated
-    figures |= scored | ({"evaluation_seconds": waited_for_scores} if scored else {})
+    figures |= scored | ({names.EVALUATION_SECONDS: waited_for_scores} if scored else {})
     if session.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
         pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
         wanted = pictures or session.dataset.split(session.config.stream.split).labelled
         state = epoch_snapshot(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
     session.save(epoch + 1, 0, score=scored.get(deciding(session)))
-    report_epoch(figures | {"epoch": epoch})
+    report_epoch(figures | {names.EPOCH: epoch})
     session.closing_seconds = time.monotonic() - began - waited_for_scores
-
-
-def head_figures(report: EpochReport) -> dict[str, float]:
-    """Cluster sizes and the certificate of each head."""
-    figures: dict[str, float] = {}
-    for index, head in enumerate(report.heads):
-        mine = size_figures(head.counts.cpu(), head.min_size)
-        mine |= {"min_size": head.min_size, "certificate_slack": float(head.slack)}
-        figures |= {f"{name}_head{index}": value for name, value in mine.items()}
-    return figures

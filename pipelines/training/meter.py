@@ -10,6 +10,7 @@ from torch import Tensor
 
 from algos.distributed.collectives import sum_over_workers
 from pipelines.errors import UserError
+from pipelines.tracking import figures as names
 
 
 class Meter:
@@ -45,10 +46,10 @@ class Meter:
         Raises:
             UserError: when the loss is not finite.
         """
-        figures = {"loss": self._mean(self._window, self._window_rows, step)}
+        figures = {names.LOSS: self._mean(self._window, self._window_rows, step)}
         seconds = time.monotonic() - self._since
         clocked = sum_over_workers(torch.tensor(float(self._clocked_rows))).item()
-        figures |= {"images_per_second": clocked / seconds, "data_wait_share": self._waited / seconds}
+        figures |= {names.IMAGES_PER_SECOND: clocked / seconds, names.WAIT_SHARE: self._waited / seconds}
         self._window.zero_()
         self._window_rows = 0
         self.restart_clock()

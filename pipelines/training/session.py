@@ -21,7 +21,8 @@ from pipelines.jobs.train_job import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
 from pipelines.runs.trained_model import new_backbone, start_from
 from pipelines.runs.training_inputs import evaluation_view, open_selection
-from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.epoch_stream import EpochStream
+from pipelines.stream.image_stream import ImageSource
 from pipelines.training.meter import Meter
 from pipelines.training.optimizer import Autocast, Precision, build_optimizer
 
@@ -32,6 +33,7 @@ class TrainingJob:
 
     Attributes:
         config: of the run.
+        dataset: that it trains on, as the driver opened it.
         run: its folder, a path or URI.
         recorder: handle of the `Recorder` actor.
         identity: of the run, kept in each checkpoint: MLflow run id, data fingerprint, versions.
@@ -40,6 +42,7 @@ class TrainingJob:
     """
 
     config: TrainingConfig
+    dataset: Dataset
     run: str
     recorder: Any
     identity: dict[str, str]
@@ -54,11 +57,11 @@ class Session:
         config = self.config = job.config
         self.job, self.rank, self.workers, self.device = job, worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
-        self.dataset = Dataset.open(config.data)
-        self.stream = ImageStream(
-            self.dataset, config.stream.split, stream_shape(config), config.views, config.stream.normalization,
-            seed=config.seed, rank=self.rank, workers=self.workers, device=self.device, labelled=job.labelled,
+        self.dataset = job.dataset
+        images = ImageSource(
+            job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled
         )  # fmt: skip
+        self.stream = EpochStream(images, stream_shape(config), seed=config.seed, rank=self.rank, workers=self.workers)
         torch.manual_seed(config.seed)  # initial weights, the same on every worker
         backbone = new_backbone(config)
         if config.compute.channels_last:  # before a method copies it

@@ -69,7 +69,12 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class Views:
-    """The rules of all views of an image: large ones, then small crops, each repeated as its rule says."""
+    """The rules of all views of an image: large ones, then small crops, each repeated as its rule says.
+
+    Attributes:
+        large: one or two views, as [{size: 224, scale: [0.08, 1.0], ...}].
+        small: further crops of another size, likewise.
+    """
 
     large: list[ViewConfig]
     small: list[ViewConfig] = field(default_factory=list)
@@ -96,7 +101,12 @@ class Views:
 
 @dataclass(frozen=True)
 class Normalization:
-    """Mean and standard deviation of each channel, of pixels in [0, 1]; ImageNet's by default, as torchvision and timm expect."""
+    """Mean and standard deviation of each channel, of pixels in [0, 1]; ImageNet's by default, as torchvision and timm expect.
+
+    Attributes:
+        mean: of each channel.
+        std: of each channel.
+    """
 
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])

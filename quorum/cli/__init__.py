@@ -1,12 +1,5 @@
 """The `quorum` command."""
 
-from __future__ import annotations
+from quorum.cli.entry import main
 
-from collections.abc import Sequence
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `quorum`."""
-    from quorum.cli import sweep_commands
-
-    sweep_commands.main(arguments)
+__all__ = ["main"]

@@ -12,6 +12,6 @@ def config(shards: str, storage: Path, **parts) -> SweepConfig:
     given = {
         "kind": "pretrain", "recipe": str(RECIPES / "coke_digits.yaml"), "name": "try", "storage": str(storage),
         "settings": {"data": shards, "epochs": 2}, "space": {"ratio": {"grid": [0.4, 1.0]}},
-        "metric": "epoch_loss", "mode": "min",
+        "metric": "train/epoch_loss", "mode": "min",
     }  # fmt: skip
     return SweepConfig(**(given | parts))

@@ -23,6 +23,7 @@ from pipelines.evaluation.export import export
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
+from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
 from quorum.cli.commands import main
 from tests.helpers.places import RECIPES
@@ -66,14 +67,18 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
     assert run.data.tags["kind"] == "semisup"
     assert (run.data.params["labels.count"], run.data.params["labels.rule"]) == ("40", "4 per class, seed 1")
     expected = {
-        "loss", "epoch_loss", "accuracy", "accuracy_ema", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled",
-        "loss_prototype_unlabelled", "loss_consistency", "reliable_rate", "refined_change", "pseudo_accuracy_classifier",
-        "pseudo_accuracy_cluster", "pseudo_accuracy_refined", "pseudo_accuracy_reliable", "pseudo_coverage", "purity_head0",
-        "nmi_head0", "certificate_slack_head0", "cluster_size_min_head0", "images_per_second",
+        "train/loss", "train/epoch_loss", "test/accuracy", "test/accuracy_ema", "train/loss_labelled", "train/loss_unlabelled",
+        "train/loss_prototype_labelled",
+        "train/loss_prototype_unlabelled", "train/loss_consistency", "pseudo_labels/reliable_rate",
+        "pseudo_labels/refined_change", "pseudo_labels/accuracy_classifier",
+        "pseudo_labels/accuracy_cluster", "pseudo_labels/accuracy_refined", "pseudo_labels/accuracy_reliable",
+        "pseudo_labels/coverage", "clusters/head0/purity",
+        "clusters/head0/nmi", "clusters/head0/certificate_slack", "clusters/head0/smallest", "stream/images_per_second",
     }  # fmt: skip
     assert expected <= run.data.metrics.keys()
-    assert len(client.get_metric_history(address.run_id, "accuracy_ema")) == 3
-    assert run.data.metrics["accuracy"] > 0.3
+    assert all(is_known(name) for name in run.data.metrics)
+    assert len(client.get_metric_history(address.run_id, "test/accuracy_ema")) == 3
+    assert run.data.metrics["test/accuracy"] > 0.3
     pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
     assert {"prototypes-0002.png", "pseudo-labels-0002.png", "refined-0002.png", "clusters-0002.png"} <= pictures
 
@@ -142,9 +147,9 @@ def test_it_starts_from_a_pretrained_backbone_and_runs_on_two_workers(straight, 
 def test_evaluation_scores_the_classifiers_too(straight):
     scores = evaluate(str(straight))
     entries = MlflowClient(Run.open(str(straight)).address.uri).get_run(Run.open(str(straight)).address.run_id).data.metrics
-    assert scores["accuracy_ema"] == pytest.approx(entries["accuracy_ema"], abs=3e-3)
-    assert scores["accuracy"] == pytest.approx(entries["accuracy"], abs=3e-3)
-    assert {"knn_top1", "linear_top1", "purity_head0"} <= scores.keys()
+    assert scores["test/accuracy_ema"] == pytest.approx(entries["test/accuracy_ema"], abs=3e-3)
+    assert scores["test/accuracy"] == pytest.approx(entries["test/accuracy"], abs=3e-3)
+    assert {"test/knn_top1", "test/linear_top1", "test/head0/purity"} <= scores.keys()
 
 
 def test_the_classifier_is_exported_with_its_classes(straight, tmp_path):

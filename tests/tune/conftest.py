@@ -34,7 +34,7 @@ class Store:
     def client(self) -> MlflowClient:
         return MlflowClient(self.uri)
 
-    def sweep(self, name="sweep", experiment="quorum", metric="knn_top1", mode="max") -> str:
+    def sweep(self, name="sweep", experiment="quorum", metric="test/knn_top1", mode="max") -> str:
         tags = {"quorum.kind": "sweep", "quorum.metric": metric, "quorum.mode": mode}
         return start_run(self.uri, experiment, name, params={}, tags=tags).run_id
 
@@ -46,7 +46,7 @@ class Store:
         )
 
     def run(
-        self, name="run", *, params=None, tags=None, values: Sequence[float] = (), metric="knn_top1", status="FINISHED",
+        self, name="run", *, params=None, tags=None, values: Sequence[float] = (), metric="test/knn_top1", status="FINISHED",
         experiment="quorum", images=IMAGES, every=1, sizes=(), seconds=60,
     ) -> str:  # fmt: skip
         """A run whose metric takes `values` at the ends of its epochs."""
@@ -54,12 +54,16 @@ class Store:
         start = self.client.get_run(run_id).info.start_time
         figures = []
         for epoch in range(len(values) * every):
-            ends = {"epoch": epoch, "images_seen": images * (epoch + 1), "epoch_loss": 1 / (epoch + 1)}
+            ends = {"progress/epoch": epoch, "progress/images_seen": images * (epoch + 1), "train/epoch_loss": 1 / (epoch + 1)}
             if (epoch + 1) % every == 0:
                 ends[metric] = values[epoch // every]
             if sizes:
                 ends |= dict(
-                    zip(("min_size_head0", "cluster_size_min_head0", "cluster_size_max_head0"), sizes[epoch], strict=True)
+                    zip(
+                        ("clusters/head0/min_size", "clusters/head0/smallest", "clusters/head0/largest"),
+                        sizes[epoch],
+                        strict=True,
+                    )
                 )
             stamp = start + int(1000 * seconds * (epoch + 1) / (len(values) * every))
             figures += [Metric(key, float(value), stamp, STEPS * (epoch + 1)) for key, value in ends.items()]

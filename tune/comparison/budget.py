@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.tracking.figures import EPOCH, IMAGES_SEEN
 from tune.comparison.mlflow_runs import Record
 
-AXES = {"images_seen": "images", "epoch": "epochs", "": "steps"}  # the first that all finished runs have
+AXES = {IMAGES_SEEN: "images", EPOCH: "epochs", "": "steps"}  # the first that all finished runs have
 SLACK = 1.01  # of images: batch sizes leave out different rests of an epoch
 
 
@@ -28,7 +29,7 @@ class Budget:
     @property
     def limit(self) -> float:
         """What a row may have used up to count."""
-        return self.value * SLACK if self.axis == "images_seen" else self.value
+        return self.value * SLACK if self.axis == IMAGES_SEEN else self.value
 
     @property
     def differs(self) -> bool:
@@ -40,7 +41,7 @@ class Budget:
 
     def words(self, value: float) -> str:
         """A value on the axis, with its unit."""
-        return f"{value + (self.axis == 'epoch'):,.0f} {AXES[self.axis]}"  # epochs count from 0
+        return f"{value + (self.axis == EPOCH):,.0f} {AXES[self.axis]}"  # epochs count from 0
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, IMAGES_SEEN, KNN
+from pipelines.tracking.old_figures import present_name, refuse_old
 from tune.comparison import charts as pictures
 from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build
 from tune.comparison.mlflow_runs import Found, Record, find, read, reading, refuse_unknown
 from tune.comparison.tables import write_csv, write_text
 
-METRICS = ("accuracy_ema", "knn_top1")  # the first that a run has, where no sweep and no option names one
+METRICS = (ACCURACY_EMA, KNN)  # the first that a run has, where no sweep and no option names one
 LOSS_LIKE = re.compile(r"loss|error|seconds")
 ARTIFACTS = "comparison"
 MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
@@ -35,26 +37,33 @@ def compare(
     Raises:
         UserError: for targets or a metric that are not there, or when nothing has finished.
     """
+    if metric:
+        refuse_old(metric)
     found = find(targets, uri)
     metric = metric or _metric_of(found)
     refuse_unknown(metric, found.names)
     mode = mode or _mode_of(found, metric)
-    records = read(found, tuple(dict.fromkeys((metric, "epoch", "images_seen", *SIZES))))
+    records = read(found, tuple(dict.fromkeys((metric, EPOCH, IMAGES_SEEN, *SIZES))))
     compared = build(found.name, records, metric, mode, found.notes)
     folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name))
     try:
         files = _write(compared, folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); give another --to") from error
-    return replace(compared, notes=(*compared.notes, f"files: {folder}{_keep(found, files)}"))
+    return replace(compared, notes=(*compared.notes, f"files: {folder}{_keep(found, files)}"), folder=folder)
 
 
 def _tags(found: Found, name: str) -> set[str]:
     return {run.data.tags[name] for _, run in found.sweeps if name in run.data.tags}
 
 
+def _ranked_by(found: Found) -> set[str]:
+    """What the sweeps rank by; those of version 0.1 noted an old name."""
+    return {present_name(metric) for metric in _tags(found, "quorum.metric")}
+
+
 def _metric_of(found: Found) -> str:
-    tagged = _tags(found, "quorum.metric")
+    tagged = _ranked_by(found)
     if len(tagged) > 1:
         raise UserError(f"the sweeps rank by different figures ({', '.join(sorted(tagged))}); give --metric")
     known = [*tagged, *(name for name in METRICS if name in found.names)]
@@ -66,7 +75,7 @@ def _metric_of(found: Found) -> str:
 
 
 def _mode_of(found: Found, metric: str) -> str:
-    modes = _tags(found, "quorum.mode") if _tags(found, "quorum.metric") == {metric} else set()
+    modes = _tags(found, "quorum.mode") if _ranked_by(found) == {metric} else set()
     if len(modes) == 1 and modes <= {"max", "min"}:
         return modes.pop()
     return "min" if LOSS_LIKE.search(metric) else "max"
@@ -106,7 +115,7 @@ def size_curves(compared: Comparison) -> dict[str, list[pictures.SizeCurve]]:
 
 def _size_curve(record: Record) -> pictures.SizeCurve | None:
     steps = list(record.series.get(SIZES[0], {}))
-    columns = [[value for step in steps if (value := record.at(name, step)) is not None] for name in ("epoch", *SIZES)]
+    columns = [[value for step in steps if (value := record.at(name, step)) is not None] for name in (EPOCH, *SIZES)]
     whole = bool(steps) and CONSTRAINT in record.last and all(len(column) == len(steps) for column in columns)
     return pictures.SizeCurve(record.last[CONSTRAINT], *columns) if whole else None
 

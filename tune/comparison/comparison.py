@@ -6,16 +6,18 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.tracking.figures import LARGEST, MIN_SIZE, SMALLEST
 from tune.comparison.budget import Budget, Row, best_row, common_budget
 from tune.comparison.mlflow_runs import Record
 from tune.comparison.significance import Judged, group, importance, judge
 from tune.points import identity, labels_of
 
-CONSTRAINT = "min_size_head0"  # the same in every epoch, so that its history need not be read
-SIZES = ("cluster_size_min_head0", "cluster_size_max_head0")
+CONSTRAINT = MIN_SIZE  # the same in every epoch, so that its history need not be read
+SIZES = (SMALLEST, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Comparison:
         runs: every run, with its best row where it has a score.
         importance: share of the variance that each key explains.
         notes: sentences below the table, warnings first.
+        folder: of the files that were written; `None` before.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Comparison:
     runs: tuple[tuple[Record, Row | None], ...]
     importance: dict[str, float]
     notes: tuple[str, ...]
+    folder: Path | None = None
 
     @functools.cached_property
     def settings(self) -> list[list[str]]:

@@ -1,4 +1,7 @@
-"""Runs as they are kept in MLflow, read once: what was tried, how it ended, what it cost, and its figures over the epochs."""
+"""Runs as they are kept in MLflow, read once: what was tried, how it ended, what it cost, and its figures over the epochs.
+
+Figures of runs of version 0.1 have their present names here.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from typing import Any
 
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
+from pipelines.tracking.figures import IMAGES_SEEN
 from pipelines.tracking.mlflow_store import RunAddress, asking, sqlite_file, tracking_uri
+from pipelines.tracking.old_figures import by_present_names, present_name
 from tune.points import differing, point_of_tag
 
 OUTCOMES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
@@ -60,7 +65,7 @@ class Record:
     @property
     def images(self) -> float:
         """Images seen until it ended."""
-        return max(self.series.get("images_seen", {}).values(), default=0.0)
+        return max(self.series.get(IMAGES_SEEN, {}).values(), default=0.0)
 
 
 @dataclass
@@ -82,7 +87,7 @@ class Found:
     @property
     def names(self) -> set[str]:
         """Of all figures that a run has."""
-        return {name for _, run in self.runs for name in run.data.metrics}
+        return {present_name(name) for _, run in self.runs for name in run.data.metrics}
 
 
 @contextlib.contextmanager
@@ -214,14 +219,15 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
     latest = info.start_time
     with reading(store) as client:
         for name in names:
-            if name in run.data.metrics:
-                history = client.get_metric_history(info.run_id, name)
+            stored = [key for key in run.data.metrics if present_name(key) == name]  # two, where version 0.1 began the run
+            if stored:
+                history = [entry for key in stored for entry in client.get_metric_history(info.run_id, key)]
                 series[name] = _by_step(history)
                 latest = max([latest, *(entry.timestamp for entry in history)])
     return Record(
         RunAddress(store, info.experiment_id, info.run_id), info.run_name or info.run_id, point, seed,
         OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
-        ((info.end_time or latest) - info.start_time) / 1000, run.data.metrics, series,
+        ((info.end_time or latest) - info.start_time) / 1000, by_present_names(run.data.metrics), series,
     )  # fmt: skip
 
 

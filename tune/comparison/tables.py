@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.tracking.figures import EPOCH
 from tune.comparison.comparison import Comparison, SettingLine
 from tune.comparison.significance import Judged
 from tune.points import label_of
@@ -110,19 +111,29 @@ def summary(compared: Comparison) -> list[str]:
 
 def write_csv(compared: Comparison, settings: Path, runs: Path) -> None:
     """Write a row for each setting, and a row for each run."""
+    _write(settings, *setting_rows(compared))
+    _write(runs, *run_rows(compared))
+
+
+def setting_rows(compared: Comparison) -> tuple[list[str], list[list[Any]]]:
+    """Column names and a row for each setting, best first."""
     names = ["mean", "deviation", "low", "high", "seeds", "verdict", "p", "images", "seconds"]
     names += ["finished", "stopped", "failed", "running", "min_size", "cluster_size_min", "cluster_size_max"]
-    _write(settings, [*compared.keys, *names], [_setting_row(compared, line) for line in compared.lines])
+    return [*compared.keys, *names], [_setting_row(compared, line) for line in compared.lines]
+
+
+def run_rows(compared: Comparison) -> tuple[list[str], list[list[Any]]]:
+    """Column names and a row for each run."""
     header = [*compared.keys, "seed", "run_id", "name", "outcome", "reason", "score", "step", "epoch", "images", "seconds"]
     rows = [
         [
             *(_plain(record.point.get(key)) for key in compared.keys), record.seed, record.address.run_id, record.name,
-            record.outcome, record.reason, *((row.value, row.step, record.at("epoch", row.step)) if row else ("", "", "")),
+            record.outcome, record.reason, *((row.value, row.step, record.at(EPOCH, row.step)) if row else ("", "", "")),
             record.images, record.seconds,
         ]
         for record, row in compared.runs
     ]  # fmt: skip
-    _write(runs, header, rows)
+    return header, rows
 
 
 def _setting_row(compared: Comparison, line: SettingLine) -> list[Any]:

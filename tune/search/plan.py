@@ -18,7 +18,9 @@ from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import check_network
 from pipelines.runs.training_inputs import absolute, open_selection
+from pipelines.tracking.figures import ACCURACY, ACCURACY_EMA, KNN, TEST, is_known, known_names
 from pipelines.tracking.mlflow_store import tracking_uri
+from pipelines.tracking.old_figures import refuse_old as refuse_old_metric
 from tune.points import identity, spelled
 from tune.search.space import Point, Space, overrides
 from tune.search.sweep_config import SweepConfig
@@ -132,10 +134,13 @@ class Plan:
     def _check_ranking(self) -> None:
         """Refuse a score that no trial would have, and rungs that none would reach: it would show when all are trained."""
         monitor, metric = self.base.monitor, self.config.metric
-        scores = {"knn_top1": monitor.knn_epochs}
+        scores = {KNN: monitor.knn_epochs}
         if spec_of(self.base).takes_labels:
-            scores |= {"accuracy": monitor.accuracy_epochs, "accuracy_ema": monitor.accuracy_epochs}
-        if metric.startswith(("knn_", "accuracy")) and metric not in scores:
+            scores |= dict.fromkeys((ACCURACY, ACCURACY_EMA), monitor.accuracy_epochs)
+        refuse_old_metric(metric)
+        if not is_known(metric):
+            raise UserError(f"metric {metric!r} is no figure of a run{nearest(metric, known_names())}")
+        if metric.startswith(f"{TEST}/") and metric not in scores:
             raise UserError(f"metric {metric!r} is no score of quorum {self.config.kind}{nearest(metric, scores)}")
         rule = self.config.scheduler
         if rule.name == "asha" and rule.grace_epochs > self.base.epochs:

@@ -9,6 +9,7 @@ from pipelines.config.plain_values import plain
 from pipelines.config.sections import TrackingConfig
 from pipelines.config.training_config import CONFIG_OF_COMMAND
 from pipelines.errors import UserError, nearest
+from pipelines.tracking.figures import KNN
 from tune.search.space import Space, recipe_key
 
 # Keys that a resumed run follows without a change of shapes or of the order of its images.
@@ -86,7 +87,7 @@ class SweepConfig:
     space: dict[str, Any]
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
-    metric: str = "knn_top1"
+    metric: str = KNN
     mode: Literal["max", "min"] = "max"
     seeds: list[int] = field(default_factory=lambda: [0])
     searcher: Literal["grid", "random", "optuna"] = "grid"

@@ -6,16 +6,17 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from ray.tune import Callback
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from tqdm import tqdm
 
 from pipelines.files.location import Location
 from pipelines.jobs.train_job import PLACEMENT, free
+from pipelines.tracking.figures import EPOCH, IMAGES_SEEN
 from tune.points import spelled
 from tune.search.plan import Plan
 from tune.trials.population import EPOCHS_DONE, EPOCHS_TRAINED, start_of
@@ -75,9 +76,9 @@ class Board(Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         """An epoch of a trial is over."""
         line = self._line(trial)
-        line.epoch = int(result.get("epoch", line.epoch)) + 1
+        line.epoch = int(result.get(EPOCH, line.epoch)) + 1
         line.placement = result.get(PLACEMENT, line.placement)
-        images = float(result.get("images_seen", 0.0))
+        images = float(result.get(IMAGES_SEEN, 0.0))
         if result.get("replayed"):
             line.replayed_images = images
         else:
@@ -186,7 +187,7 @@ class Board(Callback):
             return "?"
         over = sum(self.epochs if line.state in ENDED else line.epoch for line in self.lines.values())
         seconds = (time.monotonic() - self._began) / self._trained * max(self.total * self.epochs - over, 0)
-        return str(tqdm.format_interval(seconds))
+        return str(timedelta(seconds=round(seconds)))
 
     def _table(self) -> Table:
         table = Table(title=self._summary().split("; running")[0], title_justify="left")

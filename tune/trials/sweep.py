@@ -16,6 +16,7 @@ from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
+from pipelines.tracking.old_figures import present_name
 from tune.search.plan import Plan
 from tune.search.sweep_config import SweepConfig
 from tune.trials.progress_board import Board, TrialLine
@@ -33,6 +34,8 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
         UserError: for input that cannot work, before a trial starts; or when no trial could be finished.
         KeyboardInterrupt: when the user stops it.
     """
+    if resume:  # the metric of a sweep that version 0.1 began
+        config = replace(config, metric=present_name(config.metric))
     plan = Plan.of(config)
     needed = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
     asked = plan.trials if plan.is_population else config.concurrent

@@ -12,6 +12,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import RUN_FILE, Run
+from pipelines.tracking.figures import EPOCH
 from pipelines.training.launch import TrialContext, train
 from tune.points import spelled
 from tune.search.plan import Plan
@@ -65,8 +66,8 @@ def replay(folder: str) -> None:
     figures: dict[int, dict[str, float]] = {}
     for entry in run.history():
         values = entry.get("values", {})
-        if newest is not None and values.get("epoch", newest.epoch) < newest.epoch:  # what follows is trained again
-            figures[int(values["epoch"])] = values
+        if newest is not None and values.get(EPOCH, newest.epoch) < newest.epoch:  # what follows is trained again
+            figures[int(values[EPOCH])] = values
     for epoch in sorted(figures):
         ray.tune.report(figures[epoch] | {"replayed": 1})
 

@@ -22,6 +22,7 @@ from pipelines.config.sections import ComputeConfig
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import CONFIG_FILE, Run
+from pipelines.tracking.figures import is_known
 from quorum.cli.commands import main
 from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
 from tests.helpers.runs import cut_back, final_state, store_of
@@ -92,13 +93,14 @@ def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered):
     assert run.data.params["num_clusters"] == f"[{CLUSTERS}, 7]"
     assert run.data.params["data.rows"] == str(LUMP_ROWS)
     assert {
-        "similarity_head0",
-        "rows_per_second",
-        "cluster_size_min_head1",
-        "labels_cluster_size_min_head0",
+        "clusters/head0/similarity",
+        "stream/rows_per_second",
+        "clusters/head1/smallest",
+        "labels/head0/smallest",
     } <= run.data.metrics.keys()
-    assert len(client.get_metric_history(address.run_id, "similarity_head0")) == PASSES
-    assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "certificate_slack_head0"))
+    assert all(is_known(name) for name in run.data.metrics)
+    assert len(client.get_metric_history(address.run_id, "clusters/head0/similarity")) == PASSES
+    assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "clusters/head0/certificate_slack"))
     pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
     assert f"cluster-sizes-{PASSES:04d}.png" in pictures
     tables = {Path(file.path).name for file in client.list_artifacts(address.run_id, "clustering")}
@@ -119,7 +121,7 @@ def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered)
         assert mine["below_minimum"] == 0 <= mine["mean_optimality_gap"]
         assert (labels != labels_of(clustered)[f"label_head{head}"].to_numpy()).sum() == mine["moved"]
     address = Run.open(str(copy)).address
-    assert "labels_moved_head0" in MlflowClient(address.uri).get_run(address.run_id).data.metrics
+    assert "labels/head0/moved" in MlflowClient(address.uri).get_run(address.run_id).data.metrics
     with pytest.raises(UserError, match="is finished"):
         cluster(from_folder(copy), resume=str(copy))
 
@@ -157,7 +159,9 @@ def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, 
     straight, resumed = labels_of(clustered), labels_of(copy)
     assert Run.open(str(copy)).address.run_id == Run.open(str(clustered)).address.run_id
     assert all(torch.equal(first["kmeans"][name], second["kmeans"][name]) for name in ("centers", "duals", "counts"))
-    assert first["figures"]["similarity_head0"] == pytest.approx(second["figures"]["similarity_head0"], rel=1e-9)
+    assert first["figures"]["clusters/head0/similarity"] == pytest.approx(
+        second["figures"]["clusters/head0/similarity"], rel=1e-9
+    )
     assert straight.equals(resumed)
 
 

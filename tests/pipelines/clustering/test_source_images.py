@@ -13,6 +13,7 @@ from pipelines.clustering import source_images as embedded_images
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder, label_files
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
 from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFolder
+from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.files.location import Location
 
 IDS = [5, 0, 3, 1, 7, 2]
@@ -34,7 +35,7 @@ def change(folder, **values):
 
 
 def test_images_are_found_by_the_manifest(folder, some_digits):
-    assert images_of(EmbeddingFolder.open(str(folder))) == Images(str(some_digits.location), "train", 300)
+    assert images_of(EmbeddingFolder.open(str(folder))) == Images(some_digits, "train")
 
 
 def test_vectors_of_another_hand_have_no_images(folder):
@@ -62,6 +63,7 @@ def test_labels_come_in_the_order_of_the_ids(folder, monkeypatch, most, expected
         pq.write_table(pa.table(table), folder / part.name)
     model = FrozenClusters([6, 10], np.zeros((16, 4), np.float32), np.zeros(16, np.float32))
     labelled = LabelledFolder(vectors, model, files, Location.of(str(folder)), np.zeros(16, np.int64), np.zeros(16))
-    clusters = clusters_by_id(labelled, Images("", "train", 8))
+    dataset = Dataset(Location.of(folder), "images", [], {"train": Split(8, [], [])}, 0)
+    clusters = clusters_by_id(labelled, Images(dataset, "train"))
     assert clusters[0].tolist() == expected
     assert clusters[1].tolist() == [label if label < 0 else 9 - label for label in expected]

@@ -12,7 +12,8 @@ from pipelines.datasets.image_shards import Dataset, read_images
 from pipelines.datasets.label_selection import choose_per_class, put_images
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape
-from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.epoch_stream import EpochStream
+from pipelines.stream.image_stream import ImageSource
 from pipelines.views.view_config import Normalization, ViewConfig, Views
 from tests.helpers.digit_shards import write_digits
 
@@ -24,11 +25,11 @@ VIEWS = Views([ViewConfig(16, (0.3, 1.0), repeat=2, **COLOURFUL)], [ViewConfig(8
 NORMALIZATION = Normalization([0.3, 0.3, 0.3], [0.35, 0.35, 0.35])
 
 
-def open_stream(dataset: Dataset, rank: int = 0, workers: int = 1, views: Views = VIEWS) -> ImageStream:
-    return ImageStream(dataset, "train", SHAPE, views, NORMALIZATION, seed=7, rank=rank, workers=workers)
+def open_stream(dataset: Dataset, rank: int = 0, workers: int = 1, views: Views = VIEWS) -> EpochStream[Batch]:
+    return EpochStream(ImageSource(dataset, "train", views, NORMALIZATION), SHAPE, seed=7, rank=rank, workers=workers)
 
 
-def read(stream: ImageStream, epoch: int = 0, start_step: int = 0) -> list[tuple[int, Batch]]:
+def read(stream: EpochStream[Batch], epoch: int = 0, start_step: int = 0) -> list[tuple[int, Batch]]:
     return list(stream.epoch(epoch, start_step, last=True))
 
 
@@ -91,9 +92,9 @@ def test_the_batches_of_several_workers_joined_are_those_of_one(whole, some_digi
 def test_the_next_epoch_prepared_meanwhile_is_the_one_read_afresh(whole, some_digits):
     stream = open_stream(some_digits)
     assert_same(list(stream.epoch(0)), whole)
-    assert stream._pipelines.prepared is not None
+    assert stream.pipelines.prepared is not None
     second = read(stream, epoch=1)
-    assert stream._pipelines.prepared is None
+    assert stream.pipelines.prepared is None
     assert_same(second, read(open_stream(some_digits), epoch=1))
     assert not torch.equal(second[0][1].ids, whole[0][1].ids)
 
@@ -155,8 +156,9 @@ LABELLED = StreamShape(batch_size=48, lanes=4, window=24, labelled=8)
 WEAK_STRONG = Views([ViewConfig(8, pad=1, flip=0.0), ViewConfig(8, pad=1, flip=0.0, randaugment=2, cutout=0.3)])
 
 
-def open_labelled(dataset: Dataset, table: ray.ObjectRef, rank: int = 0, workers: int = 1) -> ImageStream:
-    return ImageStream(dataset, "train", LABELLED, WEAK_STRONG, NORMALIZATION, seed=7, rank=rank, workers=workers, labelled=table)
+def open_labelled(dataset: Dataset, table: ray.ObjectRef, rank: int = 0, workers: int = 1) -> EpochStream[Batch]:
+    source = ImageSource(dataset, "train", WEAK_STRONG, NORMALIZATION, labelled=table)
+    return EpochStream(source, LABELLED, seed=7, rank=rank, workers=workers)
 
 
 def test_labelled_rows_come_with_each_step_and_take_turns(local_ray, some_digits):

@@ -40,7 +40,8 @@ def test_a_step_has_the_shape_of_a_batch(some_digits):
     assert len(steps) == 12
     shapes = {name: column.shape for name, column in steps[0].items()}
     views = {"view0": (24, 8, 8, 3), "view1": (24, 8, 8, 3), "view2": (24, 4, 4, 3)}
-    assert shapes == {"id": (24,), "label": (24,)} | views
+    assert shapes == {"step": (24,), "id": (24,), "label": (24,)} | views
+    assert [set(step["step"].tolist()) for step in steps] == [{number} for number in range(12)]
     assert all(steps[0][name].dtype == np.uint8 for name in views)
 
 

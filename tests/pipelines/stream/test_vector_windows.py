@@ -29,6 +29,7 @@ def test_the_batches_of_any_number_of_workers_joined_are_those_of_one(lumps, wor
     for step, *shares in zip(whole, *by_worker, strict=True):
         for name in ("id", "vector"):
             assert np.array_equal(np.concatenate([share[name] for share in shares]), step[name])
+    assert [set(step["step"].tolist()) for step in whole] == [{number} for number in range(len(whole))]
     for step, later in zip(whole[5:], steps(range(4), 5), strict=True):
         assert np.array_equal(step["vector"], later["vector"])
     every = np.concatenate([vectors.read(s, g)[0] for s, file in enumerate(vectors.shards) for g in range(len(file.row_groups))])

@@ -40,7 +40,7 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     return condition()
 
 
-def steps_of(address: RunAddress, key: str = "loss") -> list[int]:
+def steps_of(address: RunAddress, key: str = "train/loss") -> list[int]:
     return [point.step for point in MlflowClient(address.uri).get_metric_history(address.run_id, key)]
 
 
@@ -138,14 +138,14 @@ def test_figures_files_tags_and_the_outcome_arrive(store, tmp_path):
     picture.write_bytes(b"a picture")
     tracker = Tracker(tmp_path / "run", address)
     for step in range(1200):
-        tracker.metrics({"loss": 1 / (step + 1), "lr": 0.1}, step)
+        tracker.metrics({"train/loss": 1 / (step + 1), "train/lr": 0.1}, step)
     tracker.artifact(picture, "pictures")
     tracker.tag("certificate", "0.01")
     tracker.status("FINISHED")
     tracker.close()
     run = MlflowClient(store).get_run(address.run_id)
     assert sorted(steps_of(address)) == list(range(1200))
-    assert run.data.metrics == {"loss": pytest.approx(1 / 1200), "lr": 0.1}
+    assert run.data.metrics == {"train/loss": pytest.approx(1 / 1200), "train/lr": 0.1}
     assert run.data.tags["certificate"] == "0.01"
     assert run.info.status == "FINISHED"
     assert paths_of(address, "pictures") == ["pictures/sizes.png"]
@@ -157,7 +157,7 @@ def test_a_resumed_run_sends_only_what_is_new(store, tmp_path):
     for first in (0, 10):
         tracker = Tracker(tmp_path / "run", address)
         for step in range(first, first + 10):
-            tracker.metrics({"loss": 1.0}, step)
+            tracker.metrics({"train/loss": 1.0}, step)
         tracker.close()
         assert (tmp_path / "run" / "journal.sent").read_text() == str(first + 10)
     assert sorted(steps_of(address)) == list(range(20))
@@ -167,10 +167,10 @@ def test_the_history_holds_every_entry_of_all_parts(store, tmp_path):
     address = begin(store, tmp_path)
     for step in range(3):
         tracker = Tracker(tmp_path / "run", address)
-        tracker.metrics({"loss": float(step)}, step)
+        tracker.metrics({"train/loss": float(step)}, step)
         tracker.close()
     assert [(entry["step"], entry["values"]) for entry in tracker.journal.history()] == [
-        (step, {"loss": step}) for step in range(3)
+        (step, {"train/loss": step}) for step in range(3)
     ]
 
 
@@ -188,7 +188,7 @@ def test_what_an_unreachable_server_did_not_get_goes_out_with_the_next_start(sto
     nowhere = RunAddress(f"http://127.0.0.1:{free_port()}", address.experiment_id, address.run_id)
     tracker = Tracker(tmp_path / "run", nowhere)
     for step in range(5):
-        tracker.metrics({"loss": 1.0}, step)
+        tracker.metrics({"train/loss": 1.0}, step)
     tracker.close(timeout=20)
     assert "5 entries did not reach MLflow" in tracker.messages[-1]
     assert steps_of(address) == []
@@ -199,15 +199,15 @@ def test_what_an_unreachable_server_did_not_get_goes_out_with_the_next_start(sto
 def test_a_journal_whose_process_died_in_the_middle_of_a_write_can_go_on(store, tmp_path):
     address = begin(store, tmp_path)
     first = Tracker(tmp_path / "run", address)
-    first.metrics({"loss": 1.0}, 0)
+    first.metrics({"train/loss": 1.0}, 0)
     first.close()
     with first.journal.path.open("a") as file:
         file.write('{"kind": "metr')
     second = Tracker(tmp_path / "run", address)
-    second.metrics({"loss": 1.0}, 1)
+    second.metrics({"train/loss": 1.0}, 1)
     second.close()
     third = Tracker(tmp_path / "run", address)
-    third.metrics({"loss": 1.0}, 2)
+    third.metrics({"train/loss": 1.0}, 2)
     third.close()
     assert sorted(steps_of(address)) == [0, 1, 2]
 
@@ -215,11 +215,11 @@ def test_a_journal_whose_process_died_in_the_middle_of_a_write_can_go_on(store, 
 def test_a_mark_that_was_cut_short_sends_the_journal_again(store, tmp_path):
     address = begin(store, tmp_path)
     first = Tracker(tmp_path / "run", address)
-    first.metrics({"loss": 1.0}, 0)
+    first.metrics({"train/loss": 1.0}, 0)
     first.close()
     first.journal.mark.write_text("")
     second = Tracker(tmp_path / "run", address)
-    second.metrics({"loss": 1.0}, 1)
+    second.metrics({"train/loss": 1.0}, 1)
     second.close()
     assert sorted(steps_of(address)) == [0, 1]
 
@@ -229,19 +229,19 @@ def test_a_server_that_goes_away_stops_nothing_and_loses_nothing(server, tmp_pat
     address, picture = begin(server.uri, tmp_path), tmp_path / "sizes.png"
     picture.write_bytes(b"a picture")
     tracker = Tracker(tmp_path / "run", address)
-    tracker.metrics({"loss": 1.0}, 0)
+    tracker.metrics({"train/loss": 1.0}, 0)
     assert until(tracker.journal.mark.exists)
 
     server.kill()
     began = time.monotonic()
     for step in range(1, 201):
-        tracker.metrics({"loss": 1.0}, step)
+        tracker.metrics({"train/loss": 1.0}, step)
     tracker.artifact(picture, "pictures")
     tracker.tag("certificate", "0.01")
     assert time.monotonic() - began < 2
     assert until(lambda: bool(tracker.messages))
     time.sleep(3)  # several retries
-    tracker.metrics({"loss": 1.0}, 201)
+    tracker.metrics({"train/loss": 1.0}, 201)
     (away,) = tracker.messages
     assert f"MLflow at {server.uri} is away" in away
     assert "\n" not in away

@@ -6,8 +6,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pipelines.errors import UserError
+from pipelines.runs.run_folder import Run
+from pipelines.tracking.figures import KNN, SMALLEST
 from pipelines.tracking.mlflow_store import start_run
-from pipelines.tracking.recorder import start_recorder
+from pipelines.tracking.recorder import Recorder, start_recorder
+from tests.helpers.version_0_1 import unpack
 
 
 @pytest.mark.ray
@@ -25,11 +28,23 @@ def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver(local_ray, t
 
     address = start_run(f"sqlite:///{tmp_path}/mlflow.db", "quorum", "first", params={}, tags={})
     recorder = start_recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
-    ray.get(recorder.metrics.remote({"loss": 0.5}, 7, "epoch 1"))
+    ray.get(recorder.metrics.remote({"train/loss": 0.5}, 7, "epoch 1"))
     status = ray.get(recorder.poll.remote())
     assert (status.step, status.note, status.stop_reason) == (7, "epoch 1", None)
     ray.get(recorder.stop.remote("the disk is full"))
     assert ray.get(recorder.stop_reason.remote()) == "the disk is full"
     assert ray.get(recorder.close.remote("FAILED")) == []
     run = MlflowClient(address.uri).get_run(address.run_id)
-    assert (run.info.status, run.data.metrics["loss"]) == ("FAILED", 0.5)
+    assert (run.info.status, run.data.metrics["train/loss"]) == ("FAILED", 0.5)
+
+
+def test_the_curves_of_a_run_that_version_0_1_began_go_on_under_present_names(tmp_path):
+    folder = unpack(tmp_path) / "outputs" / "coke"
+    run = Run.open(str(folder))
+    recorder = Recorder(str(folder), str(folder), run.address)
+    recorder.epoch(4, 90, {KNN: 0.9, SMALLEST: 3.0}, None, pictures=False)
+    assert recorder.close("FINISHED") == []
+    assert [epoch for epoch, _ in recorder._series[SMALLEST]] == [0, 1, 2, 3, 4]
+    assert [epoch for epoch, _ in recorder._series[KNN]] == [0, 2, 3, 4]
+    metrics = MlflowClient(run.address.uri).get_run(run.address.run_id).data.metrics
+    assert (metrics[KNN], metrics["knn_top1"]) == (0.9, recorder._series[KNN][-2][1])

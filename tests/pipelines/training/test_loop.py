@@ -15,6 +15,7 @@ from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.runs.run_folder import Run
+from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
 from tests.helpers.runs import cut_back, differing, final_state, kill_and_resume, learned, store_of, wait_for_step
 from tests.helpers.small_runs import RECIPE, STEPS, words
@@ -32,13 +33,15 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
     assert run.data.params["method.num_clusters"] == "[30, 20]"
     assert {"ray", "torch", "data"} <= run.data.tags.keys()
     expected = {
-        "loss", "lr", "images_per_second", "data_wait_share", "epoch_gap_seconds", "label_change", "knn_top1", "nmi_head0",
-        "cluster_size_min_head1", "cluster_size_max_head0", "cluster_size_entropy_head0", "empty_clusters_head0",
-        "certificate_slack_head0", "certificate_slack_head1",
+        "train/loss", "train/lr", "stream/images_per_second", "stream/wait_share", "stream/epoch_gap_seconds",
+        "clusters/label_change", "test/knn_top1", "clusters/head0/nmi", "progress/epoch",
+        "clusters/head1/smallest", "clusters/head0/largest", "clusters/head0/size_entropy", "clusters/head0/empty",
+        "clusters/head0/certificate_slack", "clusters/head1/certificate_slack",
     }  # fmt: skip
     assert expected <= run.data.metrics.keys()
-    assert len(client.get_metric_history(address.run_id, "knn_top1")) == 3
-    assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "certificate_slack_head0"))
+    assert all(is_known(name) for name in run.data.metrics)
+    assert len(client.get_metric_history(address.run_id, "test/knn_top1")) == 3
+    assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "clusters/head0/certificate_slack"))
     pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
     assert {"clusters-0003.png", "cluster-sizes-0003.png", "curves-0003.png"} <= pictures
 
@@ -127,8 +130,9 @@ def test_gpus_that_are_not_there_are_refused_before_a_worker_starts(straight, di
 @pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_workers(straight):
     one, two = (evaluate(str(straight), workers=workers) for workers in (1, 2))
-    assert one["rows_test"] == 359
+    assert one["test/rows"] == 359
     assert one == pytest.approx(two, abs=1e-6)
-    assert one["knn_top1"] > 0.8
+    assert one["test/knn_top1"] > 0.8
     metrics = MlflowClient(Run.open(str(straight)).address.uri).get_run(Run.open(str(straight)).address.run_id).data.metrics
-    assert metrics["evaluate_knn_top1"] == pytest.approx(one["knn_top1"])
+    assert all(is_known(name) for name in metrics)
+    assert metrics["evaluate/test/knn_top1"] == pytest.approx(one["test/knn_top1"])

@@ -9,12 +9,10 @@ import torch.distributed as dist
 
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
+from pipelines.datasets.image_shards import Dataset
 from pipelines.jobs.train_job import Worker
-from pipelines.stream.image_stream import _to_host
-from pipelines.stream.image_windows import WindowReader
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session, TrainingJob
-from pipelines.views.crops import CropSpec
 from tests.helpers.places import COKE_DIGITS as RECIPE
 
 pytestmark = pytest.mark.ray  # the shards are ingested on Ray; the sessions themselves run without it
@@ -31,7 +29,7 @@ def session(digits: str, folder: str, *overrides: str) -> Session:
     ]
     config = read_recipe(RECIPE, PretrainConfig, ["--data", digits, "--epochs", "9", *small, *overrides])
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    job = TrainingJob(config, folder, recorder=None, identity={"data": "none"})
+    job = TrainingJob(config, Dataset.open(digits), folder, recorder=None, identity={"data": "none"})
     made = Session(job, Worker(rank, workers, workers, torch.device("cpu")))
     made.method.network.eval()  # BatchNorm off: on CPUs its statistics are each worker's own
     return made
@@ -39,13 +37,12 @@ def session(digits: str, folder: str, *overrides: str) -> Session:
 
 def steps(made: Session, epoch: int, most: int) -> None:
     stream = made.stream
-    crops = [CropSpec(view.size, view.scale) for view in stream.views.flat]
-    reader = WindowReader(stream.dataset, stream.split, stream.order(epoch), stream.lanes, crops, 0)
+    source, order = stream.source, stream.order(epoch)
+    reader = source.reader(order, stream.lanes, 0)
     made.method.begin_epoch(epoch)
     for step, columns in enumerate(reader({"id": np.array([0])})):
         if step < most:
-            batch = stream._on_device(_to_host(step, columns, len(crops), False), stream.order(epoch))
-            train_step(made, epoch, step, batch)
+            train_step(made, epoch, step, source.to_device(source.to_host(columns), order, stream.lanes, step))
     made.exchange()
 
 

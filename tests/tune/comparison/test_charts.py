@@ -28,7 +28,7 @@ def test_an_axis_is_logarithmic_where_positive_numbers_span_decades(values, log)
 
 @pytest.mark.parametrize("values", [[0.001, 0.1, 0.1], [1, 2, 3], ["lars", "sgd", None], [[100, 200], 100, True]])
 def test_any_values_can_be_drawn(tmp_path, values):
-    metric_by_key("knn_top1", ["key"], [({"key": value}, 0.5) for value in values], tmp_path / "keys.png")
+    metric_by_key("test/knn_top1", ["key"], [({"key": value}, 0.5) for value in values], tmp_path / "keys.png")
     assert inked(tmp_path / "keys.png") > 0.005
 
 
@@ -36,7 +36,7 @@ def test_any_values_can_be_drawn(tmp_path, values):
 def test_there_is_a_chart_for_each_key(tmp_path, keys):
     names = [f"key{i}" for i in range(keys)]
     scored = [(dict.fromkeys(names, value), value / 10) for value in range(3)]
-    metric_by_key("knn_top1", names, scored, tmp_path / "keys.png")
+    metric_by_key("test/knn_top1", names, scored, tmp_path / "keys.png")
     with Image.open(tmp_path / "keys.png") as picture:
         columns, rows = min(keys, 3), -(-keys // 3)
         assert picture.size == (pytest.approx(462 * columns, abs=2), 330 * rows)
@@ -45,7 +45,7 @@ def test_there_is_a_chart_for_each_key(tmp_path, keys):
 def test_longer_bars_for_more_important_keys(tmp_path):
     shares = []
     for share in (0.1, 0.9):
-        importance_bars("knn_top1", {"n": share, "alpha": 0.0}, tmp_path / "bars.png")
+        importance_bars("test/knn_top1", {"n": share, "alpha": 0.0}, tmp_path / "bars.png")
         shares.append(inked(tmp_path / "bars.png"))
     assert shares[1] > shares[0] + 0.05
 

@@ -6,11 +6,15 @@ import csv
 import json
 
 import pytest
+from mlflow.tracking import MlflowClient
 from PIL import Image
 
 from pipelines.errors import UserError
+from pipelines.tracking.figures import IMAGES_SEEN
+from pipelines.tracking.mlflow_store import start_run
+from tests.helpers.version_0_1 import SWEEP, unpack
 from tune.comparison.compare import METRICS, compare
-from tune.comparison.tables import verdict
+from tune.comparison.tables import show, verdict
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def scores_of(compared):
 
 def test_a_sweep_is_compared_by_its_own_metric(store, ablation):
     compared = compare([ablation])
-    assert (compared.metric, compared.mode, compared.keys) == ("knn_top1", "max", ("alpha", "n"))
+    assert (compared.metric, compared.mode, compared.keys) == ("test/knn_top1", "max", ("alpha", "n"))
     best, worse, single, *unfinished = compared.lines
     assert (best.point, best.judged.verdict, best.judged.setting.scores) == ({"alpha": 0.8, "n": 100}, "best", (0.90, 0.91, 0.92))
     assert (worse.point, worse.judged.verdict) == ({"alpha": 0.8, "n": 10}, "worse")
@@ -93,7 +97,7 @@ def test_the_best_row_counts_not_the_last(store):
 
 
 def test_the_smallest_row_counts_where_less_is_better(store):
-    parent = store.sweep(metric="nmi_head0", mode="max")
+    parent = store.sweep(metric="clusters/head0/nmi", mode="max")
     store.trial(parent, {"n": 1}, 0, values=(0.2, 0.8, 0.3), metric="my_loss")
     store.trial(parent, {"n": 2}, 0, values=(0.4, 0.1, 0.6), metric="my_loss")
     assert scores_of(compare([parent], metric="my_loss")) == {(1,): (0.2,), (2,): (0.1,)}
@@ -140,14 +144,14 @@ def test_a_run_without_a_score_by_then_is_left_out_and_named(store):
     store.trial(parent, {"n": 3}, 0, values=(0.7,), metric="other", name="without")
     compared = compare([parent])
     assert scores_of(compared) == {(1,): (0.6,)}
-    assert "warning: no knn_top1 within the budget, so not compared: late, without" in compared.notes
+    assert "warning: no test/knn_top1 within the budget, so not compared: late, without" in compared.notes
 
 
 def test_a_figure_that_came_twice_counts_as_it_came_last(store):
     parent = store.sweep()
     run = store.trial(parent, {"n": 1}, 0, values=(0.9, 0.4))
     stamp = store.client.get_run(run).info.end_time + 1
-    store.client.log_metric(run, "knn_top1", 0.3, timestamp=stamp, step=10)
+    store.client.log_metric(run, "test/knn_top1", 0.3, timestamp=stamp, step=10)
     assert scores_of(compare([parent])) == {(1,): (0.4,)}
 
 
@@ -267,12 +271,12 @@ def test_a_run_folder_stands_for_its_run_in_its_own_store(store, tmp_path, monke
 
 
 def test_without_a_sweep_the_metric_is_the_accuracy_or_knn(store):
-    assert METRICS == ("accuracy_ema", "knn_top1")  # what decides during training, see pipelines.training.epoch_scores
+    assert METRICS == ("test/accuracy_ema", "test/knn_top1")  # what decides during training, see pipelines.training.epoch_scores
     run = store.run(values=(0.5,))
-    assert compare([run]).metric == "knn_top1"
-    store.client.log_metric(run, "accuracy_ema", 0.7, step=10)
-    assert compare([run]).metric == "accuracy_ema"
-    assert compare([run], metric="epoch_loss").mode == "min"
+    assert compare([run]).metric == "test/knn_top1"
+    store.client.log_metric(run, "test/accuracy_ema", 0.7, step=10)
+    assert compare([run]).metric == "test/accuracy_ema"
+    assert compare([run], metric="train/epoch_loss").mode == "min"
 
 
 def test_one_setting_alone_is_told_without_keys(store):
@@ -306,11 +310,12 @@ def test_more_runs_than_a_page_of_the_search_are_all_read(store, monkeypatch):
         (["quorm"], {}, "has no experiment 'quorm', and it is no run's id or folder; nearest valid name: quorum"),
         (["a" * 32], {}, f"has no run {'a' * 32}; correct the id or --uri"),
         (["empty"], {}, "empty holds no runs yet"),
-        (["quorum"], {"metric": "knn_top"}, "no run has the figure 'knn_top'; nearest valid name: knn_top1; there is epoch, "),
+        (["quorum"], {"metric": "knn_top"}, "no run has the figure 'knn_top'; nearest valid name: test/knn_top1; there is "),
+        (["quorum"], {"metric": "knn_top1"}, "knn_top1 is test/knn_top1 now"),
         (["quorum"], {"uri": "sqlite:////no/mlflow.db"}, "there is no MLflow store at sqlite:////no/mlflow.db; give --uri"),
         (["quorum"], {"to": "outputs/mlflow.db"}, "outputs/mlflow.db cannot be written"),
-        (["losses"], {}, "no run has accuracy_ema or knn_top1; give --metric, one of epoch, epoch_loss, images_seen, other"),
-        (["stopped"], {}, "no run of stopped has finished with the figure 'knn_top1' (runs: 1 failed, 2 stopped)"),
+        (["losses"], {}, "no run has test/accuracy_ema or test/knn_top1; give --metric, one of other, progress/epoch, "),
+        (["stopped"], {}, "no run of stopped has finished with the figure 'test/knn_top1' (runs: 1 failed, 2 stopped)"),
         (["bad"], {}, "its tag quorum.point is '[1]', which is no JSON object"),
     ],
 )  # fmt: skip
@@ -328,8 +333,55 @@ def test_a_mistake_is_one_sentence(store, targets, more, said):
 
 
 def test_sweeps_that_rank_by_different_figures_ask_for_one(store):
-    parents = [store.sweep("first"), store.sweep("second", metric="accuracy_ema")]
+    parents = [store.sweep("first"), store.sweep("second", metric="test/accuracy_ema")]
     for parent in parents:
         store.trial(parent, {"n": 1}, values=(0.5,))
-    with pytest.raises(UserError, match="rank by different figures \\(accuracy_ema, knn_top1\\); give --metric"):
+    with pytest.raises(UserError, match="rank by different figures \\(test/accuracy_ema, test/knn_top1\\); give --metric"):
         compare(parents)
+
+
+@pytest.fixture
+def old(tmp_path, monkeypatch):
+    """What version 0.1 left behind; `outputs` holds its record."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(unpack(tmp_path))
+    return tmp_path
+
+
+def test_a_sweep_of_version_0_1_is_compared_under_the_present_names(old, capsys):
+    compared = compare([SWEEP])
+    show(compared, sizes=True)
+    assert (compared.metric, compared.mode, compared.keys) == ("test/knn_top1", "max", ("ratio",))
+    assert compared.budget.axis == IMAGES_SEEN
+    assert sorted(len(scores) for scores in scores_of(compared).values()) == [2, 2]
+    assert all(line.images > 0 and None not in line.sizes for line in compared.lines)
+    assert "small: test/knn_top1 (max)" in capsys.readouterr().out
+    assert compare([SWEEP], metric="train/epoch_loss").mode == "min"
+    with pytest.raises(UserError, match="knn_top1 is test/knn_top1 now"):
+        compare([SWEEP], metric="knn_top1")
+
+
+def test_old_runs_and_new_ones_are_compared_together(old):
+    uri = f"sqlite:///{old}/outputs/mlflow.db"
+    new = start_run(uri, "quorum", "new", params={}, tags={}).run_id
+    client = MlflowClient(uri)
+    for step, score in ((11, 0.5), (22, 0.99)):
+        for name, value in (("test/knn_top1", score), ("progress/images_seen", 64 * step), ("progress/epoch", step / 11 - 1)):
+            client.log_metric(new, name, value, step=step)
+    client.set_terminated(new, "FINISHED")
+    compared = compare([SWEEP, new])
+    assert len(compared.runs) == 5
+    assert compared.metric == "test/knn_top1"
+    assert all(row for _, row in compared.runs)
+
+
+def test_a_run_that_version_0_1_began_is_one_series(store):
+    run = store.run(values=(0.3,), status="RUNNING")
+    for step, name, score in ((20, "knn_top1", 0.4), (30, "test/knn_top1", 0.6)):
+        store.client.log_metric(run, name, score, step=step)
+        store.client.log_metric(run, "progress/images_seen" if "/" in name else "images_seen", step * 10.0, step=step)
+    store.client.set_terminated(run, "FINISHED")
+    compared = compare([run])
+    (record, row) = compared.runs[0]
+    assert record.series["test/knn_top1"] == {10: 0.3, 20: 0.4, 30: 0.6}
+    assert (row.step, row.value, record.last["test/knn_top1"]) == (30, 0.6, 0.6)

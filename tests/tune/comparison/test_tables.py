@@ -41,7 +41,7 @@ def grid(store):
 
 def test_a_row_has_score_interval_verdict_and_cost(said, grid):
     text = said(grid)
-    assert "grid: knn_top1 (max) within 100 images" in text
+    assert "grid: test/knn_top1 (max) within 100 images" in text
     assert cells(text, ["0.1", "100"]) == [
         "0.1", "100", "0.9100 +- 0.0100", "0.8852 to 0.9348", "3", "best", "300", "3.0 min", "0",
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def test_a_row_has_score_interval_verdict_and_cost(said, grid):
 
 def test_the_summary_answers_the_three_questions(said, grid):
     text = said(grid)
-    assert "best: lr 0.1, n 100 with knn_top1 0.9100; ahead of the next by -0.0127 to 0.0327 (95 % interval" in text
+    assert "best: lr 0.1, n 100 with test/knn_top1 0.9100; ahead of the next by -0.0127 to 0.0327 (95 % interval" in text
     assert "of 3 others 1 are worse, 1 cannot be told from it, 1 have too few seeds to tell" in text
     assert "variance of the settings explained by one key alone: n " in text
     assert "12 runs: 10 finished, 1 stopped, 1 failed, 0 running; 1,100 images, 0.333 h; failures: the loss is nan (1)" in text

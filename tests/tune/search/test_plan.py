@@ -106,9 +106,10 @@ def test_names_of_trials_are_stable_and_their_own(plan):
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"metric": "knn_top1"}, "metric 'knn_top1' needs labels of a test split"),
-        ({"metric": "knn_top"}, "metric 'knn_top' is no score of quorum pretrain; nearest valid name: knn_top1"),
-        ({"metric": "accuracy_ema"}, "metric 'accuracy_ema' is no score of quorum pretrain"),
+        ({"metric": "test/knn_top1"}, "metric 'test/knn_top1' needs labels of a test split"),
+        ({"metric": "knn_top1"}, "knn_top1 is test/knn_top1 now"),
+        ({"metric": "test/knn_top"}, "metric 'test/knn_top' is no figure of a run; nearest valid name: test/knn_top1"),
+        ({"metric": "test/accuracy_ema"}, "metric 'test/accuracy_ema' is no score of quorum pretrain"),
         ({"scheduler": SchedulerConfig("pbt"), "concurrent": 1}, "scheduler pbt trains all 2 members at a time"),
         ({"scheduler": SchedulerConfig("asha", grace_epochs=3)}, "scheduler.grace_epochs is 3, but a trial has 2 epochs"),
         ({"space": {"backbone.name": {"grid": ["resnet18", "resnet19"]}}}, "1 of 2 points.*resnet19"),

@@ -13,7 +13,7 @@ from tune.trials.optuna_search import Proposals
 def searcher():
     made = Proposals(seed=0)
     assert made.set_search_properties(
-        "knn_top1", "max", {"trial": {"point": {"optimizer.lr": tune.uniform(0.0, 1.0)}, "seed": 0}}
+        "test/knn_top1", "max", {"trial": {"point": {"optimizer.lr": tune.uniform(0.0, 1.0)}, "seed": 0}}
     )
     return made
 
@@ -26,7 +26,7 @@ def test_a_result_without_the_score_is_passed_over_and_the_best_one_counts(searc
     proposed = searcher.suggest("a")
     assert 0 <= proposed["trial"]["point"]["optimizer.lr"] <= 1
     for step, value in enumerate((None, 0.5, 0.9, None, 0.7), start=1):
-        searcher.on_trial_result("a", {"training_iteration": step} | ({} if value is None else {"knn_top1": value}))
+        searcher.on_trial_result("a", {"training_iteration": step} | ({} if value is None else {"test/knn_top1": value}))
     searcher.on_trial_complete("a", {"training_iteration": 5})
     (trial,) = states(searcher)
     assert (trial.state, trial.value) == (optuna.trial.TrialState.COMPLETE, 0.9)

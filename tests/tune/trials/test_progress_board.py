@@ -27,7 +27,9 @@ def trial(plan, index):
 
 
 def epoch(board, one, number, **more):
-    board.on_trial_result(0, [], one, {"epoch": number, "images_seen": 100 * (number + 1), "epoch_loss": 1.0, **more})
+    board.on_trial_result(
+        0, [], one, {"progress/epoch": number, "progress/images_seen": 100 * (number + 1), "train/epoch_loss": 1.0, **more}
+    )
 
 
 def test_epochs_of_all_trials_count_and_replayed_ones_do_not(plan):

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import ray
 from mlflow.tracking import MlflowClient
+from quorum.cli.sweep_commands import main
 
 from pipelines.config.recipe import read_recipe
 from pipelines.errors import UserError
-from quorum.cli.sweep_commands import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
 from tune.search.plan import Plan
 from tune.search.sweep_config import SchedulerConfig, SweepConfig
@@ -44,7 +44,7 @@ def trials(address) -> list:
     return sorted(found, key=lambda run: run.data.tags["quorum.point"])
 
 
-def history(address, run, name="knn_top1") -> list:
+def history(address, run, name="test/knn_top1") -> list:
     return MlflowClient(address.uri).get_metric_history(run.info.run_id, name)
 
 
@@ -75,7 +75,7 @@ def test_each_trial_is_a_child_with_its_settings_curves_and_outcome(done):
     client = MlflowClient(address.uri)
     parent = client.get_run(address.run_id)
     assert parent.info.status == "FINISHED"
-    assert (parent.data.tags["quorum.kind"], parent.data.tags["quorum.metric"]) == ("sweep", "knn_top1")
+    assert (parent.data.tags["quorum.kind"], parent.data.tags["quorum.metric"]) == ("sweep", "test/knn_top1")
     children = trials(address)
     assert [json.loads(run.data.tags["quorum.point"]) for run in children] == [{"K": 20, "ratio": ratio} for ratio in (0.4, 1.0)]
     for run in children:
@@ -107,7 +107,7 @@ def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, monkeypatch,
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--metric", "loss"], "--metric cannot change in a resumed run"),
+        (["--metric", "train/loss"], "--metric cannot change in a resumed run"),
         (["--set", "epochs=9"], "--set cannot change in a resumed run"),
         (["--config", "x.yaml"], "leave out --config"),
     ],
@@ -135,11 +135,11 @@ def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
     asha = SchedulerConfig("asha", grace_epochs=2, reduction=2)
     rates = {"optimizer.lr": {"grid": [0.03, 1e-7, 1e-8, 1e-9]}}
     longer = SETTINGS | {"data": digits, "epochs": 4}
-    settings = config(digits, tmp_path, space=rates, metric="epoch_loss", mode="min", scheduler=asha, settings=longer)
+    settings = config(digits, tmp_path, space=rates, metric="train/epoch_loss", mode="min", scheduler=asha, settings=longer)
     address = sweep(settings)
     runs = trials(address)
     assert {run.info.status for run in runs} == {"KILLED", "FINISHED"}
-    last = {run.info.run_id: history(address, run, "epoch_loss")[-1].timestamp for run in runs}
+    last = {run.info.run_id: history(address, run, "train/epoch_loss")[-1].timestamp for run in runs}
     assert all(run.info.end_time - last[run.info.run_id] < 20_000 for run in runs)  # not the end of the sweep
     folder = Plan.of(settings).folder
     outcomes = [outcome for name in folder.children() if (outcome := outcome_of(folder / name))]
@@ -152,7 +152,7 @@ def test_asha_stops_trials_and_the_record_says_so(digits, tmp_path):
 @pytest.mark.slow
 def test_the_worst_of_a_population_goes_on_from_the_best(digits, tmp_path):
     settings = config(
-        digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e-8]}}, concurrent=None, metric="epoch_loss", mode="min",
+        digits, tmp_path, space={"optimizer.lr": {"grid": [0.03, 1e-8]}}, concurrent=None, metric="train/epoch_loss", mode="min",
         scheduler=SchedulerConfig("pbt", interval_epochs=2, share=0.5),
     )  # fmt: skip
     address = sweep(settings)
@@ -163,7 +163,7 @@ def test_the_worst_of_a_population_goes_on_from_the_best(digits, tmp_path):
     assert (first["from"], first["epoch"]) == (good.name, 2)
     assert [outcome_of(folder) for folder in (good, bad)] == ["finished"] * 2
     assert [run.info.status for run in trials(address)] == ["FINISHED"] * 2
-    assert all([entry.step for entry in history(address, run, "epoch")] == [22, 44, 66] for run in trials(address))
+    assert all([entry.step for entry in history(address, run, "progress/epoch")] == [22, 44, 66] for run in trials(address))
     assert "quorum.lineage" in {tag for run in trials(address) for tag in run.data.tags}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from benchmarks.report import new_parser
 from pipelines.datasets.image_shards import Dataset
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.sources.image_folders import FolderSource
@@ -44,7 +45,7 @@ def photo_shards(work: Path, count: int) -> Dataset:
 
 def photo_options(description: str, *, epochs: str, processes: str) -> argparse.ArgumentParser:
     """The command line of a benchmark over the photos; `epochs` and `processes` say what these numbers are of."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser = new_parser(description)
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--views", type=int, default=1, choices=(1, 2))
@@ -55,5 +56,4 @@ def photo_options(description: str, *, epochs: str, processes: str) -> argparse.
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2, help=processes)
     parser.add_argument("--work", type=Path, help="keep the photos here; otherwise in a temporary folder")
-    parser.add_argument("--json", type=Path, metavar="FILE")
     return parser

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from algos.methods.method import Batch
 from benchmarks.report import cpu_seconds
 from pipelines.datasets.image_shards import Dataset
 from pipelines.stream.epoch_order import StreamShape
-from pipelines.stream.image_stream import ImageStream
+from pipelines.stream.epoch_stream import EpochStream
+from pipelines.stream.image_stream import ImageSource
 from pipelines.stream.image_windows import WindowReader
-from pipelines.views.crops import CropSpec
 from pipelines.views.view_config import Normalization, ViewConfig, Views
 
 
@@ -31,33 +32,28 @@ def plain_views(size: int, repeat: int) -> Views:
     return Views(large=[ViewConfig(size, repeat=repeat, flip=0.0)])
 
 
-def open_stream(dataset: Dataset, shape: StreamShape, views: Views) -> ImageStream:
+def open_stream(dataset: Dataset, shape: StreamShape, views: Views) -> EpochStream[Batch]:
     """The only worker's stream of the training split, to the CPU."""
-    return ImageStream(dataset, "train", shape, views, Normalization(), seed=0)
+    return EpochStream(ImageSource(dataset, "train", views, Normalization()), shape, seed=0)
 
 
-def window_reader(stream: ImageStream, epoch: int) -> WindowReader:
+def window_reader(stream: EpochStream[Batch], epoch: int) -> WindowReader:
     """The reader that the stream's tasks run in this epoch."""
-    crops = [CropSpec(view.size, view.scale) for view in stream.views.flat]
-    return WindowReader(stream.dataset, stream.split, stream.order(epoch), stream.lanes, crops, start_step=0)
+    return stream.source.reader(stream.order(epoch), stream.lanes, 0)
 
 
-def epochs(stream: ImageStream, first: int, count: int) -> Iterator[int]:
+def epochs(stream: EpochStream[Batch], first: int, count: int) -> Iterator[int]:
     """Rows of each batch of some epochs as training takes them: pixels as normalised floats on the device."""
     for epoch in range(first, first + count):
         for _, batch in stream.epoch(epoch, last=epoch == first + count - 1):
             yield len(batch.ids)
 
 
-def host_epochs(stream: ImageStream, first: int, count: int) -> Iterator[int]:
+def host_epochs(stream: EpochStream[Batch], first: int, count: int) -> Iterator[int]:
     """Rows of each batch of some epochs as it leaves the host: uint8 crops. A GPU does what follows."""
-    stream._on_device = lambda host, _: host  # the host's part of a batch is the batch
-    try:
-        for epoch in range(first, first + count):
-            for _, host in stream.epoch(epoch, last=epoch == first + count - 1):
-                yield len(host.ids)
-    finally:
-        del stream._on_device
+    for epoch in range(first, first + count):
+        for _, host in stream.pipelines.epoch(epoch, 0, last=epoch == first + count - 1):
+            yield len(host.ids)
 
 
 def windows_of(reader: WindowReader) -> list[dict[str, np.ndarray]]:

@@ -1,0 +1,1 @@
+"""Bars as data: what `benchmarks/bars.yaml` promises, measured one after another."""

@@ -1,0 +1,1 @@
+"""Benchmarks that are whole runs of the `quorum` command."""

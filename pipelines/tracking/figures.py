@@ -1,0 +1,93 @@
+"""The names of all figures that are recorded. What stands before the last slash is a name's section on MLflow's page.
+
+| section | what its figures tell |
+|---|---|
+| `train/` | what is optimised: losses, learning rate |
+| `test/` | scores on the test split |
+| `pseudo_labels/` | guesses that a method with classes trains on |
+| `clusters/`, `clusters/headN/` | clusters of the rows that are trained on, and those of each head |
+| `labels/`, `labels/headN/` | labels that a clustering of embeddings wrote, and those of each head |
+| `stream/` | how fast rows come, and what training waits for |
+| `progress/` | how far a run is |
+| `evaluate/...`, `untrained/...` | scores of a checkpoint, and of its network before the first step: `evaluate/test/knn_top1` |
+
+Algorithms give their figures plain names; they get a section here, where they are recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+PLAIN = {  # names without a section, by their section
+    "train": (
+        "loss", "epoch_loss", "lr", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled",
+        "loss_consistency",
+    ),
+    "test": ("knn_top1", "linear_top1", "accuracy", "accuracy_ema"),
+    "pseudo_labels": (
+        "reliable_rate", "refined_change", "coverage", "accuracy_classifier", "accuracy_cluster", "accuracy_refined",
+        "accuracy_reliable",
+    ),
+    "clusters": ("label_change",),
+    "labels": ("rows_per_second",),
+    "stream": ("images_per_second", "rows_per_second", "wait_share", "wait_seconds", "rows_left_out", "epoch_gap_seconds"),
+    "progress": ("epoch", "images_seen", "evaluation_seconds"),
+}  # fmt: skip
+OF_HEAD = {  # plain name of a head's figure -> its name below the head
+    "cluster_size_min": "smallest", "cluster_size_max": "largest", "cluster_size_entropy": "size_entropy",
+    "empty_clusters": "empty", "clusters_below_minimum": "below_minimum", "smallest_to_minimum": "smallest_to_minimum",
+    "min_size": "min_size", "certificate_slack": "certificate_slack", "similarity": "similarity",
+    "moved": "moved", "mean_optimality_gap": "mean_optimality_gap",
+    "nmi": "nmi", "purity": "purity", "ari": "ari", "matched_accuracy": "matched_accuracy",
+}  # fmt: skip
+CLUSTERS, LABELS, TEST = "clusters", "labels", "test"  # sections with heads
+EVALUATE, UNTRAINED = "evaluate", "untrained"  # in front of a score's name
+
+
+def head_figure(name: str, head: int = 0, section: str = CLUSTERS) -> str:
+    """Name of a head's figure by its plain one."""
+    return f"{section}/head{head}/{OF_HEAD[name]}"
+
+
+LOSS, EPOCH_LOSS, LEARNING_RATE, TRAIN_ROWS = "train/loss", "train/epoch_loss", "train/lr", "train/rows"
+KNN, LINEAR, TEST_ROWS = "test/knn_top1", "test/linear_top1", "test/rows"
+ACCURACY, ACCURACY_EMA = "test/accuracy", "test/accuracy_ema"
+LABEL_CHANGE, LABELS_PER_SECOND = "clusters/label_change", "labels/rows_per_second"
+PSEUDO_REFINED, PSEUDO_COVERAGE = "pseudo_labels/accuracy_refined", "pseudo_labels/coverage"
+IMAGES_PER_SECOND, ROWS_PER_SECOND = "stream/images_per_second", "stream/rows_per_second"
+WAIT_SHARE, WAIT_SECONDS = "stream/wait_share", "stream/wait_seconds"
+ROWS_LEFT_OUT, EPOCH_GAP = "stream/rows_left_out", "stream/epoch_gap_seconds"
+EPOCH, IMAGES_SEEN, EVALUATION_SECONDS = "progress/epoch", "progress/images_seen", "progress/evaluation_seconds"
+SMALLEST, LARGEST, MIN_SIZE = head_figure("cluster_size_min"), head_figure("cluster_size_max"), head_figure("min_size")
+
+_METHOD_SECTIONS = ("train", "test", "pseudo_labels", "clusters")
+_OF_METHOD = {name: f"{section}/{name}" for section in _METHOD_SECTIONS for name in PLAIN[section]}
+_KNOWN = {f"{section}/{name}" for section, names in PLAIN.items() for name in names} | {TRAIN_ROWS, TEST_ROWS}
+_HEAD = re.compile(rf"({CLUSTERS}|{LABELS}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
+_SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={TEST}/|train/)")
+
+
+def of_method(values: Mapping[str, float]) -> dict[str, float]:
+    """A method's figures, the accuracies of its classifiers among them, by the names that they are recorded under.
+
+    Raises:
+        KeyError: for a name that `PLAIN` lacks.
+    """
+    return {_OF_METHOD[name]: value for name, value in values.items()}
+
+
+def of_heads(heads: Iterable[Mapping[str, float]], section: str = CLUSTERS) -> dict[str, float]:
+    """Figures of each head by the names that they are recorded under."""
+    return {head_figure(name, head, section): value for head, values in enumerate(heads) for name, value in values.items()}
+
+
+def known_names() -> list[str]:
+    """All names; those of heads for the first one."""
+    return sorted(_KNOWN | {head_figure(name) for name in OF_HEAD})
+
+
+def is_known(name: str) -> bool:
+    """Whether this module knows a name."""
+    name = _SCORED.sub("", name)
+    return name in _KNOWN or _HEAD.fullmatch(name) is not None

@@ -1,0 +1,96 @@
+"""From the words of a command line to a function of the front door; a mistake is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from pipelines.errors import UserError, nearest
+from quorum.cli.commands import COMMANDS, Command
+from quorum.cli.help import help_page, overview
+from quorum.cli.option import REQUIRED
+from quorum.cli.words import Given, Spelling, read_words, typed
+from quorum.settings import SHORT
+
+HELP = ("-h", "--help")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `quorum`.
+
+    Args:
+        arguments: words of the command line; those of the process where none are given.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--version"]:
+        from quorum import __version__
+
+        print(f"quorum {__version__}")
+        return
+    if not words or words[0] in HELP:
+        print(overview({name: command.summary for name, command in COMMANDS.items()}))
+        return
+    try:
+        if words[0] not in COMMANDS:
+            raise UserError(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}; quorum --help lists them")
+        run(words[0], COMMANDS[words[0]], words[1:])
+    except UserError as error:
+        print(f"quorum {words[0]}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"quorum {words[0]}: interrupted; what was saved is whole", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(name: str, command: Command, words: Sequence[str]) -> None:
+    """Do one command, and show what it made.
+
+    Raises:
+        UserError: for words that are not understood, or what the command refuses.
+    """
+    from quorum.cli import show
+
+    options = command.options(_chosen_method(words) if command.config else None)
+    if any(word in HELP for word in words):
+        print(help_page(name, command.summary, command.usage, command.example, options))
+        return
+    short = {name: key for name, key in SHORT.items() if key in options}
+    given = read_words(words, options, command.positional, Spelling(short, _old_names(name)))
+    shown = {option.key: given.values.pop(option.key) for option in command.only_here if option.key in given.values}
+    getattr(show, f"show_{name}")(_call(name, command, given), **shown)
+
+
+def _call(name: str, command: Command, given: Given) -> Any:
+    own = command.own_options
+    parameters = {command.names.get(key, key): key for key in own}
+    mine = typed({parameters[key]: value for key, value in given.values.items() if key in parameters}, own)
+    rest = {key: value for key, value in given.values.items() if key not in parameters}
+    if command.config:
+        return command.function(rest.pop("config", None), settings=given.settings, **mine, **rest)
+    if given.settings:
+        raise UserError(f"--set {next(iter(given.settings))} sets a key of a recipe, and this command takes none")
+    missing = [key for key, option in own.items() if option.default is REQUIRED and key not in mine]
+    if missing:
+        raise UserError(f"{missing[0]} is missing: quorum {name} {command.usage}")
+    return command.function(*rest.pop("targets", []), **mine)
+
+
+def _chosen_method(words: Sequence[str]) -> str | None:
+    """What the words, or the recipe that they name, say of `method.name`: other methods have other options."""
+    from pipelines.config.recipe import method_of_recipe
+
+    given = {}
+    for word, following in pairwise([*words, ""]):
+        key, mark, value = word.partition("=")
+        if key in ("--method.name", "--config"):
+            given[key] = value if mark else following
+    return given.get("--method.name") or method_of_recipe(given.get("--config"))
+
+
+def _old_names(name: str) -> dict[str, str]:
+    """Names that options had in an earlier version, with those of today."""
+    from pipelines.config.old_configs import RENAMED
+
+    return {**RENAMED, "shards": "data", "uri": "tracking.uri"} if name != "ingest" else {}

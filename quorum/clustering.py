@@ -1,0 +1,110 @@
+"""Clusters of embeddings: `cluster`, and its result to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quorum.notebook import facts
+from quorum.settings import build_config
+from quorum.training import stored_config
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from pipelines.clustering.config import ClusterConfig
+    from pipelines.runs.run_folder import Run as RunFolder
+
+RESUMABLE = (  # what a resumed clustering may change
+    "exact", "compute.workers", "compute.cpus_per_worker", "compute.gpu", "compute.max_failures", "checkpoint.", "tracking.uri",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """A finished clustering: what `cluster` returns.
+
+    Attributes:
+        folder: the run's folder, opened.
+        report: figures of the whole and of each head, as in `report.json`.
+    """
+
+    folder: RunFolder
+    report: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """Folder or URI."""
+        return str(self.folder.location)
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """Cluster and similarity of each row by id, for each head; read whole into memory."""
+        import pandas as pd
+
+        folder = self.folder.location / "labels"
+        tables = [(folder / name).read_parquet().to_pandas() for name in folder.children()]
+        frame: pd.DataFrame = pd.concat(tables, ignore_index=True)
+        return frame
+
+    @property
+    def sizes(self) -> pd.DataFrame:
+        """Rows, minimum and mean similarity of each cluster."""
+        frame: pd.DataFrame = (self.folder.location / "sizes.parquet").read_parquet().to_pandas()
+        return frame
+
+    def centers(self, head: int = 0) -> np.ndarray:
+        """Centers (K, D) float32 of a head."""
+        import numpy as np
+
+        table = (self.folder.location / "centers.parquet").read_parquet()
+        rows = np.stack(table["center"].to_numpy(zero_copy_only=False))
+        mine: np.ndarray = rows[table["head"].to_numpy() == head]
+        return mine
+
+    def __repr__(self) -> str:
+        return f"Clustering({self.path}: {self.report['rows']:,} rows)"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        whole = {key: value for key, value in self.report.items() if key != "heads"}
+        heads: str = pd.DataFrame(self.report["heads"]).rename_axis("head").to_html()
+        return facts(f"quorum cluster: {self.path}", whole) + heads
+
+
+def cluster(
+    config: str | Path | ClusterConfig | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    resume: str | Path | None = None,
+    address: str | None = None,
+    **keys: Any,
+) -> Clustering:
+    """Cluster embeddings in Parquet, of any number, with a minimum size for every cluster.
+
+    Args:
+        config: a file of these keys, or a configuration.
+        settings: values by dotted keys on top of it.
+        resume: folder of a clustering to go on with, instead of a configuration.
+        address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
+        **keys: as `data="data/embeddings"`, `to="clusters/first"`, `num_clusters=100`, `exact=True`.
+
+    Raises:
+        UserError: for input that cannot work, or a run that had to stop.
+        KeyboardInterrupt: when the user stops it; what was saved is whole.
+    """
+    from pipelines.clustering.config import ClusterConfig
+    from pipelines.clustering.launch import cluster as run
+
+    if "storage" in keys:  # as the runs of the other commands are placed
+        keys = {"to": f"{keys['storage']}/{keys.get('name')}", **{key: value for key, value in keys.items() if key != "storage"}}
+    if resume is None:
+        done = run(build_config(ClusterConfig, config, settings, keys), address=address)
+    else:
+        file, given = stored_config(resume, ClusterConfig.kind, config, RESUMABLE, settings, keys)
+        done = run(build_config(ClusterConfig, file, given, {}), address=address, resume=str(resume))
+    return Clustering(done.run, done.report)

@@ -1,0 +1,151 @@
+"""Many runs: `sweep` and `compare`, and a comparison to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import UserError
+from quorum.notebook import facts, picture
+from quorum.settings import build_config, placed, spread, with_short_names
+from quorum.training import Run, check_changes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tune.comparison.comparison import Comparison as ComparedRuns
+    from tune.search.sweep_config import SweepConfig
+
+RESUMABLE = ("budget.", "concurrent", "seeds", "tracking.uri")  # what a resumed sweep may change
+
+
+class Comparison:
+    """Runs compared: what `compare` and `sweep` return.
+
+    Args:
+        compared: the comparison.
+    """
+
+    def __init__(self, compared: ComparedRuns) -> None:
+        self.compared = compared
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a setting, best first: its keys, mean score, interval, verdict against the best, cost, cluster sizes."""
+        import pandas as pd
+
+        from tune.comparison.tables import setting_rows
+
+        header, rows = setting_rows(self.compared)
+        return pd.DataFrame(rows, columns=header)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """A row a run: its setting, seed, MLflow id, outcome and score."""
+        import pandas as pd
+
+        from tune.comparison.tables import run_rows
+
+        header, rows = run_rows(self.compared)
+        return pd.DataFrame(rows, columns=header)
+
+    @property
+    def notes(self) -> list[str]:
+        """What can be said of the table, in sentences."""
+        from tune.comparison.tables import summary
+
+        return [*summary(self.compared), *self.compared.notes]
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The charts that were drawn."""
+        folder = self.compared.folder
+        return sorted(folder.glob("*.png")) if folder else []
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.compared.name}: {len(self.compared.lines)} settings by {self.compared.metric})"
+
+    def _repr_html_(self) -> str:
+        title = f"{self.compared.name}: {self.compared.metric} ({self.compared.mode}) within {self.compared.budget}"
+        shown = "".join(f"<div>{picture(path)}</div>" for path in self.pictures)
+        notes = "".join(f"<p>{note}</p>" for note in self.notes)
+        return facts(title, {}) + self.table.to_html() + notes + shown
+
+
+def compare(
+    *targets: str | Path | Run,
+    metric: str | None = None,
+    mode: str | None = None,
+    tracking_uri: str | None = None,
+    to: str | Path | None = None,
+) -> Comparison:
+    """Compare runs kept in MLflow: which setting is best, by how much beyond noise, at what cost.
+
+    Args:
+        *targets: experiments, ids of runs (a sweep's stands for its trials), folders of runs or sweeps.
+        metric: figure to compare; the sweep's where none is given, else the first score that a run has.
+        mode: `max` or `min`; the sweep's where none is given, else min for losses and max for others.
+        tracking_uri: of MLflow; MLFLOW_TRACKING_URI or outputs/mlflow.db where none is given.
+        to: folder of the results; outputs/comparison-NAME where none is given.
+
+    Raises:
+        UserError: for targets or a metric that are not there, or when nothing has finished.
+    """
+    from tune.comparison.compare import compare as run
+
+    if not targets:
+        raise UserError("nothing to compare; give experiments, run ids or folders of runs")
+    if mode not in (None, "max", "min"):
+        raise UserError(f"mode is {mode!r}; give max or min")
+    places = [target.path if isinstance(target, Run) else str(target) for target in targets]
+    return Comparison(run(places, tracking_uri, metric, mode, None if to is None else str(to)))
+
+
+def sweep(
+    config: str | Path | SweepConfig | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    to: str | Path | None = None,
+    resume: str | Path | None = None,
+    address: str | None = None,
+    **keys: Any,
+) -> Comparison:
+    """Search n, gamma, alpha, K or any other key of a recipe with many runs, each a child of one MLflow run.
+
+    Args:
+        config: a sweep's recipe by name (`recipes()` lists them) or path, or a configuration.
+        settings: keys of the base recipe for all trials, as `{"epochs": 2, "data": "data/digits"}`.
+        to: folder of the sweep; `storage` and `name` say the same in two parts.
+        resume: folder of a sweep to go on with, instead of a configuration.
+        address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
+        **keys: keys of the sweep, as `seeds=[0, 1]`, `concurrent=2`, `space={"ratio": {"grid": [0.4, 1.0]}}`.
+
+    Raises:
+        UserError: for a sweep that cannot work, said before a trial starts where it can be known then.
+        KeyboardInterrupt: when the user stops it; `resume` goes on with it.
+    """
+    from tune.comparison.compare import compare as compare_runs
+    from tune.search.sweep_config import SweepConfig
+    from tune.trials.sweep import sweep as run
+
+    if resume is not None:
+        config, keys = _stored(resume, config, keys)
+    elif to is not None:
+        keys = {**placed(to), **keys}
+    made = build_config(SweepConfig, config, None, keys)
+    made = replace(made, settings={**made.settings, **with_short_names(settings or {})})
+    place = run(made, address=address, resume=resume is not None)
+    return Comparison(compare_runs([place.run_id], place.uri))
+
+
+def _stored(place: str | Path, config: object, keys: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """File of a stored sweep's configuration, and the keys that make it go on in its folder."""
+    from tune.trials.sweep import files_of
+
+    if config is not None:
+        raise UserError("resume takes the sweep's own configuration; leave out the recipe")
+    check_changes(spread(keys), RESUMABLE)
+    location, file, base = files_of(str(place))
+    return file, {**keys, "recipe": base, "storage": str(location.parent), "name": location.name}

@@ -1,0 +1,206 @@
+"""Images and the few labels that training may see: `ingest` and `labels`, and a data set to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quorum.notebook import facts, thumbnails
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
+
+    from pipelines.datasets.image_shards import Dataset
+    from pipelines.datasets.label_selection import Selection
+
+SHOWN = 10  # images in a notebook
+
+
+class DataSet:
+    """Ingested images: what `ingest` returns.
+
+    Args:
+        dataset: the opened shards.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    @property
+    def path(self) -> str:
+        """Folder or URI: what every `data` takes."""
+        return str(self.dataset.location)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; empty without labels."""
+        return list(self.dataset.classes)
+
+    @property
+    def splits(self) -> pd.DataFrame:
+        """Images, files, megabytes and whether there are labels, of each split."""
+        import pandas as pd
+
+        rows = {
+            name: {
+                "images": split.rows,
+                "files": len(split.shards),
+                "MB": sum(shard.bytes for shard in split.shards) / 1e6,
+                "labelled": split.labelled,
+            }
+            for name, split in self.dataset.splits.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """Images of each class in each labelled split."""
+        import pandas as pd
+
+        labelled = {name: split.class_counts for name, split in self.dataset.splits.items() if split.labelled}
+        return pd.DataFrame(labelled, index=pd.Index(self.classes, name="class"))
+
+    def images(self, count: int = SHOWN, split: str = "train") -> dict[int, Image.Image]:
+        """The first images of a split, which ingesting has shuffled, by instance id."""
+        from pipelines.datasets.encoded_image import open_image
+
+        return {row: open_image(image) for row, image in self._first(count, split).items()}
+
+    def _first(self, count: int, split: str) -> dict[int, bytes]:
+        from pipelines.datasets.image_shards import read_images
+
+        ids = range(min(count, self.dataset.split(split).ids))
+        return read_images(self.dataset, split, list(ids))
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {split.rows:,}" for name, split in self.dataset.splits.items())
+        return f"DataSet({self.path}: {sizes} images, {len(self.classes)} classes)"
+
+    def _repr_html_(self) -> str:
+        found = self._first(SHOWN, next(iter(self.dataset.splits)))
+        shown = thumbnails(list(found.values()), [str(row) for row in found])
+        values = {"classes": len(self.classes), "fingerprint": self.dataset.fingerprint, "unreadable": self.dataset.quarantined}
+        return facts(f"{self.dataset.name}: {self.path}", values) + self.splits.to_html() + shown
+
+
+@dataclass(frozen=True)
+class LabelChoice:
+    """The labelled instances that `labels` chose, and the file that `semisup` takes as its `labels`."""
+
+    path: str
+    selection: Selection
+
+    @property
+    def counts(self) -> pd.Series:
+        """Labels of each class."""
+        import pandas as pd
+
+        names = pd.Series([self.selection.classes[label] for label in self.selection.labels])
+        return names.value_counts().reindex(self.selection.classes, fill_value=0).rename("labels")
+
+    def __str__(self) -> str:
+        return self.path
+
+    def _repr_html_(self) -> str:
+        values = {"file": self.path, "rule": self.selection.rule, "labels": len(self.selection.ids)}
+        return facts("labels", values) + self.counts.to_frame().to_html()
+
+
+def open_data(data: str | Path) -> DataSet:
+    """The data set in a folder that `ingest` wrote.
+
+    Raises:
+        UserError: for a folder without one.
+    """
+    from pipelines.datasets.image_shards import Dataset
+
+    return DataSet(Dataset.open(str(data)))
+
+
+def ingest(
+    source: str | Path,
+    to: str | Path,
+    *,
+    kind: str = "auto",
+    domains: Sequence[str] = (),
+    name: str | None = None,
+    holdout: float = 0.0,
+    take: int | None = None,
+    seed: int = 0,
+    rows_per_shard: int = 4096,
+    pixels: bool = False,
+    max_bad: float = 0.01,
+    overwrite: bool = False,
+    address: str | None = None,
+) -> DataSet:
+    """Write a source of images as Parquet shards with stable instance ids.
+
+    Args:
+        source: `digits`, a folder of class folders or of images, or a published data set as it was downloaded.
+        to: an empty or absent folder, local or a URI.
+        kind: `auto`, `folder`, `images` (no labels), `idx`, `cifar`, `domainnet`, `mini-imagenet`, `imagenet` or `digits`.
+        domains: of DomainNet, as clipart,sketch; all that are there where none is named.
+        name: of the data set; the folder's where none is given.
+        holdout: share of the training images that become the test split of a source without one.
+        take: only so many of the training images, drawn by the seed.
+        seed: of the order of the rows.
+        rows_per_shard: images of a file, at most.
+        pixels: store decoded images, larger, which no epoch and no trial decodes again.
+        max_bad: share of unreadable images at which the job stops.
+        overwrite: replace the data set that is there.
+        address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
+
+    Raises:
+        UserError: for a source that is not understood, a folder in use, or too many unreadable images.
+    """
+    from pipelines.files.location import Location
+    from pipelines.ingest.ingest import ingest as run
+    from pipelines.ingest.sources.recognise import open_source
+    from pipelines.jobs.ray_cluster import connect
+
+    found = open_source(str(source), kind, list(domains))
+    connect(address)
+    made = run(
+        found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, take=take, rows_per_shard=rows_per_shard,
+        pixels=pixels, max_bad=max_bad, overwrite=overwrite,
+    )  # fmt: skip
+    return DataSet(made)
+
+
+def labels(
+    data: str | Path | DataSet,
+    *,
+    per_class: int | None = None,
+    fraction: float | None = None,
+    listed: str | Path | None = None,
+    seed: int = 1,
+    split: str = "train",
+    to: str | Path | None = None,
+) -> LabelChoice:
+    """Choose the few labels that training may see: by instance id, balanced by class, reproducible.
+
+    Args:
+        data: folder that `ingest` wrote.
+        per_class: labels of each class.
+        fraction: share of each class.
+        listed: file with an instance id or source path a line, then perhaps a comma and a class.
+        seed: of the choice; a larger choice contains the smaller ones.
+        split: that is chosen from.
+        to: file to write; `DATA-labels/RULE.json` where none is given.
+
+    Raises:
+        UserError: for none or several of the three rules, or a choice that the data cannot give.
+    """
+    from pipelines.datasets.image_shards import Dataset
+    from pipelines.datasets.label_selection import beside, choose_from
+
+    dataset = data.dataset if isinstance(data, DataSet) else Dataset.open(str(data))
+    file = None if listed is None else str(listed)
+    rule, selection = choose_from(dataset, split, per_class=per_class, fraction=fraction, listed=file, seed=seed)
+    place = str(to or beside(dataset, rule))
+    selection.check(dataset, split, place)
+    selection.save(place)
+    return LabelChoice(place, selection)

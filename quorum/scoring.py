@@ -1,0 +1,111 @@
+"""What is made of a trained model: `evaluate`, `embed`, `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quorum.training import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipelines.datasets.embedding_folder import EmbeddingFolder
+
+
+def evaluate(
+    run: str | Path | Run,
+    *,
+    data: str | Path | None = None,
+    workers: int = 1,
+    gpu: bool = False,
+    untrained: bool = False,
+    neighbours: int = 20,
+    temperature: float = 0.07,
+    address: str | None = None,
+) -> pd.Series:
+    """Score a run's features and clusters: kNN, linear probe, NMI, ARI, matching, its own classifier; also kept in MLflow.
+
+    Args:
+        run: a run, its folder, or one of its checkpoint files.
+        data: labelled images to score on; the run's own where none are given.
+        workers: processes that embed.
+        gpu: one GPU a worker.
+        untrained: score the same network with its initial weights, the baseline.
+        neighbours: voters of a query in kNN.
+        temperature: of their votes.
+        address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
+
+    Raises:
+        UserError: for a run or data that cannot be scored.
+    """
+    import pandas as pd
+
+    from pipelines.evaluation.evaluate import check_options
+    from pipelines.evaluation.evaluate import evaluate as score
+    from pipelines.jobs.ray_cluster import connect
+
+    check_options(workers=workers, neighbours=neighbours, temperature=temperature)  # before Ray starts
+    connect(address, local_cpus=workers + 1)
+    scores = score(
+        _place(run), shards=_optional(data), workers=workers, gpu=gpu, untrained=untrained, neighbours=neighbours,
+        temperature=temperature,
+    )  # fmt: skip
+    return pd.Series(scores, name=_place(run))
+
+
+def embed(
+    run: str | Path | Run,
+    to: str | Path,
+    *,
+    data: str | Path | None = None,
+    split: str = "train",
+    workers: int = 1,
+    gpu: bool = False,
+    address: str | None = None,
+) -> EmbeddingFolder:
+    """Embed every image of a split with a run's backbone; writes Parquet: id, embedding, label, clusters.
+
+    Args:
+        run: a run, its folder, or one of its checkpoint files.
+        to: an empty or absent folder, local or a URI.
+        data: images to embed; the run's own where none are given.
+        split: of the data.
+        workers: processes that embed.
+        gpu: one GPU a worker.
+        address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
+
+    Raises:
+        UserError: for a folder in use, or a run or data that cannot be read.
+    """
+    from pipelines.evaluation.evaluate import check_options
+    from pipelines.evaluation.write_embeddings import write_embeddings
+    from pipelines.jobs.ray_cluster import connect
+
+    check_options(workers=workers)
+    connect(address, local_cpus=workers + 1)
+    return write_embeddings(_place(run), str(to), shards=_optional(data), split=split, workers=workers, gpu=gpu)
+
+
+def export(run: str | Path | Run, to: str | Path, *, classifier: bool = False) -> str:
+    """Write a run's backbone as safetensors under the names of torchvision and timm; returns a line that says how to load it.
+
+    Args:
+        run: a run, its folder, or one of its checkpoint files.
+        to: file to write, ending in .safetensors.
+        classifier: of a semisup run, the averaged weights with their classifier.
+
+    Raises:
+        UserError: for another file name, or a run without what is asked for.
+    """
+    from pipelines.evaluation.export import export as write
+
+    return write(_place(run), str(to), classifier=classifier)
+
+
+def _place(run: str | Path | Run) -> str:
+    return run.path if isinstance(run, Run) else str(run)
+
+
+def _optional(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,81 @@
+"""A stream of vectors on a real local Ray: the same batches for any worker count, and an order that is checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import ray.data
+import torch
+
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.stream.epoch_order import EpochOrder, StreamShape
+from pipelines.stream.epoch_stream import EpochStream
+from pipelines.stream.vector_stream import VectorSource
+from pipelines.stream.vector_windows import VectorReader
+
+pytestmark = pytest.mark.ray
+
+SHAPE = StreamShape(batch_size=96, lanes=4, window=64)  # lanes of 24 rows, windows of 3 steps, 20 steps of 2000 rows
+
+
+class LateStart(VectorReader):
+    """Takes its time over the first window."""
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        if 0 in batch["id"]:
+            time.sleep(2)
+        yield from super().__call__(batch)
+
+
+@dataclass(frozen=True)
+class LateVectors(VectorSource):
+    """Vectors whose first window comes late."""
+
+    def reader(self, order: EpochOrder, lanes: range, start_step: int) -> VectorReader:
+        return LateStart(self.rows, order, lanes, start_step)
+
+
+def open_stream(folder, kind: type[VectorSource] = VectorSource, rank: int = 0, workers: int = 1) -> EpochStream[torch.Tensor]:
+    source = kind(EmbeddingFolder.open(str(folder)), torch.device("cpu"))
+    return EpochStream(source, SHAPE, seed=3, rank=rank, workers=workers)
+
+
+def read(stream: EpochStream[torch.Tensor], start_step: int = 0) -> list[tuple[int, torch.Tensor]]:
+    return list(stream.epoch(0, start_step, last=True))
+
+
+@pytest.fixture(scope="module")
+def whole(local_ray, lumps) -> list[tuple[int, torch.Tensor]]:
+    return read(open_stream(lumps))
+
+
+def test_any_worker_count_and_any_start_give_the_same_vectors(whole, lumps):
+    assert [step for step, _ in whole] == list(range(20))
+    parts = [read(open_stream(lumps, rank=rank, workers=2)) for rank in range(2)]
+    for (_, rows), *shares in zip(whole, *parts, strict=True):
+        assert torch.equal(torch.cat([share for _, share in shares]), rows)
+    for (step, rows), (expected, same) in zip(read(open_stream(lumps), start_step=7), whole[7:], strict=True):
+        assert step == expected
+        assert torch.equal(rows, same)
+
+
+def test_a_window_that_comes_late_is_waited_for(whole, lumps):
+    for (step, rows), (expected, same) in zip(read(open_stream(lumps, LateVectors)), whole, strict=True):
+        assert step == expected
+        assert torch.equal(rows, same)
+
+
+@pytest.mark.timeout(120)
+def test_batches_in_another_order_are_refused(whole, lumps):
+    stream = open_stream(lumps, LateVectors)
+    options = ray.data.DataContext.get_current().execution_options
+    options.preserve_order = False  # a stream sets it when it is opened
+    try:
+        with pytest.raises(RuntimeError, match=r"came in the turn of step 0: .*preserve_order"):
+            read(stream)
+    finally:
+        options.preserve_order = True

@@ -1,0 +1,57 @@
+"""Names of figures: each has its section, and this module knows them all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from algos.methods.protocon.method import FIGURES
+from pipelines.tracking.figures import TEST, head_figure, is_known, known_names, of_heads, of_method
+
+
+def test_a_methods_figures_get_their_sections():
+    assert of_method({"label_change": 0.1, "loss_labelled": 2.0, "reliable_rate": 0.5, "accuracy_ema": 0.9}) == {
+        "clusters/label_change": 0.1, "train/loss_labelled": 2.0, "pseudo_labels/reliable_rate": 0.5, "test/accuracy_ema": 0.9,
+    }  # fmt: skip
+
+
+def test_a_figure_that_has_no_section_yet_is_an_error():
+    with pytest.raises(KeyError, match="loss_of_something_new"):
+        of_method({"loss_of_something_new": 1.0})
+
+
+def test_every_figure_of_protocon_has_a_section():
+    assert all(is_known(name) for name in of_method(dict.fromkeys(FIGURES, 0.0)))
+
+
+def test_heads_are_numbered():
+    heads = [{"cluster_size_min": 3.0}, {"cluster_size_min": 4.0, "nmi": 0.5}]
+    assert of_heads(heads) == {"clusters/head0/smallest": 3.0, "clusters/head1/smallest": 4.0, "clusters/head1/nmi": 0.5}
+    assert of_heads(heads[:1], TEST) == {"test/head0/smallest": 3.0}
+
+
+@pytest.mark.parametrize("name", ["test/knn_top1", "evaluate/test/knn_top1", "untrained/test/head3/ari", "labels/head12/moved"])
+def test_names_that_are_known(name):
+    assert is_known(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["knn_top1", "test/knn", "evaluate/knn_top1", "evaluate/stream/wait_share", "clusters/head0/min"]
+)
+def test_names_that_are_not(name):
+    assert not is_known(name)
+
+
+def test_the_names_that_are_offered_are_known():
+    assert all(is_known(name) for name in known_names())
+    assert head_figure("smallest_to_minimum") in known_names()
+
+
+def test_tasks_and_the_command_line_load_the_names_alone():
+    code = (
+        "import sys, pipelines.tracking.old_figures; print([m for m in ('torch', 'ray', 'mlflow', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
