@@ -49,11 +49,11 @@ class Module:
 
     @cached_property
     def names(self) -> set[str]:
-        """Every identifier that the module uses or imports."""
-        found = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+        """Every identifier that the module uses or imports; what it imports for type checkers alone counts where it is used."""
+        found = {name.rpartition(".")[2] for name in self.imports}
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.ImportFrom):
-                found |= {alias.name for alias in node.names}
+            if isinstance(node, ast.Name):
+                found.add(node.id)
             elif isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.ClassDef):
