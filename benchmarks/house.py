@@ -49,11 +49,11 @@ class Module:
 
     @cached_property
     def names(self) -> set[str]:
-        """Every identifier that the module uses or imports."""
-        found = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+        """Every identifier that the module uses or imports; what it imports for type checkers alone counts where it is used."""
+        found = {name.rpartition(".")[2] for name in self.imports}
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.ImportFrom):
-                found |= {alias.name for alias in node.names}
+            if isinstance(node, ast.Name):
+                found.add(node.id)
             elif isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.ClassDef):
@@ -187,9 +187,16 @@ def _names_in(field: ast.AnnAssign) -> set[str]:
 
 
 def naming(modules: dict[str, Module], root_type: str) -> list[str]:
-    """Modules that name a configuration's type or one of its sections, as a type or as `config.SECTION`."""
+    """Modules that name a configuration's type or one of its sections, as a type or as `config.SECTION`.
+
+    A `config` can only be this one where the module imports, directly or by way of others, what defines the type.
+    """
     types, sections = configuration_types(modules, root_type)
-    return sorted(name for name, module in modules.items() if module.names & types or module.read_sections & sections)
+    home, graph = next(name for name, module in modules.items() if root_type in module.classes), arrows(modules)
+    return sorted(
+        name for name, module in modules.items()
+        if module.names & types or (module.read_sections & sections and home in _reachable(name, graph))
+    )  # fmt: skip
 
 
 def main() -> None:

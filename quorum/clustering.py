@@ -105,6 +105,6 @@ def cluster(
     if resume is None:
         done = run(build_config(ClusterConfig, config, settings, keys), address=address)
     else:
-        file, given = stored_config(resume, ClusterConfig.kind, config, RESUMABLE, settings, keys)
-        done = run(build_config(ClusterConfig, file, given, {}), address=address, resume=str(resume))
+        values, given = stored_config(resume, ClusterConfig.kind, config, RESUMABLE, settings, keys)
+        done = run(build_config(ClusterConfig, values, given, {}), address=address, resume=str(resume))
     return Clustering(done.run, done.report)

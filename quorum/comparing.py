@@ -131,21 +131,22 @@ def sweep(
     from tune.trials.sweep import sweep as run
 
     if resume is not None:
-        config, keys = _stored(resume, config, keys)
-    elif to is not None:
-        keys = {**placed(to), **keys}
-    made = build_config(SweepConfig, config, None, keys)
+        values, changed = _stored(resume, config, keys)
+        made = build_config(SweepConfig, values, None, changed)
+    else:
+        made = build_config(SweepConfig, config, None, {**placed(to), **keys})
     made = replace(made, settings={**made.settings, **with_short_names(settings or {})})
     place = run(made, address=address, resume=resume is not None)
     return Comparison(compare_runs([place.run_id], place.uri))
 
 
-def _stored(place: str | Path, config: object, keys: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """File of a stored sweep's configuration, and the keys that make it go on in its folder."""
+def _stored(place: str | Path, config: object, keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Plain values of a stored sweep's configuration, and the keys that make it go on in its folder."""
+    from pipelines.config.recipe import stored_values
     from tune.trials.sweep import files_of
 
     if config is not None:
         raise UserError("resume takes the sweep's own configuration; leave out the recipe")
     check_changes(spread(keys), RESUMABLE)
     location, file, base = files_of(str(place))
-    return file, {**keys, "recipe": base, "storage": str(location.parent), "name": location.name}
+    return stored_values(file), {**keys, "recipe": base, "storage": str(location.parent), "name": location.name}

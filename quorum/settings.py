@@ -16,13 +16,16 @@ SHORT = {"workers": "compute.workers", "gpu": "compute.gpu"}  # options that eve
 
 
 def build_config(
-    kind: type[Config], config: str | Path | Config | None, settings: Mapping[str, Any] | None, keys: Mapping[str, Any]
+    kind: type[Config],
+    config: str | Path | Mapping[str, Any] | Config | None,
+    settings: Mapping[str, Any] | None,
+    keys: Mapping[str, Any],
 ) -> Config:
     """The configuration of type `kind`.
 
     Args:
         kind: dataclass of the configuration.
-        config: recipe by name or path, a configuration object, or `None` for the defaults.
+        config: recipe by name or path, plain values that a run stored, a configuration object, or `None` for the defaults.
         settings: values by their dotted keys, as `method.dim`.
         keys: top-level keys; a mapping sets keys of a section and leaves the others of the section as they are.
 
@@ -36,6 +39,8 @@ def build_config(
         values: Mapping[str, Any] = {}
     elif isinstance(config, str | Path):
         values = read_values(str(config), kind)
+    elif isinstance(config, Mapping):
+        values = config
     elif isinstance(config, kind):
         values = config.to_dict()  # type: ignore[attr-defined]
     else:

@@ -186,19 +186,20 @@ def stored_config(
     changeable: Sequence[str],
     settings: Mapping[str, Any] | None,
     keys: Mapping[str, Any],
-) -> tuple[str, dict[str, Any]]:
-    """File of a stored run's configuration, and what a resume changes of it by dotted keys.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Plain values of a stored run's configuration, and what a resume changes of it by dotted keys.
 
     Raises:
         UserError: for a configuration beside the run's own, or a key that may not change.
     """
+    from pipelines.config.recipe import stored_values
     from pipelines.runs.run_folder import Run as RunFolder
 
     if config is not None:
         raise UserError("resume takes the run's own configuration; leave out the recipe")
     given = {**spread(keys), **with_short_names(settings or {})}
     check_changes(given, changeable)
-    return RunFolder.open(str(place), kind=kind).config_file(), given
+    return stored_values(RunFolder.open(str(place), kind=kind).config_file()), given
 
 
 def check_changes(given: Mapping[str, Any], changeable: Sequence[str]) -> None:

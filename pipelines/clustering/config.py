@@ -86,9 +86,15 @@ class ClusterConfig:
         """K of each head."""
         return [self.num_clusters] if isinstance(self.num_clusters, int) else list(self.num_clusters)
 
-    def minimums(self, rows: int) -> list[int]:
-        """Least rows of a cluster, of each head; what `exact` gives them."""
+    def exact_minimums(self, rows: int) -> list[int]:
+        """Least rows of a cluster, of each head, as `exact` gives them."""
         return [minimum_rows(self.min_size_ratio, rows, clusters) for clusters in self.heads]
+
+    def minimums(self, rows: int) -> list[float]:
+        """Rows that a cluster of each head is to have: a share of the mean size, which exact sizes round."""
+        if self.exact:
+            return [float(least) for least in self.exact_minimums(rows)]
+        return [self.min_size_ratio * rows / clusters for clusters in self.heads]
 
     def check(self, vectors: EmbeddingFolder) -> None:
         """Refuse what cannot work with these vectors.

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
 
@@ -22,16 +20,14 @@ READERS = 8
 SAMPLE, CHOICE = 1, 2  # what random numbers are for; numpy takes (seed,) and (seed, 0) for the same
 
 
-def draw_initial_centers(vectors: EmbeddingFolder, heads: Sequence[int], seed: int) -> Tensor:
-    """Unit centers (sum of K, D) of all heads.
+def draw_initial_centers(vectors: EmbeddingFolder, heads: Sequence[int], seed: int) -> np.ndarray:
+    """Unit centers (sum of K, D) float32 of all heads.
 
     Raises:
         UserError: for a sampled row that has no direction.
     """
     sample = sample_rows(vectors, min(ROWS_PER_CLUSTER * max(heads), vectors.rows), seed)
-    return torch.from_numpy(
-        np.concatenate([_choose(sample, clusters, (seed, head, 0, CHOICE)) for head, clusters in enumerate(heads)])
-    )
+    return np.concatenate([_choose(sample, clusters, (seed, head, 0, CHOICE)) for head, clusters in enumerate(heads)])
 
 
 def sample_rows(vectors: EmbeddingFolder, least: int, seed: int) -> np.ndarray:

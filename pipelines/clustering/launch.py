@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.label_pass import write_labels
-from pipelines.clustering.loop import ClusterJob, cluster_worker, new_kmeans
+from pipelines.clustering.loop import ClusterJob, ClusterTask, cluster_worker, new_kmeans
 from pipelines.clustering.repair import repair_labels
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
@@ -70,7 +70,7 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
     recorder = start_recorder(str(run.local_folder), str(run.location), run.address, *shown)
     with recorded(recorder):
         if _last_checkpoint(config, run) is None:
-            _learn(ClusterJob(config, vectors, str(run.location), recorder, run.identity))
+            _learn(config, _job(config, vectors, run, recorder))
         report = _write_result(config, vectors, run, recorder, began, images)
     return Clustered(run, report)
 
@@ -116,10 +116,20 @@ def _last_checkpoint(config: ClusterConfig, run: Run) -> Entry | None:
     return entry if entry is not None and entry.epoch == config.passes else None
 
 
-def _learn(job: ClusterJob) -> None:
+def _job(config: ClusterConfig, vectors: EmbeddingFolder, run: Run, recorder: Any) -> ClusterJob:
+    """What the workers need of all this."""
+    task = ClusterTask(
+        config.heads, config.min_size_ratio, config.dual_lr, config.passes, config.shape(vectors), config.seed,
+    )  # fmt: skip
+    checkpoint = config.checkpoint
+    return ClusterJob(
+        task, vectors, str(run.location), recorder, run.identity, config.to_dict(), checkpoint.every_steps, checkpoint.keep_last
+    )
+
+
+def _learn(config: ClusterConfig, job: ClusterJob) -> None:
     """All passes that are left, on the workers."""
-    config = job.config
-    steps = config.shape(job.vectors).steps(job.vectors.rows)
+    steps = job.task.shape.steps(job.vectors.rows)
     workers = Workers(config.compute.workers, config.compute.cpus_per_worker, config.compute.gpus, config.compute.max_failures)
     with Watch("cluster", job.recorder, config.passes * steps):
         fit(cluster_worker, job, workers)
@@ -133,17 +143,17 @@ def _write_result(
     if entry is None:
         raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {run.location}")
     state = run.checkpoints.load(entry)
-    kmeans = new_kmeans(config, vectors)
+    kmeans = new_kmeans(_job(config, vectors, run, recorder).task, vectors)
     kmeans.load_state_dict(state["kmeans"])
     labelling = time.monotonic()
     labelled = write_labels(vectors, FrozenClusters.of(kmeans), run.location / "labels", gpu=config.compute.gpu)
     labels_rate = vectors.rows / (time.monotonic() - labelling)
     exact: list[dict[str, float]] = [{} for _ in config.heads]
     if config.exact:
-        repaired = repair_labels(labelled, config.minimums(vectors.rows), gpu=config.compute.gpu)
+        repaired = repair_labels(labelled, config.exact_minimums(vectors.rows), gpu=config.compute.gpu)
         recorder.tag.remote("quorum.exact", "true")  # the parameter says how the run was started
         labelled, exact = repaired.labelled, repaired.figures()
-    heads = Head.all_of(config, labelled, exact)
+    heads = Head.all_of(labelled, config.minimums(vectors.rows), exact)
     report = {
         "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
         "seconds": time.monotonic() - began, "rows_per_second": by_present_names(state["figures"]).get(ROWS_PER_SECOND),
@@ -153,5 +163,5 @@ def _write_result(
     (run.location / REPORT).write_json(report)
     clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
     record_result(recorder, entry.global_step, config.passes, heads, labels_rate, clusters)
-    close_result(run.location, config, vectors)
+    close_result(run.location, vectors, config.heads, exact=config.exact)
     return report

@@ -19,12 +19,12 @@ from algos.kmeans.certificate import EpochSummary
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes
 from algos.scores import size_figures
-from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.initial_centers import draw_initial_centers
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.jobs.train_job import Worker, report_epoch
 from pipelines.runs.checkpoints import CheckpointStore, save_together
+from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.vector_stream import VectorSource
 from pipelines.tracking import figures as names
@@ -33,38 +33,64 @@ LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress 
 
 
 @dataclass(frozen=True)
+class ClusterTask:
+    """What is clustered into what.
+
+    Attributes:
+        heads: K of each.
+        min_size_ratio: a cluster's minimum as a share of N / K.
+        dual_lr: step size of the prices in the first pass; null takes the core's rule.
+        passes: over all rows.
+        shape: how a pass is cut into batches.
+        seed: of the first centers and the order of the rows.
+    """
+
+    heads: list[int]
+    min_size_ratio: float
+    dual_lr: float | None
+    passes: int
+    shape: StreamShape
+    seed: int
+
+
+@dataclass(frozen=True)
 class ClusterJob:
     """What the driver hands every worker.
 
     Attributes:
-        config: of the run.
+        task: what to do.
         vectors: as the driver opened them.
         run: its folder, a path or URI.
         recorder: handle of the `Recorder` actor.
         identity: of the run, kept in each checkpoint.
+        config: of the run as plain values, kept likewise.
+        every_steps: steps between two checkpoints, besides the end of each pass; 0 for none.
+        keep_last: newest checkpoints to keep.
     """
 
-    config: ClusterConfig
+    task: ClusterTask
     vectors: EmbeddingFolder
     run: str
     recorder: Any
     identity: dict[str, str]
+    config: dict[str, Any]
+    every_steps: int
+    keep_last: int
 
 
 class Clustering:
     """One worker's clustering, stream and place in the run; restored from the newest checkpoint, if any."""
 
     def __init__(self, job: ClusterJob, worker: Worker) -> None:
-        self.job, self.config, self.rank, self.device = job, job.config, worker.rank, worker.device
+        self.job, self.task, self.rank, self.device = job, job.task, worker.rank, worker.device
         worker.claim_device()
-        shape = self.config.shape(job.vectors)
         source = VectorSource(job.vectors, worker.device)
-        self.stream = EpochStream(source, shape, seed=self.config.seed, rank=worker.rank, workers=worker.count)
-        self.kmeans = new_kmeans(self.config, job.vectors).to(worker.device)
-        self.similarity = EpochSums(len(self.config.heads)).to(worker.device)  # of this pass
+        self.stream = EpochStream(source, self.task.shape, seed=self.task.seed, rank=worker.rank, workers=worker.count)
+        self.kmeans = new_kmeans(self.task, job.vectors).to(worker.device)
+        self.similarity = EpochSums(len(self.task.heads)).to(worker.device)  # of this pass
         self.passes = Passes(self.kmeans)
         self.number, self.step = 0, 0  # pass and step to do next
-        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", self.config.checkpoint.keep_last)
+        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", job.keep_last)
         self._noted = 0.0
         entry = self.store.latest()
         if entry is None:
@@ -81,7 +107,8 @@ class Clustering:
         # Rank 0 alone reads the sample; a center that differed in one bit would give workers different labels.
         centers = torch.zeros_like(self.kmeans.centers)
         if self.rank == 0:
-            centers.copy_(draw_initial_centers(self.job.vectors, self.config.heads, self.config.seed))
+            drawn = draw_initial_centers(self.job.vectors, self.task.heads, self.task.seed)
+            centers.copy_(torch.from_numpy(drawn))
         if is_distributed():
             dist.broadcast(centers, src=0)
         self.kmeans.centers.copy_(centers)
@@ -109,19 +136,19 @@ class Clustering:
 
     def after_step(self) -> None:
         """Checkpoint and progress note, where they are due."""
-        every = self.config.checkpoint.every_steps
+        every = self.job.every_steps
         if every and self.step % every == 0 and self.step < self.stream.steps:
             self.save()
         if self.rank == 0 and time.monotonic() - self._noted > LOG_SECONDS:
             self._noted = time.monotonic()
-            note = f"pass {self.number + 1}/{self.config.passes}  {self._rate():,.0f} rows/s"
+            note = f"pass {self.number + 1}/{self.task.passes}  {self._rate():,.0f} rows/s"
             self.job.recorder.metrics.remote({names.ROWS_PER_SECOND: self._rate()}, self.global_step, note)
 
     def end_pass(self) -> None:
         """Figures and checkpoint of a pass."""
         given, summaries = self.passes.end()
         self.similarity.exchange()
-        similarity = self.similarity.take() / given[: self.config.heads[0]].sum()
+        similarity = self.similarity.take() / given[: self.task.heads[0]].sum()
         figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
         self.number, self.step = self.number + 1, 0
         if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
@@ -148,7 +175,7 @@ class Clustering:
         """
         self.similarity.exchange()
         state = {
-            "epoch": self.number, "step": self.step, "identity": self.job.identity, "config": self.config.to_dict(),
+            "epoch": self.number, "step": self.step, "identity": self.job.identity, "config": self.job.config,
             "kmeans": self.kmeans.state_dict(), "carried": self.passes.carried, "similarity": self.similarity.state_dict(),
             "figures": figures or {},
         }  # fmt: skip
@@ -156,18 +183,18 @@ class Clustering:
         save_together(lambda: self.store.save(state, score=None, **place), self.rank)
 
 
-def new_kmeans(config: ClusterConfig, vectors: EmbeddingFolder) -> OnlineConstrainedKMeans:
+def new_kmeans(task: ClusterTask, vectors: EmbeddingFolder) -> OnlineConstrainedKMeans:
     """The clustering core for these vectors, before it has learned anything."""
     return OnlineConstrainedKMeans(
-        config.heads, vectors.dim, min_size_ratio=config.min_size_ratio, dual_lr=config.dual_lr,
-        batches_per_epoch=config.shape(vectors).steps(vectors.rows),
+        task.heads, vectors.dim, min_size_ratio=task.min_size_ratio, dual_lr=task.dual_lr,
+        batches_per_epoch=task.shape.steps(vectors.rows),
     )  # fmt: skip
 
 
 def cluster_worker(job: ClusterJob, worker: Worker) -> None:
     """Cluster from where the run stands to the end of the last pass."""
     clustering = Clustering(job, worker)
-    passes = job.config.passes
+    passes = job.task.passes
     for number in range(clustering.number, passes):
         clustering.begin_pass()
         for step, rows in clustering.stream.epoch(number, clustering.step, last=number + 1 == passes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ import ray
 import torch
 
 from algos.scores import size_figures
-from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
@@ -36,10 +36,9 @@ class Head:
     exact: dict[str, float]
 
     @classmethod
-    def all_of(cls, config: ClusterConfig, labelled: LabelledFolder, exact: list[dict[str, float]]) -> list[Head]:
-        """The heads, with the minimum that the configuration asks for: a share of the mean size, which exact sizes round."""
-        model, rows = labelled.model, labelled.vectors.rows
-        least = config.minimums(rows) if config.exact else [config.min_size_ratio * rows / clusters for clusters in model.heads]
+    def all_of(cls, labelled: LabelledFolder, least: Sequence[float], exact: list[dict[str, float]]) -> list[Head]:
+        """The heads; `least` are the rows that a cluster of each was to have."""
+        model = labelled.model
         counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums)
         return [cls(n, total, float(m), figures) for n, total, m, figures in zip(counts, sums, least, exact, strict=True)]
 
@@ -95,10 +94,10 @@ def record_result(recorder: Any, step: int, passes: int, heads: list[Head], rate
     ray.get(recorder.files.remote([REPORT, CENTERS, SIZES], "clustering"))
 
 
-def close_result(folder: Location, config: ClusterConfig, vectors: EmbeddingFolder) -> None:
+def close_result(folder: Location, vectors: EmbeddingFolder, heads: list[int], *, exact: bool) -> None:
     """Write the manifest: a folder without it holds no finished clustering."""
     content = {
-        "format": CLUSTERS_FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": config.heads, "labels": "labels",
-        "exact": config.exact,
+        "format": CLUSTERS_FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": heads, "labels": "labels",
+        "exact": exact,
     }  # fmt: skip
     (folder / CLUSTERS_MANIFEST).write_json(content)

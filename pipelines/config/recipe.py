@@ -137,15 +137,6 @@ def _with_paths(values: dict[str, Any], kind: type, path: str) -> dict[str, Any]
     return changed
 
 
-def check_recipe(recipe: str, kind: type) -> None:
-    """Refuse a recipe that is not there, is no YAML mapping, or has a key that `kind` does not know.
-
-    Raises:
-        UserError: naming the file, the key and the nearest valid one.
-    """
-    read_values(recipe, kind)
-
-
 def read_recipe(recipe: str, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
     """The configuration in a recipe, with overrides as the command line spells them (`--method.dim`, `64`).
 

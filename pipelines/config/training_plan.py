@@ -5,12 +5,10 @@ Plain functions of the values, so that the configuration stays a file in types; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from algos.methods.registry import method_spec
 from algos.methods.spec import MethodSpec, TrainingSetup
+from pipelines.config.method_options import command_method, method_refusals
 from pipelines.config.training_config import SemisupConfig, TrainingConfig
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape, lanes_of_worker
@@ -23,39 +21,13 @@ if TYPE_CHECKING:
     from pipelines.datasets.label_selection import Selection
 
 
-@contextmanager
-def method_refusals() -> Iterator[None]:
-    """Turn what a method refuses into an error that a user can act on.
-
-    Raises:
-        UserError: for a `ValueError`.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
 def spec_of(config: TrainingConfig) -> MethodSpec:
     """The spec of the method that the run trains.
 
     Raises:
         UserError: for a method of another command.
     """
-    return command_method(config.method.name, type(config))
-
-
-def command_method(name: str, kind: type[TrainingConfig]) -> MethodSpec:
-    """The spec of the method `name`, which the command of `kind` must train.
-
-    Raises:
-        UserError: for an unknown method, or one of another command.
-    """
-    with method_refusals():
-        spec = method_spec(name)
-    if spec.command != kind.kind:
-        raise UserError(f"method.name is {name!r}, which quorum {spec.command} trains, not quorum {kind.kind}; use that command")
-    return spec
+    return command_method(config.method.name, config.kind)
 
 
 def step_rows(config: TrainingConfig) -> int:

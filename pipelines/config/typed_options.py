@@ -10,9 +10,8 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
+from pipelines.config.method_options import method_type
 from pipelines.config.old_configs import new_spelling, old_keys, refuse_old
-from pipelines.config.training_config import TrainingConfig
-from pipelines.config.training_plan import command_method
 from pipelines.errors import UserError, nearest
 
 Config = TypeVar("Config")
@@ -23,24 +22,12 @@ def new_parser(command: str, description: str) -> ArgumentParser:
     return ArgumentParser(prog=f"quorum {command}", description=description, exit_on_error=False, allow_abbrev=False)
 
 
-def add_options(parser: ArgumentParser, kind: type, method: str | None = None, skip: set[str] | None = None) -> None:
-    """Give a parser an option for every key of a configuration.
-
-    Args:
-        parser: to add them to.
-        kind: type of the configuration.
-        method: name of the method of a training configuration; `None` for its command's own.
-        skip: keys to leave out.
-
-    Raises:
-        UserError: for a method that is not known, or one of another command.
-    """
-    left_out = set(skip or ())
-    if issubclass(kind, TrainingConfig):
-        parser.add_class_arguments(kind, nested_key=None, skip=left_out | {"method"})
-        parser.add_class_arguments(command_method(method or kind.default_method, kind).config_type, "method")
-    else:
-        parser.add_class_arguments(kind, nested_key=None, skip=left_out)
+def _add_options(parser: ArgumentParser, kind: type, method: str | None) -> None:
+    """Give a parser an option for every key of a configuration, with those of the method where it has one."""
+    settings = method_type(kind, method)
+    parser.add_class_arguments(kind, nested_key=None, skip={"method"} if settings else set())
+    if settings is not None:
+        parser.add_class_arguments(settings, "method")
 
 
 def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
@@ -63,7 +50,7 @@ def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
         raise UserError(_one_sentence(str(error), options)) from error
 
 
-def option_value(option: str, words: Sequence[str]) -> str | None:
+def _option_value(option: str, words: Sequence[str]) -> str | None:
     """What follows an option among the words of a command line, before they are parsed."""
     for index, word in enumerate(words):
         if word == option and index + 1 < len(words):
@@ -71,16 +58,6 @@ def option_value(option: str, words: Sequence[str]) -> str | None:
         if word.startswith(f"{option}="):
             return word.split("=", 1)[1]
     return None
-
-
-def without_option(option: str, words: Sequence[str]) -> list[str]:
-    """The words without an option and what follows it."""
-    kept, skipped = [], False
-    for word in words:
-        if not skipped and word != option and not word.startswith(f"{option}="):
-            kept.append(word)
-        skipped = word == option
-    return kept
 
 
 def _one_sentence(message: str, options: Sequence[str]) -> str:
@@ -92,24 +69,6 @@ def _one_sentence(message: str, options: Sequence[str]) -> str:
     return text
 
 
-def instantiate(parser: ArgumentParser, options: Namespace, kind: type[Config]) -> Config:
-    """The configuration of type `kind` that parsed options hold.
-
-    Raises:
-        UserError: when one of its parts refuses its values.
-    """
-    try:
-        parts = parser.instantiate(options)
-        return kind(**{field.name: parts[field.name] for field in fields(cast("Any", kind))})
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def config_words(values: Mapping[str, Any]) -> list[str]:
-    """Words that give a parser with a `--config` option these nested values."""
-    return ["--config", json.dumps(values)]
-
-
 def from_values(values: Mapping[str, Any], kind: type[Config], overrides: Sequence[str] = ()) -> Config:
     """The configuration of nested plain values, as `to_dict` gives them, with overrides as the command line spells them.
 
@@ -119,8 +78,13 @@ def from_values(values: Mapping[str, Any], kind: type[Config], overrides: Sequen
     check_keys(values, kind)
     parser = new_parser("", "")
     parser.add_argument("--config", action=ActionConfigFile)
-    add_options(parser, kind, option_value("--method.name", overrides) or method_name(values))
-    return instantiate(parser, parse(parser, [*config_words(values), *overrides]), kind)
+    _add_options(parser, kind, _option_value("--method.name", overrides) or method_name(values))
+    options = parse(parser, ["--config", json.dumps(values), *overrides])
+    try:
+        parts = parser.instantiate(options)
+        return kind(**{field.name: parts[field.name] for field in fields(cast("Any", kind))})
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def method_name(values: Mapping[str, Any]) -> str | None:
@@ -154,10 +118,7 @@ def check_keys(values: Mapping[str, Any], kind: type, where: str = "") -> None:
     refuse_old([key for key in old_keys(values) if key not in known], where)
     for part in getattr(kind, "keys_of_recipes", ()):
         refuse_old([str(key) for key in values.get(part) or ()], f"{where}{part}: ")
-    method = None
-    if issubclass(kind, TrainingConfig):
-        method = command_method(method_name(values) or kind.default_method, kind).config_type
-    _check_keys(values, kind, where, "", method)
+    _check_keys(values, kind, where, "", method_type(kind, method_name(values)))
 
 
 def _check_keys(values: Mapping[str, Any], kind: type, where: str, prefix: str, method: type | None = None) -> None:

@@ -49,7 +49,7 @@ class Embedder:
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Columns `id`, `label`, `feature` (B, F), `clusters` (B, H), and each classifier's guess, of `CenterReader`'s rows."""
         images = torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2).to(self.device)
-        pixels = normalize(images.float() / 255, self.view.normalization)
+        pixels = normalize(images.float() / 255, self.view.mean, self.view.std)
         features, clusters = self.method.embed(pixels)
         return {
             **{name: classify(pixels).argmax(dim=1).cpu().numpy() for name, classify in self.classifiers.items()},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -36,7 +35,7 @@ def export(place: str, to: str, *, classifier: bool = False) -> str:
     metadata = {
         "backbone": json.dumps(trained.backbone),
         "image_size": str(trained.view.size),
-        "normalization": json.dumps(asdict(trained.view.normalization)),
+        "normalization": json.dumps({"mean": trained.view.mean, "std": trained.view.std}),
         "checkpoint": trained.entry.file,
     }
     if classifier and trained.selection:

@@ -55,7 +55,7 @@ def split_features(
     ids, labels, features = [], [], []
     try:
         for batch_ids, batch_labels, images in center_batches(dataset, split, view, limit=limit, rank=rank, workers=workers):
-            pixels = normalize(images.to(device).float() / 255, view.normalization)
+            pixels = normalize(images.to(device).float() / 255, view.mean, view.std)
             features.append(network(pixels).float().cpu())
             ids.append(torch.from_numpy(batch_ids.copy()))
             labels.append(torch.from_numpy(batch_labels.copy()))

@@ -53,4 +53,5 @@ def found_in(config: AnyConfig, run: Location) -> AnyConfig:
 
 def evaluation_view(config: TrainingConfig) -> EvaluationView:
     """The one view that evaluation takes of an image."""
-    return EvaluationView(image_size(config), config.stream.normalization)
+    pixels = config.stream.normalization
+    return EvaluationView(image_size(config), pixels.mean, pixels.std)

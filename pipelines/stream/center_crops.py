@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ import ray.data
 
 from pipelines.datasets.image_shards import Dataset, read_rows
 from pipelines.views.crops import center_crop
-from pipelines.views.view_config import Normalization
 
 DATA_COLUMNS = ("id", "image", "label")
 
@@ -52,10 +51,11 @@ RESIZE_FACTOR = 256 / 224  # of the shorter side to the crop, the usual ImageNet
 
 @dataclass(frozen=True)
 class EvaluationView:
-    """The one view that evaluation takes of an image: resize, central crop, normalise."""
+    """The one view that evaluation takes of an image: resize, central crop of `size` px, normalise by `mean` and `std`."""
 
     size: int
-    normalization: Normalization
+    mean: Sequence[float]
+    std: Sequence[float]
 
     @property
     def resize_to(self) -> int:

@@ -90,7 +90,8 @@ class ImageSource:
         return tensor
 
     def _finish(self, pixels: Tensor, rule: ViewConfig, draws: Tensor, colour_order: np.ndarray) -> Tensor:
-        return normalize(augment(pixels.to(self.device, non_blocking=True), rule, draws, colour_order), self.normalization)
+        views = augment(pixels.to(self.device, non_blocking=True), rule, draws, colour_order)
+        return normalize(views, self.normalization.mean, self.normalization.std)
 
 
 def _share(lanes: range, lane_rows: int) -> slice:

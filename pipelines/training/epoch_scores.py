@@ -19,6 +19,11 @@ def due(every: int, epoch: int, epochs: int) -> bool:
     return last if every == 0 else last or epoch % every == 0
 
 
+def pictures_due(session: Session, epoch: int) -> bool:
+    """Whether sheets of pictures are drawn after an epoch."""
+    return due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
+
+
 def scores(session: Session, epoch: int) -> dict[str, float]:
     """The scores that are due after an epoch, on the test split; none where that is missing or has no labels."""
     monitor, dataset, epochs = session.config.monitor, session.dataset, session.config.epochs
@@ -76,7 +81,7 @@ def classifier_accuracies(session: Session) -> dict[str, float]:
         for classifier in classifiers.values():
             classifier.eval()
         for _, labels, images in batches:
-            pixels = normalize(images.to(session.device).float() / 255, view.normalization)
+            pixels = normalize(images.to(session.device).float() / 255, view.mean, view.std)
             truth = torch.from_numpy(labels).to(session.device)
             correct = [(classifier(pixels).argmax(dim=1) == truth).sum() for classifier in classifiers.values()]
             hits += torch.stack([*correct, hits.new_tensor(len(truth), dtype=torch.int64)])

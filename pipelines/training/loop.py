@@ -11,8 +11,7 @@ from algos.scores import size_figures
 from pipelines.jobs.train_job import Worker, report_epoch
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
-from pipelines.training.epoch_scores import deciding, due, scores
-from pipelines.training.optimizer import learning_rate
+from pipelines.training.epoch_scores import deciding, pictures_due, scores
 from pipelines.training.session import Session, TrainingJob
 
 
@@ -40,7 +39,7 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
     session.epoch, session.step = epoch, step
     session.seed_step()
     trained = epoch - method.clustering_epochs + step / session.stream.steps
-    trains, lr = trained >= 0, learning_rate(config.optimizer, trained, config.epochs - method.clustering_epochs)
+    trains, lr = trained >= 0, session.learning_rate(trained)
     for group in optimizer.param_groups:
         group["lr"] = lr
     micro_batches = batch.split(config.accumulate)
@@ -72,14 +71,13 @@ def begin_clock(session: Session, ended: float | None) -> None:
 def after_step(session: Session, epoch: int, step: int) -> None:
     """Figures and checkpoints that are due after a step."""
     session.step = step + 1
-    if session.global_step % session.config.monitor.log_steps == 0:
+    if session.is_log_point:
         session.meter.waited(session.stream.take_waited())
         figures = session.meter.read(session.global_step) | {names.LEARNING_RATE: session.optimizer.param_groups[0]["lr"]}
         loss, rate = figures[names.LOSS], figures[names.IMAGES_PER_SECOND]
         note = f"epoch {epoch + 1}/{session.config.epochs}  loss {loss:.3f}  {rate:,.0f} images/s"
         record(session, figures, note)
-    every = session.config.checkpoint.every_steps
-    if every and session.step % every == 0 and session.step < session.stream.steps:
+    if session.is_save_point:
         session.meter.read_epoch(session.global_step, close=False)
         session.exchange()
         session.save(epoch, session.step, score=None)
@@ -107,8 +105,8 @@ def end_epoch(session: Session, epoch: int) -> None:
     waited_for_scores = time.monotonic() - evaluated
     figures |= scored | ({names.EVALUATION_SECONDS: waited_for_scores} if scored else {})
     if session.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
-        pictures = due(session.config.monitor.picture_epochs, epoch, session.config.epochs)
-        wanted = pictures or session.dataset.split(session.config.stream.split).labelled
+        pictures = pictures_due(session, epoch)
+        wanted = pictures or session.is_labelled
         state = epoch_snapshot(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
     session.save(epoch + 1, 0, score=scored.get(deciding(session)))

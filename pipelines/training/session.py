@@ -24,7 +24,7 @@ from pipelines.runs.training_inputs import evaluation_view, open_selection
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
 from pipelines.training.meter import Meter
-from pipelines.training.optimizer import Autocast, Precision, build_optimizer
+from pipelines.training.optimizer import Autocast, Precision, build_optimizer, learning_rate
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,11 @@ class Session:
         self.method: Method = method.to(self.device)
         self.precision = Precision(config.compute.precision, self.device)
         self.network, self._ddp = self._wrap(self.method.network)
-        self.optimizer = build_optimizer(self.method.network, config.optimizer)
+        optimizer = config.optimizer
+        self.optimizer = build_optimizer(
+            self.method.network, name=optimizer.name, lr=optimizer.lr, momentum=optimizer.momentum,
+            weight_decay=optimizer.weight_decay, nesterov=optimizer.nesterov, trust_coefficient=optimizer.trust_coefficient,
+        )  # fmt: skip
         self.step_rows, self.view = step_rows(config), evaluation_view(config)
         self.meter = Meter(self.device)
         self.epoch, self.step = 0, 0
@@ -86,6 +90,27 @@ class Session:
     def global_step(self) -> int:
         """Steps since the start of the run."""
         return self.epoch * self.stream.steps + self.step
+
+    def learning_rate(self, epoch: float) -> float:
+        """Learning rate at a (fractional) epoch of training, those that only cluster not counted."""
+        optimizer, epochs = self.config.optimizer, self.config.epochs - self.method.clustering_epochs
+        return learning_rate(epoch, epochs, peak=optimizer.lr, warmup_epochs=optimizer.warmup_epochs)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the truth of what it trains on is known, if not to the training."""
+        return self.dataset.split(self.config.stream.split).labelled
+
+    @property
+    def is_log_point(self) -> bool:
+        """Whether figures are due after as many steps as there were."""
+        return self.global_step % self.config.monitor.log_steps == 0
+
+    @property
+    def is_save_point(self) -> bool:
+        """Whether a checkpoint is due after as many steps of this epoch as there were; its end has one of its own."""
+        every = self.config.checkpoint.every_steps
+        return every > 0 and self.step % every == 0 and self.step < self.stream.steps
 
     def _wrap(self, network: nn.Module) -> tuple[nn.Module, DistributedDataParallel | None]:
         compute = self.config.compute

@@ -8,7 +8,7 @@ asking the device.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from pipelines.views import randaugment
-from pipelines.views.view_config import Normalization, ViewConfig
+from pipelines.views.view_config import ViewConfig
 
 DRAWS = 10  # uniform numbers that every view of an image has: flip, jitter, its 4 strengths, grey, blur, its sigma, solarise
 
@@ -33,10 +33,9 @@ def draws_needed(view: ViewConfig) -> int:
     return DRAWS + view.randaugment * randaugment.DRAWS + (2 if view.cutout else 0)
 
 
-def normalize(images: Tensor, normalization: Normalization) -> Tensor:
+def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Float images (B, 3, S, S) in [0, 1], less the mean and over the deviation of each channel; in place."""
-    mean, std = (_channels(tuple(values), images.device) for values in (normalization.mean, normalization.std))
-    return images.sub_(mean).div_(std)
+    return images.sub_(_channels(tuple(mean), images.device)).div_(_channels(tuple(std), images.device))
 
 
 @functools.lru_cache

@@ -62,9 +62,12 @@ class Command:
         shown = {option.key: option for option in self.only_here}
         if not self.config:
             return {**own, **shown}
+        from pipelines.config.method_options import method_type
+
         recipe = Option("config", str, None, "a recipe: its name (quorum recipes lists them) or a file")
         kind = _named(self.config)
-        keys = options_of_config(kind, {"method": _method(kind, method)} if hasattr(kind, "default_method") else {})
+        settings = method_type(kind, method)
+        keys = options_of_config(kind, {"method": settings} if settings else {})
         keys.pop("settings", None)  # which --set gives
         return {"config": recipe, **own, **keys, **shown}
 
@@ -72,13 +75,6 @@ class Command:
 def _named(place: str) -> Any:
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _method(kind: Any, name: str | None) -> type:
-    from pipelines.config.training_plan import command_method
-
-    settings: type = command_method(name or kind.default_method, kind).config_type
-    return settings
 
 
 def _text(key: str, text: str, hint: Any = bool, default: Any = False) -> Option:

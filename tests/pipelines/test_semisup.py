@@ -25,7 +25,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
-from quorum.cli.commands import main
+from quorum.cli import main
 from tests.helpers.places import RECIPES
 from tests.helpers.runs import differing, final_state, kill_and_resume, learned
 

@@ -76,6 +76,11 @@ class Plan:
         return Location.of(self.base.storage)
 
     @property
+    def store(self) -> tuple[str, str]:
+        """URI of the MLflow store that records the sweep and its trials, and the experiment in it."""
+        return str(self.config.tracking.uri), self.config.tracking.experiment
+
+    @property
     def is_population(self) -> bool:
         """Whether trials change on their way, so that their points are only where they start."""
         return self.config.scheduler.name == "pbt"

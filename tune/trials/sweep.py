@@ -92,15 +92,14 @@ def _create(plan: Plan) -> RunAddress:
     (folder / BASE_FILE).write_bytes(yaml.safe_dump(plan.base.to_dict(), sort_keys=False).encode())
     _write_config(plan)
     tags = {"quorum.kind": "sweep", "quorum.metric": config.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
-    uri = str(config.tracking.uri)
-    address = start_run(uri, config.tracking.experiment, config.name, params=flatten(config.to_dict()), tags=tags)
+    address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     (folder / SWEEP_FILE).write_json({"format": SWEEP_FORMAT, "mlflow": vars(address)})
     return address
 
 
 def _reopen(plan: Plan) -> RunAddress:
     address = RunAddress(**(plan.folder / SWEEP_FILE).read_json()["mlflow"])
-    address = replace(address, uri=plan.config.tracking.uri or address.uri)
+    address = replace(address, uri=plan.store[0])
     _write_config(plan)
     _set_status(plan, address, "RUNNING")
     return address

@@ -8,7 +8,7 @@ from pipelines.clustering.config import ClusterConfig
 from pipelines.config.recipe import read_recipe
 from pipelines.config.sections import ComputeConfig
 from pipelines.datasets.embedding_folder import EmbeddingFolder
-from quorum.cli.commands import main
+from quorum.cli import main
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import CONFIG_FILE, Run
 from pipelines.tracking.figures import is_known
-from quorum.cli.commands import main
+from quorum.cli import main
 from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
 from tests.helpers.runs import cut_back, final_state, store_of
 

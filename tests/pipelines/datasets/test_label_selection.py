@@ -18,7 +18,7 @@ from pipelines.datasets.label_selection import (
     put_images,
 )
 from pipelines.errors import UserError
-from quorum.cli.commands import main
+from quorum.cli import main
 from tests.helpers.digit_shards import write_digits
 
 

@@ -20,7 +20,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.export import export
 from pipelines.runs.trained_model import Trained, new_backbone
 from pipelines.training.launch import _create
-from quorum.cli.commands import main
+from quorum.cli import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
 
 pytestmark = pytest.mark.ray

@@ -12,7 +12,7 @@ from pipelines.datasets.image_shards import read_column
 from pipelines.errors import UserError
 from pipelines.evaluation.write_embeddings import write_embeddings
 from pipelines.runs.trained_model import Trained
-from quorum.cli.commands import main
+from quorum.cli import main
 
 pytestmark = pytest.mark.ray
 

@@ -47,4 +47,4 @@ def test_every_place_holds_from_any_folder(tmp_path, monkeypatch):
 def test_evaluation_sees_images_of_the_size_that_training_sees():
     config = read_recipe(COKE_DIGITS, PretrainConfig)
     view = evaluation_view(config)
-    assert (view.size, view.normalization) == (8, config.stream.normalization)
+    assert (view.size, view.mean, view.std) == (8, [0.3] * 3, [0.35] * 3)

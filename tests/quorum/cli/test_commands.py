@@ -160,7 +160,7 @@ def test_ingest_does_not_overwrite_unless_told(digits, refusal, tmp_path):
 
 def test_the_installed_command_exits_with_2_and_one_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", "from quorum.cli.commands import main; main()", "pretrain", "--config", "absent.yaml"],
+        [sys.executable, "-c", "from quorum.cli import main; main()", "pretrain", "--config", "absent.yaml"],
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
