@@ -16,15 +16,14 @@ from pipelines.clustering.repair import repair_labels
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.jobs.ray_cluster import check_resources, connect
-from pipelines.jobs.train_job import Workers, fit, recorded
-from pipelines.jobs.watch import Watch
+from pipelines.jobs.worker import Workers
 from pipelines.runs.checkpoints import Entry
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
+from pipelines.runs.run_job import Task, run_job
 from pipelines.tracking.mlflow_store import tracking_uri
-from pipelines.tracking.recorder import start_recorder
 
 
 @dataclass(frozen=True)
@@ -47,30 +46,62 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
         UserError: for input that cannot work, said before a worker starts where it can be known then, or a run that had to stop.
         KeyboardInterrupt: when the user stops it.
     """
-    began = time.monotonic()
-    vectors = EmbeddingFolder.open(config.embeddings, config.column, config.id)
-    config.check(vectors)
-    # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
-    config = replace(config, embeddings=str(vectors.location), to=str(Location.of(resume or config.to)))
-    images, run = images_of(vectors), None
-    if resume is None:
-        _check_folder(config, vectors)
-    else:
-        run = _reopen(config, vectors)
-    alone = connect(address, local_cpus=config.workers * config.cpus_per_worker + 1)
-    check_resources(config.workers, config.cpus_per_worker, gpus=float(config.gpu), grows=not alone, keys="")
-    if run is None:
-        run = _create(config, vectors)
-    else:
-        (run.location / CLUSTERS_MANIFEST).delete_file()  # of a finished run: its labels are about to change
-        write_config(run.location, config.to_dict())
-    shown = (images.dataset, images.split) if images else ()
-    recorder = start_recorder(str(run.local_folder), str(run.location), run.address, *shown)
-    with recorded(recorder):
-        if _last_checkpoint(config, run) is None:
-            _learn(ClusterJob(config, vectors, str(run.location), recorder, run.identity))
-        report = _write_result(config, vectors, run, recorder, began, images)
-    return Clustered(run, report)
+    return run_job(Clustering(config, resume), address=address)
+
+
+class Clustering:
+    """A clustering as `run_job` takes it; arguments as of `cluster`."""
+
+    name, keys, open_end = "cluster", "", False
+
+    def __init__(self, config: ClusterConfig, resume: str | None) -> None:
+        self.began, self.resume = time.monotonic(), resume
+        self.config = config
+        self.resumed: Run | None = None
+        self.vectors = EmbeddingFolder.open(config.embeddings, config.column, config.id)
+
+    def check(self) -> None:
+        """Refuse a configuration that does not go with the vectors, and a folder that is taken or finished."""
+        self.config.check(self.vectors)
+        # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
+        to = str(Location.of(self.resume or self.config.to))
+        self.config = replace(self.config, embeddings=str(self.vectors.location), to=to)
+        self.images = images_of(self.vectors)
+        if self.resume is None:
+            _check_folder(self.config, self.vectors)
+        else:
+            self.resumed = _reopen(self.config, self.vectors)
+
+    @property
+    def workers(self) -> Workers:
+        """As the configuration has them."""
+        config = self.config
+        return Workers(config.workers, config.cpus_per_worker, float(config.gpu), config.max_failures)
+
+    def create(self) -> Run:
+        """Make the run; one that is gone on with loses its manifest, because its labels are about to change."""
+        if self.resumed is None:
+            return _create(self.config, self.vectors)
+        (self.resumed.location / CLUSTERS_MANIFEST).delete_file()
+        write_config(self.resumed.location, self.config.to_dict())
+        return self.resumed
+
+    @property
+    def pictured(self) -> tuple[Dataset, str] | tuple[()]:
+        """The images that were embedded, where they are still there."""
+        return (self.images.dataset, self.images.split) if self.images else ()
+
+    def work(self, run: Run, recorder: Any) -> Task | None:
+        """The passes that are left."""
+        if _last_checkpoint(self.config, run) is not None:
+            return None
+        steps = self.config.shape(self.vectors).steps(self.vectors.rows)
+        job = ClusterJob(self.config, self.vectors, str(run.location), recorder, run.identity)
+        return Task(cluster_worker, job, self.config.passes * steps)
+
+    def finish(self, run: Run, recorder: Any) -> Clustered:
+        """Label every row, and write what the clusters are."""
+        return Clustered(run, _write_result(self.config, self.vectors, run, recorder, self.began, self.images))
 
 
 def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
@@ -112,15 +143,6 @@ def _last_checkpoint(config: ClusterConfig, run: Run) -> Entry | None:
     """That of the end of the last pass."""
     entry = run.checkpoints.latest()
     return entry if entry is not None and entry.epoch == config.passes else None
-
-
-def _learn(job: ClusterJob) -> None:
-    """All passes that are left, on the workers."""
-    config = job.config
-    steps = config.shape(job.vectors).steps(job.vectors.rows)
-    workers = Workers(config.workers, config.cpus_per_worker, float(config.gpu), config.max_failures)
-    with Watch("cluster", job.recorder, config.passes * steps):
-        fit(cluster_worker, job, workers)
 
 
 def _write_result(

@@ -23,7 +23,7 @@ from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.initial_centers import draw_initial_centers
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
-from pipelines.jobs.train_job import Worker, report_epoch
+from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, save_together
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.vector_stream import VectorSource
@@ -54,7 +54,8 @@ class Clustering:
     """One worker's clustering, stream and place in the run; restored from the newest checkpoint, if any."""
 
     def __init__(self, job: ClusterJob, worker: Worker) -> None:
-        self.job, self.config, self.rank, self.device = job, job.config, worker.rank, worker.device
+        self.job, self.config, self.report = job, job.config, worker.report
+        self.rank, self.device = worker.rank, worker.device
         worker.claim_device()
         shape = self.config.shape(job.vectors)
         source = VectorSource(job.vectors, worker.device)
@@ -126,7 +127,7 @@ class Clustering:
         if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
             self.job.recorder.epoch.remote(self.number - 1, self.global_step, figures, None, pictures=False)
         self.save(figures)
-        report_epoch(figures)
+        self.report(figures)
 
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
         figures = {"rows_per_second": self._rate(), "data_wait_seconds": self.stream.take_waited()}

@@ -17,7 +17,7 @@ from algos.networks import build_backbone
 from pipelines.config.training_config import TrainingConfig
 from pipelines.datasets.image_shards import Dataset
 from pipelines.files.location import Location
-from pipelines.jobs.train_job import Worker
+from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
 from pipelines.runs.trained_model import start_from
 from pipelines.stream.epoch_stream import EpochStream
@@ -54,7 +54,8 @@ class Session:
 
     def __init__(self, job: TrainingJob, worker: Worker) -> None:
         config = self.config = job.config
-        self.job, self.rank, self.workers, self.device = job, worker.rank, worker.count, worker.device
+        self.job, self.worker = job, worker
+        self.rank, self.workers, self.device = worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
         self.dataset = job.dataset
         images = ImageSource(
