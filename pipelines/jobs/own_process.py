@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import ray.train.torch
+import ray
 import torch
 
 from pipelines.jobs.worker import AnyJob, Worker
@@ -18,7 +18,8 @@ def work_here(work: Callable[[AnyJob, Worker], None], job: AnyJob, report: Calla
         job: what it gets.
         report: takes the figures of an epoch.
     """
-    device = ray.train.torch.get_device()
+    # Ray shows a process the GPU that it has, or the part of one, as the first.
+    device = torch.device("cuda", 0) if ray.get_gpu_ids() else torch.device("cpu")
     try:
         work(job, Worker(0, 1, 1, device, report))
     finally:

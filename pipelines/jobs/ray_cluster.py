@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -14,7 +14,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipelines.errors import UserError
 from pipelines.jobs.ray_quirks import knock, living_nodes, no_dashboard
 
-Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
@@ -67,16 +66,20 @@ def only_on(node: str) -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
-def call_on(node: str, function: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+def call_on(node: str, function: Callable[[], Result]) -> Result:
     """Call a function on a node of the cluster; raises what it raises."""
     if node == this_node():
-        return function(*given, **named)
-    task: Any = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=only_on(node))(function)
+        return function()
+    task: Any = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=only_on(node))(_call)
     try:
-        result: Result = ray.get(task.remote(*given, **named))
+        result: Result = ray.get(task.remote(function))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     return result
+
+
+def _call(function: Callable[[], Result]) -> Result:
+    return function()
 
 
 def check_resources(workers: int, cpus_per_worker: int, *, gpus: float, grows: bool = False, keys: str = "compute.") -> None:

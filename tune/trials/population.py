@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def take_over(sweep: SweepContext, folder: Location, handed: Mapping[str, Any], 
     lineage.append({"epoch": entry.epoch, "from": donor.name, "point": point})
     (folder / LINEAGE_FILE).write_json(lineage)
     told = "; ".join(f"epoch {step['epoch']}: {step['from']}, {spelled(step['point'])}" for step in lineage)
-    sweep.at_home(tag, run, "quorum.lineage", told)
+    sweep.at_home(partial(tag, run, "quorum.lineage", told))
 
 
 def tag(run: Run, key: str, value: str) -> None:

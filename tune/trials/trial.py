@@ -10,8 +10,9 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
@@ -28,7 +29,6 @@ from tune.search.plan import Plan
 TRIAL_FILE, OUTCOME_FILE = "trial.json", "outcome.json"
 CLOSING_SECONDS = 120  # that a stopped trial may take to close its record, before its process is used again
 
-Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
@@ -56,9 +56,9 @@ class SweepContext:
         }  # fmt: skip
         return TrialContext(self.node, self.plan.home, self.grows, tags, **more)
 
-    def at_home(self, function: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+    def at_home(self, function: Callable[[], Result]) -> Result:
         """Call a function where the sweep was started: node and folder, in which local files of remote runs are."""
-        return call_on(self.node, _in_folder, self.plan.home, function, *given, **named)
+        return call_on(self.node, partial(_in_folder, self.plan.home, function))
 
     def enter(self) -> None:
         """Make this process a trial's: it leaves the folder that Ray Tune has moved it to, which nobody would look in."""
@@ -67,9 +67,9 @@ class SweepContext:
             os.chdir(self.plan.home)
 
 
-def _in_folder(folder: str, function: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+def _in_folder(folder: str, function: Callable[[], Result]) -> Result:
     with contextlib.chdir(folder):
-        return function(*given, **named)
+        return function()
 
 
 def run_trial(settings: dict[str, Any], *, sweep: SweepContext) -> None:
