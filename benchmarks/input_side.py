@@ -18,8 +18,6 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import ImageFolder
 
 from benchmarks.images.host_side import Rate, host_epochs, open_stream, plain_views, rate
 from benchmarks.images.photos import photo_options, photo_shards, write_photos
@@ -36,6 +34,8 @@ class RecipeViews:
     """The published recipe's chain, once for each view of an image."""
 
     def __init__(self, size: int, views: int) -> None:
+        from torchvision import transforms
+
         pixels, jitter = Normalization(), transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)
         self.views = views
         self.chain = transforms.Compose(
@@ -57,6 +57,8 @@ class RecipeViews:
 
 def recipe_loader(folder: Path, options: argparse.Namespace) -> DataLoader:
     """The recipe's loader; its workers stay between repetitions, so that their start is no part of the figures."""
+    from torchvision.datasets import ImageFolder
+
     images = ImageFolder(str(folder), RecipeViews(options.size, options.views))
     return DataLoader(
         images, options.batch_size, shuffle=True, num_workers=options.processes, drop_last=True, persistent_workers=True
