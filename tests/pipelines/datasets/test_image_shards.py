@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Shard, read_column, read_images, read_rows
+from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Shard, Split, read_column, read_images, read_rows
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.digits import DigitsSource
@@ -146,3 +147,11 @@ def test_reads_follow_a_data_set_that_is_written_anew(tmp_path):
     second = write_digits(tmp_path / "digits", 40, 20, holes={3})
     assert 3 not in read_images(Dataset.open(str(tmp_path / "digits")), "train", range(40))
     assert read_column(second, "train", "label")[3] == -1
+
+
+def test_an_opened_data_set_is_handed_on_whole_and_small(some_digits):
+    assert pickle.loads(pickle.dumps(some_digits)) == some_digits
+    shards = [Shard(f"train/part-{i:05d}.parquet", 450_000_000, 4096, 32, "0" * 16) for i in range(313)]
+    train = Split(1_281_167, shards, [1300] * 1000)
+    imagenet = Dataset(some_digits.location, "imagenet", [f"n{i:08d}" for i in range(1000)], {"train": train}, 0)
+    assert len(pickle.dumps(imagenet)) < 100_000

@@ -15,6 +15,7 @@ from pipelines.config.recipe import read_recipe
 from pipelines.errors import UserError
 from quorum.cli import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
+from tests.helpers.version_0_1 import SWEEP, unpack
 from tune.search.plan import Plan
 from tune.search.sweep_config import SchedulerConfig, SweepConfig
 from tune.trials.population import LINEAGE_FILE
@@ -171,3 +172,13 @@ def test_more_trials_than_fit_are_refused(digits, tmp_path):
     with pytest.raises(UserError, match=r"9 trials at a time with 1 CPUs and 0 GPUs each do not fit the cluster \(4 CPUs"):
         sweep(config(digits, tmp_path, concurrent=9))
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_of_version_0_1_is_read_as_it_was(local_ray, tmp_path, monkeypatch, capsys):
+    folder = unpack(tmp_path)
+    monkeypatch.chdir(folder)
+    main(["sweep", "--resume", SWEEP])
+    said = capsys.readouterr().out
+    assert "small: test/knn_top1 (max)" in said
+    assert "4 runs: 4 finished" in said
