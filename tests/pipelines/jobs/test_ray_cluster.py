@@ -46,7 +46,7 @@ def test_a_function_is_called_here_or_on_another_node_and_raises_what_it_raises(
             return False
 
     assert call_on(Elsewhere(this_node()), os.getpid) != os.getpid()
-    with pytest.raises(UserError, match="^no$"):
+    with pytest.raises(UserError, match=r"^no$"):
         call_on(Elsewhere(this_node()), refuse)
 
 
