@@ -101,6 +101,27 @@ def quiet_tune() -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 
 
+def ends_with_its_function(trainable: type[Any], seconds: float) -> type[Any]:
+    """A trainable made of a function, whose process waits for the function when the trial is stopped, for at most `seconds`.
+
+    Ray Tune makes the function leave its report, but ends the process without waiting for what it then does, such as closing
+    its record. No issue found.
+    """
+
+    class Patient(trainable):
+        """See above."""
+
+        def cleanup(self) -> None:
+            """Let the function end."""
+            super().cleanup()
+            for thread in threading.enumerate():
+                if type(thread).__name__ == "RunnerThread":
+                    thread.join(seconds)
+
+    Patient.__name__ = trainable.__name__  # which the process is called
+    return Patient
+
+
 class Breather:
     """Pauses Ray Data's scheduling loop between its rounds.
 

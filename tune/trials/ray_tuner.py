@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import ray.tune
 from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.trainable import wrap_function
 
-from pipelines.jobs.ray_quirks import NEXT_TO_NOTHING, quiet_tune
+from pipelines.jobs.ray_quirks import NEXT_TO_NOTHING, ends_with_its_function, quiet_tune
 from tune.points import identity
 from tune.search.plan import Plan
 from tune.search.ray_domains import domain
@@ -22,7 +23,7 @@ from tune.trials.free_workers import FreeWorkers
 from tune.trials.optuna_search import Proposals
 from tune.trials.population import population_based, run_member
 from tune.trials.progress_board import Board
-from tune.trials.trial import TRIAL_FILE, SweepContext, outcome_of, run_trial
+from tune.trials.trial import CLOSING_SECONDS, TRIAL_FILE, SweepContext, outcome_of, run_trial
 
 
 def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tune.Tuner:
@@ -41,7 +42,7 @@ def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tu
         space = {"trial": {"point": point, "seed": config.seeds[0]}}
         search, samples = _searcher(plan), config.budget.trials or 1
     return ray.tune.Tuner(
-        ray.tune.with_resources(ray.tune.with_parameters(run, sweep=sweep), partial(resources_of, plan)),
+        ray.tune.with_resources(_process_of(ray.tune.with_parameters(run, sweep=sweep), plan), partial(resources_of, plan)),
         param_space=space,
         tune_config=TuneConfig(
             metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
@@ -54,6 +55,12 @@ def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tu
             failure_config=FailureConfig(max_failures=plan.base.compute.max_failures),
         ),
     )  # fmt: skip
+
+
+def _process_of(run: Callable[[dict[str, Any]], None], plan: Plan) -> type[Any]:
+    """Of a trial; one that drives workers is ended without further ado, because it waits for them."""
+    made: type[Any] = wrap_function(run)
+    return ends_with_its_function(made, CLOSING_SECONDS) if _is_of_single_workers(plan) else made
 
 
 def resources_of(plan: Plan, settings: Mapping[str, Any]) -> PlacementGroupFactory:

@@ -17,18 +17,12 @@ import ray.data
 from ray.train import ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.tune import PlacementGroupFactory
+from ray.tune.trainable import wrap_function
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.state import get_actor
 
 from pipelines.jobs.ray_quirks import (
-    DASHBOARD,
-    NEXT_TO_NOTHING,
-    NOWHERE,
-    PAUSE,
-    Breather,
-    free_orphans,
-    knock,
-    no_dashboard,
+    DASHBOARD, NEXT_TO_NOTHING, NOWHERE, PAUSE, Breather, ends_with_its_function, free_orphans, knock, no_dashboard,
     usual_interrupts,
 )  # fmt: skip
 from pipelines.stream.ray_data import configure_ray_data
@@ -249,3 +243,23 @@ def test_ray_tunes_newer_output_speaks_of_failed_trials_though_asked_to_be_silen
     trial = SimpleNamespace(trial_id="a", error_file="error.txt", run_metadata=SimpleNamespace(num_failures=1), last_result={})
     TuneTerminalReporter(AirVerbosity.SILENT, num_samples=1).on_trial_error(0, [trial], trial)
     assert "error.txt" in capsys.readouterr().out
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("patient", [False, True])
+def test_ray_tune_does_not_wait_for_what_a_stopped_function_has_to_close(local_ray, tmp_path, patient):
+    closed = tmp_path / "closed"
+
+    def function(settings):
+        try:
+            ray.tune.report({"score": 1})
+        finally:
+            time.sleep(2)
+            closed.touch()
+
+    made = wrap_function(function)
+    running = ray.tune.RunConfig(storage_path=str(tmp_path), stop={"training_iteration": 1}, verbose=0)
+    ray.tune.Tuner(ends_with_its_function(made, 30) if patient else made, run_config=running).fit()
+    time.sleep(3)
+    assert closed.exists() is patient

@@ -1,0 +1,67 @@
+"""How a job ends in its record, and where one of a single worker runs."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import ray
+import torch
+
+from pipelines.errors import UserError
+from pipelines.jobs.own_process import work_here
+from pipelines.runs.run_job import recorded
+
+pytestmark = pytest.mark.ray
+
+
+@ray.remote(num_cpus=0)
+class Record:
+    """What a recorder is told as it is closed."""
+
+    def close(self, outcome):
+        self.outcome = outcome
+        return []
+
+    def told(self):
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome"),
+    [(UserError("no"), "FAILED"), (RuntimeError(), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(0), "KILLED")],
+)
+def test_a_record_says_how_the_job_ended_and_what_was_raised_passes_on(local_ray, raised, outcome):
+    record = Record.remote()
+    with pytest.raises(type(raised)), recorded(record):
+        raise raised
+    assert ray.get(record.told.remote()) == outcome
+
+
+@pytest.mark.parametrize(("open_end", "outcome"), [(False, "FINISHED"), (True, "RUNNING")])
+def test_a_job_that_ends_well_is_finished_unless_it_is_to_go_on(local_ray, open_end, outcome):
+    record = Record.remote()
+    with recorded(record, open_end=open_end):
+        pass
+    assert ray.get(record.told.remote()) == outcome
+
+
+def test_a_single_worker_is_this_process_without_a_group_and_tells_what_it_is_given(local_ray):
+    seen, told = [], []
+
+    def work(job, worker):
+        seen.append((job, os.getpid(), worker.rank, worker.count, worker.local_count, worker.device))
+        worker.report({"epoch": 0.0})
+
+    work_here(work, "job", told.append)
+    assert seen == [("job", os.getpid(), 0, 1, 1, torch.device("cpu"))]
+    assert told == [{"epoch": 0.0}]
+    assert not torch.distributed.is_initialized()
+
+
+def test_what_a_single_worker_raises_passes_unwrapped(local_ray):
+    def refuse(job, worker):
+        raise UserError("no")
+
+    with pytest.raises(UserError, match=r"^no$"):
+        work_here(refuse, "job", print)
