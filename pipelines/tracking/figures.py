@@ -71,10 +71,9 @@ _SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={TEST}/|train/)")
 def of_method(values: Mapping[str, float]) -> dict[str, float]:
     """A method's figures, the accuracies of its classifiers among them, by the names that they are recorded under.
 
-    Raises:
-        KeyError: for a name that `PLAIN` lacks.
+    What only the method knows of is told beside its losses.
     """
-    return {_OF_METHOD[name]: value for name, value in values.items()}
+    return {_OF_METHOD.get(name, f"train/{name}"): value for name, value in values.items()}
 
 
 def of_heads(heads: Iterable[Mapping[str, float]], section: str = CLUSTERS) -> dict[str, float]:
