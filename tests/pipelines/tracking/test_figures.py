@@ -17,9 +17,8 @@ def test_a_methods_figures_get_their_sections():
     }  # fmt: skip
 
 
-def test_a_figure_that_has_no_section_yet_is_an_error():
-    with pytest.raises(KeyError, match="loss_of_something_new"):
-        of_method({"loss_of_something_new": 1.0})
+def test_a_figure_that_only_its_method_knows_stands_beside_the_losses():
+    assert of_method({"loss_of_something_new": 1.0}) == {"train/loss_of_something_new": 1.0}
 
 
 def test_every_figure_of_protocon_has_a_section():
