@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+LOWEST_TESTS := tests/algos tests/pipelines/config tests/pipelines/datasets tests/pipelines/files tests/pipelines/tracking \
+	tests/pipelines/views tests/pipelines/test_progress.py tests/tune/search
 DEMO_RUN := outputs/demo
 BARS ?=
 
@@ -36,9 +38,6 @@ test-all: install
 # The quick tests that need no Ray, at the lowest versions that pyproject.toml declares, torch included: some 6 GB more.
 test-lowest: $(LOWEST)/installed
 	$(LOWEST)/bin/python -m pytest -p no:cacheprovider -m 'not ray and not gpu and not slow' $(LOWEST_TESTS)
-
-LOWEST_TESTS := tests/algos tests/pipelines/config tests/pipelines/datasets tests/pipelines/files tests/pipelines/tracking \
-	tests/pipelines/views tests/pipelines/test_progress.py tests/tune/search
 
 $(LOWEST)/installed: pyproject.toml tests/lowest.py
 	$(PYTHON) -m venv --clear $(LOWEST)

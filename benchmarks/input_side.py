@@ -18,8 +18,6 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import ImageFolder
 
 from algos.methods.method import Batch
 from benchmarks.images.host_side import Rate, host_epochs, open_stream, plain_views, rate
@@ -37,6 +35,8 @@ class RecipeViews:
     """The published recipe's chain, once for each view of an image."""
 
     def __init__(self, size: int, views: int) -> None:
+        from torchvision import transforms
+
         pixels, jitter = Normalization(), transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)
         self.views = views
         self.chain = transforms.Compose(
@@ -58,6 +58,8 @@ class RecipeViews:
 
 def recipe_loader(folder: Path, options: argparse.Namespace) -> DataLoader:
     """The recipe's loader; its workers stay between repetitions, so that their start is no part of the figures."""
+    from torchvision.datasets import ImageFolder
+
     images = ImageFolder(str(folder), RecipeViews(options.size, options.views))
     return DataLoader(
         images, options.batch_size, shuffle=True, num_workers=options.processes, drop_last=True, persistent_workers=True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorum.notebook import facts
 from quorum.settings import build_config
-from quorum.training import stored_config
+from quorum.training import resumed_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,13 +98,14 @@ def cluster(
         KeyboardInterrupt: when the user stops it; what was saved is whole.
     """
     from pipelines.clustering.config import ClusterConfig
-    from pipelines.clustering.launch import cluster as run
 
     if "storage" in keys:  # as the runs of the other commands are placed
         keys = {"to": f"{keys['storage']}/{keys.get('name')}", **{key: value for key, value in keys.items() if key != "storage"}}
     if resume is None:
-        done = run(build_config(ClusterConfig, config, settings, keys), address=address)
+        made = build_config(ClusterConfig, config, settings, keys)
     else:
-        values, given = stored_config(resume, ClusterConfig.kind, config, RESUMABLE, settings, keys)
-        done = run(build_config(ClusterConfig, values, given, {}), address=address, resume=str(resume))
+        made = resumed_config(ClusterConfig, resume, config, RESUMABLE, settings, keys)
+    from pipelines.clustering.launch import cluster as run  # torch, Ray and MLflow, which a mistake need not wait for
+
+    done = run(made, address=address, resume=None if resume is None else str(resume))
     return Clustering(done.run, done.report)

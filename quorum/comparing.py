@@ -126,9 +126,7 @@ def sweep(
         UserError: for a sweep that cannot work, said before a trial starts where it can be known then.
         KeyboardInterrupt: when the user stops it; `resume` goes on with it.
     """
-    from tune.comparison.compare import compare as compare_runs
     from tune.search.sweep_config import SweepConfig
-    from tune.trials.sweep import sweep as run
 
     if resume is not None:
         values, changed = _stored(resume, config, keys)
@@ -136,6 +134,9 @@ def sweep(
     else:
         made = build_config(SweepConfig, config, None, {**placed(to), **keys})
     made = replace(made, settings={**made.settings, **with_short_names(settings or {})})
+    from tune.comparison.compare import compare as compare_runs  # MLflow and Ray, which a mistake need not wait for
+    from tune.trials.sweep import sweep as run
+
     place = run(made, address=address, resume=resume is not None)
     return Comparison(compare_runs([place.run_id], place.uri))
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Config = TypeVar("Config")
+WHOLE = ("space",)  # mappings of the user's own keys: given anew, they replace what was there
 SHORT = {"workers": "compute.workers", "gpu": "compute.gpu"}  # options that every command calls the same
 
 
@@ -58,7 +59,8 @@ def spread(keys: Mapping[str, Any]) -> dict[str, Any]:
     spread: dict[str, Any] = {}
     for key, value in keys.items():
         name = SHORT.get(key, key)
-        parts = {f"{name}.{inner}": given for inner, given in value.items()} if isinstance(value, Mapping) else {name: value}
+        is_section = isinstance(value, Mapping) and key not in WHOLE
+        parts = {f"{name}.{inner}": given for inner, given in value.items()} if is_section else {name: value}
         spread |= {key: str(given) if isinstance(given, Path) else given for key, given in parts.items()}
     return spread
 

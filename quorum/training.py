@@ -171,35 +171,36 @@ def semisup(
 def _train(
     kind: Any, config: Any, settings: Mapping[str, Any] | None, to: Any, resume: Any, address: str | None, keys: dict[str, Any]
 ) -> Run:
-    from pipelines.training.launch import train
-
     if resume is None:
-        return Run(train(build_config(kind, config, settings, {**placed(to), **keys}), address=address))
-    config, given = stored_config(resume, kind.kind, config, RESUMABLE, settings, keys)
-    return Run(train(build_config(kind, config, given, {}), address=address, resume=str(resume)))
+        made = build_config(kind, config, settings, {**placed(to), **keys})
+    else:
+        made = resumed_config(kind, resume, config, RESUMABLE, settings, keys)
+    from pipelines.training.launch import train  # torch, Ray and MLflow, which a mistake need not wait for
+
+    return Run(train(made, address=address, resume=None if resume is None else str(resume)))
 
 
-def stored_config(
+def resumed_config(
+    kind: Any,
     place: str | Path,
-    kind: str,
     config: Any,
     changeable: Sequence[str],
     settings: Mapping[str, Any] | None,
     keys: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Plain values of a stored run's configuration, and what a resume changes of it by dotted keys.
+) -> Any:
+    """The configuration of type `kind` that the run in a folder stored, with what its resume changes.
 
     Raises:
-        UserError: for a configuration beside the run's own, or a key that may not change.
+        UserError: for a recipe beside the run's own configuration, or a key that may not change.
     """
-    from pipelines.config.recipe import stored_values
-    from pipelines.runs.run_folder import Run as RunFolder
-
     if config is not None:
         raise UserError("resume takes the run's own configuration; leave out the recipe")
     given = {**spread(keys), **with_short_names(settings or {})}
     check_changes(given, changeable)
-    return stored_values(RunFolder.open(str(place), kind=kind).config_file()), given
+    from pipelines.config.recipe import stored_values
+    from pipelines.runs.run_folder import Run as RunFolder
+
+    return build_config(kind, stored_values(RunFolder.open(str(place), kind=kind.kind).config_file()), given, {})
 
 
 def check_changes(given: Mapping[str, Any], changeable: Sequence[str]) -> None:

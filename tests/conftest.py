@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from mlflow.tracking import MlflowClient
+
+from tests.helpers.recorded_runs import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -81,3 +85,22 @@ def digits(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("data") / "digits"
     ingest(open_source("digits"), str(folder), name="digits", rows_per_shard=500)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data base with MLflow's tables and no runs; making it takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("tables") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store of the test's own, in the folder that it runs in; no other is known."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    shutil.copy(tables, folder / "mlflow.db")
+    return Store(folder)

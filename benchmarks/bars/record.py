@@ -50,7 +50,7 @@ def keep(
         page: the table for readers.
     """
     kept: dict[str, Any] = yaml.safe_load(measured.read_text()) or {} if measured.exists() else {}
-    now = {"on": datetime.date.today().isoformat(), **_surroundings(), "alone": alone}
+    now = {"date": datetime.date.today().isoformat(), **_surroundings(), "alone": alone}
     for outcome in outcomes:
         if outcome.bar.missing():
             continue
@@ -81,7 +81,7 @@ def _row(bar: Bar, last: Mapping[str, Any] | None, letters: Mapping[str, str]) -
     figure, verdict, when = "", "not measured", ""
     if last:
         figure, verdict = spelled(last["value"], bar.unit), Outcome(bar, last["value"]).verdict
-        when = f"{last['on']}, {last['commit']}, {letters[last['machine']]}" + ("" if last["alone"] else ", not alone")
+        when = f"{last['date']}, {last['commit']}, {letters[last['machine']]}" + ("" if last["alone"] else ", not alone")
     return f"| {bar.name} | {bar.what} | {bar.bound} | {figure} | {verdict} | {when} | `{bar.command}` |"
 
 

@@ -48,7 +48,7 @@ def main() -> None:
 def swept(recipe: str, folder: str, *options: str) -> Comparison:
     """Run a sweep of the recipes to its end and compare its runs."""
     config = read_recipe(str(SWEEPS / recipe), SweepConfig, ["--storage", folder, *options])
-    config = replace(config, settings={**config.settings, "data.shards": f"{folder}/digits"})
+    config = replace(config, settings={**config.settings, "data": f"{folder}/digits"})
     parent = sweep(config)
     return compare([parent.run_id], parent.uri, to=f"{folder}/compared-{config.name}")
 

@@ -30,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shards, run = f"{folder}/shards", Path(folder) / "coke"
         quorum("ingest", options.source, "--to", shards)
-        given = ["--config", RECIPE, "--data.shards", shards, "--storage", folder, "--name", run.name]
+        given = ["--config", RECIPE, "--data", shards, "--storage", folder, "--name", run.name]
         quorum("pretrain", *given, "--epochs", str(options.epochs), "--monitor.knn_epochs", str(options.epochs))
         gain = knn(run) - knn(run, "--untrained")
         Figure("fashion_knn_gain", gain, "share").tell()
@@ -40,7 +40,7 @@ def main() -> None:
 
 def knn(run: Path, *options: str) -> float:
     """Share of the test images that kNN gets right."""
-    (score,) = re.findall(r"knn_top1\D+([\d.]+)", quorum("evaluate", str(run), *options))
+    (score,) = re.findall(r"test/knn_top1\D+([\d.]+)", quorum("evaluate", str(run), *options))
     return float(score)
 
 

@@ -16,17 +16,16 @@ from pipelines.clustering.repair import repair_labels
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.jobs.ray_cluster import check_resources, connect
-from pipelines.jobs.train_job import Workers, fit, recorded
-from pipelines.jobs.watch import Watch
+from pipelines.jobs.worker import Workers
 from pipelines.runs.checkpoints import Entry
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
+from pipelines.runs.run_job import Task, run_job
 from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import tracking_uri
 from pipelines.tracking.old_figures import by_present_names
-from pipelines.tracking.recorder import start_recorder
 
 
 @dataclass(frozen=True)
@@ -49,30 +48,65 @@ def cluster(config: ClusterConfig, *, address: str | None = None, resume: str | 
         UserError: for input that cannot work, said before a worker starts where it can be known then, or a run that had to stop.
         KeyboardInterrupt: when the user stops it.
     """
-    began = time.monotonic()
-    vectors = EmbeddingFolder.open(config.data, config.column, config.id)
-    config.check(vectors)
-    # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
-    config = replace(config, data=str(vectors.location), to=str(Location.of(resume or config.to)))
-    images, run = images_of(vectors), None
-    if resume is None:
-        _check_folder(config, vectors)
-    else:
-        run = _reopen(config, vectors)
-    alone = connect(address, local_cpus=config.compute.workers * config.compute.cpus_per_worker + 1)
-    check_resources(config.compute.workers, config.compute.cpus_per_worker, gpus=config.compute.gpus, grows=not alone)
-    if run is None:
-        run = _create(config, vectors)
-    else:
-        (run.location / CLUSTERS_MANIFEST).delete_file()  # of a finished run: its labels are about to change
-        write_config(run.location, config.to_dict())
-    shown = (images.dataset, images.split) if images else ()
-    recorder = start_recorder(str(run.local_folder), str(run.location), run.address, *shown)
-    with recorded(recorder):
-        if _last_checkpoint(config, run) is None:
-            _learn(config, _job(config, vectors, run, recorder))
-        report = _write_result(config, vectors, run, recorder, began, images)
-    return Clustered(run, report)
+    return run_job(Clustering(config, resume), address=address)
+
+
+class Clustering:
+    """A clustering as `run_job` takes it; arguments as of `cluster`."""
+
+    name, open_end = "cluster", False
+
+    def __init__(self, config: ClusterConfig, resume: str | None) -> None:
+        self.began, self.resume = time.monotonic(), resume
+        self.config = config
+        self.resumed: Run | None = None
+        self.vectors = EmbeddingFolder.open(config.data, config.column, config.id)
+
+    def check(self) -> None:
+        """Refuse a configuration that does not go with the vectors, and a folder that is taken or finished."""
+        self.config.check(self.vectors)
+        # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
+        to = str(Location.of(self.resume or self.config.to))
+        self.config = replace(self.config, data=str(self.vectors.location), to=to)
+        self.images = images_of(self.vectors)
+        if self.resume is None:
+            _check_folder(self.config, self.vectors)
+        else:
+            self.resumed = _reopen(self.config, self.vectors)
+
+    @property
+    def workers(self) -> Workers:
+        """As the configuration has them."""
+        compute = self.config.compute
+        return Workers(compute.workers, compute.cpus_per_worker, compute.gpus, compute.max_failures)
+
+    def create(self) -> Run:
+        """Make the run; one that is gone on with loses its manifest, because its labels are about to change."""
+        if self.resumed is None:
+            return _create(self.config, self.vectors)
+        (self.resumed.location / CLUSTERS_MANIFEST).delete_file()
+        write_config(self.resumed.location, self.config.to_dict())
+        return self.resumed
+
+    @property
+    def pictured(self) -> tuple[Dataset, str] | tuple[()]:
+        """The images that were embedded, where they are still there."""
+        return (self.images.dataset, self.images.split) if self.images else ()
+
+    def work(self, run: Run, recorder: Any) -> Task | None:
+        """The passes that are left."""
+        if _last_checkpoint(self.config, run) is not None:
+            return None
+        config, task = self.config, _task(self.config, self.vectors)
+        job = ClusterJob(
+            task, self.vectors, str(run.location), recorder, run.identity, config.to_dict(), config.checkpoint.every_steps,
+            config.checkpoint.keep_last,
+        )  # fmt: skip
+        return Task(cluster_worker, job, config.passes * task.shape.steps(self.vectors.rows))
+
+    def finish(self, run: Run, recorder: Any) -> Clustered:
+        """Label every row, and write what the clusters are."""
+        return Clustered(run, _write_result(self.config, self.vectors, run, recorder, self.began, self.images))
 
 
 def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
@@ -116,23 +150,10 @@ def _last_checkpoint(config: ClusterConfig, run: Run) -> Entry | None:
     return entry if entry is not None and entry.epoch == config.passes else None
 
 
-def _job(config: ClusterConfig, vectors: EmbeddingFolder, run: Run, recorder: Any) -> ClusterJob:
-    """What the workers need of all this."""
-    task = ClusterTask(
-        config.heads, config.min_size_ratio, config.dual_lr, config.passes, config.shape(vectors), config.seed,
-    )  # fmt: skip
-    checkpoint = config.checkpoint
-    return ClusterJob(
-        task, vectors, str(run.location), recorder, run.identity, config.to_dict(), checkpoint.every_steps, checkpoint.keep_last
-    )
-
-
-def _learn(config: ClusterConfig, job: ClusterJob) -> None:
-    """All passes that are left, on the workers."""
-    steps = job.task.shape.steps(job.vectors.rows)
-    workers = Workers(config.compute.workers, config.compute.cpus_per_worker, config.compute.gpus, config.compute.max_failures)
-    with Watch("cluster", job.recorder, config.passes * steps):
-        fit(cluster_worker, job, workers)
+def _task(config: ClusterConfig, vectors: EmbeddingFolder) -> ClusterTask:
+    """What the workers need of the configuration."""
+    shape = config.shape(vectors)
+    return ClusterTask(config.heads, config.min_size_ratio, config.dual_lr, config.passes, shape, config.seed)
 
 
 def _write_result(
@@ -143,7 +164,7 @@ def _write_result(
     if entry is None:
         raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {run.location}")
     state = run.checkpoints.load(entry)
-    kmeans = new_kmeans(_job(config, vectors, run, recorder).task, vectors)
+    kmeans = new_kmeans(_task(config, vectors), vectors)
     kmeans.load_state_dict(state["kmeans"])
     labelling = time.monotonic()
     labelled = write_labels(vectors, FrozenClusters.of(kmeans), run.location / "labels", gpu=config.compute.gpu)

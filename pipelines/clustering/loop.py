@@ -22,7 +22,7 @@ from algos.scores import size_figures
 from pipelines.clustering.initial_centers import draw_initial_centers
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
-from pipelines.jobs.train_job import Worker, report_epoch
+from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, save_together
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
@@ -82,7 +82,8 @@ class Clustering:
     """One worker's clustering, stream and place in the run; restored from the newest checkpoint, if any."""
 
     def __init__(self, job: ClusterJob, worker: Worker) -> None:
-        self.job, self.task, self.rank, self.device = job, job.task, worker.rank, worker.device
+        self.job, self.task, self.report = job, job.task, worker.report
+        self.rank, self.device = worker.rank, worker.device
         worker.claim_device()
         source = VectorSource(job.vectors, worker.device)
         self.stream = EpochStream(source, self.task.shape, seed=self.task.seed, rank=worker.rank, workers=worker.count)
@@ -154,7 +155,7 @@ class Clustering:
         if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
             self.job.recorder.epoch.remote(self.number - 1, self.global_step, figures, None, pictures=False)
         self.save(figures)
-        report_epoch(figures)
+        self.report(figures)
 
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
         figures = {names.ROWS_PER_SECOND: self._rate(), names.WAIT_SECONDS: self.stream.take_waited()}

@@ -7,9 +7,6 @@ import threading
 from typing import Any
 
 import ray
-import ray.train
-import ray.train.torch
-import ray.util
 
 from pipelines.progress import progress
 

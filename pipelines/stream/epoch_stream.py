@@ -75,6 +75,10 @@ class EpochStream(Generic[Item]):
         """Seconds spent waiting for data since the last call."""
         return self.pipelines.take_waited()
 
+    def close(self) -> None:
+        """Let go of the epoch that was prepared and will not be used."""
+        self.pipelines.close()
+
     def _start(self, epoch: int, start_step: int) -> EpochPipeline[Any]:
         reader = self.source.reader(self.order(epoch), self.lanes, start_step)
         rows = len(self.lanes) * (self.shape.lane_rows + self.shape.lane_labelled)

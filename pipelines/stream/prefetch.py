@@ -140,10 +140,15 @@ class EpochPipelines(Generic[Item]):
         waited, self._waited = self._waited, 0.0
         return waited
 
-    def _take(self, epoch: int, start_step: int) -> EpochPipeline[Item]:
+    def close(self) -> None:
+        """Stop the pipeline that is prepared, if there is one."""
         prepared, self.prepared = self.prepared, None
-        if prepared is not None and prepared[0] == epoch and start_step == 0:
-            return prepared[1]
         if prepared is not None:
             prepared[1].stop()
+
+    def _take(self, epoch: int, start_step: int) -> EpochPipeline[Item]:
+        if self.prepared is not None and (epoch, start_step) == (self.prepared[0], 0):
+            pipeline, self.prepared = self.prepared[1], None
+            return pipeline
+        self.close()
         return self._start(epoch, start_step)

@@ -8,9 +8,12 @@ from pipelines.files.location import Location
 from pipelines.tracking.journal import JOURNAL
 
 
-def local_folder(folder: Location) -> Path:
-    """Where a folder's local files are: the folder itself, or one of its name below `outputs` here where it is remote."""
-    return Path(folder.path) if folder.is_local else Path("outputs").absolute() / folder.name
+def local_folder(folder: Location, home: str = "") -> Path:
+    """Where a folder's local files are: the folder itself, or one of its name below `outputs` in `home` where it is remote.
+
+    `home` is the folder that the command was given in; here, where it is not told.
+    """
+    return Path(folder.path) if folder.is_local else Path(home, "outputs").absolute() / folder.name
 
 
 def local_file(folder: Location, name: str) -> Path:

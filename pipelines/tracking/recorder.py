@@ -17,6 +17,7 @@ import ray
 from pipelines.datasets.image_shards import Dataset, read_column, read_images
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
 from pipelines.tracking.journal import JOURNAL
@@ -183,10 +184,11 @@ class Recorder:
         return [similar, confused, changed]
 
 
-def start_recorder(folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train") -> Any:
-    """A `Recorder` actor on the driver's node, where the local journal and a local store are."""
-    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=here)(Recorder)
+def start_recorder(
+    folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train", *, node: str | None = None
+) -> Any:
+    """A `Recorder` actor on a node, where the local journal and a local store are; by default on the driver's."""
+    actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=only_on(node or this_node()))(Recorder)
     recorder = actor.remote(folder, run, address, dataset, split)
     try:
         ray.get(recorder.poll.remote())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import torch
 
 from algos.methods.method import Batch
 from algos.scores import size_figures
-from pipelines.jobs.train_job import Worker, report_epoch
+from pipelines.jobs.worker import Worker
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
 from pipelines.training.epoch_scores import deciding, pictures_due, scores
@@ -18,9 +19,13 @@ from pipelines.training.session import Session, TrainingJob
 def train_worker(job: TrainingJob, worker: Worker) -> None:
     """Train from where the run stands to the last epoch."""
     session = Session(job, worker)
-    config, stream = session.config, session.stream
-    start, ended = session.step, None
-    end = min(config.epochs, job.until or config.epochs)
+    with closing(session.stream):  # a trial of a sweep may be stopped, and its process go on with another
+        train_epochs(session, end=min(session.config.epochs, job.until or session.config.epochs))
+
+
+def train_epochs(session: Session, end: int) -> None:
+    """Train from where the session stands up to an epoch."""
+    stream, start, ended = session.stream, session.step, None
     for epoch in range(session.epoch, end):
         session.method.begin_epoch(epoch)
         for step, batch in stream.epoch(epoch, start, last=epoch + 1 == end):
@@ -110,5 +115,5 @@ def end_epoch(session: Session, epoch: int) -> None:
         state = epoch_snapshot(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
     session.save(epoch + 1, 0, score=scored.get(deciding(session)))
-    report_epoch(figures | {names.EPOCH: epoch})
+    session.worker.report(figures | {names.EPOCH: epoch})
     session.closing_seconds = time.monotonic() - began - waited_for_scores

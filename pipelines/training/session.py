@@ -17,7 +17,7 @@ from pipelines.config.training_config import TrainingConfig
 from pipelines.config.training_plan import build_method, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
 from pipelines.files.location import Location
-from pipelines.jobs.train_job import Worker
+from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
 from pipelines.runs.trained_model import new_backbone, start_from
 from pipelines.runs.training_inputs import evaluation_view, open_selection
@@ -55,7 +55,8 @@ class Session:
 
     def __init__(self, job: TrainingJob, worker: Worker) -> None:
         config = self.config = job.config
-        self.job, self.rank, self.workers, self.device = job, worker.rank, worker.count, worker.device
+        self.job, self.worker = job, worker
+        self.rank, self.workers, self.device = worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
         self.dataset = job.dataset
         images = ImageSource(

@@ -96,5 +96,5 @@ def show_recipes(listed: pd.DataFrame) -> None:
     for column in ("name", "command", "what it is for"):
         table.add_column(column)
     for name, recipe in listed.iterrows():
-        table.add_row(str(name), recipe["command"], recipe["text"])
+        table.add_row(str(name), recipe["command"], recipe["about"])
     Console().print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.search.optuna import OptunaSearch
@@ -11,11 +12,24 @@ class Proposals(OptunaSearch):
     """Ray Tune's Optuna searcher reads the metric of every result, and judges a trial by its last one.
 
     Here a score may be due every few epochs only, and a comparison judges by the best.
+
+    Args:
+        failed: whether a trial with this point and seed, that ended without an error, has failed nevertheless.
+        options: of the searcher.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, failed: Callable[[dict[str, Any]], bool], **options: Any) -> None:
         super().__init__(**options)
+        self._failed = failed
+        self._chosen: dict[str, dict[str, Any]] = {}
         self._best: dict[str, float] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Remember what is proposed."""
+        proposed = super().suggest(trial_id)
+        if isinstance(proposed, dict):
+            self._chosen[trial_id] = proposed["trial"]
+        return proposed
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass on what has the metric."""
@@ -26,7 +40,8 @@ class Proposals(OptunaSearch):
             super().on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the best value, or that there was none."""
-        best = self._best.pop(trial_id, None)
-        told = None if best is None else {**(result or {}), self.metric: best}
+        """Tell the best value, or that there is none that counts."""
+        best, chosen = self._best.pop(trial_id, None), self._chosen.pop(trial_id, None)
+        error = error or (chosen is not None and self._failed(chosen))
+        told = None if error or best is None else {**(result or {}), self.metric: best}
         super().on_trial_complete(trial_id, told, error)

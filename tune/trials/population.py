@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore, Entry
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.tracking.mlflow_tracker import Tracker
-from pipelines.training.launch import TrialContext, train
+from pipelines.training.launch import train
 from tune.points import spelled
 from tune.search.plan import Plan, trial_name
 from tune.search.ray_domains import domain
 from tune.search.space import Point, Space
-from tune.trials.trial import go_home, outcome_of, tags_of, write_outcome
+from tune.trials.trial import SweepContext, is_over, refusals_noted, write_outcome
 
 EPOCHS_DONE, EPOCHS_TRAINED = "epochs_done", "epochs_trained"
 HANDOVER_FILE, LINEAGE_FILE = "handover.json", "lineage.json"
@@ -56,38 +57,42 @@ def start_of(plan: Plan, trial_id: str) -> Point:
     return plan.points[int(trial_id.rpartition("_")[2])]
 
 
-def run_member(settings: dict[str, Any], *, plan: Plan, parent: str, grows: bool) -> None:
+def run_member(settings: dict[str, Any], *, sweep: SweepContext) -> None:
     """Entry point of a member's process, at its start and after each exchange that it lost.
 
     Args:
         settings: `trial`, with its present `point` and its `seed`.
-        plan: of the sweep.
-        parent: MLflow run id of the sweep.
-        grows: whether the cluster may bring what a trial lacks.
+        sweep: that it is a part of.
     """
-    go_home(plan)
+    sweep.enter()
+    plan, handed = sweep.plan, ray.tune.get_checkpoint()
     start, seed = start_of(plan, ray.tune.get_context().get_trial_id()), settings["trial"]["seed"]
     point, folder = settings["trial"]["point"], plan.run_folder(start, seed)
-    if (handed := ray.tune.get_checkpoint()) is not None:
+    if handed is not None:
         with handed.as_directory() as place:
-            take_over(folder, json.loads((Path(place) / HANDOVER_FILE).read_text()), point)
+            take_over(sweep, folder, json.loads((Path(place) / HANDOVER_FILE).read_text()), point)
     elif (folder / LINEAGE_FILE).exists():  # of a resumed sweep
         point = (folder / LINEAGE_FILE).read_json()[-1]["point"]
     done = epochs_done(folder)
     if done and handed is None:
-        report(folder, trained=0)
-    if outcome_of(folder) is not None:
+        report(sweep, folder, trained=0)
+    if is_over(folder):
         return
-    config = replace(plan.training(point, seed), name=trial_name(start, seed))
+    with refusals_noted(folder.make()):
+        train_intervals(sweep, folder, start, point, seed)
+
+
+def train_intervals(sweep: SweepContext, folder: Location, start: Point, point: Point, seed: int) -> None:
+    """Train from where a member stands to its end; after each interval another member may take its place."""
+    config = replace(sweep.plan.training(point, seed), name=trial_name(start, seed))
+    done, interval = epochs_done(folder), sweep.plan.config.scheduler.interval_epochs
     while done < config.epochs:
-        interval = plan.config.scheduler.interval_epochs
         end = min((done // interval + 1) * interval, config.epochs)
         resume = str(folder) if (folder / RUN_FILE).exists() else None
-        within = TrialContext(tags_of(plan, parent, start, seed), shows_progress=False, grows=grows, until=end)
-        train(config, resume=resume, within=within)
+        train(config, resume=resume, within=sweep.trial(start, seed, until=end))
         if end == config.epochs:
             write_outcome(folder, "finished")
-        report(folder, trained=end - done)
+        report(sweep, folder, trained=end - done)
         done = end
 
 
@@ -97,11 +102,11 @@ def epochs_done(folder: Location) -> int:
     return newest.epoch if newest else 0
 
 
-def report(folder: Location, *, trained: int) -> None:
+def report(sweep: SweepContext, folder: Location, *, trained: int) -> None:
     """Tell Ray Tune the newest value of each figure, and where the state lies that another member may take over."""
     run = Run.open(str(folder))
     figures: dict[str, float] = {}
-    for entry in run.history():
+    for entry in sweep.at_home(run.history):
         figures |= entry.get("values", {})
     newest = run.checkpoints.latest()
     assert newest is not None, "an interval ends with a checkpoint"
@@ -111,7 +116,7 @@ def report(folder: Location, *, trained: int) -> None:
         ray.tune.report(figures | progress, checkpoint=ray.tune.Checkpoint.from_directory(place))
 
 
-def take_over(folder: Location, handed: Mapping[str, Any], point: Point) -> None:
+def take_over(sweep: SweepContext, folder: Location, handed: Mapping[str, Any], point: Point) -> None:
     """Let a member go on from what it was handed, and note it in its folder and in MLflow; its own state changes nothing."""
     if handed["folder"] == str(folder):
         return
@@ -121,8 +126,12 @@ def take_over(folder: Location, handed: Mapping[str, Any], point: Point) -> None
     lineage = (folder / LINEAGE_FILE).read_json() if (folder / LINEAGE_FILE).exists() else []
     lineage.append({"epoch": entry.epoch, "from": donor.name, "point": point})
     (folder / LINEAGE_FILE).write_json(lineage)
+    told = "; ".join(f"epoch {step['epoch']}: {step['from']}, {spelled(step['point'])}" for step in lineage)
+    sweep.at_home(partial(tag, run, "quorum.lineage", told))
+
+
+def tag(run: Run, key: str, value: str) -> None:
+    """Set a tag of a run that nobody records just now."""
     tracker = Tracker(run.local_folder, run.address)
-    tracker.tag(
-        "quorum.lineage", "; ".join(f"epoch {step['epoch']}: {step['from']}, {spelled(step['point'])}" for step in lineage)
-    )
+    tracker.tag(key, value)
     tracker.close()

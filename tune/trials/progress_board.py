@@ -15,15 +15,13 @@ from rich.live import Live
 from rich.table import Table
 
 from pipelines.files.location import Location
-from pipelines.jobs.train_job import PLACEMENT, free
 from pipelines.tracking.figures import EPOCH, IMAGES_SEEN
 from tune.points import spelled
 from tune.search.plan import Plan
 from tune.trials.population import EPOCHS_DONE, EPOCHS_TRAINED, start_of
-from tune.trials.trial import outcome_of, write_outcome
+from tune.trials.trial import outcome_of, reason_of, write_outcome
 
 ENDED = ("finished", "stopped", "failed")
-GRACE_SECONDS = 10.0  # that a driver which is stopped may take to be gone
 PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
 
 
@@ -41,7 +39,6 @@ class TrialLine:
     reason: str = ""
     began: float = 0.0
     replayed_images: float = 0.0
-    placement: str = ""
 
 
 class Board(Callback):
@@ -56,7 +53,6 @@ class Board(Callback):
         self.epochs, self.total = plan.epochs, plan.trials
         self.lines: dict[str, TrialLine] = {}
         self._failed: list[Any] = []
-        self._leaving: list[tuple[float, str]] = []
         self._began = self._said = time.monotonic()
         self._trained = 0  # epochs that took time: replayed ones do not tell how long the rest will take
         self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
@@ -65,7 +61,7 @@ class Board(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the terminal: Ray Tune stores its callbacks beside the sweep."""
-        return vars(self) | {"_live": None, "_failed": [], "_leaving": []}
+        return vars(self) | {"_live": None, "_failed": []}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins."""
@@ -77,7 +73,6 @@ class Board(Callback):
         """An epoch of a trial is over."""
         line = self._line(trial)
         line.epoch = int(result.get(EPOCH, line.epoch)) + 1
-        line.placement = result.get(PLACEMENT, line.placement)
         images = float(result.get(IMAGES_SEEN, 0.0))
         if result.get("replayed"):
             line.replayed_images = images
@@ -95,36 +90,18 @@ class Board(Callback):
         line = self._line(trial)
         folder = self.folder(line)
         line.state = outcome_of(folder) or "stopped"
-        if line.state == "stopped":
-            self._leave(line)
-            if not self.budget_is_used_up():
-                write_outcome(folder, line.state)
+        if line.state == "failed":
+            line.reason = reason_of(folder)
+        if line.state == "stopped" and not self.budget_is_used_up():
+            write_outcome(folder, line.state)
         self._show(always=True)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed."""
         line = self._line(trial)
         line.state = "failed"
-        self._leave(line)
         self._failed.append(trial)
         self._show(always=True)
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Free what ended trials have left behind."""
-        while self._leaving and self._leaving[0][0] < time.monotonic():
-            free(self._leaving.pop(0)[1])
-
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Free the rest when its time has come: another sweep of this process would wait for it for ever."""
-        for due, placement in self._leaving:
-            time.sleep(max(due - time.monotonic(), 0.0))
-            free(placement)
-        self._leaving = []
-
-    def _leave(self, line: TrialLine) -> None:
-        # A driver that is stopped has no time to free its workers' CPUs, and without them the next trials would wait for ever.
-        # Not at once: while Ray Train still watches, it would replace the workers.
-        self._leaving.append((time.monotonic() + GRACE_SECONDS, line.placement))
 
     def explain(self) -> None:
         """Note why trials failed, once Ray Tune has stored it: the last line of what was raised, of a `UserError` its words."""

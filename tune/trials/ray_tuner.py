@@ -5,63 +5,82 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import ray.tune
-import ray.util
-from ray.tune import RunConfig, TuneConfig
+from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
+from pipelines.jobs.ray_quirks import NEXT_TO_NOTHING, quiet_tune
+from tune.points import identity
 from tune.search.plan import Plan
 from tune.search.ray_domains import domain
 from tune.search.space import Space
+from tune.trials.free_workers import FreeWorkers
 from tune.trials.optuna_search import Proposals
 from tune.trials.population import population_based, run_member
 from tune.trials.progress_board import Board
-from tune.trials.trial import TRIAL_FILE, run_trial
-
-SLIVER = 1e-3  # of this node's own resource, which pins a trial's driver here and limits nothing
+from tune.trials.trial import TRIAL_FILE, SweepContext, outcome_of, run_trial
 
 
-def build_tuner(plan: Plan, parent: str, board: Board, *, concurrent: int, grows: bool) -> ray.tune.Tuner:
-    """The tuner of a sweep whose MLflow run is `parent`."""
-    config = plan.config
+def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tune.Tuner:
+    """The tuner of a sweep, so many trials at a time."""
+    plan, config = sweep.plan, sweep.plan.config
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is said in one line, not by its traceback
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a score may be due every few epochs only
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # MLflow has it all
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # which prints all figures of a trial that fails, however quiet it is asked to be
-    search, samples, run = None, 1, run_member if config.scheduler.name == "pbt" else run_trial
+    quiet_tune()
+    search, samples, run = None, 1, run_member if plan.is_population else run_trial
     if plan.points:
         trials = [{"point": point, "seed": seed} for point in plan.points for seed in config.seeds]
         space: dict[str, Any] = {"trial": ray.tune.grid_search(trials)}
     else:
         point = {axis.key: domain(axis) for axis in Space.parse(config.space, config.kind).axes}
         space = {"trial": {"point": point, "seed": config.seeds[0]}}
-        search, samples = Proposals(seed=config.seed, points_to_evaluate=_known(plan) or None), config.budget.trials or 1
+        search, samples = _searcher(plan), config.budget.trials or 1
     return ray.tune.Tuner(
-        ray.tune.with_resources(ray.tune.with_parameters(run, plan=plan, parent=parent, grows=grows), _driver_resources()),
+        ray.tune.with_resources(ray.tune.with_parameters(run, sweep=sweep), partial(resources_of, plan)),
         param_space=space,
         tune_config=TuneConfig(
             metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
             max_concurrent_trials=concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
-            reuse_actors=runs_to_the_end(plan),  # the next trial's driver has its imports behind it
+            reuse_actors=leaves_processes_free(plan),  # the next trial has its imports behind it
         ),
         run_config=RunConfig(
             name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem,
-            callbacks=[board], stop=board.must_stop, verbose=0,
+            callbacks=[board] if _is_of_single_workers(plan) else [board, FreeWorkers()], stop=board.must_stop, verbose=0,
+            failure_config=FailureConfig(max_failures=plan.base.compute.max_failures),
         ),
     )  # fmt: skip
 
 
-def runs_to_the_end(plan: Plan) -> bool:
-    """Whether no trial is stopped on its way: a driver that waits for its workers would never be free for the next one."""
-    return plan.config.scheduler.name == "none" and plan.config.budget.epochs is None
+def resources_of(plan: Plan, settings: Mapping[str, Any]) -> PlacementGroupFactory:
+    """Of a trial's process: its worker's, or none where it only drives workers, which would then wait for them."""
+    compute = plan.checked.get(identity(settings["trial"]["point"]), plan.base).compute
+    own = {"CPU": float(compute.cpus_per_worker), "GPU": compute.gpus}
+    return PlacementGroupFactory([own if compute.workers == 1 else NEXT_TO_NOTHING])
 
 
-def _driver_resources() -> dict[str, float]:
-    """Of a trial's driver: no CPU, which its own workers would then wait for, and this node, where the local files are."""
-    here = f"node:{ray.util.get_node_ip_address()}"
-    return {"CPU": 0.0, here: SLIVER} if here in ray.cluster_resources() else {"CPU": 0.0, "memory": 1.0}
+def leaves_processes_free(plan: Plan) -> bool:
+    """Whether the process of a trial is free when that is over.
+
+    One that drives workers is not where it may be stopped on its way: it waits for them.
+    """
+    runs_to_the_end = plan.config.scheduler.name == "none" and plan.config.budget.epochs is None
+    return runs_to_the_end or _is_of_single_workers(plan)
+
+
+def _is_of_single_workers(plan: Plan) -> bool:
+    return all(config.compute.workers == 1 for config in plan.configurations)
+
+
+def _searcher(plan: Plan) -> Proposals:
+    def failed(chosen: dict[str, Any]) -> bool:
+        return outcome_of(plan.run_folder(chosen["point"], chosen["seed"])) == "failed"
+
+    return Proposals(failed, seed=plan.config.seed, points_to_evaluate=_known(plan) or None)
 
 
 def _scheduler(plan: Plan) -> TrialScheduler:

@@ -11,7 +11,7 @@ import yaml
 from pipelines.config.plain_values import flatten
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.jobs.ray_cluster import connect
+from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, start_run
@@ -21,6 +21,7 @@ from tune.search.plan import Plan
 from tune.search.sweep_config import SweepConfig
 from tune.trials.progress_board import Board, TrialLine
 from tune.trials.ray_tuner import build_tuner
+from tune.trials.trial import SweepContext
 
 SWEEP_FILE, CONFIG_FILE, BASE_FILE = "sweep.json", "sweep.yaml", "base.yaml"
 SWEEP_FORMAT = 1
@@ -45,7 +46,7 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     parent = _reopen(plan) if resume else _create(plan)
     outcome = "FAILED"
     try:
-        build_tuner(plan, parent.run_id, board, concurrent=concurrent, grows=grows).fit()
+        build_tuner(SweepContext(plan, parent.run_id, this_node(), grows), board, concurrent=concurrent).fit()
         outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
     finally:
         board.close()

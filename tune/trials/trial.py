@@ -1,70 +1,112 @@
-"""One trial of a sweep: a training run that reports its epochs to Ray Tune, or the replay of one that is done already."""
+"""One trial of a sweep: a training run that reports its epochs to Ray Tune, or the replay of one that is done already.
+
+A trial of one worker trains in its own process, on the CPUs or the GPU that Ray Tune found for it on any node. One of several is
+the driver of a Ray Train job, and takes no resources itself.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.jobs.ray_cluster import call_on
 from pipelines.runs.run_folder import RUN_FILE, Run
+from pipelines.runs.run_job import TrialContext
 from pipelines.tracking.figures import EPOCH
-from pipelines.training.launch import TrialContext, train
+from pipelines.training.launch import train
 from tune.points import spelled
 from tune.search.plan import Plan
 
 TRIAL_FILE, OUTCOME_FILE = "trial.json", "outcome.json"
+CLOSING_SECONDS = 120  # that a stopped trial may take to close its record, before its process is used again
+
+Result = TypeVar("Result")
 
 
-def run_trial(settings: dict[str, Any], *, plan: Plan, parent: str, grows: bool) -> None:
+@dataclass(frozen=True)
+class SweepContext:
+    """The sweep as its trials know it, on whatever node they are.
+
+    Attributes:
+        plan: of the sweep.
+        parent: its MLflow run id.
+        node: that it was started on.
+        grows: whether the cluster may bring what a trial lacks.
+    """
+
+    plan: Plan
+    parent: str
+    node: str
+    grows: bool
+
+    def trial(self, point: Mapping[str, Any], seed: int, **more: Any) -> TrialContext:
+        """What the sweep gives the run of a trial; `more` is the trial's own."""
+        tags = {
+            "mlflow.parentRunId": self.parent, "quorum.sweep": self.plan.config.name, "quorum.point": spelled(point),
+            "quorum.seed": str(seed),
+        }  # fmt: skip
+        return TrialContext(self.node, self.plan.home, self.grows, tags, **more)
+
+    def at_home(self, function: Callable[[], Result]) -> Result:
+        """Call a function where the sweep was started: node and folder, in which local files of remote runs are."""
+        return call_on(self.node, partial(_in_folder, self.plan.home, function))
+
+    def enter(self) -> None:
+        """Make this process a trial's: it leaves the folder that Ray Tune has moved it to, which nobody would look in."""
+        os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = str(CLOSING_SECONDS)
+        if Path(self.plan.home).is_dir():
+            os.chdir(self.plan.home)
+
+
+def _in_folder(folder: str, function: Callable[[], Result]) -> Result:
+    with contextlib.chdir(folder):
+        return function()
+
+
+def run_trial(settings: dict[str, Any], *, sweep: SweepContext) -> None:
     """Entry point of a trial's process.
 
     Args:
         settings: `trial`, with its `point` and `seed`.
-        plan: of the sweep.
-        parent: MLflow run id of the sweep.
-        grows: whether the cluster may bring what a trial lacks.
+        sweep: that it is a part of.
     """
-    go_home(plan)
+    sweep.enter()
     point, seed = settings["trial"]["point"], settings["trial"]["seed"]
-    folder = plan.run_folder(point, seed)
+    folder = sweep.plan.run_folder(point, seed)
     started = (folder / RUN_FILE).exists()
     if started:
-        replay(str(folder))
-    if outcome_of(folder) is not None:
+        replay(sweep, folder)
+    if is_over(folder):
         return
     (folder.make() / TRIAL_FILE).write_json({"point": point, "seed": seed})
-    within = TrialContext(tags_of(plan, parent, point, seed), [TuneReportCallback()], shows_progress=False, grows=grows)
-    train(plan.training(point, seed), resume=str(folder) if started else None, within=within)
-    write_outcome(folder, "finished")
+    with refusals_noted(folder):
+        config = sweep.plan.training(point, seed)
+        within = sweep.trial(point, seed, **_reporting(config.compute.workers))
+        train(config, resume=str(folder) if started else None, within=within)
+        write_outcome(folder, "finished")
 
 
-def go_home(plan: Plan) -> None:
-    """Leave the folder that Ray Tune has moved this process to: nobody would look for local files there."""
-    if Path(plan.home).is_dir():
-        os.chdir(plan.home)
+def _reporting(workers: int) -> dict[str, Any]:
+    """How the figures of an epoch come to Ray Tune: from this process, or through Ray Train from the workers'."""
+    return {"report": ray.tune.report} if workers == 1 else {"callbacks": [TuneReportCallback()]}
 
 
-def tags_of(plan: Plan, parent: str, point: Mapping[str, Any], seed: int) -> dict[str, str]:
-    """What a trial's MLflow run says of it."""
-    return {
-        "mlflow.parentRunId": parent,
-        "quorum.sweep": plan.config.name,
-        "quorum.point": spelled(point),
-        "quorum.seed": str(seed),
-    }
-
-
-def replay(folder: str) -> None:
+def replay(sweep: SweepContext, folder: Location) -> None:
     """Report the epochs that a run has behind it, so that scheduler and searcher of a resumed sweep know them."""
-    run = Run.open(folder)
+    run = Run.open(str(folder))
     newest = run.checkpoints.latest()
     figures: dict[int, dict[str, float]] = {}
-    for entry in run.history():
+    for entry in sweep.at_home(run.history):
         values = entry.get("values", {})
         if newest is not None and values.get(EPOCH, newest.epoch) < newest.epoch:  # what follows is trained again
             figures[int(values[EPOCH])] = values
@@ -72,12 +114,36 @@ def replay(folder: str) -> None:
         ray.tune.report(figures[epoch] | {"replayed": 1})
 
 
+@contextlib.contextmanager
+def refusals_noted(folder: Location) -> Iterator[None]:
+    """A trial that is refused within the block ends with that noted: whatever is raised, Ray Tune tries again."""
+    (folder / OUTCOME_FILE).delete_file()
+    try:
+        yield
+    except UserError as error:
+        write_outcome(folder, "failed", str(error))
+
+
 def outcome_of(folder: Location) -> str | None:
-    """How a trial ended: `finished`, or `stopped` by the scheduler; `None` for one that has to go on or to be tried again."""
-    file = folder / OUTCOME_FILE
-    return str(file.read_json()["outcome"]) if file.exists() else None
+    """How a trial ended: `finished`, `stopped` by the scheduler or `failed`; `None` for one that was cut off."""
+    return str(_noted(folder)["outcome"]) if (folder / OUTCOME_FILE).exists() else None
 
 
-def write_outcome(folder: Location, outcome: str) -> None:
-    """Note how a trial ended; from now on a resumed sweep does not repeat it."""
-    (folder / OUTCOME_FILE).write_json({"outcome": outcome})
+def reason_of(folder: Location) -> str:
+    """Why a trial failed, in a sentence."""
+    return str(_noted(folder).get("reason", ""))
+
+
+def is_over(folder: Location) -> bool:
+    """Whether a resumed sweep has nothing to do for a trial; one that failed is tried again."""
+    return outcome_of(folder) in ("finished", "stopped")
+
+
+def write_outcome(folder: Location, outcome: str, reason: str = "") -> None:
+    """Note how a trial ended."""
+    (folder / OUTCOME_FILE).write_json({"outcome": outcome} | ({"reason": reason} if reason else {}))
+
+
+def _noted(folder: Location) -> dict[str, Any]:
+    noted: dict[str, Any] = (folder / OUTCOME_FILE).read_json()
+    return noted

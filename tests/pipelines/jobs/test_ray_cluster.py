@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from pipelines.errors import UserError
-from pipelines.jobs.ray_cluster import DASHBOARD, NOWHERE, _no_dashboard, check_resources, connect
+from pipelines.jobs.ray_cluster import call_on, check_resources, connect, this_node
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
@@ -25,23 +25,29 @@ def test_an_address_where_no_cluster_answers_is_said_at_once(scheme):
 
 
 @pytest.mark.ray
-def test_the_processes_of_a_local_ray_look_for_no_dashboard(local_ray):
-    assert ray.get(ray.remote(lambda: os.environ.get(DASHBOARD)).remote()) == os.environ.get(DASHBOARD, NOWHERE)
-
-
-@pytest.mark.parametrize("given", [None, "http://head:8265"])
-def test_a_dashboard_that_was_named_is_kept(monkeypatch, given):
-    monkeypatch.delenv(DASHBOARD, raising=False)
-    if given:
-        monkeypatch.setenv(DASHBOARD, given)
-    with _no_dashboard():
-        assert os.environ[DASHBOARD] == (given or NOWHERE)
-    assert os.environ.get(DASHBOARD) == given
+def test_a_ray_that_runs_is_joined(local_ray):
+    assert connect("192.0.2.77:6379")
 
 
 @pytest.mark.ray
-def test_a_ray_that_runs_is_joined(local_ray):
-    assert connect("192.0.2.77:6379")
+def test_a_function_is_called_here_or_on_another_node_and_raises_what_it_raises(local_ray):
+    assert call_on(this_node(), os.getpid) == os.getpid()
+
+    def refuse() -> None:
+        raise UserError("no")
+
+    class Elsewhere(str):
+        """The id of this node, which is taken for another's."""
+
+        __slots__ = ()
+        __hash__ = None
+
+        def __eq__(self, other: object) -> bool:
+            return False
+
+    assert call_on(Elsewhere(this_node()), os.getpid) != os.getpid()
+    with pytest.raises(UserError, match=r"^no$"):
+        call_on(Elsewhere(this_node()), refuse)
 
 
 def test_what_the_cluster_cannot_hold_is_refused_unless_it_grows(monkeypatch, capsys):
@@ -49,7 +55,7 @@ def test_what_the_cluster_cannot_hold_is_refused_unless_it_grows(monkeypatch, ca
     check_resources(3, 1, gpus=0)
     with pytest.raises(UserError, match=r"a Data task need 5 CPUs, the cluster has 4; lower compute\.workers"):
         check_resources(4, 1, gpus=0)
-    with pytest.raises(UserError, match="gpu asks for 2 GPUs, the cluster has 1; lower workers or set gpu to false"):
-        check_resources(2, 1, gpus=1.0, keys="")
+    with pytest.raises(UserError, match=r"compute\.gpu asks for 2 GPUs, the cluster has 1; lower compute\.workers"):
+        check_resources(2, 1, gpus=1.0)
     check_resources(4, 1, gpus=1.0, grows=True)
     assert "waiting for 4 GPUs; the cluster has 1 now" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.datasets.image_shards import Dataset
-from pipelines.jobs.train_job import Worker
+from pipelines.jobs.worker import Worker
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session, TrainingJob
 from tests.helpers.places import COKE_DIGITS as RECIPE

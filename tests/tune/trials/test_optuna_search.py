@@ -5,13 +5,16 @@ from __future__ import annotations
 import optuna
 import pytest
 from ray import tune
+from ray.tune.search.optuna import OptunaSearch
 
 from tune.trials.optuna_search import Proposals
+
+REFUSED: list[float] = []  # learning rates of trials that noted why they failed
 
 
 @pytest.fixture
 def searcher():
-    made = Proposals(seed=0)
+    made = Proposals(lambda chosen: chosen["point"]["optimizer.lr"] in REFUSED, seed=0)
     assert made.set_search_properties(
         "test/knn_top1", "max", {"trial": {"point": {"optimizer.lr": tune.uniform(0.0, 1.0)}, "seed": 0}}
     )
@@ -37,3 +40,18 @@ def test_a_trial_without_any_score_is_no_observation(searcher):
     searcher.on_trial_complete("a", None, error=True)
     (trial,) = states(searcher)
     assert (trial.state, trial.value) == (optuna.trial.TrialState.FAIL, None)
+
+
+def test_a_trial_that_was_refused_is_no_observation_however_good_it_was_before(searcher, monkeypatch):
+    monkeypatch.setitem(globals(), "REFUSED", [searcher.suggest("a")["trial"]["point"]["optimizer.lr"]])
+    searcher.on_trial_result("a", {"training_iteration": 1, "knn_top1": 0.9})
+    searcher.on_trial_complete("a", {"training_iteration": 1, "knn_top1": 0.9})
+    (trial,) = states(searcher)
+    assert (trial.state, trial.value) == (optuna.trial.TrialState.FAIL, None)
+
+
+def test_ray_tunes_own_searcher_wants_the_score_in_every_result():
+    plain = OptunaSearch(space={"lr": tune.uniform(0.0, 1.0)}, metric="knn_top1", mode="max")
+    plain.suggest("a")
+    with pytest.raises(KeyError, match="knn_top1"):
+        plain.on_trial_result("a", {"training_iteration": 1})

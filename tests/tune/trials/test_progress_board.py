@@ -5,16 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import ray
-from ray.util.placement_group import placement_group, placement_group_table
 
-from pipelines.jobs.train_job import PLACEMENT
+from pipelines.errors import UserError
 from tests.helpers.sweeps import config
 from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig
-from tune.trials import progress_board as board_module
 from tune.trials.progress_board import Board
-from tune.trials.trial import outcome_of, write_outcome
+from tune.trials.trial import is_over, outcome_of, refusals_noted, write_outcome
 
 
 @pytest.fixture
@@ -66,38 +63,13 @@ def test_a_trial_cut_by_the_budget_has_no_outcome_and_can_go_on(plan):
     assert outcome_of(folder) is None
 
 
-@pytest.mark.ray
-@pytest.mark.parametrize(("grace", "state"), [(0.0, "REMOVED"), (100.0, "CREATED")])
-def test_what_a_stopped_trial_reserved_is_freed_when_its_driver_is_gone(plan, local_ray, monkeypatch, grace, state):
-    monkeypatch.setattr(board_module, "GRACE_SECONDS", grace)
-    group = placement_group([{"CPU": 1}])
-    ray.get(group.ready())
-    board, one = Board(plan), trial(plan, 0)
-    board.on_trial_start(0, [], one)
-    plan.run_folder(plan.points[0], 0).make()
-    epoch(board, one, 0, **{PLACEMENT: group.id.hex()})
-    board.on_step_end(0, [])
-    assert placement_group_table(group)["state"] == "CREATED"  # the trial is running
-    board.on_trial_complete(0, [], one)
-    board.on_step_end(0, [])
-    assert placement_group_table(group)["state"] == state
-    board_module.free(group.id.hex())
-    board_module.free(group.id.hex())  # does no harm twice
-
-
-@pytest.mark.ray
-@pytest.mark.parametrize(("outcome", "state"), [(None, "REMOVED"), ("finished", "CREATED")])
-def test_a_sweep_ends_when_what_was_stopped_last_is_freed(plan, local_ray, monkeypatch, outcome, state):
-    monkeypatch.setattr(board_module, "GRACE_SECONDS", 0.5)
-    group = placement_group([{"CPU": 1}])
-    ray.get(group.ready())
+def test_a_trial_that_was_refused_ended_by_itself_and_has_failed_for_the_reason_that_it_noted(plan):
     board, one = Board(plan), trial(plan, 0)
     board.on_trial_start(0, [], one)
     folder = plan.run_folder(plan.points[0], 0).make()
-    epoch(board, one, 0, **{PLACEMENT: group.id.hex()})
-    if outcome:
-        write_outcome(folder, outcome)
+    with refusals_noted(folder):
+        raise UserError("the loss is nan; lower optimizer.lr")
     board.on_trial_complete(0, [], one)
-    board.on_experiment_end([])
-    assert placement_group_table(group)["state"] == state  # a run that ended by itself has freed its own
-    board_module.free(group.id.hex())
+    (line,) = board.lines.values()
+    assert (line.state, line.reason) == ("failed", "the loss is nan; lower optimizer.lr")
+    assert not is_over(folder)  # a resumed sweep tries it again

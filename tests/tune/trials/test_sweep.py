@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import ray
 from mlflow.tracking import MlflowClient
-from quorum.cli.sweep_commands import main
 
 from pipelines.config.recipe import read_recipe
 from pipelines.errors import UserError
+from quorum.cli import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
 from tune.search.plan import Plan
 from tune.search.sweep_config import SchedulerConfig, SweepConfig

@@ -1,0 +1,123 @@
+"""What is done about Ray 2.60 itself: each work-around with the issue it is for, in one place.
+
+tests/pipelines/jobs/test_ray_quirks.py has a test for each that fails when a version of Ray no longer needs it.
+Free of torch and of Ray's libraries: tasks of Ray Data load it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+DASHBOARD, NOWHERE = "RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9"  # port 9 discards what it gets, where anything listens at all
+CONNECT_SECONDS = 20
+PAUSE = 0.02  # seconds
+NEXT_TO_NOTHING = {"memory": 1.0}  # a byte: Ray Tune refuses a trial that asks for nothing itself. No issue found
+
+
+@contextmanager
+def no_dashboard() -> Iterator[None]:
+    """Ray's processes that start within the block do not look for a dashboard.
+
+    Ray Train asks it once a second whether the driver lives, and where there is none searches for it: the end of a run that took
+    less than the search waited 12 s for that. No issue found; the asking came with ray-project/ray#58515.
+    """
+    given = os.environ.get(DASHBOARD)
+    os.environ.setdefault(DASHBOARD, NOWHERE)
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[DASHBOARD]
+
+
+def knock(address: str) -> None:
+    """Raise OSError where nothing listens at `host:port`.
+
+    Ray itself tries for minutes, and cannot be interrupted meanwhile (ray-project/ray#28372 has the first of them).
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
+def living_nodes() -> list[str]:
+    """Ids of the cluster's nodes that are there; `ray.nodes()` lists dead ones too (ray-project/ray#26582)."""
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+
+@contextmanager
+def usual_interrupts() -> Iterator[None]:
+    """Ctrl-C ends a Ray Train job within the block by KeyboardInterrupt, and its handler is afterwards what it was before.
+
+    Ray Train turns Ctrl-C into an exit of its own, and leaves its handler behind. No issue found; since ray-project/ray#53600.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():  # a trial of a sweep is not there, and has no signals
+            signal.signal(signal.SIGINT, before)
+
+
+def free_orphans() -> int:
+    """Free what ended Ray Train jobs of this driver still reserve for workers; returns how many groups living ones hold.
+
+    A placement group lives as long as the driver's job, not as the actor that made it. Ray Train frees that of a run whose own
+    driver was ended, for example the trial of a sweep, by asking the dashboard: where none runs, never (ray-project/ray#58515,
+    #62753). Ray's own table knows which actor made a group, and whether it lives.
+    """
+    job, nobody, held = ray.get_runtime_context().get_job_id(), ray.ActorID.nil().binary(), 0
+    for row in ray._private.state.state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(row)
+        mine = group.creator_job_id.hex() == job and group.creator_actor_id != nobody and not group.is_detached
+        if not mine or group.state == PlacementGroupTableData.REMOVED:
+            continue
+        if group.creator_actor_dead:
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
+        else:
+            held += 1
+    return held
+
+
+def quiet_tune() -> None:
+    """Ray Tune's older output, which is silent when asked to be.
+
+    The newer one says where the file with the traceback of a failed trial is, whatever `verbose` says. No issue found;
+    ray-project/ray#36854 has a part of it.
+    """
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+
+
+class Breather:
+    """Pauses Ray Data's scheduling loop between its rounds.
+
+    The loop runs in the consumer's process and does not wait while its output is full: without a pause it held the interpreter
+    and training fell to a quarter of its rate. A task takes longer than a round, so nothing starts noticeably later.
+    No issue found; ray-project/ray#63544 gathers others about the loop.
+    """
+
+    def before_execution_starts(self, executor: Any) -> None:
+        """Nothing to do."""
+
+    def on_execution_step(self, executor: Any) -> None:
+        """Let others run."""
+        time.sleep(PAUSE)
+
+    def after_execution_succeeds(self, executor: Any) -> None:
+        """Nothing to do."""
+
+    def after_execution_fails(self, executor: Any, error: Exception) -> None:
+        """Nothing to do."""

@@ -1,0 +1,80 @@
+"""What a job asks of its workers, and what each of them is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The workers of a job.
+
+    Attributes:
+        count: so many, or from the first to the second number as the cluster has room.
+        cpus: of each.
+        gpus: of each; 0 for none.
+        max_failures: restarts from the last checkpoint; -1 for any number.
+    """
+
+    count: int | tuple[int, int]
+    cpus: int = 1
+    gpus: float = 0.0
+    max_failures: int = 3
+
+    @property
+    def least(self) -> int:
+        """Without so many it does not start."""
+        return self.count if isinstance(self.count, int) else self.count[0]
+
+    @property
+    def most(self) -> int:
+        """It never has more."""
+        return self.count if isinstance(self.count, int) else self.count[1]
+
+
+def tell_nobody(figures: Mapping[str, float]) -> None:
+    """For a worker that nobody follows."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker's rank of `count`, of which `local_count` share its machine, and its device.
+
+    `report` tells those above the figures of an epoch, on every worker equally often; the job may end there.
+    """
+
+    rank: int
+    count: int
+    local_count: int
+    device: torch.device
+    report: Callable[[Mapping[str, float]], None] = tell_nobody
+
+    def claim_device(self, threads: int = 0) -> None:
+        """Make the device this process's own, or take `threads` of the CPU; 0 for a fair share of the machine."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+            torch.backends.cudnn.benchmark = True  # shapes are fixed
+        else:
+            # One CPU stays free for the stream: threads that wait for a preempted one cost more than it brings.
+            spare = ((os.cpu_count() or 1) - 1) // self.local_count
+            torch.set_num_threads(threads or max(1, spare))
+
+
+class Job(Protocol):
+    """What the driver hands every worker."""
+
+    @property
+    def run(self) -> str:
+        """The run's folder, a path or URI."""
+
+    @property
+    def recorder(self) -> Any:
+        """Handle of the `Recorder` actor."""
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)

@@ -1,0 +1,145 @@
+"""One way to run a job: refuse what cannot work, take a place in the cluster, make the run, let workers work, close the record.
+
+It lies beside the run's folder rather than with Ray, because every job ends in one: a folder, a record, and an outcome in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import ray
+from ray.train import UserCallback
+
+from pipelines.datasets.image_shards import Dataset
+from pipelines.jobs.own_process import work_here
+from pipelines.jobs.ray_cluster import check_resources, connect
+from pipelines.jobs.train_job import fit
+from pipelines.jobs.watch import Watch, say
+from pipelines.jobs.worker import Worker, Workers, tell_nobody
+from pipelines.runs.run_folder import Run
+from pipelines.tracking.local_copy import local_folder
+from pipelines.tracking.recorder import start_recorder
+
+Result_co = TypeVar("Result_co", covariant=True)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """The sweep that a run is a trial of, and what it gives the run; a trial of one worker has the worker's CPUs or GPU itself.
+
+    Attributes:
+        node: of the cluster, that the sweep was started on: local files are there, and so is the record written.
+        home: folder there that it was started in.
+        grows: whether the cluster may bring what the run lacks.
+        tags: for its MLflow run.
+        report: takes an epoch's figures of a run in this process.
+        callbacks: for Ray Train, where the run has several workers.
+        until: epoch to stop before and leave the run open for more; null for its end.
+    """
+
+    node: str
+    home: str
+    grows: bool
+    tags: dict[str, str] = field(default_factory=dict)
+    report: Callable[[Mapping[str, float]], None] = tell_nobody
+    callbacks: list[UserCallback] = field(default_factory=list)
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What workers are to do: a function of theirs, the job that it gets, and how many steps that has from its start."""
+
+    function: Callable[[Any, Worker], None]
+    job: Any
+    steps: int
+
+
+class JobSpec(Protocol[Result_co]):
+    """A command's job, whose parts are called in the order in which they stand here."""
+
+    @property
+    def name(self) -> str:
+        """In the progress line."""
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything starts."""
+
+    @property
+    def workers(self) -> Workers:
+        """How many, on what."""
+
+    def create(self) -> Run:
+        """Make the run, or make the one that is gone on with ready."""
+
+    @property
+    def pictured(self) -> tuple[Dataset, str] | tuple[()]:
+        """The data set and its split that the record has images and truth from, if any."""
+
+    def work(self, run: Run, recorder: Any) -> Task | None:
+        """What the workers are to do; `None` when nothing is left."""
+
+    def finish(self, run: Run, recorder: Any) -> Result_co:
+        """Make the result of what they have done, which the record ends with."""
+
+    @property
+    def open_end(self) -> bool:
+        """Whether the run is to go on later."""
+
+
+def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialContext | None = None) -> Result:
+    """Run a job from its checks to its closed record.
+
+    Args:
+        spec: the job.
+        address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
+        within: the sweep that it is a part of.
+
+    Returns:
+        What the spec makes of it.
+
+    Raises:
+        UserError: for input that cannot work, said before a worker starts where it can be known then, or a run that had to stop.
+        KeyboardInterrupt: when the user stops it.
+    """
+    spec.check()
+    workers = spec.workers
+    alone = connect(address, local_cpus=workers.most * workers.cpus + 1)
+    grows = within.grows if within else not alone
+    check_resources(workers.least, workers.cpus, gpus=workers.gpus, grows=grows)
+    run = spec.create()
+    folder = local_folder(run.location, within.home if within else "")
+    recorder = start_recorder(
+        str(folder), str(run.location), run.address, *spec.pictured, node=within.node if within else None
+    )  # fmt: skip
+    with recorded(recorder, open_end=spec.open_end):
+        task = spec.work(run, recorder)
+        if task is not None:
+            with nullcontext() if within else Watch(spec.name, recorder, task.steps):
+                _let_work(task, workers, within)
+        return spec.finish(run, recorder)
+
+
+def _let_work(task: Task, workers: Workers, within: TrialContext | None) -> None:
+    if within is not None and workers.most == 1:
+        work_here(task.function, task.job, within.report)
+    else:
+        fit(task.function, task.job, workers, within.callbacks if within else ())
+
+
+@contextmanager
+def recorded(recorder: Any, *, open_end: bool = False) -> Iterator[None]:
+    """Close the recorder as a block ends: finished - or with an open end, still running -, killed from outside, or failed."""
+    outcome = "FAILED"
+    try:
+        yield
+        outcome = "RUNNING" if open_end else "FINISHED"
+    except (KeyboardInterrupt, SystemExit):  # by the user, or by the sweep
+        outcome = "KILLED"
+        raise
+    finally:
+        say(ray.get(recorder.close.remote(outcome)))

@@ -1,0 +1,251 @@
+"""Each work-around of Ray: that it is still needed - a test that fails says which one can go - and that it works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import ray
+import ray.data
+from ray.train import ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.tune import PlacementGroupFactory
+from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
+from ray.util.state import get_actor
+
+from pipelines.jobs.ray_quirks import (
+    DASHBOARD,
+    NEXT_TO_NOTHING,
+    NOWHERE,
+    PAUSE,
+    Breather,
+    free_orphans,
+    knock,
+    no_dashboard,
+    usual_interrupts,
+)  # fmt: skip
+from pipelines.stream.ray_data import configure_ray_data
+
+
+def said_by(code: str, *given: str) -> str:
+    """What a Python of its own says: this one may have a Ray already."""
+    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, timeout=200, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def dead_port():
+    with socket.socket() as taken:  # bound, but nothing listens
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def ask_for_an_actor(folder: str, dashboard: str | None) -> None:
+    """Ask whether an actor lives, as Ray Train does, where a Ray that is gone has left its address."""
+    os.environ.pop(DASHBOARD, None)
+    os.environ.pop("RAY_ADDRESS", None)
+    os.environ |= {"RAY_TMPDIR": folder} | ({DASHBOARD: dashboard} if dashboard else {})
+    with contextlib.suppress(Exception):
+        get_actor("0" * 32, timeout=30)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ray_searches_long_for_a_dashboard_that_is_not_there(local_ray, dead_port, tmp_path):
+    for folder in (tmp_path, tmp_path / "ray"):
+        folder.mkdir(exist_ok=True)
+        (folder / "ray_current_cluster").write_text(f"127.0.0.1:{dead_port}")
+    searching = ask_for_an_actor.remote(str(tmp_path), None)
+    told = ask_for_an_actor.remote(str(tmp_path), NOWHERE)
+    assert ray.wait([searching, told], num_returns=2, timeout=10) == ([told], [searching])
+    ray.cancel(searching, force=True)
+
+
+@pytest.mark.ray
+def test_the_processes_of_a_local_ray_look_for_no_dashboard(local_ray):
+    assert ray.get(ray.remote(lambda: os.environ.get(DASHBOARD)).remote()) == os.environ.get(DASHBOARD, NOWHERE)
+
+
+@pytest.mark.parametrize("given", [None, "http://head:8265"])
+def test_a_dashboard_that_was_named_is_kept(monkeypatch, given):
+    monkeypatch.delenv(DASHBOARD, raising=False)
+    if given:
+        monkeypatch.setenv(DASHBOARD, given)
+    with no_dashboard():
+        assert os.environ[DASHBOARD] == (given or NOWHERE)
+    assert os.environ.get(DASHBOARD) == given
+
+
+@pytest.mark.slow
+def test_ray_tries_long_where_nothing_listens_and_a_knock_does_not(dead_port):
+    code = "import ray, sys; ray.init(address=sys.argv[1])"
+    process = subprocess.Popen([sys.executable, "-c", code, f"127.0.0.1:{dead_port}"], stderr=subprocess.DEVNULL)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(20)
+    process.kill()
+    process.wait()
+    began = time.monotonic()
+    for scheme in ("", "ray://"):
+        with pytest.raises(OSError, match="refused"):
+            knock(f"{scheme}127.0.0.1:{dead_port}")
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.slow
+def test_ray_lists_a_node_that_is_gone_and_we_do_not():
+    code = """
+import ray
+from ray.cluster_utils import Cluster
+from pipelines.jobs.ray_cluster import connect
+from pipelines.jobs.ray_quirks import living_nodes
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+node = cluster.add_node(num_cpus=1)
+ray.init(address=cluster.address)
+before = connect()
+cluster.remove_node(node)
+print("nodes", len(ray.nodes()), "living", len(living_nodes()), "alone", before, connect())
+"""
+    assert "nodes 2 living 1 alone False True" in said_by(code)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ray_train_leaves_its_handler_of_interrupts_behind_unless_it_is_set_back(local_ray, tmp_path):
+    def job() -> None:
+        config = ray.train.RunConfig(storage_path=str(tmp_path))
+        DataParallelTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1), run_config=config).fit()
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with usual_interrupts():
+            job()
+        assert signal.getsignal(signal.SIGINT) is before
+        job()
+        assert signal.getsignal(signal.SIGINT) is not before
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_exit_that_ray_train_makes_of_an_interrupt_is_one_again():
+    with pytest.raises(KeyboardInterrupt), usual_interrupts():
+        sys.exit(0)
+
+
+@ray.remote(num_cpus=0)
+class Maker:
+    """Reserves a CPU, as Ray Train's controller does for workers."""
+
+    def make(self):
+        self.group = placement_group([{"CPU": 1}])
+        ray.get(self.group.ready())
+        return self.group.id.hex()
+
+
+def state_of(group: str) -> str:
+    return str(placement_group_table()[group]["state"])
+
+
+@pytest.mark.ray
+def test_what_an_actor_reserved_outlives_it_until_it_is_freed(local_ray):
+    living, dying = Maker.remote(), Maker.remote()
+    kept, left = ray.get([living.make.remote(), dying.make.remote()])
+    mine = placement_group([{"CPU": 1}])
+    ray.get(mine.ready())
+    ray.kill(dying)
+    time.sleep(2)
+    assert state_of(left) == "CREATED"
+    held = free_orphans()
+    assert held >= 1
+    assert {group: state_of(group) for group in (left, kept, mine.id.hex())} == {
+        left: "REMOVED", kept: "CREATED", mine.id.hex(): "CREATED",
+    }  # fmt: skip
+    assert free_orphans() == held  # does no harm twice
+    remove_placement_group(mine)
+    ray.kill(living)
+    deadline = time.monotonic() + 20
+    while free_orphans() >= held:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@ray.remote(num_cpus=0)
+class Driver:
+    """Drives a Ray Train job, as a trial of several workers does, whose workers report nothing."""
+
+    def drive(self, storage):
+        config = ray.train.RunConfig(storage_path=storage)
+        scaling = ScalingConfig(num_workers=2)
+        DataParallelTrainer(lambda: time.sleep(600), scaling_config=scaling, run_config=config).fit()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_driver_that_is_killed_before_its_workers_report_leaves_nothing_reserved(local_ray, tmp_path):
+    def groups() -> set[str]:
+        return {name for name, group in placement_group_table().items() if group["state"] == "CREATED"}
+
+    before, driver = groups(), Driver.remote()
+    driver.drive.remote(str(tmp_path))
+    deadline = time.monotonic() + 60
+    while not groups() - before:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    ray.kill(driver)
+    time.sleep(8)
+    assert groups() - before  # Ray Train itself does not free it
+    free_orphans()
+    assert groups() == before
+
+
+@pytest.mark.ray
+def test_ray_data_spins_while_its_output_is_full_and_a_pause_keeps_it_from_it(local_ray, monkeypatch):
+    context = ray.data.DataContext.get_current()
+
+    class Counter(Breather):
+        rounds = 0
+
+        def on_execution_step(self, executor):
+            Counter.rounds += 1
+
+    class Paused(Counter):
+        def on_execution_step(self, executor):
+            super().on_execution_step(executor)
+            Breather.on_execution_step(self, executor)
+
+    def rounds_a_second(callback) -> float:
+        monkeypatch.setattr(context, "custom_execution_callback_classes", [callback])
+        blocks = ray.data.range(64, override_num_blocks=64).map_batches(lambda batch: {"x": [bytes(1 << 20)] * len(batch["id"])})
+        batches = iter(blocks.iter_batches(batch_size=1, prefetch_batches=0))
+        next(batches)
+        time.sleep(3)  # until nothing more fits
+        before = Counter.rounds
+        time.sleep(2)
+        return (Counter.rounds - before) / 2
+
+    monkeypatch.setattr(context, "override_object_store_memory_limit_fraction", 0.001)
+    assert rounds_a_second(Counter) > 2 / PAUSE
+    assert rounds_a_second(Paused) <= 1 / PAUSE
+    configure_ray_data()
+    assert context.custom_execution_callback_classes == [Breather]
+
+
+def test_ray_tune_takes_no_trial_that_asks_for_nothing():
+    with pytest.raises(ValueError, match="empty"):
+        PlacementGroupFactory([{"CPU": 0}])
+    assert PlacementGroupFactory([NEXT_TO_NOTHING]).required_resources == NEXT_TO_NOTHING
+
+
+def test_ray_tunes_newer_output_speaks_of_failed_trials_though_asked_to_be_silent(capsys):
+    from ray.tune.experimental.output import AirVerbosity, TuneTerminalReporter
+
+    trial = SimpleNamespace(trial_id="a", error_file="error.txt", run_metadata=SimpleNamespace(num_failures=1), last_result={})
+    TuneTerminalReporter(AirVerbosity.SILENT, num_samples=1).on_trial_error(0, [trial], trial)
+    assert "error.txt" in capsys.readouterr().out
