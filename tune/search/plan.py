@@ -86,6 +86,16 @@ class Plan:
         return self.config.scheduler.name == "pbt"
 
     @property
+    def is_of_single_workers(self) -> bool:
+        """Whether every trial that is known has one worker."""
+        return all(one.compute.workers == 1 for one in self.configurations)
+
+    @property
+    def max_failures(self) -> int:
+        """How often a trial is tried again when its process dies; -1 for any number."""
+        return self.base.compute.max_failures
+
+    @property
     def trials(self) -> int:
         """How many trials there will be."""
         return (len(self.points) or self.config.budget.trials or 0) * len(self.config.seeds)

@@ -51,8 +51,8 @@ def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tu
         ),
         run_config=RunConfig(
             name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem,
-            callbacks=[board] if _is_of_single_workers(plan) else [board, FreeWorkers()], stop=board.must_stop, verbose=0,
-            failure_config=FailureConfig(max_failures=plan.base.compute.max_failures),
+            callbacks=[board] if plan.is_of_single_workers else [board, FreeWorkers()], stop=board.must_stop, verbose=0,
+            failure_config=FailureConfig(max_failures=plan.max_failures),
         ),
     )  # fmt: skip
 
@@ -76,11 +76,7 @@ def leaves_processes_free(plan: Plan) -> bool:
     One that drives workers is not where it may be stopped on its way: it waits for them.
     """
     runs_to_the_end = plan.config.scheduler.name == "none" and plan.config.budget.epochs is None
-    return runs_to_the_end or _is_of_single_workers(plan)
-
-
-def _is_of_single_workers(plan: Plan) -> bool:
-    return all(config.compute.workers == 1 for config in plan.configurations)
+    return runs_to_the_end or plan.is_of_single_workers
 
 
 def _searcher(plan: Plan) -> Proposals:
