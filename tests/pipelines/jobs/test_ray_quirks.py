@@ -22,7 +22,15 @@ from ray.util.placement_group import placement_group, placement_group_table, rem
 from ray.util.state import get_actor
 
 from pipelines.jobs.ray_quirks import (
-    DASHBOARD, NEXT_TO_NOTHING, NOWHERE, PAUSE, Breather, ends_with_its_function, free_orphans, knock, no_dashboard,
+    DASHBOARD,
+    NEXT_TO_NOTHING,
+    NOWHERE,
+    PAUSE,
+    Breather,
+    ends_with_its_function,
+    free_orphans,
+    knock,
+    no_dashboard,
     usual_interrupts,
 )  # fmt: skip
 from pipelines.stream.ray_data import configure_ray_data
