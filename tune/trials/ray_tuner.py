@@ -60,7 +60,7 @@ def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tu
 def _process_of(run: Callable[[dict[str, Any]], None], plan: Plan) -> type[Any]:
     """Of a trial; one that drives workers is ended without further ado, because it waits for them."""
     made: type[Any] = wrap_function(run)
-    return ends_with_its_function(made, CLOSING_SECONDS) if _is_of_single_workers(plan) else made
+    return ends_with_its_function(made, CLOSING_SECONDS) if plan.is_of_single_workers else made
 
 
 def resources_of(plan: Plan, settings: Mapping[str, Any]) -> PlacementGroupFactory:
