@@ -113,7 +113,7 @@ def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered)
     shutil.copytree(clustered, copy)
     with pytest.raises(UserError, match="is finished; there is nothing"):
         cluster(from_folder(copy), resume=str(copy))
-    main(["cluster", "--resume", str(copy), "--exact", "true"])
+    main(["cluster", "--resume", str(copy), "--exact"])
     report, table = json.loads((copy / "report.json").read_text()), labels_of(copy)
     for head, clusters in enumerate((CLUSTERS, 7)):
         mine, labels = report["heads"][head], table[f"label_head{head}"].to_numpy()
