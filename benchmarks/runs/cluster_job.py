@@ -42,7 +42,7 @@ def main() -> None:
         for workers, run in runs.items():
             quorum("cluster", str(vectors), "--to", run, *given, "--workers", str(workers))
         differ = int((labels(runs[1]) != labels(runs[2])).sum())
-        quorum("cluster", "--resume", runs[1], "--exact", "true")
+        quorum("cluster", "--resume", runs[1], "--exact")
         (head,) = json.loads(Path(runs[1], "report.json").read_text())["heads"]
     Figure("cluster_workers_differ", differ, "rows").tell()
     Figure("cluster_exact_rows_missing", head["rows_missing"], "rows").tell()
