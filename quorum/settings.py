@@ -69,10 +69,9 @@ def placed(to: str | Path | None) -> dict[str, str]:
     """The keys `storage` and `name` of a run whose folder is `to`."""
     if to is None:
         return {}
-    from pipelines.files.location import Location
-
-    folder = Location.of(to)
-    return {"storage": str(folder.parent), "name": folder.name}
+    place, mark, query = str(to).partition("?")  # a URI's query holds its endpoint, which goes with the storage
+    storage, _, name = place.rstrip("/").rpartition("/")
+    return {"storage": f"{storage or '.'}{mark}{query}", "name": name}
 
 
 def recipes() -> pd.DataFrame:

@@ -19,7 +19,17 @@ from mlflow.tracking import MlflowClient
 
 from tests.helpers.recorded_runs import Store
 
+pytest_plugins = ("tests.helpers.fixtures",)
+
+ONE_RAY = "one Ray"
 GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of one Ray run in one process, so that it starts once; the others run beside them in the order of their files."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group(ONE_RAY))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,79 @@
+"""A configuration from a recipe's name, a file, an object and keywords."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import quorum
+from pipelines.clustering.config import ClusterConfig
+from pipelines.config.training_config import PretrainConfig
+from pipelines.errors import UserError
+from quorum.settings import build_config, placed
+from tune.search.sweep_config import SweepConfig
+
+
+def made(config="coke_digits", settings=None, **keys):
+    return build_config(PretrainConfig, config, settings, keys)
+
+
+def test_a_recipes_name_a_file_and_an_object_say_the_same(tmp_path):
+    by_name = made()
+    assert made(Path(quorum.__file__).parent / "recipes" / "coke_digits.yaml") == by_name
+    assert made(by_name) == by_name
+
+
+def test_keywords_go_over_the_recipe_and_dotted_settings_over_both():
+    config = made(settings={"method.dim": 32, "epochs": 2}, data=Path("data/some"), epochs=5, method={"predictor_hidden": 16})
+    assert (config.data, config.epochs, config.method.dim, config.method.predictor_hidden) == ("data/some", 2, 32, 16)
+    assert config.method.num_clusters == made().method.num_clusters  # a mapping leaves the others of its section
+
+
+def test_words_of_a_command_line_and_python_values_say_the_same():
+    words = {"epochs": "3", "compute.gpu": "true", "method.num_clusters": "[9, 8]", "method.dual_lr": "null", "name": "12"}
+    values = {"epochs": 3, "gpu": True, "method.num_clusters": [9, 8], "method.dual_lr": None, "name": "12"}
+    assert made(settings=words) == made(settings=values)
+
+
+def test_every_command_calls_workers_and_gpu_the_same():
+    assert (made(workers=2).compute.workers, made(settings={"workers": 3}).compute.workers) == (2, 3)
+    clusters = build_config(ClusterConfig, None, None, {"data": "x", "to": "y", "num_clusters": 3, "workers": 2})
+    assert clusters.compute.workers == 2
+
+
+def test_a_searched_space_is_replaced_whole():
+    sweep = build_config(SweepConfig, "digits", None, {"space": {"K": {"grid": [20, 30]}}, "budget": {"trials": 1}})
+    assert sweep.space == {"K": {"grid": [20, 30]}}
+    assert sweep.budget.trials == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "keys", "said"),
+    [
+        ("coke_digit", {}, "nearest valid name: coke_digits"),
+        ("coke_digits", {"epoch": 3}, "unknown key 'epoch'; nearest valid name: epochs"),
+        ("coke_digits", {"epochs": "three"}, "epochs"),
+        ("coke_digits", {"method": {"dimm": 3}}, "unknown key 'method.dimm'"),
+        (3, {}, "int is no configuration of this command"),
+    ],
+)
+def test_what_is_not_valid_is_one_sentence(config, keys, said):
+    with pytest.raises(UserError, match=said) as refused:
+        made(config, **keys)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_runs_folder_is_storage_and_name(tmp_path):
+    assert placed(tmp_path / "runs" / "first") == {"storage": str(tmp_path / "runs"), "name": "first"}
+    assert placed("s3://bucket/runs/first") == {"storage": "s3://bucket/runs", "name": "first"}
+    assert placed("s3://bucket/runs/first?scheme=http") == {"storage": "s3://bucket/runs?scheme=http", "name": "first"}
+    assert placed("first") == {"storage": ".", "name": "first"}
+    assert placed(None) == {}
+
+
+def test_recipes_are_a_table():
+    listed = quorum.recipes()
+    assert {"coke_digits", "protocon_digits", "sweeps/coke_ratio"} <= set(listed.index)
+    assert set(listed["command"]) == {"pretrain", "semisup", "sweep"}
+    assert (listed["about"].str.len() > 10).all()
