@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from benchmarks.report import Figure, new_parser, parse
+
 ROOMS = ("algos", "pipelines", "tune", "quorum")
 MOST_MODULES = 12
 
@@ -199,24 +201,33 @@ def naming(modules: dict[str, Module], root_type: str) -> list[str]:
     )  # fmt: skip
 
 
-def main() -> None:
-    """Print the tree's figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def command_line() -> argparse.ArgumentParser:
+    """What may be told on the command line."""
+    parser = new_parser(__doc__)
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help="a checkout; default: this one")
     parser.add_argument("--names", action="store_true", help="list the modules that name a configuration")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print the tree's figures."""
+    options = parse(command_line())
     modules = read_modules(options.root)
     folders = modules_of_folders(options.root)
     for folder, count in sorted(folders.items()):
-        print(f"{count:4}  {folder}{'   more than ' + str(MOST_MODULES) if count > MOST_MODULES else ''}")
+        print(f"{count:4}  {folder}")
     print(f"{sum(folders.values()):4}  modules in {len(folders)} folders")
-    for title, found in (("circles", circles(modules)), ("arrows back up", arrows_up(modules))):
-        print(f"{len(found):4}  {title}", *found, sep="\n      ")
+    Figure("largest_folder", max(folders.values()), "modules").tell()
+    for name, title, found in (
+        ("import_circles", "circles", circles(modules)), ("arrows_up", "arrows back up", arrows_up(modules)),
+    ):  # fmt: skip
+        print(f"{title}:", *(found or ["none"]), sep="\n      ")
+        Figure(name, len(found), title).tell()
     for title, root_type in CONFIGURATIONS.items():
         found = naming(modules, root_type)
-        print(f"{len(found):4}  modules name the {title} configuration or a section of it")
         if options.names:
-            print("     ", "\n      ".join(found))
+            print(f"modules that name the {title} configuration or a section of it:", *found, sep="\n      ")
+        Figure(f"{title}_configuration_spread", len(found), "modules").tell()
 
 
 if __name__ == "__main__":

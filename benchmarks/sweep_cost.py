@@ -1,6 +1,6 @@
 """Seconds that a trial of `quorum sweep` takes beyond the same run alone, and whether both end in the same bits.
 
-    python -m benchmarks.sweep_cost --sweep quorum/recipes/sweeps/digits.yaml --trials 5
+    python -m benchmarks.sweep_cost --sweep digits --trials 5
 
 Both sides train the same configurations (the first point of the sweep, one seed after another) in one process, on one local Ray
 that is up already, first alone and then as a sweep, one at a time. One more run before them warms files and imports.
@@ -38,7 +38,7 @@ LEARNED = ("method", "optimizer", "scaler")  # of a checkpoint
 def main() -> None:
     """Train alone, train as a sweep, print the difference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sweep", default="quorum/recipes/sweeps/digits.yaml")
+    parser.add_argument("--sweep", default="digits")
     parser.add_argument("--trials", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

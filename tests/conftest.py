@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import os
 import shutil
-import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,10 +43,9 @@ def golden() -> Callable[[str], tuple[dict[str, torch.Tensor], dict[str, Any]]]:
     return read
 
 
-def _worker(rank: int, workers: int, port: int, function: Callable[..., Any], args: tuple[Any, ...], results: Any) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def _worker(rank: int, workers: int, meeting: str, function: Callable[..., Any], args: tuple[Any, ...], results: Any) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=workers)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=workers)
     try:
         results[rank] = function(*args)
     finally:
@@ -62,12 +60,10 @@ def gloo() -> Callable[..., list[Any]]:
     context.set_forkserver_preload(["torch.distributed", "algos.methods.coke.method", "algos.methods.protocon.method"])
 
     def run(workers: int, function: Callable[..., Any], *args: Any) -> list[Any]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        with context.Manager() as manager:
+        # Workers meet in a file: a port that was free a moment ago may be another suite's by now.
+        with context.Manager() as manager, tempfile.TemporaryDirectory() as folder:
             results = manager.dict()
-            arguments = (workers, port, function, args, results)
+            arguments = (workers, f"{folder}/meeting", function, args, results)
             mp.start_processes(_worker, arguments, nprocs=workers, start_method="forkserver")
             return [results[rank] for rank in range(workers)]
 

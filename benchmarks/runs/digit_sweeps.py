@@ -9,7 +9,6 @@ import argparse
 import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.report import Figure, new_parser, parse
 from benchmarks.runs.command import quorum
@@ -18,8 +17,6 @@ from tune.comparison.compare import compare
 from tune.comparison.comparison import Comparison
 from tune.search.sweep_config import SweepConfig
 from tune.trials.sweep import sweep
-
-SWEEPS = Path("quorum/recipes/sweeps")
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -35,10 +32,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         quorum("ingest", "digits", "--to", f"{folder}/digits")
         began = time.monotonic()
-        swept("digits.yaml", folder)
+        swept("digits", folder)
         Figure("sweep_minutes", (time.monotonic() - began) / 60, "min").tell()
-        asha = swept("digits_asha.yaml", folder, "--seeds", str(seeds))
-        grid = swept("digits_asha.yaml", folder, "--seeds", str(seeds), "--scheduler.name", "none", "--name", "digits-grid")
+        asha = swept("digits_asha", folder, "--seeds", str(seeds))
+        grid = swept("digits_asha", folder, "--seeds", str(seeds), "--scheduler.name", "none", "--name", "digits-grid")
     spent = [sum(line.images for line in side.lines) for side in (asha, grid)]
     found = next(line for line in grid.lines if line.point == asha.lines[0].point)
     Figure("asha_images", 100 * spent[0] / spent[1], "%").tell()
@@ -47,7 +44,7 @@ def main() -> None:
 
 def swept(recipe: str, folder: str, *options: str) -> Comparison:
     """Run a sweep of the recipes to its end and compare its runs."""
-    config = read_recipe(str(SWEEPS / recipe), SweepConfig, ["--storage", folder, *options])
+    config = read_recipe(recipe, SweepConfig, ["--storage", folder, *options])
     config = replace(config, settings={**config.settings, "data": f"{folder}/digits"})
     parent = sweep(config)
     return compare([parent.run_id], parent.uri, to=f"{folder}/compared-{config.name}")

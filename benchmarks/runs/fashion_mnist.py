@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.report import Figure, new_parser, parse
 from benchmarks.runs.command import figures, quorum
 
-RECIPE = "quorum/recipes/coke_fashion_mnist.yaml"
+RECIPE = "coke_fashion_mnist"
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""`quorum cluster --exact true`: after the labels are written, the rows that are cheapest to move give every cluster its minimum.
+"""`quorum cluster --exact`: after the labels are written, the rows that are cheapest to move give every cluster its minimum.
 
 One pass over the vectors lists them (see `algos.exact.shortlist`), the driver solves for their labels, and the files that hold a
 row that moves are written anew.
