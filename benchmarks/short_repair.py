@@ -1,4 +1,4 @@
-"""Exact minimum sizes from a short list of rows (`quorum cluster --exact true`) against the optimum over all rows.
+"""Exact minimum sizes from a short list of rows (`quorum cluster --exact`) against the optimum over all rows.
 
 Both sides start from the same centers, prices and labels of a few passes over a mixture of lumps of power-law sizes, in this
 process. Run from the repository's root: `python -m benchmarks.short_repair`, with `--ratios 0.4 0.8 1.0` for several minimums.

@@ -1,6 +1,6 @@
 """Seconds that a trial of `quorum sweep` takes beyond the same run alone, and whether both end in the same bits.
 
-    python -m benchmarks.sweep_cost --sweep quorum/recipes/sweeps/digits.yaml --trials 5
+    python -m benchmarks.sweep_cost --sweep digits --trials 5
 
 Both sides train the same configurations (the first point of the sweep, one seed after another) in one process, on one local Ray
 that is up already, first alone and then as a sweep, one at a time. One more run before them warms files and imports.
