@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 import quorum
+from pipelines.config.recipe import method_of_recipe
+from quorum.cli.commands import COMMANDS
 from quorum.data import LabelChoice
+from quorum.settings import SHORT
 from tests.helpers.pages import blocks
 from tests.helpers.places import ROOT
 
@@ -69,9 +72,35 @@ def test_an_object_has_the_members_that_are_listed_and_no_others(name):
             assert text == first_sentence(value)
 
 
-@pytest.mark.parametrize("block", blocks(PAGE, "python"))
+@pytest.mark.parametrize("block", [*blocks(PAGE, "python"), *blocks(ROOT / "README.md", "python")])
 def test_the_calls_of_an_example_fit_the_functions(block):
     for node in ast.walk(ast.parse(block)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "quorum":
-            called = inspect.signature(getattr(quorum, node.func.attr))
-            called.bind(*node.args, **{keyword.arg or "": keyword.value for keyword in node.keywords})
+            check_call(node.func.attr, node)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "quorum.evaluate(run, neighbors=5)", "quorum.pretrain('coke_digits', epoch=5)",
+        "quorum.semisup('protocon_digits', method={'heads': 3})", "quorum.export()",
+    ],
+)  # fmt: skip
+def test_a_call_that_does_not_fit_would_be_seen(code):
+    call = ast.parse(code, mode="eval").body
+    name = ast.unparse(call.func).removeprefix("quorum.")
+    with pytest.raises((TypeError, AssertionError)):
+        check_call(name, call)
+
+
+def check_call(name: str, call: ast.Call) -> None:
+    """Refuse arguments that the function does not take, or keys that its configuration has not."""
+    given = {keyword.arg or "": keyword.value for keyword in call.keywords}
+    bound = inspect.signature(getattr(quorum, name)).bind(*call.args, **given)
+    keys = bound.arguments.get("keys", {})
+    recipe = next((one.value for one in call.args if isinstance(one, ast.Constant)), None)
+    options = COMMANDS[name].options(method_of_recipe(recipe)) if keys else {}
+    for key, value in keys.items():
+        inner = [ast.literal_eval(one) for one in value.keys if one] if isinstance(value, ast.Dict) else []
+        for full in [f"{key}.{one}" for one in inner] or [SHORT.get(key, key)]:
+            assert full in options, f"{name}: {full}"
