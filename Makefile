@@ -21,7 +21,7 @@ $(VENV)/installed: pyproject.toml requirements.lock
 demo: install
 	rm -rf data/digits $(DEMO_RUN)
 	$(BIN)/quorum ingest digits --to data/digits
-	$(BIN)/quorum pretrain --config quorum/recipes/coke_digits.yaml --name demo
+	$(BIN)/quorum pretrain --config coke_digits --data data/digits --name demo
 	$(BIN)/quorum evaluate $(DEMO_RUN)
 	$(BIN)/quorum export $(DEMO_RUN) --to $(DEMO_RUN)/backbone.safetensors
 	@echo

@@ -98,7 +98,7 @@ def main() -> None:
                 flush=True,
             )
         began = time.monotonic()
-        command = [sys.executable, "-m", "quorum", "compare", parent, "--uri", uri, "--to", folder]
+        command = [sys.executable, "-m", "quorum", "compare", parent, "--tracking.uri", uri, "--to", folder]
         subprocess.run(command, check=True, capture_output=True)
         print(f"the whole command in a fresh process, imports and opening the store included: {time.monotonic() - began:.2f} s")
     Figure("compare", median(spent), "s").tell()

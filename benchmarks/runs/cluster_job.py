@@ -37,10 +37,10 @@ def main() -> None:
     options = parse(command_line())
     with tempfile.TemporaryDirectory() as folder:
         vectors = write_vectors(Path(folder) / "vectors", mixture(options.rows, options.dim, options.clusters))
-        given = ["--num_clusters", str(options.clusters), "--passes", "2", "--batch_size", str(options.batch_size)]
+        given = ["--num-clusters", str(options.clusters), "--passes", "2", "--batch-size", str(options.batch_size)]
         runs = {workers: f"{folder}/workers-{workers}" for workers in (1, 2)}
         for workers, run in runs.items():
-            quorum("cluster", str(vectors), "--to", run, *given, "--workers", str(workers))
+            quorum("cluster", "--data", str(vectors), "--to", run, *given, "--workers", str(workers))
         differ = int((labels(runs[1]) != labels(runs[2])).sum())
         quorum("cluster", "--resume", runs[1], "--exact")
         (head,) = json.loads(Path(runs[1], "report.json").read_text())["heads"]
