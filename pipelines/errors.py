@@ -10,7 +10,7 @@ class UserError(Exception):
     """Wrong input. The message is one sentence: which file, key or value, and what to change."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """`; nearest: NAME` for an unknown word, or nothing where none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; nearest valid name: {near[0]}" if near else ""
+    return f"; nearest valid name: {prefix}{near[0]}" if near else ""

@@ -129,7 +129,7 @@ def sweep(
     from tune.search.sweep_config import SweepConfig
 
     if resume is not None:
-        values, changed = _stored(resume, config, keys)
+        values, changed = _stored(resume, config, settings or {}, keys)
         made = build_config(SweepConfig, values, None, changed)
     else:
         made = build_config(SweepConfig, config, None, {**placed(to), **keys})
@@ -141,13 +141,15 @@ def sweep(
     return Comparison(compare_runs([place.run_id], place.uri))
 
 
-def _stored(place: str | Path, config: object, keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _stored(
+    place: str | Path, config: object, settings: Mapping[str, Any], keys: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Plain values of a stored sweep's configuration, and the keys that make it go on in its folder."""
     from pipelines.config.recipe import stored_values
     from tune.trials.sweep import files_of
 
     if config is not None:
         raise UserError("resume takes the sweep's own configuration; leave out the recipe")
-    check_changes(spread(keys), RESUMABLE)
+    check_changes({**spread(keys), **{f"settings.{key}": value for key, value in settings.items()}}, RESUMABLE)
     location, file, base = files_of(str(place))
     return stored_values(file), {**keys, "recipe": base, "storage": str(location.parent), "name": location.name}

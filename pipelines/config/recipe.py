@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ import yaml
 
 from algos.methods.registry import method_specs
 from pipelines.config.old_configs import converted
-from pipelines.config.typed_options import check_keys, from_values, method_name
+from pipelines.config.typed_options import check_keys, from_values, method_name, with_settings
 from pipelines.errors import UserError, nearest
 
 SHIPPED = Path(__file__).parents[2] / "quorum" / "recipes"  # beside this package, in a checkout as in an installation
@@ -137,18 +137,18 @@ def _with_paths(values: dict[str, Any], kind: type, path: str) -> dict[str, Any]
     return changed
 
 
-def read_recipe(recipe: str, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
-    """The configuration in a recipe, with overrides as the command line spells them (`--method.dim`, `64`).
+def read_recipe(recipe: str, kind: type[Config], settings: Mapping[str, Any] | None = None) -> Config:
+    """The configuration in a recipe.
 
     Args:
         recipe: a path or a name, see `find_recipe`.
         kind: type of the configuration.
-        overrides: words.
+        settings: values by dotted keys on top of the recipe's, each replacing what was there.
 
     Raises:
         UserError: for a file, key or value that is not valid.
     """
-    return from_values(read_values(recipe, kind), kind, overrides)
+    return from_values(with_settings(read_values(recipe, kind), settings or {}), kind)
 
 
 def stored_values(path: str) -> dict[str, Any]:
@@ -160,10 +160,10 @@ def stored_values(path: str) -> dict[str, Any]:
     return converted(_load(path))
 
 
-def read_stored(path: str, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
-    """The configuration that a run or a sweep stored, by this version or by 0.1.
+def read_stored(path: str, kind: type[Config], settings: Mapping[str, Any] | None = None) -> Config:
+    """The configuration that a run or a sweep stored, by this version or by 0.1, with `settings` on top of it.
 
     Raises:
         UserError: for a file, key or value that is not valid.
     """
-    return from_values(stored_values(path), kind, overrides)
+    return from_values(with_settings(stored_values(path), settings or {}), kind)

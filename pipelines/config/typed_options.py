@@ -1,25 +1,20 @@
-"""Words of a command line and plain values -> typed configurations; what is not known is an error with the nearest that is."""
+"""Plain values -> typed configurations; what is not known is an error with the nearest that is."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser
 
+from pipelines.config.key_types import holds_sections, key_types, read_texts, type_of, wanted
 from pipelines.config.method_options import method_type
-from pipelines.config.old_configs import new_spelling, old_keys, refuse_old
+from pipelines.config.old_configs import old_keys, refuse_old
 from pipelines.errors import UserError, nearest
 
 Config = TypeVar("Config")
-
-
-def new_parser(command: str, description: str) -> ArgumentParser:
-    """A parser that raises instead of exiting."""
-    return ArgumentParser(prog=f"quorum {command}", description=description, exit_on_error=False, allow_abbrev=False)
 
 
 def _add_options(parser: ArgumentParser, kind: type, method: str | None) -> None:
@@ -30,61 +25,36 @@ def _add_options(parser: ArgumentParser, kind: type, method: str | None) -> None
         parser.add_class_arguments(settings, "method")
 
 
-def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
-    """Parse, turning the parser's complaint into one sentence with the nearest valid option.
-
-    Raises:
-        UserError: for an option or a value that is not valid; an option as version 0.1 spelled it is named with the new one.
-    """
-    options = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
-    given = [word[2:].split("=")[0] for word in words if word.startswith("--")]
-    for key in given:
-        new = new_spelling(key)
-        if new is not None and key not in options and new.partition(".")[0] in {option.partition(".")[0] for option in options}:
-            raise UserError(f"--{key} is --{new} now")
-    try:
-        return parser.parse_args(list(words))
-    except (ArgumentError, SystemExit) as error:
-        if isinstance(error, SystemExit):  # --help
-            raise
-        raise UserError(_one_sentence(str(error), options)) from error
-
-
-def _option_value(option: str, words: Sequence[str]) -> str | None:
-    """What follows an option among the words of a command line, before they are parsed."""
-    for index, word in enumerate(words):
-        if word == option and index + 1 < len(words):
-            return words[index + 1]
-        if word.startswith(f"{option}="):
-            return word.split("=", 1)[1]
-    return None
-
-
-def _one_sentence(message: str, options: Sequence[str]) -> str:
-    text = re.sub(r"\s+", " ", message).strip()
-    unknown = re.search(r"(?:[Uu]nrecognized arguments?:|does not accept option|[Kk]ey|[Oo]ption) ['\"]?(?:--)?([\w.-]+)", text)
-    if unknown and unknown[1].split("=")[0] not in options:
-        key = unknown[1].split("=")[0]
-        return f"unknown option or key {key!r}{nearest(key, options)}"
-    return text
-
-
-def from_values(values: Mapping[str, Any], kind: type[Config], overrides: Sequence[str] = ()) -> Config:
-    """The configuration of nested plain values, as `to_dict` gives them, with overrides as the command line spells them.
+def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
+    """The configuration of nested plain values, as `to_dict` gives them; each value may be text, as words of a shell are.
 
     Raises:
         UserError: for a key or value that is not valid.
     """
-    check_keys(values, kind)
-    parser = new_parser("", "")
-    parser.add_argument("--config", action=ActionConfigFile)
-    _add_options(parser, kind, _option_value("--method.name", overrides) or method_name(values))
-    options = parse(parser, ["--config", json.dumps(values), *overrides])
+    method = method_type(kind, method_name(values))
+    read = read_texts(values, kind, method)
+    check_keys(read, kind)
+    parser = ArgumentParser(exit_on_error=False)
+    _add_options(parser, kind, method_name(read))
+    try:
+        options = parser.parse_object(read)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UserError(_one_sentence(str(error), kind, method)) from error
     try:
         parts = parser.instantiate(options)
         return kind(**{field.name: parts[field.name] for field in fields(cast("Any", kind))})
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _one_sentence(message: str, kind: type, method: type | None) -> str:
+    """What the parser says of a value, in the user's words where they are known."""
+    text = re.sub(r"\s+", " ", message).strip()
+    if missing := re.fullmatch(r"the following arguments are required: (.*)", text):
+        return f"{missing[1]} is missing; give it, or a recipe that has it"
+    named = re.match(r'(?:Parser key )?"([\w.]+)": .*(?:Got|Given) value: (.*)$', text)
+    hint = type_of(named[1], kind, method) if named else None
+    return f"{named[1]} is {named[2]}; give {wanted(hint)}" if named and hint is not None and not holds_sections(hint) else text
 
 
 def method_name(values: Mapping[str, Any]) -> str | None:
@@ -122,13 +92,12 @@ def check_keys(values: Mapping[str, Any], kind: type, where: str = "") -> None:
 
 
 def _check_keys(values: Mapping[str, Any], kind: type, where: str, prefix: str, method: type | None = None) -> None:
-    hints = get_type_hints(kind)
-    known = {field.name: hints[field.name] for field in fields(kind)}
-    if method is not None:
-        known["method"] = method
+    known = key_types(kind, method)
     for key, value in values.items():
         if key not in known:
-            raise UserError(f"{where}unknown key '{prefix}{key}'{nearest(str(key), known)}")
+            raise UserError(f"{where}unknown key '{prefix}{key}'{nearest(str(key), known, prefix)}")
+        if is_dataclass(known[key]) and not isinstance(value, Mapping):
+            raise UserError(f"{where}{prefix}{key} is {value}; give {wanted(known[key])}")
         inner = [known[key], *get_args(known[key])]
         nested = cast("type | None", next((part for part in inner if is_dataclass(part)), None))
         for item in value if isinstance(value, list) else [value]:

@@ -17,6 +17,7 @@ from pipelines.training.launch import train
 from tests.helpers.digit_shards import write_digits
 from tests.helpers.lumps import write_lumps
 from tests.helpers.small_runs import RECIPE, words
+from tests.helpers.words import settings_of
 
 
 @pytest.fixture(scope="session")
@@ -55,5 +56,5 @@ def straight(digits, tmp_path_factory) -> Path:
     storage = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(storage)
-        train(read_recipe(RECIPE, PretrainConfig, words(os.path.relpath(digits), Path(), "straight")))
+        train(read_recipe(RECIPE, PretrainConfig, settings_of(words(os.path.relpath(digits), Path(), "straight"))))
     return storage / "straight"

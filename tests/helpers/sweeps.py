@@ -20,7 +20,7 @@ def config(shards: str, storage: Path, **parts) -> SweepConfig:
 def small(digits: str, storage: Path, **parts) -> SweepConfig:
     """A sweep over two learning rates, one trial after the other, each of which takes seconds."""
     settings = {
-        "data.shards": digits, "epochs": 2, "batch_size": 64, "method.dim": 16, "method.predictor_hidden": 16,
+        "data": digits, "epochs": 2, "batch_size": 64, "method.dim": 16, "method.predictor_hidden": 16,
         "backbone": {"name": "wrn-10-1", "stem": "auto", "options": {}}, "checkpoint.every_steps": 7, "monitor.knn_epochs": 0,
         "monitor.picture_epochs": 0, "compute.threads": 1,
     }  # fmt: skip

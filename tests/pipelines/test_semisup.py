@@ -28,6 +28,7 @@ from pipelines.training.launch import train
 from quorum.cli import main
 from tests.helpers.places import RECIPES
 from tests.helpers.runs import differing, final_state, kill_and_resume, learned
+from tests.helpers.words import settings_of
 
 pytestmark = pytest.mark.ray
 
@@ -41,7 +42,7 @@ STEPS, EPOCHS = 1438 // (16 * 7), 3
 
 def config(digits: str, labels: str, storage: Path, name: str, *more: str) -> SemisupConfig:
     given = ["--data", digits, "--labels", labels, "--storage", str(storage), "--name", name]
-    return read_recipe(str(RECIPES / "protocon_digits.yaml"), SemisupConfig, [*given, *SMALL, *more])
+    return read_recipe(str(RECIPES / "protocon_digits.yaml"), SemisupConfig, settings_of([*given, *SMALL, *more]))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_it_starts_from_a_pretrained_backbone_and_runs_on_two_workers(straight, 
         "--data", digits, "--storage", str(tmp_path), "--name", "coke", "--epochs", "2", "--batch_size", "64",
         "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--compute.threads", "1",
     ]  # fmt: skip
-    train(read_recipe(str(RECIPES / "coke_digits.yaml"), PretrainConfig, coke))
+    train(read_recipe(str(RECIPES / "coke_digits.yaml"), PretrainConfig, settings_of(coke)))
     start = ["--init_from", str(tmp_path / "coke"), "--compute.workers", "2", "--optimizer.lr", "1e-9"]
     train(config(digits, labels, tmp_path, "both", *start))
     pretrained, tuned = (Trained.open(str(tmp_path / name)).method().backbone.state_dict() for name in ("coke", "both"))

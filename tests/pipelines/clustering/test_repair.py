@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from algos.exact import shortlist
-from pipelines.clustering import label_pass as cluster_labels
+from pipelines.clustering import label_files
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
 from pipelines.clustering.label_pass import write_labels
 from pipelines.clustering.repair import repair_labels
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.ray
 @pytest.fixture
 def labelled(local_ray, lumps, tmp_path, monkeypatch) -> LabelledFolder:
     """Labels in several files under random centers."""
-    monkeypatch.setattr(cluster_labels, "TASK_ROWS", 400)
+    monkeypatch.setattr(label_files, "TASK_ROWS", 400)
     centers = F.normalize(torch.randn(sum(HEADS), LUMP_DIM, generator=torch.Generator().manual_seed(0)), dim=1).numpy()
     model = FrozenClusters(HEADS, centers, np.linspace(0.0, 0.1, sum(HEADS), dtype=np.float32))
     return write_labels(EmbeddingFolder.open(str(lumps)), model, Location.of(str(tmp_path / "labels")), gpu=False)

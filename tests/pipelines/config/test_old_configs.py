@@ -12,6 +12,7 @@ from pipelines.config.recipe import read_recipe, read_stored
 from pipelines.config.training_config import PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
 from tests.helpers.version_0_1 import unpack
+from tests.helpers.words import settings_of
 from tune.search.space import recipe_key
 from tune.search.sweep_config import SweepConfig
 
@@ -102,8 +103,8 @@ def test_a_recipe_in_the_old_spelling_is_refused_with_the_new_one(tmp_path, cont
 @pytest.mark.parametrize("words", [["--data.shards", "x"], ["--data.lanes=4"], ["--embeddings", "x"]])
 def test_an_option_in_the_old_spelling_is_refused_with_the_new_one(words):
     key = words[0].removeprefix("--").partition("=")[0]
-    with pytest.raises(UserError, match=f"^--{key} is --{RENAMED[key]} now$"):
-        read_recipe("coke_digits", PretrainConfig, words)
+    with pytest.raises(UserError, match=f"^{key} is {RENAMED[key]} now$"):
+        read_recipe("coke_digits", PretrainConfig, settings_of(words))
 
 
 def test_options_that_only_training_has_are_none_of_a_clustering(tmp_path):

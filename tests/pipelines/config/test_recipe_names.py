@@ -12,6 +12,7 @@ from pipelines.config.recipe import find_recipe, list_recipes, read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND, PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
 from tests.helpers.places import RECIPES
+from tests.helpers.words import settings_of
 from tune.search.sweep_config import SweepConfig
 
 SMALL = {"data": "d", "views": {"large": [{"size": 8}]}}
@@ -82,7 +83,9 @@ def test_paths_in_a_recipe_are_seen_from_it_first_and_then_from_here(tmp_path, e
     config = read_recipe(recipe, SemisupConfig)
     assert config.data == str(tmp_path / "set" / "d")
     assert (config.labels, config.init_from, config.storage) == ("few.json", "absent", "runs")
-    assert read_recipe(recipe, SemisupConfig, ["--data", "d"]).data == "d"  # on the command line it is seen from here
+    assert (
+        read_recipe(recipe, SemisupConfig, settings_of(["--data", "d"])).data == "d"
+    )  # on the command line it is seen from here
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/d", "/absolute/d"])

@@ -9,6 +9,7 @@ from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
 from tests.helpers.places import COKE_DIGITS as RECIPE
+from tests.helpers.words import settings_of
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ from tests.helpers.places import COKE_DIGITS as RECIPE
 )
 def test_values_out_of_range(overrides, message):
     with pytest.raises(UserError, match=message):
-        read_recipe(RECIPE, PretrainConfig, overrides)
+        read_recipe(RECIPE, PretrainConfig, settings_of(overrides))
 
 
 def test_flat_names_are_those_of_the_command_line():

@@ -21,6 +21,7 @@ from pipelines.views.view_config import ViewConfig, Views
 from tests.helpers.made_up_data import dataset
 from tests.helpers.made_up_method import write_method
 from tests.helpers.places import COKE_DIGITS, PROTOCON_DIGITS
+from tests.helpers.words import settings_of
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def labels(tmp_path) -> str:
 
 
 def read(labels: str, *overrides: str) -> SemisupConfig:
-    return read_recipe(PROTOCON_DIGITS, SemisupConfig, ["--labels", labels, *overrides])
+    return read_recipe(PROTOCON_DIGITS, SemisupConfig, settings_of(["--labels", labels, *overrides]))
 
 
 def check(config, data=None) -> None:
@@ -117,7 +118,7 @@ def test_each_kind_is_found_by_its_command():
 )
 def test_what_data_and_settings_cannot_do_together(overrides, message):
     with pytest.raises(UserError, match=message):
-        check_training(read_recipe(COKE_DIGITS, PretrainConfig, overrides), dataset(), None)
+        check_training(read_recipe(COKE_DIGITS, PretrainConfig, settings_of(overrides)), dataset(), None)
 
 
 def test_scores_need_labels():
@@ -134,7 +135,7 @@ def test_a_method_that_makes_no_heads_of_so_few_images_says_so(labels):
 def test_a_method_that_nothing_else_names_is_configured_checked_and_built(tmp_path, monkeypatch):
     monkeypatch.setattr(algos.methods, "__path__", [*algos.methods.__path__, str(write_method(tmp_path))])
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    config = read_recipe(mean_recipe(tmp_path), PretrainConfig, ["--method.weight", "3"])
+    config = read_recipe(mean_recipe(tmp_path), PretrainConfig, settings_of(["--method.weight", "3"]))
     assert config.to_dict()["method"] == {"name": "mean", "weight": 3.0}
     assert from_values(config.to_dict(), PretrainConfig) == config
     assert head_sizes(config, 1000) == [100]
@@ -144,9 +145,9 @@ def test_a_method_that_nothing_else_names_is_configured_checked_and_built(tmp_pa
     with pytest.raises(UserError, match="method mean takes one view"):
         check_training(replace(config, views=Views([ViewConfig(8, repeat=2)])), dataset(), None)
     with pytest.raises(UserError, match=r"method\.weight is -1"):
-        read_recipe(mean_recipe(tmp_path), PretrainConfig, ["--method.weight", "-1"])
-    with pytest.raises(UserError, match=r"unknown option or key 'method\.dim'"):
-        read_recipe(mean_recipe(tmp_path), PretrainConfig, ["--method.dim", "8"])
+        read_recipe(mean_recipe(tmp_path), PretrainConfig, settings_of(["--method.weight", "-1"]))
+    with pytest.raises(UserError, match=r"unknown key 'method\.dim'"):
+        read_recipe(mean_recipe(tmp_path), PretrainConfig, settings_of(["--method.dim", "8"]))
 
 
 def mean_recipe(folder: Path) -> str:

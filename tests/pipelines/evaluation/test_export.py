@@ -19,9 +19,10 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.evaluation.export import export
 from pipelines.runs.trained_model import Trained, new_backbone
-from pipelines.training.launch import _create
+from pipelines.training.launch import Training
 from quorum.cli import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
+from tests.helpers.words import settings_of
 
 pytestmark = pytest.mark.ray
 
@@ -29,9 +30,9 @@ pytestmark = pytest.mark.ray
 def saved_run(digits: str, storage: Path, *backbone: str) -> Path:
     """A run folder with one checkpoint, as training leaves it, without the training."""
     overrides = ["--data", digits, "--storage", str(storage), "--name", "run", *backbone]
-    config = read_recipe(RECIPE, PretrainConfig, overrides)
+    config = read_recipe(RECIPE, PretrainConfig, settings_of(overrides))
     dataset = Dataset.open(digits)
-    run, _ = _create(config, dataset, None, {})
+    run = Training(config, None, None).create()
     method = build_method(config, new_backbone(config), dataset, None)
     run.checkpoints.save({"method": method.state_dict()}, epoch=1, step=0, global_step=44, score=0.5)
     return storage / "run"
@@ -39,7 +40,7 @@ def saved_run(digits: str, storage: Path, *backbone: str) -> Path:
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 def test_a_resnet_loads_strictly_and_computes_the_same(digits, tmp_path, library):
-    folder = saved_run(digits, tmp_path, "--backbone", '{"name": "resnet18", "stem": "imagenet", "options": {}}')
+    folder = saved_run(digits, tmp_path, "--backbone.name", "resnet18", "--backbone.stem", "imagenet")
     main(["export", str(folder), "--to", str(tmp_path / "net.safetensors")])
     if library == "torchvision":
         network = torchvision.models.resnet18()

@@ -11,6 +11,7 @@ from pipelines.errors import UserError
 from pipelines.runs.trained_model import Trained, check_network, new_backbone
 from tests.helpers.made_up_data import dataset
 from tests.helpers.version_0_1 import unpack
+from tests.helpers.words import settings_of
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +50,20 @@ def test_a_method_of_version_0_1_is_rebuilt_with_what_it_learned(old, run):
 
 
 def test_a_backbone_that_cannot_be_built_is_refused_before_anything_starts():
-    config = read_recipe("coke_digits", PretrainConfig, ["--backbone.name", "resnet10"])
+    config = read_recipe("coke_digits", PretrainConfig, settings_of(["--backbone.name", "resnet10"]))
     with pytest.raises(UserError, match="unknown backbone 'resnet10'; nearest"):
         check_network(config)
     check_network(read_recipe("coke_digits", PretrainConfig))
 
 
 def test_weights_start_from_another_run_if_the_backbones_are_alike(old):
-    config = read_recipe("coke_digits", PretrainConfig, ["--backbone.name", "wrn-10-1", "--init_from", str(old / "coke")])
+    config = read_recipe(
+        "coke_digits", PretrainConfig, settings_of(["--backbone.name", "wrn-10-1", "--init_from", str(old / "coke")])
+    )
     check_network(config)
-    other = read_recipe("coke_digits", PretrainConfig, ["--backbone.name", "wrn-16-1", "--init_from", str(old / "coke")])
+    other = read_recipe(
+        "coke_digits", PretrainConfig, settings_of(["--backbone.name", "wrn-16-1", "--init_from", str(old / "coke")])
+    )
     with pytest.raises(UserError, match=r"has backbone 'wrn-10-1' \(stem auto.* does not fit this recipe's 'wrn-16-1'"):
         check_network(other)
     assert new_backbone(config).num_features == 64

@@ -11,13 +11,14 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.training_inputs import absolute, adopt_labels, evaluation_view, found_in, open_selection
 from tests.helpers.places import COKE_DIGITS, PROTOCON_DIGITS
+from tests.helpers.words import settings_of
 
 FEW = Selection("fingerprint", "train", ["a"], [3, 4], [0, 0], "by hand")
 
 
 def test_a_run_keeps_its_own_copy_of_the_labels(tmp_path):
     FEW.save(str(tmp_path / "few.json"))
-    config = read_recipe(PROTOCON_DIGITS, SemisupConfig, ["--labels", str(tmp_path / "few.json")])
+    config = read_recipe(PROTOCON_DIGITS, SemisupConfig, settings_of(["--labels", str(tmp_path / "few.json")]))
     adopted = adopt_labels(config, open_selection(config), Location.of(tmp_path / "run").make())
     assert adopted.labels == str(tmp_path / "run" / "labels.json")
     assert open_selection(adopted) == FEW
@@ -33,13 +34,13 @@ def test_a_run_without_labels_has_none_to_keep(tmp_path):
 
 def test_labels_that_are_not_there_are_named(tmp_path):
     with pytest.raises(UserError, match=r"absent\.json is not there"):
-        open_selection(read_recipe(PROTOCON_DIGITS, SemisupConfig, ["--labels", str(tmp_path / "absent.json")]))
+        open_selection(read_recipe(PROTOCON_DIGITS, SemisupConfig, settings_of(["--labels", str(tmp_path / "absent.json")])))
 
 
 def test_every_place_holds_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = ["--data", "d", "--labels", "few.json", "--init_from", "outputs/before", "--storage", "file:///runs"]
-    config = absolute(read_recipe(PROTOCON_DIGITS, SemisupConfig, given))
+    config = absolute(read_recipe(PROTOCON_DIGITS, SemisupConfig, settings_of(given)))
     here = [f"{tmp_path}/{place}" for place in ("d", "few.json", "outputs/before")]
     assert [config.data, config.labels, config.init_from, config.storage] == [*here, "/runs"]
 

@@ -154,11 +154,11 @@ def test_workers_share_all_lanes_evenly(lanes, data):
 
 
 def test_more_workers_than_lanes_are_refused():
-    with pytest.raises(UserError, match=r"5 workers, but data\.lanes is 4"):
+    with pytest.raises(UserError, match=r"5 workers, but stream\.lanes is 4"):
         lanes_of_worker(4, 0, 5)
 
 
 @pytest.mark.parametrize("lanes", [0, -2, 5, 96])
 def test_a_batch_that_lanes_cannot_share_is_refused(lanes):
-    with pytest.raises(UserError, match=rf"batch_size 48 is not a multiple of data\.lanes {lanes}"):
+    with pytest.raises(UserError, match=rf"batch_size 48 is not a multiple of stream\.lanes {lanes}"):
         StreamShape(48, lanes, 10)

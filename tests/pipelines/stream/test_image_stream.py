@@ -191,5 +191,5 @@ def test_training_rows_do_not_depend_on_labels_in_the_shards(local_ray, some_dig
 
 
 def test_more_workers_than_lanes_are_refused(some_digits):
-    with pytest.raises(UserError, match=r"5 workers, but data\.lanes is 4"):
+    with pytest.raises(UserError, match=r"5 workers, but stream\.lanes is 4"):
         open_stream(some_digits, rank=0, workers=5)

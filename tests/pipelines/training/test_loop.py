@@ -19,6 +19,7 @@ from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
 from tests.helpers.runs import cut_back, differing, final_state, kill_and_resume, learned, store_of, wait_for_step
 from tests.helpers.small_runs import RECIPE, STEPS, words
+from tests.helpers.words import settings_of
 
 pytestmark = pytest.mark.ray
 
@@ -66,7 +67,7 @@ def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digi
 
     thread = threading.Thread(target=kill_once, daemon=True)
     thread.start()
-    train(read_recipe(RECIPE, PretrainConfig, words(digits, storage, "died")))
+    train(read_recipe(RECIPE, PretrainConfig, settings_of(words(digits, storage, "died"))))
     assert killed
     assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(storage / "died", EPOCHS))) == []
 
@@ -74,7 +75,7 @@ def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digi
 @pytest.mark.slow
 def test_another_number_of_workers_resumes(straight):
     copy = cut_back(straight, straight.parent / "more-workers", 2 * STEPS)
-    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--compute.workers", "2"])
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, settings_of(["--compute.workers", "2"]))
     train(config, resume=str(copy))
     state = final_state(copy, EPOCHS)
     assert state["workers"] == 2
@@ -89,7 +90,7 @@ def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
 
     ingest(open_source("digits"), str(tmp_path / "other"), name="digits", seed=1)
     copy = cut_back(straight, straight.parent / "other-shards", 2 * STEPS)
-    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--data", str(tmp_path / "other")])
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, settings_of(["--data", str(tmp_path / "other")]))
     with pytest.raises(UserError, match="fingerprint"):
         train(config, resume=str(copy))
 
@@ -97,7 +98,7 @@ def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
 @pytest.mark.slow
 def test_a_full_disk_stops_the_run_in_words_and_keeps_what_was_saved(straight):
     copy = cut_back(straight, straight.parent / "full-disk", 2 * STEPS)
-    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, ["--checkpoint.every_steps", "7"])
+    config = read_recipe(str(copy / "config.yaml"), PretrainConfig, settings_of(["--checkpoint.every_steps", "7"]))
     (copy / "checkpoints" / f"step-{2 * STEPS + 7:09d}.pt.partial").mkdir()  # what the writer needs is taken
     before = store_of(copy).latest()
     with pytest.raises(UserError, match=r"could not be written.*--resume"):
@@ -118,13 +119,13 @@ def test_resuming_a_run_that_has_all_its_epochs_trains_nothing_and_closes_its_re
 
 def test_a_name_in_use_is_refused(straight, digits):
     with pytest.raises(UserError, match="already holds a run"):
-        train(read_recipe(RECIPE, PretrainConfig, words(digits, straight.parent, "straight")))
+        train(read_recipe(RECIPE, PretrainConfig, settings_of(words(digits, straight.parent, "straight"))))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_gpus_that_are_not_there_are_refused_before_a_worker_starts(straight, digits):
     with pytest.raises(UserError, match=r"asks for 1 GPUs, the cluster has 0"):
-        train(read_recipe(RECIPE, PretrainConfig, words(digits, straight.parent, "no-gpu", "--compute.gpu", "true")))
+        train(read_recipe(RECIPE, PretrainConfig, settings_of(words(digits, straight.parent, "no-gpu", "--compute.gpu", "true"))))
 
 
 @pytest.mark.slow

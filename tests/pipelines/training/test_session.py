@@ -14,6 +14,7 @@ from pipelines.jobs.worker import Worker
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session, TrainingJob
 from tests.helpers.places import COKE_DIGITS as RECIPE
+from tests.helpers.words import settings_of
 
 pytestmark = pytest.mark.ray  # the shards are ingested on Ray; the sessions themselves run without it
 
@@ -27,7 +28,7 @@ def session(digits: str, folder: str, *overrides: str) -> Session:
         "--optimizer.warmup_epochs",
         "0",
     ]
-    config = read_recipe(RECIPE, PretrainConfig, ["--data", digits, "--epochs", "9", *small, *overrides])
+    config = read_recipe(RECIPE, PretrainConfig, settings_of(["--data", digits, "--epochs", "9", *small, *overrides]))
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     job = TrainingJob(config, Dataset.open(digits), folder, recorder=None, identity={"data": "none"})
     made = Session(job, Worker(rank, workers, workers, torch.device("cpu")))

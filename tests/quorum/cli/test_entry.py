@@ -101,7 +101,7 @@ def test_an_unknown_command_is_named_with_the_nearest(refusal, word, near):
         (["pretrain", "--config", "absent.yaml"], "there is no recipe 'absent.yaml'"),
         (["pretrain", "--config", "coke_digit"], "nearest valid name: coke_digits"),
         (["pretrain", "--config", RECIPE, "--method.dimm", "3"], "unknown option --method.dimm; nearest valid name: method.dim"),
-        (["pretrain", "--config", RECIPE, "--set", "method.dimm=3"], "unknown key 'method.dimm'; nearest valid name: dim"),
+        (["pretrain", "--config", RECIPE, "--set", "method.dimm=3"], "unknown key 'method.dimm'; nearest valid name: method.dim"),
         (["pretrain", "--config", RECIPE, "--batch_size", "ten"], "batch_size"),
         (["pretrain", "--config", RECIPE, "--batch-size", "0"], "batch_size is 0; it must be positive"),
         (["pretrain", "--config", RECIPE, "--compute.precision", "fp8"], "compute.precision"),

@@ -11,7 +11,7 @@ import pytest
 import ray
 from mlflow.tracking import MlflowClient
 
-from pipelines.config.recipe import read_recipe
+from pipelines.config.recipe import read_stored
 from pipelines.errors import UserError
 from quorum.cli import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
@@ -91,7 +91,7 @@ def test_each_trial_is_a_child_with_its_settings_curves_and_outcome(done):
 def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, monkeypatch, tmp_path, capsys):
     folder, address = done
     monkeypatch.chdir(tmp_path)  # from anywhere
-    plan = Plan.of(read_recipe(str(folder / "sweep.yaml"), SweepConfig, ["--recipe", str(folder / "base.yaml")]))
+    plan = Plan.of(read_stored(str(folder / "sweep.yaml"), SweepConfig, {"recipe": str(folder / "base.yaml")}))
     (plan.run_folder({"K": 20, "ratio": 1.0}, 0) / OUTCOME_FILE).delete_file()  # as if it had been cut off at its end
     before = {run.info.run_id: run.info.end_time for run in trials(address)}
     main(["sweep", "--resume", str(folder)])
@@ -108,9 +108,9 @@ def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, monkeypatch,
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--metric", "train/loss"], "--metric cannot change in a resumed run"),
-        (["--set", "epochs=9"], "--set cannot change in a resumed run"),
-        (["--config", "x.yaml"], "leave out --config"),
+        (["--metric", "train/loss"], "metric cannot change in a resumed run"),
+        (["--set", "epochs=9"], "settings.epochs cannot change in a resumed run"),
+        (["--config", "x.yaml"], "leave out the recipe"),
     ],
 )
 def test_a_resume_keeps_what_its_trials_share(done, capsys, words, said):
