@@ -29,7 +29,7 @@ demo: install
 	@echo "Curves:   $(BIN)/mlflow server --backend-store-uri sqlite:///outputs/mlflow.db   and open http://127.0.0.1:5000"
 
 test: install
-	$(BIN)/python -m pytest -m 'not gpu and not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow'
 
 # Also the stops, deaths and sweeps that take minutes.
 test-all: install

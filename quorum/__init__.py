@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.errors import UserError as UserError
     from quorum.clustering import Clustering as Clustering
     from quorum.clustering import cluster as cluster
+    from quorum.clustering import open_clusters as open_clusters
     from quorum.comparing import Comparison as Comparison
     from quorum.comparing import compare as compare
     from quorum.comparing import sweep as sweep
@@ -51,6 +52,7 @@ _HOMES = {
     "embed": "quorum.scoring",
     "export": "quorum.scoring",
     "cluster": "quorum.clustering",
+    "open_clusters": "quorum.clustering",
     "Clustering": "quorum.clustering",
     "sweep": "quorum.comparing",
     "compare": "quorum.comparing",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.errors import UserError
 from quorum.notebook import facts
 from quorum.settings import build_config
 from quorum.training import resumed_config
@@ -74,6 +75,21 @@ class Clustering:
         whole = {key: value for key, value in self.report.items() if key != "heads"}
         heads: str = pd.DataFrame(self.report["heads"]).rename_axis("head").to_html()
         return facts(f"quorum cluster: {self.path}", whole) + heads
+
+
+def open_clusters(path: str | Path) -> Clustering:
+    """The finished clustering in a folder.
+
+    Raises:
+        UserError: for a folder without one.
+    """
+    from pipelines.clustering.config import ClusterConfig
+    from pipelines.runs.run_folder import Run
+
+    folder = Run.open(str(path), kind=ClusterConfig.kind)
+    if not (folder.location / "report.json").exists():
+        raise UserError(f"{path} is not finished; go on with it: quorum cluster --resume {path}")
+    return Clustering(folder, (folder.location / "report.json").read_json())
 
 
 def cluster(

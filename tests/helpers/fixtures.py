@@ -14,8 +14,9 @@ from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.datasets.image_shards import Dataset
 from pipelines.training.launch import train
+from quorum.cli import main
 from tests.helpers.digit_shards import write_digits
-from tests.helpers.lumps import write_lumps
+from tests.helpers.lumps import options, write_lumps
 from tests.helpers.small_runs import RECIPE, words
 from tests.helpers.words import settings_of
 
@@ -58,3 +59,11 @@ def straight(digits, tmp_path_factory) -> Path:
         patch.chdir(storage)
         train(read_recipe(RECIPE, PretrainConfig, settings_of(words(os.path.relpath(digits), Path(), "straight"))))
     return storage / "straight"
+
+
+@pytest.fixture(scope="session")
+def clustered(local_ray, lumps, tmp_path_factory) -> Path:
+    """A clustering by one worker that was never stopped, started from the command line."""
+    to = tmp_path_factory.mktemp("clusters") / "straight"
+    main(["cluster", str(lumps), "--to", str(to), *options()])
+    return to

@@ -22,3 +22,15 @@ def write_lumps(folder: Path) -> None:
         ids = [f"row-{place}" for place in range(LUMP_ROWS)[mine]]
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows[mine].reshape(-1)), LUMP_DIM)
         pq.write_table(pa.table({"path": ids, "embedding": vectors}), folder / f"{name}.parquet", row_group_size=150)
+
+
+CLUSTERS, PASSES = 20, 3
+STEPS = LUMP_ROWS // 96
+
+
+def options() -> list[str]:
+    """Of a clustering of the lumps in two heads, which takes seconds."""
+    return [
+        "--num_clusters", f"[{CLUSTERS}, 7]", "--id", "path", "--batch_size", "96", "--lanes", "4", "--window", "64",
+        "--passes", str(PASSES), "--checkpoint.every_steps", "8", "--checkpoint.keep_last", "50",
+    ]  # fmt: skip

@@ -24,26 +24,8 @@ from pipelines.errors import UserError
 from pipelines.runs.run_folder import CONFIG_FILE, Run
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
-from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
+from tests.helpers.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS, PASSES, STEPS
 from tests.helpers.runs import cut_back, final_state, store_of
-
-CLUSTERS, PASSES = 20, 3
-STEPS = LUMP_ROWS // 96
-
-
-@pytest.fixture(scope="module")
-def clustered(local_ray, lumps, tmp_path_factory) -> Path:
-    """A run of one worker that was never stopped, started from the command line."""
-    to = tmp_path_factory.mktemp("clusters") / "straight"
-    main(["cluster", str(lumps), "--to", str(to), *options()])
-    return to
-
-
-def options() -> list[str]:
-    return [
-        "--num_clusters", f"[{CLUSTERS}, 7]", "--id", "path", "--batch_size", "96", "--lanes", "4", "--window", "64",
-        "--passes", str(PASSES), "--checkpoint.every_steps", "8", "--checkpoint.keep_last", "50",
-    ]  # fmt: skip
 
 
 def labels_of(to: Path) -> pa.Table:

@@ -15,7 +15,10 @@ from pipelines.config.recipe import read_stored
 from pipelines.errors import UserError
 from quorum.cli import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
+from tests.helpers.runs import differing, final_state, learned
+from tests.helpers.small_runs import SMALL
 from tests.helpers.version_0_1 import SWEEP, unpack
+from tests.helpers.words import settings_of
 from tune.search.plan import Plan
 from tune.search.sweep_config import SchedulerConfig, SweepConfig
 from tune.trials.population import LINEAGE_FILE
@@ -51,13 +54,15 @@ def history(address, run, name="test/knn_top1") -> list:
 
 @pytest.fixture(scope="module")
 def done(digits, tmp_path_factory):
-    """Two trials at a time, started with relative paths as the README does."""
+    """Three trials, two at a time, started with relative paths as the README does; that of ratio 0.4 is the run `straight`."""
     storage = tmp_path_factory.mktemp("sweeps")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(storage)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         shutil.copy(RECIPE, "recipe.yaml")
-        settings = config(os.path.relpath(digits), Path(), recipe="recipe.yaml")
+        space = {"ratio": {"grid": [1.0, 0.2, 0.4]}}  # the last one finds a process that another has trained in
+        same = settings_of(SMALL) | {"data": os.path.relpath(digits)}
+        settings = config("", Path(), recipe="recipe.yaml", space=space, settings=same)
         address = sweep(settings)
     (storage / "recipe.yaml").write_text("epochs: 100\n")  # a resume has the base as it was
     return storage / "sweep", address
@@ -78,28 +83,34 @@ def test_each_trial_is_a_child_with_its_settings_curves_and_outcome(done):
     assert parent.info.status == "FINISHED"
     assert (parent.data.tags["quorum.kind"], parent.data.tags["quorum.metric"]) == ("sweep", "test/knn_top1")
     children = trials(address)
-    assert [json.loads(run.data.tags["quorum.point"]) for run in children] == [{"K": 20, "ratio": ratio} for ratio in (0.4, 1.0)]
+    assert [json.loads(run.data.tags["quorum.point"]) for run in children] == [{"ratio": ratio} for ratio in (0.2, 0.4, 1.0)]
     for run in children:
         point = json.loads(run.data.tags["quorum.point"])
         assert run.info.status == "FINISHED"
-        assert run.data.params["method.num_clusters"] == str([point["K"]])
+        assert run.data.params["method.num_clusters"] == "[30, 20]"
         assert run.data.params["method.min_size_ratio"] == str(point["ratio"])
         assert len(history(address, run)) == 3
         assert run.info.end_time - history(address, run)[-1].timestamp < 20_000  # not the end of the sweep
+
+
+def test_a_trial_ends_in_the_bits_of_the_same_run_alone(done, straight):
+    plan = Plan.of(read_stored(str(done[0] / "sweep.yaml"), SweepConfig, {"recipe": str(done[0] / "base.yaml")}))
+    trial = Path(plan.run_folder({"ratio": 0.4}, 0).path)
+    assert differing(learned(final_state(trial, 4)), learned(final_state(straight, 4))) == []
 
 
 def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, monkeypatch, tmp_path, capsys):
     folder, address = done
     monkeypatch.chdir(tmp_path)  # from anywhere
     plan = Plan.of(read_stored(str(folder / "sweep.yaml"), SweepConfig, {"recipe": str(folder / "base.yaml")}))
-    (plan.run_folder({"K": 20, "ratio": 1.0}, 0) / OUTCOME_FILE).delete_file()  # as if it had been cut off at its end
+    (plan.run_folder({"ratio": 1.0}, 0) / OUTCOME_FILE).delete_file()  # as if it had been cut off at its end
     before = {run.info.run_id: run.info.end_time for run in trials(address)}
     main(["sweep", "--resume", str(folder)])
-    assert "2 runs: 2 finished" in capsys.readouterr().out
+    assert "3 runs: 3 finished" in capsys.readouterr().out
     after = trials(address)
     assert {run.info.run_id for run in after} == before.keys()
     assert after[0].info.end_time == before[after[0].info.run_id]
-    assert [len(history(address, run)) for run in after] == [3, 3]
+    assert [len(history(address, run)) for run in after] == [3, 3, 3]
     assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
     with pytest.raises(UserError, match=r"already holds a sweep.*--resume"):
         sweep(plan.config)

@@ -62,7 +62,8 @@ def trial_process() -> psutil.Process | None:
     return None
 
 
-def test_a_trial_ends_in_the_bits_of_the_same_run_alone(digits, tmp_path):
+@pytest.mark.slow
+def test_a_trial_in_a_used_process_ends_in_the_bits_of_the_same_run_alone(digits, tmp_path):
     plan = Plan.of(small(digits, tmp_path))
     sweep(plan.config)
     second = plan.points[1]  # the first has trained in its process before
