@@ -24,6 +24,7 @@ ONE_RAY = "one Ray"
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests of one Ray run in one process, so that it starts once; the others run beside them in the order of their files."""
     for item in items:

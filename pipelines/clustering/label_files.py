@@ -58,14 +58,14 @@ class LabelFile:
         return f"part-{self.number:06d}.parquet"
 
 
-def label_files(vectors: EmbeddingFolder) -> list[LabelFile]:
+def label_files(vectors: EmbeddingFolder, least_rows: int | None = None) -> list[LabelFile]:
     """The files of labels to write, in the order of the vectors."""
     made, start = list[LabelFile](), 0
     for index, shard in enumerate(vectors.shards):
         first = 0
         for group in range(len(shard.row_groups)):
             mine = sum(shard.row_groups[first : group + 1])
-            if mine >= TASK_ROWS or group + 1 == len(shard.row_groups):
+            if mine >= (least_rows or TASK_ROWS) or group + 1 == len(shard.row_groups):
                 made.append(LabelFile(len(made), index, range(first, group + 1), start, mine))
                 first, start = group + 1, start + mine
     return made

@@ -49,7 +49,7 @@ def test_what_cannot_work_is_one_sentence_and_leaves_nothing_behind(lumps, tmp_p
 def test_the_folder_of_embeddings_must_be_named(capsys):
     with pytest.raises(SystemExit):
         main(["cluster", "--to", "x", "--num_clusters", "3"])
-    assert "required: data" in capsys.readouterr().err
+    assert "data is missing" in capsys.readouterr().err
 
 
 def test_a_resume_keeps_what_its_result_depends_on(capsys, tmp_path):
