@@ -24,12 +24,10 @@ ONE_RAY = "one Ray"
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of one Ray run in one process, so that it starts once; the others run beside them in the order of their files."""
-    for item in items:
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group(ONE_RAY))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Put all tests of one Ray into one process, where it starts once; the others run beside them."""
+    if item.get_closest_marker("ray"):
+        item.add_marker(pytest.mark.xdist_group(ONE_RAY))
 
 
 @pytest.fixture(scope="session")
