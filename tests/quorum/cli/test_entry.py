@@ -53,7 +53,7 @@ def test_every_command_has_help_in_the_users_words_with_an_example(capsys, comma
 
 def test_help_of_a_recipe_shows_the_options_of_its_method(capsys):
     main(["pretrain", "--config", "coke_digits", "--help"])
-    assert "--method.target_labels previous|current" in capsys.readouterr().out
+    assert "--method.target-labels previous|current" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["pretrain", "--help"], ["sweep", "--help"], ["cluster", "--help"]])
