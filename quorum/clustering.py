@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
 from quorum.notebook import facts
-from quorum.settings import build_config
-from quorum.training import resumed_config
+from quorum.settings import build_config, resumed_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +115,7 @@ def cluster(
     from pipelines.clustering.config import ClusterConfig
 
     if "storage" in keys:  # as the runs of the other commands are placed
-        keys = {"to": f"{keys['storage']}/{keys.get('name')}", **{key: value for key, value in keys.items() if key != "storage"}}
+        keys = _placed(keys)
     if resume is None:
         made = build_config(ClusterConfig, config, settings, keys)
     else:
@@ -125,3 +124,10 @@ def cluster(
 
     done = run(made, address=address, resume=None if resume is None else str(resume))
     return Clustering(done.run, done.report)
+
+
+def _placed(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys with the folder that `storage` and `name` say in two parts."""
+    if "to" in keys or "name" not in keys:
+        raise UserError("storage goes with name, and both stand for to; give storage and name, or only to")
+    return {"to": f"{keys['storage']}/{keys['name']}", **{key: value for key, value in keys.items() if key != "storage"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
 from quorum.notebook import facts, picture
-from quorum.settings import build_config, placed, spread, with_short_names
-from quorum.training import Run, check_changes
+from quorum.settings import build_config, check_changes, spread, with_place, with_short_names
+from quorum.training import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +71,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         title = f"{self.compared.name}: {self.compared.metric} ({self.compared.mode}) within {self.compared.budget}"
         shown = "".join(f"<div>{picture(path)}</div>" for path in self.pictures)
-        notes = "".join(f"<p>{note}</p>" for note in self.notes)
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return facts(title, {}) + self.table.to_html() + notes + shown
 
 
@@ -129,16 +130,17 @@ def sweep(
     from tune.search.sweep_config import SweepConfig
 
     if resume is not None:
-        values, changed = _stored(resume, config, settings or {}, keys)
+        values, changed = _stored(resume, config, settings or {}, with_place(to, keys))
         made = build_config(SweepConfig, values, None, changed)
     else:
-        made = build_config(SweepConfig, config, None, {**placed(to), **keys})
+        made = build_config(SweepConfig, config, None, with_place(to, keys))
     made = replace(made, settings={**made.settings, **with_short_names(settings or {})})
     from tune.comparison.compare import compare as compare_runs  # MLflow and Ray, which a mistake need not wait for
     from tune.trials.sweep import sweep as run
 
     place = run(made, address=address, resume=resume is not None)
-    return Comparison(compare_runs([place.run_id], place.uri))
+    folder = Path(made.storage) / made.name / "comparison" if "://" not in made.storage else None
+    return Comparison(compare_runs([place.run_id], place.uri, to=None if folder is None else str(folder)))
 
 
 def _stored(

@@ -80,7 +80,7 @@ class DataSet:
         return f"DataSet({self.path}: {sizes} images, {len(self.classes)} classes)"
 
     def _repr_html_(self) -> str:
-        found = self._first(SHOWN, next(iter(self.dataset.splits)))
+        found = self._first(SHOWN, "train" if "train" in self.dataset.splits else next(iter(self.dataset.splits)))
         shown = thumbnails(list(found.values()), [str(row) for row in found])
         values = {"classes": len(self.classes), "fingerprint": self.dataset.fingerprint, "unreadable": self.dataset.quarantined}
         return facts(f"{self.dataset.name}: {self.path}", values) + self.splits.to_html() + shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quorum.data import DataSet
 from quorum.training import Run
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def evaluate(
     run: str | Path | Run,
     *,
-    data: str | Path | None = None,
+    data: str | Path | DataSet | None = None,
     workers: int = 1,
     gpu: bool = False,
     untrained: bool = False,
@@ -58,7 +59,7 @@ def embed(
     run: str | Path | Run,
     to: str | Path,
     *,
-    data: str | Path | None = None,
+    data: str | Path | DataSet | None = None,
     split: str = "train",
     workers: int = 1,
     gpu: bool = False,
@@ -103,9 +104,9 @@ def export(run: str | Path | Run, to: str | Path, *, classifier: bool = False) -
     return write(_place(run), str(to), classifier=classifier)
 
 
-def _place(run: str | Path | Run) -> str:
-    return run.path if isinstance(run, Run) else str(run)
+def _place(given: str | Path | Run | DataSet) -> str:
+    return given.path if isinstance(given, Run | DataSet) else str(given)
 
 
-def _optional(path: str | Path | None) -> str | None:
-    return None if path is None else str(path)
+def _optional(given: str | Path | DataSet | None) -> str | None:
+    return None if given is None else _place(given)

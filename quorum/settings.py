@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,18 +53,26 @@ def build_config(
 
 def with_short_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The same with the full names of keys that every command calls by a short one."""
-    return {SHORT.get(key, key): value for key, value in settings.items()}
+    return {SHORT.get(key, key): _plain(value) for key, value in settings.items()}
 
 
 def spread(keys: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords as dotted keys."""
     spread: dict[str, Any] = {}
-    for key, value in keys.items():
-        name = SHORT.get(key, key)
+    for key, given_value in keys.items():
+        name, value = SHORT.get(key, key), _plain(given_value)
         is_section = isinstance(value, Mapping) and key not in WHOLE
-        parts = {f"{name}.{inner}": given for inner, given in value.items()} if is_section else {name: value}
-        spread |= {key: str(given) if isinstance(given, Path) else given for key, given in parts.items()}
+        spread |= {f"{name}.{inner}": part for inner, part in value.items()} if is_section else {name: value}
     return spread
+
+
+def _plain(value: Any) -> Any:
+    """What a recipe holds for a value: of a data set, labels or a run its path, of a section's dataclass its keys."""
+    if is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "path"):
+        return asdict(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return getattr(value, "path", value)
 
 
 def placed(to: str | Path | None) -> dict[str, str]:
@@ -70,8 +80,58 @@ def placed(to: str | Path | None) -> dict[str, str]:
     if to is None:
         return {}
     place, mark, query = str(to).partition("?")  # a URI's query holds its endpoint, which goes with the storage
-    storage, _, name = place.rstrip("/").rpartition("/")
-    return {"storage": f"{storage or '.'}{mark}{query}", "name": name}
+    base, slash, name = place.rstrip("/").rpartition("/")
+    if not name or base.endswith("/"):  # the root of a disk, or a bucket
+        raise UserError(f"to is {str(to)!r}, which is no folder of a run; give one below it")
+    return {"storage": f"{base or slash or '.'}{mark}{query}", "name": name}
+
+
+def with_place(to: str | Path | None, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys with those that `to` stands for.
+
+    Raises:
+        UserError: for a place that is given twice.
+    """
+    if to is not None and {"storage", "name"} & keys.keys():
+        raise UserError("to is the run's folder, which storage and name say in two parts; give one of the two")
+    return {**placed(to), **keys}
+
+
+def resumed_config(
+    kind: Any,
+    place: str | Path,
+    config: Any,
+    changeable: Sequence[str],
+    settings: Mapping[str, Any] | None,
+    keys: Mapping[str, Any],
+) -> Any:
+    """The configuration of type `kind` that the run in a folder stored, with what its resume changes.
+
+    Raises:
+        UserError: for a recipe beside the run's own configuration, or a key that may not change.
+    """
+    if config is not None:
+        raise UserError("resume takes the run's own configuration; leave out the recipe")
+    given = {**spread(keys), **with_short_names(settings or {})}
+    check_changes(given, changeable)
+    from pipelines.config.recipe import stored_values
+    from pipelines.runs.run_folder import Run as RunFolder
+
+    return build_config(kind, stored_values(RunFolder.open(str(place), kind=kind.kind).config_file()), given, {})
+
+
+def check_changes(given: Mapping[str, Any], changeable: Sequence[str]) -> None:
+    """Refuse keys that a resumed run may not change.
+
+    Raises:
+        UserError: naming the key and those that may.
+    """
+    for key in given:
+        if not any(key == part or (part.endswith(".") and key.startswith(part)) for part in changeable):
+            raise UserError(
+                f"{key} cannot change in a resumed run, whose result must equal one that never stopped; "
+                f"what may: {', '.join(part.rstrip('.') for part in changeable)}"
+            )
 
 
 def recipes() -> pd.DataFrame:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import UserError
 from quorum.notebook import facts, picture
-from quorum.settings import build_config, placed, spread, with_short_names
+from quorum.settings import build_config, resumed_config, with_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,46 +171,9 @@ def _train(
     kind: Any, config: Any, settings: Mapping[str, Any] | None, to: Any, resume: Any, address: str | None, keys: dict[str, Any]
 ) -> Run:
     if resume is None:
-        made = build_config(kind, config, settings, {**placed(to), **keys})
+        made = build_config(kind, config, settings, with_place(to, keys))
     else:
-        made = resumed_config(kind, resume, config, RESUMABLE, settings, keys)
+        made = resumed_config(kind, resume, config, RESUMABLE, settings, with_place(to, keys))
     from pipelines.training.launch import train  # torch, Ray and MLflow, which a mistake need not wait for
 
     return Run(train(made, address=address, resume=None if resume is None else str(resume)))
-
-
-def resumed_config(
-    kind: Any,
-    place: str | Path,
-    config: Any,
-    changeable: Sequence[str],
-    settings: Mapping[str, Any] | None,
-    keys: Mapping[str, Any],
-) -> Any:
-    """The configuration of type `kind` that the run in a folder stored, with what its resume changes.
-
-    Raises:
-        UserError: for a recipe beside the run's own configuration, or a key that may not change.
-    """
-    if config is not None:
-        raise UserError("resume takes the run's own configuration; leave out the recipe")
-    given = {**spread(keys), **with_short_names(settings or {})}
-    check_changes(given, changeable)
-    from pipelines.config.recipe import stored_values
-    from pipelines.runs.run_folder import Run as RunFolder
-
-    return build_config(kind, stored_values(RunFolder.open(str(place), kind=kind.kind).config_file()), given, {})
-
-
-def check_changes(given: Mapping[str, Any], changeable: Sequence[str]) -> None:
-    """Refuse keys that a resumed run may not change.
-
-    Raises:
-        UserError: naming the key and those that may.
-    """
-    for key in given:
-        if not any(key == part or (part.endswith(".") and key.startswith(part)) for part in changeable):
-            raise UserError(
-                f"{key} cannot change in a resumed run, whose result must equal one that never stopped; "
-                f"what may: {', '.join(part.rstrip('.') for part in changeable)}"
-            )

@@ -71,7 +71,7 @@ def gloo() -> Callable[..., list[Any]]:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """A local Ray for the session; three logical CPUs leave room for two workers and the stream."""
+    """A local Ray for the session; four logical CPUs leave room for two workers and the stream."""
     import ray
 
     from pipelines.jobs.ray_cluster import connect

@@ -17,8 +17,7 @@ from pipelines.tracking.figures import is_known
 from pipelines.tracking.old_figures import present_name
 from quorum.cli.commands import COMMANDS, Command
 from quorum.cli.words import Spelling, read_words
-from quorum.settings import SHORT, build_config, spread, with_short_names
-from quorum.training import check_changes
+from quorum.settings import SHORT, build_config, check_changes, spread, with_short_names
 from tests.helpers.pages import PAGES, blocks, command_lines, commands_of, comments_of, spans
 from tests.helpers.places import RECIPES, ROOT
 

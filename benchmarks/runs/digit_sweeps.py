@@ -32,19 +32,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         quorum("ingest", "digits", "--to", f"{folder}/digits")
         began = time.monotonic()
-        swept("digits", folder)
+        swept("digits", folder, {})
         Figure("sweep_minutes", (time.monotonic() - began) / 60, "min").tell()
-        asha = swept("digits_asha", folder, "--seeds", str(seeds))
-        grid = swept("digits_asha", folder, "--seeds", str(seeds), "--scheduler.name", "none", "--name", "digits-grid")
+        asha = swept("digits_asha", folder, {"seeds": seeds})
+        grid = swept("digits_asha", folder, {"seeds": seeds, "scheduler.name": "none", "name": "digits-grid"})
     spent = [sum(line.images for line in side.lines) for side in (asha, grid)]
     found = next(line for line in grid.lines if line.point == asha.lines[0].point)
     Figure("asha_images", 100 * spent[0] / spent[1], "%").tell()
     Figure("asha_score", mean_score(found) / mean_score(grid.lines[0]), "x").tell()
 
 
-def swept(recipe: str, folder: str, *options: str) -> Comparison:
+def swept(recipe: str, folder: str, settings: dict[str, object]) -> Comparison:
     """Run a sweep of the recipes to its end and compare its runs."""
-    config = read_recipe(recipe, SweepConfig, ["--storage", folder, *options])
+    config = read_recipe(recipe, SweepConfig, {"storage": folder, **settings})
     config = replace(config, settings={**config.settings, "data": f"{folder}/digits"})
     parent = sweep(config)
     return compare([parent.run_id], parent.uri, to=f"{folder}/compared-{config.name}")

@@ -67,6 +67,9 @@ def converted(values: Mapping[str, Any]) -> dict[str, Any]:
             new[section] = {**new.get(section, {}), key: value}
         else:
             new[key] = value
+    for part in ("settings", "space"):  # of a sweep: keys of its base
+        if isinstance(new.get(part), Mapping):
+            new[part] = {new_spelling(key) or key: value for key, value in new[part].items()}
     return new
 
 

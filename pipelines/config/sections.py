@@ -27,8 +27,8 @@ class StreamConfig:
     normalization: Normalization = field(default_factory=Normalization)
 
     def __post_init__(self) -> None:
-        """Refuse a window of nothing."""
-        require_positive(self, "window", part="stream")
+        """Refuse a window or lanes of nothing."""
+        require_positive(self, "window", "lanes", part="stream")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class BackboneConfig:
     stem: Literal["auto", "imagenet", "small"] = "auto"
     stem_stride: int = 1
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a stride of nothing."""
+        require_positive(self, "stem_stride", part="backbone")
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers, and Nesterov's momentum where there is none to look ahead with."""
-        require_positive(self, "lr", part="optimizer")
-        require_not_negative(self, "warmup_epochs", part="optimizer")
+        require_positive(self, "lr", "trust_coefficient", part="optimizer")
+        require_not_negative(self, "warmup_epochs", "weight_decay", part="optimizer")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"optimizer.momentum is {self.momentum}; it must lie in [0, 1)")
         if self.nesterov and (self.name != "sgd" or self.momentum <= 0):
             raise UserError("optimizer.nesterov needs optimizer.name sgd and a momentum above 0; set it to false")
 
@@ -98,6 +104,8 @@ class ComputeConfig:
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
         require_positive(self, "workers", "cpus_per_worker", part="compute")
+        if self.max_failures < -1:
+            raise UserError(f"compute.max_failures is {self.max_failures}; give 0 or more, or -1 for any number")
 
     @property
     def gpus(self) -> float:

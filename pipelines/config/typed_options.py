@@ -60,7 +60,10 @@ def _one_sentence(message: str, kind: type, method: type | None) -> str:
 def method_name(values: Mapping[str, Any]) -> str | None:
     """What nested values say of `method.name`."""
     method = values.get("method")
-    return method.get("name") if isinstance(method, Mapping) else None
+    name = method.get("name") if isinstance(method, Mapping) else None
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"method.name is {name}; give text")
+    return name
 
 
 def with_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +90,10 @@ def check_keys(values: Mapping[str, Any], kind: type, where: str = "") -> None:
     known = {field.name for field in fields(kind)}
     refuse_old([key for key in old_keys(values) if key not in known], where)
     for part in getattr(kind, "keys_of_recipes", ()):
-        refuse_old([str(key) for key in values.get(part) or ()], f"{where}{part}: ")
+        keys = values.get(part) or {}
+        if not isinstance(keys, Mapping) or not all(isinstance(key, str) for key in keys):
+            raise UserError(f"{where}{part} is {keys!r}; give a mapping of keys of the recipe")
+        refuse_old(keys, f"{where}{part}: ")
     _check_keys(values, kind, where, "", method_type(kind, method_name(values)))
 
 

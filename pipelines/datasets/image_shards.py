@@ -197,6 +197,8 @@ def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, b
     """Encoded images of a few instances; reads only the row groups that hold them."""
     wanted, found = set(ids), dict[int, bytes]()
     for shard in dataset.split(split).shards:
+        if len(found) == len(wanted):
+            break
         file = _parquet_file(dataset.location, shard)
         shard_ids = file.read(columns=["id"])["id"].to_numpy()
         hits = np.flatnonzero(np.isin(shard_ids, list(wanted)))

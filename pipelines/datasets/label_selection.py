@@ -53,7 +53,7 @@ class Selection:
         location = Location.of(place)
         try:
             if not location.exists():
-                raise UserError(f"labels {place} is not there; make it: quorum labels SHARDS --per-class 4 --to {place}")
+                raise UserError(f"labels {place} is not there; make it: quorum labels --data FOLDER --per-class 4 --to {place}")
             content = location.read_json()
             known = content.pop("format")
             selection = cls(**content)

@@ -45,7 +45,7 @@ def evaluate(
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
     if "test" not in dataset.splits or not dataset.split("test").labelled:
-        raise UserError(f"{dataset.location} has no labelled test split to score on; give labelled --shards")
+        raise UserError(f"{dataset.location} has no labelled test split to score on; give other --data")
     embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
     test = embedded("test", classify=True)
     scores = classifier_scores(trained, dataset, test)

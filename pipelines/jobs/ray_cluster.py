@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def connect(address: str | None = None, *, local_cpus: int | None = None) -> bool:
-    """Join the cluster at `address` (or RAY_ADDRESS); without one start Ray on this machine. Does nothing where Ray runs already.
+    """Join the cluster at `address` (or RAY_ADDRESS); without one start Ray on this machine, unless this process has one already.
 
     Args:
         address: of a head node, `auto`, or a `ray://` client address.
@@ -28,9 +28,10 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
         Whether Ray runs on this machine alone, so that its resources cannot grow.
 
     Raises:
-        UserError: when no cluster answers at the address.
+        UserError: when no cluster answers at the address, or this process has joined another one.
     """
     if ray.is_initialized():
+        _refuse_another(address)
         return len(living_nodes()) == 1
     _be_quiet()
     address = address or os.environ.get("RAY_ADDRESS") or None
@@ -49,6 +50,15 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
             "or leave the address out to run here"
         ) from error
     return False
+
+
+def _refuse_another(address: str | None) -> None:
+    """Refuse the address of a head node other than that of the cluster which this process has joined."""
+    joined = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", "local") and "://" not in str(address) and address != joined:
+        raise UserError(
+            f"this process uses the Ray at {joined}; use {address!r} from another process, or call ray.shutdown() first"
+        )
 
 
 def _be_quiet() -> None:

@@ -58,18 +58,20 @@ def living_nodes() -> list[str]:
 
 @contextmanager
 def usual_interrupts() -> Iterator[None]:
-    """Ctrl-C ends a Ray Train job within the block by KeyboardInterrupt, and its handler is afterwards what it was before.
+    """Ctrl-C ends a Ray Train job within the block by KeyboardInterrupt, and signals are afterwards handled as before.
 
-    Ray Train turns Ctrl-C into an exit of its own, and leaves its handler behind. No issue found; since ray-project/ray#53600.
+    Ray Train turns Ctrl-C into an exit of its own, and leaves its handler behind (no issue found; since ray-project/ray#53600).
+    Ray Tune takes its handlers back only where they were used: the next Ctrl-C in a notebook would do nothing.
     """
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
     try:
         yield
     except SystemExit:
         raise KeyboardInterrupt from None
     finally:
         if threading.current_thread() is threading.main_thread():  # a trial of a sweep is not there, and has no signals
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def free_orphans() -> int:

@@ -1,7 +1,4 @@
-"""Figures on their way to MLflow: written to a local journal first, so that a server that goes away loses nothing.
-
-What MLflow does not have yet is sent when it is back, or by a resumed run.
-"""
+"""The MLflow store of a run: which it is, what is asked of it in one sentence, and how a run starts and ends there."""
 
 from __future__ import annotations
 

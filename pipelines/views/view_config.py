@@ -110,3 +110,10 @@ class Normalization:
 
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+
+    def __post_init__(self) -> None:
+        """Refuse what is not three channels, or would divide by nothing."""
+        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
+            raise UserError(
+                f"normalization has mean {list(self.mean)} and std {list(self.std)}; give three numbers each, std above 0"
+            )

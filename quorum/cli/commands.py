@@ -25,6 +25,8 @@ class Command:
         config: module and name of the configuration whose keys are options too; empty for a plain function.
         names: options whose name on the command line is not the parameter's.
         only_here: options that say how the result is shown, with what they mean.
+        only_keys: keywords of the function beyond the configuration's keys.
+        as_settings: short names of keys that the command sets in the recipe that it runs.
     """
 
     home: str
@@ -35,6 +37,8 @@ class Command:
     config: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     only_here: tuple[Option, ...] = ()
+    as_settings: tuple[str, ...] = ()
+    only_keys: tuple[Option, ...] = ()
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -69,7 +73,8 @@ class Command:
         settings = method_type(kind, method)
         keys = options_of_config(kind, {"method": settings} if settings else {})
         keys.pop("settings", None)  # which --set gives
-        return {"config": recipe, **own, **keys, **shown}
+        keys |= {option.key: option for option in self.only_keys}
+        return {"config": recipe, **own, **keys, **shown, **{key: SETTINGS[key] for key in self.as_settings}}
 
 
 def _named(place: str) -> Any:
@@ -81,6 +86,10 @@ def _text(key: str, text: str, hint: Any = bool, default: Any = False) -> Option
     return Option(key, hint, default, text)
 
 
+SETTINGS = {
+    "workers": _text("workers", "workers of each trial", int, 1),
+    "gpu": _text("gpu", "whether trials run on GPUs"),
+}
 COMMANDS: dict[str, Command] = {
     "ingest": Command(
         "quorum.data:ingest", "Write a source of images as Parquet shards.", ("source",), "SOURCE --to FOLDER [options]",
@@ -117,6 +126,7 @@ COMMANDS: dict[str, Command] = {
         "--data FOLDER --to FOLDER --num-clusters K [options]",
         ("quorum cluster --data data/embeddings --to clusters/first --num-clusters 100 --exact",),
         config="pipelines.clustering.config:ClusterConfig",
+        only_keys=(_text("storage", "folder that holds the run, whose own is NAME; --to says both", str, None),),
     ),
     "export": Command(
         "quorum.scoring:export", "Write a run's backbone for torchvision or timm.", ("run",), "RUN --to FILE [options]",
@@ -127,6 +137,7 @@ COMMANDS: dict[str, Command] = {
         "--config RECIPE [--set KEY=VALUE ...] [options]",
         ("quorum sweep --config digits --set data=data/digits --set epochs=2", "quorum sweep --resume outputs/digits-sweep"),
         config="tune.search.sweep_config:SweepConfig",
+        as_settings=("workers", "gpu"),
     ),
     "compare": Command(
         "quorum.comparing:compare", "Compare runs: the best setting, what is noise, what it cost.", ("targets...",),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from pipelines.errors import UserError, nearest
 from quorum.cli.commands import COMMANDS, Command
 from quorum.cli.help import help_page, overview
-from quorum.cli.option import REQUIRED
+from quorum.cli.option import REQUIRED, Option
 from quorum.cli.words import Given, Spelling, read_words, typed
 from quorum.settings import SHORT
 
@@ -53,11 +54,13 @@ def run(name: str, command: Command, words: Sequence[str]) -> None:
     from quorum.cli import show
 
     options = command.options(_chosen_method(words) if command.config else None)
-    if any(word in HELP for word in words):
-        print(help_page(name, command.summary, command.usage, command.example, options))
-        return
     short = {name: key for name, key in SHORT.items() if key in options}
-    given = read_words(words, options, command.positional, Spelling(short, _old_names(name)))
+    if any(word in HELP for word in words):
+        listed = {**options, **{name: replace(options[key], key=name) for name, key in short.items()}}
+        print(help_page(name, command, listed))
+        return
+    given = read_words(words, options, command.positional, Spelling(short, _old_names(name, options)))
+    given.settings.update({SHORT[key]: given.values.pop(key) for key in command.as_settings if key in given.values})
     shown = {option.key: given.values.pop(option.key) for option in command.only_here if option.key in given.values}
     getattr(show, f"show_{name}")(_call(name, command, given), **shown)
 
@@ -89,8 +92,9 @@ def _chosen_method(words: Sequence[str]) -> str | None:
     return given.get("--method.name") or method_of_recipe(given.get("--config"))
 
 
-def _old_names(name: str) -> dict[str, str]:
-    """Names that options had in an earlier version, with those of today."""
+def _old_names(name: str, options: Mapping[str, Option]) -> dict[str, str]:
+    """Names that the command's options had in an earlier version, with those of today."""
     from pipelines.config.old_configs import RENAMED
 
-    return {**RENAMED, "shards": "data", "uri": "tracking.uri"} if name != "ingest" else {}
+    old = {**RENAMED, "uri": "tracking.uri"} | ({} if name == "ingest" else {"shards": "data"})
+    return {key: new for key, new in old.items() if any(f"{option}.".startswith(f"{new}.") for option in options)}

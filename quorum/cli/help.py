@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from quorum.cli.commands import Command
 from quorum.cli.option import REQUIRED, Option
 
 MOST_COLUMNS, OPTION_COLUMNS = 120, 34
@@ -26,25 +27,27 @@ SECTIONS = {  # titles of a configuration's parts, in the order of the page
 }
 
 
-def help_page(name: str, summary: str, usage: str, example: Sequence[str], options: Mapping[str, Option]) -> str:
+def help_page(name: str, command: Command, options: Mapping[str, Option]) -> str:
     """The page of one command.
 
     Args:
         name: of the command.
-        summary: one sentence.
-        usage: what follows the command's name.
-        example: command lines that work.
+        command: what it is.
         options: by key, in the order of the page.
     """
     width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
-    lines = [f"usage: quorum {name} {usage}".rstrip(), "", summary, "", "example:", *(f"  {line}" for line in example)]
+    lines = [f"usage: quorum {name} {command.usage}".rstrip(), "", command.summary, "", "example:"]
+    lines += [f"  {line}" for line in command.example]
     groups: dict[str, list[Option]] = {}
     for option in options.values():
         groups.setdefault(option.section.split(".")[0], []).append(option)
     known = sorted(groups, key=lambda section: list(SECTIONS).index(section) if section in SECTIONS else len(SECTIONS))
     for section in known:
         lines += ["", f"{SECTIONS.get(section, section)}:" if len(groups) > 1 else "options:"]
-        lines += [line for option in groups[section] for line in _lines(option, width)]
+        places = {name.removesuffix("...") for name in command.positional}
+        lines += [line for option in groups[section] for line in _lines(option, width, without_name=option.key in places)]
+    if command.config:
+        lines += ["", "any key of a recipe may also be given as --set KEY=VALUE, again and again"]
     return "\n".join(lines)
 
 
@@ -62,9 +65,10 @@ def overview(commands: Mapping[str, str]) -> str:
     )
 
 
-def _lines(option: Option, width: int) -> list[str]:
-    name = option.key if "." in option.key else option.key.replace("_", "-")
+def _lines(option: Option, width: int, *, without_name: bool) -> list[str]:
+    name = option.key.replace("_", "-")
     head = f"  --{name}" + (f", --no-{name}" if option.is_flag else f" {option.metavar}")
+    head = f"  {name.upper()} or{head[1:]}" if without_name else head
     text = _text(option)
     wrapped = textwrap.wrap(text, max(width - OPTION_COLUMNS, 30)) or [""]
     if len(head) >= OPTION_COLUMNS:
@@ -73,10 +77,10 @@ def _lines(option: Option, width: int) -> list[str]:
 
 
 def _text(option: Option) -> str:
-    text = re.sub(r"\s*see `\w+`\.?", "", option.text).replace("`", "").rstrip(".")
+    text = re.sub(r"[;,]?\s*see `[\w.]+`\.?", "", option.text).replace("`", "").rstrip(".")
     if option.default is REQUIRED:
         return f"{text} (needed)".strip()
-    if option.default in (None, (), "", False):
+    if option.default is None or option.default is False or option.default in ((), ""):
         return text
     return f"{text} (default: {_shown(option.default)})".strip()
 

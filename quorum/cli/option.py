@@ -15,7 +15,7 @@ from docstring_parser import parse as parse_docstring
 
 REQUIRED = inspect.Parameter.empty
 NAMES = {int: "N", float: "X", str: "TEXT"}
-PATHS = ("data", "to", "storage", "labels", "init_from", "resume", "config", "recipe", "listed", "source", "run")
+PATHS = ("data", "to", "storage", "labels", "init_from", "resume", "config", "recipe", "list", "listed", "source", "run")
 
 
 @dataclass(frozen=True)

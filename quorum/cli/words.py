@@ -65,32 +65,37 @@ def read_words(
     spelling = spelling or Spelling({}, {})
     parser, names = _Parser(add_help=False, allow_abbrev=False), {**{key: key for key in options}, **spelling.short}
     for name, key in names.items():
-        flags = sorted({f"--{name}", f"--{name.replace('_', '-')}"})
+        flag = f"--{name.replace('_', '-')}"
         if options[key].is_flag:
-            parser.add_argument(*flags, dest=key, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
+            parser.add_argument(flag, dest=key, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
         else:
-            parser.add_argument(*flags, dest=key, default=argparse.SUPPRESS)
+            parser.add_argument(flag, dest=key, default=argparse.SUPPRESS)
     parser.add_argument("--set", dest="set", action="append", default=[], metavar="KEY=VALUE")
     words = [_todays(word, spelling, names) for word in words]
     _refuse_values_of_flags(words, {name for name, key in names.items() if options[key].is_flag})
     found, rest = parser.parse_known_args(list(words))
     values = vars(found)
     assignments = dict(_assignment(text) for text in values.pop("set"))
-    plain = [word for word in rest if not word.startswith("--")]
+    plain = [word for word in rest if not _is_option(word)]
     for word in rest:
-        if word.startswith("--"):
-            values |= _below_a_mapping(word, plain, options, names)
+        if _is_option(word):
+            values |= _below_a_mapping(word, options, names)
     return Given({**values, **_placed(plain, positional)}, assignments)
 
 
 def _todays(word: str, spelling: Spelling, names: Mapping[str, str]) -> str:
-    """The word, unless it is an option's old name."""
+    """The word with hyphens in the option's name, unless that is an old one."""
     if not word.startswith("--"):
         return word
-    key = word[2:].partition("=")[0].replace("-", "_")
+    name, mark, value = word[2:].partition("=")
+    key = name.replace("-", "_")
     if key in spelling.old and key not in names:
         raise UserError(f"--{key} is --{spelling.old[key]} now")
-    return word
+    return f"--{name.replace('_', '-')}{mark}{value}"
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("--") or (word[:1] == "-" and word[1:2].isalpha())
 
 
 def _refuse_values_of_flags(words: Sequence[str], flags: set[str]) -> None:
@@ -102,17 +107,17 @@ def _refuse_values_of_flags(words: Sequence[str], flags: set[str]) -> None:
             raise UserError(f"--{key} takes no value; give --{'no-' if off else ''}{key}")
 
 
-def _below_a_mapping(word: str, plain: list[str], options: Mapping[str, Option], names: Mapping[str, str]) -> dict[str, str]:
+def _below_a_mapping(word: str, options: Mapping[str, Option], names: Mapping[str, str]) -> dict[str, str]:
     """A key below an option that is a mapping of any keys, as `--backbone.options.depth=3`."""
-    key, mark, value = word[2:].partition("=")
-    key = key.replace("-", "_")
+    name, mark, value = word.lstrip("-").partition("=")
+    key = name.replace("-", "_")
     above = key.rpartition(".")[0]
     sections = {option.section for option in options.values() if option.section}
     if (above in options and options[above].metavar == "MAPPING") or key in sections:
         if not mark:
             raise UserError(f"--{key} is written with its value: --{key}=VALUE")
         return {key: value}
-    raise UserError(f"unknown option --{word[2:].partition('=')[0]}{nearest(key, names)}")
+    raise UserError(f"unknown option {word.partition('=')[0]}{nearest(key, names)}")
 
 
 def _placed(plain: Sequence[str], positional: Sequence[str]) -> dict[str, Any]:

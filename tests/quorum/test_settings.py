@@ -8,9 +8,11 @@ import pytest
 
 import quorum
 from pipelines.clustering.config import ClusterConfig
+from pipelines.config.sections import OptimizerConfig
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
-from quorum.settings import build_config, placed
+from quorum.settings import build_config, placed, with_place
+from tests.helpers.digit_shards import write_digits
 from tune.search.sweep_config import SweepConfig
 
 
@@ -69,7 +71,11 @@ def test_a_runs_folder_is_storage_and_name(tmp_path):
     assert placed("s3://bucket/runs/first") == {"storage": "s3://bucket/runs", "name": "first"}
     assert placed("s3://bucket/runs/first?scheme=http") == {"storage": "s3://bucket/runs?scheme=http", "name": "first"}
     assert placed("first") == {"storage": ".", "name": "first"}
+    assert placed("/first") == {"storage": "/", "name": "first"}
     assert placed(None) == {}
+    for place in ("/", "s3://bucket", ""):
+        with pytest.raises(UserError, match="no folder of a run"):
+            placed(place)
 
 
 def test_recipes_are_a_table():
@@ -77,3 +83,16 @@ def test_recipes_are_a_table():
     assert {"coke_digits", "protocon_digits", "sweeps/coke_ratio"} <= set(listed.index)
     assert set(listed["command"]) == {"pretrain", "semisup", "sweep"}
     assert (listed["about"].str.len() > 10).all()
+
+
+def test_a_place_is_given_once():
+    with pytest.raises(UserError, match="give one of the two"):
+        with_place("runs/first", {"name": "second"})
+    assert with_place("runs/first", {"epochs": 3}) == {"storage": "runs", "name": "first", "epochs": 3}
+
+
+def test_objects_stand_for_their_paths_and_sections_for_their_keys(tmp_path):
+    data = quorum.DataSet(write_digits(tmp_path / "digits", 40, 20))
+    config = made(settings={"init_from": tmp_path / "run"}, data=data, optimizer=OptimizerConfig(name="sgd", lr=0.5))
+    assert (config.data, config.init_from) == (data.path, str(tmp_path / "run"))
+    assert config.optimizer == OptimizerConfig(name="sgd", lr=0.5)

@@ -99,8 +99,8 @@ def reading(uri: str) -> Iterator[Any]:
     """
     file = sqlite_file(uri)
     if file is not None and not file.exists():
-        raise UserError(f"there is no MLflow store at {uri}; give --uri or set MLFLOW_TRACKING_URI")
-    with asking(uri, "correct --uri or MLFLOW_TRACKING_URI") as client:
+        raise UserError(f"there is no MLflow store at {uri}; give --tracking.uri or set MLFLOW_TRACKING_URI")
+    with asking(uri, "correct --tracking.uri or MLFLOW_TRACKING_URI") as client:
         yield client
 
 
@@ -151,7 +151,7 @@ def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise UserError(f"MLflow at {store} has no run {run_id}; correct the id or --uri") from error
+        raise UserError(f"MLflow at {store} has no run {run_id}; correct the id or --tracking.uri") from error
     if run.data.tags.get("quorum.kind") == "sweep":
         _add_sweep(found, store, client, run)
     else:

@@ -12,6 +12,7 @@ from pipelines.config.plain_values import flatten
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect, this_node
+from pipelines.jobs.ray_quirks import usual_interrupts
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, start_run
@@ -46,7 +47,8 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     parent = _reopen(plan) if resume else _create(plan)
     outcome = "FAILED"
     try:
-        build_tuner(SweepContext(plan, parent.run_id, this_node(), grows), board, concurrent=concurrent).fit()
+        with usual_interrupts():
+            build_tuner(SweepContext(plan, parent.run_id, this_node(), grows), board, concurrent=concurrent).fit()
         outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
     finally:
         board.close()

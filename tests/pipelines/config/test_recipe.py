@@ -95,6 +95,9 @@ def test_an_unknown_or_shortened_key_of_the_settings_is_named_with_the_nearest(r
         ({"data": 3}, "data"),
         ({"stream": "train"}, "stream"),
         ({"method": {"num_clusters": ["x"]}}, "method.num_clusters"),
+        ({"method": {"name": [1]}}, "method.name"),
+        ({"stream": {"normalization": {"std": [0.0, 0.0, 0.0]}}}, "normalization"),
+        ({"stream": {"normalization": {"mean": [0.1]}}}, "normalization"),
     ],
 )
 def test_a_value_of_another_type_names_the_key(recipe, parts, key):
@@ -135,6 +138,12 @@ def test_a_value_that_does_not_fit_is_said_in_the_users_words(recipe, setting, s
         ("monitor.log_steps", "0"),
         ("monitor.knn_temperature", "0"),
         ("monitor.knn_bank", "0"),
+        ("optimizer.momentum", "1.5"),
+        ("optimizer.weight_decay", "-1"),
+        ("optimizer.trust_coefficient", "0"),
+        ("compute.max_failures", "-2"),
+        ("backbone.stem_stride", "0"),
+        ("stream.lanes", "0"),
     ],
 )
 def test_a_value_out_of_range_names_the_key(recipe, option, value):

@@ -53,7 +53,7 @@ def test_every_command_has_help_in_the_users_words_with_an_example(capsys, comma
 
 def test_help_of_a_recipe_shows_the_options_of_its_method(capsys):
     main(["pretrain", "--config", "coke_digits", "--help"])
-    assert "--method.target_labels previous|current" in capsys.readouterr().out
+    assert "--method.target-labels previous|current" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["pretrain", "--help"], ["sweep", "--help"], ["cluster", "--help"]])
@@ -97,6 +97,10 @@ def test_an_unknown_command_is_named_with_the_nearest(refusal, word, near):
         ),
         (["labels", "data"], "data holds no quorum.json"),
         (["labels", "--shards", "data"], "--shards is --data now"),
+        (["labels", "--workers", "2"], "unknown option --workers"),
+        (["compare", "--shards", "x"], "unknown option --shards"),
+        (["cluster", "--data", "x", "--storage", "y"], "storage goes with name"),
+        (["pretrain", "--config", RECIPE, "--to", "a/b", "--name", "c"], "give one of the two"),
         (["pretrain", "--config"], "--config"),
         (["pretrain", "--config", "absent.yaml"], "there is no recipe 'absent.yaml'"),
         (["pretrain", "--config", "coke_digit"], "nearest valid name: coke_digits"),

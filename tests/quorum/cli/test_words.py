@@ -41,7 +41,8 @@ def test_hyphen_underscore_and_equals_sign_say_the_same(words):
 
 
 @pytest.mark.parametrize(
-    ("word", "value"), [("--gpu", True), ("--no-gpu", False), ("--compute.gpu", True), ("--no-compute.gpu", False)]
+    ("word", "value"),
+    [("--gpu", True), ("--no-gpu", False), ("--no_gpu", False), ("--compute.gpu", True), ("--no-compute.gpu", False)],
 )
 def test_a_flag_needs_no_value_and_its_short_name_means_the_same(word, value):
     assert read(word).values == {"compute.gpu": value}
@@ -67,6 +68,7 @@ def test_a_flag_with_a_value_is_told_how_it_is_written(words, said):
         (["--backbone.nam", "x"], "unknown option --backbone.nam; nearest valid name: backbone.name"),
         (["--shards", "x"], "--shards is --data now"),
         (["--data.shards=x"], "--data.shards is --data now"),
+        (["-w", "2"], "unknown option -w"),
         (["--epochs"], "argument --epochs: expected one argument"),
         (["stray"], "'stray' is one word too many; options begin with --"),
         (["--set", "epochs"], "--set 'epochs' has no value; give KEY=VALUE, as --set epochs=6"),
