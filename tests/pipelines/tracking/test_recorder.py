@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
+from packaging.version import Version
 
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run
@@ -38,6 +40,7 @@ def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver(local_ray, t
     assert (run.info.status, run.data.metrics["train/loss"]) == ("FAILED", 0.5)
 
 
+@pytest.mark.skipif(Version(mlflow.__version__) < Version("3.17"), reason="its store has the tables of MLflow 3.17")
 def test_the_curves_of_a_run_that_version_0_1_began_go_on_under_present_names(tmp_path):
     folder = unpack(tmp_path) / "outputs" / "coke"
     run = Run.open(str(folder))
