@@ -25,8 +25,11 @@ def test_an_address_where_no_cluster_answers_is_said_at_once(scheme):
 
 
 @pytest.mark.ray
-def test_a_ray_that_runs_is_joined(local_ray):
-    assert connect("192.0.2.77:6379")
+def test_a_ray_that_runs_is_used_and_another_is_not_taken_for_it(local_ray):
+    joined = ray.get_runtime_context().gcs_address
+    assert all(connect(address) for address in (None, "local", "auto", joined))
+    with pytest.raises(UserError, match=rf"uses the Ray at {joined}; use '192\.0\.2\.77:6379' from another process"):
+        connect("192.0.2.77:6379")
 
 
 @pytest.mark.ray
