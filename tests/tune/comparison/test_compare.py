@@ -312,7 +312,7 @@ def test_more_runs_than_a_page_of_the_search_are_all_read(store, monkeypatch):
         (["empty"], {}, "empty holds no runs yet"),
         (["quorum"], {"metric": "knn_top"}, "no run has the figure 'knn_top'; nearest valid name: test/knn_top1; there is "),
         (["quorum"], {"metric": "knn_top1"}, "knn_top1 is test/knn_top1 now"),
-        (["quorum"], {"uri": "sqlite:////no/mlflow.db"}, "there is no MLflow store at sqlite:////no/mlflow.db; give --tracking.uri"),
+        (["quorum"], {"uri": "sqlite:////no/mlflow.db"}, "no MLflow store at sqlite:////no/mlflow.db; give --tracking.uri"),
         (["quorum"], {"to": "outputs/mlflow.db"}, "outputs/mlflow.db cannot be written"),
         (["losses"], {}, "no run has test/accuracy_ema or test/knn_top1; give --metric, one of other, progress/epoch, "),
         (["stopped"], {}, "no run of stopped has finished with the figure 'test/knn_top1' (runs: 1 failed, 2 stopped)"),
