@@ -1,6 +1,6 @@
 """Seconds that `quorum compare` takes for 100 runs of 50 epochs and 15 figures in a local sqlite store.
 
-    python -m benchmarks.compare_runs
+    python -m benchmarks.runs.compare_runs
 
 The store is made first, with invented figures; imports and opening the store count in the last line only.
 """
