@@ -65,7 +65,8 @@ _HOMES = {
     "SweepConfig": "tune.search.sweep_config",
     "UserError": "pipelines.errors",
 }
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__"]
+__all__ += list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,14 +6,22 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Config = TypeVar("Config")
+
+class Configuration(Protocol):
+    """What every command's configuration can say of itself."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, as a recipe holds them."""
+
+
+Config = TypeVar("Config", bound=Configuration)
 WHOLE = ("space",)  # mappings of the user's own keys: given anew, they replace what was there
 SHORT = {"workers": "compute.workers", "gpu": "compute.gpu"}  # options that every command calls the same
 
@@ -45,7 +53,7 @@ def build_config(
     elif isinstance(config, Mapping):
         values = config
     elif isinstance(config, kind):
-        values = config.to_dict()  # type: ignore[attr-defined]
+        values = config.to_dict()
     else:
         raise UserError(f"{type(config).__name__} is no configuration of this command; give a {kind.__name__} or a recipe")
     return from_values(with_settings(values, {**spread(keys), **with_short_names(settings or {})}), kind)

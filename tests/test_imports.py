@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from algos import estimator, kmeans
 from tests.helpers.fresh_imports import loaded_by
 
 OF_TASKS = [
@@ -23,5 +24,6 @@ def test_what_is_handed_on_lazily_is_there_when_asked_for():
     from algos.kmeans import OnlineConstrainedKMeans
 
     assert (ConstrainedKMeans.__name__, OnlineConstrainedKMeans.__name__) == ("ConstrainedKMeans", "OnlineConstrainedKMeans")
-    with pytest.raises(ImportError, match="cannot import name 'KMeans'"):
-        from algos.kmeans import KMeans  # noqa: F401
+    for package, wrong in ((kmeans, "KMeans"), (estimator, "Kmeans")):
+        with pytest.raises(AttributeError, match=wrong):
+            getattr(package, wrong)
