@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from quorum.comparing import compare as compare
     from quorum.comparing import sweep as sweep
     from quorum.data import DataSet as DataSet
+    from quorum.data import LabelChoice as LabelChoice
     from quorum.data import ingest as ingest
     from quorum.data import labels as labels
     from quorum.data import open_data as open_data
+    from quorum.scoring import Embeddings as Embeddings
     from quorum.scoring import embed as embed
     from quorum.scoring import evaluate as evaluate
     from quorum.scoring import export as export
@@ -44,12 +46,14 @@ _HOMES = {
     "labels": "quorum.data",
     "open_data": "quorum.data",
     "DataSet": "quorum.data",
+    "LabelChoice": "quorum.data",
     "pretrain": "quorum.training",
     "semisup": "quorum.training",
     "open_run": "quorum.training",
     "Run": "quorum.training",
     "evaluate": "quorum.scoring",
     "embed": "quorum.scoring",
+    "Embeddings": "quorum.scoring",
     "export": "quorum.scoring",
     "cluster": "quorum.clustering",
     "open_clusters": "quorum.clustering",

@@ -159,13 +159,11 @@ def ingest(
     from pipelines.files.location import Location
     from pipelines.ingest.ingest import ingest as run
     from pipelines.ingest.sources.recognise import open_source
-    from pipelines.jobs.ray_cluster import connect
 
     found = open_source(str(source), kind, list(domains))
-    connect(address)
     made = run(
         found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, take=take, rows_per_shard=rows_per_shard,
-        pixels=pixels, max_bad=max_bad, overwrite=overwrite,
+        pixels=pixels, max_bad=max_bad, overwrite=overwrite, address=address,
     )  # fmt: skip
     return DataSet(made)
 

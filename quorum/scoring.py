@@ -1,4 +1,4 @@
-"""What is made of a trained model: `evaluate`, `embed`, `export`."""
+"""What is made of a trained model: `evaluate`, `embed`, `export`, and embeddings to look at."""
 
 from __future__ import annotations
 
@@ -6,12 +6,55 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quorum.data import DataSet
+from quorum.notebook import facts
 from quorum.training import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipelines.datasets.embedding_folder import EmbeddingFolder
+
+
+class Embeddings:
+    """Embeddings of a data set: what `embed` returns.
+
+    Args:
+        opened: the folder.
+    """
+
+    def __init__(self, opened: EmbeddingFolder) -> None:
+        self.opened = opened
+
+    @property
+    def path(self) -> str:
+        """Folder or URI: what `cluster` takes as its `data`."""
+        return str(self.opened.location)
+
+    @property
+    def rows(self) -> int:
+        """Number of embeddings."""
+        return self.opened.rows
+
+    @property
+    def dim(self) -> int:
+        """Numbers of each."""
+        return self.opened.dim
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Id, embedding, label and clusters of each row; read whole into memory."""
+        import pandas as pd
+
+        tables = [(self.opened.location / shard.path).read_parquet().to_pandas() for shard in self.opened.shards]
+        frame: pd.DataFrame = pd.concat(tables, ignore_index=True)
+        return frame
+
+    def __repr__(self) -> str:
+        return f"Embeddings({self.path}: {self.rows:,} rows of {self.dim} numbers)"
+
+    def _repr_html_(self) -> str:
+        values = {"rows": self.rows, "numbers of each": self.dim, "files": len(self.opened.shards)}
+        return facts(f"embeddings: {self.path}", values)
 
 
 def evaluate(
@@ -42,15 +85,11 @@ def evaluate(
     """
     import pandas as pd
 
-    from pipelines.evaluation.evaluate import check_options
     from pipelines.evaluation.evaluate import evaluate as score
-    from pipelines.jobs.ray_cluster import connect
 
-    check_options(workers=workers, neighbours=neighbours, temperature=temperature)  # before Ray starts
-    connect(address, local_cpus=workers + 1)
     scores = score(
         _place(run), shards=_optional(data), workers=workers, gpu=gpu, untrained=untrained, neighbours=neighbours,
-        temperature=temperature,
+        temperature=temperature, address=address,
     )  # fmt: skip
     return pd.Series(scores, name=_place(run))
 
@@ -64,7 +103,7 @@ def embed(
     workers: int = 1,
     gpu: bool = False,
     address: str | None = None,
-) -> EmbeddingFolder:
+) -> Embeddings:
     """Embed every image of a split with a run's backbone; writes Parquet: id, embedding, label, clusters.
 
     Args:
@@ -79,13 +118,12 @@ def embed(
     Raises:
         UserError: for a folder in use, or a run or data that cannot be read.
     """
-    from pipelines.evaluation.evaluate import check_options
     from pipelines.evaluation.write_embeddings import write_embeddings
-    from pipelines.jobs.ray_cluster import connect
 
-    check_options(workers=workers)
-    connect(address, local_cpus=workers + 1)
-    return write_embeddings(_place(run), str(to), shards=_optional(data), split=split, workers=workers, gpu=gpu)
+    made = write_embeddings(
+        _place(run), str(to), shards=_optional(data), split=split, workers=workers, gpu=gpu, address=address
+    )  # fmt: skip
+    return Embeddings(made)
 
 
 def export(run: str | Path | Run, to: str | Path, *, classifier: bool = False) -> str:

@@ -1,10 +1,9 @@
-"""Fixtures shared by the tests: golden files, real digits as shards, a local Ray, and a pool of gloo processes."""
+"""Fixtures shared by the tests: golden files, real digits as shards, a local Ray, an MLflow store."""
 
 from __future__ import annotations
 
 import ast
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mlflow.tracking import MlflowClient
 
 from tests.helpers.recorded_runs import Store
 
-pytest_plugins = ("tests.helpers.fixtures",)
+pytest_plugins = ("tests.helpers.fixtures", "tests.helpers.processes")
 
-ONE_RAY = "one Ray"
 GOLDEN = Path(__file__).parent / "golden"
+USERS_OF_ONE_RUN = ("evaluation", "training/test_loop", "quorum/test_training", "tune")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Put all tests of one Ray into one process, where it starts once; the others run beside them."""
+    """Two processes have a Ray each, started once: one has the tests of the run `straight`, the other the rest of Ray's."""
     if item.get_closest_marker("ray"):
-        item.add_marker(pytest.mark.xdist_group(ONE_RAY))
+        one = any(part in item.nodeid for part in USERS_OF_ONE_RUN)
+        item.add_marker(pytest.mark.xdist_group("Ray of one run" if one else "Ray of the rest"))
 
 
 @pytest.fixture(scope="session")
@@ -40,33 +38,6 @@ def golden() -> Callable[[str], tuple[dict[str, torch.Tensor], dict[str, Any]]]:
         return tensors, ast.literal_eval(str(archive["meta"][0]))
 
     return read
-
-
-def _worker(rank: int, workers: int, meeting: str, function: Callable[..., Any], args: tuple[Any, ...], results: Any) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=workers)
-    try:
-        results[rank] = function(*args)
-    finally:
-        dist.destroy_process_group()
-
-
-@pytest.fixture(scope="session")
-def gloo() -> Callable[..., list[Any]]:
-    """Run `function(*args)` in `workers` real processes of one gloo group; returns each one's result by rank."""
-
-    context = mp.get_context("forkserver")  # workers are copies of a process that has the imports behind it
-    context.set_forkserver_preload(["torch.distributed", "algos.methods.coke.method", "algos.methods.protocon.method"])
-
-    def run(workers: int, function: Callable[..., Any], *args: Any) -> list[Any]:
-        # Workers meet in a file: a port that was free a moment ago may be another suite's by now.
-        with context.Manager() as manager, tempfile.TemporaryDirectory() as folder:
-            results = manager.dict()
-            arguments = (workers, f"{folder}/meeting", function, args, results)
-            mp.start_processes(_worker, arguments, nprocs=workers, start_method="forkserver")
-            return [results[rank] for rank in range(workers)]
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def type_of(key: str, kind: type, method: type | None = None) -> Any:
 
 def holds_parts(hint: Any) -> bool:
     """Whether values of a type are lists or mappings, which a text of a shell has to be read as."""
-    parts = _alternatives(hint)
+    parts = alternatives(hint)
     return str not in parts and any(get_origin(part) in (list, tuple, dict) or is_dataclass(part) for part in parts)
 
 
@@ -50,11 +50,12 @@ def holds_sections(hint: Any) -> bool:
 
 def wanted(hint: Any) -> str:
     """What may be given for a key of a type, in words."""
-    nouns = [_noun(part) for part in _alternatives(hint) if part is not type(None)]
-    return " or ".join([*dict.fromkeys(nouns), *(["null"] if type(None) in _alternatives(hint) else [])])
+    nouns = [_noun(part) for part in alternatives(hint) if part is not type(None)]
+    return " or ".join([*dict.fromkeys(nouns), *(["null"] if type(None) in alternatives(hint) else [])])
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types that a union is of; of any other type itself."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 

@@ -17,6 +17,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
 from pipelines.evaluation.features import check_each_once
+from pipelines.jobs.ray_cluster import connect
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking import figures
 from pipelines.tracking.mlflow_tracker import Tracker
@@ -25,7 +26,7 @@ from pipelines.tracking.truth_scores import cluster_scores
 
 def evaluate(
     place: str, *, shards: str | None = None, workers: int = 1, gpu: bool = False, untrained: bool = False,
-    neighbours: int = 20, temperature: float = 0.07,
+    neighbours: int = 20, temperature: float = 0.07, address: str | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Scores of a run or checkpoint, also written to its MLflow run: kNN, linear probe, clusters, and its own classifiers.
 
@@ -37,15 +38,17 @@ def evaluate(
         untrained: score the network's initial weights, the baseline.
         neighbours: of the kNN vote.
         temperature: of the kNN vote.
+        address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
-        UserError: for shards without a labelled test split.
+        UserError: for a run that is not there, or shards without a labelled test split, before Ray starts.
     """
     check_options(workers=workers, neighbours=neighbours, temperature=temperature)
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
     if "test" not in dataset.splits or not dataset.split("test").labelled:
         raise UserError(f"{dataset.location} has no labelled test split to score on; give other --data")
+    connect(address, local_cpus=workers + 1)
     embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
     test = embedded("test", classify=True)
     scores = classifier_scores(trained, dataset, test)
@@ -72,8 +75,8 @@ def check_options(*, workers: int, neighbours: int = 1, temperature: float = 1.0
         UserError: naming the option.
     """
     for option, value in (("workers", workers), ("neighbours", neighbours)):
-        if value < 1:
-            raise UserError(f"{option} is {value}; it must be at least 1")
+        if not (isinstance(value, int) and value >= 1):
+            raise UserError(f"{option} is {value}; it must be a whole number, at least 1")
     if not temperature > 0 or math.isinf(temperature):
         raise UserError(f"temperature is {temperature}; give a number above 0")
 

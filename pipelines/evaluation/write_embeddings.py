@@ -13,7 +13,9 @@ from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFo
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
+from pipelines.evaluation.evaluate import check_options
 from pipelines.files.location import Location
+from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
 
@@ -21,24 +23,29 @@ EMBEDDINGS_FORMAT = 1
 GROUP_ROWS = 8192  # of a row group, which a clustering's windows read whole
 
 
-def write_embeddings(place: str, to: str, *, shards: str | None, split: str, workers: int, gpu: bool) -> EmbeddingFolder:
-    """Embed a split with a run's backbone and write the result to folder `to`.
+def write_embeddings(
+    place: str, to: str, *, shards: str | None, split: str, workers: int, gpu: bool, address: str | None = None
+) -> EmbeddingFolder:
+    """Embed a split with a run's backbone and write the result to folder `to`; arguments as of `evaluate`.
 
     Raises:
         UserError: for a folder in use, a run or shards that cannot be read, or another number of rows than the split has.
     """
+    check_options(workers=workers)
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
+    rows_of_split = dataset.split(split).rows
     folder = Location.of(to)
     if folder.children():
         raise UserError(f"{to} is not empty; choose an empty or absent folder for --to")
     manifest = {
-        "format": EMBEDDINGS_FORMAT, "rows": dataset.split(split).rows, "split": split, "source": trained.place,
+        "format": EMBEDDINGS_FORMAT, "rows": rows_of_split, "split": split, "source": trained.place,
         "shards": str(dataset.location), "fingerprint": dataset.fingerprint,
     }  # fmt: skip
+    connect(address, local_cpus=workers + 1)
     (folder.make() / EMBEDDINGS_MANIFEST).write_json(manifest)
     rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu)
-    with progress("embed", dataset.split(split).rows, "images") as bar:
+    with progress("embed", rows_of_split, "images") as bar:
         for batch in rows.map_batches(EmbeddingWriter(folder), batch_size=None).iter_batches(batch_size=None):
             bar.advance(int(batch["rows"].sum()))
     return EmbeddingFolder.open(to)  # which holds the rows that were written against the manifest

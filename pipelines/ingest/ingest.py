@@ -19,6 +19,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
 from pipelines.ingest.sources.source import Listing, Sample, Source
+from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 
 QUARANTINE = "quarantine.parquet"
@@ -37,6 +38,7 @@ def ingest(
     pixels: bool = False,
     max_bad: float = 0.01,
     overwrite: bool = False,
+    address: str | None = None,
 ) -> Dataset:
     """Write `source` as shards to `destination`, a local path or URI, and return the data set.
 
@@ -51,6 +53,7 @@ def ingest(
         pixels: store decoded images, which no epoch and no trial has to decode again.
         max_bad: share of unreadable images at which the job stops.
         overwrite: replace a data set that is there.
+        address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
         UserError: for a destination in use, an empty split, or too many unreadable images.
@@ -66,6 +69,7 @@ def ingest(
     listing = _take(_hold_out(source.listing(), holdout, seed), take, seed)
     location = _claim(destination, overwrite)
     parts = _parts(listing, seed, min(rows_per_shard, most_decoded_rows(source, listing)) if pixels else rows_per_shard)
+    connect(address)
     writer = PartWriter(source, listing.classes, location, pixels)
     written = _write_all(writer, parts, max_bad * len(listing.samples))
     bad = [row for result in written for row in result.bad]

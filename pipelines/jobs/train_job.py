@@ -14,7 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.jobs.ray_quirks import usual_interrupts
+from pipelines.jobs.ray_quirks import look_often, usual_interrupts
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
 
@@ -31,6 +31,7 @@ def fit(work: Callable[[AnyJob, Worker], None], job: AnyJob, workers: Workers, c
         UserError: what a worker refused, or why the workers failed more often than allowed.
         KeyboardInterrupt: when the user stops it.
     """
+    look_often()
     run = Location.of(job.run)
     resources = {"CPU": float(workers.cpus)} | ({"GPU": workers.gpus} if workers.gpus else {})
     trainer = TorchTrainer(

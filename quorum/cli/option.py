@@ -9,9 +9,11 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse as parse_docstring
+
+from pipelines.config.key_types import alternatives
 
 REQUIRED = inspect.Parameter.empty
 NAMES = {int: "N", float: "X", str: "TEXT"}
@@ -56,8 +58,8 @@ def _named(hint: Any) -> str:
     origin = get_origin(hint)
     if origin is Literal:
         return "|".join(map(str, get_args(hint)))
-    if origin in (Union, types.UnionType):
-        return "|".join(dict.fromkeys(_named(part) for part in get_args(hint) if part is not type(None)))
+    if len(parts := alternatives(hint)) > 1:
+        return "|".join(dict.fromkeys(_named(part) for part in parts if part is not type(None)))
     if origin is dict:
         return "MAPPING"
     return "LIST" if origin in (list, tuple, typing.Sequence, Sequence) else NAMES.get(hint, "TEXT")

@@ -10,10 +10,10 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.datasets.embedding_folder import EmbeddingFolder
     from quorum.clustering import Clustering
     from quorum.comparing import Comparison
     from quorum.data import DataSet, LabelChoice
+    from quorum.scoring import Embeddings
     from quorum.training import Run
 
 
@@ -57,9 +57,9 @@ def show_evaluate(scores: pd.Series) -> None:
     Console().print(table)
 
 
-def show_embed(made: EmbeddingFolder) -> None:
+def show_embed(made: Embeddings) -> None:
     """How many embeddings were written."""
-    print(f"{made.location}: {made.rows:,} embeddings of {made.dim} numbers")
+    print(f"{made.path}: {made.rows:,} embeddings of {made.dim} numbers")
 
 
 def show_export(said: str) -> None:

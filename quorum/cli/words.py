@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NoReturn, Union, get_args, get_origin
+from typing import Any, NoReturn, get_origin
 
 import yaml
 
+from pipelines.config.key_types import alternatives
 from pipelines.errors import UserError, nearest
 from quorum.cli.option import Option
 
@@ -154,7 +154,7 @@ def typed(values: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str,
 
 
 def _typed(key: str, value: Any, hint: Any) -> Any:
-    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    parts = alternatives(hint)
     if not isinstance(value, str):
         return value
     if any(get_origin(part) in (list, Sequence) for part in parts):

@@ -1,4 +1,4 @@
-"""A run, a data set, embeddings, clusters and a comparison as Python has them."""
+"""A run, a data set and a comparison as Python has them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
@@ -16,8 +15,7 @@ from mlflow.tracking import MlflowClient
 import quorum
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run as RunFolder
-from tests.helpers.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS
-from tests.helpers.runs import wait_for_step
+from tests.helpers.runs import cut_back, wait_for_step
 from tests.helpers.small_runs import STEPS, words
 
 pytestmark = pytest.mark.ray
@@ -46,8 +44,18 @@ def test_a_runs_backbone_is_a_module_in_evaluation_mode(straight):
     assert any(not torch.equal(early[name], tensor) for name, tensor in backbone.state_dict().items())
 
 
-def test_a_finished_run_is_resumed_from_python_and_only_what_may_change_changes(straight):
-    assert quorum.pretrain(resume=straight, workers=2).path == str(straight)
+def test_resuming_a_run_that_has_all_its_epochs_trains_nothing_and_closes_its_record(straight, capsys):
+    copy = cut_back(straight, straight.parent / "again", 4 * STEPS)
+    before = (copy / "checkpoints" / "index.json").read_bytes()
+    address = RunFolder.open(str(copy)).address
+    MlflowClient(address.uri).update_run(address.run_id, "RUNNING")  # as a driver leaves it that dies at the very end
+    assert quorum.pretrain(resume=copy, workers=2).path == str(copy)
+    assert "has all its epochs; nothing is left to train" in capsys.readouterr().err
+    assert (copy / "checkpoints" / "index.json").read_bytes() == before
+    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
+
+
+def test_a_resumed_run_changes_only_what_may_change(straight):
     with pytest.raises(UserError, match=r"method\.dim cannot change in a resumed run"):
         quorum.pretrain(resume=straight, method={"dim": 3})
     with pytest.raises(UserError, match="leave out the recipe"):
@@ -68,16 +76,6 @@ def test_labels_are_chosen_from_a_data_set(digits, tmp_path):
     assert str(chosen) == str(tmp_path / "few.json")
     with pytest.raises(UserError, match="exactly one of"):
         quorum.labels(digits)
-
-
-def test_clusters_are_read_back(clustered):
-    made = quorum.open_clusters(clustered)
-    labels, sizes = made.labels, made.sizes
-    assert len(labels) == LUMP_ROWS
-    mine = sizes[sizes["head"] == 1]["rows"]
-    assert (np.bincount(labels["label_head1"], minlength=7) == mine).all()
-    assert (made.centers().shape, made.centers(head=1).shape) == ((CLUSTERS, LUMP_DIM), (7, LUMP_DIM))
-    assert "mean_similarity" in made._repr_html_()
 
 
 def test_two_runs_are_compared_in_a_table(store):

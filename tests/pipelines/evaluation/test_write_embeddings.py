@@ -17,8 +17,9 @@ from quorum.cli import main
 pytestmark = pytest.mark.ray
 
 
-def test_every_row_is_embedded_once_by_any_number_of_workers(straight, tmp_path):
-    write_embeddings(str(straight), str(tmp_path / "one"), shards=None, split="test", workers=1, gpu=False)
+def test_every_row_is_embedded_once_by_any_number_of_workers(straight, tmp_path, capsys):
+    main(["embed", str(straight), "--to", str(tmp_path / "one"), "--split", "test"])
+    assert "359 embeddings of 64 numbers" in capsys.readouterr().out
     write_embeddings(str(straight), str(tmp_path / "two"), shards=None, split="test", workers=2, gpu=False)
     one, two = (pq.read_table(tmp_path / name).sort_by("id") for name in ("one", "two"))
     assert one["id"].to_pylist() == list(range(359))
@@ -40,8 +41,3 @@ def test_every_row_is_embedded_once_by_any_number_of_workers(straight, tmp_path)
     pq.write_table(table.slice(1), parts[-1])  # as if it had been stopped on its way
     with pytest.raises(UserError, match=r"two holds 358 of the 359 embeddings .* run quorum embed again"):
         EmbeddingFolder.open(str(tmp_path / "two"))
-
-
-def test_the_command_says_what_it_wrote(straight, tmp_path, capsys):
-    main(["embed", str(straight), "--to", str(tmp_path / "made"), "--split", "test"])
-    assert "359 embeddings of 64 numbers" in capsys.readouterr().out

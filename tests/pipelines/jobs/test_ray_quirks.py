@@ -15,6 +15,7 @@ import pytest
 import ray
 import ray.data
 from ray.train import ScalingConfig
+from ray.train.v2._internal.constants import DEFAULT_HEALTH_CHECK_INTERVAL_S, HEALTH_CHECK_INTERVAL_S_ENV_VAR
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.tune import PlacementGroupFactory
 from ray.tune.trainable import wrap_function
@@ -23,6 +24,7 @@ from ray.util.state import get_actor
 
 from pipelines.jobs.ray_quirks import (
     DASHBOARD,
+    LOOKS,
     NEXT_TO_NOTHING,
     NOWHERE,
     PAUSE,
@@ -30,6 +32,7 @@ from pipelines.jobs.ray_quirks import (
     ends_with_its_function,
     free_orphans,
     knock,
+    look_often,
     no_dashboard,
     usual_interrupts,
 )  # fmt: skip
@@ -239,6 +242,17 @@ def test_ray_data_spins_while_its_output_is_full_and_a_pause_keeps_it_from_it(lo
     assert spinning > 1.2 * paused  # some hundred times on a quiet machine
     configure_ray_data()
     assert context.custom_execution_callback_classes == [Breather]
+
+
+@pytest.mark.parametrize("given", [None, "3"])
+def test_ray_train_looks_seldom_at_its_workers_unless_it_is_told(monkeypatch, given):
+    monkeypatch.delenv(LOOKS, raising=False)
+    if given:
+        monkeypatch.setenv(LOOKS, given)
+    assert HEALTH_CHECK_INTERVAL_S_ENV_VAR == LOOKS
+    assert DEFAULT_HEALTH_CHECK_INTERVAL_S > 1
+    look_often()
+    assert os.environ[LOOKS] == (given or "0.5")
 
 
 def test_ray_tune_takes_no_trial_that_asks_for_nothing():

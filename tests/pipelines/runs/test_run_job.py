@@ -17,7 +17,7 @@ pytestmark = pytest.mark.ray
 
 @ray.remote(num_cpus=0)
 class Record:
-    """What a recorder is told as it is closed."""
+    """What a recorder is told as it is closed, by one run after another."""
 
     def close(self, outcome):
         self.outcome = outcome
@@ -27,20 +27,23 @@ class Record:
         return self.outcome
 
 
+@pytest.fixture(scope="module")
+def record(local_ray):
+    return Record.remote()
+
+
 @pytest.mark.parametrize(
     ("raised", "outcome"),
     [(UserError("no"), "FAILED"), (RuntimeError(), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(0), "KILLED")],
 )
-def test_a_record_says_how_the_job_ended_and_what_was_raised_passes_on(local_ray, raised, outcome):
-    record = Record.remote()
+def test_a_record_says_how_the_job_ended_and_what_was_raised_passes_on(record, raised, outcome):
     with pytest.raises(type(raised)), recorded(record):
         raise raised
     assert ray.get(record.told.remote()) == outcome
 
 
 @pytest.mark.parametrize(("open_end", "outcome"), [(False, "FINISHED"), (True, "RUNNING")])
-def test_a_job_that_ends_well_is_finished_unless_it_is_to_go_on(local_ray, open_end, outcome):
-    record = Record.remote()
+def test_a_job_that_ends_well_is_finished_unless_it_is_to_go_on(record, open_end, outcome):
     with recorded(record, open_end=open_end):
         pass
     assert ray.get(record.told.remote()) == outcome

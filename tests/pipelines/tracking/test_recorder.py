@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mlflow
 import pytest
+import ray
 from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
@@ -16,8 +17,8 @@ from tests.helpers.version_0_1 import unpack
 
 
 @pytest.mark.ray
-def test_a_record_that_cannot_be_opened_is_one_sentence_and_its_run_has_failed(local_ray, tmp_path):
-    address = start_run(f"sqlite:///{tmp_path}/mlflow.db", "quorum", "first", params={}, tags={})
+def test_a_record_that_cannot_be_opened_is_one_sentence_and_its_run_has_failed(local_ray, store, tmp_path):
+    address = start_run(store.uri, "quorum", "first", params={}, tags={})
     (tmp_path / "run").touch()  # a file where the folder should be
     with pytest.raises(UserError, match=r"the record of the run could not be opened in .*/run \(.*\); mend the folder"):
         start_recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
@@ -25,10 +26,8 @@ def test_a_record_that_cannot_be_opened_is_one_sentence_and_its_run_has_failed(l
 
 
 @pytest.mark.ray
-def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver(local_ray, tmp_path):
-    import ray
-
-    address = start_run(f"sqlite:///{tmp_path}/mlflow.db", "quorum", "first", params={}, tags={})
+def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver(local_ray, store, tmp_path):
+    address = start_run(store.uri, "quorum", "first", params={}, tags={})
     recorder = start_recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
     ray.get(recorder.metrics.remote({"train/loss": 0.5}, 7, "epoch 1"))
     status = ray.get(recorder.poll.remote())

@@ -118,11 +118,11 @@ def test_an_unknown_command_is_named_with_the_nearest(refusal, word, near):
         (["export", "absent", "--to", "x.safetensors"], "absent"),
         (["export", "absent"], "to is missing"),
         (["evaluate"], "run is missing: quorum evaluate RUN"),
-        (["evaluate", "x", "--workers", "0"], "workers is 0; it must be at least 1"),
-        (["evaluate", "x", "--neighbours", "0"], "neighbours is 0; it must be at least 1"),
+        (["evaluate", "x", "--workers", "0"], "workers is 0; it must be a whole number, at least 1"),
+        (["evaluate", "x", "--neighbours", "0"], "neighbours is 0; it must be a whole number, at least 1"),
         (["evaluate", "x", "--temperature", "0"], "temperature is 0.0; give a number above 0"),
         (["evaluate", "x", "--temperature", "nan"], "temperature is nan; give a number above 0"),
-        (["embed", "x", "--to", "y", "--workers", "-1"], "workers is -1; it must be at least 1"),
+        (["embed", "x", "--to", "y", "--workers", "-1"], "workers is -1; it must be a whole number, at least 1"),
         (["compare"], "nothing to compare"),
         (["compare", "quorum", "--mode", "best"], "mode is 'best'; give max or min"),
         (["compare", "quorum", "--metrik", "loss"], "unknown option --metrik; nearest valid name: metric"),
@@ -148,16 +148,17 @@ def test_an_abbreviation_does_not_slip_past_what_guards_the_whole_option(refusal
     assert f"unknown option {option}" in refusal("pretrain", option, RECIPE, "--method.dim", "3")
 
 
-@pytest.mark.ray
-def test_a_run_that_is_not_there_cannot_be_evaluated(local_ray, refusal):
-    assert "absent" in refusal("evaluate", "absent")
+@pytest.mark.parametrize("words", [["evaluate", "absent"], ["embed", "absent", "--to", "made"]])
+def test_a_run_that_is_not_there_is_refused_before_ray_starts(monkeypatch, refusal, words):
+    monkeypatch.setattr("ray.init", None)
+    assert "absent" in refusal(*words)
 
 
-@pytest.mark.ray
 @pytest.mark.parametrize(
     ("option", "value"), [("--rows_per_shard", "0"), ("--seed", "-1"), ("--holdout", "1.5"), ("--max_bad", "-1")]
 )
-def test_a_number_of_ingest_out_of_range_is_named(local_ray, refusal, tmp_path, option, value):
+def test_a_number_of_ingest_out_of_range_is_named_before_ray_starts(monkeypatch, refusal, tmp_path, option, value):
+    monkeypatch.setattr("ray.init", None)
     assert option in refusal("ingest", "digits", "--to", str(tmp_path / "data"), option, value)
 
 
