@@ -19,8 +19,8 @@ $(VENV)/installed: pyproject.toml requirements.lock
 	touch $@
 
 demo: install
-	rm -rf data/digits $(DEMO_RUN)
-	$(BIN)/quorum ingest digits --to data/digits
+	rm -rf $(DEMO_RUN)
+	$(BIN)/quorum ingest digits --to data/digits --overwrite
 	$(BIN)/quorum pretrain --config coke_digits --data data/digits --name demo
 	$(BIN)/quorum evaluate $(DEMO_RUN)
 	$(BIN)/quorum export $(DEMO_RUN) --to $(DEMO_RUN)/backbone.safetensors

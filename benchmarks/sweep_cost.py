@@ -22,6 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.report import Figure
 from pipelines.config.recipe import read_recipe
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect
@@ -31,7 +32,6 @@ from tune.search.plan import Plan
 from tune.search.sweep_config import SweepConfig
 from tune.trials.sweep import sweep
 
-BAR = 4.0
 LEARNED = ("method", "optimizer", "scaler")  # of a checkpoint
 
 
@@ -104,10 +104,10 @@ def publish(alone: list[float], trials: list[float], same: list[bool], together:
     bits = "yes" if all(same) else "NO"
     table.add_row("mean", f"{mean_alone:.1f}", f"{mean_trial:.1f}", f"{mean_trial - mean_alone:+.1f}", bits)
     Console(width=130, highlight=False).print(table)
-    print(
-        f"{mean_trial - mean_alone:.1f} s a trial beyond the run alone (bar {BAR:.0f} s), the whole sweep counted; "
-        f"{len(trials)} trials, load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores"
-    )
+    load = f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores"
+    print(f"{mean_trial - mean_alone:.1f} s a trial beyond the run alone, the whole sweep counted; {len(trials)} trials, {load}")
+    Figure("sweep_cost", mean_trial - mean_alone, "s").tell()
+    Figure("sweep_bits", same.count(False), "trials").tell()
 
 
 if __name__ == "__main__":
