@@ -219,7 +219,7 @@ def main() -> None:
     print(f"{sum(folders.values()):4}  modules in {len(folders)} folders")
     Figure("largest_folder", max(folders.values()), "modules").tell()
     for name, title, found in (
-        ("import_circles", "circles", circles(modules)), ("arrows_up", "arrows back up", arrows_up(modules)),
+        ("import_circles", "circles", circles(modules)), ("arrows_up", "arrows", arrows_up(modules)),
     ):  # fmt: skip
         print(f"{title}:", *(found or ["none"]), sep="\n      ")
         Figure(name, len(found), title).tell()

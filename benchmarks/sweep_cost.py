@@ -25,6 +25,8 @@ from rich.table import Table
 from benchmarks.report import Figure
 from pipelines.config.recipe import read_recipe
 from pipelines.files.location import Location
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.sources.recognise import open_source
 from pipelines.jobs.ray_cluster import connect
 from pipelines.runs.run_folder import Run
 from pipelines.training.launch import train
@@ -44,7 +46,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         seeds = list(range(options.trials))
         given = read_recipe(options.sweep, SweepConfig)
-        config = replace(given, storage=folder, seeds=seeds, concurrent=1, budget=replace(given.budget, trials=1))
+        ingest(open_source("digits"), f"{folder}/digits", name="digits")
+        data = given.settings | {"data": f"{folder}/digits"}
+        config = replace(given, settings=data, storage=folder, seeds=seeds, concurrent=1, budget=replace(given.budget, trials=1))
         plan = Plan.of(config)
         compute = plan.base.compute
         connect("local", local_cpus=compute.workers * compute.cpus_per_worker + 1)
