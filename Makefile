@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml requirements.lock
 
 demo: install
 	rm -rf $(DEMO_RUN)
-	$(BIN)/quorum ingest digits --to data/digits --overwrite
+	$(BIN)/quorum ingest digits --val 0.1 --to data/digits --overwrite
 	$(BIN)/quorum pretrain --config coke_digits --data data/digits --name demo
 	$(BIN)/quorum evaluate $(DEMO_RUN)
 	$(BIN)/quorum export $(DEMO_RUN) --to $(DEMO_RUN)/backbone.safetensors

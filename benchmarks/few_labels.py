@@ -24,7 +24,7 @@ from pipelines.datasets.label_selection import choose_per_class
 from pipelines.errors import UserError
 from pipelines.jobs.ray_cluster import connect
 from pipelines.runs.run_folder import RUN_FILE
-from pipelines.tracking.figures import ACCURACY_EMA, EPOCH
+from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, TEST, score
 from pipelines.tracking.journal import read_journal
 from pipelines.training.launch import train
 
@@ -79,7 +79,7 @@ def accuracy(
         if (folder / RUN_FILE).exists():
             raise UserError(f"{folder} holds a run that did not finish; go on with it (quorum semisup --resume) or remove it")
         train(config)
-    return mean(series(folder, ACCURACY_EMA)[-LAST:])
+    return mean(series(folder, score(TEST, ACCURACY_EMA))[-LAST:])
 
 
 def series(folder: Path, name: str) -> list[float]:

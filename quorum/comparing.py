@@ -81,6 +81,7 @@ def compare(
     mode: str | None = None,
     tracking_uri: str | None = None,
     to: str | Path | None = None,
+    final: bool = False,
 ) -> Comparison:
     """Compare runs kept in MLflow: which setting is best, by how much beyond noise, at what cost.
 
@@ -90,6 +91,7 @@ def compare(
         mode: `max` or `min`; the sweep's where none is given, else min for losses and max for others.
         tracking_uri: of MLflow; MLFLOW_TRACKING_URI or outputs/mlflow.db where none is given.
         to: folder of the results; outputs/comparison-NAME where none is given.
+        final: add the scores that `evaluate` found on the test split; they choose nothing.
 
     Raises:
         UserError: for targets or a metric that are not there, or when nothing has finished.
@@ -101,7 +103,7 @@ def compare(
     if mode not in (None, "max", "min"):
         raise UserError(f"mode is {mode!r}; give max or min")
     places = [target.path if isinstance(target, Run) else str(target) for target in targets]
-    return Comparison(run(places, tracking_uri, metric, mode, None if to is None else str(to)))
+    return Comparison(run(places, tracking_uri, metric, mode, None if to is None else str(to), final=final))
 
 
 def sweep(

@@ -128,6 +128,7 @@ def ingest(
     domains: Sequence[str] = (),
     name: str | None = None,
     holdout: float = 0.0,
+    val: float = 0.0,
     take: int | None = None,
     seed: int = 0,
     rows_per_shard: int = 4096,
@@ -144,7 +145,8 @@ def ingest(
         kind: `auto`, `folder`, `images` (no labels), `idx`, `cifar`, `domainnet`, `mini-imagenet`, `imagenet` or `digits`.
         domains: of DomainNet, as clipart,sketch; all that are there where none is named.
         name: of the data set; the folder's where none is given.
-        holdout: share of the training images that become the test split of a source without one.
+        holdout: share of the training images, of each class, that become the test split of a source without one.
+        val: share of the rest that becomes the val split, on which checkpoints and settings are chosen instead of test.
         take: only so many of the training images, drawn by the seed.
         seed: of the order of the rows.
         rows_per_shard: images of a file, at most.
@@ -162,8 +164,8 @@ def ingest(
 
     found = open_source(str(source), kind, list(domains))
     made = run(
-        found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, take=take, rows_per_shard=rows_per_shard,
-        pixels=pixels, max_bad=max_bad, overwrite=overwrite, address=address,
+        found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, val=val, take=take,
+        rows_per_shard=rows_per_shard, pixels=pixels, max_bad=max_bad, overwrite=overwrite, address=address,
     )  # fmt: skip
     return DataSet(made)
 

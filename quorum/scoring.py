@@ -61,6 +61,7 @@ def evaluate(
     run: str | Path | Run,
     *,
     data: str | Path | DataSet | None = None,
+    split: str = "test",
     workers: int = 1,
     gpu: bool = False,
     untrained: bool = False,
@@ -73,6 +74,7 @@ def evaluate(
     Args:
         run: a run, its folder, or one of its checkpoint files.
         data: labelled images to score on; the run's own where none are given.
+        split: of the data; what a choice was made on is no fair score.
         workers: processes that embed.
         gpu: one GPU a worker.
         untrained: score the same network with its initial weights, the baseline.
@@ -88,8 +90,8 @@ def evaluate(
     from pipelines.evaluation.evaluate import evaluate as score
 
     scores = score(
-        _place(run), shards=_optional(data), workers=workers, gpu=gpu, untrained=untrained, neighbours=neighbours,
-        temperature=temperature, address=address,
+        _place(run), shards=_optional(data), split=split, workers=workers, gpu=gpu, untrained=untrained,
+        neighbours=neighbours, temperature=temperature, address=address,
     )  # fmt: skip
     return pd.Series(scores, name=_place(run))
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 RESUMABLE = (  # what a resumed run may change
     "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures",
-    "compute.gpu", "checkpoint.", "monitor.", "tracking.uri", "data",
+    "compute.gpu", "checkpoint.", "monitor.log_steps", "monitor.knn_", "monitor.accuracy_epochs", "monitor.picture_epochs",
+    "tracking.uri", "data",
 )  # fmt: skip
 SHEETS = ("clusters", "curves")  # pictures that a notebook shows
 
@@ -71,6 +72,14 @@ class Run:
         import pandas as pd
 
         return pd.DataFrame([vars(entry) for entry in self.folder.checkpoints.entries()])
+
+    @property
+    def choice(self) -> str:
+        """Which checkpoint is `best`, and by which score on which split."""
+        best = self.folder.checkpoints.best()
+        if best is None or best.score is None:
+            return "no checkpoint has a score; best is the newest"
+        return f"best: {best.file}, by {best.scored_by or 'a score on test'} {best.score:.4f}"
 
     @property
     def pictures(self) -> list[Path]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -180,8 +181,8 @@ class Clustering:
             "kmeans": self.kmeans.state_dict(), "carried": self.passes.carried, "similarity": self.similarity.state_dict(),
             "figures": figures or {},
         }  # fmt: skip
-        place = {"epoch": self.number, "step": self.step, "global_step": self.global_step}
-        save_together(lambda: self.store.save(state, score=None, **place), self.rank)
+        save = partial(self.store.save, state, epoch=self.number, step=self.step, global_step=self.global_step)
+        save_together(save, self.rank)
 
 
 def new_kmeans(task: ClusterTask, vectors: EmbeddingFolder) -> OnlineConstrainedKMeans:

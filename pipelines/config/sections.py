@@ -181,16 +181,19 @@ class MonitorConfig:
 
     Attributes:
         log_steps: steps between two points of loss, rate and learning rate.
+        split: images that scores are taken of, and so the best checkpoint and trial chosen; null takes `val` where there is one,
+            else `test`.
         knn_epochs: epochs between two kNN scores, which need labels; 0 for none.
         knn_bank: training images that vote.
-        knn_queries: test images that are classified.
+        knn_queries: images of `split` that are classified.
         knn_neighbours: voters of a query.
         knn_temperature: of the votes.
-        accuracy_epochs: epochs between two scores of a method's classifiers on the test split; 0 for none.
+        accuracy_epochs: epochs between two scores of a method's classifiers on `split`; 0 for none.
         picture_epochs: epochs between two sheets of pictures; 0 for the last epoch only.
     """
 
     log_steps: int = 20
+    split: str | None = None
     knn_epochs: int = 1
     knn_bank: int = 10_000
     knn_queries: int = 2_000

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from algos.methods.spec import MethodSpec, TrainingSetup
 from pipelines.config.method_options import command_method, method_refusals
 from pipelines.config.training_config import SemisupConfig, TrainingConfig
+from pipelines.datasets.scored_split import SCORED, scored_split
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape, lanes_of_worker
 
@@ -113,9 +114,13 @@ def _too_large(config: TrainingConfig, rows: int) -> str:
 
 
 def _check_scores(config: TrainingConfig, dataset: Dataset) -> None:
-    labelled = dataset.split(config.stream.split).labelled
-    if config.monitor.knn_epochs and "test" in dataset.splits and not (labelled and dataset.split("test").labelled):
-        raise UserError(f"monitor.knn_epochs is {config.monitor.knn_epochs}, but {config.data} has no labels; set it to 0")
+    monitor, trained = config.monitor, config.stream.split
+    if monitor.split == trained:
+        raise UserError(f"monitor.split is {trained!r}, which is trained on; choose another split, or none")
+    known = dataset.split(trained).labelled and scored_split(dataset, monitor.split) is not None
+    others = set(dataset.splits) & ({*SCORED} if monitor.split is None else {monitor.split})
+    if monitor.knn_epochs and others and not known:
+        raise UserError(f"monitor.knn_epochs is {monitor.knn_epochs}, but {config.data} has no labels; set it to 0")
 
 
 def _check_labelled_rows(config: TrainingConfig) -> None:

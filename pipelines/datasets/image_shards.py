@@ -208,8 +208,3 @@ def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, b
             table = read_rows(dataset.location, shard, int(group), rows, ["id", "image"])
             found.update(zip(table["id"].to_pylist(), table["image"].to_pylist(), strict=True))
     return found
-
-
-def has_truth(dataset: Dataset) -> bool:
-    """Whether there are test labels to score against."""
-    return "test" in dataset.splits and dataset.split("test").labelled

@@ -25,14 +25,15 @@ from pipelines.tracking.truth_scores import cluster_scores
 
 
 def evaluate(
-    place: str, *, shards: str | None = None, workers: int = 1, gpu: bool = False, untrained: bool = False,
+    place: str, *, shards: str | None = None, split: str = "test", workers: int = 1, gpu: bool = False, untrained: bool = False,
     neighbours: int = 20, temperature: float = 0.07, address: str | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Scores of a run or checkpoint, also written to its MLflow run: kNN, linear probe, clusters, and its own classifiers.
 
     Args:
         place: a run's folder or a checkpoint file of it.
-        shards: with a labelled test split; default the run's own. kNN and probe need training labels too.
+        shards: with a labelled split to score on; default the run's own. kNN and probe need training labels too.
+        split: that is scored.
         workers: processes that embed.
         gpu: one GPU each.
         untrained: score the network's initial weights, the baseline.
@@ -41,31 +42,31 @@ def evaluate(
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
-        UserError: for a run that is not there, or shards without a labelled test split, before Ray starts.
+        UserError: for a run that is not there, or shards without that split and its labels, before Ray starts.
     """
     check_options(workers=workers, neighbours=neighbours, temperature=temperature)
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
-    if "test" not in dataset.splits or not dataset.split("test").labelled:
-        raise UserError(f"{dataset.location} has no labelled test split to score on; give other --data")
+    if split not in dataset.splits or not dataset.split(split).labelled:
+        raise UserError(f"{dataset.location} has no labelled {split} split to score on; give other --data or --split")
     connect(address, local_cpus=workers + 1)
     embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
-    test = embedded("test", classify=True)
-    scores = classifier_scores(trained, dataset, test)
+    scored = embedded(split, classify=True)
+    scores = classifier_scores(trained, dataset, scored)
+    sizes = {figures.score(split, figures.ROWS): float(len(scored["id"]))}
     if dataset.split(trained.split).labelled:
         train, device = embedded(trained.split), "cuda" if gpu else "cpu"
-        bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], test["feature"]))
+        bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], scored["feature"]))
         classes = len(dataset.classes)
         votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
         probe = linear_probe(bank, bank_labels, num_classes=classes)
-        scores[figures.KNN] = accuracy(votes.cpu(), test["label"])
-        scores[figures.LINEAR] = accuracy(probe(queries).argmax(dim=1).cpu(), test["label"])
-        scores[figures.TRAIN_ROWS] = float(len(train["id"]))
-    scores[figures.TEST_ROWS] = float(len(test["id"]))
-    heads = (clustering_scores(test["label"], clusters) for clusters in test["clusters"].T)
-    scores |= figures.of_heads(heads, figures.TEST)
-    _record(trained, scores, figures.UNTRAINED if untrained else figures.EVALUATE)
-    return scores
+        scores[figures.KNN] = accuracy(votes.cpu(), scored["label"])
+        scores[figures.LINEAR] = accuracy(probe(queries).argmax(dim=1).cpu(), scored["label"])
+        sizes[figures.TRAIN_ROWS] = float(len(train["id"]))
+    heads = (clustering_scores(scored["label"], clusters) for clusters in scored["clusters"].T)
+    found = figures.of_split(scores, split) | sizes | figures.of_heads(heads, split)
+    _record(trained, found, figures.UNTRAINED if untrained else figures.EVALUATE)
+    return found
 
 
 def check_options(*, workers: int, neighbours: int = 1, temperature: float = 1.0) -> None:
@@ -81,8 +82,8 @@ def check_options(*, workers: int, neighbours: int = 1, temperature: float = 1.0
         raise UserError(f"temperature is {temperature}; give a number above 0")
 
 
-def classifier_scores(trained: Trained, dataset: Dataset, test: dict[str, Tensor]) -> dict[str, float]:
-    """Accuracy of the run's own classifiers, whose classes are found in the data set by their names.
+def classifier_scores(trained: Trained, dataset: Dataset, scored: dict[str, Tensor]) -> dict[str, float]:
+    """Accuracy of the run's own classifiers by their plain names, whose classes are found in the data set by their names.
 
     Raises:
         UserError: when the data set lacks one of them.
@@ -93,8 +94,8 @@ def classifier_scores(trained: Trained, dataset: Dataset, test: dict[str, Tensor
     if missing := [name for name in selection.classes if name not in dataset.classes]:
         raise UserError(f"{dataset.location} has no class {missing[0]!r} that the classifier knows; give shards with its classes")
     numbers = torch.tensor([dataset.classes.index(name) for name in selection.classes])
-    guesses = {name: column for name, column in test.items() if name.startswith("accuracy")}
-    return figures.of_method({name: accuracy(numbers[column], test["label"]) for name, column in guesses.items()})
+    guesses = {name: column for name, column in scored.items() if name.startswith("accuracy")}
+    return {name: accuracy(numbers[column], scored["label"]) for name, column in guesses.items()}
 
 
 def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:

@@ -15,14 +15,16 @@ import pyarrow as pa
 import ray
 
 from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Split
+from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.ingest.set_aside import set_aside, take_some
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
-from pipelines.ingest.sources.source import Listing, Sample, Source
+from pipelines.ingest.sources.source import Listing, Source
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 
-QUARANTINE = "quarantine.parquet"
+QUARANTINE, SPLITS = "quarantine.parquet", ("train", *SCORED)
 WRITTEN = re.compile(r"part-\d{5}\.parquet(\..*\.partial)?")
 
 
@@ -33,6 +35,7 @@ def ingest(
     name: str,
     seed: int = 0,
     holdout: float = 0.0,
+    val: float = 0.0,
     take: int | None = None,
     rows_per_shard: int = 4096,
     pixels: bool = False,
@@ -47,7 +50,8 @@ def ingest(
         destination: an empty or absent folder, on storage that every node reaches.
         name: of the data set, for the logs.
         seed: of the order of the rows.
-        holdout: share of the training images that become the test split, for sources without one.
+        holdout: share of the training images, of each class, that become the test split, for sources without one.
+        val: share of what is left of them that becomes the `val` split, on which checkpoints and settings are chosen.
         take: only so many of the training images, drawn by the seed; `None` for all.
         rows_per_shard: images per file, at most.
         pixels: store decoded images, which no epoch and no trial has to decode again.
@@ -66,7 +70,8 @@ def ingest(
     ):
         if not valid:
             raise UserError(f"{option} is {value}; it must be {rule}")
-    listing = _take(_hold_out(source.listing(), holdout, seed), take, seed)
+    listing = set_aside(source.listing(), holdout, seed, "test")
+    listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     location = _claim(destination, overwrite)
     parts = _parts(listing, seed, min(rows_per_shard, most_decoded_rows(source, listing)) if pixels else rows_per_shard)
     connect(address)
@@ -93,37 +98,13 @@ def _claim(destination: str, overwrite: bool) -> Location:
         location / name for name in (SHARDS_MANIFEST, QUARANTINE)
     ]  # the manifest first: what is half deleted must not read as whole
     for name in location.children():
-        inner = (location / name).children() if name in ("train", "test") else []
-        if name not in (SHARDS_MANIFEST, QUARANTINE, "train", "test") or not all(WRITTEN.fullmatch(file) for file in inner):
+        inner = (location / name).children() if name in SPLITS else []
+        if name not in (SHARDS_MANIFEST, QUARANTINE, *SPLITS) or not all(WRITTEN.fullmatch(file) for file in inner):
             raise UserError(f"{destination} holds other files than an ingest's; choose an empty folder for --to")
         ours += [location / name / file for file in inner]
     for file in ours:
         file.delete_file()
     return location.make()
-
-
-def _hold_out(listing: Listing, share: float, seed: int) -> Listing:
-    if share == 0:
-        return listing
-    if not 0 < share < 1:
-        raise UserError(f"--holdout is {share}; it must lie in (0, 1)")
-    if any(sample.split != "train" for sample in listing.samples):
-        raise UserError("the source has a test split of its own; leave out --holdout")
-    held = np.random.default_rng((seed, 1)).random(len(listing.samples)) < share
-    samples = [
-        Sample(sample.key, sample.label, "test" if out else "train")
-        for sample, out in zip(listing.samples, held.tolist(), strict=True)
-    ]
-    return Listing(samples, listing.classes)
-
-
-def _take(listing: Listing, take: int | None, seed: int) -> Listing:
-    train = [index for index, sample in enumerate(listing.samples) if sample.split == "train"]
-    if take is None or take >= len(train):
-        return listing
-    kept = set(np.random.default_rng((seed, 2)).permutation(train)[:take].tolist())
-    samples = [sample for index, sample in enumerate(listing.samples) if sample.split != "train" or index in kept]
-    return Listing(samples, listing.classes)
 
 
 def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[ShardPlan]:

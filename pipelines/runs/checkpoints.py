@@ -25,7 +25,10 @@ INDEX = "index.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """One checkpoint: its file, its place in the run (next epoch and step), its score (higher is better) and its size."""
+    """One checkpoint: its file, its place in the run (next epoch and step), its score (higher is better) and its size.
+
+    `scored_by`: name of the figure that the score is; `None` without a score, and in runs of version 0.1.
+    """
 
     file: str
     epoch: int
@@ -33,6 +36,7 @@ class Entry:
     global_step: int
     score: float | None
     bytes: int
+    scored_by: str | None = None
 
 
 class CheckpointStore:
@@ -72,8 +76,11 @@ class CheckpointStore:
         scored = [entry for entry in self.entries() if entry.score is not None]
         return max(scored, key=lambda entry: entry.score or 0.0) if scored else self.latest()
 
-    def save(self, state: dict[str, Any], *, epoch: int, step: int, global_step: int, score: float | None) -> Entry:
-        """Write a checkpoint whole, list it, then drop the ones too many.
+    def save(
+        self, state: dict[str, Any], *, epoch: int, step: int, global_step: int, score: float | None = None,
+        scored_by: str | None = None,
+    ) -> Entry:  # fmt: skip
+        """Write a checkpoint whole, list it, then drop the ones too many; attributes as of `Entry`.
 
         Raises:
             UserError: when the storage refuses, for example a full disk; what was saved before stays.
@@ -86,7 +93,7 @@ class CheckpointStore:
                 torch.save(state | {"format": CHECKPOINT_FORMAT}, file)
             size = partial.size()
             self.location.filesystem.move(partial.path, (self.location / name).path)
-            entry = Entry(name, epoch, step, global_step, score, size)
+            entry = Entry(name, epoch, step, global_step, score, size, None if score is None else scored_by)
             self._list([*(old for old in self.entries() if old.file != name), entry])
         except (OSError, RuntimeError) as error:
             partial.delete_file()  # a full disk needs the room

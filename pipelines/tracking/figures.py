@@ -3,7 +3,7 @@
 | section | what its figures tell |
 |---|---|
 | `train/` | what is optimised: losses, learning rate |
-| `test/` | scores on the test split |
+| `val/`, `test/` | scores on the split of that name |
 | `pseudo_labels/` | guesses that a method with classes trains on |
 | `clusters/`, `clusters/headN/` | clusters of the rows that are trained on, and those of each head |
 | `labels/`, `labels/headN/` | labels that a clustering of embeddings wrote, and those of each head |
@@ -19,12 +19,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+KNN, LINEAR, ACCURACY, ACCURACY_EMA = SCORES = ("knn_top1", "linear_top1", "accuracy", "accuracy_ema")  # of a split
 PLAIN = {  # names without a section, by their section
     "train": (
         "loss", "epoch_loss", "lr", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled",
         "loss_consistency",
     ),
-    "test": ("knn_top1", "linear_top1", "accuracy", "accuracy_ema"),
+    "val": SCORES,
+    "test": SCORES,
     "pseudo_labels": (
         "reliable_rate", "refined_change", "coverage", "accuracy_classifier", "accuracy_cluster", "accuracy_refined",
         "accuracy_reliable",
@@ -41,8 +43,14 @@ OF_HEAD = {  # plain name of a head's figure -> its name below the head
     "moved": "moved", "mean_optimality_gap": "mean_optimality_gap",
     "nmi": "nmi", "purity": "purity", "ari": "ari", "matched_accuracy": "matched_accuracy",
 }  # fmt: skip
-CLUSTERS, LABELS, TEST = "clusters", "labels", "test"  # sections with heads
+CLUSTERS, LABELS, VAL, TEST = "clusters", "labels", "val", "test"  # sections with heads
+PSEUDO_LABELS = "pseudo_labels"
 EVALUATE, UNTRAINED = "evaluate", "untrained"  # in front of a score's name
+
+
+def score(split: str, name: str) -> str:
+    """Name of a split's score by its plain one."""
+    return f"{split}/{name}"
 
 
 def head_figure(name: str, head: int = 0, section: str = CLUSTERS) -> str:
@@ -51,8 +59,7 @@ def head_figure(name: str, head: int = 0, section: str = CLUSTERS) -> str:
 
 
 LOSS, EPOCH_LOSS, LEARNING_RATE, TRAIN_ROWS = "train/loss", "train/epoch_loss", "train/lr", "train/rows"
-KNN, LINEAR, TEST_ROWS = "test/knn_top1", "test/linear_top1", "test/rows"
-ACCURACY, ACCURACY_EMA = "test/accuracy", "test/accuracy_ema"
+ROWS = "rows"  # of a split that was scored
 LABEL_CHANGE, LABELS_PER_SECOND = "clusters/label_change", "labels/rows_per_second"
 PSEUDO_REFINED, PSEUDO_COVERAGE = "pseudo_labels/accuracy_refined", "pseudo_labels/coverage"
 IMAGES_PER_SECOND, ROWS_PER_SECOND = "stream/images_per_second", "stream/rows_per_second"
@@ -61,19 +68,28 @@ ROWS_LEFT_OUT, EPOCH_GAP = "stream/rows_left_out", "stream/epoch_gap_seconds"
 EPOCH, IMAGES_SEEN, EVALUATION_SECONDS = "progress/epoch", "progress/images_seen", "progress/evaluation_seconds"
 SMALLEST, LARGEST, MIN_SIZE = head_figure("cluster_size_min"), head_figure("cluster_size_max"), head_figure("min_size")
 
-_METHOD_SECTIONS = ("train", "test", "pseudo_labels", "clusters")
+_METHOD_SECTIONS = ("train", "pseudo_labels", "clusters")
 _OF_METHOD = {name: f"{section}/{name}" for section in _METHOD_SECTIONS for name in PLAIN[section]}
-_KNOWN = {f"{section}/{name}" for section, names in PLAIN.items() for name in names} | {TRAIN_ROWS, TEST_ROWS}
-_HEAD = re.compile(rf"({CLUSTERS}|{LABELS}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
-_SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={TEST}/|train/)")
+_KNOWN = {f"{section}/{name}" for section, names in PLAIN.items() for name in names} | {
+    TRAIN_ROWS,
+    score(VAL, ROWS),
+    score(TEST, ROWS),
+}
+_HEAD = re.compile(rf"({CLUSTERS}|{LABELS}|{VAL}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
+_SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/)")
 
 
 def of_method(values: Mapping[str, float]) -> dict[str, float]:
-    """A method's figures, the accuracies of its classifiers among them, by the names that they are recorded under.
+    """A method's figures by the names that they are recorded under.
 
     What only the method knows of is told beside its losses.
     """
     return {_OF_METHOD.get(name, f"train/{name}"): value for name, value in values.items()}
+
+
+def of_split(values: Mapping[str, float], split: str) -> dict[str, float]:
+    """Scores on a split by the names that they are recorded under."""
+    return {score(split, name): value for name, value in values.items()}
 
 
 def of_heads(heads: Iterable[Mapping[str, float]], section: str = CLUSTERS) -> dict[str, float]:

@@ -10,12 +10,13 @@ from pipelines.errors import UserError
 from pipelines.tracking import figures
 
 SECTIONS = {"labels_": figures.LABELS, "evaluate_": f"{figures.EVALUATE}/test", "untrained_": f"{figures.UNTRAINED}/test"}
+NEW = ("labels", "val")  # sections whose figures version 0.1 had no plain names for
 RENAMED = {
-    **{name: f"{section}/{name}" for section, names in figures.PLAIN.items() if section != "labels" for name in names},
+    **{name: f"{section}/{name}" for section in figures.PLAIN for name in figures.PLAIN[section] if section not in NEW},
     **{f"pseudo_{name}": f"pseudo_labels/{name}" for name in figures.PLAIN["pseudo_labels"]},
     "data_wait_share": figures.WAIT_SHARE, "data_wait_seconds": figures.WAIT_SECONDS,
     "labels_rows_per_second": figures.LABELS_PER_SECOND,
-    "rows_train": figures.TRAIN_ROWS, "rows_test": figures.TEST_ROWS,
+    "rows_train": figures.TRAIN_ROWS, "rows_test": figures.score(figures.TEST, figures.ROWS),
 }  # fmt: skip
 _HEAD = re.compile(rf"({'|'.join(SECTIONS)})?({'|'.join(figures.OF_HEAD)})_head(\d+)")
 _SCORED = re.compile(rf"({figures.EVALUATE}|{figures.UNTRAINED})_(.+)")

@@ -26,9 +26,10 @@ from pipelines.tracking.mlflow_store import RunAddress, end_run
 from pipelines.tracking.mlflow_tracker import Tracker
 
 SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
+SCORED = [names.score(split, name) for name in (names.ACCURACY_EMA, names.KNN) for split in (names.VAL, names.TEST)]
 CURVES = (
-    names.EPOCH_LOSS, names.ACCURACY_EMA, names.KNN, names.head_figure("nmi"), names.LABEL_CHANGE, names.PSEUDO_REFINED,
-    names.PSEUDO_COVERAGE, names.SMALLEST, *map(names.head_figure, ("empty_clusters", "similarity", "smallest_to_minimum")),
+    names.EPOCH_LOSS, *SCORED, names.head_figure("nmi"), names.LABEL_CHANGE, names.PSEUDO_REFINED, names.PSEUDO_COVERAGE,
+    names.SMALLEST, *map(names.head_figure, ("empty_clusters", "similarity", "smallest_to_minimum")),
 )  # fmt: skip
 
 

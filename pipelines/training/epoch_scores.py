@@ -6,7 +6,6 @@ import torch
 
 from algos.distributed.collectives import sum_over_workers
 from algos.scores import knn_predict
-from pipelines.datasets.image_shards import has_truth
 from pipelines.evaluation.features import center_batches, split_features
 from pipelines.tracking import figures
 from pipelines.training.session import Session
@@ -25,34 +24,36 @@ def pictures_due(session: Session, epoch: int) -> bool:
 
 
 def scores(session: Session, epoch: int) -> dict[str, float]:
-    """The scores that are due after an epoch, on the test split; none where that is missing or has no labels."""
-    monitor, dataset, epochs = session.config.monitor, session.dataset, session.config.epochs
-    if not has_truth(dataset):
+    """The scores that are due after an epoch, on the split that is scored; none where there is none."""
+    monitor, split, epochs = session.config.monitor, session.scored, session.config.epochs
+    if split is None:
         return {}
     found: dict[str, float] = {}
     if monitor.knn_epochs and due(monitor.knn_epochs, epoch, epochs):
-        found[figures.KNN] = knn_score(session)
+        found[figures.KNN] = knn_score(session, split)
     if monitor.accuracy_epochs and due(monitor.accuracy_epochs, epoch, epochs):
-        found |= figures.of_method(classifier_accuracies(session))
-    return found
+        found |= classifier_accuracies(session, split)
+    return figures.of_split(found, split)
 
 
-def deciding(session: Session) -> str:
-    """The one score that decides which checkpoint of a run is the best."""
+def deciding(session: Session) -> str | None:
+    """The one score that decides which checkpoint of a run is the best; `None` where nothing is scored."""
+    if session.scored is None:
+        return None
     classifies = session.config.monitor.accuracy_epochs and session.method.classifiers()
-    return figures.ACCURACY_EMA if classifies else figures.KNN
+    return figures.score(session.scored, figures.ACCURACY_EMA if classifies else figures.KNN)
 
 
-def knn_score(session: Session) -> float:
-    """Accuracy of a kNN vote on some test images by the backbone's features."""
+def knn_score(session: Session, split: str) -> float:
+    """Accuracy of a kNN vote on some images of a split by the backbone's features."""
     monitor, dataset = session.config.monitor, session.dataset
     view = session.view
     (_, bank_labels, bank), (_, query_labels, queries) = (
         split_features(
-            session.method.backbone, dataset, split, view, session.device,
+            session.method.backbone, dataset, one, view, session.device,
             limit=limit, rank=session.rank, workers=session.workers,
         )
-        for split, limit in ((session.config.stream.split, monitor.knn_bank), ("test", monitor.knn_queries))
+        for one, limit in ((session.config.stream.split, monitor.knn_bank), (split, monitor.knn_queries))
     )  # fmt: skip
     mine = slice(session.rank, None, session.workers)  # each worker classifies its share, on its device
     predictions = knn_predict(
@@ -64,8 +65,8 @@ def knn_score(session: Session) -> float:
 
 
 @torch.no_grad()
-def classifier_accuracies(session: Session) -> dict[str, float]:
-    """Accuracy of each of the method's classifiers on the whole test split, BatchNorm in evaluation mode.
+def classifier_accuracies(session: Session, split: str) -> dict[str, float]:
+    """Accuracy of each of the method's classifiers on a whole split, BatchNorm in evaluation mode.
 
     Raises:
         RuntimeError: if a row came twice or not at all.
@@ -76,7 +77,7 @@ def classifier_accuracies(session: Session) -> dict[str, float]:
     view = session.view
     hits = torch.zeros(len(classifiers) + 1, dtype=torch.float64, device=session.device)  # rows come last
     modes = {name: classifier.training for name, classifier in classifiers.items()}
-    batches = center_batches(session.dataset, "test", view, rank=session.rank, workers=session.workers)
+    batches = center_batches(session.dataset, split, view, rank=session.rank, workers=session.workers)
     try:
         for classifier in classifiers.values():
             classifier.eval()
@@ -89,7 +90,7 @@ def classifier_accuracies(session: Session) -> dict[str, float]:
         for name, classifier in classifiers.items():
             classifier.train(modes[name])
     *correct_rows, rows = sum_over_workers(hits).tolist()
-    expected = session.dataset.split("test").rows
+    expected = session.dataset.split(split).rows
     if rows != expected:
-        raise RuntimeError(f"{rows:.0f} test rows were scored, {expected} expected")
+        raise RuntimeError(f"{rows:.0f} rows of {split} were scored, {expected} expected")
     return {name: count / rows for name, count in zip(classifiers, correct_rows, strict=True)}

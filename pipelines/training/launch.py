@@ -12,6 +12,7 @@ from pipelines.config.training_config import TrainingConfig
 from pipelines.config.training_plan import check_training, stream_shape
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import put_images
+from pipelines.datasets.scored_split import scored_split
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
@@ -124,6 +125,11 @@ class Training:
         start = partial(
             Run.start, location, config.kind, config.to_dict(), self.dataset.fingerprint,
             uri=config.tracking.uri, experiment=config.tracking.experiment, name=name, params=params,
-            tags=within.tags if within else {},
+            tags=(within.tags if within else {}) | self._choice(),
         )  # fmt: skip
         return call_on(within.node, start) if within else start()
+
+    def _choice(self) -> dict[str, str]:
+        """Which images choose the best checkpoint, as a tag."""
+        split = scored_split(self.dataset, self.config.monitor.split)
+        return {"quorum.chosen_on": split} if split else {}

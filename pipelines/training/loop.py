@@ -85,7 +85,7 @@ def after_step(session: Session, epoch: int, step: int) -> None:
     if session.is_save_point:
         session.meter.read_epoch(session.global_step, close=False)
         session.exchange()
-        session.save(epoch, session.step, score=None)
+        session.save(epoch, session.step)
 
 
 def record(session: Session, figures: dict[str, float], note: str = "") -> None:
@@ -114,6 +114,7 @@ def end_epoch(session: Session, epoch: int) -> None:
         wanted = pictures or session.is_labelled
         state = epoch_snapshot(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
         session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
-    session.save(epoch + 1, 0, score=scored.get(deciding(session)))
+    decides = deciding(session)
+    session.save(epoch + 1, 0, score=scored.get(decides or ""), scored_by=decides)
     session.worker.report(figures | {names.EPOCH: epoch})
     session.closing_seconds = time.monotonic() - began - waited_for_scores

@@ -16,6 +16,7 @@ from algos.methods.method import Method
 from pipelines.config.training_config import TrainingConfig
 from pipelines.config.training_plan import build_method, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.scored_split import scored_split
 from pipelines.files.location import Location
 from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
@@ -59,6 +60,7 @@ class Session:
         self.rank, self.workers, self.device = worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
         self.dataset = job.dataset
+        self.scored = scored_split(job.dataset, config.monitor.split)  # the split that scores are of
         images = ImageSource(
             job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled
         )  # fmt: skip
@@ -136,22 +138,24 @@ class Session:
                 mean_over_workers(buffer)
         self.method.exchange()
 
-    def save(self, epoch: int, step: int, score: float | None) -> None:
+    def save(self, epoch: int, step: int, score: float | None = None, scored_by: str | None = None) -> None:
         """Checkpoint with (epoch, step) as the next to do; call `exchange` first. All workers call it together.
 
         Raises:
             UserError: on every worker, when the storage refused.
         """
         self.epoch, self.step = epoch, step
-        save_together(lambda: self._write(score), self.rank)
+        save_together(lambda: self._write(score, scored_by), self.rank)
 
-    def _write(self, score: float | None) -> None:
+    def _write(self, score: float | None, scored_by: str | None) -> None:
         state = {
             "epoch": self.epoch, "step": self.step, "workers": self.workers, "identity": self.job.identity,
             "method": self.method.state_dict(), "optimizer": self.optimizer.state_dict(),
             "scaler": self.precision.scaler.state_dict(), "config": self.config.to_dict(),
         }  # fmt: skip
-        self.store.save(state, epoch=self.epoch, step=self.step, global_step=self.global_step, score=score)
+        self.store.save(
+            state, epoch=self.epoch, step=self.step, global_step=self.global_step, score=score, scored_by=scored_by
+        )  # fmt: skip
 
     def _restore(self, entry: Entry) -> None:
         state = self.store.load(entry)

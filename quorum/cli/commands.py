@@ -93,7 +93,7 @@ SETTINGS = {
 COMMANDS: dict[str, Command] = {
     "ingest": Command(
         "quorum.data:ingest", "Write a source of images as Parquet shards.", ("source",), "SOURCE --to FOLDER [options]",
-        ("quorum ingest digits --to data/digits", "quorum ingest photos/ --kind images --to s3://bucket/photos"),
+        ("quorum ingest digits --val 0.1 --to data/digits", "quorum ingest photos/ --kind images --to s3://bucket/photos"),
     ),
     "labels": Command(
         "quorum.data:labels", "Choose the few labels that training may see.", ("data",), "--data FOLDER --per-class N [options]",

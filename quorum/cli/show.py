@@ -40,8 +40,9 @@ def show_labels(chosen: LabelChoice) -> None:
 
 
 def show_pretrain(run: Run) -> None:
-    """Where a run and its record are."""
+    """Where a run and its record are, and what chose its best checkpoint."""
     print(f"run {run.path}  (MLflow: {run.tracking_uri}, run {run.run_id})")
+    print(run.choice)
 
 
 show_semisup = show_pretrain

@@ -9,22 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, IMAGES_SEEN, KNN
+from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEEN, KNN, SCORES, TEST, VAL, score
 from pipelines.tracking.old_figures import present_name, refuse_old
 from tune.comparison import charts as pictures
 from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build
 from tune.comparison.mlflow_runs import Found, Record, find, read, reading, refuse_unknown
 from tune.comparison.tables import write_csv, write_text
 
-METRICS = (ACCURACY_EMA, KNN)  # the first that a run has, where no sweep and no option names one
+# The first that a run has decides, where no sweep and no option names one.
+METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
 LOSS_LIKE = re.compile(r"loss|error|seconds")
 ARTIFACTS = "comparison"
 MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
 
 
 def compare(
-    targets: Sequence[str], uri: str | None = None, metric: str | None = None, mode: str | None = None, to: str | None = None
-) -> Comparison:
+    targets: Sequence[str], uri: str | None = None, metric: str | None = None, mode: str | None = None, to: str | None = None,
+    *, final: bool = False,
+) -> Comparison:  # fmt: skip
     """Compare the runs that the targets name, write the results to a folder and, for one sweep, to its MLflow run.
 
     Args:
@@ -33,6 +35,7 @@ def compare(
         metric: figure to compare; default: the sweep's, else the first of `METRICS` that a run has.
         mode: `max` or `min`; default: the sweep's for its own metric, else `min` for loss-like names and `max` for others.
         to: folder of the results; default: `outputs/comparison-NAME`.
+        final: add what `quorum evaluate` found on the test split, which chooses nothing.
 
     Raises:
         UserError: for targets or a metric that are not there, or when nothing has finished.
@@ -44,13 +47,19 @@ def compare(
     refuse_unknown(metric, found.names)
     mode = mode or _mode_of(found, metric)
     records = read(found, tuple(dict.fromkeys((metric, EPOCH, IMAGES_SEEN, *SIZES))))
-    compared = build(found.name, records, metric, mode, found.notes)
+    compared = build(found.name, records, metric, mode, found.notes, _final(metric) if final else None)
     folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name))
     try:
         files = _write(compared, folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); give another --to") from error
     return replace(compared, notes=(*compared.notes, f"files: {folder}{_keep(found, files)}"), folder=folder)
+
+
+def _final(metric: str) -> str:
+    """The score on the test split that belongs to a metric: its own, or kNN's."""
+    name = metric.rpartition("/")[2]
+    return f"{EVALUATE}/{score(TEST, name if name in SCORES else KNN)}"
 
 
 def _tags(found: Found, name: str) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.tracking.figures import LARGEST, MIN_SIZE, SMALLEST
+from pipelines.tracking.figures import LARGEST, MIN_SIZE, SMALLEST, TEST, VAL
 from tune.comparison.budget import Budget, Row, best_row, common_budget
 from tune.comparison.mlflow_runs import Record
 from tune.comparison.significance import Judged, group, importance, judge
@@ -18,6 +18,15 @@ from tune.points import identity, labels_of
 
 CONSTRAINT = MIN_SIZE  # the same in every epoch, so that its history need not be read
 SIZES = (SMALLEST, LARGEST)
+SHOWN = 3  # runs that are named
+
+
+@dataclass(frozen=True)
+class Final:
+    """What `quorum evaluate` found of a setting: the mean over those of its runs that it was asked about."""
+
+    mean: float
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class SettingLine:
         seconds: of all its runs together.
         outcomes: how many runs ended how.
         sizes: the minimum cluster size, the smallest and the largest cluster at the best scores' epochs, means over runs.
+        final: the score on the test split, where it was asked for and is known.
     """
 
     point: dict[str, Any]
@@ -41,6 +51,7 @@ class SettingLine:
     seconds: float
     outcomes: Counter[str]
     sizes: tuple[float | None, ...]
+    final: Final | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ class Comparison:
         runs: every run, with its best row where it has a score.
         importance: share of the variance that each key explains.
         notes: sentences below the table, warnings first.
+        final: the figure of the final score, where that was asked for.
         folder: of the files that were written; `None` before.
     """
 
@@ -69,6 +81,7 @@ class Comparison:
     runs: tuple[tuple[Record, Row | None], ...]
     importance: dict[str, float]
     notes: tuple[str, ...]
+    final: str | None = None
     folder: Path | None = None
 
     @functools.cached_property
@@ -82,8 +95,12 @@ class Comparison:
         return ", ".join(f"{key} {value}" for key, value in zip(self.keys, self.settings[index], strict=True))
 
 
-def build(name: str, records: Sequence[Record], metric: str, mode: str, notes: Sequence[str] = ()) -> Comparison:
+def build(
+    name: str, records: Sequence[Record], metric: str, mode: str, notes: Sequence[str] = (), final: str | None = None
+) -> Comparison:
     """The comparison of runs by the best value of a metric at the budget that all finished ones reached.
+
+    With `final` each setting also has the mean of that figure, which plays no part in the choice.
 
     Raises:
         UserError: when no run has finished with that metric.
@@ -98,22 +115,24 @@ def build(name: str, records: Sequence[Record], metric: str, mode: str, notes: S
     runs = [(record, best_row(record, metric, mode, budget) if record in comparable else None) for record in records]
     settings = group([(record.point, record.seed, row.value) for record, row in runs if row])
     judged = judge(settings, mode)
-    lines = _lines(judged, runs)
+    lines = _lines(judged, runs, final)
     keys = tuple(sorted({key for record in records for key in record.point}))
-    said = [*notes, *_warnings(runs, metric, budget), *_footnotes(metric, mode, budget, judged), *_costs(records)]
-    return Comparison(name, metric, mode, budget, keys, lines, tuple(runs), importance(settings), tuple(said))
+    said = [*notes, *_warnings(runs, metric, budget), *_footnotes(metric, mode, budget, judged)]
+    said += [*_chosen_on(metric), *_finals(lines, final), *_costs(records)]
+    return Comparison(name, metric, mode, budget, keys, lines, tuple(runs), importance(settings), tuple(said), final)
 
 
-def _lines(judged: Sequence[Judged], runs: Sequence[tuple[Record, Row | None]]) -> tuple[SettingLine, ...]:
+def _lines(judged: Sequence[Judged], runs: Sequence[tuple[Record, Row | None]], final: str | None) -> tuple[SettingLine, ...]:
     of_point: dict[str, list[tuple[Record, Row | None]]] = {}
     for record, row in runs:
         of_point.setdefault(identity(record.point), []).append((record, row))
-    scored = [_line(one, of_point.pop(identity(one.setting.point))) for one in judged]
-    return (*scored, *(_line(None, of_point[key]) for key in sorted(of_point)))
+    scored = [_line(one, of_point.pop(identity(one.setting.point)), final) for one in judged]
+    return (*scored, *(_line(None, of_point[key], final) for key in sorted(of_point)))
 
 
-def _line(judged: Judged | None, runs: Sequence[tuple[Record, Row | None]]) -> SettingLine:
+def _line(judged: Judged | None, runs: Sequence[tuple[Record, Row | None]], final: str | None) -> SettingLine:
     records = [record for record, _ in runs]
+    finals = [record.last[final] for record in records if final in record.last]
     scored = [(record, row) for record, row in runs if row]
     sizes = [_mean([record.last.get(CONSTRAINT) for record, _ in scored])]
     sizes += [_mean([record.at(name, row.step) for record, row in scored]) for name in SIZES]
@@ -125,6 +144,7 @@ def _line(judged: Judged | None, runs: Sequence[tuple[Record, Row | None]]) -> S
         seconds=sum(record.seconds for record in records),
         outcomes=Counter(record.outcome for record in records),
         sizes=tuple(sizes),
+        final=Final(sum(finals) / len(finals), len(finals)) if finals else None,
     )
 
 
@@ -159,6 +179,27 @@ def _footnotes(metric: str, mode: str, budget: Budget, judged: Sequence[Judged])
         f"p: {test} against the best, Holm-corrected over the settings; '= best' is p >= 0.05, no difference shown",
         "images and time are of all runs of a setting; stopped and failed runs count only there and are never compared by score",
     ]
+
+
+def _chosen_on(metric: str) -> list[str]:
+    """What the choice means for the score of the best."""
+    split = metric.partition("/")[0]
+    if split == VAL:
+        return [f"chosen on {VAL}: the best score is a little too good, as a choice makes it; --final adds scores on {TEST}"]
+    if split == TEST:
+        return [
+            f"chosen on {TEST}, so no image is left for a fair score of the best: a split to choose on is made by ingest --val"
+        ]
+    return []
+
+
+def _finals(lines: Sequence[SettingLine], final: str | None) -> list[str]:
+    if final is None:
+        return []
+    lacking = [record.name for line in lines for record, row in line.runs if row and final not in record.last]
+    said = f"final: mean of {final}, which chose nothing"
+    more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+    return [said, *([f"no {final} yet of {', '.join(lacking[:SHOWN])}{more}: quorum evaluate FOLDER"] if lacking else [])]
 
 
 def _costs(records: Sequence[Record]) -> list[str]:

@@ -43,6 +43,7 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
         "95 % interval",
         "seeds",
         "against the best",
+        *(("final",) if compared.final else ()),
         *(SIZE_COLUMNS if sizes else ()),
     ):
         table.add_column(column, justify="right")
@@ -51,7 +52,8 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
     for line, values in zip(compared.lines, compared.settings, strict=True):
         setting = [_names(line)] if wide else values
         shown_sizes = ["-" if size is None else f"{size:.1f}" for size in line.sizes] if sizes else []
-        table.add_row(*map(escape, setting), *_scores(line.judged), *shown_sizes, *_cost(line))
+        final = [_final(line)] if compared.final else []
+        table.add_row(*map(escape, setting), *_scores(line.judged), *final, *shown_sizes, *_cost(line))
     console.print(table)
     for sentence in (*summary(compared), *compared.notes):
         console.print(sentence, markup=False, highlight=False)
@@ -75,6 +77,10 @@ def _scores(judged: Judged | None) -> list[str]:
     spread = "" if setting.deviation is None else f" +- {_figure(setting.deviation)}"
     interval = "-" if setting.interval is None else " to ".join(map(_figure, setting.interval))
     return [f"{_figure(setting.mean)}{spread}", interval, str(setting.seeds), verdict(judged)]
+
+
+def _final(line: SettingLine) -> str:
+    return "-" if line.final is None else f"{_figure(line.final.mean)} ({line.final.runs})"
 
 
 def _cost(line: SettingLine) -> list[str]:
@@ -119,6 +125,7 @@ def setting_rows(compared: Comparison) -> tuple[list[str], list[list[Any]]]:
     """Column names and a row for each setting, best first."""
     names = ["mean", "deviation", "low", "high", "seeds", "verdict", "p", "images", "seconds"]
     names += ["finished", "stopped", "failed", "running", "min_size", "cluster_size_min", "cluster_size_max"]
+    names += ["final", "final_runs"]
     return [*compared.keys, *names], [_setting_row(compared, line) for line in compared.lines]
 
 
@@ -128,7 +135,7 @@ def run_rows(compared: Comparison) -> tuple[list[str], list[list[Any]]]:
     rows = [
         [
             *(_plain(record.point.get(key)) for key in compared.keys), record.seed, record.address.run_id, record.name,
-            record.outcome, record.reason, *((row.value, row.step, record.at(EPOCH, row.step)) if row else ("", "", "")),
+            record.outcome, record.reason, *((row.value, row.step, record.at(EPOCH, row.step)) if row else (None, None, None)),
             record.images, record.seconds,
         ]
         for record, row in compared.runs
@@ -138,12 +145,21 @@ def run_rows(compared: Comparison) -> tuple[list[str], list[list[Any]]]:
 
 def _setting_row(compared: Comparison, line: SettingLine) -> list[Any]:
     judged = line.judged
-    scores: list[Any] = ["", "", "", "", 0, "none finished", ""]
+    scores: list[Any] = [None, None, None, None, 0, "none finished", None]
     if judged:
         setting = judged.setting
-        scores = [setting.mean, setting.deviation, *(setting.interval or ("", "")), setting.seeds, judged.verdict, judged.p]
+        scores = [setting.mean, setting.deviation, *(setting.interval or (None, None)), setting.seeds, judged.verdict, judged.p]
+    final = [line.final.mean, line.final.runs] if line.final else [None, 0]
     outcomes = [line.outcomes[outcome] for outcome in ("finished", "stopped", "failed", "running")]
-    return [*(_plain(line.point.get(key)) for key in compared.keys), *scores, line.images, line.seconds, *outcomes, *line.sizes]
+    return [
+        *(_plain(line.point.get(key)) for key in compared.keys),
+        *scores,
+        line.images,
+        line.seconds,
+        *outcomes,
+        *line.sizes,
+        *final,
+    ]
 
 
 def _plain(value: Any) -> Any:

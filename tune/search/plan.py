@@ -13,15 +13,16 @@ from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
 from pipelines.config.training_plan import check_training, head_sizes, image_size, spec_of
 from pipelines.config.typed_options import from_values, with_settings
-from pipelines.datasets.image_shards import Dataset, has_truth
-from pipelines.errors import UserError, nearest
+from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.scored_split import scored_split
+from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import check_network
 from pipelines.runs.training_inputs import absolute, open_selection
-from pipelines.tracking.figures import ACCURACY, ACCURACY_EMA, KNN, TEST, is_known, known_names
+from pipelines.tracking.figures import ACCURACY, ACCURACY_EMA, KNN
 from pipelines.tracking.mlflow_store import tracking_uri
-from pipelines.tracking.old_figures import refuse_old as refuse_old_metric
 from tune.points import identity, spelled
+from tune.search.ranking import Scores
 from tune.search.space import Point, Space, overrides
 from tune.search.sweep_config import SweepConfig
 
@@ -64,8 +65,9 @@ class Plan:
         base = absolute(from_values(with_settings(given.to_dict(), config.settings), kind))
         tracking = replace(config.tracking, uri=tracking_uri(config.tracking.uri, storage))
         base = replace(base, storage=str(storage / config.name), tracking=tracking)
-        config = replace(config, storage=str(storage), tracking=tracking)
-        plan = cls(config, base, str(Path.cwd()), Dataset.open(base.data), _points(config), {})
+        dataset = Dataset.open(base.data)
+        config = replace(config, storage=str(storage), tracking=tracking, metric=config.metric or _scores(base, dataset).usual)
+        plan = cls(config, base, str(Path.cwd()), dataset, _points(config), {})
         plan._check_ranking()
         plan._check_points()
         return plan
@@ -146,24 +148,26 @@ class Plan:
                 f"{len(problems)} of {len(self.points)} points of the space cannot work: {'; '.join(problems[:SHOWN])}{more}"
             )
 
+    @property
+    def metric(self) -> str:
+        """The figure of an epoch that decides."""
+        assert self.config.metric is not None, "a plan has chosen"
+        return self.config.metric
+
     def _check_ranking(self) -> None:
         """Refuse a score that no trial would have, and rungs that none would reach: it would show when all are trained."""
-        monitor, metric = self.base.monitor, self.config.metric
-        scores = {KNN: monitor.knn_epochs}
-        if spec_of(self.base).takes_labels:
-            scores |= dict.fromkeys((ACCURACY, ACCURACY_EMA), monitor.accuracy_epochs)
-        refuse_old_metric(metric)
-        if not is_known(metric):
-            raise UserError(f"metric {metric!r} is no figure of a run{nearest(metric, known_names())}")
-        if metric.startswith(f"{TEST}/") and metric not in scores:
-            raise UserError(f"metric {metric!r} is no score of quorum {self.config.kind}{nearest(metric, scores)}")
+        _scores(self.base, self.dataset).check(self.metric)
         rule = self.config.scheduler
         if rule.name == "asha" and rule.grace_epochs > self.base.epochs:
             raise UserError(f"scheduler.grace_epochs is {rule.grace_epochs}, but a trial has {self.base.epochs} epochs; lower it")
         if self.is_population and self.config.concurrent not in (None, self.trials):
             raise UserError(f"scheduler pbt trains all {self.trials} members at a time; leave concurrent out")
-        if metric in scores and not (scores[metric] and has_truth(self.dataset)):
-            raise UserError(f"metric {metric!r} needs labels of a test split, and its monitor.*_epochs above 0")
+
+
+def _scores(base: TrainingConfig, dataset: Dataset) -> Scores:
+    monitor, classifies = base.monitor, spec_of(base).takes_labels
+    every = {KNN: monitor.knn_epochs} | (dict.fromkeys((ACCURACY, ACCURACY_EMA), monitor.accuracy_epochs) if classifies else {})
+    return Scores(base.kind, scored_split(dataset, monitor.split), every, classifies)
 
 
 def _points(config: SweepConfig) -> list[Point]:

@@ -9,7 +9,6 @@ from pipelines.config.plain_values import plain
 from pipelines.config.sections import TrackingConfig
 from pipelines.config.training_config import CONFIG_OF_COMMAND
 from pipelines.errors import UserError, nearest
-from pipelines.tracking.figures import KNN
 from tune.search.space import Space, recipe_key
 
 # Keys that a resumed run follows without a change of shapes or of the order of its images.
@@ -64,7 +63,8 @@ class SweepConfig:
         recipe: of the base: a path, relative to the sweep's recipe or to the working folder, or the name of a shipped one.
         settings: keys of the base recipe to set for all trials.
         space: searched keys, each with one of `grid`, `choice`, `uniform`, `loguniform`, `integers`; see `tune.search.space`.
-        metric: figure of an epoch that decides.
+        metric: figure of an epoch that decides; null takes the score that chooses a run's best checkpoint: kNN, or the averaged
+            classifier's accuracy, on `val` where the data have it, else on `test`.
         mode: whether a larger or a smaller one is better.
         seeds: each point is tried with each of them.
         searcher: `grid`, `random`, or `optuna`, which proposes points from the results so far.
@@ -87,7 +87,7 @@ class SweepConfig:
     space: dict[str, Any]
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
-    metric: str = KNN
+    metric: str | None = None
     mode: Literal["max", "min"] = "max"
     seeds: list[int] = field(default_factory=lambda: [0])
     searcher: Literal["grid", "random", "optuna"] = "grid"

@@ -49,7 +49,7 @@ class Board(Callback):
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.metric, self.better = plan, plan.config.metric, max if plan.config.mode == "max" else min
+        self.plan, self.metric, self.better = plan, plan.metric, max if plan.config.mode == "max" else min
         self.epochs, self.total = plan.epochs, plan.trials
         self.lines: dict[str, TrialLine] = {}
         self._failed: list[Any] = []

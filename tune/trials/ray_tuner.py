@@ -45,7 +45,7 @@ def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tu
         ray.tune.with_resources(_process_of(ray.tune.with_parameters(run, sweep=sweep), plan), partial(resources_of, plan)),
         param_space=space,
         tune_config=TuneConfig(
-            metric=config.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
+            metric=plan.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
             max_concurrent_trials=concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
             reuse_actors=leaves_processes_free(plan),  # the next trial has its imports behind it
         ),

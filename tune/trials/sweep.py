@@ -36,7 +36,7 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
         UserError: for input that cannot work, before a trial starts; or when no trial could be finished.
         KeyboardInterrupt: when the user stops it.
     """
-    if resume:  # the metric of a sweep that version 0.1 began
+    if resume and config.metric:  # the metric of a sweep that version 0.1 began
         config = replace(config, metric=present_name(config.metric))
     plan = Plan.of(config)
     needed = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
@@ -94,7 +94,7 @@ def _create(plan: Plan) -> RunAddress:
     # A resumed sweep has the base as it was, whatever has become of the recipe since.
     (folder / BASE_FILE).write_bytes(yaml.safe_dump(plan.base.to_dict(), sort_keys=False).encode())
     _write_config(plan)
-    tags = {"quorum.kind": "sweep", "quorum.metric": config.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
+    tags = {"quorum.kind": "sweep", "quorum.metric": plan.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     (folder / SWEEP_FILE).write_json({"format": SWEEP_FORMAT, "mlflow": vars(address)})
     return address

@@ -9,18 +9,21 @@ from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError
 from pipelines.ingest.sources.source import Listing, Sample, require_samples
 
-TEST_NAMES = ("val", "test", "validation")
+VAL_NAMES = ("val", "valid", "validation")
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """One folder per class, as torchvision's ImageFolder reads it; with train/ and val/ above them as ImageNet has it."""
+    """One folder per class, as torchvision's ImageFolder reads it, perhaps below train/, val/ and test/.
+
+    A val/ without a test/ beside it is the test split: so ImageNet has it.
+    """
 
     root: Path
 
     def listing(self) -> Listing:
         """Samples by relative path; classes are the sorted folder names over all splits."""
-        splits = {child.name: child for child in self.root.iterdir() if child.name in ("train", *TEST_NAMES)}
+        splits = {child.name: child for child in self.root.iterdir() if child.name in ("train", "test", *VAL_NAMES)}
         splits = splits if "train" in splits else {"train": self.root}
         classes = sorted({child.name for folder in splits.values() for child in folder.iterdir() if child.is_dir()})
         if not classes:
@@ -28,7 +31,7 @@ class FolderSource:
         label = {name: index for index, name in enumerate(classes)}
         samples = []
         for name, folder in sorted(splits.items()):
-            split = "test" if name in TEST_NAMES else "train"
+            split = "test" if name in VAL_NAMES and "test" not in splits else "val" if name in VAL_NAMES else name
             for path in sorted(folder.rglob("*")):
                 parts = path.relative_to(folder).parts
                 if len(parts) > 1 and is_image(path.name) and path.is_file():

@@ -32,7 +32,7 @@ def test_a_run_of_coke_keeps_all_that_it_was_told(old):
     assert config.method.name == "coke"
     mine, theirs = flatten(config.to_dict()), flatten(stored)
     assert {key: mine[new_spelling(key) or key] for key in theirs} == theirs
-    assert mine.keys() == {new_spelling(key) or key for key in theirs} | {"method.name"}
+    assert mine.keys() == {new_spelling(key) or key for key in theirs} | {"method.name", "monitor.split"}
 
 
 def test_a_run_of_protocon_keeps_its_labels(old):

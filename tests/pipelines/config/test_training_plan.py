@@ -153,3 +153,11 @@ def test_a_method_that_nothing_else_names_is_configured_checked_and_built(tmp_pa
 def mean_recipe(folder: Path) -> str:
     (folder / "mean.yaml").write_text("data: somewhere\nviews: {large: [{size: 8}]}\nmethod: {name: mean}\nbatch_size: 64\n")
     return str(folder / "mean.yaml")
+
+
+@pytest.mark.parametrize(
+    ("split", "said"), [("train", "monitor.split is 'train', which is trained on"), ("vall", "no split 'vall'")]
+)
+def test_scores_of_what_is_trained_on_or_is_not_there_are_refused(labels, split, said):
+    with pytest.raises(UserError, match=said):
+        check(read(labels, "--monitor.split", split))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Shard, Split, read_column, read_images, read_rows
+from pipelines.datasets.scored_split import scored_split
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.digits import DigitsSource
@@ -155,3 +156,25 @@ def test_an_opened_data_set_is_handed_on_whole_and_small(some_digits):
     train = Split(1_281_167, shards, [1300] * 1000)
     imagenet = Dataset(some_digits.location, "imagenet", [f"n{i:08d}" for i in range(1000)], {"train": train}, 0)
     assert len(pickle.dumps(imagenet)) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("splits", "chosen", "scored"),
+    [
+        ({"train": 1, "val": 1, "test": 1}, None, "val"),
+        ({"train": 1, "test": 1}, None, "test"),
+        ({"train": 1, "val": 1, "test": 1}, "test", "test"),
+        ({"train": 1, "val": 0, "test": 1}, None, "test"),
+        ({"train": 1, "val": 0, "test": 1}, "val", None),
+        ({"train": 1, "extra": 1}, "extra", "extra"),
+        ({"train": 1}, None, None),
+    ],
+)
+def test_scores_are_of_val_where_it_has_labels(splits, chosen, scored):
+    made = {name: Split(1, [Shard("part.parquet", 1, 1, 1, "0")], [labelled]) for name, labelled in splits.items()}
+    assert scored_split(Dataset(Location.of("data"), "data", ["a"], made, 0), chosen) == scored
+
+
+def test_scores_of_a_split_that_is_not_there_are_refused(some_digits):
+    with pytest.raises(UserError, match="no split 'vall'"):
+        scored_split(some_digits, "vall")

@@ -8,13 +8,19 @@ import sys
 import pytest
 
 from algos.methods.protocon.method import FIGURES
-from pipelines.tracking.figures import TEST, head_figure, is_known, known_names, of_heads, of_method
+from pipelines.tracking.figures import SCORES, TEST, head_figure, is_known, known_names, of_heads, of_method, of_split
 
 
 def test_a_methods_figures_get_their_sections():
-    assert of_method({"label_change": 0.1, "loss_labelled": 2.0, "reliable_rate": 0.5, "accuracy_ema": 0.9}) == {
-        "clusters/label_change": 0.1, "train/loss_labelled": 2.0, "pseudo_labels/reliable_rate": 0.5, "test/accuracy_ema": 0.9,
+    assert of_method({"label_change": 0.1, "loss_labelled": 2.0, "reliable_rate": 0.5}) == {
+        "clusters/label_change": 0.1, "train/loss_labelled": 2.0, "pseudo_labels/reliable_rate": 0.5,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_scores_say_of_which_split_they_are(split):
+    assert of_split({"knn_top1": 0.9, "accuracy_ema": 0.8}, split) == {f"{split}/knn_top1": 0.9, f"{split}/accuracy_ema": 0.8}
+    assert all(is_known(name) for name in of_split(dict.fromkeys(SCORES, 0.0), split))
 
 
 def test_a_figure_that_only_its_method_knows_stands_beside_the_losses():
@@ -31,7 +37,17 @@ def test_heads_are_numbered():
     assert of_heads(heads[:1], TEST) == {"test/head0/smallest": 3.0}
 
 
-@pytest.mark.parametrize("name", ["test/knn_top1", "evaluate/test/knn_top1", "untrained/test/head3/ari", "labels/head12/moved"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test/knn_top1",
+        "val/knn_top1",
+        "evaluate/val/rows",
+        "evaluate/test/knn_top1",
+        "untrained/test/head3/ari",
+        "labels/head12/moved",
+    ],
+)
 def test_names_that_are_known(name):
     assert is_known(name)
 

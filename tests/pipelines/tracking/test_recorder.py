@@ -10,10 +10,12 @@ from packaging.version import Version
 
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run
-from pipelines.tracking.figures import KNN, SMALLEST
+from pipelines.tracking.figures import SMALLEST
 from pipelines.tracking.mlflow_store import start_run
 from pipelines.tracking.recorder import Recorder, start_recorder
 from tests.helpers.version_0_1 import unpack
+
+KNN = "test/knn_top1"
 
 
 @pytest.mark.ray

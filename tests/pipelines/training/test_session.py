@@ -10,7 +10,10 @@ import torch.distributed as dist
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.datasets.image_shards import Dataset
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.sources.recognise import open_source
 from pipelines.jobs.worker import Worker
+from pipelines.training.epoch_scores import deciding, scores
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session, TrainingJob
 from tests.helpers.places import COKE_DIGITS as RECIPE
@@ -96,3 +99,16 @@ def test_dropout_follows_the_step_not_the_history(digits, tmp_path):
     made.step = 3
     made.seed_step()
     assert not torch.equal(torch.rand(4), first)
+
+
+def test_scores_are_of_val_where_the_data_have_it_and_of_test_only_when_asked(local_ray, tmp_path):
+    data = str(tmp_path / "digits")
+    made = ingest(open_source("digits"), data, name="digits", val=0.1)
+    assert {name: split.rows for name, split in made.splits.items()} == {"train": 1294, "val": 144, "test": 359}
+    usual = session(data, str(tmp_path))
+    assert set(scores(usual, 0)) == {"val/knn_top1"}
+    assert deciding(usual) == "val/knn_top1"
+    usual.save(1, 0, score=0.5, scored_by=deciding(usual))
+    assert (usual.store.best().score, usual.store.best().scored_by) == (0.5, "val/knn_top1")
+    asked = session(data, str(tmp_path / "asked"), "--monitor.split", "test")
+    assert set(scores(asked, 0)) == {"test/knn_top1"}

@@ -87,6 +87,37 @@ def test_the_notes_say_which_test_a_p_is_of(store, seeds, said):
     assert any(note.startswith("p: ") and said in note for note in compare([parent]).notes)
 
 
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [("val/knn_top1", "chosen on val"), ("test/knn_top1", "chosen on test, so no image is left"), ("train/epoch_loss", None)],
+)
+def test_the_notes_say_which_images_chose(store, metric, said):
+    parent = store.sweep(metric=metric)
+    store.trial(parent, {"n": 1}, 0, values=(0.2,), metric=metric)
+    found = [note for note in compare([parent]).notes if note.startswith("chosen on")]
+    assert len(found) == (said is not None)
+    assert not said or found[0].startswith(said)
+
+
+def test_final_scores_are_those_of_evaluate_and_choose_nothing(store):
+    parent = store.sweep(metric="val/knn_top1")
+    chosen = [store.trial(parent, {"n": 1}, seed, values=(0.9,), metric="val/knn_top1", name=f"a{seed}") for seed in (0, 1, 2)]
+    other = store.trial(parent, {"n": 2}, 0, values=(0.8,), metric="val/knn_top1", name="b0")
+    for run, final in ((chosen[0], 0.6), (chosen[1], 0.7), (other, 0.99)):
+        store.client.log_metric(run, "evaluate/test/knn_top1", final)
+    compared = compare([parent], final=True)
+    assert [line.point for line in compared.lines] == [{"n": 1}, {"n": 2}]
+    assert [(line.final.mean, line.final.runs) for line in compared.lines] == [(pytest.approx(0.65), 2), (0.99, 1)]
+    assert any("no evaluate/test/knn_top1 yet of a2: quorum evaluate FOLDER" in note for note in compared.notes)
+    assert compare([parent]).lines[0].final is None
+
+
+def test_the_score_on_val_comes_first_where_nothing_is_named(store):
+    for metric in ("test/knn_top1", "val/knn_top1", "test/accuracy_ema"):
+        store.run(metric, values=(0.5,), metric=metric)
+    assert compare(["quorum"]).metric == "val/knn_top1"
+
+
 def test_the_best_row_counts_not_the_last(store):
     parent = store.sweep()
     store.trial(parent, {"n": 1}, 0, values=(0.2, 0.8, 0.3))
@@ -271,7 +302,8 @@ def test_a_run_folder_stands_for_its_run_in_its_own_store(store, tmp_path, monke
 
 
 def test_without_a_sweep_the_metric_is_the_accuracy_or_knn(store):
-    assert METRICS == ("test/accuracy_ema", "test/knn_top1")  # what decides during training, see pipelines.training.epoch_scores
+    # What decides during training, see pipelines.training.epoch_scores.
+    assert METRICS == ("val/accuracy_ema", "val/knn_top1", "test/accuracy_ema", "test/knn_top1")
     run = store.run(values=(0.5,))
     assert compare([run]).metric == "test/knn_top1"
     store.client.log_metric(run, "test/accuracy_ema", 0.7, step=10)
@@ -314,7 +346,7 @@ def test_more_runs_than_a_page_of_the_search_are_all_read(store, monkeypatch):
         (["quorum"], {"metric": "knn_top1"}, "knn_top1 is test/knn_top1 now"),
         (["quorum"], {"uri": "sqlite:////no/mlflow.db"}, "no MLflow store at sqlite:////no/mlflow.db; give --tracking.uri"),
         (["quorum"], {"to": "outputs/mlflow.db"}, "outputs/mlflow.db cannot be written"),
-        (["losses"], {}, "no run has test/accuracy_ema or test/knn_top1; give --metric, one of other, progress/epoch, "),
+        (["losses"], {}, "or test/knn_top1; give --metric, one of other, progress/epoch, "),
         (["stopped"], {}, "no run of stopped has finished with the figure 'test/knn_top1' (runs: 1 failed, 2 stopped)"),
         (["bad"], {}, "its tag quorum.point is '[1]', which is no JSON object"),
     ],

@@ -21,7 +21,7 @@ def test_class_folders_give_sorted_classes_and_relative_paths(tmp_path):
     assert {sample.split for sample in listing.samples} == {"train"}
 
 
-@pytest.mark.parametrize("test_name", ["val", "test", "validation"])
+@pytest.mark.parametrize("test_name", ["val", "test", "valid", "validation"])
 def test_folders_train_and_val_are_splits_with_common_classes(tmp_path, test_name):
     save(tmp_path / "train" / "cat" / "a.png")
     save(tmp_path / "train" / "dog" / "b.png")
@@ -29,6 +29,14 @@ def test_folders_train_and_val_are_splits_with_common_classes(tmp_path, test_nam
     listing = open_source(str(tmp_path)).listing()
     assert listing.classes == ["cat", "dog"]
     assert {(sample.split, sample.label) for sample in listing.samples} == {("train", 0), ("train", 1), ("test", 1)}
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_a_val_beside_a_test_is_val(tmp_path, name):
+    for split in ("train", name, "test"):
+        save(tmp_path / split / "cat" / f"{split}.png")
+    found = {sample.key: sample.split for sample in FolderSource(tmp_path).listing().samples}
+    assert found == {"train/cat/train.png": "train", f"{name}/cat/{name}.png": "val", "test/cat/test.png": "test"}
 
 
 @pytest.mark.parametrize("kind", [FolderSource, ImagesSource])
