@@ -14,3 +14,16 @@ def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """`; nearest: NAME` for an unknown word, or nothing where none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; nearest valid name: {prefix}{near[0]}" if near else ""
+
+
+class Stopped(KeyboardInterrupt):
+    """The user, or who runs the machine, wished the command to stop.
+
+    Args:
+        number: of the signal.
+        message: what became of the work.
+    """
+
+    def __init__(self, number: int, message: str = "interrupted; what was saved is whole") -> None:
+        super().__init__(message)
+        self.number = number

@@ -23,7 +23,11 @@ class Configuration(Protocol):
 
 Config = TypeVar("Config", bound=Configuration)
 WHOLE = ("space",)  # mappings of the user's own keys: given anew, they replace what was there
-SHORT = {"workers": "compute.workers", "gpu": "compute.gpu"}  # options that every command calls the same
+SHORT = {
+    "workers": "compute.workers",
+    "gpu": "compute.gpu",
+    "grace": "compute.grace",
+}  # options that every command calls the same
 
 
 def build_config(

@@ -26,6 +26,7 @@ from pipelines.runs.run_job import Task, run_job
 from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import tracking_uri
 from pipelines.tracking.old_figures import by_present_names
+from pipelines.tracking.record import Record
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Clustering:
         compute = self.config.compute
         return Workers(compute.workers, compute.cpus_per_worker, compute.gpus, compute.max_failures)
 
+    @property
+    def grace(self) -> float:
+        """As the configuration has it."""
+        return self.config.compute.grace
+
     def create(self) -> Run:
         """Make the run; one that is gone on with loses its manifest, because its labels are about to change."""
         if self.resumed is None:
@@ -93,20 +99,20 @@ class Clustering:
         """The images that were embedded, where they are still there."""
         return (self.images.dataset, self.images.split) if self.images else ()
 
-    def work(self, run: Run, recorder: Any) -> Task | None:
+    def work(self, run: Run, record: Record) -> Task | None:
         """The passes that are left."""
         if _last_checkpoint(self.config, run) is not None:
             return None
         config, task = self.config, _task(self.config, self.vectors)
         job = ClusterJob(
-            task, self.vectors, str(run.location), recorder, run.identity, config.to_dict(), config.checkpoint.every_steps,
+            task, self.vectors, str(run.location), record, run.identity, config.to_dict(), config.checkpoint.every_steps,
             config.checkpoint.keep_last,
         )  # fmt: skip
         return Task(cluster_worker, job, config.passes * task.shape.steps(self.vectors.rows))
 
-    def finish(self, run: Run, recorder: Any) -> Clustered:
+    def finish(self, run: Run, record: Record) -> Clustered:
         """Label every row, and write what the clusters are."""
-        return Clustered(run, _write_result(self.config, self.vectors, run, recorder, self.began, self.images))
+        return Clustered(run, _write_result(self.config, self.vectors, run, record, self.began, self.images))
 
 
 def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
@@ -157,7 +163,7 @@ def _task(config: ClusterConfig, vectors: EmbeddingFolder) -> ClusterTask:
 
 
 def _write_result(
-    config: ClusterConfig, vectors: EmbeddingFolder, run: Run, recorder: Any, began: float, images: Images | None
+    config: ClusterConfig, vectors: EmbeddingFolder, run: Run, record: Record, began: float, images: Images | None
 ) -> dict[str, Any]:
     """Labels, then centers, sizes and report, then the manifest."""
     entry = _last_checkpoint(config, run)
@@ -172,7 +178,7 @@ def _write_result(
     exact: list[dict[str, float]] = [{} for _ in config.heads]
     if config.exact:
         repaired = repair_labels(labelled, config.exact_minimums(vectors.rows), gpu=config.compute.gpu)
-        recorder.tag.remote("quorum.exact", "true")  # the parameter says how the run was started
+        record.tag("quorum.exact", "true")  # the parameter says how the run was started
         labelled, exact = repaired.labelled, repaired.figures()
     heads = Head.all_of(labelled, config.minimums(vectors.rows), exact)
     report = {
@@ -183,6 +189,6 @@ def _write_result(
     write_tables(run.location, labelled.model, heads)
     (run.location / REPORT).write_json(report)
     clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
-    record_result(recorder, entry.global_step, config.passes, heads, labels_rate, clusters)
+    record_result(record, entry.global_step, config.passes, heads, labels_rate, clusters)
     close_result(run.location, vectors, config.heads, exact=config.exact)
     return report

@@ -6,6 +6,7 @@ What a worker holds is the clustering's state, one batch and the stream's window
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,12 +24,14 @@ from algos.scores import size_figures
 from pipelines.clustering.initial_centers import draw_initial_centers
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
+from pipelines.jobs.stop_watch import StopWatch
 from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, save_together
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.vector_stream import VectorSource
 from pipelines.tracking import figures as names
+from pipelines.tracking.record import Record
 
 LOG_SECONDS = 5.0  # between two points of the rate, and notes for the progress line
 
@@ -62,7 +65,7 @@ class ClusterJob:
         task: what to do.
         vectors: as the driver opened them.
         run: its folder, a path or URI.
-        recorder: handle of the `Recorder` actor.
+        record: of the run.
         identity: of the run, kept in each checkpoint.
         config: of the run as plain values, kept likewise.
         every_steps: steps between two checkpoints, besides the end of each pass; 0 for none.
@@ -72,7 +75,7 @@ class ClusterJob:
     task: ClusterTask
     vectors: EmbeddingFolder
     run: str
-    recorder: Any
+    record: Record
     identity: dict[str, str]
     config: dict[str, Any]
     every_steps: int
@@ -86,6 +89,7 @@ class Clustering:
         self.job, self.task, self.report = job, job.task, worker.report
         self.rank, self.device = worker.rank, worker.device
         worker.claim_device()
+        self.stops = StopWatch(worker.wished)
         source = VectorSource(job.vectors, worker.device)
         self.stream = EpochStream(source, self.task.shape, seed=self.task.seed, rank=worker.rank, workers=worker.count)
         self.kmeans = new_kmeans(self.task, job.vectors).to(worker.device)
@@ -144,7 +148,7 @@ class Clustering:
         if self.rank == 0 and time.monotonic() - self._noted > LOG_SECONDS:
             self._noted = time.monotonic()
             note = f"pass {self.number + 1}/{self.task.passes}  {self._rate():,.0f} rows/s"
-            self.job.recorder.metrics.remote({names.ROWS_PER_SECOND: self._rate()}, self.global_step, note)
+            self.job.record.metrics({names.ROWS_PER_SECOND: self._rate()}, self.global_step, note)
 
     def end_pass(self) -> None:
         """Figures and checkpoint of a pass."""
@@ -153,8 +157,8 @@ class Clustering:
         similarity = self.similarity.take() / given[: self.task.heads[0]].sum()
         figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
         self.number, self.step = self.number + 1, 0
-        if self.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
-            self.job.recorder.epoch.remote(self.number - 1, self.global_step, figures, None, pictures=False)
+        if self.rank == 0:  # before the checkpoint: what is done again is told again, and what is not must be told
+            self.job.record.epoch(self.number - 1, self.global_step, figures, None, pictures=False)
         self.save(figures)
         self.report(figures)
 
@@ -194,12 +198,30 @@ def new_kmeans(task: ClusterTask, vectors: EmbeddingFolder) -> OnlineConstrained
 
 
 def cluster_worker(job: ClusterJob, worker: Worker) -> None:
-    """Cluster from where the run stands to the end of the last pass."""
+    """Cluster from where the run stands to the end of the last pass, or until it is wished to stop."""
     clustering = Clustering(job, worker)
-    passes = job.task.passes
+    with closing(clustering.stops), closing(clustering.stream):
+        done = cluster_passes(clustering)
+    if clustering.rank == 0:
+        job.record.flush()
+        if not done:
+            job.record.leave(clustering.global_step)
+
+
+def cluster_passes(clustering: Clustering) -> bool:
+    """Cluster to the end of the last pass; returns whether it came there, or saved and left as it was wished."""
+    stream, passes = clustering.stream, clustering.task.passes
     for number in range(clustering.number, passes):
         clustering.begin_pass()
-        for step, rows in clustering.stream.epoch(number, clustering.step, last=number + 1 == passes):
+        stops = False
+        for step, rows in stream.epoch(number, clustering.step, last=number + 1 == passes):
             clustering.learn(step, rows)
             clustering.after_step()
+            stops = clustering.stops.agreed()
+            if stops and clustering.step < stream.steps:
+                clustering.save()
+                return False
         clustering.end_pass()
+        if stops and number + 1 < passes:
+            return False
+    return True

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 import torch
 
 from algos.scores import size_figures
@@ -17,6 +15,7 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import EpochSnapshot
+from pipelines.tracking.record import Record
 
 CLUSTERS_MANIFEST, REPORT = "clusters.json", "report.json"
 CENTERS, SIZES = "centers.parquet", "sizes.parquet"
@@ -77,11 +76,11 @@ def write_tables(folder: Location, model: FrozenClusters, heads: list[Head]) -> 
     (folder / SIZES).write_parquet(pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
 
 
-def record_result(recorder: Any, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:
-    """Hand the recorder the labels' figures, what pictures are drawn of, and the tables; all of it beside what the passes left.
+def record_result(record: Record, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:
+    """Record the labels' figures, what pictures are drawn of, and the tables; all of it beside what the passes left.
 
     Args:
-        recorder: handle of the actor.
+        record: of the run.
         step: of the run.
         passes: that it had.
         heads: what their labels came to.
@@ -90,8 +89,9 @@ def record_result(recorder: Any, step: int, passes: int, heads: list[Head], rate
     """
     figures = {names.LABELS_PER_SECOND: rate} | names.of_heads((head.figures() for head in heads), names.LABELS)
     state = EpochSnapshot(clusters, [head.counts for head in heads], [head.minimum for head in heads])
-    ray.get(recorder.epoch.remote(passes, step, figures, state, pictures=True))
-    ray.get(recorder.files.remote([REPORT, CENTERS, SIZES], "clustering"))
+    record.epoch(passes, step, figures, state, pictures=True)
+    record.files([REPORT, CENTERS, SIZES], "clustering")
+    record.flush()
 
 
 def close_result(folder: Location, vectors: EmbeddingFolder, heads: list[int], *, exact: bool) -> None:

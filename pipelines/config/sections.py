@@ -94,16 +94,19 @@ class ComputeConfig:
         gpu: one GPU (NCCL) a worker, instead of CPUs (gloo).
         cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
         max_failures: restarts from the last checkpoint when workers die; -1 for any number.
+        grace: seconds that workers have to save at their next step when the run is wished to stop (Ctrl-C, SIGTERM, SIGHUP).
     """
 
     workers: int = 1
     gpu: bool = False
     cpus_per_worker: int = 1
     max_failures: int = 3
+    grace: float = 30.0
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
         require_positive(self, "workers", "cpus_per_worker", part="compute")
+        require_not_negative(self, "grace", part="compute")
         if self.max_failures < -1:
             raise UserError(f"compute.max_failures is {self.max_failures}; give 0 or more, or -1 for any number")
 
@@ -122,6 +125,7 @@ class TrainingComputeConfig(ComputeConfig):
         gpu: GPUs (NCCL, SyncBatchNorm) instead of CPUs (gloo).
         cpus_per_worker: reserved for a worker's own process; the stream's tasks use what remains.
         max_failures: restarts from the last checkpoint when workers die; -1 for any number.
+        grace: seconds that workers have to save at their next step when the run is wished to stop (Ctrl-C, SIGTERM, SIGHUP).
         min_workers: fewer are accepted while the cluster lacks nodes; null for exactly `workers`.
         gpus_per_worker: 1, or with one worker a fraction, so that the trials of a sweep share a GPU.
         threads: torch threads of a CPU worker; 0 shares the node's CPUs but one, which is the stream's.

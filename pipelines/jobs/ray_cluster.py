@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
-from pipelines.jobs.ray_quirks import knock, living_nodes, no_dashboard
+from pipelines.jobs.ray_quirks import kept_handlers, knock, living_nodes, no_dashboard
 
 Result = TypeVar("Result")
 
@@ -37,13 +38,14 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     address = address or os.environ.get("RAY_ADDRESS") or None
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     if address is None or address == "local":
-        with no_dashboard():
+        with no_dashboard(), kept_handlers(signal.SIGTERM):
             ray.init(address="local", num_cpus=max(os.cpu_count() or 1, local_cpus or 1), **options)
         return True
     try:
         del options["include_dashboard"]
         knock(address)
-        ray.init(address=address, **options)
+        with kept_handlers(signal.SIGTERM):
+            ray.init(address=address, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), "

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -58,19 +58,34 @@ def living_nodes() -> list[str]:
 
 
 @contextmanager
-def usual_interrupts() -> Iterator[None]:
-    """Ctrl-C ends a Ray Train job within the block by KeyboardInterrupt, and signals are afterwards handled as before.
+def no_handlers(trainer: Any) -> Iterator[None]:
+    """A Ray Train job within the block leaves signals to us; an interrupt ends it, and passes.
 
     Ray Train turns Ctrl-C into an exit of its own, and leaves its handler behind (no issue found; since ray-project/ray#53600).
-    Ray Tune takes its handlers back only where they were used: the next Ctrl-C in a notebook would do nothing.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    controllers: list[Any] = []
+    trainer._register_sigint_handler = controllers.append
     try:
         yield
-    except SystemExit:
-        raise KeyboardInterrupt from None
+    except KeyboardInterrupt:
+        for controller in controllers:
+            with suppress(ray.exceptions.RayError):
+                ray.get(controller.abort.remote())
+        raise
+
+
+@contextmanager
+def kept_handlers(*numbers: signal.Signals) -> Iterator[None]:
+    """Signals are handled after the block as before it.
+
+    Ray takes SIGTERM as it starts, and prints a stack trace of its own for it (no issue found). Ray Tune gives its handlers back
+    only where they were used: the next Ctrl-C in a notebook would do nothing.
+    """
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
     finally:
-        if threading.current_thread() is threading.main_thread():  # a trial of a sweep is not there, and has no signals
+        if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -131,6 +146,14 @@ def ends_with_its_function(trainable: type[Any], seconds: float) -> type[Any]:
 
     Patient.__name__ = trainable.__name__  # which the process is called
     return Patient
+
+
+def is_stopped() -> bool:
+    """Whether Ray Tune has stopped the trial of this process; to the function it says so only as that reports. No issue found."""
+    from ray.train._internal.session import get_session  # which loads Ray's libraries
+
+    session = get_session()
+    return session is not None and session.stop_event.is_set()
 
 
 class Breather:

@@ -14,7 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.jobs.ray_quirks import look_often, usual_interrupts
+from pipelines.jobs.ray_quirks import look_often, no_handlers
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
 
@@ -49,11 +49,11 @@ def fit(work: Callable[[AnyJob, Worker], None], job: AnyJob, workers: Workers, c
         ),
     )
     try:
-        with usual_interrupts():
+        with no_handlers(trainer):
             trainer.fit()
     except TrainingFailedError as error:
         raise UserError(_reason(job, error)) from error
-    if stopped := ray.get(job.recorder.stop_reason.remote()):
+    if stopped := job.record.stop_reason():
         raise UserError(stopped)
 
 
@@ -67,20 +67,20 @@ def _count(workers: Workers) -> int | tuple[int, int]:
 
 def _run_worker(settings: dict[str, Any]) -> None:
     job: Job = settings["job"]
-    if ray.get(job.recorder.stop_reason.remote()) is not None:  # noted below: a restarted worker would meet it again
+    if job.record.stop_reason() is not None:  # noted below: a restarted worker would meet it again
         return
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     rank, count, here = context.get_world_rank(), context.get_world_size(), context.get_local_world_size()
     try:
-        settings["work"](job, Worker(rank, count, here, device, ray.train.report))
+        settings["work"](job, Worker(rank, count, here, device, ray.train.report, None if rank else job.record.wished))
     except UserError as error:
-        ray.get(job.recorder.stop.remote(str(error)))
+        job.record.stop(str(error))
         raise
 
 
 def _reason(job: Job, error: TrainingFailedError) -> str:
-    """Why a job failed: what a worker noted with the recorder, or the last line of its error."""
-    noted = ray.get(job.recorder.stop_reason.remote())
+    """Why a job failed: what a worker noted in the record, or the last line of its error."""
+    noted = job.record.stop_reason()
     if noted:
         return str(noted)
     last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

@@ -1,12 +1,13 @@
-"""The progress of a job, shown while it runs: one line, and messages from its recorder."""
+"""The progress of a job, shown while it runs: one line, and messages from its record."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
-import ray
+from ray.exceptions import RayError
 
 from pipelines.progress import progress
 
@@ -14,10 +15,10 @@ POLL_SECONDS = 0.5
 
 
 class Watch:
-    """Shows the recorder's status in one progress line while a block runs."""
+    """Shows the record's status in one progress line while a block runs."""
 
-    def __init__(self, what: str, recorder: Any, steps: int) -> None:
-        self._what, self._recorder, self._steps = what, recorder, steps
+    def __init__(self, what: str, record: Any, steps: int) -> None:
+        self._what, self._record, self._steps = what, record, steps
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
 
@@ -29,15 +30,19 @@ class Watch:
         self._thread.join(5)
 
     def _show(self) -> None:
+        with suppress(RayError):  # of a death the driver hears itself
+            self._show_all()
+
+    def _show_all(self) -> None:
         started = False
         with progress(self._what, self._steps, "steps") as bar:
             while not self._done.wait(POLL_SECONDS):
-                status = ray.get(self._recorder.poll.remote())
+                status = self._record.poll()
                 say(status.messages)
                 if status.step:
                     (bar.move_to if started else bar.start_at)(status.step, status.note)  # a rate is not of the workers' start
                     started = True
-            bar.move_to(ray.get(self._recorder.poll.remote()).step)
+            bar.move_to(self._record.poll().step)
 
 
 def say(messages: list[str]) -> None:

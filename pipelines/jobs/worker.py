@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -45,7 +45,8 @@ def tell_nobody(figures: Mapping[str, float]) -> None:
 class Worker:
     """One worker's rank of `count`, of which `local_count` share its machine, and its device.
 
-    `report` tells those above the figures of an epoch, on every worker equally often; the job may end there.
+    `report` tells those above the figures of an epoch, on every worker equally often; the job may end there. `wished`, which one
+    worker has, says whether the job is wished to stop.
     """
 
     rank: int
@@ -53,6 +54,7 @@ class Worker:
     local_count: int
     device: torch.device
     report: Callable[[Mapping[str, float]], None] = tell_nobody
+    wished: Callable[[], bool] | None = None
 
     def claim_device(self, threads: int = 0) -> None:
         """Make the device this process's own, or take `threads` of the CPU; 0 for a fair share of the machine."""
@@ -65,6 +67,19 @@ class Worker:
             torch.set_num_threads(threads or max(1, spare))
 
 
+class Stops(Protocol):
+    """The part of a run's record that is about its end."""
+
+    def wished(self) -> bool:
+        """Whether somebody wishes that the run stops."""
+
+    def stop(self, reason: str) -> None:
+        """Say why it must stop."""
+
+    def stop_reason(self) -> str | None:
+        """Why it must, if it must."""
+
+
 class Job(Protocol):
     """What the driver hands every worker."""
 
@@ -73,8 +88,8 @@ class Job(Protocol):
         """The run's folder, a path or URI."""
 
     @property
-    def recorder(self) -> Any:
-        """Handle of the `Recorder` actor."""
+    def record(self) -> Stops:
+        """Of the run."""
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)

@@ -5,22 +5,28 @@ It lies beside the run's folder rather than with Ray, because every job ends in 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import ray
+from ray.exceptions import RayError
 from ray.train import UserCallback
 
 from pipelines.datasets.image_shards import Dataset
+from pipelines.errors import Stopped
+from pipelines.jobs.deaths import deaths_in_words
 from pipelines.jobs.own_process import work_here
 from pipelines.jobs.ray_cluster import check_resources, connect
+from pipelines.jobs.stops import stops_at_once, stops_in_grace
 from pipelines.jobs.train_job import fit
 from pipelines.jobs.watch import Watch, say
 from pipelines.jobs.worker import Worker, Workers, tell_nobody
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.local_copy import local_folder
+from pipelines.tracking.mlflow_tracker import Tracker
+from pipelines.tracking.record import Record
 from pipelines.tracking.recorder import start_recorder
 
 Result_co = TypeVar("Result_co", covariant=True)
@@ -39,6 +45,7 @@ class TrialContext:
         report: takes an epoch's figures of a run in this process.
         callbacks: for Ray Train, where the run has several workers.
         until: epoch to stop before and leave the run open for more; null for its end.
+        wished: says whether a run in this process is wished to stop.
     """
 
     node: str
@@ -48,6 +55,7 @@ class TrialContext:
     report: Callable[[Mapping[str, float]], None] = tell_nobody
     callbacks: list[UserCallback] = field(default_factory=list)
     until: int | None = None
+    wished: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,10 @@ class JobSpec(Protocol[Result_co]):
     def workers(self) -> Workers:
         """How many, on what."""
 
+    @property
+    def grace(self) -> float:
+        """Seconds that they have to save when the job is wished to stop."""
+
     def create(self) -> Run:
         """Make the run, or make the one that is gone on with ready."""
 
@@ -80,10 +92,10 @@ class JobSpec(Protocol[Result_co]):
     def pictured(self) -> tuple[Dataset, str] | tuple[()]:
         """The data set and its split that the record has images and truth from, if any."""
 
-    def work(self, run: Run, recorder: Any) -> Task | None:
+    def work(self, run: Run, record: Record) -> Task | None:
         """What the workers are to do; `None` when nothing is left."""
 
-    def finish(self, run: Run, recorder: Any) -> Result_co:
+    def finish(self, run: Run, record: Record) -> Result_co:
         """Make the result of what they have done, which the record ends with."""
 
     @property
@@ -106,34 +118,40 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
         UserError: for input that cannot work, said before a worker starts where it can be known then, or a run that had to stop.
         KeyboardInterrupt: when the user stops it.
     """
-    spec.check()
+    with stops_at_once():
+        spec.check()
+        workers = spec.workers
+        alone = connect(address, local_cpus=workers.most * workers.cpus + 1)
+        grows = within.grows if within else not alone
+        check_resources(workers.least, workers.cpus, gpus=workers.gpus, grows=grows)
+        run = spec.create()
+        folder = local_folder(run.location, within.home if within else "")
+        record = start_recorder(
+            str(folder), str(run.location), run.address, *spec.pictured, node=within.node if within else None
+        )  # fmt: skip
+        with deaths_in_words(f"quorum {run.kind} --resume {run.location}"), recorded(record, run, open_end=spec.open_end):
+            task = spec.work(run, record)
+            if task is not None:
+                _let_work(spec, task, run, record, within)
+            return spec.finish(run, record)
+
+
+def _let_work(spec: JobSpec[Any], task: Task, run: Run, record: Record, within: TrialContext | None) -> None:
     workers = spec.workers
-    alone = connect(address, local_cpus=workers.most * workers.cpus + 1)
-    grows = within.grows if within else not alone
-    check_resources(workers.least, workers.cpus, gpus=workers.gpus, grows=grows)
-    run = spec.create()
-    folder = local_folder(run.location, within.home if within else "")
-    recorder = start_recorder(
-        str(folder), str(run.location), run.address, *spec.pictured, node=within.node if within else None
-    )  # fmt: skip
-    with recorded(recorder, open_end=spec.open_end):
-        task = spec.work(run, recorder)
-        if task is not None:
-            with nullcontext() if within else Watch(spec.name, recorder, task.steps):
-                _let_work(task, workers, within)
-        return spec.finish(run, recorder)
-
-
-def _let_work(task: Task, workers: Workers, within: TrialContext | None) -> None:
-    if within is not None and workers.most == 1:
-        work_here(task.function, task.job, within.report)
-    else:
-        fit(task.function, task.job, workers, within.callbacks if within else ())
+    with nullcontext() if within else Watch(spec.name, record, task.steps), stops_in_grace(record.wish, spec.grace) as wish:
+        if within is not None and workers.most == 1:
+            work_here(task.function, task.job, within.report, within.wished)
+        else:
+            fit(task.function, task.job, workers, within.callbacks if within else ())
+    left = record.left()
+    if left is not None:
+        on = f"go on with it: quorum {run.kind} --resume {run.location}"
+        raise Stopped(wish.number or signal.SIGTERM, f"stopped after step {left:,} as it was wished; {on}")
 
 
 @contextmanager
-def recorded(recorder: Any, *, open_end: bool = False) -> Iterator[None]:
-    """Close the recorder as a block ends: finished - or with an open end, still running -, killed from outside, or failed."""
+def recorded(record: Record, run: Run, *, open_end: bool = False) -> Iterator[None]:
+    """Close the record as a block ends: finished - or with an open end, still running -, killed from outside, or failed."""
     outcome = "FAILED"
     try:
         yield
@@ -142,4 +160,15 @@ def recorded(recorder: Any, *, open_end: bool = False) -> Iterator[None]:
         outcome = "KILLED"
         raise
     finally:
-        say(ray.get(recorder.close.remote(outcome)))
+        say(_close(record, run, outcome))
+
+
+def _close(record: Record, run: Run, outcome: str) -> list[str]:
+    """Let the recorder close the record; where Ray is gone and it with that, do so from here."""
+    try:
+        return record.close(outcome)
+    except RayError:
+        tracker = Tracker(run.local_folder, run.address)
+        tracker.status(outcome)
+        tracker.close()
+        return tracker.messages

@@ -1,22 +1,32 @@
-"""A local file of JSON lines, and a mark of how many of them have been delivered."""
+"""A local file of JSON lines, and a mark of how far they have been delivered."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.tracking.old_figures import by_present_names
 
 JOURNAL = "journal.jsonl"
+NUMBER, CALL = "n", "call"  # keys of a line beside the entry's own
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """An entry with its sequence number, which the mark counts by: 1, 2, ..., in the order that the entries came in."""
+
+    number: int
+    entry: dict[str, Any]
 
 
 class Journal:
     """Entries in the order they came; those after the mark still have to be delivered.
 
-    A process may die at any moment: a last line that was cut short is dropped when the journal is opened again, and the mark is
-    replaced, never rewritten.
+    A process may die at any moment, and a disk may fill: what was not written whole is cut off again, and the mark is replaced,
+    never rewritten. An entry that the disk refuses waits in memory, is delivered all the same, and is written when there is room.
 
     Args:
         folder: where the files are; made if need be.
@@ -25,40 +35,77 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.mark = folder / JOURNAL, folder / "journal.sent"
-        self._drop_unfinished_line()
-        self._delivered = int(self.mark.read_text() or 0) if self.mark.exists() else 0
-        self.waiting = self.history()[self._delivered :]
-        self._file = self.path.open("a")
+        whole = _cut_to_whole_lines(self.path)
+        lines = _numbered(whole)
+        marked = int(self.mark.read_text() or 0) if self.mark.exists() else 0
+        self.queue = [Numbered(number, _present(line)) for number, line in lines if number > marked]
+        self._last = max([marked, *(number for number, _ in lines)])
+        self._calls = {line[CALL] for _, line in lines if CALL in line}
+        self._size, self._unwritten = len(whole), list[bytes]()
+        self._file = self.path.open("ab", buffering=0)
 
-    def append(self, entry: dict[str, Any]) -> None:
-        """Write an entry and let it wait for delivery."""
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
-        self.waiting.append(entry)
+    @property
+    def waiting(self) -> list[dict[str, Any]]:
+        """Entries that are not delivered, oldest first."""
+        return [numbered.entry for numbered in self.queue]
+
+    @property
+    def unwritten(self) -> int:
+        """Entries that are in memory only."""
+        return len(self._unwritten)
+
+    def knows(self, call: str) -> bool:
+        """Whether an entry of a call of that name is here: a call that is sent again must not count twice."""
+        return call in self._calls
+
+    def append(self, entry: dict[str, Any], call: str | None = None) -> None:
+        """Let an entry wait for delivery, and write it; one of a `call` that is known is dropped.
+
+        Raises:
+            OSError: when it cannot be written now; it waits in memory.
+        """
+        if call is not None and call in self._calls:
+            return
+        self._last += 1
+        self.queue.append(Numbered(self._last, entry))
+        line = {NUMBER: self._last} | ({CALL: call} if call else {}) | entry
+        self._unwritten.append(json.dumps(line).encode() + b"\n")
+        if call is not None:
+            self._calls.add(call)
+        self.write()
+
+    def write(self) -> None:
+        """Write what waits in memory.
+
+        Raises:
+            OSError: when not all of it could be written; the file ends with a whole line.
+        """
+        while self._unwritten:
+            try:
+                _write_all(self._file.fileno(), self._unwritten[0])
+            except OSError:
+                os.ftruncate(self._file.fileno(), self._size)
+                raise
+            self._size += len(self._unwritten.pop(0))
 
     def delivered(self, count: int) -> None:
-        """Move the mark over the oldest `count` waiting entries."""
-        del self.waiting[:count]
-        self._delivered += count
+        """Move the mark over the oldest `count` waiting entries.
+
+        Raises:
+            OSError: when the mark cannot be written; they are known as delivered in this process only.
+        """
+        done, self.queue = self.queue[:count], self.queue[count:]
         fresh = self.mark.with_suffix(".partial")
-        fresh.write_text(str(self._delivered))
+        fresh.write_text(str(done[-1].number))
         os.replace(fresh, self.mark)
 
     def history(self) -> list[dict[str, Any]]:
-        """Every entry, delivered or not."""
+        """Every entry that is written, delivered or not."""
         return read_journal(self.path.parent)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def _drop_unfinished_line(self) -> None:
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(self.path, len(whole))
 
 
 def read_journal(folder: Path) -> list[dict[str, Any]]:
@@ -67,8 +114,35 @@ def read_journal(folder: Path) -> list[dict[str, Any]]:
     Figures that version 0.1 wrote come by their present names.
     """
     path = folder / JOURNAL
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    entries = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [
-        entry | {"values": by_present_names(entry["values"])} if entry.get("kind") == "metrics" else entry for entry in entries
-    ]
+    content = path.read_bytes() if path.exists() else b""
+    return [_present(line) for _, line in _numbered(content[: content.rfind(b"\n") + 1])]
+
+
+def _numbered(content: bytes) -> list[tuple[int, dict[str, Any]]]:
+    """Lines by number; those of version 0.1 have none, and are counted."""
+    found, last = [], 0
+    for text in content.splitlines():
+        line = json.loads(text)
+        last = line.get(NUMBER, last + 1)
+        found.append((last, line))
+    return found
+
+
+def _present(line: dict[str, Any]) -> dict[str, Any]:
+    entry = {key: value for key, value in line.items() if key not in (NUMBER, CALL)}
+    return entry | {"values": by_present_names(entry["values"])} if entry.get("kind") == "metrics" else entry
+
+
+def _cut_to_whole_lines(path: Path) -> bytes:
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    return whole
+
+
+def _write_all(file: int, content: bytes) -> None:
+    """Write all of it; a full disk may take a part and refuse the rest."""
+    written = 0
+    while written < len(content):
+        written += os.write(file, content[written:])

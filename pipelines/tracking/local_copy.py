@@ -29,3 +29,9 @@ def fetch_journal(run: Location) -> None:
     """Copy the journal of a remote run here, unless one is here."""
     if not run.is_local and not (local_folder(run) / JOURNAL).exists() and (run / JOURNAL).exists():
         local_file(run, JOURNAL)
+
+
+def copy_journal(folder: Path, run: Location) -> None:
+    """Copy the journal in a local folder to a run that is remote."""
+    if not run.is_local:
+        (run / JOURNAL).write_bytes((folder / JOURNAL).read_bytes())

@@ -5,6 +5,7 @@ What MLflow does not have yet is sent when it is back, or by a resumed run.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -31,44 +32,59 @@ class Tracker:
         self.address, self.journal = address, Journal(folder)
         self.messages: list[str] = []
         self._lock, self._news, self._closing = threading.Lock(), threading.Event(), threading.Event()
-        self._away, self._refused, self._batch = False, 0, BATCH
+        self._away, self._refused, self._batch, self._full = False, 0, BATCH, False
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
         self._thread.start()
 
-    def metrics(self, values: dict[str, float], step: int) -> None:
-        """Record figures of a step."""
-        self._add({"kind": "metrics", "step": step, "time": int(time.time() * 1000), "values": values})
+    def metrics(self, values: dict[str, float], step: int, *, call: str | None = None) -> None:
+        """Record figures of a step; of a `call` that is known already, nothing."""
+        self._add({"kind": "metrics", "step": step, "time": int(time.time() * 1000), "values": values}, call)
 
-    def artifact(self, path: Path, folder: str) -> None:
+    def artifact(self, path: Path, folder: str, *, call: str | None = None) -> None:
         """Record a file, which must stay where it is."""
-        self._add({"kind": "artifact", "path": str(path), "folder": folder})
+        self._add({"kind": "artifact", "path": str(path), "folder": folder}, call)
 
-    def tag(self, key: str, value: str) -> None:
+    def tag(self, key: str, value: str, *, call: str | None = None) -> None:
         """Set a tag of the run."""
-        self._add({"kind": "tag", "key": key, "value": value})
+        self._add({"kind": "tag", "key": key, "value": value}, call)
 
     def status(self, status: str, at: int | None = None) -> None:
         """Set the run's status: RUNNING, or FINISHED, FAILED or KILLED since the time `at` in ms, now if not given."""
         self._add({"kind": "status", "status": status, "time": at or int(time.time() * 1000)})
+
+    def note(self, kind: str, text: str) -> None:
+        """Keep something in the journal that MLflow is not told."""
+        self._add({"kind": kind, "text": text})
 
     def close(self, timeout: float = 30.0) -> None:
         """Send what is left, for at most `timeout` seconds, and say what could not be sent."""
         self._closing.set()
         self._news.set()
         self._thread.join(timeout)
+        with contextlib.suppress(OSError):
+            self.journal.write()
         self.journal.close()
+        if lost := self.journal.unwritten:
+            self.messages.append(f"{lost} entries could not be written to {self.journal.path}; a resumed run will not know them")
         if left := len(self.journal.waiting):
             self.messages.append(f"{left} entries did not reach MLflow; they are in {self.journal.path} and go out with a resume")
         if self._refused:
             self.messages.append(f"MLflow refused {self._refused} entries; they are in {self.journal.path} only")
 
-    def _add(self, entry: dict[str, Any]) -> None:
+    def _add(self, entry: dict[str, Any], call: str | None = None) -> None:
         with self._lock:
             try:
-                self.journal.append(entry)
+                self.journal.append(entry, call)
             except OSError as error:
-                self.messages.append(f"{self.journal.path} cannot be written ({error}); figures are lost until it can")
+                self._say_full(error)
+            else:
+                self._full = False
         self._news.set()
+
+    def _say_full(self, error: OSError) -> None:
+        if not self._full:
+            self.messages.append(f"{self.journal.path} cannot be written ({error}); figures wait in memory until it can")
+        self._full = True
 
     def _send_all(self) -> None:
         while True:
@@ -103,7 +119,7 @@ class Tracker:
             try:
                 self.journal.delivered(len(batch))
             except OSError as error:  # entries may go out twice, which MLflow does not mind
-                self.messages.append(f"{self.journal.path} cannot be marked ({error})")
+                self._say_full(error)
         return True
 
     def _say_away(self, error: BaseException) -> None:

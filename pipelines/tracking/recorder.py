@@ -1,12 +1,13 @@
 """The one place that a run is recorded from: an actor beside the driver, which outlives every worker.
 
-Workers send it figures and forget them. It journals them, sends them to MLflow, compares labels with the ground truth, draws
-pictures, and tells the driver how far the run is.
+It journals figures, sends them to MLflow, compares labels with the ground truth, draws pictures, and tells the driver how far the
+run is. When its process dies it is started again and goes on from the journal; calls that it did not answer come again, and those
+that it had journalled are known by their names (see `pipelines.tracking.record`).
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
-from pipelines.tracking.journal import JOURNAL
-from pipelines.tracking.local_copy import fetch_journal
+from pipelines.tracking.local_copy import copy_journal, fetch_journal
 from pipelines.tracking.mlflow_store import RunAddress, end_run
 from pipelines.tracking.mlflow_tracker import Tracker
+from pipelines.tracking.record import MOST_PENDING, Record
 
+STOP = "stop"  # kind of an entry that MLflow is not told
+THREADS = MOST_PENDING + 8  # calls that wait for their pictures must not keep the driver waiting
 SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
 SCORED = [names.score(split, name) for name in (names.ACCURACY_EMA, names.KNN) for split in (names.VAL, names.TEST)]
 CURVES = (
@@ -35,10 +38,21 @@ CURVES = (
 
 @dataclass
 class Status:
-    """What the driver shows: steps done, a note, messages for the user, and why the run must stop, if it must."""
+    """How far the run is.
+
+    Attributes:
+        step: that it has done.
+        note: for the progress line.
+        wished: whether it is wished to stop.
+        left: step at which the workers then left.
+        messages: for the user.
+        stop_reason: why it must stop, if it must.
+    """
 
     step: int = 0
     note: str = ""
+    wished: bool = False
+    left: int | None = None
     messages: list[str] = field(default_factory=list)
     stop_reason: str | None = None
 
@@ -60,38 +74,55 @@ class Recorder:
         self.tracker = Tracker(self.folder, address)
         self.dataset, self.split = dataset, split
         self.status = Status()
-        self._work = ThreadPoolExecutor(1)  # in order, and off the thread that answers the driver
-        self._pending: list[Any] = []
+        self._work = ThreadPoolExecutor(1)  # in order, and off the threads that answer
         self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
-        for entry in self.tracker.journal.history():  # of a resumed run
-            self._remember(entry.get("values", {}))
-        self.tracker.status("RUNNING")
+        history = self.tracker.journal.history()
+        for entry in history:  # of a resumed run
+            self._remember(entry.get("values", {}), entry.get("values", {}).get(names.EPOCH, entry.get("epoch")))
+        if ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed:
+            self.status.stop_reason = _stop_reason(history)
+        else:
+            self.tracker.status("RUNNING")
         self._truth: np.ndarray | None = None
 
-    def metrics(self, values: dict[str, float], step: int, note: str = "") -> None:
+    def metrics(self, values: dict[str, float], step: int, note: str = "", call: str | None = None) -> None:
         """Record figures of a step; `note` is shown in the progress line."""
-        self.tracker.metrics(values, step)
+        self.tracker.metrics(values, step, call=call)
+        self._remember(values, values.get(names.EPOCH))
         self.status.step, self.status.note = step, note or self.status.note
 
-    def epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochSnapshot | None, *, pictures: bool) -> None:
-        """Record the end of an epoch; NMI and pictures follow when they are ready."""
-        self._pending.append(self._work.submit(self._epoch, epoch, step, figures, state, pictures))
+    def epoch(self, epoch: int, step: int, state: EpochSnapshot, *, pictures: bool, call: str | None = None) -> None:
+        """Record what an epoch's labels tell: agreement with the truth, and pictures. Answers when it is done."""
+        self._wait(self._work.submit(self._epoch, epoch, step, state, pictures, call))
 
-    def files(self, names: list[str], folder: str) -> None:
-        """Record files of the run's folder, in a folder of the run's artifacts."""
-        self._pending.append(self._work.submit(self._files, names, folder))
+    def files(self, names: list[str], folder: str, call: str | None = None) -> None:
+        """Record files of the run's folder, in a folder of the run's artifacts. Answers when it is done."""
+        self._wait(self._work.submit(self._files, names, folder, call))
 
-    def tag(self, key: str, value: str) -> None:
+    def tag(self, key: str, value: str, call: str | None = None) -> None:
         """Set a tag of the MLflow run."""
-        self.tracker.tag(key, value)
+        self.tracker.tag(key, value, call=call)
 
     def stop(self, reason: str) -> None:
         """Say why the run must stop without a restart."""
         self.status.stop_reason = reason
+        self.tracker.note(STOP, reason)
 
     def stop_reason(self) -> str | None:
         """Why the run must stop, if it must."""
         return self.status.stop_reason
+
+    def wish(self) -> None:
+        """Somebody wishes the run to stop."""
+        self.status.wished = True
+
+    def left_at(self, step: int) -> None:
+        """The workers have saved, and left after a step as it was wished."""
+        self.status.left = step
+
+    def now(self) -> Status:
+        """How far the run is, without messages."""
+        return replace(self.status, messages=[])
 
     def poll(self) -> Status:
         """How far the run is; messages are handed out once."""
@@ -100,48 +131,49 @@ class Recorder:
 
     def close(self, outcome: str) -> list[str]:
         """Finish pictures, set the run's status, send what is left; returns messages for the user."""
-        for job in self._pending:
-            if (error := job.exception()) is not None:
-                self.tracker.messages.append(f"a picture or figure could not be made: {type(error).__name__}: {error}")
+        self._work.shutdown()
         self.tracker.status(outcome)
         self.tracker.close()
-        self._copy_journal()
+        copy_journal(self.folder, self.run)
         return self.tracker.messages
 
-    def _epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochSnapshot | None, pictures: bool) -> None:
-        if state is not None and self.dataset is not None and self.dataset.split(self.split).labelled:
+    def _wait(self, job: Future[None]) -> None:
+        if (error := job.exception()) is not None:
+            self.tracker.messages.append(f"a picture or figure could not be made: {type(error).__name__}: {error}")
+
+    def _epoch(self, epoch: int, step: int, state: EpochSnapshot, pictures: bool, call: str | None) -> None:
+        known = call is not None and self.tracker.journal.knows(call)
+        if not known and self.dataset is not None and self.dataset.split(self.split).labelled:
             from pipelines.tracking.truth_scores import agreement
 
-            figures |= agreement(state, self._known_classes(self.dataset))
-        figures |= {names.EPOCH: float(epoch)}
-        self.tracker.metrics(figures, step)
-        self._remember(figures)
-        self._copy_journal()
-        if pictures and state is not None:
-            self._draw(epoch, state)
+            figures = agreement(state, self._known_classes(self.dataset))
+            self.tracker.metrics(figures, step, call=call)
+            self._remember(figures, epoch)
+        copy_journal(self.folder, self.run)
+        if pictures:
+            for picture in self._draw(epoch, state):
+                self.tracker.artifact(picture, "pictures", call=call and f"{call}-{picture.name}")
 
-    def _files(self, names: list[str], folder: str) -> None:
+    def _files(self, names: list[str], folder: str, call: str | None) -> None:
         for name in names:
             place = self.folder / name
             if not self.run.is_local:
                 place.write_bytes((self.run / name).read_bytes())
-            self.tracker.artifact(place, folder)
+            self.tracker.artifact(place, folder, call=call and f"{call}-{name}")
 
-    def _copy_journal(self) -> None:
-        if not self.run.is_local:
-            (self.run / JOURNAL).write_bytes((self.folder / JOURNAL).read_bytes())
-
-    def _remember(self, figures: dict[str, float]) -> None:
+    def _remember(self, figures: dict[str, float], epoch: float | None) -> None:
+        if epoch is None:
+            return
         for name, points in self._series.items():
-            if name in figures and names.EPOCH in figures:
-                points.append((int(figures[names.EPOCH]), figures[name]))
+            if name in figures:
+                points.append((int(epoch), figures[name]))
 
     def _known_classes(self, dataset: Dataset) -> np.ndarray:
         if self._truth is None:
             self._truth = read_column(dataset, self.split, "label")[:MOST_INSTANCES]
         return self._truth
 
-    def _draw(self, epoch: int, state: EpochSnapshot) -> None:
+    def _draw(self, epoch: int, state: EpochSnapshot) -> list[Path]:
         from pipelines.tracking.cluster_pictures import cluster_size_histogram, curves
 
         folder = self.folder / "pictures"
@@ -150,8 +182,7 @@ class Recorder:
         cluster_size_histogram(state.counts, state.min_sizes, sizes)
         curves(self._series, lines)
         images = [] if self.dataset is None else self._draw_images(folder, epoch, state, self.dataset)
-        for picture in (sizes, lines, *images):
-            self.tracker.artifact(picture, "pictures")
+        return [sizes, lines, *images]
 
     def _draw_images(self, folder: Path, epoch: int, state: EpochSnapshot, dataset: Dataset) -> list[Path]:
         """Images of some clusters, and what a method with classes adds."""
@@ -185,11 +216,22 @@ class Recorder:
         return [similar, confused, changed]
 
 
+def _stop_reason(history: list[dict[str, Any]]) -> str | None:
+    """Why the run must stop, as it was noted since it last began to run."""
+    for entry in reversed(history):
+        if entry.get("kind") == STOP:
+            return str(entry["text"])
+        if entry.get("status") == "RUNNING":
+            return None
+    return None
+
+
 def start_recorder(
     folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train", *, node: str | None = None
-) -> Any:
+) -> Record:
     """A `Recorder` actor on a node, where the local journal and a local store are; by default on the driver's."""
-    actor = ray.remote(num_cpus=0, max_concurrency=4, scheduling_strategy=only_on(node or this_node()))(Recorder)
+    options = {"num_cpus": 0, "max_concurrency": THREADS, "max_restarts": -1, "max_task_retries": -1}
+    actor: Any = ray.remote(scheduling_strategy=only_on(node or this_node()), **options)(Recorder)
     recorder = actor.remote(folder, run, address, dataset, split)
     try:
         ray.get(recorder.poll.remote())
@@ -197,4 +239,4 @@ def start_recorder(
         reason = str(error).strip().splitlines()[-1]
         end_run(address, "FAILED")
         raise UserError(f"the record of the run could not be opened in {folder} ({reason}); mend the folder") from error
-    return recorder
+    return Record(recorder)

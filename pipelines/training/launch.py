@@ -21,6 +21,7 @@ from pipelines.runs.run_folder import RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, TrialContext, run_job
 from pipelines.runs.trained_model import check_network
 from pipelines.runs.training_inputs import absolute, adopt_labels, found_in, open_selection
+from pipelines.tracking.record import Record
 from pipelines.training.loop import train_worker
 from pipelines.training.session import TrainingJob
 
@@ -72,6 +73,11 @@ class Training:
         count = compute.workers if compute.min_workers is None else (compute.min_workers, compute.workers)
         return Workers(count, compute.cpus_per_worker, compute.gpus, compute.max_failures)
 
+    @property
+    def grace(self) -> float:
+        """As the configuration has it."""
+        return self.config.compute.grace
+
     def create(self) -> Run:
         """Read the labelled images, which may be refused, and only then make the run."""
         self.labelled = put_images(self.dataset, self.selection) if self.selection else None
@@ -95,17 +101,17 @@ class Training:
         """Whether it stops before its last epoch."""
         return self.until < self.config.epochs
 
-    def work(self, run: Run, recorder: Any) -> Task | None:
+    def work(self, run: Run, record: Record) -> Task | None:
         """The epochs that are left; of a resumed run there may be none, and its record still want an end."""
         newest = run.checkpoints.latest()
         if newest is not None and newest.epoch >= self.until:
             print(f"{run.location} has all its epochs; nothing is left to train", file=sys.stderr)
             return None
-        job = TrainingJob(self.config, self.dataset, str(run.location), recorder, run.identity, self.labelled, self.until)
+        job = TrainingJob(self.config, self.dataset, str(run.location), record, run.identity, self.labelled, self.until)
         steps = stream_shape(self.config).steps(self.dataset.split(self.config.stream.split).rows)
         return Task(train_worker, job, self.config.epochs * steps)
 
-    def finish(self, run: Run, recorder: Any) -> Run:
+    def finish(self, run: Run, record: Record) -> Run:
         """The run is the result."""
         return run
 

@@ -17,24 +17,36 @@ from pipelines.training.session import Session, TrainingJob
 
 
 def train_worker(job: TrainingJob, worker: Worker) -> None:
-    """Train from where the run stands to the last epoch."""
+    """Train from where the run stands to the last epoch, or until it is wished to stop."""
     session = Session(job, worker)
-    with closing(session.stream):  # a trial of a sweep may be stopped, and its process go on with another
-        train_epochs(session, end=min(session.config.epochs, job.until or session.config.epochs))
+    with closing(session.stops), closing(session.stream):  # a trial may be stopped, and its process go on with another
+        done = train_epochs(session, end=min(session.config.epochs, job.until or session.config.epochs))
+    if session.rank == 0:
+        job.record.flush()
+        if not done:
+            job.record.leave(session.global_step)
 
 
-def train_epochs(session: Session, end: int) -> None:
-    """Train from where the session stands up to an epoch."""
+def train_epochs(session: Session, end: int) -> bool:
+    """Train from where the session stands up to an epoch; returns whether it came there, or saved and left as it was wished."""
     stream, start, ended = session.stream, session.step, None
     for epoch in range(session.epoch, end):
         session.method.begin_epoch(epoch)
+        stops = False
         for step, batch in stream.epoch(epoch, start, last=epoch + 1 == end):
             if step == start:
                 begin_clock(session, ended)
             train_step(session, epoch, step, batch)
             after_step(session, epoch, step)
+            stops = session.stops.agreed()
+            if stops and session.step < stream.steps:
+                save_within(session, epoch)
+                return False
         end_epoch(session, epoch)
+        if stops and epoch + 1 < end:
+            return False
         start, ended = 0, time.monotonic()
+    return True
 
 
 def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
@@ -83,15 +95,20 @@ def after_step(session: Session, epoch: int, step: int) -> None:
         note = f"epoch {epoch + 1}/{session.config.epochs}  loss {loss:.3f}  {rate:,.0f} images/s"
         record(session, figures, note)
     if session.is_save_point:
-        session.meter.read_epoch(session.global_step, close=False)
-        session.exchange()
-        session.save(epoch, session.step)
+        save_within(session, epoch)
+
+
+def save_within(session: Session, epoch: int) -> None:
+    """Checkpoint in the middle of an epoch."""
+    session.meter.read_epoch(session.global_step, close=False)
+    session.exchange()
+    session.save(epoch, session.step)
 
 
 def record(session: Session, figures: dict[str, float], note: str = "") -> None:
     """Hand figures to the recorder, from one worker."""
     if session.rank == 0:
-        session.job.recorder.metrics.remote(figures, session.global_step, note)
+        session.job.record.metrics(figures, session.global_step, note)
 
 
 def end_epoch(session: Session, epoch: int) -> None:
@@ -109,11 +126,11 @@ def end_epoch(session: Session, epoch: int) -> None:
     scored = scores(session, epoch)
     waited_for_scores = time.monotonic() - evaluated
     figures |= scored | ({names.EVALUATION_SECONDS: waited_for_scores} if scored else {})
-    if session.rank == 0:  # before the checkpoint: a repeated figure does no harm, a lost one does
+    if session.rank == 0:  # before the checkpoint: what is trained again is told again, and what is not must be told
         pictures = pictures_due(session, epoch)
         wanted = pictures or session.is_labelled
         state = epoch_snapshot(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
-        session.job.recorder.epoch.remote(epoch, session.global_step, figures, state, pictures=pictures)
+        session.job.record.epoch(epoch, session.global_step, figures, state, pictures=pictures)
     decides = deciding(session)
     session.save(epoch + 1, 0, score=scored.get(decides or ""), scored_by=decides)
     session.worker.report(figures | {names.EPOCH: epoch})

@@ -18,12 +18,14 @@ from pipelines.config.training_plan import build_method, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.scored_split import scored_split
 from pipelines.files.location import Location
+from pipelines.jobs.stop_watch import StopWatch
 from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
 from pipelines.runs.trained_model import new_backbone, start_from
 from pipelines.runs.training_inputs import evaluation_view, open_selection
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
+from pipelines.tracking.record import Record
 from pipelines.training.meter import Meter
 from pipelines.training.optimizer import Autocast, Precision, build_optimizer, learning_rate
 
@@ -36,7 +38,7 @@ class TrainingJob:
         config: of the run.
         dataset: that it trains on, as the driver opened it.
         run: its folder, a path or URI.
-        recorder: handle of the `Recorder` actor.
+        record: of the run.
         identity: of the run, kept in each checkpoint: MLflow run id, data fingerprint, versions.
         labelled: table of the labelled rows in Ray's object store, where the run has a selection.
         until: epoch to stop before; null for the run's end.
@@ -45,7 +47,7 @@ class TrainingJob:
     config: TrainingConfig
     dataset: Dataset
     run: str
-    recorder: Any
+    record: Record
     identity: dict[str, str]
     labelled: Any = None
     until: int | None = None
@@ -59,6 +61,7 @@ class Session:
         self.job, self.worker = job, worker
         self.rank, self.workers, self.device = worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
+        self.stops = StopWatch(worker.wished)
         self.dataset = job.dataset
         self.scored = scored_split(job.dataset, config.monitor.split)  # the split that scores are of
         images = ImageSource(

@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from pipelines.errors import UserError, nearest
+from pipelines.errors import Stopped, UserError, nearest
+from pipelines.jobs.stops import stops_at_once
 from quorum.cli.commands import COMMANDS, Command
 from quorum.cli.help import help_page, overview
 from quorum.cli.option import REQUIRED, Option
@@ -36,13 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if words[0] not in COMMANDS:
             raise UserError(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}; quorum --help lists them")
-        run(words[0], COMMANDS[words[0]], words[1:])
+        with stops_at_once():
+            run(words[0], COMMANDS[words[0]], words[1:])
     except UserError as error:
         print(f"quorum {words[0]}: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"quorum {words[0]}: interrupted; what was saved is whole", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as stop:
+        print(f"quorum {words[0]}: {stop}", file=sys.stderr)
+        sys.exit(128 + stop.number)
 
 
 def run(name: str, command: Command, words: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import replace
 
@@ -9,10 +10,11 @@ import ray
 import yaml
 
 from pipelines.config.plain_values import flatten
-from pipelines.errors import UserError
+from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect, this_node
-from pipelines.jobs.ray_quirks import usual_interrupts
+from pipelines.jobs.ray_quirks import kept_handlers
+from pipelines.jobs.stops import stops_as_interrupts
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, start_run
@@ -47,7 +49,7 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     parent = _reopen(plan) if resume else _create(plan)
     outcome = "FAILED"
     try:
-        with usual_interrupts():
+        with kept_handlers(signal.SIGINT, signal.SIGUSR1), stops_as_interrupts() as wish:
             build_tuner(SweepContext(plan, parent.run_id, this_node(), grows), board, concurrent=concurrent).fit()
         outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
     finally:
@@ -56,7 +58,7 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
         for line in board.lines.values():
             _close_trial(board, line)
         _set_status(plan, parent, outcome)
-    _conclude(plan, board, outcome)
+    _conclude(plan, board, outcome, wish.number or signal.SIGINT)
     return parent
 
 
@@ -142,12 +144,12 @@ def _set_status(plan: Plan, parent: RunAddress, status: str) -> None:
     tracker.close()
 
 
-def _conclude(plan: Plan, board: Board, outcome: str) -> None:
+def _conclude(plan: Plan, board: Board, outcome: str, wished: int) -> None:
     """Say what is missing of a sweep that ended early, or without a result."""
     if outcome == "KILLED":
         budget = plan.config.budget
         if budget.hours is None and not board.budget_is_used_up():  # Ray Tune takes Ctrl-C for a wish to end soon
-            raise KeyboardInterrupt
+            raise Stopped(wished, f"stopped as it was wished; go on with it: quorum sweep --resume {plan.folder}")
         ended = board.count("finished", "stopped", "failed")
         print(f"the budget is used up: {ended} of {plan.trials} trials ended; to go on, raise it: --resume", file=sys.stderr)
     if not board.count("finished"):

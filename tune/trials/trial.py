@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from pipelines.errors import UserError
+from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
+from pipelines.jobs.ray_quirks import is_stopped
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.runs.run_job import TrialContext
 from pipelines.tracking.figures import EPOCH
@@ -92,13 +93,16 @@ def run_trial(settings: dict[str, Any], *, sweep: SweepContext) -> None:
     with refusals_noted(folder):
         config = sweep.plan.training(point, seed)
         within = sweep.trial(point, seed, **_reporting(config.compute.workers))
-        train(config, resume=str(folder) if started else None, within=within)
+        try:
+            train(config, resume=str(folder) if started else None, within=within)
+        except Stopped:  # it has saved, and a resumed sweep goes on with it
+            return
         write_outcome(folder, "finished")
 
 
 def _reporting(workers: int) -> dict[str, Any]:
     """How the figures of an epoch come to Ray Tune: from this process, or through Ray Train from the workers'."""
-    return {"report": ray.tune.report} if workers == 1 else {"callbacks": [TuneReportCallback()]}
+    return {"report": ray.tune.report, "wished": is_stopped} if workers == 1 else {"callbacks": [TuneReportCallback()]}
 
 
 def replay(sweep: SweepContext, folder: Location) -> None:

@@ -34,7 +34,7 @@ from pipelines.jobs.ray_quirks import (
     knock,
     look_often,
     no_dashboard,
-    usual_interrupts,
+    no_handlers,
 )  # fmt: skip
 from pipelines.stream.ray_data import configure_ray_data
 
@@ -124,24 +124,40 @@ print("nodes", len(ray.nodes()), "living", len(living_nodes()), "alone", before,
 @pytest.mark.ray
 @pytest.mark.slow
 def test_ray_train_leaves_its_handler_of_interrupts_behind_unless_it_is_set_back(local_ray, tmp_path):
-    def job() -> None:
+    def job(*, quiet: bool) -> None:
         config = ray.train.RunConfig(storage_path=str(tmp_path))
-        DataParallelTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1), run_config=config).fit()
+        trainer = DataParallelTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1), run_config=config)
+        with no_handlers(trainer) if quiet else contextlib.nullcontext():
+            trainer.fit()
 
     before = signal.getsignal(signal.SIGINT)
     try:
-        with usual_interrupts():
-            job()
+        job(quiet=True)
         assert signal.getsignal(signal.SIGINT) is before
-        job()
+        job(quiet=False)
         assert signal.getsignal(signal.SIGINT) is not before
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def test_an_exit_that_ray_train_makes_of_an_interrupt_is_one_again():
-    with pytest.raises(KeyboardInterrupt), usual_interrupts():
-        sys.exit(0)
+def test_ray_train_registers_its_handler_where_we_leave_it_out():
+    assert callable(DataParallelTrainer._register_sigint_handler)
+
+
+@pytest.mark.slow
+def test_ray_takes_sigterm_as_it_starts_and_we_take_it_back():
+    code = """
+import ray, signal
+from pipelines.jobs.ray_quirks import kept_handlers
+before = signal.getsignal(signal.SIGTERM)
+with kept_handlers(signal.SIGTERM):
+    ray.init(include_dashboard=False, num_cpus=1)
+    print("taken", signal.getsignal(signal.SIGTERM) is not before)
+print("back", signal.getsignal(signal.SIGTERM) is before)
+"""
+    said = said_by(code)
+    assert "taken True" in said
+    assert "back True" in said
 
 
 @ray.remote(num_cpus=0)

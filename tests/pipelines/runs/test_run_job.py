@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-import ray
 import torch
 
 from pipelines.errors import UserError
@@ -15,38 +14,31 @@ from pipelines.runs.run_job import recorded
 pytestmark = pytest.mark.ray
 
 
-@ray.remote(num_cpus=0)
-class Record:
-    """What a recorder is told as it is closed, by one run after another."""
+class Told:
+    """What a record is told as it is closed."""
 
     def close(self, outcome):
         self.outcome = outcome
         return []
-
-    def told(self):
-        return self.outcome
-
-
-@pytest.fixture(scope="module")
-def record(local_ray):
-    return Record.remote()
 
 
 @pytest.mark.parametrize(
     ("raised", "outcome"),
     [(UserError("no"), "FAILED"), (RuntimeError(), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(0), "KILLED")],
 )
-def test_a_record_says_how_the_job_ended_and_what_was_raised_passes_on(record, raised, outcome):
-    with pytest.raises(type(raised)), recorded(record):
+def test_a_record_says_how_the_job_ended_and_what_was_raised_passes_on(raised, outcome):
+    record = Told()
+    with pytest.raises(type(raised)), recorded(record, None):
         raise raised
-    assert ray.get(record.told.remote()) == outcome
+    assert record.outcome == outcome
 
 
 @pytest.mark.parametrize(("open_end", "outcome"), [(False, "FINISHED"), (True, "RUNNING")])
-def test_a_job_that_ends_well_is_finished_unless_it_is_to_go_on(record, open_end, outcome):
-    with recorded(record, open_end=open_end):
+def test_a_job_that_ends_well_is_finished_unless_it_is_to_go_on(open_end, outcome):
+    record = Told()
+    with recorded(record, None, open_end=open_end):
         pass
-    assert ray.get(record.told.remote()) == outcome
+    assert record.outcome == outcome
 
 
 def test_a_single_worker_is_this_process_without_a_group_and_tells_what_it_is_given(local_ray):

@@ -54,3 +54,58 @@ def test_reading_a_journal_that_is_being_written_changes_nothing(tmp_path):
 
 def test_no_journal_has_no_entries(tmp_path):
     assert read_journal(tmp_path / "absent") == []
+
+
+def test_a_call_that_comes_again_counts_once(tmp_path):
+    journal = Journal(tmp_path)
+    for call in ("a-0", "a-1", "a-0", None, None):
+        journal.append({"step": 0}, call)
+    assert len(journal.history()) == len(journal.waiting) == 4
+    journal.close()
+    again = Journal(tmp_path)  # the process died, and was sent the call again
+    again.append({"step": 9}, "a-1")
+    assert again.knows("a-1")
+    assert not again.knows("a-2")
+    assert again.history() == entries(0, 0, 0, 0)
+
+
+def test_what_a_full_disk_refuses_is_delivered_once_and_written_when_there_is_room(tmp_path, small_files):
+    journal = Journal(tmp_path)
+    fill(journal, 0, 1)
+    size = journal.path.stat().st_size
+    with small_files(size + 5):  # a part of the next line still fits
+        for number in (2, 3):
+            with pytest.raises(OSError, match="too large"):
+                journal.append({"step": number})
+        assert journal.path.stat().st_size == size
+        assert read_journal(tmp_path) == entries(0, 1)
+        assert journal.waiting == entries(0, 1, 2, 3)
+        journal.delivered(3)
+    fill(journal, 4)
+    assert read_journal(tmp_path) == entries(0, 1, 2, 3, 4)
+    assert journal.waiting == entries(3, 4)
+    journal.close()
+    assert Journal(tmp_path).waiting == entries(3, 4)
+
+
+def test_the_mark_counts_by_numbers_not_by_lines(tmp_path, small_files):
+    journal = Journal(tmp_path)
+    fill(journal, 0)
+    with small_files(journal.path.stat().st_size), pytest.raises(OSError, match="too large"):
+        fill(journal, 1)
+    journal.delivered(2)  # MLflow has both, the file one; and the process dies
+    again = Journal(tmp_path)
+    assert again.waiting == []
+    fill(again, 2)
+    assert again.waiting == entries(2)
+    assert Journal(tmp_path).waiting == entries(2)
+
+
+def test_a_journal_of_version_0_1_goes_on_by_its_lines(tmp_path):
+    (tmp_path / "journal.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n')
+    (tmp_path / "journal.sent").write_text("2")
+    journal = Journal(tmp_path)
+    assert journal.waiting == entries(2)
+    fill(journal, 3)
+    journal.delivered(1)
+    assert Journal(tmp_path).waiting == entries(3)

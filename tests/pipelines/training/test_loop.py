@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -59,6 +62,59 @@ def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits):
     killed = straight.parent / "killed"
     kill_and_resume(["pretrain"], ["--config", RECIPE, *words(digits, killed.parent, "killed")], killed, STEPS + 7)
     assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(killed, EPOCHS))) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_is_wished_to_stop_saves_at_its_step_and_goes_on_to_the_same_bits(straight, digits):
+    stopped = straight.parent / "stopped"
+    quorum = [sys.executable, "-m", "quorum", "pretrain", "--address", "local"]
+    given = ["--config", RECIPE, *words(digits, stopped.parent, "stopped"), "--checkpoint.every_steps", "0"]
+    process = subprocess.Popen([*quorum, *given], stderr=subprocess.PIPE, text=True)
+    wait_for_step(stopped, STEPS, process)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=100)[1]
+    assert process.returncode == 143, said
+    step = store_of(stopped).latest().global_step
+    assert f"stopped after step {step} as it was wished; go on with it: quorum pretrain --resume {stopped}" in said
+    assert "Traceback" not in said
+    address = Run.open(str(stopped)).address
+    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "KILLED"
+    train(read_recipe(str(stopped / "config.yaml"), PretrainConfig), resume=str(stopped))
+    assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(stopped, EPOCHS))) == []
+
+
+@pytest.mark.slow
+def test_a_recorder_that_dies_is_started_again_and_no_figure_is_lost_or_there_twice(straight, digits):
+    storage = straight.parent
+    killed: list[int] = []
+
+    def kill_once() -> None:
+        wait_for_step(storage / "recorded", STEPS + 7)
+        for process in psutil.process_iter(["cmdline"]):
+            if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::Recorder"):
+                process.kill()
+                killed.append(process.pid)
+
+    thread = threading.Thread(target=kill_once, daemon=True)
+    thread.start()
+    train(read_recipe(RECIPE, PretrainConfig, settings_of(words(digits, storage, "recorded"))))
+    assert killed
+    mine, theirs = (figures_of(storage / name) for name in ("recorded", "straight"))
+    assert mine == theirs
+    address = Run.open(str(storage / "recorded")).address
+    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
+
+
+def figures_of(folder: Path) -> dict[tuple[str, int], list[float]]:
+    """Every figure of a run in MLflow by its name and step, rates and times excepted."""
+    address = Run.open(str(folder)).address
+    client = MlflowClient(address.uri)
+    found: dict[tuple[str, int], list[float]] = {}
+    for name in client.get_run(address.run_id).data.metrics:
+        if not name.startswith(("stream/", "evaluate/")) and "seconds" not in name:
+            for point in client.get_metric_history(address.run_id, name):
+                found.setdefault((name, point.step), []).append(point.value)
+    return found
 
 
 @pytest.mark.slow

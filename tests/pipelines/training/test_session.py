@@ -33,7 +33,7 @@ def session(digits: str, folder: str, *overrides: str) -> Session:
     ]
     config = read_recipe(RECIPE, PretrainConfig, settings_of(["--data", digits, "--epochs", "9", *small, *overrides]))
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    job = TrainingJob(config, Dataset.open(digits), folder, recorder=None, identity={"data": "none"})
+    job = TrainingJob(config, Dataset.open(digits), folder, record=None, identity={"data": "none"})
     made = Session(job, Worker(rank, workers, workers, torch.device("cpu")))
     made.method.network.eval()  # BatchNorm off: on CPUs its statistics are each worker's own
     return made

@@ -1,0 +1,95 @@
+"""A wish to stop: what Ctrl-C, `kill`, a closed terminal, Kubernetes and `ray job stop` send to a driver.
+
+Outside the block of a job's work a wish ends the command at once. Within it, workers save at their next step first; a second
+wish, or the end of the grace period, ends the work without that.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from pipelines.errors import Stopped
+
+WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def stops_at_once() -> Iterator[None]:
+    """Within the block a wish raises `Stopped`. In a thread other than the main one, which no signal reaches, nothing changes."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    with _handled(dict.fromkeys(WISHES, stop)):
+        yield
+
+
+class Wish:
+    """The wish to stop a piece of work, once there is one.
+
+    Attributes:
+        number: of the signal that it came as.
+    """
+
+    number: int | None = None
+
+
+@contextmanager
+def stops_in_grace(tell: Callable[[], None], grace: float) -> Iterator[Wish]:
+    """Within the block the first wish is told, and raises `Stopped` only when `grace` seconds are over or a second one comes.
+
+    Args:
+        tell: those who can save; called in a thread of its own, because a signal may interrupt anything.
+        grace: seconds; with 0 a wish raises at once.
+    """
+    wish = Wish()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if wish.number is not None or not grace:
+            raise Stopped(wish.number or number)
+        wish.number = number
+        print(f"stopping: saving at the next step, for at most {grace:g} s; once more ends at once", file=sys.stderr)
+        threading.Thread(target=tell, daemon=True).start()
+        signal.setitimer(signal.ITIMER_REAL, grace)
+
+    try:
+        with _handled({**dict.fromkeys(WISHES, stop), signal.SIGALRM: stop}):
+            yield wish
+    finally:
+        if wish.number is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def stops_as_interrupts() -> Iterator[Wish]:
+    """Within the block the first wish of any kind is an interrupt, to which Ray Tune has its own answer; a second one raises."""
+    wish = Wish()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if wish.number is not None:
+            raise Stopped(wish.number)
+        wish.number = number
+        signal.raise_signal(signal.SIGINT)
+
+    with _handled(dict.fromkeys((signal.SIGTERM, signal.SIGHUP), stop)):
+        yield wish
+
+
+@contextmanager
+def _handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]]) -> Iterator[None]:
+    """The handlers within the block, and those of before after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -1,0 +1,85 @@
+"""A wish to stop: told first, enforced after the grace period or by a second one, and handlers are what they were."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from pipelines.errors import Stopped
+from pipelines.jobs.stops import WISHES, stops_as_interrupts, stops_at_once, stops_in_grace
+
+
+@pytest.fixture(autouse=True)
+def handlers_are_as_before():
+    before = [signal.getsignal(number) for number in (*WISHES, signal.SIGALRM)]
+    yield
+    assert [signal.getsignal(number) for number in (*WISHES, signal.SIGALRM)] == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def wish(*numbers: signal.Signals, then_seconds: float = 0) -> None:
+    for number in numbers:
+        signal.raise_signal(number)
+    time.sleep(then_seconds)
+
+
+@pytest.mark.parametrize("number", WISHES)
+def test_outside_of_work_a_wish_ends_the_command(number):
+    with pytest.raises(Stopped, match="what was saved is whole") as stopped, stops_at_once():
+        signal.raise_signal(number)
+    assert stopped.value.number == number
+
+
+@pytest.mark.parametrize("number", WISHES)
+def test_within_work_the_first_wish_is_told_and_the_work_goes_on(number, capsys):
+    told = threading.Event()
+    with stops_in_grace(told.set, 30) as made:
+        assert made.number is None
+        signal.raise_signal(number)
+        assert told.wait(5)
+        assert made.number == number
+    assert capsys.readouterr().err == "stopping: saving at the next step, for at most 30 s; once more ends at once\n"
+
+
+def test_a_second_wish_ends_the_work_and_the_first_one_gives_the_exit_code():
+    with pytest.raises(Stopped) as stopped, stops_in_grace(lambda: None, 30):
+        wish(signal.SIGTERM, signal.SIGINT)
+    assert stopped.value.number == signal.SIGTERM
+
+
+def test_the_end_of_the_grace_period_ends_the_work():
+    began = time.monotonic()
+    with pytest.raises(Stopped) as stopped, stops_in_grace(lambda: None, 0.3):
+        wish(signal.SIGHUP, then_seconds=20)
+    assert 0.2 < time.monotonic() - began < 10
+    assert stopped.value.number == signal.SIGHUP
+
+
+def test_without_grace_a_wish_ends_the_work():
+    with pytest.raises(Stopped), stops_in_grace(lambda: pytest.fail("nobody is to be told"), 0):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_wish_of_any_kind_is_an_interrupt_where_others_handle_those():
+    with stops_as_interrupts() as made:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert made.number == signal.SIGTERM
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGHUP)
+
+
+def test_a_thread_that_no_signal_reaches_changes_nothing():
+    done = []
+
+    def work() -> None:
+        with stops_at_once(), stops_in_grace(lambda: None, 1), stops_as_interrupts():
+            done.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [signal.getsignal(signal.SIGTERM)]
