@@ -73,6 +73,7 @@ def accuracy(
     digest = hashlib.sha256(repr((options.recipe, settings, options.set)).encode()).hexdigest()[:6]
     folder = Path(options.storage) / f"{dataset.name}-{short}-{per_class}-{seed}-{digest}"
     given = {"data": options.data, "labels": labels, "storage": options.storage, "name": folder.name, "seed": seed}
+    given["monitor.split"] = TEST  # the score that is reported; nothing is chosen by it
     more = dict(text.split("=", 1) for text in options.set)
     config = read_recipe(options.recipe, SemisupConfig, {**given, **settings, **more})
     if not finished(folder, config.epochs):

@@ -18,13 +18,14 @@ from tests.helpers.recorded_runs import Store
 pytest_plugins = ("tests.helpers.fixtures", "tests.helpers.processes")
 
 GOLDEN = Path(__file__).parent / "golden"
-USERS_OF_ONE_RUN = ("evaluation", "training/test_loop", "quorum/test_training", "tune")
+USERS_OF_ONE_RUN = ("pipelines/evaluation", "pipelines/training/test_loop.py", "quorum/test_training.py", "tune")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Two processes have a Ray each, started once: one has the tests of the run `straight`, the other the rest of Ray's."""
     if item.get_closest_marker("ray"):
-        one = any(part in item.nodeid for part in USERS_OF_ONE_RUN)
+        place = item.path.relative_to(Path(__file__).parent)
+        one = any(place.is_relative_to(part) for part in USERS_OF_ONE_RUN)
         item.add_marker(pytest.mark.xdist_group("Ray of one run" if one else "Ray of the rest"))
 
 

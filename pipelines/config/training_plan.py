@@ -13,6 +13,7 @@ from pipelines.config.training_config import SemisupConfig, TrainingConfig
 from pipelines.datasets.scored_split import SCORED, scored_split
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape, lanes_of_worker
+from pipelines.tracking import figures
 
 if TYPE_CHECKING:
     from torch import nn
@@ -114,13 +115,29 @@ def _too_large(config: TrainingConfig, rows: int) -> str:
 
 
 def _check_scores(config: TrainingConfig, dataset: Dataset) -> None:
-    monitor, trained = config.monitor, config.stream.split
-    if monitor.split == trained:
-        raise UserError(f"monitor.split is {trained!r}, which is trained on; choose another split, or none")
-    known = dataset.split(trained).labelled and scored_split(dataset, monitor.split) is not None
-    others = set(dataset.splits) & ({*SCORED} if monitor.split is None else {monitor.split})
-    if monitor.knn_epochs and others and not known:
-        raise UserError(f"monitor.knn_epochs is {monitor.knn_epochs}, but {config.data} has no labels; set it to 0")
+    trained = config.stream.split
+    scored = scored_split(dataset, config.monitor.split, trained=trained)
+    known = scored is not None and dataset.split(trained).labelled
+    if config.monitor.knn_epochs and not known and {*SCORED} & {*dataset.splits} - {trained}:
+        raise UserError(f"monitor.knn_epochs is {config.monitor.knn_epochs}, but {config.data} has no labels; set it to 0")
+
+
+def scores_of(config: TrainingConfig, dataset: Dataset) -> tuple[str | None, dict[str, int]]:
+    """The split that is scored while training, if any, and the epochs between two of each score, the one that decides first.
+
+    What decides which checkpoint is the best, and which trial, is the averaged classifier where the method has one, else kNN.
+    """
+    monitor, scores = config.monitor, {figures.KNN: config.monitor.knn_epochs}
+    if spec_of(config).takes_labels and monitor.accuracy_epochs:
+        scores = {figures.ACCURACY_EMA: monitor.accuracy_epochs, figures.ACCURACY: monitor.accuracy_epochs, **scores}
+    split = scored_split(dataset, monitor.split, trained=config.stream.split)
+    return split, {name: every for name, every in scores.items() if every}
+
+
+def deciding_score(config: TrainingConfig, dataset: Dataset) -> str | None:
+    """Name of the figure that decides; `None` where nothing is scored."""
+    split, scores = scores_of(config, dataset)
+    return figures.score(split, next(iter(scores))) if split and scores else None
 
 
 def _check_labelled_rows(config: TrainingConfig) -> None:

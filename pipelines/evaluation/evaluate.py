@@ -14,6 +14,7 @@ from torch import Tensor
 
 from algos.scores import accuracy, knn_predict, linear_probe
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
 from pipelines.evaluation.features import check_each_once
@@ -47,6 +48,10 @@ def evaluate(
     check_options(workers=workers, neighbours=neighbours, temperature=temperature)
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
+    if split not in SCORED:
+        raise UserError(f"split is {split!r}; give {' or '.join(SCORED)}")
+    if split == trained.split and dataset.fingerprint == trained.dataset.fingerprint:
+        raise UserError(f"split is {split!r}, which the run was trained on; give another --split or --data")
     if split not in dataset.splits or not dataset.split(split).labelled:
         raise UserError(f"{dataset.location} has no labelled {split} split to score on; give other --data or --split")
     connect(address, local_cpus=workers + 1)

@@ -7,6 +7,7 @@ instance's id is its place in that order. Files that are no readable image are q
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Generator
 from contextlib import closing
 
@@ -72,9 +73,13 @@ def ingest(
             raise UserError(f"{option} is {value}; it must be {rule}")
     listing = set_aside(source.listing(), holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
-    location = _claim(destination, overwrite)
+    _say_missing(listing)
+    old = _files_to_replace(destination, overwrite)
     parts = _parts(listing, seed, min(rows_per_shard, most_decoded_rows(source, listing)) if pixels else rows_per_shard)
     connect(address)
+    for file in old:  # only now: what may be refused has been
+        file.delete_file()
+    location = Location.of(destination).make()
     writer = PartWriter(source, listing.classes, location, pixels)
     written = _write_all(writer, parts, max_bad * len(listing.samples))
     bad = [row for result in written for row in result.bad]
@@ -89,22 +94,31 @@ def ingest(
     return dataset
 
 
-def _claim(destination: str, overwrite: bool) -> Location:
-    """An empty folder: new, or cleared of what an earlier ingest wrote - of nothing else."""
+def _files_to_replace(destination: str, overwrite: bool) -> list[Location]:
+    """What an earlier ingest wrote to the folder, the manifest first: what is half deleted must not read as whole.
+
+    Raises:
+        UserError: for a folder that holds anything else, or a data set that is not to be replaced.
+    """
     location = Location.of(destination)
     if (location / SHARDS_MANIFEST).exists() and not overwrite:
         raise UserError(f"{destination} already holds a data set; choose another --to or give --overwrite")
-    ours = [
-        location / name for name in (SHARDS_MANIFEST, QUARANTINE)
-    ]  # the manifest first: what is half deleted must not read as whole
+    ours = [location / name for name in (SHARDS_MANIFEST, QUARANTINE)]
     for name in location.children():
         inner = (location / name).children() if name in SPLITS else []
         if name not in (SHARDS_MANIFEST, QUARANTINE, *SPLITS) or not all(WRITTEN.fullmatch(file) for file in inner):
             raise UserError(f"{destination} holds other files than an ingest's; choose an empty folder for --to")
         ours += [location / name / file for file in inner]
-    for file in ours:
-        file.delete_file()
-    return location.make()
+    return ours
+
+
+def _say_missing(listing: Listing) -> None:
+    """Say of how many classes a split that was set aside has no image."""
+    for split in SCORED:
+        labels = {sample.label for sample in listing.samples if sample.split == split}
+        lacking = len(listing.classes) - len(labels)
+        if labels and lacking > 0:
+            print(f"{split} has no image of {lacking} of {len(listing.classes)} classes", file=sys.stderr)
 
 
 def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[ShardPlan]:

@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.errors import UserError
 from pipelines.ingest.sources.source import Listing
 
-DRAWS = {"test": 1, "take": 2, "val": 3}  # each draws by itself, so that none moves another's images
+DRAWS = {"test": 1, "take": 2, "val": 3}
 OPTION = {"test": "holdout", "val": "val"}
 
 
@@ -34,14 +34,18 @@ def set_aside(listing: Listing, share: float, seed: int, split: str) -> Listing:
     if not 0 < share < 1:
         raise UserError(f"{option} is {share}; it must lie in (0, 1)")
     if any(sample.split == split for sample in listing.samples):
-        raise UserError(f"the source has a {split} split of its own; leave out {option}")
+        also = " (a val/ without a test/ is one)" if split == "test" else ""
+        raise UserError(f"the source has a {split} split of its own{also}; leave out {option}")
     train = np.array([place for place, sample in enumerate(listing.samples) if sample.split == "train"], dtype=np.int64)
     labels = np.array([-1 if (label := listing.samples[place].label) is None else label for place in train], dtype=np.int64)
+    if split == "val" and not (labels >= 0).any():
+        raise UserError("the source has no labels, so nothing can be chosen on a val split; leave out --val")
     _, kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    wanted = of_each(counts, share)
+    generator = np.random.default_rng((seed, DRAWS[split]))
+    order = generator.permutation(len(train))
+    wanted = of_each(counts, share, generator.permutation(len(counts)))
     if not wanted.sum():
         raise UserError(f"{option} {share} of {len(train)} training images is none; raise it")
-    order = np.random.default_rng((seed, DRAWS[split])).permutation(len(train))
     order = order[np.argsort(kinds[order], kind="stable")]  # class by class, each in the drawn order
     place_in_class = np.arange(len(train)) - np.repeat(np.cumsum(counts) - counts, counts)
     drawn = set(train[order[place_in_class < np.repeat(wanted, counts)]].tolist())
@@ -49,18 +53,18 @@ def set_aside(listing: Listing, share: float, seed: int, split: str) -> Listing:
     return Listing(samples, listing.classes)
 
 
-def of_each(counts: np.ndarray, share: float) -> np.ndarray:
+def of_each(counts: np.ndarray, share: float, turns: np.ndarray) -> np.ndarray:
     """How many of each class: counts (K,) times the share, rounded by largest remainders to the share of all.
 
-    A class keeps one image at least, so the whole may come to less.
+    A class keeps one image at least, so the whole may come to less. Among equal remainders the classes come in the order of
+    `turns` (K,), which is drawn: else the first ones of the alphabet would have the most.
     """
     exact = counts * share
     wanted = np.floor(exact).astype(np.int64)
-    room = counts - 1 - wanted
-    left = round(float(exact.sum())) - int(wanted.sum())
-    by_remainder = np.argsort(wanted - exact, kind="stable")  # the first ones of equal remainders
-    more = [kind for kind in by_remainder if room[kind] > 0][: max(left, 0)]
-    wanted[more] += 1
+    has_room = counts - 1 - wanted > 0
+    left = max(round(float(exact.sum())) - int(wanted.sum()), 0)
+    by_remainder = turns[np.argsort((wanted - exact)[turns].round(9), kind="stable")]
+    wanted[by_remainder[has_room[by_remainder]][:left]] += 1
     fitting: np.ndarray = np.minimum(wanted, np.maximum(counts - 1, 0))
     return fitting
 

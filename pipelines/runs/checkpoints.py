@@ -73,8 +73,7 @@ class CheckpointStore:
 
     def best(self) -> Entry | None:
         """The checkpoint of the highest score; the newest where none has one."""
-        scored = [entry for entry in self.entries() if entry.score is not None]
-        return max(scored, key=lambda entry: entry.score or 0.0) if scored else self.latest()
+        return _best(self.entries()) or self.latest()
 
     def save(
         self, state: dict[str, Any], *, epoch: int, step: int, global_step: int, score: float | None = None,
@@ -105,8 +104,7 @@ class CheckpointStore:
 
     def _list(self, entries: list[Entry]) -> None:
         entries = sorted(entries, key=lambda entry: entry.global_step)
-        scored = [entry for entry in entries if entry.score is not None]
-        best = max(scored, key=lambda entry: entry.score or 0.0) if scored else None
+        best = _best(entries)
         kept = [entry for entry in entries if entry in entries[-self.keep_last :] or entry is best]
         self._write_index(kept)
         for entry in entries:
@@ -146,6 +144,13 @@ class CheckpointStore:
         if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
             raise UserError(f"checkpoint {place} is not of format {CHECKPOINT_FORMAT}, which this version reads; restore it")
         return state
+
+
+def _best(entries: list[Entry]) -> Entry | None:
+    """The one of the highest score, by the figure that the newest score is: a resumed run may have changed what decides."""
+    scored = [entry for entry in entries if entry.score is not None]
+    comparable = [entry for entry in scored if entry.scored_by == scored[-1].scored_by]
+    return max(comparable, key=lambda entry: entry.score or 0.0, default=None)
 
 
 def save_together(write: Callable[[], object], rank: int) -> None:

@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 KNN, LINEAR, ACCURACY, ACCURACY_EMA = SCORES = ("knn_top1", "linear_top1", "accuracy", "accuracy_ema")  # of a split
+OF_CLASSIFIER = (ACCURACY, ACCURACY_EMA)
 PLAIN = {  # names without a section, by their section
     "train": (
         "loss", "epoch_loss", "lr", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled",
@@ -43,6 +44,7 @@ OF_HEAD = {  # plain name of a head's figure -> its name below the head
     "moved": "moved", "mean_optimality_gap": "mean_optimality_gap",
     "nmi": "nmi", "purity": "purity", "ari": "ari", "matched_accuracy": "matched_accuracy",
 }  # fmt: skip
+OF_TRUTH = ("nmi", "purity", "ari", "matched_accuracy")  # of a head
 CLUSTERS, LABELS, VAL, TEST = "clusters", "labels", "val", "test"  # sections with heads
 PSEUDO_LABELS = "pseudo_labels"
 EVALUATE, UNTRAINED = "evaluate", "untrained"  # in front of a score's name
@@ -100,6 +102,16 @@ def of_heads(heads: Iterable[Mapping[str, float]], section: str = CLUSTERS) -> d
 def known_names() -> list[str]:
     """All names; those of heads for the first one."""
     return sorted(_KNOWN | {head_figure(name) for name in OF_HEAD})
+
+
+def is_of_epoch_end(name: str) -> bool:
+    """Whether a worker knows a figure at the end of an epoch: not rates, nor what the record makes of the truth."""
+    section, _, plain = name.rpartition("/")
+    if section == "stream":
+        return name == ROWS_LEFT_OUT
+    if section == PSEUDO_LABELS:
+        return not plain.startswith("accuracy")
+    return name not in (LOSS, LEARNING_RATE, TRAIN_ROWS) and plain not in OF_TRUTH
 
 
 def is_known(name: str) -> bool:

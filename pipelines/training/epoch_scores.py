@@ -36,14 +36,6 @@ def scores(session: Session, epoch: int) -> dict[str, float]:
     return figures.of_split(found, split)
 
 
-def deciding(session: Session) -> str | None:
-    """The one score that decides which checkpoint of a run is the best; `None` where nothing is scored."""
-    if session.scored is None:
-        return None
-    classifies = session.config.monitor.accuracy_epochs and session.method.classifiers()
-    return figures.score(session.scored, figures.ACCURACY_EMA if classifies else figures.KNN)
-
-
 def knn_score(session: Session, split: str) -> float:
     """Accuracy of a kNN vote on some images of a split by the backbone's features."""
     monitor, dataset = session.config.monitor, session.dataset

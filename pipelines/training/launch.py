@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any
 
 from pipelines.config.training_config import TrainingConfig
-from pipelines.config.training_plan import check_training, stream_shape
+from pipelines.config.training_plan import check_training, deciding_score, stream_shape
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import put_images
-from pipelines.datasets.scored_split import scored_split
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
@@ -136,6 +135,6 @@ class Training:
         return call_on(within.node, start) if within else start()
 
     def _choice(self) -> dict[str, str]:
-        """Which images choose the best checkpoint, as a tag."""
-        split = scored_split(self.dataset, self.config.monitor.split)
-        return {"quorum.chosen_on": split} if split else {}
+        """By which score the best checkpoint is chosen, as a tag."""
+        decides = deciding_score(self.config, self.dataset)
+        return {"quorum.chosen_by": decides} if decides else {}

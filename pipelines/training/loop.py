@@ -12,7 +12,7 @@ from algos.scores import size_figures
 from pipelines.jobs.worker import Worker
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
-from pipelines.training.epoch_scores import deciding, pictures_due, scores
+from pipelines.training.epoch_scores import pictures_due, scores
 from pipelines.training.session import Session, TrainingJob
 
 
@@ -131,7 +131,6 @@ def end_epoch(session: Session, epoch: int) -> None:
         wanted = pictures or session.is_labelled
         state = epoch_snapshot(report, session.method.knowledge(MOST_INSTANCES)) if wanted else None
         session.job.record.epoch(epoch, session.global_step, figures, state, pictures=pictures)
-    decides = deciding(session)
-    session.save(epoch + 1, 0, score=scored.get(decides or ""), scored_by=decides)
+    session.save(epoch + 1, 0, score=scored.get(session.decides or ""), scored_by=session.decides)
     session.worker.report(figures | {names.EPOCH: epoch})
     session.closing_seconds = time.monotonic() - began - waited_for_scores

@@ -14,9 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 from algos.distributed.collectives import is_distributed, mean_over_workers
 from algos.methods.method import Method
 from pipelines.config.training_config import TrainingConfig
-from pipelines.config.training_plan import build_method, step_rows, stream_shape
+from pipelines.config.training_plan import build_method, deciding_score, scores_of, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
-from pipelines.datasets.scored_split import scored_split
 from pipelines.files.location import Location
 from pipelines.jobs.stop_watch import StopWatch
 from pipelines.jobs.worker import Worker
@@ -63,7 +62,8 @@ class Session:
         worker.claim_device(config.compute.threads)
         self.stops = StopWatch(worker.wished)
         self.dataset = job.dataset
-        self.scored = scored_split(job.dataset, config.monitor.split)  # the split that scores are of
+        self.scored, _ = scores_of(config, job.dataset)  # the split that scores are of
+        self.decides = deciding_score(config, job.dataset)
         images = ImageSource(
             job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled
         )  # fmt: skip

@@ -13,8 +13,11 @@ import torch
 from mlflow.tracking import MlflowClient
 
 import quorum
+from pipelines.config.training_config import PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run as RunFolder
+from quorum.cli.option import options_of_config
+from quorum.training import RESUMABLE
 from tests.helpers.runs import cut_back, wait_for_step
 from tests.helpers.small_runs import STEPS, words
 
@@ -53,6 +56,15 @@ def test_resuming_a_run_that_has_all_its_epochs_trains_nothing_and_closes_its_re
     assert "has all its epochs; nothing is left to train" in capsys.readouterr().err
     assert (copy / "checkpoints" / "index.json").read_bytes() == before
     assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("kind", [PretrainConfig, SemisupConfig])
+def test_every_key_that_a_resumed_run_may_change_is_one(kind):
+    keys = options_of_config(kind)
+    assert [
+        key for key in RESUMABLE if not (key in keys or any(known.startswith(key) and key.endswith(".") for known in keys))
+    ] == []
+    assert "monitor.split" not in RESUMABLE
 
 
 def test_a_resumed_run_changes_only_what_may_change(straight):

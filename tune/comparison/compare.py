@@ -16,7 +16,7 @@ from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build
 from tune.comparison.mlflow_runs import Found, Record, find, read, reading, refuse_unknown
 from tune.comparison.tables import write_csv, write_text
 
-# The first that a run has decides, where no sweep and no option names one.
+# Where no sweep and no option names one, the first of those that most runs have decides.
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
 LOSS_LIKE = re.compile(r"loss|error|seconds")
 ARTIFACTS = "comparison"
@@ -32,7 +32,7 @@ def compare(
     Args:
         targets: experiments, ids of runs or sweeps, folders of runs.
         uri: of the MLflow store; see `find`.
-        metric: figure to compare; default: the sweep's, else the first of `METRICS` that a run has.
+        metric: figure to compare; default: the sweep's, else the first of `METRICS` that most runs have.
         mode: `max` or `min`; default: the sweep's for its own metric, else `min` for loss-like names and `max` for others.
         to: folder of the results; default: `outputs/comparison-NAME`.
         final: add what `quorum evaluate` found on the test split, which chooses nothing.
@@ -75,7 +75,8 @@ def _metric_of(found: Found) -> str:
     tagged = _ranked_by(found)
     if len(tagged) > 1:
         raise UserError(f"the sweeps rank by different figures ({', '.join(sorted(tagged))}); give --metric")
-    known = [*tagged, *(name for name in METRICS if name in found.names)]
+    having = {name: sum(name in present for present in found.names_of_runs) for name in METRICS}
+    known = [*tagged, *(name for name in METRICS if having[name] and having[name] == max(having.values()))]
     if not known:
         raise UserError(
             f"no run has {' or '.join(METRICS)}; give --metric, one of {', '.join(sorted(found.names)) or 'none yet'}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.tracking.figures import LARGEST, MIN_SIZE, SMALLEST, TEST, VAL
+from pipelines.tracking.figures import EVALUATE, LARGEST, MIN_SIZE, SMALLEST, TEST, VAL
 from tune.comparison.budget import Budget, Row, best_row, common_budget
 from tune.comparison.mlflow_runs import Record
 from tune.comparison.significance import Judged, group, importance, judge
@@ -118,7 +118,7 @@ def build(
     lines = _lines(judged, runs, final)
     keys = tuple(sorted({key for record in records for key in record.point}))
     said = [*notes, *_warnings(runs, metric, budget), *_footnotes(metric, mode, budget, judged)]
-    said += [*_chosen_on(metric), *_finals(lines, final), *_costs(records)]
+    said += [*_chosen_on(metric, final=final is not None), *_finals(lines, final), *_costs(records)]
     return Comparison(name, metric, mode, budget, keys, lines, tuple(runs), importance(settings), tuple(said), final)
 
 
@@ -132,7 +132,7 @@ def _lines(judged: Sequence[Judged], runs: Sequence[tuple[Record, Row | None]], 
 
 def _line(judged: Judged | None, runs: Sequence[tuple[Record, Row | None]], final: str | None) -> SettingLine:
     records = [record for record, _ in runs]
-    finals = [record.last[final] for record in records if final in record.last]
+    finals = [record.last[final] for record, row in runs if row and final in record.last]
     scored = [(record, row) for record, row in runs if row]
     sizes = [_mean([record.last.get(CONSTRAINT) for record, _ in scored])]
     sizes += [_mean([record.at(name, row.step) for record, row in scored]) for name in SIZES]
@@ -181,15 +181,14 @@ def _footnotes(metric: str, mode: str, budget: Budget, judged: Sequence[Judged])
     ]
 
 
-def _chosen_on(metric: str) -> list[str]:
+def _chosen_on(metric: str, *, final: bool) -> list[str]:
     """What the choice means for the score of the best."""
-    split = metric.partition("/")[0]
+    split = metric.removeprefix(f"{EVALUATE}/").partition("/")[0]
     if split == VAL:
-        return [f"chosen on {VAL}: the best score is a little too good, as a choice makes it; --final adds scores on {TEST}"]
+        more = "" if final else f"; --final adds scores on {TEST}"
+        return [f"chosen on {VAL}: the best score is a little too good, as a choice makes it{more}"]
     if split == TEST:
-        return [
-            f"chosen on {TEST}, so no image is left for a fair score of the best: a split to choose on is made by ingest --val"
-        ]
+        return [f"chosen on {TEST}, so no image is left for a fair score of the best; ingest --val makes a split to choose on"]
     return []
 
 
@@ -197,9 +196,11 @@ def _finals(lines: Sequence[SettingLine], final: str | None) -> list[str]:
     if final is None:
         return []
     lacking = [record.name for line in lines for record, row in line.runs if row and final not in record.last]
-    said = f"final: mean of {final}, which chose nothing"
-    more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-    return [said, *([f"no {final} yet of {', '.join(lacking[:SHOWN])}{more}: quorum evaluate FOLDER"] if lacking else [])]
+    said = [f"final: mean over the compared runs of {final}, as quorum evaluate found it last"]
+    if lacking:
+        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        said.append(f"no {final} yet of {', '.join(lacking[:SHOWN])}{more}; quorum evaluate FOLDER/checkpoints/best")
+    return said
 
 
 def _costs(records: Sequence[Record]) -> list[str]:

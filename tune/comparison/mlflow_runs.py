@@ -85,9 +85,14 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def names_of_runs(self) -> list[set[str]]:
+        """Of the figures of each run."""
+        return [{present_name(name) for name in run.data.metrics} for _, run in self.runs]
+
+    @property
     def names(self) -> set[str]:
         """Of all figures that a run has."""
-        return {present_name(name) for _, run in self.runs for name in run.data.metrics}
+        return set().union(*self.names_of_runs)
 
 
 @contextlib.contextmanager

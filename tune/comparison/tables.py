@@ -43,7 +43,7 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
         "95 % interval",
         "seeds",
         "against the best",
-        *(("final",) if compared.final else ()),
+        *((escape(f"final {compared.final}"),) if compared.final else ()),
         *(SIZE_COLUMNS if sizes else ()),
     ):
         table.add_column(column, justify="right")
@@ -125,7 +125,7 @@ def setting_rows(compared: Comparison) -> tuple[list[str], list[list[Any]]]:
     """Column names and a row for each setting, best first."""
     names = ["mean", "deviation", "low", "high", "seeds", "verdict", "p", "images", "seconds"]
     names += ["finished", "stopped", "failed", "running", "min_size", "cluster_size_min", "cluster_size_max"]
-    names += ["final", "final_runs"]
+    names += [compared.final, "final_runs"] if compared.final else []
     return [*compared.keys, *names], [_setting_row(compared, line) for line in compared.lines]
 
 
@@ -149,7 +149,7 @@ def _setting_row(compared: Comparison, line: SettingLine) -> list[Any]:
     if judged:
         setting = judged.setting
         scores = [setting.mean, setting.deviation, *(setting.interval or (None, None)), setting.seeds, judged.verdict, judged.p]
-    final = [line.final.mean, line.final.runs] if line.final else [None, 0]
+    final = ([line.final.mean, line.final.runs] if line.final else [None, 0]) if compared.final else []
     outcomes = [line.outcomes[outcome] for outcome in ("finished", "stopped", "failed", "running")]
     return [
         *(_plain(line.point.get(key)) for key in compared.keys),

@@ -11,15 +11,13 @@ from typing import Any
 from pipelines.config.old_configs import refuse_old
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
-from pipelines.config.training_plan import check_training, head_sizes, image_size, spec_of
+from pipelines.config.training_plan import check_training, head_sizes, image_size, scores_of, spec_of
 from pipelines.config.typed_options import from_values, with_settings
 from pipelines.datasets.image_shards import Dataset
-from pipelines.datasets.scored_split import scored_split
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import check_network
 from pipelines.runs.training_inputs import absolute, open_selection
-from pipelines.tracking.figures import ACCURACY, ACCURACY_EMA, KNN
 from pipelines.tracking.mlflow_store import tracking_uri
 from tune.points import identity, spelled
 from tune.search.ranking import Scores
@@ -130,7 +128,12 @@ class Plan:
         settings = overrides(point, kind=self.config.kind, instances=instances, clusters=head_sizes(self.base, instances))
         config = from_values(with_settings(self.base.to_dict(), settings), type(self.base))
         check_training(config, self.dataset, open_selection(config))
+        self._check_metric(config)
         return config
+
+    def _check_metric(self, config: TrainingConfig) -> None:
+        decided = self.config.scheduler.name != "none" or self.config.searcher == "optuna"
+        _scores(config, self.dataset).check(self.metric, reported=decided)
 
     def _check_points(self) -> None:
         problems, backbones = [], set()
@@ -156,7 +159,7 @@ class Plan:
 
     def _check_ranking(self) -> None:
         """Refuse a score that no trial would have, and rungs that none would reach: it would show when all are trained."""
-        _scores(self.base, self.dataset).check(self.metric)
+        self._check_metric(self.base)
         rule = self.config.scheduler
         if rule.name == "asha" and rule.grace_epochs > self.base.epochs:
             raise UserError(f"scheduler.grace_epochs is {rule.grace_epochs}, but a trial has {self.base.epochs} epochs; lower it")
@@ -164,10 +167,9 @@ class Plan:
             raise UserError(f"scheduler pbt trains all {self.trials} members at a time; leave concurrent out")
 
 
-def _scores(base: TrainingConfig, dataset: Dataset) -> Scores:
-    monitor, classifies = base.monitor, spec_of(base).takes_labels
-    every = {KNN: monitor.knn_epochs} | (dict.fromkeys((ACCURACY, ACCURACY_EMA), monitor.accuracy_epochs) if classifies else {})
-    return Scores(base.kind, scored_split(dataset, monitor.split), every, classifies)
+def _scores(config: TrainingConfig, dataset: Dataset) -> Scores:
+    split, scores = scores_of(config, dataset)
+    return Scores(config.kind, split, list(scores), spec_of(config).takes_labels, list(dataset.splits))
 
 
 def _points(config: SweepConfig) -> list[Point]:

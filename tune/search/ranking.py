@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import UserError, nearest
@@ -17,23 +17,34 @@ class Scores:
     Attributes:
         command: that they are runs of.
         split: whose images they are scored on; `None` where none has labels.
-        every: epochs between two scores of each plain name, 0 for never.
+        names: plain names of the scores, the one that chooses checkpoints first.
         classifies: whether they guess labels.
+        splits: of their data.
     """
 
     command: str
     split: str | None
-    every: Mapping[str, int]
+    names: Sequence[str]
     classifies: bool
+    splits: Sequence[str]
 
     @property
     def usual(self) -> str:
-        """The score that chooses a run's best checkpoint."""
-        classified = self.every.get(figures.ACCURACY_EMA)
-        return figures.score(self.split or figures.TEST, figures.ACCURACY_EMA if classified else figures.KNN)
+        """The score that chooses a run's best checkpoint.
 
-    def check(self, metric: str) -> None:
+        Raises:
+            UserError: where there is none.
+        """
+        if self.split is None or not self.names:
+            raise UserError("metric is missing, and no score is taken of these trials; name a figure, as train/epoch_loss")
+        return figures.score(self.split, self.names[0])
+
+    def check(self, metric: str, *, reported: bool = False) -> None:
         """Refuse a figure that no trial would have: it would show when all are trained.
+
+        Args:
+            metric: the figure.
+            reported: whether it must be one of an epoch's end, because a scheduler or a searcher decides by it meanwhile.
 
         Raises:
             UserError: naming the nearest that they have, or what to set.
@@ -48,16 +59,27 @@ class Scores:
             raise UserError(f"metric {metric!r} is no figure of quorum {self.command}, which has no labels to guess")
         if section in (figures.VAL, figures.TEST):
             self._check_score(metric)
+        elif reported and not figures.is_of_epoch_end(metric):
+            raise UserError(
+                f"metric {metric!r} is recorded beside the training, and scheduler and searcher do not see it; take another, "
+                "as train/epoch_loss, or leave them out"
+            )
 
     def _check_score(self, metric: str) -> None:
         section, _, name = metric.partition("/")
-        if name not in self.every:
-            near = nearest(metric, [figures.score(section, known) for known in self.every])
+        if name not in figures.SCORES or (name in figures.OF_CLASSIFIER and not self.classifies) or name == figures.LINEAR:
+            near = nearest(metric, [figures.score(section, known) for known in self.names])
             raise UserError(f"metric {metric!r} is no score of quorum {self.command}{near}")
-        if self.split is None or not self.every[name]:
+        if section not in self.splits:
+            made = "; quorum ingest --val makes one" if section == figures.VAL else ""
+            raise UserError(f"metric is {metric!r}, but the data have no {section} split{made}{self._other(name)}")
+        if self.split is None or name not in self.names:
             raise UserError(f"metric {metric!r} needs labels of a {section} split, and its monitor.*_epochs above 0")
         if section != self.split:
             other = figures.score(self.split, name)
             raise UserError(
                 f"metric is {metric!r}, but trials are scored on {self.split}: take {other}, or set monitor.split to {section}"
             )
+
+    def _other(self, name: str) -> str:
+        return f", or take {figures.score(self.split, name)}" if self.split and name in self.names else ""

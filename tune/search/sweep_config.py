@@ -114,6 +114,8 @@ class SweepConfig:
         for key, value in limits.items():
             if value is not None and value <= 0:
                 raise UserError(f"{key} is {value}; it must be positive, or null")
+        if self.metric is None and self.mode == "min":
+            raise UserError("mode is min, but the score that is taken where metric names none is better when larger; name it")
         if self.searcher != "grid" and self.budget.trials is None:
             raise UserError(f"searcher {self.searcher} has no end of its own; set budget.trials")
         if self.searcher == "optuna" and len(self.seeds) > 1:

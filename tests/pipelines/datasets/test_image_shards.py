@@ -165,7 +165,6 @@ def test_an_opened_data_set_is_handed_on_whole_and_small(some_digits):
         ({"train": 1, "test": 1}, None, "test"),
         ({"train": 1, "val": 1, "test": 1}, "test", "test"),
         ({"train": 1, "val": 0, "test": 1}, None, "test"),
-        ({"train": 1, "val": 0, "test": 1}, "val", None),
         ({"train": 1, "extra": 1}, "extra", "extra"),
         ({"train": 1}, None, None),
     ],
@@ -175,6 +174,17 @@ def test_scores_are_of_val_where_it_has_labels(splits, chosen, scored):
     assert scored_split(Dataset(Location.of("data"), "data", ["a"], made, 0), chosen) == scored
 
 
-def test_scores_of_a_split_that_is_not_there_are_refused(some_digits):
+def test_scores_are_never_of_what_is_trained_on():
+    made = {name: Split(1, [Shard("part.parquet", 1, 1, 1, "0")], [1]) for name in ("train", "val", "test")}
+    dataset = Dataset(Location.of("data"), "data", ["a"], made, 0)
+    assert scored_split(dataset, trained="val") == "test"
+    with pytest.raises(UserError, match=r"monitor\.split is 'val', which is trained on"):
+        scored_split(dataset, "val", trained="val")
+
+
+def test_scores_of_a_split_that_is_not_there_or_has_no_labels_are_refused(some_digits):
     with pytest.raises(UserError, match="no split 'vall'"):
         scored_split(some_digits, "vall")
+    made = {"val": Split(1, [Shard("part.parquet", 1, 1, 1, "0")], [0])}
+    with pytest.raises(UserError, match=r"monitor\.split is 'val', which has no labels"):
+        scored_split(Dataset(Location.of("data"), "data", ["a"], made, 0), "val")

@@ -247,3 +247,27 @@ def test_a_source_that_fails_leaves_the_old_data_set(images, tmp_path):
     with pytest.raises(UserError, match="no image files"):
         run(open_source(str(tmp_path / "empty")), tmp_path / "shards", overwrite=True)
     assert Dataset.open(str(tmp_path / "shards")).split("train").rows == 40
+
+
+def test_a_data_set_is_replaced_only_when_all_that_may_be_refused_has_been(images, tmp_path, monkeypatch):
+    made = run(open_source(str(images)), tmp_path / "data")
+
+    def refuse(address):
+        raise UserError(f"no Ray cluster answers at {address}")
+
+    monkeypatch.setattr("pipelines.ingest.ingest.connect", refuse)
+    with pytest.raises(UserError, match="no Ray cluster"):
+        run(open_source(str(images)), tmp_path / "data", overwrite=True, address="nowhere:1")
+    assert Dataset.open(str(tmp_path / "data")) == made
+
+
+def test_a_val_split_is_written_and_replaced_like_the_others(images, tmp_path, capsys):
+    made = run(open_source(str(images)), tmp_path / "data", val=0.2, holdout=0.2)
+    assert {name: split.class_counts for name, split in made.splits.items()} == {
+        "test": [5, 3], "train": [16, 10], "val": [4, 2],
+    }  # fmt: skip
+    again = run(open_source(str(images)), tmp_path / "data", val=0.04, overwrite=True)
+    assert again.split("val").rows == 2
+    one = run(open_source(str(images)), tmp_path / "one", val=0.03)
+    assert one.split("val").rows == 1
+    assert "val has no image of 1 of 2 classes" in capsys.readouterr().err

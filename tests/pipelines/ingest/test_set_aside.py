@@ -43,13 +43,18 @@ def test_the_images_stay_in_their_order_and_only_their_split_changes():
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.floats(0.01, 0.99))
 def test_no_class_loses_its_last_image_and_the_whole_is_right_where_it_can_be(counts, share):
     counts = np.array(counts)
-    wanted = of_each(counts, share)
-    assert (wanted >= 0).all()
-    assert (counts - wanted >= 1).all()
-    assert (np.abs(wanted - counts * share) < 1).all() or (counts - wanted == 1).any()
-    whole = round(float((counts * share).sum()))
-    assert wanted.sum() <= whole
-    assert wanted.sum() == whole or (counts - wanted == 1).any()
+    wanted = of_each(counts, share, np.arange(len(counts)))
+    assert (wanted >= np.minimum(np.floor(counts * share), counts - 1)).all()
+    most = np.minimum(np.floor(counts * share) + 1, counts - 1)
+    assert (wanted <= most).all()
+    assert wanted.sum() == min(round(float((counts * share).sum())), most.sum())
+
+
+def test_which_class_gives_one_more_is_drawn():
+    before = listing(*[4] * 50)
+    drawn = [{sample.label for sample in of_split(set_aside(before, 0.1, seed, "val"), "val")} for seed in range(3)]
+    assert [len(labels) for labels in drawn] == [20, 20, 20]
+    assert drawn[0] != drawn[1] != drawn[2]
 
 
 def test_a_class_of_one_keeps_it():
@@ -65,9 +70,11 @@ def test_the_seed_draws_and_each_split_draws_by_itself():
     assert {one.key for one in of_split(held, "test")} != {one.key for one in of_split(one, "val")}
 
 
-def test_images_without_labels_are_one_class():
-    made = set_aside(listing(30, 10, labelled=False), 0.5, 0, "val")
-    assert len(of_split(made, "val")) == 20
+def test_images_without_labels_are_one_class_and_have_no_val():
+    made = set_aside(listing(30, 10, labelled=False), 0.5, 0, "test")
+    assert len(of_split(made, "test")) == 20
+    with pytest.raises(UserError, match="has no labels, so nothing can be chosen on a val split; leave out --val"):
+        set_aside(listing(30, 10, labelled=False), 0.5, 0, "val")
 
 
 def test_fewer_images_are_taken_of_training_only():
@@ -83,7 +90,7 @@ def test_fewer_images_are_taken_of_training_only():
         (1.5, "val", "--val is 1.5; it must lie in (0, 1)"),
         (float("nan"), "val", "--val is nan"),
         (-0.1, "test", "--holdout is -0.1"),
-        (0.1, "test", "the source has a test split of its own; leave out --holdout"),
+        (0.1, "test", "the source has a test split of its own (a val/ without a test/ is one); leave out --holdout"),
         (0.001, "val", "--val 0.001 of 20 training images is none; raise it"),
     ],
 )

@@ -262,9 +262,9 @@ def test_ray_data_spins_while_its_output_is_full_and_a_pause_keeps_it_from_it(lo
 
 @pytest.mark.parametrize("given", [None, "3"])
 def test_ray_train_looks_seldom_at_its_workers_unless_it_is_told(monkeypatch, given):
-    monkeypatch.delenv(LOOKS, raising=False)
-    if given:
-        monkeypatch.setenv(LOOKS, given)
+    monkeypatch.setenv(LOOKS, given or "")  # which is taken back afterwards
+    if not given:
+        del os.environ[LOOKS]
     assert HEALTH_CHECK_INTERVAL_S_ENV_VAR == LOOKS
     assert DEFAULT_HEALTH_CHECK_INTERVAL_S > 1
     look_often()

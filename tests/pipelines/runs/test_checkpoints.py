@@ -202,3 +202,11 @@ def test_a_process_killed_while_it_saves_leaves_only_checkpoints_that_load(store
     assert [value(store, entry) for entry in entries] == [float(entry.global_step) for entry in entries]
     save(store, 10**6)
     assert value(store, store.latest()) == 10**6
+
+
+def test_the_best_is_the_best_by_what_the_newest_score_is(tmp_path):
+    store = CheckpointStore(Location.of(tmp_path), keep_last=1)
+    for step, score, by in ((1, 0.9, "val/accuracy_ema"), (2, 0.5, "val/knn_top1"), (3, 0.4, "val/knn_top1"), (4, None, None)):
+        store.save({"step": step}, epoch=step, step=0, global_step=step, score=score, scored_by=by)
+    assert store.best().global_step == 2
+    assert [entry.global_step for entry in store.entries()] == [2, 4]

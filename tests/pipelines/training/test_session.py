@@ -13,7 +13,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.sources.recognise import open_source
 from pipelines.jobs.worker import Worker
-from pipelines.training.epoch_scores import deciding, scores
+from pipelines.training.epoch_scores import scores
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session, TrainingJob
 from tests.helpers.places import COKE_DIGITS as RECIPE
@@ -107,8 +107,8 @@ def test_scores_are_of_val_where_the_data_have_it_and_of_test_only_when_asked(lo
     assert {name: split.rows for name, split in made.splits.items()} == {"train": 1294, "val": 144, "test": 359}
     usual = session(data, str(tmp_path))
     assert set(scores(usual, 0)) == {"val/knn_top1"}
-    assert deciding(usual) == "val/knn_top1"
-    usual.save(1, 0, score=0.5, scored_by=deciding(usual))
+    assert usual.decides == "val/knn_top1"
+    usual.save(1, 0, score=0.5, scored_by=usual.decides)
     assert (usual.store.best().score, usual.store.best().scored_by) == (0.5, "val/knn_top1")
     asked = session(data, str(tmp_path / "asked"), "--monitor.split", "test")
     assert set(scores(asked, 0)) == {"test/knn_top1"}

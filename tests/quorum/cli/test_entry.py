@@ -150,7 +150,8 @@ def test_an_abbreviation_does_not_slip_past_what_guards_the_whole_option(refusal
 
 @pytest.mark.parametrize("words", [["evaluate", "absent"], ["embed", "absent", "--to", "made"]])
 def test_a_run_that_is_not_there_is_refused_before_ray_starts(monkeypatch, refusal, words):
-    monkeypatch.setattr("ray.init", None)
+    for module in ("evaluate", "write_embeddings"):
+        monkeypatch.setattr(f"pipelines.evaluation.{module}.connect", None)
     assert "absent" in refusal(*words)
 
 
@@ -158,7 +159,7 @@ def test_a_run_that_is_not_there_is_refused_before_ray_starts(monkeypatch, refus
     ("option", "value"), [("--rows_per_shard", "0"), ("--seed", "-1"), ("--holdout", "1.5"), ("--max_bad", "-1")]
 )
 def test_a_number_of_ingest_out_of_range_is_named_before_ray_starts(monkeypatch, refusal, tmp_path, option, value):
-    monkeypatch.setattr("ray.init", None)
+    monkeypatch.setattr("pipelines.ingest.ingest.connect", None)
     assert option in refusal("ingest", "digits", "--to", str(tmp_path / "data"), option, value)
 
 

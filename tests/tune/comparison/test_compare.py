@@ -108,14 +108,25 @@ def test_final_scores_are_those_of_evaluate_and_choose_nothing(store):
     compared = compare([parent], final=True)
     assert [line.point for line in compared.lines] == [{"n": 1}, {"n": 2}]
     assert [(line.final.mean, line.final.runs) for line in compared.lines] == [(pytest.approx(0.65), 2), (0.99, 1)]
-    assert any("no evaluate/test/knn_top1 yet of a2: quorum evaluate FOLDER" in note for note in compared.notes)
+    assert any("no evaluate/test/knn_top1 yet of a2; quorum evaluate FOLDER/checkpoints/best" in note for note in compared.notes)
     assert compare([parent]).lines[0].final is None
 
 
-def test_the_score_on_val_comes_first_where_nothing_is_named(store):
+def test_the_score_that_most_runs_have_decides_and_on_val_first_where_nothing_is_named(store):
     for metric in ("test/knn_top1", "val/knn_top1", "test/accuracy_ema"):
         store.run(metric, values=(0.5,), metric=metric)
     assert compare(["quorum"]).metric == "val/knn_top1"
+    store.run("more", values=(0.5,), metric="test/knn_top1")
+    assert compare(["quorum"]).metric == "test/knn_top1"
+
+
+def test_a_final_score_is_of_the_runs_that_are_compared(store):
+    parent = store.sweep(metric="val/knn_top1")
+    for seed, outcome, final in ((0, "finished", 0.8), (1, "stopped", 0.1)):
+        run = store.trial(parent, {"n": 1}, seed, values=(0.9,), metric="val/knn_top1", outcome=outcome)
+        store.client.log_metric(run, "evaluate/test/knn_top1", final)
+    (line,) = compare([parent], final=True).lines
+    assert (line.final.mean, line.final.runs) == (0.8, 1)
 
 
 def test_the_best_row_counts_not_the_last(store):

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.errors import UserError
 from tune.search.ranking import Scores
 
-COKE = Scores("pretrain", "val", {"knn_top1": 1}, classifies=False)
-PROTOCON = Scores("semisup", "val", {"knn_top1": 1, "accuracy": 1, "accuracy_ema": 1}, classifies=True)
+COKE = Scores("pretrain", "val", ["knn_top1"], classifies=False, splits=["train", "val", "test"])
+PROTOCON = replace(COKE, command="semisup", names=["accuracy_ema", "accuracy", "knn_top1"], classifies=True)
+WITHOUT_VAL = replace(COKE, split="test", splits=["train", "test"])
 
 
 @pytest.mark.parametrize(
     ("scores", "metric"),
-    [
-        (COKE, "val/knn_top1"),
-        (PROTOCON, "val/accuracy_ema"),
-        (Scores("pretrain", "test", {"knn_top1": 1}, classifies=False), "test/knn_top1"),
-        (Scores("pretrain", None, {"knn_top1": 1}, classifies=False), "test/knn_top1"),
-        (Scores("semisup", "val", {"knn_top1": 1, "accuracy": 0, "accuracy_ema": 0}, classifies=True), "val/knn_top1"),
-    ],
+    [(COKE, "val/knn_top1"), (PROTOCON, "val/accuracy_ema"), (WITHOUT_VAL, "test/knn_top1")],
 )
 def test_the_usual_one_is_the_score_that_chooses_checkpoints(scores, metric):
     assert scores.usual == metric
+    scores.check(metric, reported=True)
 
 
-@pytest.mark.parametrize("metric", ["val/knn_top1", "train/epoch_loss", "clusters/head0/nmi", "stream/images_per_second"])
-def test_a_figure_that_trials_have_is_taken(metric):
+@pytest.mark.parametrize("scores", [replace(COKE, split=None), replace(COKE, names=[])])
+def test_without_a_score_the_metric_has_to_be_named(scores):
+    with pytest.raises(UserError, match="metric is missing.*name a figure, as train/epoch_loss"):
+        _ = scores.usual
+
+
+@pytest.mark.parametrize(
+    "metric",
+    ["train/epoch_loss", "clusters/head0/smallest", "clusters/label_change", "progress/images_seen", "stream/rows_left_out"],
+)
+def test_a_figure_of_an_epochs_end_may_decide_meanwhile(metric):
+    COKE.check(metric, reported=True)
+
+
+@pytest.mark.parametrize("metric", ["train/loss", "train/lr", "clusters/head0/nmi", "stream/images_per_second"])
+def test_what_is_recorded_beside_the_training_ranks_what_is_done_only(metric):
     COKE.check(metric)
-    PROTOCON.check(metric)
+    with pytest.raises(UserError, match="scheduler and searcher do not see it"):
+        COKE.check(metric, reported=True)
 
 
 @pytest.mark.parametrize("metric", ["val/accuracy", "pseudo_labels/coverage"])
@@ -39,24 +52,21 @@ def test_a_classifiers_figures_are_those_of_runs_that_have_one(metric):
 
 
 @pytest.mark.parametrize(
-    ("metric", "said"),
+    ("scores", "metric", "said"),
     [
-        ("val/knn", "nearest valid name: val/knn_top1"),
-        ("test/knn_top1", "trials are scored on val: take val/knn_top1, or set monitor.split to test"),
-        ("evaluate/test/knn_top1", "is no figure of an epoch"),
-        ("untrained/test/knn_top1", "is no figure of an epoch"),
-        ("labels/head0/moved", "is no figure of an epoch"),
-        ("val/linear_top1", "is no score of quorum pretrain; nearest valid name: val/knn_top1"),
-        ("knn_top1", "test/knn_top1"),
+        (COKE, "val/knn", "nearest valid name: val/knn_top1"),
+        (COKE, "test/knn_top1", "trials are scored on val: take val/knn_top1, or set monitor.split to test"),
+        (COKE, "evaluate/test/knn_top1", "is no figure of an epoch"),
+        (COKE, "untrained/test/knn_top1", "is no figure of an epoch"),
+        (COKE, "labels/head0/moved", "is no figure of an epoch"),
+        (COKE, "val/linear_top1", "is no score of quorum pretrain; nearest valid name: val/knn_top1"),
+        (COKE, "knn_top1", "test/knn_top1"),
+        (WITHOUT_VAL, "val/knn_top1", "have no val split; quorum ingest --val makes one, or take test/knn_top1"),
+        (replace(COKE, split=None), "val/knn_top1", "needs labels of a val split, and its monitor.*_epochs above 0"),
+        (replace(COKE, names=[]), "val/knn_top1", "needs labels of a val split, and its monitor.*_epochs above 0"),
     ],
 )
-def test_a_figure_that_no_trial_would_have_is_refused_before_the_start(metric, said):
+def test_a_figure_that_no_trial_would_have_is_refused_before_the_start(scores, metric, said):
     with pytest.raises(UserError) as refused:
-        COKE.check(metric)
+        scores.check(metric)
     assert said in str(refused.value)
-
-
-@pytest.mark.parametrize(("split", "every"), [(None, 1), ("val", 0)])
-def test_a_score_needs_labels_and_a_time(split, every):
-    with pytest.raises(UserError, match=r"needs labels of a val split, and its monitor\.\*_epochs above 0"):
-        Scores("pretrain", split, {"knn_top1": every}, classifies=False).check("val/knn_top1")
