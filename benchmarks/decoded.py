@@ -7,16 +7,14 @@ Run from the repository's root: `python -m benchmarks.decoded`, or with `--idx F
 from __future__ import annotations
 
 import argparse
-import io
 import tempfile
 import time
 from pathlib import Path
 
-from PIL import Image
-
 from benchmarks.images.host_side import open_stream, plain_views, window_reader, windows_of
 from benchmarks.images.photos import write_photos
 from benchmarks.report import Comparison, median, new_parser, parse, publish
+from pipelines.datasets.encoded_image import open_image
 from pipelines.datasets.image_shards import Dataset
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.sources.idx import IdxSource
@@ -32,7 +30,7 @@ def write_pngs(idx: Path, folder: Path, count: int) -> Path:
     (folder / "all").mkdir(parents=True, exist_ok=True)
     source = IdxSource(idx)
     for sample in source.listing().samples[:count]:
-        picture = Image.open(io.BytesIO(source.read(sample.key)))
+        picture = open_image(source.read(sample.key))
         picture.save(folder / "all" / f"{sample.key.replace('/', '-')}.png", compress_level=1)
     return folder
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from pipelines.secrets import hidden
+
 
 class UserError(Exception):
-    """Wrong input. The message is one sentence: which file, key or value, and what to change."""
+    """Wrong input. The message is one sentence, without secrets: which file, key or value, and what to change."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hidden(message))
 
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -23,6 +23,7 @@ from pipelines.jobs.worker import Workers
 from pipelines.runs.checkpoints import Entry
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, run_job
+from pipelines.secrets import without_secrets
 from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import tracking_uri
 from pipelines.tracking.old_figures import by_present_names
@@ -104,8 +105,9 @@ class Clustering:
         if _last_checkpoint(self.config, run) is not None:
             return None
         config, task = self.config, _task(self.config, self.vectors)
+        stored = without_secrets(config.to_dict())
         job = ClusterJob(
-            task, self.vectors, str(run.location), record, run.identity, config.to_dict(), config.checkpoint.every_steps,
+            task, self.vectors, str(run.location), record, run.identity, stored, config.checkpoint.every_steps,
             config.checkpoint.keep_last,
         )  # fmt: skip
         return Task(cluster_worker, job, config.passes * task.shape.steps(self.vectors.rows))

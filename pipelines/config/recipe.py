@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +28,14 @@ class ShippedRecipe:
     Attributes:
         name: what it is called by.
         command: of the command line that takes it.
-        about: its first comment line.
+        about: the first sentence of its comment.
+        path: of its file, to copy and change.
     """
 
     name: str
     command: str
     about: str
+    path: str
 
 
 def list_recipes() -> list[ShippedRecipe]:
@@ -41,8 +45,10 @@ def list_recipes() -> list[ShippedRecipe]:
 
 def _describe(path: Path) -> ShippedRecipe:
     text = path.read_text()
-    comment = next((line.lstrip("# ") for line in text.splitlines() if line.startswith("#")), "")
-    return ShippedRecipe(_name_of(path), _command_of(yaml.safe_load(text)), comment)
+    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    comment = " ".join(line.lstrip("# ") for line in lines)
+    sentence = re.split(r"(?<=[a-z0-9)])\. |: {2,}", comment, maxsplit=1)[0].rstrip(".") + "."
+    return ShippedRecipe(_name_of(path), _command_of(yaml.safe_load(text)), sentence, str(path))
 
 
 def _command_of(values: Mapping[str, Any]) -> str:

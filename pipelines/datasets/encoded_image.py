@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-IMAGE_SUFFIXES = frozenset(Image.registered_extensions())
+# What is read, whatever a file is called: formats of pixels, whose codecs start no other program and run no code.
+FORMATS = (
+    "AVIF", "BMP", "DDS", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+IMAGE_SUFFIXES = frozenset(suffix for suffix, codec in Image.registered_extensions().items() if codec in FORMATS)
 PIXELS = re.compile(rb"P([56])\n(\d+) (\d+)\n255\n")
 
 
@@ -24,11 +28,23 @@ def encode_pixels(pixels: np.ndarray) -> bytes:
     return b"%s\n%d %d\n255\n" % (b"P5" if pixels.ndim == 2 else b"P6", width, height) + pixels.tobytes()
 
 
+def identify(image: bytes) -> Image.Image:
+    """The picture of encoded bytes, by what they are and not by what their file is called; its pixels are not decoded yet.
+
+    Raises:
+        UnidentifiedImageError: for bytes that are in none of `FORMATS`.
+    """
+    try:
+        return Image.open(io.BytesIO(image), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError(f"no image in one of the formats {', '.join(FORMATS)}") from None
+
+
 def open_image(image: bytes) -> Image.Image:
     """The picture of an encoded image; those of `encode_pixels` in a fifth of the time that PIL takes to find their codec."""
     match = PIXELS.match(image)
     if match is None:
-        return Image.open(io.BytesIO(image))
+        return identify(image)
     mode, size = "L" if match[1] == b"5" else "RGB", (int(match[2]), int(match[3]))
     return Image.frombuffer(mode, size, image[match.end() :], "raw", mode, 0, 1)
 

@@ -64,7 +64,9 @@ def _loading(trained: Trained, *, classifier: bool) -> str:
     library, _, name = backbone["name"].rpartition("/")
     small = backbone["stem"] == "small" or (backbone["stem"] == "auto" and trained.view.size <= SMALL_IMAGE)
     if small or name.startswith("wrn"):
-        return "its first convolution is the small stem's: algos.networks.build_backbone with the file's metadata loads it"
+        why = f"{name} is in neither library" if name.startswith("wrn") else "its first convolution is the small stem's"
+        first = "the backbone alone (keys without fc.) of " if classifier else ""
+        return f"{why}: docs/problems.md shows how algos.networks.build_backbone rebuilds {first}it from the file's metadata"
     options = "".join(f", {key}={value!r}" for key, value in backbone["options"].items())
     classes = len(trained.selection.classes) if classifier and trained.selection else 0
     timm_call = f"timm.create_model({name!r}, num_classes={classes}{options})"

@@ -18,6 +18,7 @@ from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
+from pipelines.secrets import without_secrets
 
 EMBEDDINGS_FORMAT = 1
 GROUP_ROWS = 8192  # of a row group, which a clustering's windows read whole
@@ -43,7 +44,7 @@ def write_embeddings(
         "shards": str(dataset.location), "fingerprint": dataset.fingerprint,
     }  # fmt: skip
     connect(address, local_cpus=workers + 1)
-    (folder.make() / EMBEDDINGS_MANIFEST).write_json(manifest)
+    (folder.make() / EMBEDDINGS_MANIFEST).write_json(without_secrets(manifest))
     rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu)
     with progress("embed", rows_of_split, "images") as bar:
         for batch in rows.map_batches(EmbeddingWriter(folder), batch_size=None).iter_batches(batch_size=None):

@@ -16,6 +16,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
+from pipelines.secrets import is_hidden
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Location:
         text = str(place)
         if "://" not in text:
             return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text)))
+        if is_hidden(text):
+            raise UserError(f"{text} was stored without its secret; give the address anew, with it")
         try:
             filesystem, path = pafs.FileSystem.from_uri(text)
         # A malformed URI, a scheme that pyarrow was built without, a host or credentials that do not answer.

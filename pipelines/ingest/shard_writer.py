@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
-from pipelines.datasets.encoded_image import encode_pixels, in_grey_or_rgb
+from pipelines.datasets.encoded_image import encode_pixels, identify, in_grey_or_rgb
 from pipelines.datasets.image_shards import SCHEMA, Shard, write_shard
 from pipelines.files.location import Location
 from pipelines.ingest.sources.source import Listing, Sample, Source
@@ -76,7 +74,7 @@ class PartWriter:
 
     def _read(self, sample: Sample) -> bytes:
         image = self.source.read(sample.key)
-        picture = Image.open(io.BytesIO(image))
+        picture = identify(image)
         picture.load()
         return encode_pixels(np.asarray(in_grey_or_rgb(picture))) if self.pixels else image
 
@@ -86,7 +84,7 @@ def most_decoded_rows(source: Source, listing: Listing) -> int:
     sizes = []
     for sample in listing.samples[:: max(len(listing.samples) // PROBED, 1)]:
         try:
-            width, height = Image.open(io.BytesIO(source.read(sample.key))).size
+            width, height = identify(source.read(sample.key)).size
         except Exception:  # the ingest itself will name it
             continue
         sizes.append(3 * width * height)

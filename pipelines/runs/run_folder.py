@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
+import os
+import sys
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,14 @@ from pipelines.config.plain_values import flatten
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
+from pipelines.runs.provenance import changes, provenance
+from pipelines.secrets import hidden, is_hidden, without_secrets
 from pipelines.tracking.journal import read_journal
 from pipelines.tracking.local_copy import fetch_journal, local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri
 
 RUN_FORMAT = 1
 RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on, and the git commit where there is one."""
-    found = {name: version(name) for name in ("torch", "torchvision", "ray", "mlflow")} | {"python": platform.python_version()}
-    try:
-        command = ["git", "rev-parse", "HEAD"]
-        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git here, or no repository
-        return found
-    return found | {"git_commit": git.stdout.strip()}
 
 
 @dataclass(frozen=True)
@@ -68,17 +58,17 @@ class Run:
             UserError: when the folder cannot be written or MLflow does not answer.
         """
         uri = tracking_uri(uri, location.parent)
-        identity = {"data": fingerprint, **versions()}
+        identity = {"data": fingerprint, **provenance()}
         try:
             location.make()
             write_config(location, config)
         except OSError as error:
             raise UserError(f"{location} cannot be written ({error}); choose another place") from error
         params = flatten(config) | {"data.fingerprint": fingerprint} | params
-        tags = tags | identity | {"run_folder": str(location), "kind": kind}
+        tags = tags | identity | {"run_folder": hidden(str(location)), "kind": kind}
         address = start_run(uri, experiment, name, params=params, tags=tags)
         identity = identity | {"mlflow_run": address.run_id}
-        content = {"format": RUN_FORMAT, "kind": kind, "mlflow": vars(address), "identity": identity}
+        content = {"format": RUN_FORMAT, "kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
         (location / RUN_FILE).write_json(content)
         return cls(location, kind, address, identity)
 
@@ -94,7 +84,9 @@ class Run:
                 f"{data} has fingerprint {fingerprint}, the run was started on {started}; instance ids would not match: "
                 "give the same data"
             )
-        return replace(self, address=replace(self.address, uri=uri or self.address.uri))
+        if changed := changes(self.identity):
+            print(f"{self.location} was begun with {changed}: its bits may differ from here on", file=sys.stderr)
+        return replace(self, address=replace(self.address, uri=uri or _with_secret(self.address.uri)))
 
     @classmethod
     def open(cls, place: str, *, kind: str | None = None) -> Run:
@@ -137,5 +129,11 @@ class Run:
 
 
 def write_config(location: Location, config: dict[str, Any]) -> None:
-    """Write a run's configuration."""
-    (location / CONFIG_FILE).write_bytes(yaml.safe_dump(config, sort_keys=False).encode())
+    """Write a run's configuration, without the secrets of its addresses."""
+    (location / CONFIG_FILE).write_bytes(yaml.safe_dump(without_secrets(config), sort_keys=False).encode())
+
+
+def _with_secret(uri: str) -> str:
+    """A stored address of MLflow, or the one of the environment where that is the same with its secret."""
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return given if is_hidden(uri) and hidden(given) == uri else uri

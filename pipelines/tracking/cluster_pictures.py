@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+
+from pipelines.datasets.encoded_image import open_image
 
 mpl.use("Agg")
 DPI = 130
@@ -57,7 +58,7 @@ def mosaic(rows: Sequence[Sequence[bytes]], columns: int, *, gap: int = GAP, abo
     canvas = Image.new("RGB", (columns * step, max(len(rows), 1) * line), "white")
     for y, row in enumerate(rows):
         for x, encoded in enumerate(row):
-            picture = Image.open(io.BytesIO(encoded)).convert("RGB")
+            picture = open_image(encoded).convert("RGB")
             smooth = Image.Resampling.NEAREST if picture.width < TILE else Image.Resampling.BILINEAR
             canvas.paste(picture.resize((TILE, TILE), smooth), (x * step, y * line + above))
     return np.asarray(canvas)

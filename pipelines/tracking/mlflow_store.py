@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.secrets import hidden, is_hidden
 
 os.environ.setdefault(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
@@ -55,6 +56,8 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
     Raises:
         UserError: with the `advice`.
     """
+    if is_hidden(uri):
+        raise UserError(f"the address {uri} of MLflow was stored without its secret; give --tracking.uri or MLFLOW_TRACKING_URI")
     from mlflow.exceptions import MlflowException  # seconds to import, and the command line shows its help without it
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
@@ -64,7 +67,7 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
         with _held(uri) if alone else nullcontext():
             yield MlflowClient(uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise UserError(f"MLflow at {uri} does not answer ({first_line(error)}); {advice}") from error
+        raise UserError(f"MLflow at {hidden(uri)} does not answer ({first_line(error)}); {advice}") from error
 
 
 @contextlib.contextmanager
@@ -91,11 +94,24 @@ def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], t
     file = sqlite_file(uri)
     artifacts = f"file://{file.parent}/mlartifacts" if file else None
     with asking(uri, "start it, or correct tracking.uri or MLFLOW_TRACKING_URI", alone=True) as client:
-        found = client.get_experiment_by_name(experiment)
-        experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
-        run = client.create_run(experiment_id, run_name=name, tags=tags)
+        experiment_id = _experiment(client, experiment, artifacts)
+        run = client.create_run(experiment_id, run_name=name, tags={key: hidden(value) for key, value in tags.items()})
         _log_params(client, run.info.run_id, params)
     return RunAddress(uri, experiment_id, run.info.run_id)
+
+
+def _experiment(client: Any, name: str, artifacts: str | None) -> str:
+    """Id of an experiment, which is made where it is missing: by us, or by another run that starts at the same time."""
+    from mlflow.exceptions import MlflowException
+
+    if (found := client.get_experiment_by_name(name)) is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name, artifact_location=artifacts))
+    except MlflowException:
+        if (found := client.get_experiment_by_name(name)) is None:
+            raise
+        return str(found.experiment_id)
 
 
 def end_run(address: RunAddress, status: str) -> None:
@@ -110,11 +126,11 @@ def end_run(address: RunAddress, status: str) -> None:
 def _log_params(client: Any, run_id: str, params: dict[str, Any]) -> None:
     from mlflow.entities import Param
 
-    items = [Param(key, str(value)[:6000]) for key, value in params.items()]
+    items = [Param(key, hidden(str(value))[:6000]) for key, value in params.items()]
     for start in range(0, len(items), 100):
         client.log_batch(run_id, params=items[start : start + 100])
 
 
 def first_line(error: BaseException) -> str:
     """The start of what an error says."""
-    return str(error).split("\n", maxsplit=1)[0][:200]
+    return hidden(str(error).split("\n", maxsplit=1)[0])[:200]

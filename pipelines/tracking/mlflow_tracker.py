@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipelines.secrets import hidden
 from pipelines.tracking.journal import Journal
 from pipelines.tracking.mlflow_store import RunAddress, first_line
 
@@ -125,14 +126,14 @@ class Tracker:
     def _say_away(self, error: BaseException) -> None:
         if not self._away:
             self.messages.append(
-                f"MLflow at {self.address.uri} is away ({first_line(error)}); training goes on, "
+                f"MLflow at {hidden(self.address.uri)} is away ({first_line(error)}); training goes on, "
                 f"figures wait in {self.journal.path}"
             )
         self._away = True
 
     def _say_back(self) -> None:
         if self._away:
-            self.messages.append(f"MLflow at {self.address.uri} is back; sending what waited")
+            self.messages.append(f"MLflow at {hidden(self.address.uri)} is back; sending what waited")
         self._away = False
 
     def _say_refused(self, error: BaseException) -> None:

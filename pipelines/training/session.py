@@ -22,6 +22,7 @@ from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
 from pipelines.runs.trained_model import new_backbone, start_from
 from pipelines.runs.training_inputs import evaluation_view, open_selection
+from pipelines.secrets import without_secrets
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
 from pipelines.tracking.record import Record
@@ -154,7 +155,7 @@ class Session:
         state = {
             "epoch": self.epoch, "step": self.step, "workers": self.workers, "identity": self.job.identity,
             "method": self.method.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(), "config": self.config.to_dict(),
+            "scaler": self.precision.scaler.state_dict(), "config": without_secrets(self.config.to_dict()),
         }  # fmt: skip
         self.store.save(
             state, epoch=self.epoch, step=self.step, global_step=self.global_step, score=score, scored_by=scored_by

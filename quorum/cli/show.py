@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+
+from pipelines.secrets import hidden
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +44,7 @@ def show_labels(chosen: LabelChoice) -> None:
 
 def show_pretrain(run: Run) -> None:
     """Where a run and its record are, and what chose its best checkpoint."""
-    print(f"run {run.path}  (MLflow: {run.tracking_uri}, run {run.run_id})")
+    print(hidden(f"run {run.path}  (MLflow: {run.tracking_uri}, run {run.run_id})"))
     print(run.choice)
 
 
@@ -73,12 +76,14 @@ def show_cluster(made: Clustering) -> None:
     report = made.report
     table = Table(title=f"{made.path}  {report['rows']:,} rows of {report['dim']} numbers", title_justify="left")
     columns = ("clusters", "minimum", "smallest", "largest", "below_minimum", "mean_similarity")
+    columns += tuple(name for name in ("moved", "mean_optimality_gap") if name in report["heads"][0])  # of exact sizes
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for head in report["heads"]:
         values = (head[column] for column in columns)
         table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in values))
     Console().print(table)
+    print(hidden(f"labels, centers, sizes and report.json: {made.path}"))
 
 
 def show_compare(made: Comparison, *, sizes: bool = False) -> None:
@@ -99,3 +104,4 @@ def show_recipes(listed: pd.DataFrame) -> None:
     for name, recipe in listed.iterrows():
         table.add_row(str(name), recipe["command"], recipe["about"])
     Console().print(table)
+    print(f"files, to copy and change: {Path(listed['path'].iloc[0]).parent}")

@@ -16,6 +16,7 @@ from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.ray_quirks import kept_handlers
 from pipelines.jobs.stops import stops_as_interrupts
 from pipelines.runs.run_folder import RUN_FILE, Run
+from pipelines.secrets import without_secrets
 from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
@@ -85,7 +86,7 @@ def room(plan: Plan, asked: int | None, *, grows: bool) -> int:
 def _write_config(plan: Plan) -> None:
     # Without settings: the base has them.
     values = replace(plan.config, settings={}).to_dict()
-    (plan.folder / CONFIG_FILE).write_bytes(yaml.safe_dump(values, sort_keys=False).encode())
+    (plan.folder / CONFIG_FILE).write_bytes(yaml.safe_dump(without_secrets(values), sort_keys=False).encode())
 
 
 def _create(plan: Plan) -> RunAddress:
@@ -94,11 +95,11 @@ def _create(plan: Plan) -> RunAddress:
         raise UserError(f"{folder} already holds a sweep; choose another name, or go on with it: --resume {folder}")
     folder.make()
     # A resumed sweep has the base as it was, whatever has become of the recipe since.
-    (folder / BASE_FILE).write_bytes(yaml.safe_dump(plan.base.to_dict(), sort_keys=False).encode())
+    (folder / BASE_FILE).write_bytes(yaml.safe_dump(without_secrets(plan.base.to_dict()), sort_keys=False).encode())
     _write_config(plan)
     tags = {"quorum.kind": "sweep", "quorum.metric": plan.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
-    (folder / SWEEP_FILE).write_json({"format": SWEEP_FORMAT, "mlflow": vars(address)})
+    (folder / SWEEP_FILE).write_json({"format": SWEEP_FORMAT, "mlflow": without_secrets(vars(address))})
     return address
 
 

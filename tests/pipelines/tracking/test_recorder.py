@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import mlflow
+import psutil
 import pytest
-import ray
 from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run
-from pipelines.tracking.figures import SMALLEST
+from pipelines.tracking.figures import EPOCH, SMALLEST
 from pipelines.tracking.mlflow_store import start_run
 from pipelines.tracking.recorder import Recorder, start_recorder
 from tests.helpers.version_0_1 import unpack
@@ -28,17 +28,28 @@ def test_a_record_that_cannot_be_opened_is_one_sentence_and_its_run_has_failed(l
 
 
 @pytest.mark.ray
-def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver(local_ray, store, tmp_path):
+def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver_though_the_recorder_dies(local_ray, store, tmp_path):
     address = start_run(store.uri, "quorum", "first", params={}, tags={})
-    recorder = start_recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
-    ray.get(recorder.metrics.remote({"train/loss": 0.5}, 7, "epoch 1"))
-    status = ray.get(recorder.poll.remote())
+    record = start_recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
+    record.metrics({"train/loss": 0.5}, 7, "epoch 1", wait=True)
+    status = record.poll()
     assert (status.step, status.note, status.stop_reason) == (7, "epoch 1", None)
-    ray.get(recorder.stop.remote("the disk is full"))
-    assert ray.get(recorder.stop_reason.remote()) == "the disk is full"
-    assert ray.get(recorder.close.remote("FAILED")) == []
+    record.wish()
+    assert record.wished()
+    assert record.left() is None
+    record.leave(7)
+    assert record.left() == 7
+    record.stop("the disk is full")
+    for process in psutil.process_iter(["cmdline"]):
+        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::Recorder"):
+            process.kill()
+    record.metrics({"train/loss": 0.25}, 8)  # while nobody is there
+    assert record.stop_reason() == "the disk is full"
+    assert record.close("FAILED") == []
     run = MlflowClient(address.uri).get_run(address.run_id)
-    assert (run.info.status, run.data.metrics["train/loss"]) == ("FAILED", 0.5)
+    assert (run.info.status, run.data.metrics["train/loss"]) == ("FAILED", 0.25)
+    lost = [point.step for point in MlflowClient(address.uri).get_metric_history(address.run_id, "train/loss")]
+    assert lost == [7, 8]
 
 
 @pytest.mark.skipif(Version(mlflow.__version__) < Version("3.17"), reason="its store has the tables of MLflow 3.17")
@@ -46,7 +57,7 @@ def test_the_curves_of_a_run_that_version_0_1_began_go_on_under_present_names(tm
     folder = unpack(tmp_path) / "outputs" / "coke"
     run = Run.open(str(folder))
     recorder = Recorder(str(folder), str(folder), run.address)
-    recorder.epoch(4, 90, {KNN: 0.9, SMALLEST: 3.0}, None, pictures=False)
+    recorder.metrics({KNN: 0.9, SMALLEST: 3.0, EPOCH: 4.0}, 90)
     assert recorder.close("FINISHED") == []
     assert [epoch for epoch, _ in recorder._series[SMALLEST]] == [0, 1, 2, 3, 4]
     assert [epoch for epoch, _ in recorder._series[KNN]] == [0, 2, 3, 4]

@@ -106,7 +106,7 @@ def test_names_of_trials_are_stable_and_their_own(plan):
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"metric": "test/knn_top1"}, "metric 'test/knn_top1' needs labels of a test split"),
+        ({"metric": "test/knn_top1"}, "metric is 'test/knn_top1', but the data have no test split"),
         ({"metric": "knn_top1"}, "knn_top1 is test/knn_top1 now"),
         ({"metric": "test/knn_top"}, "metric 'test/knn_top' is no figure of a run; nearest valid name: test/knn_top1"),
         ({"metric": "test/accuracy_ema"}, "metric 'test/accuracy_ema' is no score of quorum pretrain"),

@@ -25,13 +25,13 @@ def test_the_usual_one_is_the_score_that_chooses_checkpoints(scores, metric):
 
 @pytest.mark.parametrize("scores", [replace(COKE, split=None), replace(COKE, names=[])])
 def test_without_a_score_the_metric_has_to_be_named(scores):
-    with pytest.raises(UserError, match="metric is missing.*name a figure, as train/epoch_loss"):
+    with pytest.raises(UserError, match=r"metric is missing.*name a figure, as train/epoch_loss"):
         _ = scores.usual
 
 
 @pytest.mark.parametrize(
     "metric",
-    ["train/epoch_loss", "clusters/head0/smallest", "clusters/label_change", "progress/images_seen", "stream/rows_left_out"],
+    ["train/epoch_loss", "clusters/head0/smallest", "clusters/label_change", "progress/epoch", "stream/rows_left_out"],
 )
 def test_a_figure_of_an_epochs_end_may_decide_meanwhile(metric):
     COKE.check(metric, reported=True)

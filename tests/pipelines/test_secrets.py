@@ -1,0 +1,81 @@
+"""Keys and passwords of addresses are used, and neither stored nor said."""
+
+from __future__ import annotations
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.runs.run_folder import Run
+from pipelines.secrets import hidden, is_hidden, without_secrets
+from pipelines.tracking.mlflow_store import asking
+
+SECRET = "s3cr3t/Key+1"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:hunter2@mlflow.example:5000/x", "http://***:***@mlflow.example:5000/x"),
+        ("postgresql+psycopg2://u:p%40ss@db/mlflow", "postgresql+psycopg2://***:***@db/mlflow"),
+        ("s3://AKIA1:abc+def@bucket/data?region=eu", "s3://***:***@bucket/data?region=eu"),
+        ("s3://bucket/data?access_key=AKIA1&secret_key=abc&endpoint_override=host:9", "s3://bucket/data?access_key=***&secret_key=***&endpoint_override=host:9"),
+        ("abfs://container@account/path?sig=abc%3D", "abfs://container@account/path?sig=***"),
+        ("see https://a:b@c/d and https://e/f?token=g", "see https://***:***@c/d and https://e/f?token=***"),
+    ],
+)  # fmt: skip
+def test_an_address_is_shown_without_its_secret(address, shown):
+    assert hidden(address) == shown
+    assert is_hidden(shown)
+    assert not is_hidden(address)
+    assert hidden(shown) == shown
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/data", "/home/me:you/a@b", "http://host:5000/a@b", "12:30, me@example.org"])
+def test_what_holds_no_secret_is_left_as_it_is(text):
+    assert hidden(text) == text
+
+
+def test_nested_values_lose_theirs():
+    given = {"data": "s3://a:b@c", "list": ["http://a:b@c", 1], "deep": {"uri": "x?token=1"}, "number": 0.5, "none": None}
+    assert without_secrets(given) == {
+        "data": "s3://***:***@c", "list": ["http://***:***@c", 1], "deep": {"uri": "x?token=***"}, "number": 0.5, "none": None,
+    }  # fmt: skip
+
+
+def test_a_message_to_the_user_has_none():
+    assert str(UserError("MLflow at http://me:hunter2@host does not answer")) == "MLflow at http://***:***@host does not answer"
+
+
+def test_neither_the_files_of_a_run_nor_its_record_have_any(store, tmp_path):
+    data = "s3://AKIA1:hunter2@bucket/data"
+    config = {"data": data, "tracking": {"uri": None}}
+    run = Run.start(
+        Location.of(tmp_path / "run"), "pretrain", config, "abc", uri=store.uri, experiment="quorum", name="first",
+        params={"more": data}, tags={"place": data},
+    )  # fmt: skip
+    for file in (tmp_path / "run").rglob("*"):
+        assert b"hunter2" not in file.read_bytes()
+    record = MlflowClient(store.uri).get_run(run.address.run_id).data
+    assert "hunter2" not in str(record.params) + str(record.tags)
+    assert record.params["data"] == "s3://***:***@bucket/data"
+
+
+def test_an_address_that_was_stored_without_its_secret_is_asked_for():
+    with pytest.raises(UserError, match="was stored without its secret; give the address anew"):
+        Location.of("s3://***:***@bucket/data")
+    with pytest.raises(UserError, match=r"give --tracking\.uri or MLFLOW_TRACKING_URI"), asking("http://***:***@host", ""):
+        pass
+
+
+def test_a_resumed_run_takes_the_secret_of_the_environment(store, tmp_path, monkeypatch):
+    run = Run.start(
+        Location.of(tmp_path / "run"), "pretrain", {}, "abc", uri=store.uri, experiment="quorum", name="first", params={}, tags={}
+    )
+    stored = tmp_path / "run" / "run.json"
+    stored.write_text(stored.read_text().replace(store.uri, "http://***:***@host/x"))
+    assert Run.open(str(tmp_path / "run")).go_on("abc", "data", None).address.uri == "http://***:***@host/x"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@host/x")
+    assert Run.open(str(tmp_path / "run")).go_on("abc", "data", None).address.uri == "http://me:hunter2@host/x"
+    assert run.kind == "pretrain"
