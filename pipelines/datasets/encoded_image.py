@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 FORMATS = (
     "AVIF", "BMP", "DDS", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
+OPENED = tuple(name for name in FORMATS if name != "MPO")  # which PIL opens as the JPEG that it begins with
 IMAGE_SUFFIXES = frozenset(suffix for suffix, codec in Image.registered_extensions().items() if codec in FORMATS)
 PIXELS = re.compile(rb"P([56])\n(\d+) (\d+)\n255\n")
 
@@ -35,7 +36,7 @@ def identify(image: bytes) -> Image.Image:
         UnidentifiedImageError: for bytes that are in none of `FORMATS`.
     """
     try:
-        return Image.open(io.BytesIO(image), formats=FORMATS)
+        return Image.open(io.BytesIO(image), formats=OPENED)
     except UnidentifiedImageError:
         raise UnidentifiedImageError(f"no image in one of the formats {', '.join(FORMATS)}") from None
 
