@@ -79,7 +79,7 @@ class Recorder:
         history = self.tracker.journal.history()
         for entry in history:  # of a resumed run
             self._remember(entry.get("values", {}), entry.get("values", {}).get(names.EPOCH, entry.get("epoch")))
-        if ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed:
+        if _is_started_again():
             self.status.stop_reason = _stop_reason(history)
         else:
             self.tracker.status("RUNNING")
@@ -214,6 +214,12 @@ class Recorder:
         images = read_images(dataset, self.split, rows)
         change_sheet([(images[i], classes[raw[i]], classes[refined[i]], classes[truth[i]]) for i in rows], changed)
         return [similar, confused, changed]
+
+
+def _is_started_again() -> bool:
+    """Whether this process is that of an actor that died before."""
+    context = ray.get_runtime_context() if ray.is_initialized() else None
+    return context is not None and context.get_actor_id() is not None and context.was_current_actor_reconstructed
 
 
 def _stop_reason(history: list[dict[str, Any]]) -> str | None:
