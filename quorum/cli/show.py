@@ -75,7 +75,7 @@ def show_cluster(made: Clustering) -> None:
     """What a clustering came to, a line a head."""
     report = made.report
     table = Table(title=f"{made.path}  {report['rows']:,} rows of {report['dim']} numbers", title_justify="left")
-    columns = ("clusters", "minimum", "smallest", "largest", "below_minimum", "mean_similarity")
+    columns: tuple[str, ...] = ("clusters", "minimum", "smallest", "largest", "below_minimum", "mean_similarity")
     columns += tuple(name for name in ("moved", "mean_optimality_gap") if name in report["heads"][0])  # of exact sizes
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
