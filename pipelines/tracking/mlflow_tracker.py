@@ -16,7 +16,7 @@ from pipelines.secrets import hidden
 from pipelines.tracking.journal import Journal
 from pipelines.tracking.mlflow_store import RunAddress, first_line
 
-RETRY_SECONDS = 10.0
+RETRY_SECONDS, CLOSING_RETRY_SECONDS = 10.0, 1.0
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 BATCH = 500  # entries of a request; MLflow takes 1000 metrics
 
@@ -34,6 +34,7 @@ class Tracker:
         self.messages: list[str] = []
         self._lock, self._news, self._closing = threading.Lock(), threading.Event(), threading.Event()
         self._away, self._refused, self._batch, self._full = False, 0, BATCH, False
+        self._deadline = 0.0  # of the close
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -59,9 +60,10 @@ class Tracker:
 
     def close(self, timeout: float = 30.0) -> None:
         """Send what is left, for at most `timeout` seconds, and say what could not be sent."""
+        self._deadline = time.monotonic() + timeout
         self._closing.set()
         self._news.set()
-        self._thread.join(timeout)
+        self._thread.join(timeout + CLOSING_RETRY_SECONDS)
         with contextlib.suppress(OSError):
             self.journal.write()
         self.journal.close()
@@ -94,10 +96,10 @@ class Tracker:
             closing = self._closing.is_set()
             while self.journal.waiting and self._send_some():
                 pass
-            if closing:
+            if closing and (not self.journal.waiting or time.monotonic() > self._deadline):
                 return
             if self.journal.waiting:
-                self._closing.wait(RETRY_SECONDS)
+                time.sleep(CLOSING_RETRY_SECONDS) if closing else self._closing.wait(RETRY_SECONDS)
                 self._news.set()
 
     def _send_some(self) -> bool:

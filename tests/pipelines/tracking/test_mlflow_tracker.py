@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -189,7 +190,7 @@ def test_what_an_unreachable_server_did_not_get_goes_out_with_the_next_start(sto
     tracker = Tracker(tmp_path / "run", nowhere)
     for step in range(5):
         tracker.metrics({"train/loss": 1.0}, step)
-    tracker.close(timeout=20)
+    tracker.close(timeout=2)
     assert "5 entries did not reach MLflow" in tracker.messages[-1]
     assert steps_of(address) == []
     Tracker(tmp_path / "run", address).close()
@@ -255,6 +256,22 @@ def test_a_server_that_goes_away_stops_nothing_and_loses_nothing(server, tmp_pat
     assert sorted(steps_of(address)) == list(range(202))
     assert paths_of(address, "pictures") == ["pictures/sizes.png"]
     assert (run.data.tags["certificate"], run.info.status) == ("0.01", "FINISHED")
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_while_the_server_is_away_waits_for_it(server, tmp_path):
+    address = begin(server.uri, tmp_path)
+    server.kill()
+    tracker = Tracker(tmp_path / "run", address)
+    tracker.metrics({"train/loss": 1.0}, 0)
+    tracker.status("FINISHED")
+    back = threading.Timer(3, server.start)
+    back.start()
+    tracker.close(timeout=60)
+    back.join()
+    assert steps_of(address) == [0]
+    assert MlflowClient(server.uri).get_run(address.run_id).info.status == "FINISHED"
+    assert not [message for message in tracker.messages if "did not reach" in message]
 
 
 def test_a_run_on_a_server_that_does_not_answer_is_refused_in_one_sentence(tmp_path):
