@@ -40,13 +40,15 @@ class Record:
             ray.get(told)
 
     def epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochSnapshot | None, *, pictures: bool) -> None:
-        """Record the end of an epoch: its figures are in the journal afterwards; what is made of its labels follows."""
+        """Record the end of an epoch: its figures, with those against the truth, are journalled afterwards; pictures follow."""
         self.metrics(figures | {EPOCH: float(epoch)}, step, wait=True)
         if state is None:
             return
-        if len(self._pending) >= MOST_PENDING:
-            ray.get(self._pending.pop(0))
-        self._pending.append(self.recorder.epoch.remote(epoch, step, state, pictures=pictures, call=self._name()))
+        ray.get(self.recorder.agree.remote(epoch, step, state, self._name()))
+        if pictures:
+            if len(self._pending) >= MOST_PENDING:
+                ray.get(self._pending.pop(0))
+            self._pending.append(self.recorder.draw.remote(epoch, state, self._name()))
 
     def files(self, names: list[str], folder: str) -> None:
         """Record files of the run's folder, in a folder of the run's artifacts."""

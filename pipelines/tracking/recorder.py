@@ -74,7 +74,8 @@ class Recorder:
         self.tracker = Tracker(self.folder, address)
         self.dataset, self.split = dataset, split
         self.status = Status()
-        self._work = ThreadPoolExecutor(1)  # in order, and off the threads that answer
+        # Each in order, and off the threads that answer; an epoch waits for its figures, and not for its pictures.
+        self._work, self._drawing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
         history = self.tracker.journal.history()
         for entry in history:  # of a resumed run
@@ -91,9 +92,13 @@ class Recorder:
         self._remember(values, values.get(names.EPOCH))
         self.status.step, self.status.note = step, note or self.status.note
 
-    def epoch(self, epoch: int, step: int, state: EpochSnapshot, *, pictures: bool, call: str | None = None) -> None:
-        """Record what an epoch's labels tell: agreement with the truth, and pictures. Answers when it is done."""
-        self._wait(self._work.submit(self._epoch, epoch, step, state, pictures, call))
+    def agree(self, epoch: int, step: int, state: EpochSnapshot, call: str | None = None) -> None:
+        """Record how an epoch's labels agree with the truth, where that is known. Answers when it is in the journal."""
+        self._wait(self._work.submit(self._agree, epoch, step, state, call))
+
+    def draw(self, epoch: int, state: EpochSnapshot, call: str | None = None) -> None:
+        """Record pictures of an epoch. Answers when they are made."""
+        self._wait(self._drawing.submit(self._draw_all, epoch, state, call))
 
     def files(self, names: list[str], folder: str, call: str | None = None) -> None:
         """Record files of the run's folder, in a folder of the run's artifacts. Answers when it is done."""
@@ -132,6 +137,7 @@ class Recorder:
     def close(self, outcome: str) -> list[str]:
         """Finish pictures, set the run's status, send what is left; returns messages for the user."""
         self._work.shutdown()
+        self._drawing.shutdown()
         self.tracker.status(outcome)
         self.tracker.close()
         copy_journal(self.folder, self.run)
@@ -141,7 +147,7 @@ class Recorder:
         if (error := job.exception()) is not None:
             self.tracker.messages.append(f"a picture or figure could not be made: {type(error).__name__}: {error}")
 
-    def _epoch(self, epoch: int, step: int, state: EpochSnapshot, pictures: bool, call: str | None) -> None:
+    def _agree(self, epoch: int, step: int, state: EpochSnapshot, call: str | None) -> None:
         known = call is not None and self.tracker.journal.knows(call)
         if not known and self.dataset is not None and self.dataset.split(self.split).labelled:
             from pipelines.tracking.truth_scores import agreement
@@ -150,9 +156,10 @@ class Recorder:
             self.tracker.metrics(figures, step, call=call)
             self._remember(figures, epoch)
         copy_journal(self.folder, self.run)
-        if pictures:
-            for picture in self._draw(epoch, state):
-                self.tracker.artifact(picture, "pictures", call=call and f"{call}-{picture.name}")
+
+    def _draw_all(self, epoch: int, state: EpochSnapshot, call: str | None) -> None:
+        for picture in self._draw(epoch, state):
+            self.tracker.artifact(picture, "pictures", call=call and f"{call}-{picture.name}")
 
     def _files(self, names: list[str], folder: str, call: str | None) -> None:
         for name in names:
