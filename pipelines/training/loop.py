@@ -100,7 +100,6 @@ def after_step(session: Session, epoch: int, step: int) -> None:
 
 def save_within(session: Session, epoch: int) -> None:
     """Checkpoint in the middle of an epoch."""
-    session.meter.read_epoch(session.global_step, close=False)
     session.exchange()
     session.save(epoch, session.step)
 
@@ -116,7 +115,7 @@ def end_epoch(session: Session, epoch: int) -> None:
     began = time.monotonic()
     session.exchange()
     report = session.method.end_epoch()
-    loss = session.meter.read_epoch(session.global_step, close=True)
+    loss = session.meter.read_epoch(session.global_step)
     figures = {names.EPOCH_LOSS: loss, names.ROWS_LEFT_OUT: float(session.stream.left_out)}
     figures[names.IMAGES_SEEN] = float(session.global_step * session.step_rows)
     figures |= names.of_method(report.figures) | names.of_heads(

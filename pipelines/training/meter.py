@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,42 @@ from torch import Tensor
 from algos.distributed.collectives import sum_over_workers
 from pipelines.errors import UserError
 from pipelines.tracking import figures as names
+
+
+class LossSum:
+    """Loss times rows, and rows: of this worker since the last `exchange`, and of all workers until then.
+
+    Args:
+        device: where losses are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._here, self._rows = torch.zeros((), dtype=torch.float64, device=device), 0
+        self._before = torch.zeros(2, dtype=torch.float64)
+
+    def add(self, total: Tensor, rows: int) -> None:
+        """Count a micro-batch's sum."""
+        self._here += total
+        self._rows += rows
+
+    def exchange(self) -> Tensor:
+        """Add what all workers have added since the last call; returns both sums (2,) of all. All workers call it together."""
+        self._before += sum_over_workers(torch.tensor([float(self._here), float(self._rows)], dtype=torch.float64))
+        self._here.zero_()
+        self._rows = 0
+        return self._before.clone()
+
+    def restart(self) -> None:
+        """Begin anew."""
+        self._before.zero_()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The sums of all workers as of the last `exchange`."""
+        return {"sums": self._before.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from there."""
+        self._before.copy_(state["sums"])
 
 
 class Meter:
@@ -21,19 +58,15 @@ class Meter:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._window = torch.zeros((), dtype=torch.float64, device=device)  # sum of loss * rows
-        self._epoch = torch.zeros((), dtype=torch.float64, device=device)
-        self._window_rows = self._epoch_rows = self._clocked_rows = 0
-        self._waited = 0.0
+        self._window, self._epoch = LossSum(device), LossSum(device)
+        self._clocked_rows, self._waited = 0, 0.0
         self._since = time.monotonic()
 
     def add(self, loss: Tensor, rows: int) -> None:
         """Count a micro-batch's mean loss."""
         total = loss.detach().double() * rows
-        self._window += total
-        self._epoch += total
-        self._window_rows += rows
-        self._epoch_rows += rows
+        self._window.add(total, rows)
+        self._epoch.add(total, rows)
         self._clocked_rows += rows
 
     def waited(self, seconds: float) -> None:
@@ -46,39 +79,51 @@ class Meter:
         Raises:
             UserError: when the loss is not finite.
         """
-        figures = {names.LOSS: self._mean(self._window, self._window_rows, step)}
+        figures = {names.LOSS: _mean(self._window.exchange(), step)}
         seconds = time.monotonic() - self._since
         clocked = sum_over_workers(torch.tensor(float(self._clocked_rows))).item()
         figures |= {names.IMAGES_PER_SECOND: clocked / seconds, names.WAIT_SHARE: self._waited / seconds}
-        self._window.zero_()
-        self._window_rows = 0
+        self._window.restart()
         self.restart_clock()
         return figures
 
-    def read_epoch(self, step: int, *, close: bool) -> float:
-        """Mean loss of the epoch so far (of its part since a resume); all workers call it together.
-
-        Args:
-            step: for the message.
-            close: whether the epoch ends here.
+    def read_epoch(self, step: int) -> float:
+        """Mean loss of the epoch, which ends here; all workers call it together.
 
         Raises:
             UserError: when the loss is not finite, so that no checkpoint of it pushes out a sound one.
         """
-        mean = self._mean(self._epoch, self._epoch_rows, step)
-        if close:
-            self._epoch.zero_()
-            self._epoch_rows = 0
+        mean = _mean(self._epoch.exchange(), step)
+        self._epoch.restart()
         return mean
+
+    def exchange(self, step: int) -> None:
+        """Make the sums ready to be saved; all workers call it together.
+
+        Raises:
+            UserError: when the loss is not finite, so that no checkpoint of it pushes out a sound one.
+        """
+        self._window.exchange()
+        _mean(self._epoch.exchange(), step)
 
     def restart_clock(self) -> None:
         """Leave out what happened since the last `read`, for example an evaluation."""
         self._waited, self._since, self._clocked_rows = 0.0, time.monotonic(), 0
 
-    def _mean(self, total: Tensor, rows: int, step: int) -> float:
-        summed, count = sum_over_workers(torch.tensor([float(total), float(rows)], dtype=torch.float64)).tolist()
-        if not math.isfinite(summed):
-            raise UserError(
-                f"the loss is {summed} at step {step}; start a new run with a lower optimizer.lr, or with precision fp32 or bf16"
-            )
-        return float(summed / max(count, 1))
+    def state_dict(self) -> dict[str, Any]:
+        """Sums of losses as of the last `exchange`; rates and times are of a process and not kept."""
+        return {"window": self._window.state_dict(), "epoch": self._epoch.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._window.load_state_dict(state["window"])
+        self._epoch.load_state_dict(state["epoch"])
+
+
+def _mean(sums: Tensor, step: int) -> float:
+    total, rows = sums.tolist()
+    if not math.isfinite(total):
+        raise UserError(
+            f"the loss is {total} at step {step}; start a new run with a lower optimizer.lr, or with precision fp32 or bf16"
+        )
+    return float(total / max(rows, 1))

@@ -141,6 +141,7 @@ class Session:
             if name.endswith(("running_mean", "running_var")):
                 mean_over_workers(buffer)
         self.method.exchange()
+        self.meter.exchange(self.global_step)
 
     def save(self, epoch: int, step: int, score: float | None = None, scored_by: str | None = None) -> None:
         """Checkpoint with (epoch, step) as the next to do; call `exchange` first. All workers call it together.
@@ -155,7 +156,8 @@ class Session:
         state = {
             "epoch": self.epoch, "step": self.step, "workers": self.workers, "identity": self.job.identity,
             "method": self.method.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(), "config": without_secrets(self.config.to_dict()),
+            "scaler": self.precision.scaler.state_dict(), "meter": self.meter.state_dict(),
+            "config": without_secrets(self.config.to_dict()),
         }  # fmt: skip
         self.store.save(
             state, epoch=self.epoch, step=self.step, global_step=self.global_step, score=score, scored_by=scored_by
@@ -168,6 +170,8 @@ class Session:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
         self.precision.scaler.load_state_dict(state["scaler"])
+        if "meter" in state:  # which version 0.1 did not keep
+            self.meter.load_state_dict(state["meter"])
         self.epoch, self.step = state["epoch"], state["step"]
 
     def seed_step(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config.old_configs import refuse_old
-from pipelines.config.recipe import read_recipe
+from pipelines.config.recipe import read_recipe, read_stored
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
 from pipelines.config.training_plan import check_training, head_sizes, image_size, scores_of, spec_of
 from pipelines.config.typed_options import from_values, with_settings
@@ -49,8 +49,12 @@ class Plan:
     checked: dict[str, TrainingConfig]
 
     @classmethod
-    def of(cls, config: SweepConfig) -> Plan:
+    def of(cls, config: SweepConfig, *, stored: bool = False) -> Plan:
         """Make the plan and check every point that is known.
+
+        Args:
+            config: of the sweep.
+            stored: whether its recipe is the one that a sweep keeps, perhaps of version 0.1.
 
         Raises:
             UserError: for a base recipe that does not work, or points that cannot; nothing was started.
@@ -59,7 +63,7 @@ class Plan:
             raise UserError(f"settings.{own[0]} is the sweep's own; set seeds, name, storage or tracking of the sweep instead")
         refuse_old(config.settings, "settings: ")
         kind, storage = CONFIG_OF_COMMAND[config.kind], Location.of(config.storage)
-        given = read_recipe(config.recipe, kind)
+        given = (read_stored if stored else read_recipe)(config.recipe, kind)
         base = absolute(from_values(with_settings(given.to_dict(), config.settings), kind))
         tracking = replace(config.tracking, uri=tracking_uri(config.tracking.uri, storage))
         base = replace(base, storage=str(storage / config.name), tracking=tracking)

@@ -41,7 +41,7 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     """
     if resume and config.metric:  # the metric of a sweep that version 0.1 began
         config = replace(config, metric=present_name(config.metric))
-    plan = Plan.of(config)
+    plan = Plan.of(config, stored=resume)
     needed = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
     asked = plan.trials if plan.is_population else config.concurrent
     grows = not connect(address, local_cpus=(asked or 1) * needed + 1)

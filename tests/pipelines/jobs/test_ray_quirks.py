@@ -151,7 +151,7 @@ import ray, signal
 from pipelines.jobs.ray_quirks import kept_handlers
 before = signal.getsignal(signal.SIGTERM)
 with kept_handlers(signal.SIGTERM):
-    ray.init(include_dashboard=False, num_cpus=1)
+    ray.init(address="local", include_dashboard=False, num_cpus=1)
     print("taken", signal.getsignal(signal.SIGTERM) is not before)
 print("back", signal.getsignal(signal.SIGTERM) is before)
 """

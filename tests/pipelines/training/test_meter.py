@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from pipelines.errors import UserError
 from pipelines.training.meter import Meter
@@ -16,9 +17,9 @@ def test_loss_is_the_mean_over_rows_and_starts_anew():
     assert meter.read(0)["train/loss"] == pytest.approx(2.0)
     meter.add(torch.tensor(4.0), 2)
     assert meter.read(1)["train/loss"] == pytest.approx(4.0)
-    assert meter.read_epoch(1, close=True) == pytest.approx(16 / 6)
+    assert meter.read_epoch(1) == pytest.approx(16 / 6)
     meter.add(torch.tensor(3.0), 1)
-    assert meter.read_epoch(2, close=False) == pytest.approx(3.0)
+    assert meter.read_epoch(2) == pytest.approx(3.0)
 
 
 def test_rate_counts_only_what_came_after_the_clock_was_restarted():
@@ -34,4 +35,31 @@ def test_a_loss_that_is_not_finite_stops_the_run_in_words():
     with pytest.raises(UserError, match=r"at step 7; start a new run with a lower optimizer.lr"):
         meter.read(7)
     with pytest.raises(UserError, match="loss is nan"):
-        meter.read_epoch(7, close=True)
+        meter.read_epoch(7)
+    with pytest.raises(UserError, match="loss is nan"):
+        meter.exchange(7)
+
+
+def test_a_meter_that_was_saved_goes_on_with_the_same_means():
+    whole, first, second = (Meter(torch.device("cpu")) for _ in range(3))
+    for meter in (whole, first):
+        meter.add(torch.tensor(1.0), 3)
+        meter.exchange(1)
+    second.load_state_dict(first.state_dict())
+    for meter in (whole, second):
+        meter.add(torch.tensor(5.0), 1)
+    assert second.read(2)["train/loss"] == whole.read(2)["train/loss"] == pytest.approx(2.0)
+    assert second.read_epoch(2) == whole.read_epoch(2) == pytest.approx(2.0)
+
+
+def losses(shares: list[list[tuple[float, int]]]) -> tuple[float, float]:
+    """The means of a meter on each worker that is saved in between."""
+    meter = Meter(torch.device("cpu"))
+    for loss, rows in shares[dist.get_rank()]:
+        meter.add(torch.tensor(loss), rows)
+        meter.exchange(0)
+    return meter.read(1)["train/loss"], meter.read_epoch(1)
+
+
+def test_means_are_over_the_rows_of_all_workers(gloo):
+    assert gloo(2, losses, [[(1.0, 2), (2.0, 2)], [(3.0, 1), (0.0, 3)]]) == [(pytest.approx(9 / 8), pytest.approx(9 / 8))] * 2
