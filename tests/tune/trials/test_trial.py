@@ -55,7 +55,7 @@ def trial_process() -> psutil.Process | None:
     """That of the trial which runs."""
     for process in psutil.Process().children(recursive=True):
         try:
-            if any("ImplicitFunc.train" in word for word in process.cmdline()):
+            if any("ResourceTrainable.train" in word for word in process.cmdline()):
                 return process
         except psutil.Error:
             continue
