@@ -33,7 +33,7 @@ from tests.helpers.words import settings_of
 pytestmark = pytest.mark.ray
 
 SMALL = [
-    "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--method.dim", "16", "--method.refine_from", "1",
+    "--backbone.name", "wrn-10-1", "--method.dim", "16", "--method.refine_from", "1",
     "--method.confidence_threshold", "0.5", "--epochs", "3", "--batch_size", "16", "--checkpoint.every_steps", "5",
     "--checkpoint.keep_last", "50", "--monitor.log_steps", "5", "--monitor.picture_epochs", "0", "--compute.threads", "1",
 ]  # fmt: skip

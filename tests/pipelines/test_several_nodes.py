@@ -115,7 +115,7 @@ def test_a_submitted_job_runs_from_the_uploaded_project(head, digits, tmp_path):
     command = [
         sys.executable,
         "-m",
-        "tune",
+        "quorum",
         "pretrain",
         "--address",
         "auto",
