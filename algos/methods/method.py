@@ -92,7 +92,7 @@ class Method(Protocol):
         """Images (B, 3, S, S) -> features (B, F): what is evaluated and exported."""
 
     def classifiers(self) -> dict[str, nn.Module]:
-        """Networks images (B, 3, S, S) -> logits (B, C) by name, to be scored on the test split; empty without classes."""
+        """Networks images (B, 3, S, S) -> logits (B, C) by name, to be scored while training; empty without classes."""
 
     def to(self, device: torch.device) -> Method:
         """Move what belongs on the device; returns itself."""
