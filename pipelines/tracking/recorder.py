@@ -78,6 +78,8 @@ class Recorder:
         self._work, self._drawing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
         history = self.tracker.journal.history()
+        # When the run was last at work: one that is gone on with and has nothing left to do ended then, and not now.
+        self._worked_until: int | None = max((entry["time"] for entry in history if "values" in entry), default=None)
         for entry in history:  # of a resumed run
             self._remember(entry.get("values", {}), entry.get("values", {}).get(names.EPOCH, entry.get("epoch")))
         if _is_started_again():
@@ -89,6 +91,7 @@ class Recorder:
     def metrics(self, values: dict[str, float], step: int, note: str = "", call: str | None = None) -> None:
         """Record figures of a step; `note` is shown in the progress line."""
         self.tracker.metrics(values, step, call=call)
+        self._worked_until = None
         self._remember(values, values.get(names.EPOCH))
         self.status.step, self.status.note = step, note or self.status.note
 
@@ -138,7 +141,7 @@ class Recorder:
         """Finish pictures, set the run's status, send what is left; returns messages for the user."""
         self._work.shutdown()
         self._drawing.shutdown()
-        self.tracker.status(outcome)
+        self.tracker.status(outcome, at=self._worked_until)
         self.tracker.close()
         copy_journal(self.folder, self.run)
         return self.tracker.messages

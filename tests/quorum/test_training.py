@@ -55,7 +55,9 @@ def test_resuming_a_run_that_has_all_its_epochs_trains_nothing_and_closes_its_re
     assert quorum.pretrain(resume=copy, workers=2).path == str(copy)
     assert "has all its epochs; nothing is left to train" in capsys.readouterr().err
     assert (copy / "checkpoints" / "index.json").read_bytes() == before
-    assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
+    run = MlflowClient(address.uri).get_run(address.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time == max(entry["time"] for entry in RunFolder.open(str(copy)).history() if "values" in entry)
 
 
 @pytest.mark.parametrize("kind", [PretrainConfig, SemisupConfig])
