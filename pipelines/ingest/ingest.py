@@ -63,14 +63,7 @@ def ingest(
     Raises:
         UserError: for a destination in use, an empty split, or too many unreadable images.
     """
-    for option, value, valid, rule in (
-        ("--rows_per_shard", rows_per_shard, rows_per_shard >= 1, "at least 1"),
-        ("--seed", seed, seed >= 0, "0 or more"),
-        ("--max_bad", max_bad, 0 <= max_bad <= 1, "within [0, 1]"),
-        ("--take", take, take is None or take >= 1, "at least 1"),
-    ):
-        if not valid:
-            raise UserError(f"{option} is {value}; it must be {rule}")
+    _check_numbers(rows_per_shard, seed, max_bad, take)
     listing = set_aside(source.listing(), holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     _say_missing(listing)
@@ -82,6 +75,22 @@ def ingest(
     location = Location.of(destination).make()
     writer = PartWriter(source, listing.classes, location, pixels)
     written = _write_all(writer, parts, max_bad * len(listing.samples))
+    return _close(location, name, listing, parts, written)
+
+
+def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | None) -> None:
+    for option, value, valid, rule in (
+        ("--rows_per_shard", rows_per_shard, rows_per_shard >= 1, "at least 1"),
+        ("--seed", seed, seed >= 0, "0 or more"),
+        ("--max_bad", max_bad, 0 <= max_bad <= 1, "within [0, 1]"),
+        ("--take", take, take is None or take >= 1, "at least 1"),
+    ):
+        if not valid:
+            raise UserError(f"{option} is {value}; it must be {rule}")
+
+
+def _close(location: Location, name: str, listing: Listing, parts: list[ShardPlan], written: list[Written]) -> Dataset:
+    """Write what is quarantined, and the manifest that makes the shards a data set."""
     bad = [row for result in written for row in result.bad]
     if bad:
         _write_quarantine(location, bad)

@@ -9,8 +9,9 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-ORDER_VERSION = "1"  # raised when an epoch's order or what is drawn changes for the same seed
-PIXEL_VERSION = "1"  # raised when a view's or an evaluation's pixels change for the same image
+from pipelines.stream.epoch_order import ORDER_VERSION
+from pipelines.views.crops import PIXEL_VERSION
+
 LIBRARIES = ("torch", "torchvision", "kornia", "timm", "pillow", "numpy", "pyarrow", "ray", "mlflow")
 ROOMS = ("algos", "pipelines", "tune", "quorum")
 NAMED = ("order", "pixels", *(name for name in LIBRARIES if name != "mlflow"))  # whose change a resumed run tells of

@@ -16,6 +16,8 @@ import numpy as np
 
 from pipelines.errors import UserError
 
+ORDER_VERSION = "1"  # raised when the same seed gives another order; each run keeps it
+
 
 class Grouped(Protocol):
     """A file of row groups; `row_groups` has the rows of each."""

@@ -99,7 +99,10 @@ class Tracker:
             if closing and (not self.journal.waiting or time.monotonic() > self._deadline):
                 return
             if self.journal.waiting:
-                time.sleep(CLOSING_RETRY_SECONDS) if closing else self._closing.wait(RETRY_SECONDS)
+                if closing:
+                    time.sleep(CLOSING_RETRY_SECONDS)
+                else:
+                    self._closing.wait(RETRY_SECONDS)
                 self._news.set()
 
     def _send_some(self) -> bool:

@@ -80,8 +80,9 @@ class Recorder:
         history = self.tracker.journal.history()
         # When the run was last at work: one that is gone on with and has nothing left to do ended then, and not now.
         self._worked_until: int | None = max((entry["time"] for entry in history if "values" in entry), default=None)
-        for entry in history:  # of a resumed run
-            self._remember(entry.get("values", {}), entry.get("values", {}).get(names.EPOCH, entry.get("epoch")))
+        epochs = {entry["step"]: entry["values"][names.EPOCH] for entry in history if names.EPOCH in entry.get("values", {})}
+        for entry in history:  # of a resumed run; what its labels told of the truth is an entry of its own
+            self._remember(entry.get("values", {}), epochs.get(entry.get("step")))
         if _is_started_again():
             self.status.stop_reason = _stop_reason(history)
         else:

@@ -10,44 +10,9 @@ import torch
 from torch import Tensor
 
 from algos.distributed.collectives import sum_over_workers
+from algos.distributed.epoch_sums import EpochSums
 from pipelines.errors import UserError
 from pipelines.tracking import figures as names
-
-
-class LossSum:
-    """Loss times rows, and rows: of this worker since the last `exchange`, and of all workers until then.
-
-    Args:
-        device: where losses are.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._here, self._rows = torch.zeros((), dtype=torch.float64, device=device), 0
-        self._before = torch.zeros(2, dtype=torch.float64)
-
-    def add(self, total: Tensor, rows: int) -> None:
-        """Count a micro-batch's sum."""
-        self._here += total
-        self._rows += rows
-
-    def exchange(self) -> Tensor:
-        """Add what all workers have added since the last call; returns both sums (2,) of all. All workers call it together."""
-        self._before += sum_over_workers(torch.tensor([float(self._here), float(self._rows)], dtype=torch.float64))
-        self._here.zero_()
-        self._rows = 0
-        return self._before.clone()
-
-    def restart(self) -> None:
-        """Begin anew."""
-        self._before.zero_()
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The sums of all workers as of the last `exchange`."""
-        return {"sums": self._before.clone()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from there."""
-        self._before.copy_(state["sums"])
 
 
 class Meter:
@@ -58,15 +23,16 @@ class Meter:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._window, self._epoch = LossSum(device), LossSum(device)
+        self._window, self._epoch = EpochSums(2).to(device), EpochSums(2).to(device)  # of losses times rows, and of rows
         self._clocked_rows, self._waited = 0, 0.0
         self._since = time.monotonic()
 
     def add(self, loss: Tensor, rows: int) -> None:
         """Count a micro-batch's mean loss."""
-        total = loss.detach().double() * rows
-        self._window.add(total, rows)
-        self._epoch.add(total, rows)
+        loss = loss.detach().double()
+        sums = torch.stack([loss * rows, torch.full_like(loss, rows)])
+        self._window.add(sums)
+        self._epoch.add(sums)
         self._clocked_rows += rows
 
     def waited(self, seconds: float) -> None:
@@ -79,11 +45,10 @@ class Meter:
         Raises:
             UserError: when the loss is not finite.
         """
-        figures = {names.LOSS: _mean(self._window.exchange(), step)}
+        figures = {names.LOSS: _take_mean(self._window, step)}
         seconds = time.monotonic() - self._since
         clocked = sum_over_workers(torch.tensor(float(self._clocked_rows))).item()
         figures |= {names.IMAGES_PER_SECOND: clocked / seconds, names.WAIT_SHARE: self._waited / seconds}
-        self._window.restart()
         self.restart_clock()
         return figures
 
@@ -93,9 +58,7 @@ class Meter:
         Raises:
             UserError: when the loss is not finite, so that no checkpoint of it pushes out a sound one.
         """
-        mean = _mean(self._epoch.exchange(), step)
-        self._epoch.restart()
-        return mean
+        return _take_mean(self._epoch, step)
 
     def exchange(self, step: int) -> None:
         """Make the sums ready to be saved; all workers call it together.
@@ -104,7 +67,8 @@ class Meter:
             UserError: when the loss is not finite, so that no checkpoint of it pushes out a sound one.
         """
         self._window.exchange()
-        _mean(self._epoch.exchange(), step)
+        self._epoch.exchange()
+        _mean(self._epoch.total, step)
 
     def restart_clock(self) -> None:
         """Leave out what happened since the last `read`, for example an evaluation."""
@@ -118,6 +82,14 @@ class Meter:
         """Go on from there."""
         self._window.load_state_dict(state["window"])
         self._epoch.load_state_dict(state["epoch"])
+
+
+def _take_mean(sums: EpochSums, step: int) -> float:
+    """The mean of what all workers have added, which starts anew unless it is refused."""
+    sums.exchange()
+    mean = _mean(sums.total, step)
+    sums.take()
+    return mean
 
 
 def _mean(sums: Tensor, step: int) -> float:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipelines.datasets.encoded_image import in_grey_or_rgb, open_image
 
+PIXEL_VERSION = "1"  # raised when the same image and draws give other pixels, here or on the device; each run keeps it
 MAX_RATIO = 4 / 3  # of width to height; the smallest is its inverse
 LOG_RATIO = math.log(MAX_RATIO)
 ATTEMPTS = 10  # as torchvision's RandomResizedCrop tries before it falls back to the center

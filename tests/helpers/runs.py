@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +83,26 @@ def kill_and_resume(command: list[str], start: list[str], folder: Path, global_s
     resumed = subprocess.run([*quorum, "--resume", str(folder)], capture_output=True, text=True, timeout=250, check=False)
     assert resumed.returncode == 0, resumed.stderr
     assert Run.open(str(folder)).address == mlflow_run
+
+
+def process_called(title: str) -> psutil.Process | None:
+    """A process of this one's Ray whose title holds the words."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(title in word for word in process.cmdline()):
+                return process
+    return None
+
+
+def kill_once(found: Callable[[], psutil.Process | None]) -> list[int]:
+    """Kill the first process that is found, from a thread; returns a list that its number is put into."""
+    killed: list[int] = []
+
+    def look() -> None:
+        while (process := found()) is None:
+            time.sleep(0.05)
+        process.kill()
+        killed.append(process.pid)
+
+    threading.Thread(target=look, daemon=True).start()
+    return killed

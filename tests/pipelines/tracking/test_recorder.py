@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mlflow
+import numpy as np
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
@@ -10,6 +11,7 @@ from packaging.version import Version
 
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run
+from pipelines.tracking.epoch_snapshot import EpochSnapshot
 from pipelines.tracking.figures import EPOCH, SMALLEST
 from pipelines.tracking.mlflow_store import start_run
 from pipelines.tracking.recorder import Recorder, start_recorder
@@ -50,6 +52,19 @@ def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver_though_the_r
     assert (run.info.status, run.data.metrics["train/loss"]) == ("FAILED", 0.25)
     lost = [point.step for point in MlflowClient(address.uri).get_metric_history(address.run_id, "train/loss")]
     assert lost == [7, 8]
+
+
+def test_the_curves_of_a_run_that_goes_on_have_what_its_labels_told_of_the_truth(store, some_digits, tmp_path):
+    address = start_run(store.uri, "quorum", "first", params={}, tags={})
+    labels = np.arange(some_digits.split("train").ids)[None] % 7
+    state = EpochSnapshot(labels, [np.bincount(labels[0])], [10.0])
+    for epoch in range(2):
+        recorder = Recorder(str(tmp_path / "run"), str(tmp_path / "run"), address, some_digits)
+        recorder.metrics({EPOCH: float(epoch), "train/epoch_loss": 1.0}, 10 * (epoch + 1))
+        recorder.agree(epoch, 10 * (epoch + 1), state)
+        assert recorder.close("FINISHED") == []
+    for name in ("train/epoch_loss", "clusters/head0/nmi"):
+        assert [epoch for epoch, _ in recorder._series[name]] == [0, 1]
 
 
 @pytest.mark.skipif(Version(mlflow.__version__) < Version("3.17"), reason="its store has the tables of MLflow 3.17")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import psutil
@@ -20,7 +19,17 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
-from tests.helpers.runs import cut_back, differing, final_state, kill_and_resume, learned, store_of, wait_for_step
+from tests.helpers.runs import (
+    cut_back,
+    differing,
+    final_state,
+    kill_and_resume,
+    kill_once,
+    learned,
+    process_called,
+    store_of,
+    wait_for_step,
+)
 from tests.helpers.small_runs import RECIPE, STEPS, words
 from tests.helpers.words import settings_of
 
@@ -86,23 +95,19 @@ def test_a_run_that_is_wished_to_stop_saves_at_its_step_and_goes_on_to_the_same_
 @pytest.mark.slow
 def test_a_recorder_that_dies_is_started_again_and_no_figure_is_lost_or_there_twice(straight, digits):
     storage = straight.parent
-    killed: list[int] = []
-
-    def kill_once() -> None:
-        wait_for_step(storage / "recorded", STEPS + 7)
-        for process in psutil.process_iter(["cmdline"]):
-            if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::Recorder"):
-                process.kill()
-                killed.append(process.pid)
-
-    thread = threading.Thread(target=kill_once, daemon=True)
-    thread.start()
+    killed = kill_once(lambda: once_trained(storage / "recorded", "ray::Recorder"))
     train(read_recipe(RECIPE, PretrainConfig, settings_of(words(digits, storage, "recorded"))))
     assert killed
     mine, theirs = (figures_of(storage / name) for name in ("recorded", "straight"))
     assert mine == theirs
     address = Run.open(str(storage / "recorded")).address
     assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
+
+
+def once_trained(folder: Path, title: str) -> psutil.Process | None:
+    """A process of a run that is past an epoch and some steps."""
+    wait_for_step(folder, STEPS + 7)
+    return process_called(title)
 
 
 def figures_of(folder: Path) -> dict[tuple[str, int], list[float]]:
@@ -120,17 +125,7 @@ def figures_of(folder: Path) -> dict[tuple[str, int], list[float]]:
 @pytest.mark.slow
 def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digits):
     storage = straight.parent
-    killed: list[int] = []
-
-    def kill_once() -> None:
-        wait_for_step(storage / "died", STEPS + 7)
-        for process in psutil.Process().children(recursive=True):
-            if any("RayTrainWorker" in part for part in process.cmdline()):
-                process.kill()
-                killed.append(process.pid)
-
-    thread = threading.Thread(target=kill_once, daemon=True)
-    thread.start()
+    killed = kill_once(lambda: once_trained(storage / "died", "RayTrainWorker"))
     train(read_recipe(RECIPE, PretrainConfig, settings_of(words(digits, storage, "died"))))
     assert killed
     assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(storage / "died", EPOCHS))) == []

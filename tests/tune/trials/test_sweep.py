@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import ray
+import yaml
 from mlflow.tracking import MlflowClient
 
 from pipelines.config.recipe import read_stored
 from pipelines.errors import UserError
+from pipelines.runs.run_folder import Run
+from pipelines.training.launch import train
 from quorum.cli import main
 from tests.helpers.places import COKE_DIGITS as RECIPE
-from tests.helpers.runs import differing, final_state, learned
+from tests.helpers.runs import differing, final_state, learned, wait_for_step
 from tests.helpers.small_runs import SMALL
+from tests.helpers.sweeps import small
 from tests.helpers.version_0_1 import SWEEP, unpack
 from tests.helpers.words import settings_of
 from tune.search.plan import Plan
@@ -177,6 +185,31 @@ def test_the_worst_of_a_population_goes_on_from_the_best(digits, tmp_path):
     assert [run.info.status for run in trials(address)] == ["FINISHED"] * 2
     assert all([entry.step for entry in history(address, run, "progress/epoch")] == [22, 44, 66] for run in trials(address))
     assert "quorum.lineage" in {tag for run in trials(address) for tag in run.data.tags}
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_wished_to_stop_saves_its_trial_and_goes_on_to_the_same_bits(digits, tmp_path):
+    settings = small(
+        digits, tmp_path, space={"optimizer.lr": {"grid": [0.03]}}, settings={"epochs": 6, "checkpoint.every_steps": 0}
+    )
+    recipe = tmp_path / "sweep.yaml"
+    recipe.write_text(yaml.safe_dump(settings.to_dict()))
+    plan = Plan.of(settings)
+    folder = Path(plan.run_folder(plan.points[0], 0).path)
+    quorum = [sys.executable, "-m", "quorum", "sweep", "--address", "local"]
+    process = subprocess.Popen([*quorum, "--config", str(recipe)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for_step(folder, 22, process)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=150)[1]
+    assert process.returncode == 143, said
+    assert f"go on with it: quorum sweep --resume {plan.folder}" in said
+    assert "Traceback" not in said
+    run = Run.open(str(folder))
+    assert run.checkpoints.latest().step > 0
+    assert MlflowClient(run.address.uri).get_run(run.address.run_id).info.status == "KILLED"
+    main(["sweep", "--resume", str(plan.folder)])
+    train(replace(plan.training(plan.points[0], 0), storage=str(tmp_path / "alone")))
+    assert differing(learned(final_state(folder, 6)), learned(final_state(tmp_path / "alone" / folder.name, 6))) == []
 
 
 def test_more_trials_than_fit_are_refused(digits, tmp_path):

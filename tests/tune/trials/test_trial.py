@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.runs.run_folder import Run
 from pipelines.training.launch import train
-from tests.helpers.runs import differing, final_state, learned, wait_for_step
+from tests.helpers.runs import differing, final_state, kill_once, learned, process_called, wait_for_step
 from tests.helpers.sweeps import small
 from tune.search.plan import Plan
 from tune.trials.sweep import sweep
@@ -37,29 +34,9 @@ def in_sweep(plan: Plan, point: dict[str, Any]) -> dict[str, Any]:
     return learned(final_state(Path(plan.run_folder(point, 0).path), EPOCHS))
 
 
-def kill_once(found: Callable[[], psutil.Process | None]) -> list[int]:
-    """Kill the first process that is found, from a thread; returns a list that its number is put into."""
-    killed: list[int] = []
-
-    def look() -> None:
-        while (process := found()) is None:
-            time.sleep(0.05)
-        process.kill()
-        killed.append(process.pid)
-
-    threading.Thread(target=look, daemon=True).start()
-    return killed
-
-
 def trial_process() -> psutil.Process | None:
     """That of the trial which runs."""
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if any("ResourceTrainable.train" in word for word in process.cmdline()):
-                return process
-        except psutil.Error:
-            continue
-    return None
+    return process_called("ResourceTrainable.train")
 
 
 @pytest.mark.slow
