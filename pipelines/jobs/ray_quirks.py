@@ -148,14 +148,6 @@ def ends_with_its_function(trainable: type[Any], seconds: float) -> type[Any]:
     return Patient
 
 
-def is_stopped() -> bool:
-    """Whether Ray Tune has stopped the trial of this process; to the function it says so only as that reports. No issue found."""
-    from ray.train._internal.session import get_session  # which loads Ray's libraries
-
-    session = get_session()
-    return session is not None and session.stop_event.is_set()
-
-
 class Breather:
     """Pauses Ray Data's scheduling loop between its rounds.
 

@@ -67,21 +67,6 @@ def stops_in_grace(tell: Callable[[], None], grace: float) -> Iterator[Wish]:
 
 
 @contextmanager
-def stops_as_interrupts() -> Iterator[Wish]:
-    """Within the block the first wish of any kind is an interrupt, to which Ray Tune has its own answer; a second one raises."""
-    wish = Wish()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if wish.number is not None:
-            raise Stopped(wish.number)
-        wish.number = number
-        signal.raise_signal(signal.SIGINT)
-
-    with _handled(dict.fromkeys((signal.SIGTERM, signal.SIGHUP), stop)):
-        yield wish
-
-
-@contextmanager
 def _handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]]) -> Iterator[None]:
     """The handlers within the block, and those of before after it."""
     if threading.current_thread() is not threading.main_thread():

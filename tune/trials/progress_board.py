@@ -49,6 +49,7 @@ class Board(Callback):
     """
 
     def __init__(self, plan: Plan) -> None:
+        self.is_left = False  # whether the sweep is wished to stop, and trials save and leave
         self.plan, self.metric, self.better = plan, plan.metric, max if plan.config.mode == "max" else min
         self.epochs, self.total = plan.epochs, plan.trials
         self.lines: dict[str, TrialLine] = {}
@@ -89,7 +90,7 @@ class Board(Callback):
         """A trial ended by itself, which it has noted, or was stopped by the scheduler."""
         line = self._line(trial)
         folder = self.folder(line)
-        line.state = outcome_of(folder) or "stopped"
+        line.state = outcome_of(folder) or ("left" if self.is_left else "stopped")
         if line.state == "failed":
             line.reason = reason_of(folder)
         if line.state == "stopped" and not self.budget_is_used_up():

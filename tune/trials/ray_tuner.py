@@ -32,6 +32,7 @@ def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tu
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is said in one line, not by its traceback
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a score may be due every few epochs only
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # MLflow has it all
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a wish to stop like others, see pipelines.jobs.stops
     quiet_tune()
     search, samples, run = None, 1, run_member if plan.is_population else run_trial
     if plan.points:

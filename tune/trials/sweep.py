@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 
 import ray
 import yaml
@@ -14,7 +15,7 @@ from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.ray_quirks import kept_handlers
-from pipelines.jobs.stops import stops_as_interrupts
+from pipelines.jobs.stops import stops_in_grace
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.secrets import without_secrets
 from pipelines.tracking.local_copy import local_file, local_folder
@@ -26,6 +27,7 @@ from tune.search.sweep_config import SweepConfig
 from tune.trials.progress_board import Board, TrialLine
 from tune.trials.ray_tuner import build_tuner
 from tune.trials.trial import SweepContext
+from tune.trials.wish import SweepWish
 
 SWEEP_FILE, CONFIG_FILE, BASE_FILE = "sweep.json", "sweep.yaml", "base.yaml"
 SWEEP_FORMAT = 1
@@ -46,12 +48,12 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     asked = plan.trials if plan.is_population else config.concurrent
     grows = not connect(address, local_cpus=(asked or 1) * needed + 1)
     concurrent = room(plan, asked, grows=grows)
-    board = Board(plan)
+    board, wish = Board(plan), SweepWish()
     parent = _reopen(plan) if resume else _create(plan)
     outcome = "FAILED"
     try:
-        with kept_handlers(signal.SIGINT, signal.SIGUSR1), stops_as_interrupts() as wish:
-            build_tuner(SweepContext(plan, parent.run_id, this_node(), grows), board, concurrent=concurrent).fit()
+        with kept_handlers(signal.SIGUSR1), stops_in_grace(partial(_wish, board, wish), plan.base.compute.grace) as wished:
+            build_tuner(SweepContext(plan, parent.run_id, this_node(), grows, wish), board, concurrent=concurrent).fit()
         outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
     finally:
         board.close()
@@ -59,8 +61,13 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
         for line in board.lines.values():
             _close_trial(board, line)
         _set_status(plan, parent, outcome)
-    _conclude(plan, board, outcome, wish.number or signal.SIGINT)
+    _conclude(plan, board, outcome, wished.number or signal.SIGINT)
     return parent
+
+
+def _wish(board: Board, wish: SweepWish) -> None:
+    board.is_left = True
+    wish.make()
 
 
 def room(plan: Plan, asked: int | None, *, grows: bool) -> int:

@@ -20,13 +20,13 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
-from pipelines.jobs.ray_quirks import is_stopped
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.runs.run_job import TrialContext
 from pipelines.tracking.figures import EPOCH
 from pipelines.training.launch import train
 from tune.points import spelled
 from tune.search.plan import Plan
+from tune.trials.wish import SweepWish
 
 TRIAL_FILE, OUTCOME_FILE = "trial.json", "outcome.json"
 CLOSING_SECONDS = 120  # that a stopped trial may take to close its record, before its process is used again
@@ -43,12 +43,14 @@ class SweepContext:
         parent: its MLflow run id.
         node: that it was started on.
         grows: whether the cluster may bring what a trial lacks.
+        wish: to stop it.
     """
 
     plan: Plan
     parent: str
     node: str
     grows: bool
+    wish: SweepWish
 
     def trial(self, point: Mapping[str, Any], seed: int, **more: Any) -> TrialContext:
         """What the sweep gives the run of a trial; `more` is the trial's own."""
@@ -56,7 +58,7 @@ class SweepContext:
             "mlflow.parentRunId": self.parent, "quorum.sweep": self.plan.config.name, "quorum.point": spelled(point),
             "quorum.seed": str(seed),
         }  # fmt: skip
-        return TrialContext(self.node, self.plan.home, self.grows, tags, **more)
+        return TrialContext(self.node, self.plan.home, self.grows, tags, wished=self.wish.is_made, **more)
 
     def at_home(self, function: Callable[[], Result]) -> Result:
         """Call a function where the sweep was started: node and folder, in which local files of remote runs are."""
@@ -93,16 +95,13 @@ def run_trial(settings: dict[str, Any], *, sweep: SweepContext) -> None:
     with refusals_noted(folder):
         config = sweep.plan.training(point, seed)
         within = sweep.trial(point, seed, **_reporting(config.compute.workers))
-        try:
-            train(config, resume=str(folder) if started else None, within=within)
-        except Stopped:  # it has saved, and a resumed sweep goes on with it
-            return
+        train(config, resume=str(folder) if started else None, within=within)
         write_outcome(folder, "finished")
 
 
 def _reporting(workers: int) -> dict[str, Any]:
     """How the figures of an epoch come to Ray Tune: from this process, or through Ray Train from the workers'."""
-    return {"report": ray.tune.report, "wished": is_stopped} if workers == 1 else {"callbacks": [TuneReportCallback()]}
+    return {"report": ray.tune.report} if workers == 1 else {"callbacks": [TuneReportCallback()]}
 
 
 def replay(sweep: SweepContext, folder: Location) -> None:
@@ -120,12 +119,17 @@ def replay(sweep: SweepContext, folder: Location) -> None:
 
 @contextlib.contextmanager
 def refusals_noted(folder: Location) -> Iterator[None]:
-    """A trial that is refused within the block ends with that noted: whatever is raised, Ray Tune tries again."""
+    """A trial that is refused within the block ends with that noted: whatever is raised, Ray Tune tries again.
+
+    One that is wished to stop has saved, and ends without an outcome: a resumed sweep goes on with it.
+    """
     (folder / OUTCOME_FILE).delete_file()
     try:
         yield
     except UserError as error:
         write_outcome(folder, "failed", str(error))
+    except Stopped:
+        return
 
 
 def outcome_of(folder: Location) -> str | None:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from pipelines.errors import Stopped
-from pipelines.jobs.stops import WISHES, stops_as_interrupts, stops_at_once, stops_in_grace
+from pipelines.jobs.stops import WISHES, stops_at_once, stops_in_grace
 
 
 @pytest.fixture(autouse=True)
@@ -63,20 +63,11 @@ def test_without_grace_a_wish_ends_the_work():
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_wish_of_any_kind_is_an_interrupt_where_others_handle_those():
-    with stops_as_interrupts() as made:
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-        assert made.number == signal.SIGTERM
-        with pytest.raises(Stopped):
-            signal.raise_signal(signal.SIGHUP)
-
-
 def test_a_thread_that_no_signal_reaches_changes_nothing():
     done = []
 
     def work() -> None:
-        with stops_at_once(), stops_in_grace(lambda: None, 1), stops_as_interrupts():
+        with stops_at_once(), stops_in_grace(lambda: None, 1):
             done.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)
