@@ -95,6 +95,19 @@ class Plan:
         return all(one.compute.workers == 1 for one in self.configurations)
 
     @property
+    def needs(self) -> dict[str, float]:
+        """CPUs and GPUs that the workers of the largest known trial take."""
+        each = [one.compute for one in self.configurations]
+        return {
+            "CPU": max(one.workers * one.cpus_per_worker for one in each), "GPU": max(one.workers * one.gpus for one in each)
+        }  # fmt: skip
+
+    @property
+    def grace(self) -> float:
+        """Seconds that trials may take to save when the sweep is wished to stop."""
+        return self.base.compute.grace
+
+    @property
     def max_failures(self) -> int:
         """How often a trial is tried again when its process dies; -1 for any number."""
         return self.base.compute.max_failures

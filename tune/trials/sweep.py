@@ -44,15 +44,14 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     if resume and config.metric:  # the metric of a sweep that version 0.1 began
         config = replace(config, metric=present_name(config.metric))
     plan = Plan.of(config, stored=resume)
-    needed = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
     asked = plan.trials if plan.is_population else config.concurrent
-    grows = not connect(address, local_cpus=(asked or 1) * needed + 1)
+    grows = not connect(address, local_cpus=(asked or 1) * int(plan.needs["CPU"]) + 1)
     concurrent = room(plan, asked, grows=grows)
     board, wish = Board(plan), SweepWish()
     parent = _reopen(plan) if resume else _create(plan)
     outcome = "FAILED"
     try:
-        with kept_handlers(signal.SIGUSR1), stops_in_grace(partial(_wish, board, wish), plan.base.compute.grace) as wished:
+        with kept_handlers(signal.SIGUSR1), stops_in_grace(partial(_wish, board, wish), plan.grace) as wished:
             build_tuner(SweepContext(plan, parent.run_id, this_node(), grows, wish), board, concurrent=concurrent).fit()
         outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
     finally:
@@ -77,13 +76,13 @@ def room(plan: Plan, asked: int | None, *, grows: bool) -> int:
         UserError: when fewer fit than asked for, in a cluster that cannot grow.
     """
     resources = ray.cluster_resources()
-    cpus = max(one.compute.workers * one.compute.cpus_per_worker for one in plan.configurations)
+    cpus, gpus = plan.needs["CPU"], plan.needs["GPU"]
     fits = int((resources.get("CPU", 0) - 1) // cpus)
-    if gpus := max(one.compute.workers * one.compute.gpus for one in plan.configurations):
+    if gpus:
         fits = min(fits, int(resources.get("GPU", 0) // gpus))
     if fits < (asked or 1) and not grows:
         raise UserError(
-            f"{asked or 1} trials at a time with {cpus} CPUs and {gpus:g} GPUs each do not fit the cluster "
+            f"{asked or 1} trials at a time with {cpus:g} CPUs and {gpus:g} GPUs each do not fit the cluster "
             f"({resources.get('CPU', 0):.0f} CPUs, {resources.get('GPU', 0):.0f} GPUs, one CPU kept for the stream); "
             "lower concurrent or settings.compute.workers"
         )
