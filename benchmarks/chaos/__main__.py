@@ -26,9 +26,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.chaos.jobs import JOBS, Job, differing, outcome, steps_done, write_inputs
-from benchmarks.chaos.victims import VICTIMS, Server, kill
+from benchmarks.chaos.servers import Database, Server, postgres_binaries
+from benchmarks.chaos.victims import VICTIMS, kill
 from benchmarks.report import Figure
 
+Servers = dict[str, Server | Database]
+Whole = tuple[dict[str, Any], float]  # what a job comes to, and its seconds
 MOST_RESUMES, LIMIT = 3, 400.0  # seconds of a start or a resume
 
 
@@ -58,8 +61,7 @@ def main() -> int:
 def kills(folder: Path, options: argparse.Namespace, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
     """Make the kills that are asked for and not done."""
     jobs = options.jobs or (JOBS if options.all else ["pretrain"])
-    server, inputs, wholes = Server(folder), folder / "inputs", {}
-    server.start()
+    inputs, wholes, servers = folder / "inputs", {}, started_servers(folder)
     inputs.mkdir()
     quorum(["ingest", "digits", "--val", "0.1", "--to", str(inputs / "digits")])
     quorum(["labels", "--data", str(inputs / "digits"), "--per-class", "4", "--to", str(inputs / "few.json")])
@@ -68,32 +70,56 @@ def kills(folder: Path, options: argparse.Namespace, done: set[tuple[str, str, i
         for job in (JOBS[name] for name in jobs):
             for victim in options.victims or VICTIMS:
                 for number in range(options.times):
-                    if (job.name, victim, number) in done or (job.name == "sweep" and victim == "controller"):
-                        continue  # a trial of one worker has no controller
+                    if (job.name, victim, number) in done or is_missing(job, victim, servers):
+                        continue
                     if job.name not in wholes:
-                        wholes[job.name] = undisturbed(job, inputs, folder, server)
-                    yield disturbed(job, victim, number, wholes[job.name], inputs, folder, server, options.seed)
+                        wholes[job.name] = undisturbed(job, inputs, folder, servers)
+                    yield disturbed(job, victim, number, wholes[job.name], inputs, folder, servers, options.seed)
     finally:
-        server.kill()
+        for server in servers.values():
+            server.remove()
 
 
-def undisturbed(job: Job, inputs: Path, folder: Path, server: Server) -> tuple[dict[str, Any], float]:
+def started_servers(folder: Path) -> Servers:
+    """An MLflow server, over a PostgreSQL where there is one."""
+    servers: Servers = {}
+    if postgres_binaries():
+        servers["database"] = Database()
+        servers["database"].start()
+    servers["mlflow server"] = Server(folder, servers["database"].uri if servers else None)
+    servers["mlflow server"].start()
+    return servers
+
+
+def is_missing(job: Job, victim: str, servers: Servers) -> bool:
+    """Whether a job has no such part: a trial of one worker has no controller, and this machine may have no PostgreSQL."""
+    return (job.name == "sweep" and victim == "controller") or (victim == "database" and victim not in servers)
+
+
+def undisturbed(job: Job, inputs: Path, folder: Path, servers: Servers) -> Whole:
     """What a job comes to that is left alone, and the seconds that it takes."""
     place, began = _place(job, folder / "alone"), time.monotonic()
-    quorum(job.start(inputs, place, server.uri))
+    quorum(job.start(inputs, place, servers["mlflow server"].uri))
     return outcome(place), time.monotonic() - began
 
 
 def disturbed(
-    job: Job, victim: str, number: int, whole: tuple[dict[str, Any], float], inputs: Path, folder: Path, server: Server, seed: int
+    job: Job,
+    victim: str,
+    number: int,
+    whole: tuple[dict[str, Any], float],
+    inputs: Path,
+    folder: Path,
+    servers: Servers,
+    seed: int,
 ) -> dict[str, Any]:
     """One kill, and what came of it."""
     place = _place(job, folder / f"{victim.replace(' ', '-')}-{number}")
     step = random.Random(f"{seed} {job.name} {victim} {number}").choice(job.steps)
     began, said = time.monotonic(), folder / "said.txt"
     with said.open("wb") as file:
-        process = subprocess.Popen(_words(job.start(inputs, place, server.uri)), stdout=file, stderr=file)
-        killed = _kill_at(step, victim, process, place, server)
+        process = subprocess.Popen(_words(job.start(inputs, place, servers["mlflow server"].uri)), stdout=file, stderr=file)
+        killed = _kill_at(step, victim, process, place, servers)
         code = _wait(process)
         resumes = 0
         while code != 0 and resumes < MOST_RESUMES:
@@ -108,11 +134,11 @@ def disturbed(
     }  # fmt: skip
 
 
-def _kill_at(step: int, victim: str, process: subprocess.Popen[bytes], place: Path, server: Server) -> int:
+def _kill_at(step: int, victim: str, process: subprocess.Popen[bytes], place: Path, servers: Servers) -> int:
     """Kill the victim once the job is past a step; tries again while there is no such process."""
     driver = psutil.Process(process.pid)
     while process.poll() is None:
-        if steps_done(place) >= step and (killed := kill(victim, driver, server)):
+        if steps_done(place) >= step and (killed := kill(victim, driver, servers)):
             return killed
         time.sleep(0.05)
     return 0

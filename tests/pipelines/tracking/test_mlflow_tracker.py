@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from benchmarks.chaos.victims import Server
+from benchmarks.chaos.servers import Server
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.tracking import mlflow_tracker
