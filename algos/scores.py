@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 1 << 26  # similarities at a time
+CHUNK = 1 << 24  # similarities, or numbers of the bank, at a time
 
 
 @torch.no_grad()
@@ -26,14 +26,30 @@ def knn_predict(
         neighbours: voters.
         temperature: of the vote.
     """
-    bank = F.normalize(bank, dim=1)
+    neighbours, block = min(neighbours, len(bank)), max(1, CHUNK // bank.shape[1])
     predictions = []
-    for chunk in F.normalize(queries, dim=1).split(max(1, CHUNK // len(bank))):
-        similarity, nearest = (chunk @ bank.T).topk(min(neighbours, len(bank)), dim=1)
+    for chunk in F.normalize(queries, dim=1).split(max(1, CHUNK // min(block, len(bank)))):
+        similarity, nearest = _nearest(chunk, bank, block, neighbours)
         votes = similarity.new_zeros(len(chunk), num_classes)
         votes.scatter_add_(1, bank_labels[nearest], (similarity / temperature).exp())
         predictions.append(votes.argmax(dim=1))
     return torch.cat(predictions)
+
+
+def _nearest(queries: Tensor, bank: Tensor, block: int, neighbours: int) -> tuple[Tensor, Tensor]:
+    """Cosine similarities (Q, n) and rows (Q, n) of the nearest; the bank is normalised a block at a time, not copied whole."""
+    found: tuple[Tensor, Tensor] | None = None
+    for start in range(0, len(bank), block):
+        part = F.normalize(bank[start : start + block], dim=1)
+        similarity, rows = (queries @ part.T).topk(min(neighbours, len(part)), dim=1)
+        rows += start
+        if found is not None:
+            similarity, rows = torch.cat([found[0], similarity], dim=1), torch.cat([found[1], rows], dim=1)
+            similarity, kept = similarity.topk(min(neighbours, rows.shape[1]), dim=1)
+            rows = rows.gather(1, kept)
+        found = similarity, rows
+    assert found is not None, "a bank has rows"
+    return found
 
 
 def accuracy(predictions: Tensor, labels: Tensor) -> float:
@@ -82,17 +98,17 @@ def linear_probe(
     linear = torch.nn.Linear(features.shape[1], num_classes).to(features.device)
     torch.nn.init.zeros_(linear.weight)
     torch.nn.init.zeros_(linear.bias)
-    standardised = (features - mean) / std
+    standardise = _Standardise(mean, std)
     optimizer = torch.optim.SGD(linear.parameters(), lr=lr, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
         for rows in torch.randperm(len(features), generator=generator).to(features.device).split(batch_size):
-            loss = F.cross_entropy(linear(standardised[rows]), labels[rows])
+            loss = F.cross_entropy(linear(standardise(features[rows])), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         schedule.step()
-    return torch.nn.Sequential(_Standardise(mean, std), linear).eval()
+    return torch.nn.Sequential(standardise, linear).eval()
 
 
 class _Standardise(torch.nn.Module):

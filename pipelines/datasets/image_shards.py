@@ -6,13 +6,17 @@ The manifest is written last: a folder without it, or with a shard that is not a
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import json
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError, nearest
@@ -194,17 +198,33 @@ def read_sources(dataset: Dataset, split: str) -> dict[str, int]:
 
 
 def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, bytes]:
-    """Encoded images of a few instances; reads only the row groups that hold them."""
-    wanted, found = set(ids), dict[int, bytes]()
-    for shard in dataset.split(split).shards:
-        if len(found) == len(wanted):
-            break
-        file = _parquet_file(dataset.location, shard)
-        shard_ids = file.read(columns=["id"])["id"].to_numpy()
-        hits = np.flatnonzero(np.isin(shard_ids, list(wanted)))
-        starts = np.cumsum([0, *shard.row_groups])
-        for group in np.unique(np.searchsorted(starts, hits, side="right") - 1):
-            rows = hits[(hits >= starts[group]) & (hits < starts[group + 1])] - starts[group]
-            table = read_rows(dataset.location, shard, int(group), rows, ["id", "image"])
+    """Encoded images of a few instances; reads only the row groups that hold them.
+
+    Ids rise from shard to shard and from row group to row group, and footers say from which to which.
+    """
+    shards, found = dataset.split(split).shards, dict[int, bytes]()
+    firsts = functools.cache(lambda number: _first_ids(dataset.location, shards[number]))
+    for number, wanted in _dealt(ids, len(shards), lambda shard: firsts(shard)[0]):
+        for group, here in _dealt(wanted, len(firsts(number)), firsts(number).__getitem__):
+            table = _parquet_file(dataset.location, shards[number]).read_row_group(group, columns=["id", "image"])
+            table = table.filter(pc.is_in(table["id"], pa.array(here, pa.int64())))
             found.update(zip(table["id"].to_pylist(), table["image"].to_pylist(), strict=True))
     return found
+
+
+def _first_ids(location: Location, shard: Shard) -> list[int]:
+    """The first id of each row group of a shard, from its footer."""
+    metadata = _parquet_file(location, shard).metadata
+    column = metadata.schema.names.index("id")
+    return [metadata.row_group(group).column(column).statistics.min for group in range(metadata.num_row_groups)]
+
+
+def _dealt(ids: Iterable[int], parts: int, first_id: Callable[[int], int]) -> Iterator[tuple[int, list[int]]]:
+    """Each of so many consecutive parts that may hold some of the ids, with those ids."""
+
+    def part_of(wanted: int) -> int:
+        return bisect_right(range(parts), wanted, key=first_id) - 1
+
+    for part, here in itertools.groupby(sorted(set(ids)), key=part_of):
+        if part >= 0:
+            yield part, list(here)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 
-import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
@@ -17,8 +16,10 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
-from pipelines.evaluation.features import check_each_once
+from pipelines.evaluation.features import RowsById
+from pipelines.evaluation.memory import check_memory
 from pipelines.jobs.ray_cluster import connect
+from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking import figures
 from pipelines.tracking.mlflow_tracker import Tracker
@@ -43,7 +44,8 @@ def evaluate(
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
-        UserError: for a run that is not there, or shards without that split and its labels, before Ray starts.
+        UserError: for a run that is not there, shards without that split and its labels, or more features than the memory
+            holds, before Ray starts.
     """
     check_options(workers=workers, neighbours=neighbours, temperature=temperature)
     trained = Trained.open(place)
@@ -54,12 +56,14 @@ def evaluate(
         raise UserError(f"split is {split!r}, which the run was trained on; give another --split or --data")
     if split not in dataset.splits or not dataset.split(split).labelled:
         raise UserError(f"{dataset.location} has no labelled {split} split to score on; give other --data or --split")
+    with_bank = dataset.split(trained.split).labelled
+    check_memory(sum(dataset.split(one).rows for one in {split, *([trained.split] if with_bank else [])}), trained.features)
     connect(address, local_cpus=workers + 1)
     embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
     scored = embedded(split, classify=True)
     scores = classifier_scores(trained, dataset, scored)
     sizes = {figures.score(split, figures.ROWS): float(len(scored["id"]))}
-    if dataset.split(trained.split).labelled:
+    if with_bank:
         train, device = embedded(trained.split), "cuda" if gpu else "cpu"
         bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], scored["feature"]))
         classes = len(dataset.classes)
@@ -121,12 +125,12 @@ def embed_split(
     Raises:
         RuntimeError: if a row came twice or not at all.
     """
+    gathered = RowsById(dataset.split(split).rows)
     rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained, classify=classify)
-    parts = list(rows.iter_batches(batch_size=None))
-    columns = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
-    order = columns["id"].argsort()
-    check_each_once(columns["id"], split, dataset.split(split).rows)
-    return {name: column[order] for name, column in columns.items()}
+    with progress(f"embed {split}", gathered.rows, "images") as bar:
+        for batch in rows.iter_batches(batch_size=None):
+            bar.advance(gathered.add(batch))
+    return gathered.by_id()
 
 
 def _record(trained: Trained, scores: dict[str, float], prefix: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from algos.methods.method import Method
-from algos.networks import build_backbone
+from algos.networks import build_backbone, feature_size
 from pipelines.config.recipe import read_stored
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
 from pipelines.config.training_plan import build_method, image_size
@@ -79,6 +79,11 @@ class Trained:
     def backbone(self) -> dict[str, Any]:
         """Arguments of `algos.networks.build_backbone`, without the size of the images."""
         return asdict(self.config.backbone)
+
+    @functools.cached_property
+    def features(self) -> int:
+        """Numbers that the backbone gives an image [F]."""
+        return feature_size(new_backbone(self.config))
 
     @property
     def place(self) -> str:

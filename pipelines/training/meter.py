@@ -16,7 +16,7 @@ from pipelines.tracking import figures as names
 
 
 class Meter:
-    """Mean loss, rate and share of time spent waiting for data, over all workers.
+    """Mean loss, rate and mean share of time spent waiting for data, over all workers.
 
     Args:
         device: where losses are.
@@ -47,8 +47,9 @@ class Meter:
         """
         figures = {names.LOSS: _take_mean(self._window, step)}
         seconds = time.monotonic() - self._since
-        clocked = sum_over_workers(torch.tensor(float(self._clocked_rows))).item()
-        figures |= {names.IMAGES_PER_SECOND: clocked / seconds, names.WAIT_SHARE: self._waited / seconds}
+        mine = torch.tensor([self._clocked_rows / seconds, self._waited / seconds, 1.0], dtype=torch.float64)
+        rate, waited, workers = sum_over_workers(mine).tolist()
+        figures |= {names.IMAGES_PER_SECOND: rate, names.WAIT_SHARE: waited / workers}
         self.restart_clock()
         return figures
 

@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from algos import scores
 from algos.scores import accuracy, knn_predict, linear_probe, size_figures
 
 
@@ -31,6 +32,15 @@ def test_nearest_neighbour_agrees_with_scikit_learn_on_real_digits():
 
 def test_a_small_bank_votes_whole():
     assert knn_predict(torch.eye(2), torch.eye(2), torch.tensor([1, 0]), num_classes=2, neighbours=50).tolist() == [1, 0]
+
+
+def test_a_bank_that_is_read_in_blocks_votes_as_a_whole_one(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    bank, queries = torch.randn(500, 8, generator=generator), torch.randn(60, 8, generator=generator)
+    labels = torch.randint(5, (500,), generator=generator)
+    whole = knn_predict(queries, bank, labels, num_classes=5)
+    monkeypatch.setattr(scores, "CHUNK", 8 * 37)  # blocks of 37 rows, the last of 19
+    assert knn_predict(queries, bank, labels, num_classes=5).tolist() == whole.tolist()
 
 
 def test_linear_probe_is_as_good_as_logistic_regression_and_repeats_itself():

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.datasets import image_shards
 from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Shard, Split, read_column, read_images, read_rows
 from pipelines.datasets.scored_split import scored_split
 from pipelines.errors import UserError
@@ -133,6 +134,13 @@ def test_unlabelled_rows_read_as_minus_one(tmp_path):
     dataset = write_digits(tmp_path / "unlabelled", 20, 20, labelled=False)
     assert not dataset.split("train").labelled
     assert read_column(dataset, "train", "label").tolist() == [-1] * 20
+
+
+def test_read_images_opens_the_shards_of_a_bisection_only(tmp_path, monkeypatch):
+    dataset, opened, reader = write_digits(tmp_path / "digits", 320, 10), set(), image_shards.open_parquet
+    monkeypatch.setattr(image_shards, "open_parquet", lambda *names: opened.add(names[1]) or reader(*names))
+    assert list(read_images(dataset, "train", [57])) == [57]
+    assert len(opened) <= 6  # of 32
 
 
 def test_read_images_finds_ids_across_shards_and_row_groups_and_skips_holes(tmp_path):

@@ -63,3 +63,15 @@ def losses(shares: list[list[tuple[float, int]]]) -> tuple[float, float]:
 
 def test_means_are_over_the_rows_of_all_workers(gloo):
     assert gloo(2, losses, [[(1.0, 2), (2.0, 2)], [(3.0, 1), (0.0, 3)]]) == [(pytest.approx(9 / 8), pytest.approx(9 / 8))] * 2
+
+
+def wait_share(waits: list[float]) -> float:
+    """What a meter says of workers that waited so many seconds each, of a hundred."""
+    meter = Meter(torch.device("cpu"))
+    meter._since -= 100
+    meter.waited(waits[dist.get_rank()])
+    return meter.read(1)["stream/wait_share"]
+
+
+def test_the_share_of_waiting_is_the_mean_of_all_workers(gloo):
+    assert gloo(2, wait_share, [0.0, 50.0]) == [pytest.approx(0.25, abs=0.01)] * 2

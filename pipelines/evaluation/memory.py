@@ -1,0 +1,44 @@
+"""Whether the features of a data set fit the memory of the process that scores them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.errors import UserError
+
+BYTES = 4  # of a float32
+SPARE = 1.2  # of the features' own bytes: a block of similarities and a batch come besides
+LIMITS = (  # of a container, and what it uses
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def check_memory(rows: int, features: int) -> None:
+    """Refuse to gather `rows` x `features` numbers where they do not fit.
+
+    Raises:
+        UserError: with both numbers of GB.
+    """
+    needed, free = rows * features * BYTES * SPARE, free_bytes()
+    if free is not None and needed > free:
+        raise UserError(
+            f"the features of {rows:,} images, {features:,} each, take {needed / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free here; "
+            "use a machine with more memory, or a data set of fewer images: quorum ingest --take"
+        )
+
+
+def free_bytes() -> int | None:
+    """Bytes that this process can still get, of the machine or of its container; `None` where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+    for limit, used in LIMITS:
+        try:
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no container, or one without a limit
+            continue
+    return free
