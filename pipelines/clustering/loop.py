@@ -91,7 +91,9 @@ class Clustering:
         worker.claim_device()
         self.stops = StopWatch(worker.wished)
         source = VectorSource(job.vectors, worker.device)
-        self.stream = EpochStream(source, self.task.shape, seed=self.task.seed, rank=worker.rank, workers=worker.count)
+        self.stream = EpochStream(
+            source, self.task.shape, seed=self.task.seed, rank=worker.rank, workers=worker.count, beside=worker.beside
+        )
         self.kmeans = new_kmeans(self.task, job.vectors).to(worker.device)
         self.similarity = EpochSums(len(self.task.heads)).to(worker.device)  # of this pass
         self.passes = Passes(self.kmeans)

@@ -22,7 +22,7 @@ def center_batches(
     dataset: Dataset, split: str, view: EvaluationView, *, limit: int | None = None, rank: int = 0, workers: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
     """Ids (B,), labels (B,) and uint8 images (B, 3, S, S) of this worker's share of a split's first `limit` rows."""
-    configure_ray_data(2 * workers)
+    configure_ray_data()
     reader = CenterReader(dataset, split, view.size, view.resize_to, limit, rank, workers)
     if not reader.jobs:
         return

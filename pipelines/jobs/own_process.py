@@ -15,6 +15,8 @@ def work_here(
     job: AnyJob,
     report: Callable[[Mapping[str, float]], None],
     wished: Callable[[], bool] | None = None,
+    *,
+    beside: int = 1,
 ) -> None:
     """Run `work` to its end; what it raises is raised here.
 
@@ -23,11 +25,12 @@ def work_here(
         job: what it gets.
         report: takes the figures of an epoch.
         wished: says whether the job is wished to stop.
+        beside: jobs like it at a time.
     """
     # Ray shows a process the GPU that it has, or the part of one, as the first.
     device = torch.device("cuda", 0) if ray.get_gpu_ids() else torch.device("cpu")
     try:
-        work(job, Worker(0, 1, 1, device, report, wished))
+        work(job, Worker(0, 1, 1, device, report, wished, beside))
     finally:
         if device.type == "cuda":
             torch.cuda.empty_cache()  # others may share the GPU, and this process go on with another job

@@ -101,17 +101,17 @@ def check_resources(workers: int, cpus_per_worker: int, *, gpus: float, grows: b
         UserError: for too few GPUs, or no CPU left for the stream's tasks.
     """
     resources, all_gpus = ray.cluster_resources(), workers * gpus
-    short = resources.get("GPU", 0) < all_gpus
+    cpus, needed = resources.get("CPU", 0), workers * cpus_per_worker + 1
     if grows:
-        if short:
-            print(f"waiting for {all_gpus:g} GPUs; the cluster has {resources.get('GPU', 0):.0f} now", file=sys.stderr)
+        for name, asked in (("GPU", all_gpus), ("CPU", needed)):
+            if resources.get(name, 0) < asked:
+                print(f"waiting for {asked:g} {name}s; the cluster has {resources.get(name, 0):.0f} now", file=sys.stderr)
         return
-    if short:
+    if resources.get("GPU", 0) < all_gpus:
         raise UserError(
             f"compute.gpu asks for {all_gpus:g} GPUs, the cluster has {resources.get('GPU', 0):.0f}; "
             f"lower compute.workers or set compute.gpu to false"
         )
-    cpus, needed = resources.get("CPU", 0), workers * cpus_per_worker + 1
     if cpus < needed:
         raise UserError(
             f"{workers} workers of {cpus_per_worker} CPUs and a Data task need {needed} CPUs, the cluster has {cpus:.0f}; "

@@ -18,7 +18,14 @@ from pipelines.jobs.ray_quirks import look_often, no_handlers
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
 
-def fit(work: Callable[[AnyJob, Worker], None], job: AnyJob, workers: Workers, callbacks: Sequence[UserCallback] = ()) -> None:
+def fit(
+    work: Callable[[AnyJob, Worker], None],
+    job: AnyJob,
+    workers: Workers,
+    callbacks: Sequence[UserCallback] = (),
+    *,
+    beside: int = 1,
+) -> None:
     """Run `work` on every worker of one process group, to the end.
 
     Args:
@@ -26,6 +33,7 @@ def fit(work: Callable[[AnyJob, Worker], None], job: AnyJob, workers: Workers, c
         job: what it gets.
         workers: how many, on what.
         callbacks: for Ray Train.
+        beside: jobs like it at a time.
 
     Raises:
         UserError: what a worker refused, or why the workers failed more often than allowed.
@@ -36,7 +44,7 @@ def fit(work: Callable[[AnyJob, Worker], None], job: AnyJob, workers: Workers, c
     resources = {"CPU": float(workers.cpus)} | ({"GPU": workers.gpus} if workers.gpus else {})
     trainer = TorchTrainer(
         _run_worker,
-        train_loop_config={"work": work, "job": job},
+        train_loop_config={"work": work, "job": job, "beside": beside},
         # Labels are exchanged on the host, gradients on the device: each kind of tensor has its own backend.
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(num_workers=_count(workers), use_gpu=workers.gpus > 0, resources_per_worker=resources),
@@ -71,8 +79,9 @@ def _run_worker(settings: dict[str, Any]) -> None:
         return
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     rank, count, here = context.get_world_rank(), context.get_world_size(), context.get_local_world_size()
+    wished = None if rank else job.record.wished
     try:
-        settings["work"](job, Worker(rank, count, here, device, ray.train.report, None if rank else job.record.wished))
+        settings["work"](job, Worker(rank, count, here, device, ray.train.report, wished, settings["beside"]))
     except UserError as error:
         job.record.stop(str(error))
         raise

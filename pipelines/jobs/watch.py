@@ -9,16 +9,24 @@ from typing import Any
 
 from ray.exceptions import RayError
 
+from pipelines.jobs.waiting import Waiting
 from pipelines.progress import progress
 
 POLL_SECONDS = 0.5
 
 
 class Watch:
-    """Shows the record's status in one progress line while a block runs."""
+    """Shows the record's status in one progress line while a block runs, and what the job waits for.
 
-    def __init__(self, what: str, record: Any, steps: int) -> None:
-        self._what, self._record, self._steps = what, record, steps
+    Args:
+        what: is being done.
+        record: of the run.
+        steps: that it has.
+        needs: what it asks of the cluster, in words.
+    """
+
+    def __init__(self, what: str, record: Any, steps: int, *, needs: str) -> None:
+        self._what, self._record, self._steps, self._needs = what, record, steps, needs
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
 
@@ -34,11 +42,12 @@ class Watch:
             self._show_all()
 
     def _show_all(self) -> None:
-        started = False
+        started, last, waiting = False, -1, Waiting(self._needs)
         with progress(self._what, self._steps, "steps") as bar:
             while not self._done.wait(POLL_SECONDS):
                 status = self._record.poll()
-                say(status.messages)
+                say(status.messages + waiting.look(at_work=status.step != last))
+                last = status.step
                 if status.step:
                     (bar.move_to if started else bar.start_at)(status.step, status.note)  # a rate is not of the workers' start
                     started = True

@@ -46,7 +46,8 @@ class Worker:
     """One worker's rank of `count`, of which `local_count` share its machine, and its device.
 
     `report` tells those above the figures of an epoch, on every worker equally often; the job may end there. `wished`, which one
-    worker has, says whether the job is wished to stop.
+    worker has, says whether the job is wished to stop. `beside` jobs like it
+    run at a time.
     """
 
     rank: int
@@ -55,6 +56,7 @@ class Worker:
     device: torch.device
     report: Callable[[Mapping[str, float]], None] = tell_nobody
     wished: Callable[[], bool] | None = None
+    beside: int = 1
 
     def claim_device(self, threads: int = 0) -> None:
         """Make the device this process's own, or take `threads` of the CPU; 0 for a fair share of the machine."""

@@ -21,6 +21,7 @@ from pipelines.jobs.own_process import work_here
 from pipelines.jobs.ray_cluster import check_resources, connect
 from pipelines.jobs.stops import stops_at_once, stops_in_grace
 from pipelines.jobs.train_job import fit
+from pipelines.jobs.waiting import described
 from pipelines.jobs.watch import Watch, say
 from pipelines.jobs.worker import Worker, Workers, tell_nobody
 from pipelines.runs.run_folder import Run
@@ -46,6 +47,7 @@ class TrialContext:
         callbacks: for Ray Train, where the run has several workers.
         until: epoch to stop before and leave the run open for more; null for its end.
         wished: says whether a run in this process is wished to stop.
+        beside: trials at a time, which share the object store.
     """
 
     node: str
@@ -56,6 +58,7 @@ class TrialContext:
     callbacks: list[UserCallback] = field(default_factory=list)
     until: int | None = None
     wished: Callable[[], bool] | None = None
+    beside: int = 1
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,12 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
 
 def _let_work(spec: JobSpec[Any], task: Task, run: Run, record: Record, within: TrialContext | None) -> None:
     workers = spec.workers
-    with nullcontext() if within else Watch(spec.name, record, task.steps), stops_in_grace(record.wish, spec.grace) as wish:
+    shown = nullcontext() if within else Watch(spec.name, record, task.steps, needs=described(workers))
+    with shown, stops_in_grace(record.wish, spec.grace) as wish:
         if within is not None and workers.most == 1:
-            work_here(task.function, task.job, within.report, within.wished)
+            work_here(task.function, task.job, within.report, within.wished, beside=within.beside)
         else:
-            fit(task.function, task.job, workers, within.callbacks if within else ())
+            fit(task.function, task.job, workers, within.callbacks if within else (), beside=within.beside if within else 1)
     left = record.left()
     if left is not None:
         on = f"go on with it: quorum {run.kind} --resume {run.location}"

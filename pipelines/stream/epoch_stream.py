@@ -43,18 +43,21 @@ class EpochStream(Generic[Item]):
         seed: of the order, and of all that is random on the way.
         rank: of this worker.
         workers: how many there are.
+        beside: streams like all of theirs at a time, which share the object store.
 
     Raises:
         UserError: for more workers than lanes, or fewer rows than a batch has.
     """
 
-    def __init__(self, source: Source[Item], shape: StreamShape, *, seed: int, rank: int = 0, workers: int = 1) -> None:
+    def __init__(
+        self, source: Source[Item], shape: StreamShape, *, seed: int, rank: int = 0, workers: int = 1, beside: int = 1
+    ) -> None:
         self.source, self.shape, self.seed = source, shape, seed
         self.lanes = lanes_of_worker(shape.lanes, rank, workers)
         order = self.order(0)
         self.steps, self.left_out = order.steps, order.left_out
         self.pipelines = EpochPipelines(self._start, self.steps)
-        configure_ray_data(2 * workers)  # each prepares its next epoch while it uses this one
+        configure_ray_data(2 * workers * beside)  # each prepares its next epoch while it uses this one
 
     def order(self, epoch: int) -> EpochOrder:
         """The order of an epoch."""

@@ -68,7 +68,9 @@ class Session:
         images = ImageSource(
             job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled
         )  # fmt: skip
-        self.stream = EpochStream(images, stream_shape(config), seed=config.seed, rank=self.rank, workers=self.workers)
+        self.stream = EpochStream(
+            images, stream_shape(config), seed=config.seed, rank=self.rank, workers=self.workers, beside=worker.beside
+        )
         torch.manual_seed(config.seed)  # initial weights, the same on every worker
         backbone = new_backbone(config)
         if config.compute.channels_last:  # before a method copies it

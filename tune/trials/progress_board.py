@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from pipelines.files.location import Location
+from pipelines.jobs.waiting import Waiting
 from pipelines.tracking.figures import EPOCH, IMAGES_SEEN
 from tune.points import spelled
 from tune.search.plan import Plan
@@ -55,6 +56,7 @@ class Board(Callback):
         self.lines: dict[str, TrialLine] = {}
         self._failed: list[Any] = []
         self._began = self._said = time.monotonic()
+        self._waiting = Waiting(f"a trial of {plan.needs['CPU']:g} CPUs and {plan.needs['GPU']:g} GPUs")
         self._trained = 0  # epochs that took time: replayed ones do not tell how long the rest will take
         self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
         if self._live:
@@ -63,6 +65,11 @@ class Board(Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Without the terminal: Ray Tune stores its callbacks beside the sweep."""
         return vars(self) | {"_live": None, "_failed": []}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ray Tune looks for something to do."""
+        for sentence in self._waiting.look(at_work=bool(self.count("running"))):
+            print(sentence, file=sys.stderr, flush=True)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins."""

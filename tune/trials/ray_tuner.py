@@ -26,8 +26,8 @@ from tune.trials.progress_board import Board
 from tune.trials.trial import CLOSING_SECONDS, TRIAL_FILE, SweepContext, outcome_of, run_trial
 
 
-def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tune.Tuner:
-    """The tuner of a sweep, so many trials at a time."""
+def build_tuner(sweep: SweepContext, board: Board) -> ray.tune.Tuner:
+    """The tuner of a sweep."""
     plan, config = sweep.plan, sweep.plan.config
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is said in one line, not by its traceback
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a score may be due every few epochs only
@@ -47,7 +47,7 @@ def build_tuner(sweep: SweepContext, board: Board, *, concurrent: int) -> ray.tu
         param_space=space,
         tune_config=TuneConfig(
             metric=plan.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
-            max_concurrent_trials=concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
+            max_concurrent_trials=sweep.concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
             reuse_actors=leaves_processes_free(plan),  # the next trial has its imports behind it
         ),
         run_config=RunConfig(

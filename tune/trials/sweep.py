@@ -52,7 +52,7 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     outcome = "FAILED"
     try:
         with kept_handlers(signal.SIGUSR1), stops_in_grace(partial(_wish, board, wish), plan.grace) as wished:
-            build_tuner(SweepContext(plan, parent.run_id, this_node(), grows, wish), board, concurrent=concurrent).fit()
+            build_tuner(SweepContext(plan, parent.run_id, this_node(), grows, wish, concurrent), board).fit()
         outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
     finally:
         board.close()

@@ -44,6 +44,7 @@ class SweepContext:
         node: that it was started on.
         grows: whether the cluster may bring what a trial lacks.
         wish: to stop it.
+        concurrent: trials at a time.
     """
 
     plan: Plan
@@ -51,6 +52,7 @@ class SweepContext:
     node: str
     grows: bool
     wish: SweepWish
+    concurrent: int = 1
 
     def trial(self, point: Mapping[str, Any], seed: int, **more: Any) -> TrialContext:
         """What the sweep gives the run of a trial; `more` is the trial's own."""
@@ -58,7 +60,7 @@ class SweepContext:
             "mlflow.parentRunId": self.parent, "quorum.sweep": self.plan.config.name, "quorum.point": spelled(point),
             "quorum.seed": str(seed),
         }  # fmt: skip
-        return TrialContext(self.node, self.plan.home, self.grows, tags, wished=self.wish.is_made, **more)
+        return TrialContext(self.node, self.plan.home, self.grows, tags, wished=self.wish.is_made, beside=self.concurrent, **more)
 
     def at_home(self, function: Callable[[], Result]) -> Result:
         """Call a function where the sweep was started: node and folder, in which local files of remote runs are."""
