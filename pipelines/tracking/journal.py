@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.tracking.old_figures import by_present_names
 
-JOURNAL = "journal.jsonl"
+JOURNAL, MARK = "journal.jsonl", "journal.sent"
 NUMBER, CALL = "n", "call"  # keys of a line beside the entry's own
 
 
@@ -34,7 +34,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.mark = folder / JOURNAL, folder / "journal.sent"
+        self.path, self.mark = folder / JOURNAL, folder / MARK
         whole = _cut_to_whole_lines(self.path)
         lines = _numbered(whole)
         marked = int(self.mark.read_text() or 0) if self.mark.exists() else 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.files.location import Location
-from pipelines.tracking.journal import JOURNAL
+from pipelines.tracking.journal import JOURNAL, MARK
+
+PIECES = "journal"  # folder of a remote run
+PIECE_BYTES = 256 << 10
 
 
 def local_folder(folder: Location, home: str = "") -> Path:
@@ -21,17 +24,49 @@ def local_file(folder: Location, name: str) -> Path:
     place = local_folder(folder) / name
     if not folder.is_local:
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes((folder / name).read_bytes())
+        Location.of(place).write_bytes((folder / name).read_bytes())
     return place
 
 
-def fetch_journal(run: Location) -> None:
-    """Copy the journal of a remote run here, unless one is here."""
-    if not run.is_local and not (local_folder(run) / JOURNAL).exists() and (run / JOURNAL).exists():
-        local_file(run, JOURNAL)
+def fetch_journal(run: Location, folder: Path | None = None) -> None:
+    """Copy the journal of a remote run here, unless as much of it is here: the run may have gone on from another machine.
+
+    What MLflow has of it is not known then, and is sent again, which counts once.
+    """
+    if run.is_local:
+        return
+    folder = folder or local_folder(run)
+    copies = sorted(child for child in (run / PIECES).children()) or ([""] if (run / JOURNAL).exists() else [])
+    places = [run / PIECES / name if name else run / JOURNAL for name in copies]  # version 0.1 had one file
+    here = folder / JOURNAL
+    if sum(place.size() for place in places) > (here.stat().st_size if here.exists() else 0):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).unlink(missing_ok=True)
+        Location.of(here).write_bytes(b"".join(place.read_bytes() for place in places))
 
 
-def copy_journal(folder: Path, run: Location) -> None:
-    """Copy the journal in a local folder to a run that is remote."""
-    if not run.is_local:
-        (run / JOURNAL).write_bytes((folder / JOURNAL).read_bytes())
+class JournalCopy:
+    """The journal of a remote run on the run's storage, in pieces: the journal only grows, so that only the last one changes.
+
+    Args:
+        folder: local folder of the journal.
+        run: the run's own; where that is local there is no copy.
+    """
+
+    def __init__(self, folder: Path, run: Location) -> None:
+        self.journal, self.pieces = folder / JOURNAL, None if run.is_local else run / PIECES
+        self._copied = 0  # bytes; another process may have copied more or less
+
+    def update(self) -> None:
+        """Copy what has come since the last time."""
+        if self.pieces is None:
+            return
+        if not self._copied:
+            self.pieces.make()
+        size = self.journal.stat().st_size
+        with self.journal.open("rb") as file:
+            for piece in range(self._copied // PIECE_BYTES, -(-size // PIECE_BYTES)):
+                file.seek(piece * PIECE_BYTES)
+                content = file.read(min(PIECE_BYTES, size - piece * PIECE_BYTES))
+                (self.pieces / f"{piece:06d}.jsonl").write_bytes(content)
+                self._copied = piece * PIECE_BYTES + len(content)

@@ -42,10 +42,8 @@ class Record:
     def epoch(self, epoch: int, step: int, figures: dict[str, float], state: EpochSnapshot | None, *, pictures: bool) -> None:
         """Record the end of an epoch: its figures, with those against the truth, are journalled afterwards; pictures follow."""
         self.metrics(figures | {EPOCH: float(epoch)}, step, wait=True)
-        if state is None:
-            return
         ray.get(self.recorder.agree.remote(epoch, step, state, self._name()))
-        if pictures:
+        if state is not None and pictures:
             if len(self._pending) >= MOST_PENDING:
                 ray.get(self._pending.pop(0))
             self._pending.append(self.recorder.draw.remote(epoch, state, self._name()))

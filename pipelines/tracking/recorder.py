@@ -21,7 +21,7 @@ from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
-from pipelines.tracking.local_copy import copy_journal, fetch_journal
+from pipelines.tracking.local_copy import JournalCopy, fetch_journal
 from pipelines.tracking.mlflow_store import RunAddress, end_run
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.record import MOST_PENDING, Record
@@ -70,7 +70,8 @@ class Recorder:
 
     def __init__(self, folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train") -> None:
         self.folder, self.run = Path(folder), Location.of(run)
-        fetch_journal(self.run)
+        fetch_journal(self.run, self.folder)
+        self.copy = JournalCopy(self.folder, self.run)
         self.tracker = Tracker(self.folder, address)
         self.dataset, self.split = dataset, split
         self.status = Status()
@@ -96,9 +97,14 @@ class Recorder:
         self._remember(values, values.get(names.EPOCH))
         self.status.step, self.status.note = step, note or self.status.note
 
-    def agree(self, epoch: int, step: int, state: EpochSnapshot, call: str | None = None) -> None:
-        """Record how an epoch's labels agree with the truth, where that is known. Answers when it is in the journal."""
-        self._wait(self._work.submit(self._agree, epoch, step, state, call))
+    def agree(self, epoch: int, step: int, state: EpochSnapshot | None, call: str | None = None) -> None:
+        """Record how an epoch's labels agree with the truth, where that is known.
+
+        Answers when it is in the journal, and the journal's copy has the epoch.
+        """
+        if state is not None:
+            self._wait(self._work.submit(self._agree, epoch, step, state, call))
+        self._wait(self._work.submit(self.copy.update))
 
     def draw(self, epoch: int, state: EpochSnapshot, call: str | None = None) -> None:
         """Record pictures of an epoch. Answers when they are made."""
@@ -144,7 +150,7 @@ class Recorder:
         self._drawing.shutdown()
         self.tracker.status(outcome, at=self._worked_until)
         self.tracker.close()
-        copy_journal(self.folder, self.run)
+        self.copy.update()
         return self.tracker.messages
 
     def _wait(self, job: Future[None]) -> None:
@@ -159,7 +165,6 @@ class Recorder:
             figures = agreement(state, self._known_classes(self.dataset))
             self.tracker.metrics(figures, step, call=call)
             self._remember(figures, epoch)
-        copy_journal(self.folder, self.run)
 
     def _draw_all(self, epoch: int, state: EpochSnapshot, call: str | None) -> None:
         for picture in self._draw(epoch, state):
