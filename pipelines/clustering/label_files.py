@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -90,16 +87,3 @@ class LabelledFolder:
     folder: Location
     counts: np.ndarray
     sums: np.ndarray
-
-
-@contextmanager
-def replaced(folder: Location, part: LabelFile) -> Iterator[Any]:
-    """A stream whose content becomes the part's file when the block ends well: a task that runs again does no harm."""
-    partial = folder / f"{part.name}.partial"
-    try:
-        with folder.filesystem.open_output_stream(partial.path) as sink:
-            yield sink
-    except BaseException:
-        partial.delete_file()
-        raise
-    folder.filesystem.move(partial.path, (folder / part.name).path)

@@ -13,7 +13,7 @@ import ray.data
 import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
-from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder, label_files, replaced
+from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder, label_files
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
 from pipelines.files.location import Location
 from pipelines.progress import progress
@@ -52,7 +52,7 @@ class LabelWriter:
         part, total = self.todo[number], len(kmeans.centers)
         counts, sums, rows, bad = np.zeros(total, np.int64), np.zeros(total), 0, -1
         try:
-            with replaced(self.folder, part) as sink:
+            with (self.folder / part.name).written() as sink:
                 for stacked, similarity in self._label(part, kmeans, sink):
                     counts += np.bincount(stacked, minlength=total)
                     sums += np.bincount(stacked, weights=similarity, minlength=total)
@@ -118,6 +118,7 @@ def write_labels(vectors: EmbeddingFolder, model: FrozenClusters, folder: Locati
     """
     todo = label_files(vectors)
     writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), gpu=gpu)
+    folder.delete_cut_off()
     seen, rows = np.zeros(len(todo), np.int64), 0
     counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
     with progress("label", vectors.rows, "rows") as bar:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from algos.exact.shortlist import Shortlist
-from pipelines.clustering.label_files import LabelFile, replaced
+from pipelines.clustering.label_files import LabelFile
 from pipelines.clustering.label_pass import row_batches
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
@@ -115,7 +115,7 @@ class LabelMover:
             for head, each in enumerate(moves):
                 mine = within(each.places, part.start, part.rows)
                 table = _moved(table, head, Moves(each.places[mine] - part.start, each.labels[mine], each.similarity[mine]))
-            with replaced(self.folder, part) as sink:
+            with (self.folder / part.name).written() as sink:
                 pq.write_table(table, sink)
             yield {"part": np.array([part.number])}
 

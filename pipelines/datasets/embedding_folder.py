@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import open_parquet
+from pipelines.files.parquet_reader import ParquetReader, open_parquet
+from pipelines.files.storage_errors import patiently
 
 READERS = 16  # threads that read footers
 EMBEDDINGS_MANIFEST = "_embeddings.json"  # of `quorum embed`; readers of Parquet folders skip names that begin so
@@ -132,7 +133,7 @@ class EmbeddingFolder:
         ids = self._open(shard).read_row_group(group, columns=[self.id_column])[self.id_column].combine_chunks()
         return ids.cast(pa.int64()) if pa.types.is_integer(ids.type) else ids.cast(pa.string())
 
-    def _open(self, shard: int) -> pq.ParquetFile:
+    def _open(self, shard: int) -> ParquetReader:
         return open_parquet(self.location, self.shards[shard].path, self.shards[shard].digest)
 
 
@@ -182,12 +183,16 @@ def _check_whole(location: Location, files: Sequence[VectorFile]) -> None:
 
 def _footer(location: Location, path: str) -> tuple[pq.FileMetaData, str]:
     """A file's metadata and a digest of it; it holds offsets, sizes and statistics of every column, so other rows change it."""
-    try:
+
+    def read() -> tuple[pq.FileMetaData, str]:
         with location.filesystem.open_input_file(f"{location.path}/{path}") as file:
             footer = pq.ParquetFile(file).metadata
             size = footer.serialized_size
             file.seek(file.size() - 8 - size)
             return footer, hashlib.sha256(file.read(size)).hexdigest()[:16]
+
+    try:
+        return patiently(read)
     except (pa.ArrowInvalid, OSError) as error:
         said = str(error).split("\n", maxsplit=1)[0]
         raise UserError(f"{location}/{path} is no whole Parquet file ({said}); restore or remove it") from error

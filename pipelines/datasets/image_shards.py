@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import open_parquet
+from pipelines.files.parquet_reader import ParquetReader, open_parquet
 
 SHARDS_FORMAT = 1
 SHARDS_MANIFEST = "quorum.json"
@@ -162,7 +162,7 @@ def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str
     return Shard(path, len(content), len(table), group, hashlib.sha256(content).hexdigest()[:16])
 
 
-def _parquet_file(location: Location, shard: Shard) -> pq.ParquetFile:
+def _parquet_file(location: Location, shard: Shard) -> ParquetReader:
     """An open shard, whose footer is one."""
     file = open_parquet(location, shard.path, shard.digest)
     footer = json.loads((file.metadata.metadata or {}).get(FOOTER_KEY, b"{}"))
@@ -176,7 +176,7 @@ def read_rows(
     location: Location, shard: Shard, row_group: int, rows: Sequence[int] | np.ndarray, columns: Sequence[str]
 ) -> pa.Table:
     """Some rows of one row group, in the order asked for."""
-    return _parquet_file(location, shard).read_row_group(row_group, columns=list(columns)).take(pa.array(rows))
+    return _parquet_file(location, shard).read_row_group(row_group, columns).take(pa.array(rows))
 
 
 def read_column(dataset: Dataset, split: str, column: str) -> np.ndarray:

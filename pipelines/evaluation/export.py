@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import posixpath
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from algos.networks import SMALL_IMAGE
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.runs.trained_model import Trained
 
 
@@ -26,12 +27,12 @@ def export(place: str, to: str, *, classifier: bool = False) -> str:
     Raises:
         UserError: for a file name without `.safetensors`, or a run without a classifier.
     """
-    path = Path(to).expanduser()
-    if path.suffix != ".safetensors":
+    file = Location.of(to)
+    if posixpath.splitext(file.path)[1] != ".safetensors":
         raise UserError(f"--to is {to!r}; the export is a safetensors file, so name it ....safetensors")
     trained = Trained.open(place)
     weights = _classified(trained) if classifier else trained.method().backbone.state_dict()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.make()
     metadata = {
         "backbone": json.dumps(trained.backbone),
         "image_size": str(trained.view.size),
@@ -40,10 +41,8 @@ def export(place: str, to: str, *, classifier: bool = False) -> str:
     }
     if classifier and trained.selection:
         metadata["classes"] = json.dumps(trained.selection.classes)
-    partial = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial, metadata=metadata)
-    partial.replace(path)
-    return f"{path}: {_loading(trained, classifier=classifier)}"
+    file.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata))
+    return f"{file}: {_loading(trained, classifier=classifier)}"
 
 
 def _classified(trained: Trained) -> dict[str, Tensor]:

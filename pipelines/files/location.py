@@ -6,7 +6,8 @@ import json
 import os
 import posixpath
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
+from pipelines.files.file_systems import file_system
+from pipelines.files.storage_errors import patiently
 from pipelines.secrets import is_hidden
+
+PARTIAL = ".partial"  # ends the name of a local file that is being written
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Location:
         if is_hidden(text):
             raise UserError(f"{text} was stored without its secret; give the address anew, with it")
         try:
-            filesystem, path = pafs.FileSystem.from_uri(text)
+            filesystem, path = file_system(text)
         # A malformed URI, a scheme that pyarrow was built without, a host or credentials that do not answer.
         except (pa.ArrowException, OSError) as error:
             raise UserError(
@@ -103,30 +108,62 @@ class Location:
 
     def read_bytes(self) -> bytes:
         """The whole file."""
-        with self.filesystem.open_input_file(self.path) as file:
-            return bytes(file.read())
 
-    def write_bytes(self, content: bytes) -> None:
-        """Write the file whole or not at all: under another name first, then moved."""
-        partial = Location(self.filesystem, f"{self.path}.{uuid.uuid4().hex}.partial")
+        def read() -> bytes:
+            with self.filesystem.open_input_file(self.path) as file:
+                return bytes(file.read())
+
+        content = patiently(read)
+        # An object's size is asked for first: one that is replaced between that and the reading comes cut short.
+        while not self.is_local and len(content) != patiently(self.size):
+            content = patiently(read)
+        return content
+
+    @contextmanager
+    def written(self) -> Iterator[Any]:
+        """A stream whose content is the file's once the block ends well; the file stays as it was when it does not.
+
+        A local file is written beside its place and moved there. An object is uploaded once: it is there when it is whole.
+        """
+        if not self.is_local:
+            sink = pa.BufferOutputStream()
+            yield sink
+            with self.filesystem.open_output_stream(self.path) as file:
+                file.write(sink.getvalue())
+            return
+        partial = Location(self.filesystem, f"{self.path}.{uuid.uuid4().hex}{PARTIAL}")
         try:
             with self.filesystem.open_output_stream(partial.path) as file:
-                file.write(content)
+                yield file
             self.filesystem.move(partial.path, self.path)
-        except OSError:
+        except BaseException:
             partial.delete_file()
             raise
 
+    def write_bytes(self, content: bytes) -> None:
+        """Write the file whole or not at all."""
+        with self.written() as file:
+            file.write(content)
+
+    def delete_cut_off(self) -> None:
+        """Remove what writes into this folder have left that were cut off; nobody else may be writing there."""
+        for name in self.children() if self.is_local else []:
+            if name.endswith(PARTIAL):
+                (self / name).delete_file()
+
     def read_parquet(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The file's table, or some of its columns."""
-        with self.filesystem.open_input_file(self.path) as file:
-            return pq.ParquetFile(file).read(columns=columns)
+
+        def read() -> pa.Table:
+            with self.filesystem.open_input_file(self.path) as file:
+                return pq.ParquetFile(file).read(columns=columns)
+
+        return patiently(read)
 
     def write_parquet(self, table: pa.Table, **options: Any) -> None:
         """Write a table as Parquet, whole or not at all; `options` are those of `pyarrow.parquet.write_table`."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, **options)
-        self.write_bytes(sink.getvalue().to_pybytes())
+        with self.written() as file:
+            pq.write_table(table, file, **options)
 
     def read_json(self) -> Any:
         """The file's JSON value."""

@@ -6,6 +6,7 @@ moment, the index names only checkpoints that can be loaded.
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
@@ -85,17 +86,14 @@ class CheckpointStore:
             UserError: when the storage refuses, for example a full disk; what was saved before stays.
         """
         name = f"step-{global_step:09d}.pt"
-        partial = self.location / f"{name}.partial"
         try:
             self.location.make()
-            with self.location.filesystem.open_output_stream(partial.path) as file:
+            with (self.location / name).written() as file:
                 torch.save(state | {"format": CHECKPOINT_FORMAT}, file)
-            size = partial.size()
-            self.location.filesystem.move(partial.path, (self.location / name).path)
+            size = (self.location / name).size()
             entry = Entry(name, epoch, step, global_step, score, size, None if score is None else scored_by)
             self._list([*(old for old in self.entries() if old.file != name), entry])
         except (OSError, RuntimeError) as error:
-            partial.delete_file()  # a full disk needs the room
             raise UserError(
                 f"checkpoint {self.location / name} could not be written ({error}); "
                 "free or mend the storage and go on with --resume"
@@ -107,9 +105,10 @@ class CheckpointStore:
         best = _best(entries)
         kept = [entry for entry in entries if entry in entries[-self.keep_last :] or entry is best]
         self._write_index(kept)
-        for entry in entries:
-            if entry not in kept:
-                with suppress(OSError):  # the new one is safe; an old file too many is no reason to stop
+        with suppress(OSError):  # the new one is safe; an old file too many is no reason to stop
+            self.location.delete_cut_off()
+            for entry in entries:
+                if entry not in kept:
                     (self.location / entry.file).delete_file()
 
     def _write_index(self, entries: list[Entry]) -> None:
@@ -136,8 +135,8 @@ class CheckpointStore:
                 f"checkpoint {place} has {place.size()} bytes, its index says {entry.bytes}; it is missing or damaged: restore it"
             )
         try:
-            with self.location.filesystem.open_input_file(place.path) as file:
-                state = torch.load(file, map_location="cpu", weights_only=True)
+            file = place.path if place.is_local else io.BytesIO(place.read_bytes())
+            state = torch.load(file, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
             reason = str(error).split("\n", maxsplit=1)[0]
             raise UserError(f"checkpoint {place} cannot be read ({reason}); it is damaged or none of ours: restore it") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -41,6 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run(words[0], COMMANDS[words[0]], words[1:])
     except UserError as error:
         print(f"quorum {words[0]}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        from pipelines.files.storage_errors import storage_sentence
+
+        print(f"quorum {words[0]}: {storage_sentence(error)}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stop:
         print(f"quorum {words[0]}: {stop}", file=sys.stderr)

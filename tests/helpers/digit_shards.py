@@ -12,7 +12,9 @@ from pipelines.files.location import Location
 from pipelines.ingest.sources.digits import DigitsSource
 
 
-def write_digits(folder: Path, rows: int, rows_per_shard: int, *, holes: Collection[int] = (), labelled: bool = True) -> Dataset:
+def write_digits(
+    folder: Path | str, rows: int, rows_per_shard: int, *, holes: Collection[int] = (), labelled: bool = True
+) -> Dataset:
     """The first scans as the split `train`; ids in `holes` get no row."""
     source, location = DigitsSource(), Location.of(folder)
     (location / "train").make()

@@ -41,12 +41,12 @@ def test_a_file_that_was_overwritten_is_opened_anew(folder):
     (folder / "a.parquet").write_parquet(pa.table({"value": ["new"]}))
     after = open_parquet(folder, "a.parquet", "2")
     assert (before.metadata.num_rows, after.metadata.num_rows) == (GROUPS * ROWS, 1)
-    assert after.read()["value"].to_pylist() == ["new"]
+    assert after.read(["value"])["value"].to_pylist() == ["new"]
 
 
 def test_threads_that_read_one_file_together_get_its_rows(folder):
     def first_and_last(group: int) -> tuple[str, str]:
-        values = open_parquet(folder, "a.parquet", "1").read_row_group(group)["value"]
+        values = open_parquet(folder, "a.parquet", "1").read_row_group(group, ["value"])["value"]
         return values[0].as_py(), values[-1].as_py()
 
     groups = [group for _ in range(20) for group in range(GROUPS)]
