@@ -12,7 +12,7 @@ class UserError(Exception):
     """Wrong input. The message is one sentence, without secrets: which file, key or value, and what to change."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(hidden(message))
+        super().__init__(" ".join(hidden(message).split("\n")))  # what a library says may have lines
 
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.clustering.label_files import LabelledFolder
-from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFolder
+from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFolder, read_manifest
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES
@@ -31,7 +31,7 @@ def images_of(vectors: EmbeddingFolder) -> Images | None:
     """The images, where the vectors were made of some that are still there; says so where they are not."""
     if vectors.id_column != "id" or not (vectors.location / EMBEDDINGS_MANIFEST).exists():
         return None
-    manifest = (vectors.location / EMBEDDINGS_MANIFEST).read_json()
+    manifest = read_manifest(vectors.location)
     if not {"shards", "split", "fingerprint"} <= manifest.keys():
         return None
     try:

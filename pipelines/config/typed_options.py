@@ -102,10 +102,16 @@ def _check_keys(values: Mapping[str, Any], kind: type, where: str, prefix: str, 
     for key, value in values.items():
         if key not in known:
             raise UserError(f"{where}unknown key '{prefix}{key}'{nearest(str(key), known, prefix)}")
-        if is_dataclass(known[key]) and not isinstance(value, Mapping):
-            raise UserError(f"{where}{prefix}{key} is {value}; give {wanted(known[key])}")
+        is_section = is_dataclass(known[key])
+        if (is_section and not isinstance(value, Mapping)) or (value is None and not is_section and not _takes_null(known[key])):
+            raise UserError(f"{where}{prefix}{key} is {'null' if value is None else value}; give {wanted(known[key])}")
         inner = [known[key], *get_args(known[key])]
         nested = cast("type | None", next((part for part in inner if is_dataclass(part)), None))
         for item in value if isinstance(value, list) else [value]:
             if nested is not None and isinstance(item, Mapping):
                 _check_keys(item, nested, where, f"{prefix}{key}.")
+
+
+def _takes_null(hint: Any) -> bool:
+    """Whether a key of that type may be null, which the parser does not look at."""
+    return hint is Any or type(None) in get_args(hint)

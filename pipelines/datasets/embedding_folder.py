@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +21,13 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError, nearest
+from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, open_parquet
 from pipelines.files.storage_errors import patiently
 
 READERS = 16  # threads that read footers
+EMBEDDINGS_FORMAT = 1
 EMBEDDINGS_MANIFEST = "_embeddings.json"  # of `quorum embed`; readers of Parquet folders skip names that begin so
 
 
@@ -169,11 +172,23 @@ def _parquet_paths(location: Location, place: str) -> list[str]:
     return paths
 
 
+def read_manifest(location: Location) -> dict[str, Any]:
+    """What `quorum embed` says of the embeddings in a folder.
+
+    Raises:
+        UserError: for a manifest that is damaged.
+    """
+    manifest, again = location / EMBEDDINGS_MANIFEST, "embed the images again"
+    content = read_document(manifest, EMBEDDINGS_FORMAT, again)
+    with damage_in_words(manifest, again):
+        return content | {"rows": int(content["rows"])}
+
+
 def _check_whole(location: Location, files: Sequence[VectorFile]) -> None:
     """Refuse what `quorum embed` began and did not finish."""
     if not (location / EMBEDDINGS_MANIFEST).exists():
         return
-    wanted, found = (location / EMBEDDINGS_MANIFEST).read_json()["rows"], sum(file.rows for file in files)
+    wanted, found = read_manifest(location)["rows"], sum(file.rows for file in files)
     if found != wanted:
         raise UserError(
             f"{location} holds {found} of the {wanted} embeddings that its {EMBEDDINGS_MANIFEST} says; "

@@ -20,11 +20,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError, nearest
+from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, open_parquet
 
 SHARDS_FORMAT = 1
 SHARDS_MANIFEST = "quorum.json"
+INGEST_AGAIN = "ingest the source again"
 FOOTER_KEY = b"quorum"
 SCHEMA = pa.schema(
     [("id", pa.int64()), ("image", pa.binary()), ("label", pa.int32()), ("split", pa.string()), ("source", pa.string())]
@@ -99,9 +101,9 @@ class Dataset:
 
     def save(self) -> None:
         """Write the manifest; from now on the folder reads as a data set."""
-        content = asdict(self) | {"format": SHARDS_FORMAT, "fingerprint": self.fingerprint}
+        content = asdict(self) | {"fingerprint": self.fingerprint}
         del content["location"]
-        (self.location / SHARDS_MANIFEST).write_json(content)
+        write_document(self.location / SHARDS_MANIFEST, content, SHARDS_FORMAT)
 
     @classmethod
     def open(cls, place: str) -> Dataset:
@@ -116,28 +118,21 @@ class Dataset:
                 f"{place} holds no {SHARDS_MANIFEST}: no data set, or its ingest did not finish; "
                 f"run quorum ingest SOURCE --to {place}"
             )
-        try:
-            content = (location / SHARDS_MANIFEST).read_json()
-        except ValueError as error:
-            raise UserError(f"{place}/{SHARDS_MANIFEST} is cut short or damaged ({error}); ingest the source again") from error
-        if content.get("format") != SHARDS_FORMAT:
-            raise UserError(
-                f"{place}/{SHARDS_MANIFEST} has format {content.get('format')}, this version reads {SHARDS_FORMAT}; "
-                "ingest the source again"
-            )
-        splits = {
-            name: Split(part["ids"], [Shard(**shard) for shard in part["shards"]], part["class_counts"])
-            for name, part in content["splits"].items()
-        }
-        dataset = cls(location, content["name"], content["classes"], splits, content["quarantined"])
-        dataset._check_files(content["fingerprint"])
+        manifest = location / SHARDS_MANIFEST
+        content = read_document(manifest, SHARDS_FORMAT, INGEST_AGAIN)
+        with damage_in_words(manifest, INGEST_AGAIN):
+            splits = {
+                name: Split(part["ids"], [Shard(**shard) for shard in part["shards"]], part["class_counts"])
+                for name, part in content["splits"].items()
+            }
+            dataset = cls(location, content["name"], content["classes"], splits, content["quarantined"])
+            dataset._check_files(content["fingerprint"])
         return dataset
 
     def _check_files(self, fingerprint: str) -> None:
         if fingerprint != self.fingerprint:
             raise UserError(
-                f"{self.location}/{SHARDS_MANIFEST} was edited: its fingerprint does not match its shards; "
-                "ingest the source again"
+                f"{self.location}/{SHARDS_MANIFEST} was edited: its fingerprint does not match its shards; {INGEST_AGAIN}"
             )
         shards = [shard for split in self.splits.values() for shard in split.shards]
         found = self.location.filesystem.get_file_info([f"{self.location.path}/{shard.path}" for shard in shards])
@@ -156,7 +151,7 @@ def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str
     table = table.replace_schema_metadata({FOOTER_KEY: json.dumps(footer | {"format": SHARDS_FORMAT}).encode()})
     sink = pa.BufferOutputStream()
     # Encoded images do not compress, and without compression a row group is one read.
-    pq.write_table(table, sink, row_group_size=group, compression="none", use_dictionary=["split"])
+    pq.write_table(table, sink, row_group_size=group, compression="none", use_dictionary=["split"], write_page_checksum=True)
     content = sink.getvalue().to_pybytes()
     (location / path).write_bytes(content)
     return Shard(path, len(content), len(table), group, hashlib.sha256(content).hexdigest()[:16])

@@ -18,9 +18,11 @@ import ray
 
 from pipelines.datasets.image_shards import Dataset, read_column, read_images, read_sources
 from pipelines.errors import UserError, nearest
+from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
 
 SELECTION_FORMAT = 1
+MAKE_AGAIN = "make it again with quorum labels"
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,21 @@ class Selection:
             UserError: for a file that is missing, damaged, or of another format.
         """
         location = Location.of(place)
+        if not location.exists():
+            raise UserError(f"labels {place} is not there; make it: quorum labels --data FOLDER --per-class 4 --to {place}")
         try:
-            if not location.exists():
-                raise UserError(f"labels {place} is not there; make it: quorum labels --data FOLDER --per-class 4 --to {place}")
-            content = location.read_json()
-            known = content.pop("format")
-            selection = cls(**content)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"labels {place} is no selection of quorum labels, or damaged ({error}); make it again") from error
+            content = read_document(location, SELECTION_FORMAT, MAKE_AGAIN)
         except OSError as error:
             raise UserError(f"labels {place} cannot be read: {error}") from error
-        if known != SELECTION_FORMAT:
-            raise UserError(f"labels {place} has format {known}, this version reads {SELECTION_FORMAT}; make it again")
+        with damage_in_words(location, MAKE_AGAIN):
+            selection = cls(**content)
+            selection._check_types()
         return selection
+
+    def _check_types(self) -> None:
+        for name, kind in (("ids", int), ("labels", int), ("classes", str)):
+            if not all(isinstance(value, kind) for value in getattr(self, name)):
+                raise TypeError(f"{name} are not all of type {kind.__name__}")
 
     def save(self, place: str) -> None:
         """Write the selection, whole or not at all.
@@ -74,7 +78,7 @@ class Selection:
         location = Location.of(place)
         try:
             location.parent.make()
-            location.write_json(asdict(self) | {"format": SELECTION_FORMAT})
+            write_document(location, asdict(self), SELECTION_FORMAT)
         except OSError as error:
             raise UserError(f"labels {place} cannot be written ({error}); choose another place: --to FILE") from error
 

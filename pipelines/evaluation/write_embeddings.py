@@ -9,18 +9,18 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFolder
+from pipelines.datasets.embedding_folder import EMBEDDINGS_FORMAT, EMBEDDINGS_MANIFEST, EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
 from pipelines.evaluation.evaluate import check_options
+from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
 from pipelines.secrets import without_secrets
 
-EMBEDDINGS_FORMAT = 1
 GROUP_ROWS = 8192  # of a row group, which a clustering's windows read whole
 
 
@@ -40,11 +40,11 @@ def write_embeddings(
     if folder.children():
         raise UserError(f"{to} is not empty; choose an empty or absent folder for --to")
     manifest = {
-        "format": EMBEDDINGS_FORMAT, "rows": rows_of_split, "split": split, "source": trained.place,
+        "rows": rows_of_split, "split": split, "source": trained.place,
         "shards": str(dataset.location), "fingerprint": dataset.fingerprint,
     }  # fmt: skip
     connect(address, local_cpus=workers + 1)
-    (folder.make() / EMBEDDINGS_MANIFEST).write_json(without_secrets(manifest))
+    write_document(folder.make() / EMBEDDINGS_MANIFEST, without_secrets(manifest), EMBEDDINGS_FORMAT)
     rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu)
     with progress("embed", rows_of_split, "images") as bar:
         for batch in rows.map_batches(EmbeddingWriter(folder), batch_size=None).iter_batches(batch_size=None):

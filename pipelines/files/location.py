@@ -166,8 +166,15 @@ class Location:
             pq.write_table(table, file, **options)
 
     def read_json(self) -> Any:
-        """The file's JSON value."""
-        return json.loads(self.read_bytes())
+        """The file's JSON value.
+
+        Raises:
+            UserError: for a file that is cut short or damaged.
+        """
+        try:
+            return json.loads(self.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self} is cut short or damaged ({error}); restore it") from error
 
     def write_json(self, value: Any) -> None:
         """Write a JSON value, whole or not at all."""

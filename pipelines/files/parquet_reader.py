@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.files.storage_errors import patiently
+from pipelines.files.storage_errors import is_of_storage, patiently
 
+Result = TypeVar("Result")
 MOST_OPEN = 64
 
 
 class ParquetReader:
-    """An open file, whose reads are patient with a busy storage.
+    """An open file, whose reads are patient with a busy storage, and look at the checksums of its pages where it has some.
 
     Args:
         place: of the file.
+
+    Raises:
+        UserError: by each method, for a file that is cut short or damaged.
     """
 
     def __init__(self, place: Location) -> None:
-        self._file = patiently(lambda: pq.ParquetFile(place.filesystem.open_input_file(place.path)))
+        self._place = place
+        self._file: pq.ParquetFile = self._whole(
+            lambda: pq.ParquetFile(place.filesystem.open_input_file(place.path), page_checksum_verification=True)
+        )
         self.metadata = self._file.metadata
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Some columns of all rows."""
-        return patiently(lambda: self._file.read(columns=list(columns)))
+        return self._whole(lambda: self._file.read(columns=list(columns)))
 
     def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of a row group."""
-        return patiently(lambda: self._file.read_row_group(group, columns=list(columns)))
+        return self._whole(lambda: self._file.read_row_group(group, columns=list(columns)))
+
+    def _whole(self, read: Callable[[], Result]) -> Result:
+        try:
+            return patiently(read)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and is_of_storage(error):
+                raise
+            said = str(error).split("\n", maxsplit=1)[0]
+            raise UserError(f"{self._place} is damaged ({said}); restore it, or make it again") from error
 
 
 def open_parquet(location: Location, path: str, digest: str) -> ParquetReader:

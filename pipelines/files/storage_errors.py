@@ -25,7 +25,8 @@ PASSING = (
 ADVICE = (
     (("ExpiredToken", "ACCESS_DENIED", "HTTP status 403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "INVALID_ACCESS_KEY_ID"),
      "the keys may have expired, or lack the right to it: renew them, and go on from here"),
-    (("No response body", "NO_SUCH_BUCKET", "NoSuchBucket", "RESOURCE_NOT_FOUND"), "look at the address"),
+    (("No response body", "NO_SUCH_BUCKET", "NoSuchBucket", "RESOURCE_NOT_FOUND", "enable the allow_bucket_creation"),
+     "look at the address"),
     (PASSING, "the storage is busy or out of reach: try again"),
 )  # fmt: skip
 
@@ -52,6 +53,11 @@ def storage_sentence(error: OSError) -> str:
         return f"{said}; free some room, and go on from here"
     advice = next((text for words, text in ADVICE if _says(cause, words)), "look at that place, and go on from here")
     return f"{said}; {advice}"
+
+
+def is_of_storage(error: OSError) -> bool:
+    """Whether the storage refused, so that the file itself may be whole."""
+    return error.errno is not None or "AWS Error" in str(error) or _says(error, PASSING)
 
 
 def _says(error: OSError, words: tuple[str, ...]) -> bool:

@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import io
 import pickle
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 import torch.distributed as dist
 
 from algos.distributed.collectives import is_distributed
 from pipelines.errors import UserError
+from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import storage_sentence
 
 CHECKPOINT_FORMAT = 1
 INDEX = "index.json"
+RESTORE = "restore it, or resume with the version that wrote it"
 
 
 @dataclass(frozen=True)
 class Entry:
     """One checkpoint: its file, its place in the run (next epoch and step), its score (higher is better) and its size.
 
-    `scored_by`: name of the figure that the score is; `None` without a score, and in runs of version 0.1.
+    `scored_by`: name of the figure that the score is; `None` without a score, and in runs of version 0.1. `crc`: CRC-32 of the
+    file, which version 0.1 did not keep; the file's own are not looked at by those who read it.
     """
 
     file: str
@@ -38,6 +43,7 @@ class Entry:
     score: float | None
     bytes: int
     scored_by: str | None = None
+    crc: int | None = None
 
 
 class CheckpointStore:
@@ -59,13 +65,9 @@ class CheckpointStore:
         """
         if not (self.location / INDEX).exists():
             return []
-        content = (self.location / INDEX).read_json()
-        if content.get("format") != CHECKPOINT_FORMAT:
-            raise UserError(
-                f"{self.location / INDEX} has format {content.get('format')}, this version reads {CHECKPOINT_FORMAT}; "
-                "resume with the version that wrote it"
-            )
-        return [Entry(**entry) for entry in content["checkpoints"]]
+        content = read_document(self.location / INDEX, CHECKPOINT_FORMAT, RESTORE)
+        with damage_in_words(self.location / INDEX, RESTORE):
+            return [Entry(**entry) for entry in content["checkpoints"]]
 
     def latest(self) -> Entry | None:
         """The newest checkpoint."""
@@ -89,14 +91,15 @@ class CheckpointStore:
         try:
             self.location.make()
             with (self.location / name).written() as file:
-                torch.save(state | {"format": CHECKPOINT_FORMAT}, file)
-            size = (self.location / name).size()
-            entry = Entry(name, epoch, step, global_step, score, size, None if score is None else scored_by)
+                checked = _Checked(file)
+                torch.save(state | {"format": CHECKPOINT_FORMAT}, cast("IO[bytes]", checked))
+            decided = None if score is None else scored_by
+            entry = Entry(name, epoch, step, global_step, score, checked.size, decided, checked.crc)
             self._list([*(old for old in self.entries() if old.file != name), entry])
         except (OSError, RuntimeError) as error:
+            said = storage_sentence(error) if isinstance(error, OSError) else str(error)
             raise UserError(
-                f"checkpoint {self.location / name} could not be written ({error}); "
-                "free or mend the storage and go on with --resume"
+                f"checkpoint {self.location / name} could not be written ({said}); mend the storage and go on with --resume"
             ) from error
         return entry
 
@@ -112,7 +115,7 @@ class CheckpointStore:
                     (self.location / entry.file).delete_file()
 
     def _write_index(self, entries: list[Entry]) -> None:
-        (self.location / INDEX).write_json({"format": CHECKPOINT_FORMAT, "checkpoints": [asdict(entry) for entry in entries]})
+        write_document(self.location / INDEX, {"checkpoints": [asdict(entry) for entry in entries]}, CHECKPOINT_FORMAT)
 
     def take_over(self, other: CheckpointStore, entry: Entry) -> None:
         """Make a checkpoint of another run the only one here, so that this run goes on from there."""
@@ -134,15 +137,31 @@ class CheckpointStore:
             raise UserError(
                 f"checkpoint {place} has {place.size()} bytes, its index says {entry.bytes}; it is missing or damaged: restore it"
             )
+        content = place.read_bytes()
+        if entry.crc is not None and zlib.crc32(content) != entry.crc:
+            raise UserError(f"checkpoint {place} is damaged: its CRC is not the one in its index; restore it")
         try:
-            file = place.path if place.is_local else io.BytesIO(place.read_bytes())
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
             reason = str(error).split("\n", maxsplit=1)[0]
             raise UserError(f"checkpoint {place} cannot be read ({reason}); it is damaged or none of ours: restore it") from error
         if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
             raise UserError(f"checkpoint {place} is not of format {CHECKPOINT_FORMAT}, which this version reads; restore it")
         return state
+
+
+class _Checked(io.RawIOBase):
+    """A stream that counts what goes through it, and keeps its CRC-32."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.size, self.crc = file, 0, 0
+
+    def write(self, content: Any, /) -> int:
+        """Write the next bytes."""
+        self._file.write(content)
+        size = memoryview(content).nbytes
+        self.size, self.crc = self.size + size, zlib.crc32(content, self.crc)
+        return size
 
 
 def _best(entries: list[Entry]) -> Entry | None:

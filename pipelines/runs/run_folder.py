@@ -12,6 +12,7 @@ import yaml
 
 from pipelines.config.plain_values import flatten
 from pipelines.errors import UserError
+from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
 from pipelines.runs.provenance import changes, provenance
@@ -68,8 +69,8 @@ class Run:
         tags = tags | identity | {"run_folder": hidden(str(location)), "kind": kind}
         address = start_run(uri, experiment, name, params=params, tags=tags)
         identity = identity | {"mlflow_run": address.run_id}
-        content = {"format": RUN_FORMAT, "kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
-        (location / RUN_FILE).write_json(content)
+        content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
+        write_document(location / RUN_FILE, content, RUN_FORMAT)
         return cls(location, kind, address, identity)
 
     def go_on(self, fingerprint: str, data: str, uri: str | None) -> Run:
@@ -100,13 +101,12 @@ class Run:
             raise UserError(
                 f"{place} holds no {RUN_FILE}, so it is no run; give the folder that a training printed, for example outputs/NAME"
             )
-        content = (location / RUN_FILE).read_json()
-        if content.get("format") != RUN_FORMAT:
-            raise UserError(f"{location / RUN_FILE} has format {content.get('format')}, this version reads {RUN_FORMAT}")
-        if kind not in (None, content["kind"]):
-            made = content["kind"]
-            raise UserError(f"{place} is a run of quorum {made}; go on with it: quorum {made} --resume {place}")
-        return cls(location, content["kind"], RunAddress(**content["mlflow"]), content["identity"])
+        content = read_document(location / RUN_FILE, RUN_FORMAT, "restore it")
+        with damage_in_words(location / RUN_FILE, "restore it"):
+            run = cls(location, content["kind"], RunAddress(**content["mlflow"]), dict(content["identity"]))
+        if kind not in (None, run.kind):
+            raise UserError(f"{place} is a run of quorum {run.kind}; go on with it: quorum {run.kind} --resume {place}")
+        return run
 
     @property
     def local_folder(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ from pipelines.tracking.old_figures import by_present_names
 
 JOURNAL, MARK = "journal.jsonl", "journal.sent"
 NUMBER, CALL = "n", "call"  # keys of a line beside the entry's own
+CRC = b', "crc": '  # ends a line, with the CRC-32 of what is before it
+NEEDED: dict[str, dict[str, type]] = {  # of each kind of entry; the other kinds are notes
+    "metrics": {"values": dict, "step": int, "time": int},
+    "artifact": {"path": str, "folder": str},
+    "tag": {"key": str, "value": str},
+    "status": {"status": str, "time": int},
+}
 
 
 @dataclass(frozen=True)
@@ -30,13 +38,16 @@ class Journal:
 
     Args:
         folder: where the files are; made if need be.
+
+    Attributes:
+        damaged: lines that are left out.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.mark = folder / JOURNAL, folder / MARK
         whole = _cut_to_whole_lines(self.path)
-        lines = _numbered(whole)
+        lines, self.damaged = _numbered(whole)
         marked = int(self.mark.read_text() or 0) if self.mark.exists() else 0
         self.queue = [Numbered(number, _present(line)) for number, line in lines if number > marked]
         self._last = max([marked, *(number for number, _ in lines)])
@@ -69,7 +80,8 @@ class Journal:
         self._last += 1
         self.queue.append(Numbered(self._last, entry))
         line = {NUMBER: self._last} | ({CALL: call} if call else {}) | entry
-        self._unwritten.append(json.dumps(line).encode() + b"\n")
+        text = json.dumps(line).encode()[:-1]
+        self._unwritten.append(b"%s%s%d}\n" % (text, CRC, zlib.crc32(text)))
         if call is not None:
             self._calls.add(call)
         self.write()
@@ -115,17 +127,32 @@ def read_journal(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / JOURNAL
     content = path.read_bytes() if path.exists() else b""
-    return [_present(line) for _, line in _numbered(content[: content.rfind(b"\n") + 1])]
+    return [_present(line) for _, line in _numbered(content[: content.rfind(b"\n") + 1])[0]]
 
 
-def _numbered(content: bytes) -> list[tuple[int, dict[str, Any]]]:
-    """Lines by number; those of version 0.1 have none, and are counted."""
-    found, last = [], 0
-    for text in content.splitlines():
-        line = json.loads(text)
+def _numbered(content: bytes) -> tuple[list[tuple[int, dict[str, Any]]], int]:
+    """Lines by number, each once, and how many are damaged; those of version 0.1 have no number, and are counted."""
+    found, last, damaged = dict[int, dict[str, Any]](), 0, 0
+    for text in content.split(b"\n")[:-1]:
+        line = _entry(text)
+        if line is None:
+            damaged += 1
+            continue
         last = line.get(NUMBER, last + 1)
-        found.append((last, line))
-    return found
+        found.setdefault(last, line)
+    return sorted(found.items()), max(damaged, last - len(found))
+
+
+def _entry(text: bytes) -> dict[str, Any] | None:
+    """What a line says; `None` for one that is damaged."""
+    before, mark, crc = text.rpartition(CRC)
+    try:
+        line = json.loads(before + b"}" if mark else text)
+        needed = NEEDED.get(line.get("kind"), {})
+        whole = int(crc[:-1]) == zlib.crc32(before) if mark else NUMBER not in line
+        return line if whole and all(isinstance(line[key], kind) for key, kind in needed.items()) else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def _present(line: dict[str, Any]) -> dict[str, Any]:

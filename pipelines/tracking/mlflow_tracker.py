@@ -32,6 +32,8 @@ class Tracker:
     def __init__(self, folder: Path, address: RunAddress) -> None:
         self.address, self.journal = address, Journal(folder)
         self.messages: list[str] = []
+        if damaged := self.journal.damaged:
+            self.messages.append(f"{damaged} lines of {self.journal.path} are damaged and left out; MLflow may have them")
         self._lock, self._news, self._closing = threading.Lock(), threading.Event(), threading.Event()
         self._away, self._refused, self._batch, self._full = False, 0, BATCH, False
         self._deadline = 0.0  # of the close

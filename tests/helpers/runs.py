@@ -54,6 +54,7 @@ def cut_back(straight: Path, to: Path, global_step: int, *also_without: str) -> 
     shutil.copytree(straight, to, ignore=shutil.ignore_patterns("ray", "pictures", *also_without))
     index = to / "checkpoints" / "index.json"
     content = json.loads(index.read_text())
+    content.pop("digest", None)
     content["checkpoints"] = [entry for entry in content["checkpoints"] if entry["global_step"] <= global_step]
     index.write_text(json.dumps(content))
     return to

@@ -74,7 +74,10 @@ def test_a_resumed_run_takes_the_secret_of_the_environment(store, tmp_path, monk
         Location.of(tmp_path / "run"), "pretrain", {}, "abc", uri=store.uri, experiment="quorum", name="first", params={}, tags={}
     )
     stored = tmp_path / "run" / "run.json"
-    stored.write_text(stored.read_text().replace(store.uri, "http://***:***@host/x"))
+    content = Location.of(stored).read_json()
+    del content["digest"]
+    content["mlflow"]["uri"] = "http://***:***@host/x"
+    Location.of(stored).write_json(content)
     assert Run.open(str(tmp_path / "run")).go_on("abc", "data", None).address.uri == "http://***:***@host/x"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@host/x")
     assert Run.open(str(tmp_path / "run")).go_on("abc", "data", None).address.uri == "http://me:hunter2@host/x"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.errors import UserError, nearest
+from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
 from pipelines.tracking.figures import IMAGES_SEEN
 from pipelines.tracking.mlflow_store import RunAddress, asking, sqlite_file, tracking_uri
@@ -143,7 +144,8 @@ def _address_in(place: str) -> RunAddress | None:
     """The MLflow run of a folder that holds a run or a sweep."""
     for name in ("run.json", "sweep.json"):
         if (file := Location.of(place) / name).exists():
-            return RunAddress(**file.read_json()["mlflow"])
+            with damage_in_words(file, "restore it"):
+                return RunAddress(**file.read_json()["mlflow"])
     return None
 
 

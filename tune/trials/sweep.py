@@ -12,6 +12,7 @@ import yaml
 
 from pipelines.config.plain_values import flatten
 from pipelines.errors import Stopped, UserError
+from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.ray_quirks import kept_handlers
@@ -105,12 +106,14 @@ def _create(plan: Plan) -> RunAddress:
     _write_config(plan)
     tags = {"quorum.kind": "sweep", "quorum.metric": plan.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
-    (folder / SWEEP_FILE).write_json({"format": SWEEP_FORMAT, "mlflow": without_secrets(vars(address))})
+    write_document(folder / SWEEP_FILE, {"mlflow": without_secrets(vars(address))}, SWEEP_FORMAT)
     return address
 
 
 def _reopen(plan: Plan) -> RunAddress:
-    address = RunAddress(**(plan.folder / SWEEP_FILE).read_json()["mlflow"])
+    content = read_document(plan.folder / SWEEP_FILE, SWEEP_FORMAT, "restore it")
+    with damage_in_words(plan.folder / SWEEP_FILE, "restore it"):
+        address = RunAddress(**content["mlflow"])
     address = replace(address, uri=plan.store[0])
     _write_config(plan)
     _set_status(plan, address, "RUNNING")

@@ -103,11 +103,22 @@ def _members(file: IO[bytes], where: str) -> Iterator[tuple[tarfile.TarFile, tar
                 if member.isfile():
                     yield tar, member
             file.seek(tar.offset)
-            ends = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
+            ends = _is_zeros_to_the_end(file)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(f"{where} is cut short, damaged or no tar ({error}); fetch it again") from error
-    if not ends:  # tarfile takes a header that it cannot read for the end
-        raise UserError(f"{where} is cut short or damaged: it stops without the zeros that end a tar; fetch it again")
+    if not ends:  # tarfile takes a header that it cannot read, or one of zeros, for the end
+        raise UserError(f"{where} is cut short or damaged: its files stop without the zeros that end a tar; fetch it again")
+
+
+def _is_zeros_to_the_end(file: IO[bytes]) -> bool:
+    block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        return False
+    while block:
+        if block.strip(b"\0"):
+            return False
+        block = file.read(tarfile.RECORDSIZE)
+    return True
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def test_a_class_without_a_label_is_named(some_digits):
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', '{"format": 1, "ids": [], "unknown": 1}'])
 def test_a_damaged_selection_is_refused(tmp_path, content):
     (tmp_path / "few.json").write_text(content)
-    with pytest.raises(UserError, match=r"few\.json is no selection of quorum labels"):
+    with pytest.raises(UserError, match=r"few\.json (is .*no such file of ours|is cut short|has format None)"):
         Selection.open(str(tmp_path / "few.json"))
 
 

@@ -1,0 +1,64 @@
+"""Small JSON files of our own: with the number of their format, and a digest, so that a damaged or edited one is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+
+FORMAT, DIGEST = "format", "digest"
+
+
+def write_document(place: Location, content: dict[str, Any], form: int) -> None:
+    """Write it, whole or not at all, in a format of that number."""
+    content = content | {FORMAT: form}
+    place.write_json(content | {DIGEST: _digest(content)})
+
+
+def read_document(place: Location, form: int, remedy: str) -> dict[str, Any]:
+    """What was written, without format and digest; those of version 0.1 have no digest.
+
+    Args:
+        place: of the file.
+        form: number of the format that is read.
+        remedy: what to do about one that cannot be read.
+
+    Raises:
+        UserError: for a file that is cut short, damaged, edited, or of another format.
+    """
+    with damage_in_words(place, remedy):
+        content = dict(place.read_json())
+        digest = content.pop(DIGEST, None)
+        found = content.get(FORMAT)
+        if found != form:
+            raise UserError(f"{place} has format {found!r}, this version reads {form}; {remedy}")
+        if digest is not None and digest != _digest(content):
+            raise UserError(f"{place} was edited or is damaged: its digest is not that of its content; {remedy}")
+        del content[FORMAT]
+        return content
+
+
+@contextmanager
+def damage_in_words(place: Location, remedy: str) -> Iterator[None]:
+    """Say of a file what a block finds wrong with it.
+
+    Raises:
+        UserError: for values that are missing, of another type or out of range.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise UserError(f"{place} is damaged, or no such file of ours: it has no {error}; {remedy}") from error
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        said = str(error).split("\n", maxsplit=1)[0]
+        raise UserError(f"{place} is cut short or damaged, or no such file of ours ({said}); {remedy}") from error
+
+
+def _digest(content: dict[str, Any]) -> str:
+    plain = json.loads(json.dumps(content))  # as it is read back: tuples are lists, keys are text
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,290 @@
+"""The files that people bring and that we keep: good ones to damage, and what becomes of a damaged one.
+
+A later format is one more `Format` here.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import yaml
+from PIL import Image
+
+from pipelines.config.recipe import read_recipe
+from pipelines.config.training_config import CONFIG_OF_COMMAND
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.image_shards import Dataset, read_column, read_images
+from pipelines.datasets.label_selection import Selection, choose_listed, choose_per_class
+from pipelines.files.location import Location
+from pipelines.ingest.shard_writer import PartWriter, ShardPlan
+from pipelines.ingest.sources.recognise import open_source
+from pipelines.runs.checkpoints import CheckpointStore
+from pipelines.runs.run_folder import Run
+from pipelines.tracking.journal import JOURNAL, Journal, read_journal
+from pipelines.views.crops import CropSpec, center_crop, random_crops
+from tests.helpers import layouts
+from tests.helpers.digit_shards import write_digits
+from tests.malformed.mutations import BYTES, JSON, TEXT, Mutation, values
+from tune.search.sweep_config import SweepConfig
+
+READ, QUARANTINED = "read", "quarantined"
+FILES = 12  # images of a folder
+ENTRIES = 20  # of a journal
+
+
+class LostError(Exception):
+    """Something that was given is neither read nor named."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        write: good files into a folder.
+        judge: what becomes of a folder, one file of which is damaged: `READ` right, or `QUARANTINED`; a refusal is raised.
+        damaged: patterns of the files that are damaged.
+        mutations: that are done to them.
+    """
+
+    write: Callable[[Path], None]
+    judge: Callable[[Path], str]
+    damaged: str = "*"
+    mutations: list[Mutation] = field(default_factory=lambda: BYTES)
+
+    def damage(self, folder: Path, draw: random.Random) -> str:
+        """Damage a file; returns what was done to which."""
+        file = draw.choice(sorted(path for path in folder.rglob(self.damaged) if path.is_file()))
+        mutation = draw.choice(self.mutations)
+        file.write_bytes(mutation(draw, file.read_bytes()))
+        return f"{mutation.__name__} of {file.relative_to(folder)}"
+
+
+# Images and published archives
+
+
+def write_images(folder: Path) -> None:
+    """A photograph in every format and mode that is common."""
+    photo = Image.open(io.BytesIO(layouts.jpeg(3)))
+    grey, clear = photo.convert("L"), photo.convert("RGBA")
+    many: list[tuple[str, Image.Image, str, dict[str, Any]]] = [
+        ("baseline.jpg", photo, "JPEG", {}), ("progressive.jpg", photo, "JPEG", {"progressive": True}),
+        ("grey.jpg", grey, "JPEG", {}), ("cmyk.jpg", photo.convert("CMYK"), "JPEG", {}), ("rgb.png", photo, "PNG", {}),
+        ("clear.png", clear, "PNG", {}), ("palette.gif", photo.convert("P"), "GIF", {}), ("plain.bmp", photo, "BMP", {}),
+        ("deep.tif", Image.fromarray(np.asarray(grey).astype(np.uint16) * 257), "TIFF", {}),
+        ("packed.tif", photo, "TIFF", {"compression": "tiff_lzw"}),
+        ("web.webp", photo, "WEBP", {}), ("map.ppm", photo, "PPM", {}),
+    ]  # fmt: skip
+    for number, (name, picture, codec, options) in enumerate(many):
+        place = folder / f"class{number % 2}"
+        place.mkdir(exist_ok=True)
+        picture.save(place / name, codec, **options)
+
+
+def ingested(folder: Path, kind: str, expected: int | None = None) -> str:
+    """Take all of a source as `ingest` does, and crop what was taken as a training does."""
+    source = open_source(str(folder), kind)
+    listing = source.listing()
+    if expected is not None and len(listing.samples) != expected:
+        raise LostError(f"{len(listing.samples)} of {expected} samples are listed")
+    place = Location.of(folder.parent / f"{folder.name}-taken").make()
+    (place / "train").make()
+    written = PartWriter(source, listing.classes, place, False).write(ShardPlan("train", 0, 0, listing.samples))
+    if len(written.labels) + len(written.bad) != len(listing.samples):
+        raise LostError(f"{len(written.labels)} taken and {len(written.bad)} quarantined, of {len(listing.samples)}")
+    if any(not reason.strip() for _, reason in written.bad):
+        raise LostError("quarantined without a reason")
+    if written.shard is not None:
+        for image in pq.read_table(f"{place.path}/{written.shard.path}")["image"].to_pylist():
+            assert center_crop(image, 16, 18).shape[:2] == (16, 16)
+            crops = random_crops(image, [CropSpec(16, (0.2, 1.0))] * 2, np.full((2, 10, 4), 0.4))
+            assert all(crop.shape[:2] == (16, 16) for crop in crops)
+    shutil.rmtree(place.path)
+    return QUARANTINED if written.bad else READ
+
+
+def _published(files: Callable[[], layouts.Files], kind: str, expected: int | None) -> Format:
+    return Format(lambda folder: layouts.write_files(folder, files()), lambda folder: ingested(folder, kind, expected))
+
+
+def idx_files() -> layouts.Files:
+    """MNIST's files, of six images."""
+    scans = layouts.cifar_pixels(0, 6)[:, :784]
+    return {
+        "train-images-idx3-ubyte": bytes([0, 0, 8, 3]) + np.array([6, 28, 28], ">i4").tobytes() + scans.tobytes(),
+        "train-labels-idx1-ubyte": bytes([0, 0, 8, 1]) + np.array([6], ">i4").tobytes() + bytes(range(6)),
+    }
+
+
+def write_domainnet(folder: Path) -> None:
+    files = layouts.domainnet_files("clipart")
+    layouts.write_zip(folder / "clipart.zip", files)
+    layouts.write_lists(folder, "clipart", files)
+
+
+# What we keep
+
+
+def same_dataset(folder: Path) -> str:
+    """A damaged data set reads as it was, or is refused."""
+    found, whole = Dataset.open(str(folder / "digits")), Dataset.open(str(folder.parent / "whole" / "digits"))
+    same = read_images(found, "train", range(60)) == read_images(whole, "train", range(60))
+    if not same or (read_column(found, "train", "label") != read_column(whole, "train", "label")).any():
+        raise LostError("other images or labels than were written")
+    if (found.classes, found.splits) != (whole.classes, whole.splits):
+        raise LostError("another manifest than was written")
+    return READ
+
+
+def write_selection(folder: Path) -> None:
+    choose_per_class(write_digits(folder / "digits", 60, 20), "train", 1, 0).save(str(folder / "few.json"))
+
+
+def same_selection(folder: Path) -> str:
+    found, whole = Selection.open(str(folder / "few.json")), Selection.open(str(folder.parent / "whole" / "few.json"))
+    found.check(Dataset.open(str(folder / "digits")), "train", "few.json")
+    if found != whole:
+        raise LostError("another selection than was written")
+    return READ
+
+
+def write_list(folder: Path) -> None:
+    write_digits(folder / "digits", 60, 20)
+    (folder / "list.csv").write_text("".join(f"{row}, {row % 10}\n" for row in range(0, 40, 3)))
+
+
+def listed(folder: Path) -> str:
+    chosen = choose_listed(Dataset.open(str(folder / "digits")), "train", str(folder / "list.csv"))
+    assert len(chosen.ids) == len(chosen.labels) > 0
+    return READ
+
+
+def write_checkpoints(folder: Path) -> None:
+    store = CheckpointStore(Location.of(folder))
+    for step in (1, 2):
+        state = {"weights": torch.arange(500.0), "step": step, "names": ["a", "b"]}
+        store.save(state, epoch=0, step=step, global_step=step, score=0.5)
+
+
+def same_checkpoints(folder: Path) -> str:
+    store = CheckpointStore(Location.of(folder))
+    entries = store.entries()
+    if len(entries) != 2:
+        raise LostError(f"{len(entries)} checkpoints are listed")
+    for entry in entries:
+        state = store.load(entry)
+        if state["step"] != entry.step or not torch.equal(state["weights"], torch.arange(500.0)):
+            raise LostError("another state than was saved")
+    return READ
+
+
+def write_run(folder: Path) -> None:
+    uri = f"sqlite:///{folder.parent}/mlflow-{folder.name}.db"
+    Run.start(Location.of(folder), "pretrain", {}, "abc", uri=uri, experiment="q", name="first", params={}, tags={})
+    Path(folder.parent, f"mlflow-{folder.name}.db").unlink()
+
+
+def same_run(folder: Path) -> str:
+    if Run.open(str(folder)).identity != Run.open(str(folder.parent / "whole")).identity:
+        raise LostError("another run than was begun")
+    return READ
+
+
+def write_embeddings(folder: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
+    for number, part in enumerate(np.split(rows, 3)):
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), 6)
+        table = pa.table({"id": pa.array(range(40 * number, 40 * number + 40)), "embedding": vectors})
+        pq.write_table(table, folder / f"part-{number}.parquet", row_group_size=16, write_page_checksum=True)
+
+
+def same_embeddings(folder: Path) -> str:
+    found, whole = (EmbeddingFolder.open(str(one)) for one in (folder, folder.parent / "whole"))
+    if found.rows != whole.rows:
+        raise LostError(f"{found.rows} rows of {whole.rows}")
+    for shard, file in enumerate(found.shards):
+        for group in range(len(file.row_groups)):
+            if found.read(shard, group)[0].tobytes() != whole.read(shard, group)[0].tobytes():
+                raise LostError("other vectors than were written")
+            found.read_ids(shard, group)
+    return READ
+
+
+def write_journal(folder: Path) -> None:
+    journal = Journal(folder)
+    for number in range(ENTRIES):
+        journal.append({"kind": "metrics", "values": {"train/loss": number / 7}, "step": number, "time": 1})
+    journal.close()
+
+
+def opened_journal(folder: Path) -> str:
+    journal, whole = Journal(folder), read_journal(folder.parent / "whole")
+    found = journal.history()
+    if any(entry not in whole for entry in found):
+        raise LostError("an entry that was never written")
+    lost = len(whole) - len(found)
+    if lost and not journal.damaged and not _ends_early(folder / JOURNAL, lost):
+        raise LostError(f"{lost} entries are gone, and nothing is said")
+    journal.append({"kind": "note", "value": 1})
+    journal.close()
+    return READ
+
+
+def _ends_early(file: Path, lost: int) -> bool:
+    """Whether lines are missing at the end or altogether, of which nothing is left to be counted."""
+    return len(file.read_bytes().splitlines()) <= ENTRIES - lost
+
+
+# Recipes
+
+
+def _recipe(name: str, kind: type) -> Format:
+    shipped = Path(__file__).parents[2] / "quorum" / "recipes" / f"{name}.yaml"
+
+    def judge(folder: Path) -> str:
+        given = {} if kind is SweepConfig else {"data": str(folder)}
+        assert isinstance(read_recipe(str(folder / "recipe.yaml"), kind, given), kind)
+        return READ
+
+    def write(folder: Path) -> None:
+        (folder / "recipe.yaml").write_text(shipped.read_text())
+
+    return Format(write, judge, mutations=[*TEXT, _yaml_values, _yaml_values, _yaml_values])
+
+
+def _yaml_values(draw: random.Random, content: bytes) -> bytes:
+    return values(draw, json.dumps(yaml.safe_load(content)).encode())  # YAML reads JSON
+
+
+FORMATS: dict[str, Format] = {
+    "images": Format(write_images, lambda folder: ingested(folder, "folder", FILES)),
+    "cifar-10": _published(layouts.cifar10_files, "cifar", 24),
+    "cifar-100": _published(layouts.cifar100_files, "cifar", 12),
+    "idx": _published(idx_files, "idx", 6),
+    "domainnet": Format(write_domainnet, lambda folder: ingested(folder, "domainnet")),
+    "imagenet": _published(layouts.imagenet_files, "imagenet", 19),
+    "mini-imagenet": _published(layouts.mini_imagenet_files, "mini-imagenet", None),
+    "shards": Format(lambda folder: write_digits(folder / "digits", 60, 20), same_dataset, "*.parquet"),
+    "manifest": Format(lambda folder: write_digits(folder / "digits", 60, 20), same_dataset, "quorum.json", JSON),
+    "selection": Format(write_selection, same_selection, "few.json", JSON),
+    "label list": Format(write_list, listed, "list.csv", TEXT),
+    "checkpoints": Format(write_checkpoints, same_checkpoints, "*.pt"),
+    "checkpoint index": Format(write_checkpoints, same_checkpoints, "index.json", JSON),
+    "run": Format(write_run, same_run, "run.json", JSON),
+    "journal": Format(write_journal, opened_journal, "journal.jsonl", TEXT),
+    "embeddings": Format(write_embeddings, same_embeddings),
+    "pretrain recipe": _recipe("coke_digits", CONFIG_OF_COMMAND["pretrain"]),
+    "semisup recipe": _recipe("protocon_digits", CONFIG_OF_COMMAND["semisup"]),
+    "sweep recipe": _recipe("sweeps/coke_ratio", SweepConfig),
+}
