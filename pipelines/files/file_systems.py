@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow.fs as pafs
+
+from pipelines.files.storage_errors import patiently
 
 ATTEMPTS = 10  # with growing pauses, half a minute in all; the library's own 3 fail once in 8,000 requests when 5 % do
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0  # the library's own 1 and 3 are shorter than a loaded store's answer
@@ -31,6 +35,20 @@ class PatientS3(pafs.S3FileSystem):  # type: ignore[misc, unused-ignore]
 
 def _patient(options: dict[str, Any]) -> PatientS3:
     return PatientS3(**options)
+
+
+def _asked_again(name: str) -> Callable[..., Any]:
+    method = getattr(pafs.S3FileSystem, name)
+
+    @functools.wraps(method)
+    def call(self: PatientS3, *arguments: Any, **options: Any) -> Any:
+        return patiently(lambda: method(self, *arguments, **options))
+
+    return call
+
+
+for _name in ("get_file_info", "create_dir", "delete_file", "delete_dir", "open_input_file", "open_input_stream"):
+    setattr(PatientS3, _name, _asked_again(_name))
 
 
 def file_system(uri: str) -> tuple[pafs.FileSystem, str]:

@@ -128,8 +128,8 @@ class Location:
         if not self.is_local:
             sink = pa.BufferOutputStream()
             yield sink
-            with self.filesystem.open_output_stream(self.path) as file:
-                file.write(sink.getvalue())
+            content = sink.getvalue()
+            patiently(lambda: self._upload(content))
             return
         partial = Location(self.filesystem, f"{self.path}.{uuid.uuid4().hex}{PARTIAL}")
         try:
@@ -139,6 +139,10 @@ class Location:
         except BaseException:
             partial.delete_file()
             raise
+
+    def _upload(self, content: pa.Buffer) -> None:
+        with self.filesystem.open_output_stream(self.path) as file:
+            file.write(content)
 
     def write_bytes(self, content: bytes) -> None:
         """Write the file whole or not at all."""

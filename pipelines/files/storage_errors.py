@@ -12,8 +12,9 @@ from pipelines.secrets import hidden
 
 Result = TypeVar("Result")
 
-PAUSES = (0.1, 0.3, 1.0, 3.0)  # seconds between attempts, beside those of the file system itself
-# pyarrow 25 takes a "slow down" for a failure of its own where the answer is longer than the bytes that were asked for.
+PAUSES = (0.1, 0.3, 1.0, 3.0, 6.0)  # seconds between attempts, beside those of the file system itself
+# What pyarrow itself does not ask again: it knows a "slow down" of a HEAD by its number only, and takes one that is longer than
+# the bytes that were asked for to be a failure of its own.
 PASSING = (
     "SLOW_DOWN",
     "SERVICE_UNAVAILABLE",
@@ -21,13 +22,14 @@ PASSING = (
     "NETWORK_CONNECTION",
     "flush response stream",
     "REQUEST_TIMEOUT",
+    *(f"HTTP status {number}" for number in (429, 500, 502, 503, 504)),
 )
-ADVICE = (
+ADVICE = (  # what was said, and what to do
     (("ExpiredToken", "ACCESS_DENIED", "HTTP status 403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "INVALID_ACCESS_KEY_ID"),
      "the keys may have expired, or lack the right to it: renew them, and go on from here"),
+    (PASSING, "the storage is busy or out of reach: try again"),
     (("No response body", "NO_SUCH_BUCKET", "NoSuchBucket", "RESOURCE_NOT_FOUND", "enable the allow_bucket_creation"),
      "look at the address"),
-    (PASSING, "the storage is busy or out of reach: try again"),
 )  # fmt: skip
 
 
@@ -53,6 +55,16 @@ def storage_sentence(error: OSError) -> str:
         return f"{said}; free some room, and go on from here"
     advice = next((text for words, text in ADVICE if _says(cause, words)), "look at that place, and go on from here")
     return f"{said}; {advice}"
+
+
+def refusal_in(error: BaseException) -> str | None:
+    """What a storage refused, in a sentence, where that is what an error of a task or a worker comes from; else `None`."""
+    lines = [line.strip() for line in hidden(str(error)).splitlines() if "AWS Error" in line]
+    for line in reversed(lines):
+        words, advice = next((one for one in ADVICE if any(word in line for word in one[0])), (PASSING, ""))
+        if words is not PASSING:
+            return f"{line.partition('Error: ')[2] or line}; {advice}"
+    return None
 
 
 def is_of_storage(error: OSError) -> bool:

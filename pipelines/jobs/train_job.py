@@ -14,6 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import refusal_in
 from pipelines.jobs.ray_quirks import look_often, no_handlers
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
@@ -84,6 +85,10 @@ def _run_worker(settings: dict[str, Any]) -> None:
         settings["work"](job, Worker(rank, count, here, device, ray.train.report, wished, settings["beside"]))
     except UserError as error:
         job.record.stop(str(error))
+        raise
+    except Exception as error:
+        if refused := refusal_in(error):
+            job.record.stop(f"the storage refuses: {refused}, with --resume {job.run}")
         raise
 
 

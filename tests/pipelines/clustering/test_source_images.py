@@ -25,7 +25,7 @@ def folder(tmp_path, some_digits):
     rows = np.eye(6, 4, dtype=np.float32) + 0.1
     pq.write_table(pa.table({"id": IDS, "embedding": list(rows)}), tmp_path / "a.parquet", row_group_size=2)
     manifest = {"rows": 6, "split": "train", "shards": str(some_digits.location), "fingerprint": some_digits.fingerprint}
-    (tmp_path / EMBEDDINGS_MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / EMBEDDINGS_MANIFEST).write_text(json.dumps(manifest | {"format": 1}))
     return tmp_path
 
 

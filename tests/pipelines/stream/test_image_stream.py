@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
@@ -122,11 +124,12 @@ def test_a_shard_that_is_gone_raises_where_the_batches_are_read(local_ray, tmp_p
 
 
 def spoil(dataset: Dataset, row: int) -> None:
-    """Make the image of one instance unreadable, in place."""
-    image = read_images(dataset, "train", [row])[row]
+    """Make the image of one instance unreadable, in place, in a shard that is whole."""
     for shard in dataset.split("train").shards:
-        place = dataset.location / shard.path
-        place.write_bytes(place.read_bytes().replace(image, b"BAD!" + image[4:]))
+        table = pq.read_table(f"{dataset.location}/{shard.path}")
+        rows = [one | {"image": b"BAD!" + one["image"][4:]} if one["id"] == row else one for one in table.to_pylist()]
+        spoiled = pa.Table.from_pylist(rows, schema=table.schema)
+        pq.write_table(spoiled, f"{dataset.location}/{shard.path}", row_group_size=shard.group_rows)
 
 
 @pytest.mark.timeout(120)
