@@ -6,6 +6,7 @@ read the row groups of a window, shuffle, and make what the batches are of; the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,6 +16,9 @@ from pipelines.stream.ray_data import configure_ray_data
 
 Item_co = TypeVar("Item_co", covariant=True)
 Item = TypeVar("Item")
+
+
+NUMBERS = itertools.count()  # of this process' streams
 
 
 class Source(Protocol[Item_co]):
@@ -53,7 +57,7 @@ class EpochStream(Generic[Item]):
         self, source: Source[Item], shape: StreamShape, *, seed: int, rank: int = 0, workers: int = 1, beside: int = 1
     ) -> None:
         self.source, self.shape, self.seed = source, shape, seed
-        self.lanes = lanes_of_worker(shape.lanes, rank, workers)
+        self.lanes, self._name = lanes_of_worker(shape.lanes, rank, workers), f"epoch-{next(NUMBERS)}"
         order = self.order(0)
         self.steps, self.left_out = order.steps, order.left_out
         self.pipelines = EpochPipelines(self._start, self.steps)
@@ -85,4 +89,5 @@ class EpochStream(Generic[Item]):
     def _start(self, epoch: int, start_step: int) -> EpochPipeline[Any]:
         reader = self.source.reader(self.order(epoch), self.lanes, start_step)
         rows = len(self.lanes) * (self.shape.lane_rows + self.shape.lane_labelled)
-        return EpochPipeline(reader, range(start_step, self.steps), rows, self.source.to_host)
+        name = f"{self._name}-{epoch % 2}"  # the next one runs while this one is used
+        return EpochPipeline(reader, range(start_step, self.steps), rows, self.source.to_host, name)

@@ -14,6 +14,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import ray.data
 
+from pipelines.jobs.ray_quirks import same_in_statistics
+
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
 START_AHEAD = 10.0  # seconds before an epoch's expected end at which the next one's pipeline starts
 
@@ -43,10 +45,11 @@ class EpochPipeline(Generic[Item]):
         steps: that it yields.
         rows: of this worker in a step.
         convert: makes an item of a step's columns, in the thread.
+        name: in Ray's statistics.
     """
 
-    def __init__(self, reader: Reader, steps: range, rows: int, convert: Callable[[Columns], Item]) -> None:
-        self._reader, self._steps, self._rows, self._convert = reader, steps, rows, convert
+    def __init__(self, reader: Reader, steps: range, rows: int, convert: Callable[[Columns], Item], name: str = "epoch") -> None:
+        self._reader, self._steps, self._rows, self._convert, self._name = reader, steps, rows, convert, name
         self._queue: queue.Queue[tuple[int, Item] | BaseException] = queue.Queue(maxsize=2)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._drain, name="epoch-pipeline", daemon=True)
@@ -77,7 +80,7 @@ class EpochPipeline(Generic[Item]):
         try:
             count, rows, step = len(self._reader.windows), self._rows, self._steps.start
             numbers = ray.data.range(count, override_num_blocks=count)
-            data = numbers.map_batches(self._reader, batch_size=None, zero_copy_batch=True)
+            data = same_in_statistics(numbers.map_batches(self._reader, batch_size=None, zero_copy_batch=True), self._name)
             for batch in data.iter_batches(batch_size=rows, prefetch_batches=1):
                 if self._stopped.is_set():
                     return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 import ray.data
+from ray.data._internal.stats import get_or_create_stats_actor
 from ray.train import ScalingConfig
 from ray.train.v2._internal.constants import DEFAULT_HEALTH_CHECK_INTERVAL_S, HEALTH_CHECK_INTERVAL_S_ENV_VAR
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
@@ -35,6 +37,7 @@ from pipelines.jobs.ray_quirks import (
     look_often,
     no_dashboard,
     no_handlers,
+    same_in_statistics,
 )  # fmt: skip
 from pipelines.stream.ray_data import configure_ray_data
 
@@ -303,3 +306,20 @@ def test_ray_tune_does_not_wait_for_what_a_stopped_function_has_to_close(local_r
     ray.tune.Tuner(ends_with_its_function(made, 30) if patient else made, run_config=running).fit()
     time.sleep(3)
     assert closed.exists() is patient
+
+
+@pytest.mark.ray
+def test_rays_statistics_keep_each_data_set_unless_it_is_named_as_the_last(local_ray):
+    def known() -> int:
+        return len(ray.get(get_or_create_stats_actor().get_datasets.remote()))
+
+    def run(name: str | None) -> None:
+        rows = ray.data.range(4, override_num_blocks=1).map_batches(lambda batch: batch)
+        for _ in (rows if name is None else same_in_statistics(rows, name)).iter_batches():
+            pass
+
+    counts = [known()]
+    for name in (None, None, "epoch", "epoch", "epoch"):
+        run(name)
+        counts.append(known())
+    assert [after - before for before, after in itertools.pairwise(counts)] == [1, 1, 1, 0, 0]
