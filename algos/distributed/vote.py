@@ -1,4 +1,4 @@
-"""A question that every worker answers at each step and none waits for: whether one of them said yes."""
+"""Questions that every worker answers at each step and none waits for: whether one of them said yes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ class Vote:
     def __init__(self) -> None:
         self._running: tuple[torch.Tensor, Any] | None = None
 
-    def cast(self, yes: bool) -> bool:
-        """Give this worker's answer; all workers call it equally often.
+    def cast(self, *yes: bool) -> list[bool]:
+        """Give this worker's answer to each question; all workers call it equally often.
 
         Returns:
-            Whether any worker said yes at the call before; of a worker that is alone, its own answer.
+            Whether any worker said yes at the call before; of a worker that is alone, its own answers.
         """
         if not is_distributed():
-            return yes
-        outcome = self._outcome()
-        answer = torch.tensor(float(yes))
-        self._running = answer, dist.all_reduce(answer, async_op=True)
+            return list(yes)
+        outcome = self._outcome(len(yes))
+        answers = torch.tensor(yes, dtype=torch.float32)
+        self._running = answers, dist.all_reduce(answers, async_op=True)
         return outcome
 
     def close(self) -> None:
         """Wait for the sum that runs: a process group is not left with it."""
-        self._outcome()
+        self._outcome(0)
 
-    def _outcome(self) -> bool:
+    def _outcome(self, questions: int) -> list[bool]:
         running, self._running = self._running, None
         if running is None:
-            return False
-        answer, work = running
+            return [False] * questions
+        answers, work = running
         work.wait()
-        return bool(answer > 0)
+        return (answers > 0).tolist()

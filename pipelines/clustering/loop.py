@@ -24,7 +24,7 @@ from algos.scores import size_figures
 from pipelines.clustering.initial_centers import draw_initial_centers
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
-from pipelines.jobs.stop_watch import StopWatch
+from pipelines.jobs.stop_watch import Next, StopWatch
 from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, save_together
 from pipelines.stream.epoch_order import StreamShape
@@ -89,7 +89,7 @@ class Clustering:
         self.job, self.task, self.report = job, job.task, worker.report
         self.rank, self.device = worker.rank, worker.device
         worker.claim_device()
-        self.stops = StopWatch(worker.wished)
+        self.stops = StopWatch(worker.wished, worker.announced)
         source = VectorSource(job.vectors, worker.device)
         self.stream = EpochStream(
             source, self.task.shape, seed=self.task.seed, rank=worker.rank, workers=worker.count, beside=worker.beside
@@ -219,10 +219,12 @@ def cluster_passes(clustering: Clustering) -> bool:
         for step, rows in stream.epoch(number, clustering.step, last=number + 1 == passes):
             clustering.learn(step, rows)
             clustering.after_step()
-            stops = clustering.stops.agreed()
-            if stops and clustering.step < stream.steps:
+            what = clustering.stops.look()
+            stops = what is Next.STOP
+            if what is not Next.GO_ON and clustering.step < stream.steps:
                 clustering.save()
-                return False
+                if stops:
+                    return False
         clustering.end_pass()
         if stops and number + 1 < passes:
             return False

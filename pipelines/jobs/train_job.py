@@ -81,8 +81,9 @@ def _run_worker(settings: dict[str, Any]) -> None:
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     rank, count, here = context.get_world_rank(), context.get_world_size(), context.get_local_world_size()
     wished = None if rank else job.record.wished
+    announced = _announced if hasattr(ray.train, "get_preemption_info") else None  # which came with Ray 2.56 or later
     try:
-        settings["work"](job, Worker(rank, count, here, device, ray.train.report, wished, settings["beside"]))
+        settings["work"](job, Worker(rank, count, here, device, ray.train.report, wished, settings["beside"], announced))
     except UserError as error:
         job.record.stop(str(error))
         raise
@@ -90,6 +91,12 @@ def _run_worker(settings: dict[str, Any]) -> None:
         if refused := refusal_in(error):
             job.record.stop(f"the storage refuses: {refused}, with --resume {job.run}")
         raise
+
+
+def _announced() -> tuple[int | None, ...] | None:
+    """Ranks of the workers whose machines are drained, and when these go; all workers call it together."""
+    info = ray.train.get_preemption_info()
+    return None if info is None else (info.deadline_ms, *info.preempted_ranks)
 
 
 def _reason(job: Job, error: TrainingFailedError) -> str:

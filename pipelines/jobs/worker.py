@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -47,7 +47,7 @@ class Worker:
 
     `report` tells those above the figures of an epoch, on every worker equally often; the job may end there. `wished`, which one
     worker has, says whether the job is wished to stop. `beside` jobs like it
-    run at a time.
+    run at a time. `announced`, in which all workers meet, tells which machines of theirs are to go soon.
     """
 
     rank: int
@@ -57,6 +57,7 @@ class Worker:
     report: Callable[[Mapping[str, float]], None] = tell_nobody
     wished: Callable[[], bool] | None = None
     beside: int = 1
+    announced: Callable[[], Hashable | None] | None = None
 
     def claim_device(self, threads: int = 0) -> None:
         """Make the device this process's own, or take `threads` of the CPU; 0 for a fair share of the machine."""

@@ -9,6 +9,7 @@ import torch
 
 from algos.methods.method import Batch
 from algos.scores import size_figures
+from pipelines.jobs.stop_watch import Next
 from pipelines.jobs.worker import Worker
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
@@ -38,10 +39,12 @@ def train_epochs(session: Session, end: int) -> bool:
                 begin_clock(session, ended)
             train_step(session, epoch, step, batch)
             after_step(session, epoch, step)
-            stops = session.stops.agreed()
-            if stops and session.step < stream.steps:
+            what = session.stops.look()
+            stops = what is Next.STOP
+            if what is not Next.GO_ON and session.step < stream.steps:
                 save_within(session, epoch)
-                return False
+                if stops:
+                    return False
         end_epoch(session, epoch)
         if stops and epoch + 1 < end:
             return False

@@ -61,7 +61,7 @@ class Session:
         self.job, self.worker = job, worker
         self.rank, self.workers, self.device = worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
-        self.stops = StopWatch(worker.wished)
+        self.stops = StopWatch(worker.wished, worker.announced)
         self.dataset = job.dataset
         self.scored, _ = scores_of(config, job.dataset)  # the split that scores are of
         self.decides = deciding_score(config, job.dataset)

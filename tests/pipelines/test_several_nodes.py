@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from tests.helpers.runs import final_state, store_of
@@ -89,6 +90,40 @@ def test_a_sweep_shares_the_nodes_among_its_trials(cluster, digits, tmp_path):
     said = finish(quorum("sweep", "--address", cluster.address, "--config", str(tmp_path / "sweep.yaml")))
     assert "3/3 trials" in said
     assert sum((folder / "outcome.json").exists() for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()) == 3
+
+
+def drain(cluster: Cluster, node: str) -> None:
+    """Say that a node goes in two minutes, as a cloud's agent does."""
+    given = ["--node-id", node, "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+    command = [*RAY, "drain-node", "--address", cluster.address, *given, "--deadline-remaining-seconds", "120"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def roles_on(node: Node) -> set[str]:
+    """What the processes of a node are for: of the driver's one is the recorder."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    titles = [process.cmdline()[:1] for process in raylet.children(recursive=True)]
+    return {title[0].removeprefix("ray::").partition(".")[0].partition(":")[0] for title in titles if title}
+
+
+def test_a_loss_that_is_announced_is_saved_for_and_counts_as_no_failure(cluster, digits, tmp_path):
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(3)]
+    more = ["--compute.workers", "2", "--epochs", "4", "--batch_size", "8", "--checkpoint.keep_last", "99"]
+    given = [*words(digits, tmp_path, "spot"), *more, "--checkpoint.every_steps", "0", "--compute.max_failures", "0"]
+    process = quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *given)
+    store = store_of(tmp_path / "spot")
+    while store.latest() is None:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
+    lost = next(node for node in nodes if "RayTrainWorker" in roles_on(node) and "Recorder" not in roles_on(node))
+    drain(cluster, lost.node_id)
+    while not any(entry.step for entry in store.entries()):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
+    cluster.remove_node(lost, allow_graceful=False)
+    cluster.add_node(num_cpus=1, object_store_memory=STORE)
+    finish(process)
+    assert final_state(tmp_path / "spot", 4)["workers"] == 2
 
 
 @pytest.fixture
