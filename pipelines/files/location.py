@@ -136,8 +136,10 @@ class Location:
             with self.filesystem.open_output_stream(partial.path) as file:
                 yield file
             self.filesystem.move(partial.path, self.path)
-        except BaseException:
+        except BaseException as error:
             partial.delete_file()
+            if isinstance(error, OSError) and error.errno:
+                raise OSError(error.errno, f"{self} cannot be written: {os.strerror(error.errno)}") from error
             raise
 
     def _upload(self, content: pa.Buffer) -> None:

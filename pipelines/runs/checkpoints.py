@@ -96,8 +96,9 @@ class CheckpointStore:
             decided = None if score is None else scored_by
             entry = Entry(name, epoch, step, global_step, score, checked.size, decided, checked.crc)
             self._list([*(old for old in self.entries() if old.file != name), entry])
-        except (OSError, RuntimeError) as error:
-            said = storage_sentence(error) if isinstance(error, OSError) else str(error)
+        except (OSError, RuntimeError) as error:  # torch says in words of its own that it could not write
+            refused = error if isinstance(error, OSError) else error.__context__
+            said = storage_sentence(refused) if isinstance(refused, OSError) else str(error)
             raise UserError(
                 f"checkpoint {self.location / name} could not be written ({said}); mend the storage and go on with --resume"
             ) from error

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
+from pipelines.files.pictures import write_picture
 from pipelines.tracking.cluster_pictures import TILE, mosaic, show_mosaic
 
 MOST_NAMES = 30  # more do not fit beside an axis
@@ -24,7 +25,7 @@ def prototype_similarities(prototypes: np.ndarray, classes: Sequence[str], path:
     figure.colorbar(image, ax=ax)
     _name_classes(ax, classes)
     ax.set(title="similarity of the class prototypes")
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path)
 
 
 def confusions(truth: np.ndarray, raw: np.ndarray, refined: np.ndarray, classes: Sequence[str], path: Path) -> None:
@@ -35,7 +36,7 @@ def confusions(truth: np.ndarray, raw: np.ndarray, refined: np.ndarray, classes:
         ax.imshow(table, vmin=0, vmax=1, cmap="Blues")
         _name_classes(ax, classes)
         ax.set(title=f"{name}: {np.mean(truth == guess):.1%} right", xlabel="pseudo-label", ylabel="true class")
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path)
 
 
 def _name_classes(ax: Axes, classes: Sequence[str]) -> None:
@@ -54,4 +55,4 @@ def change_sheet(changes: Sequence[Change], path: Path, columns: int = 8) -> Non
         colour = "tab:green" if refined == true else "tab:red" if raw == true else "black"
         middle, top = x * (TILE + gap) + TILE / 2, y * (above + TILE + gap) + above - 3
         ax.text(middle, top, f"{raw} > {refined}\n({true})", ha="center", va="bottom", fontsize=6, color=colour)
-    figure.savefig(path)
+    write_picture(figure, path, dpi="figure")

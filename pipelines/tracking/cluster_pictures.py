@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipelines.datasets.encoded_image import open_image
+from pipelines.files.pictures import write_picture
 
 mpl.use("Agg")
 DPI = 130
@@ -33,7 +34,7 @@ def cluster_size_histogram(counts: Sequence[np.ndarray], min_sizes: Sequence[flo
         ax.axhline(least, color="tab:red", linewidth=1, linestyle="--", label=f"minimum {least:.1f}")
         ax.set(title=f"head {index}: {len(sizes)} clusters", xlabel="cluster, by size", ylabel="images", ylim=(0, None))
         ax.legend(frameon=False)
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path)
 
 
 def choose_clusters(counts: np.ndarray, most: int, seed: int) -> list[int]:
@@ -87,7 +88,7 @@ def cluster_sheet(images: Mapping[int, Sequence[bytes]], counts: np.ndarray, pat
     places = np.arange(len(images)) * (TILE + GAP) + TILE / 2
     ax.set_yticks(places, [f"#{cluster}\n{counts[cluster]} images" for cluster in images], fontsize=7)
     ax.tick_params(length=0)
-    figure.savefig(path)
+    write_picture(figure, path, dpi="figure")
 
 
 def curves(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
@@ -103,4 +104,4 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> Non
         ax.grid(alpha=0.3)
     for ax in axes[len(shown) :]:
         ax.axis("off")
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path)

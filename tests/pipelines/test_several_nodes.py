@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -15,8 +15,8 @@ import yaml
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
-from tests.helpers.runs import final_state, store_of
-from tests.helpers.small_runs import RECIPE, words
+from tests.helpers.runs import differing, final_state, learned, store_of
+from tests.helpers.small_runs import RECIPE, STEPS, words
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -124,6 +124,51 @@ def test_a_loss_that_is_announced_is_saved_for_and_counts_as_no_failure(cluster,
     cluster.add_node(num_cpus=1, object_store_memory=STORE)
     finish(process)
     assert final_state(tmp_path / "spot", 4)["workers"] == 2
+
+
+def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
+
+
+def test_a_node_with_data_tasks_is_lost_and_nothing_changes(cluster, straight, digits, tmp_path):
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(3)]
+    process = quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *words(digits, tmp_path, "tasks"))
+    wait_until(process, lambda: (entry := store_of(tmp_path / "tasks").latest()) is not None and entry.global_step > STEPS)
+    lost = [node for node in nodes if not roles_on(node) & {"RayTrainWorker", "Recorder", "TrainController"}]
+    cluster.remove_node(lost[0], allow_graceful=False)
+    finish(process)
+    assert differing(learned(final_state(straight, 4)), learned(final_state(tmp_path / "tasks", 4))) == []
+
+
+def test_a_smaller_group_goes_on_where_a_node_with_a_worker_is_lost(cluster, digits, tmp_path):
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+    more = ["--compute.workers", "2", "--compute.min_workers", "1", "--epochs", "6"]
+    process = quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *words(digits, tmp_path, "elastic"), *more)
+    wait_until(process, lambda: (entry := store_of(tmp_path / "elastic").latest()) is not None and entry.global_step > STEPS)
+    lost = [node for node in nodes if "RayTrainWorker" in roles_on(node) and "Recorder" not in roles_on(node)]
+    cluster.remove_node(lost[0], allow_graceful=False)
+    finish(process)
+    assert final_state(tmp_path / "elastic", 6)["workers"] == 1
+
+
+def test_the_node_of_a_trial_is_lost_and_its_trial_goes_on_elsewhere(cluster, digits, tmp_path):
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(3)]
+    given = words(digits, tmp_path, "")
+    pairs = dict(zip(given[::2], given[1::2], strict=True))
+    settings = {
+        key.removeprefix("--"): yaml.safe_load(value) for key, value in pairs.items() if key not in ("--storage", "--name")
+    }
+    sweep = {"kind": "pretrain", "recipe": RECIPE, "name": "sweep", "storage": str(tmp_path), "concurrent": 1}
+    sweep |= {"settings": settings, "space": {"ratio": {"grid": [0.4, 0.8]}}}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    process = quorum("sweep", "--address", cluster.address, "--config", str(tmp_path / "sweep.yaml"))
+    runs = tmp_path / "sweep"
+    wait_until(process, lambda: any(store_of(run).latest() for run in runs.glob("*") if (run / "checkpoints").exists()))
+    lost = [node for node in nodes if roles_on(node) & {"ImplicitFunc", "run_trial", "ResourceTrainable"}]
+    cluster.remove_node(lost[0], allow_graceful=False)
+    assert "2/2 trials" in finish(process)
 
 
 @pytest.fixture

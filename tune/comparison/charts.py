@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipelines.files.pictures import write_picture
 from tune.comparison.significance import is_numeric
 from tune.points import labels_of
 
@@ -52,7 +53,7 @@ def metric_by_key(metric: str, keys: Sequence[str], scored: Sequence[tuple[Mappi
         ax.set(xlabel=key, ylabel=metric)
         ax.grid(alpha=0.3)
         ax.legend(frameon=False, loc="lower right")
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path)
 
 
 def needs_log(values: Sequence[Any]) -> bool:
@@ -79,7 +80,7 @@ def importance_bars(metric: str, shares: Mapping[str, float], path: Path) -> Non
     ax = figure.subplots()
     ax.barh(order, [shares[key] for key in order], color="tab:blue")
     ax.set(xlim=(0, 1), xlabel=f"share of the variance of {metric} that the key explains alone")
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path)
 
 
 def cluster_sizes(curves: Mapping[str, Sequence[SizeCurve]], path: Path) -> None:
@@ -101,7 +102,7 @@ def cluster_sizes(curves: Mapping[str, Sequence[SizeCurve]], path: Path) -> None
     figure.supylabel("images of a cluster", fontsize=9)
     if left_out := len(curves) - len(shown):
         figure.suptitle(f"the {MOST_SETTINGS} best settings; {left_out} more are not shown", fontsize=9)
-    figure.savefig(path, dpi=110)
+    write_picture(figure, path)
 
 
 def _grid(charts: int, *, shared: bool = False) -> tuple[Figure, list[Axes]]:

@@ -1,0 +1,19 @@
+"""Figures of matplotlib as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.files.location import Location
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 110
+
+
+def write_picture(figure: Figure, path: Path, *, dpi: float | str = DPI) -> None:
+    """Draw a figure into a PNG file, which is whole or as it was."""
+    with Location.of(path).written() as file:
+        figure.savefig(file, dpi=dpi, format="png")
