@@ -122,6 +122,39 @@ def same_in_statistics(data: Any, name: str) -> Any:
     return data
 
 
+def leaves_room() -> Any:
+    """A callback of an elastic Ray Train job, whose groups then leave one CPU of the cluster to the stream's tasks.
+
+    After the loss of a node Ray Train takes all that is left, and the new group waits for its data without end (no issue found).
+    A callback, because that is what comes to the process that decides.
+    """
+    from ray.train import UserCallback
+
+    class LeavesRoom(UserCallback):
+        """See above."""
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _leave_room, ()
+
+    return LeavesRoom()
+
+
+def _leave_room() -> Any:
+    from ray.train import UserCallback
+    from ray.train.v2._internal.execution.scaling_policy.elastic import ElasticScalingPolicy
+
+    count = ElasticScalingPolicy._count_possible_workers
+
+    def with_room(policy: Any, *given: Any) -> int:
+        config = policy.scaling_config
+        cpus = config._resources_per_worker_not_none.get("CPU", 0)
+        most = int((ray.cluster_resources().get("CPU", 0) - 1) // cpus) if cpus else config.max_workers
+        return int(min(count(policy, *given), max(most, config.min_workers)))
+
+    ElasticScalingPolicy._count_possible_workers = with_room
+    return UserCallback()
+
+
 def look_often() -> None:
     """Ray Train looks at its workers twice a second, unless the user has said how often.
 

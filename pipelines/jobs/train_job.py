@@ -15,7 +15,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import refusal_in
-from pipelines.jobs.ray_quirks import look_often, no_handlers
+from pipelines.jobs.ray_quirks import leaves_room, look_often, no_handlers
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
 
@@ -48,13 +48,13 @@ def fit(
         train_loop_config={"work": work, "job": job, "beside": beside},
         # Labels are exchanged on the host, gradients on the device: each kind of tensor has its own backend.
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if workers.gpus else "gloo"),
-        scaling_config=ScalingConfig(num_workers=_count(workers), use_gpu=workers.gpus > 0, resources_per_worker=resources),
+        scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(
             name=f"train-{time.time_ns()}",
             storage_path=f"{run.path}/ray",
             storage_filesystem=run.filesystem,
             failure_config=FailureConfig(max_failures=workers.max_failures),
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, leaves_room()],
         ),
     )
     try:
@@ -64,14 +64,6 @@ def fit(
         raise UserError(_reason(job, error)) from error
     if stopped := job.record.stop_reason():
         raise UserError(stopped)
-
-
-def _count(workers: Workers) -> int | tuple[int, int]:
-    """The workers' number; of an elastic job at most what leaves a CPU to the stream."""
-    if isinstance(workers.count, int) or workers.gpus:
-        return workers.count
-    room = int((ray.cluster_resources().get("CPU", 0) - 1) // workers.cpus)
-    return workers.least, max(workers.least, min(workers.most, room))
 
 
 def _run_worker(settings: dict[str, Any]) -> None:
