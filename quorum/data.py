@@ -66,8 +66,9 @@ class DataSet:
     def images(self, count: int = SHOWN, split: str = "train") -> dict[int, Image.Image]:
         """The first images of a split, which ingesting has shuffled, by instance id."""
         from pipelines.datasets.encoded_image import open_image
+        from pipelines.views.shown_picture import Showing
 
-        return {row: open_image(image) for row, image in self._first(count, split).items()}
+        return {row: Showing().show(open_image(image)) for row, image in self._first(count, split).items()}
 
     def _first(self, count: int, split: str) -> dict[int, bytes]:
         from pipelines.datasets.image_shards import read_images
@@ -133,6 +134,7 @@ def ingest(
     seed: int = 0,
     rows_per_shard: int = 4096,
     pixels: bool = False,
+    background: list[int] | None = None,
     max_bad: float = 0.01,
     overwrite: bool = False,
     address: str | None = None,
@@ -151,6 +153,7 @@ def ingest(
         seed: of the order of the rows.
         rows_per_shard: images of a file, at most.
         pixels: store decoded images, larger, which no epoch and no trial decodes again.
+        background: red, green and blue, 0 to 255, that transparent images lie on when they are stored decoded; default white.
         max_bad: share of unreadable images at which the job stops.
         overwrite: replace the data set that is there.
         address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
@@ -161,11 +164,13 @@ def ingest(
     from pipelines.files.location import Location
     from pipelines.ingest.ingest import ingest as run
     from pipelines.ingest.sources.recognise import open_source
+    from pipelines.views.view_config import WHITE
 
     found = open_source(str(source), kind, list(domains))
     made = run(
         found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, val=val, take=take,
-        rows_per_shard=rows_per_shard, pixels=pixels, max_bad=max_bad, overwrite=overwrite, address=address,
+        rows_per_shard=rows_per_shard, pixels=pixels, background=background or WHITE,
+        max_bad=max_bad, overwrite=overwrite, address=address,
     )  # fmt: skip
     return DataSet(made)
 

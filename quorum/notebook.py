@@ -37,9 +37,10 @@ def thumbnails(images: Sequence[bytes], names: Sequence[str]) -> str:
 def _thumbnail(image: bytes) -> str:
     from PIL import Image
 
-    from pipelines.datasets.encoded_image import in_grey_or_rgb, open_image
+    from pipelines.datasets.encoded_image import open_image
+    from pipelines.views.shown_picture import Showing
 
-    shown = in_grey_or_rgb(open_image(image))
+    shown = Showing().show(open_image(image)).copy()
     shown.thumbnail((THUMBNAIL, THUMBNAIL))
     factor = max(THUMBNAIL // max(shown.size), 1)  # tiny images would be specks
     shown = shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST)

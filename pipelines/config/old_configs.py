@@ -70,6 +70,8 @@ def converted(values: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("settings", "space"):  # of a sweep: keys of its base
         if isinstance(new.get(part), Mapping):
             new[part] = {new_spelling(key) or key: value for key, value in new[part].items()}
+    if "method" in new:  # of a training, which goes on with the pixels that it began with
+        new["stream"] = {"pixels": 1, **new.get("stream", {})}
     return new
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from algos.check_ranges import require_not_negative, require_positive
 from pipelines.errors import UserError
-from pipelines.views.view_config import Normalization
+from pipelines.views.view_config import WHITE, Normalization, check_background
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,22 @@ class StreamConfig:
         lanes: most workers that can share the run; a divisor of batch_size. Part of the run's identity.
         window: rows of a lane that are shuffled together.
         normalization: of the pixels.
+        background: red, green and blue, 0 to 255, that transparent images lie on.
+        pixels: version of how images are shown; 2 turns them upright and lays them on the background, 1 is that of quorum 0.1,
+            with which its runs go on.
     """
 
     split: str = "train"
     lanes: int = 8
     window: int = 256
     normalization: Normalization = field(default_factory=Normalization)
+    background: list[int] = field(default_factory=lambda: [*WHITE])
+    pixels: Literal[1, 2] = 2
 
     def __post_init__(self) -> None:
-        """Refuse a window or lanes of nothing."""
+        """Refuse a window or lanes of nothing, and what is no colour."""
         require_positive(self, "window", "lanes", part="stream")
+        check_background(self.background, "stream.background")
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,3 @@ def open_image(image: bytes) -> Image.Image:
         return identify(image)
     mode, size = "L" if match[1] == b"5" else "RGB", (int(match[2]), int(match[3]))
     return Image.frombuffer(mode, size, image[match.end() :], "raw", mode, 0, 1)
-
-
-def in_grey_or_rgb(picture: Image.Image) -> Image.Image:
-    """The picture in mode L or RGB, 8 bits a channel."""
-    if picture.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
-        return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    # Grey images stay grey until their pixels are: a third of the work.
-    return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")  # RGB to RGB would copy

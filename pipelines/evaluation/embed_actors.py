@@ -29,7 +29,7 @@ def embedded_rows(
     """
     configure_ray_data()
     view = trained.view
-    reader = CenterReader(dataset, split, view.size, view.resize_to, None, 0, 1)
+    reader = CenterReader(dataset, split, view, None, 0, 1)
     return center_rows(reader).map_batches(
         Embedder, fn_constructor_args=(trained.place, view, gpu, untrained, classify), batch_size=256,
         compute=ray.data.ActorPoolStrategy(size=workers), num_gpus=1 if gpu else None,

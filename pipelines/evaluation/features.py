@@ -23,7 +23,7 @@ def center_batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
     """Ids (B,), labels (B,) and uint8 images (B, 3, S, S) of this worker's share of a split's first `limit` rows."""
     configure_ray_data()
-    reader = CenterReader(dataset, split, view.size, view.resize_to, limit, rank, workers)
+    reader = CenterReader(dataset, split, view, limit, rank, workers)
     if not reader.jobs:
         return
     for batch in center_rows(reader).iter_batches(batch_size=256, prefetch_batches=2):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -24,6 +24,8 @@ from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_d
 from pipelines.ingest.sources.source import Listing, Source
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
+from pipelines.views.shown_picture import Showing
+from pipelines.views.view_config import WHITE, check_background
 
 QUARANTINE, SPLITS = "quarantine.parquet", ("train", *SCORED)
 WRITTEN = re.compile(r"part-\d{5}\.parquet(\..*\.partial)?")
@@ -40,6 +42,7 @@ def ingest(
     take: int | None = None,
     rows_per_shard: int = 4096,
     pixels: bool = False,
+    background: Sequence[int] = WHITE,
     max_bad: float = 0.01,
     overwrite: bool = False,
     address: str | None = None,
@@ -56,6 +59,7 @@ def ingest(
         take: only so many of the training images, drawn by the seed; `None` for all.
         rows_per_shard: images per file, at most.
         pixels: store decoded images, which no epoch and no trial has to decode again.
+        background: RGB, 0 to 255, that transparent images lie on when they are stored decoded.
         max_bad: share of unreadable images at which the job stops.
         overwrite: replace a data set that is there.
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
@@ -64,6 +68,7 @@ def ingest(
         UserError: for a destination in use, an empty split, or too many unreadable images.
     """
     _check_numbers(rows_per_shard, seed, max_bad, take)
+    check_background(background, "--background")
     listing = set_aside(source.listing(), holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     _say_missing(listing)
@@ -73,7 +78,7 @@ def ingest(
     for file in old:  # only now: what may be refused has been
         file.delete_file()
     location = Location.of(destination).make()
-    writer = PartWriter(source, listing.classes, location, pixels)
+    writer = PartWriter(source, listing.classes, location, pixels, Showing(background))
     written = _write_all(writer, parts, max_bad * len(listing.samples))
     return _close(location, name, listing, parts, written)
 
@@ -94,6 +99,12 @@ def _close(location: Location, name: str, listing: Listing, parts: list[ShardPla
     bad = [row for result in written for row in result.bad]
     if bad:
         _write_quarantine(location, bad)
+    if dark := sum(result.dark for result in written):
+        print(
+            f"{dark} images of 16 bits hold no value above 4,095, as cameras of 12 bits write them: they are shown nearly black; "
+            "multiply their values by 16 and ingest again",
+            file=sys.stderr,
+        )
     splits = {split: _split(split, listing, written) for split in sorted({part.split for part in parts})}
     for split_name, split in splits.items():
         if not split.rows:

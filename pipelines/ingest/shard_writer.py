@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.datasets.encoded_image import encode_pixels, identify, in_grey_or_rgb
+from pipelines.datasets.encoded_image import encode_pixels, identify
 from pipelines.datasets.image_shards import SCHEMA, Shard, write_shard
 from pipelines.files.location import Location
 from pipelines.ingest.sources.source import Listing, Sample, Source
+from pipelines.views.shown_picture import Showing, seems_of_12_bits
 
 PROBED = 16  # images whose size is looked at
 SHARD_BYTES = 128 << 20  # of decoded images; a task holds five times as much while it writes a shard
@@ -28,13 +29,23 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a part: its shard (`None` without a readable image), labels (-1 unknown), and what could not be read."""
+    """What became of a part.
+
+    Attributes:
+        split: that it is of.
+        index: of the part in its split.
+        shard: `None` without a readable image.
+        labels: of its rows, -1 unknown.
+        bad: path and reason of what could not be read.
+        dark: 16-bit pictures that only use 12 bits, and are nearly black therefore.
+    """
 
     split: str
     index: int
     shard: Shard | None
     labels: list[int]
     bad: list[tuple[str, str]]
+    dark: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,22 +57,25 @@ class PartWriter:
         classes: names of the classes.
         location: of the data set.
         pixels: whether images are stored decoded.
+        showing: how those are shown.
     """
 
     source: Source
     classes: list[str]
     location: Location
     pixels: bool
+    showing: Showing = field(default_factory=Showing)
 
     def write(self, part: ShardPlan) -> Written:
         """Read every image of the part whole, and write those that can be."""
-        rows, bad = [], []
+        rows, bad, dark = [], [], 0
         for offset, sample in enumerate(part.samples):
             try:
-                image = self._read(sample)
+                image, is_dark = self._read(sample)
             except Exception as error:  # codecs raise what they like; each is one unreadable file
                 bad.append((sample.key, f"{type(error).__name__}: {error}"))
                 continue
+            dark += is_dark
             row = (part.first_id + offset, image, sample.label, part.split, sample.key)
             rows.append(dict(zip(SCHEMA.names, row, strict=True)))
         shard = None
@@ -70,13 +84,14 @@ class PartWriter:
             path = f"{part.split}/part-{part.index:05d}.parquet"
             shard = write_shard(self.location, path, pa.Table.from_pylist(rows, schema=SCHEMA), footer)
         labels = [-1 if row["label"] is None else row["label"] for row in rows]
-        return Written(part.split, part.index, shard, labels, bad)
+        return Written(part.split, part.index, shard, labels, bad, dark)
 
-    def _read(self, sample: Sample) -> bytes:
+    def _read(self, sample: Sample) -> tuple[bytes, bool]:
         image = self.source.read(sample.key)
         picture = identify(image)
-        picture.load()
-        return encode_pixels(np.asarray(in_grey_or_rgb(picture))) if self.pixels else image
+        shown = self.showing.show(picture)  # which decodes it, and refuses what has no brightness
+        shown.load()
+        return encode_pixels(np.asarray(shown)) if self.pixels else image, seems_of_12_bits(picture)
 
 
 def most_decoded_rows(source: Source, listing: Listing) -> int:

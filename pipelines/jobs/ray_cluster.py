@@ -39,8 +39,8 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     if address is None or address == "local":
         with no_dashboard(), kept_handlers(signal.SIGTERM):
-            # No dashboard, no metrics: their gauges of every data set that ever ran are never freed.
-            unseen = {"enable_metrics_collection": False}
+            # No dashboard would show metrics and task events, which are kept of every data set that ever ran.
+            unseen = {"enable_metrics_collection": False, "task_events_report_interval_ms": 0}
             ray.init(address="local", num_cpus=max(os.cpu_count() or 1, local_cpus or 1), _system_config=unseen, **options)
         return True
     try:

@@ -14,6 +14,7 @@ from pipelines.config.training_plan import image_size
 from pipelines.datasets.label_selection import Selection
 from pipelines.files.location import Location
 from pipelines.stream.center_crops import EvaluationView
+from pipelines.views.shown_picture import Showing
 
 LABELS_FILE = "labels.json"
 AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)
@@ -53,5 +54,6 @@ def found_in(config: AnyConfig, run: Location) -> AnyConfig:
 
 def evaluation_view(config: TrainingConfig) -> EvaluationView:
     """The one view that evaluation takes of an image."""
-    pixels = config.stream.normalization
-    return EvaluationView(image_size(config), pixels.mean, pixels.std)
+    stream = config.stream
+    showing = Showing(tuple(stream.background), stream.pixels)
+    return EvaluationView(image_size(config), stream.normalization.mean, stream.normalization.std, showing)

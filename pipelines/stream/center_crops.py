@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import ray
@@ -12,6 +12,7 @@ import ray.data
 from pipelines.datasets.image_shards import Dataset, read_rows
 from pipelines.jobs.ray_quirks import same_in_statistics
 from pipelines.views.crops import center_crop
+from pipelines.views.shown_picture import Showing
 
 DATA_COLUMNS = ("id", "image", "label")
 
@@ -23,10 +24,8 @@ class CenterReader:
     Called with a batch of job numbers, yields columns `id`, `label`, `image`.
     """
 
-    def __init__(
-        self, dataset: Dataset, split: str, size: int, resize_to: int, limit: int | None, rank: int, workers: int
-    ) -> None:
-        self.location, self.size, self.resize_to = dataset.location, size, resize_to
+    def __init__(self, dataset: Dataset, split: str, view: EvaluationView, limit: int | None, rank: int, workers: int) -> None:
+        self.location, self.view = dataset.location, view
         jobs, left = [], limit if limit is not None else dataset.split(split).rows
         for shard in dataset.split(split).shards:
             for group, rows in enumerate(shard.row_groups):
@@ -40,9 +39,9 @@ class CenterReader:
         for number in batch["id"].tolist():
             shard, group, rows = self.jobs[number]
             table = read_rows(self.location, shard, group, np.arange(rows), DATA_COLUMNS)
-            pixels = np.empty((rows, self.size, self.size, 3), np.uint8)
+            pixels = np.empty((rows, self.view.size, self.view.size, 3), np.uint8)
             for row, image in enumerate(table["image"].to_pylist()):
-                pixels[row] = center_crop(image, self.size, self.resize_to)
+                pixels[row] = center_crop(image, self.view.size, self.view.resize_to, self.view.showing)
             labels = table["label"].fill_null(-1).to_numpy().astype(np.int64)
             yield {"id": table["id"].to_numpy(), "label": labels, "image": pixels}
 
@@ -57,6 +56,7 @@ class EvaluationView:
     size: int
     mean: Sequence[float]
     std: Sequence[float]
+    showing: Showing = field(default_factory=Showing)
 
     @property
     def resize_to(self) -> int:

@@ -19,6 +19,7 @@ from pipelines.stream.image_windows import WindowReader
 from pipelines.stream.prefetch import Columns
 from pipelines.views.augment import augment, draws_needed, normalize
 from pipelines.views.crops import CropSpec
+from pipelines.views.shown_picture import Showing
 from pipelines.views.view_config import Normalization, ViewConfig, Views
 
 
@@ -42,6 +43,7 @@ class ImageSource:
         normalization: of the pixels.
         device: where batches go.
         labelled: table (id, image, label) of the labelled rows that come with each batch, in Ray's object store.
+        showing: how images are shown.
     """
 
     dataset: Dataset
@@ -50,6 +52,7 @@ class ImageSource:
     normalization: Normalization
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     labelled: ray.ObjectRef | None = None
+    showing: Showing = field(default_factory=Showing)
 
     @property
     def rows(self) -> Split:
@@ -59,7 +62,7 @@ class ImageSource:
     def reader(self, order: EpochOrder, lanes: range, start_step: int) -> WindowReader:
         """Reads, decodes and crops some lanes of an epoch."""
         crops = [CropSpec(view.size, view.scale, view.pad) for view in self.views.flat]
-        return WindowReader(self.dataset, self.split, order, lanes, crops, start_step, self.labelled)
+        return WindowReader(self.dataset, self.split, order, lanes, crops, start_step, self.labelled, self.showing)
 
     def to_host(self, columns: Columns) -> HostImages:
         """One copy out of the object store, whose pages are read-only, into memory that a GPU can fetch from."""

@@ -15,6 +15,7 @@ from pipelines.datasets.image_shards import Dataset, read_rows
 from pipelines.files.location import Location
 from pipelines.stream.epoch_order import EpochOrder, step_column
 from pipelines.views.crops import ATTEMPTS, CropSpec, random_crops
+from pipelines.views.shown_picture import Showing
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class WindowReader:
 
     def __init__(
         self, dataset: Dataset, split: str, order: EpochOrder, lanes: range, crops: list[CropSpec], start_step: int,
-        labelled: ray.ObjectRef | None = None,
+        labelled: ray.ObjectRef | None = None, showing: Showing | None = None,
     ) -> None:  # fmt: skip
-        self.labelled = labelled
+        self.labelled, self.showing = labelled, showing or Showing()
         self.location: Location = dataset.location
         self.shards = dataset.split(split).shards
         self.order, self.lanes, self.crops, self.start_step = order, lanes, crops, start_step
@@ -91,7 +92,8 @@ class WindowReader:
         for part in parts:
             crops = self.crops if row < len(lanes) * self.order.shape.lane_rows else self.crops[:1]
             for image, draws in zip(part.images, part.draws, strict=True):
-                for view, crop in zip(pixels[: len(crops)], random_crops(image, crops, draws[: len(crops)]), strict=True):
+                made = random_crops(image, crops, draws[: len(crops)], self.showing)
+                for view, crop in zip(pixels[: len(crops)], made, strict=True):
                     view[row] = crop
                 row += 1
         return step_column(step, row) | columns | {f"view{index}": view for index, view in enumerate(pixels)}

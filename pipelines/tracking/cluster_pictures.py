@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipelines.datasets.encoded_image import open_image
 from pipelines.files.pictures import write_picture
+from pipelines.views.shown_picture import Showing
 
 mpl.use("Agg")
 DPI = 130
@@ -59,7 +60,7 @@ def mosaic(rows: Sequence[Sequence[bytes]], columns: int, *, gap: int = GAP, abo
     canvas = Image.new("RGB", (columns * step, max(len(rows), 1) * line), "white")
     for y, row in enumerate(rows):
         for x, encoded in enumerate(row):
-            picture = open_image(encoded).convert("RGB")
+            picture = Showing().show(open_image(encoded)).convert("RGB")
             smooth = Image.Resampling.NEAREST if picture.width < TILE else Image.Resampling.BILINEAR
             canvas.paste(picture.resize((TILE, TILE), smooth), (x * step, y * line + above))
     return np.asarray(canvas)

@@ -66,7 +66,8 @@ class Session:
         self.scored, _ = scores_of(config, job.dataset)  # the split that scores are of
         self.decides = deciding_score(config, job.dataset)
         images = ImageSource(
-            job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled
+            job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled,
+            evaluation_view(config).showing,
         )  # fmt: skip
         self.stream = EpochStream(
             images, stream_shape(config), seed=config.seed, rank=self.rank, workers=self.workers, beside=worker.beside

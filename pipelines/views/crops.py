@@ -13,14 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipelines.datasets.encoded_image import in_grey_or_rgb, open_image
+from pipelines.datasets.encoded_image import open_image
+from pipelines.views.shown_picture import Showing
 
-PIXEL_VERSION = "1"  # raised when the same image and draws give other pixels, here or on the device; each run keeps it
+PIXEL_VERSION = "2"  # raised when the same image and draws give other pixels, here or on the device; each run keeps it
 MAX_RATIO = 4 / 3  # of width to height; the smallest is its inverse
 LOG_RATIO = math.log(MAX_RATIO)
 ATTEMPTS = 10  # as torchvision's RandomResizedCrop tries before it falls back to the center
 
 
+SHOWING = Showing()
 Box = tuple[int, int, int, int]
 
 
@@ -52,23 +54,24 @@ def random_box(uniform: Sequence[Sequence[float]], width: int, height: int, scal
     return left, top, left + w, top + h
 
 
-def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray) -> list[np.ndarray]:
+def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray, showing: Showing = SHOWING) -> list[np.ndarray]:
     """The crops of one image as uint8 (S, S, 3), or (S, S, 1) of a grey one; it is decoded once.
 
     Args:
         image: encoded.
         crops: what to take.
         uniform: draws (crops, ATTEMPTS, 4) in [0, 1).
+        showing: how the picture is shown.
     """
     picture = open_image(image)
-    width, height = picture.size
+    width, height = showing.size(picture)
     boxes = [_box(crop, draws.tolist(), width, height) for crop, draws in zip(crops, uniform, strict=True)]
     # No crop needs more pixels than its output has, and a JPEG's codec gives half of them at a fraction of the cost.
     spare = min(min(right - left, low - top) / crop.size for crop, (left, top, right, low) in zip(crops, boxes, strict=True))
     if spare >= 2 and picture.format == "JPEG":
-        picture.draft("RGB", (int(width / spare), int(height / spare)))
-    x, y = picture.width / width, picture.height / height
-    shown = in_grey_or_rgb(picture)
+        picture.draft("RGB", (int(picture.width / spare), int(picture.height / spare)))
+    shown = showing.show(picture)
+    x, y = shown.width / width, shown.height / height
     views = [
         _pixels(shown, crop.size, (left * x, top * y, right * x, low * y))
         for crop, (left, top, right, low) in zip(crops, boxes, strict=True)
@@ -102,12 +105,12 @@ def _mirrored(size: int, pad: int) -> np.ndarray:
     return np.pad(np.arange(size), pad, mode="reflect")
 
 
-def center_crop(image: bytes, size: int, resize_to: int) -> np.ndarray:
+def center_crop(image: bytes, size: int, resize_to: int, showing: Showing = SHOWING) -> np.ndarray:
     """The evaluation view: shorter side to `resize_to` px, then the central square of `size` px, as `random_crops` gives it."""
     picture = open_image(image)
     if picture.format == "JPEG":
         picture.draft("RGB", (resize_to, resize_to))
-    shown = in_grey_or_rgb(picture)
+    shown = showing.show(picture)
     factor = min(shown.size) / resize_to
     side = size * factor
     left, top = (shown.width - side) / 2, (shown.height - side) / 2

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.errors import UserError
+
+WHITE = (255, 255, 255)  # RGB, 0 to 255
+
+
+def check_background(background: Sequence[int], key: str) -> None:
+    """Refuse what is no colour.
+
+    Raises:
+        UserError: naming the key.
+    """
+    if len(background) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in background):
+        raise UserError(f"{key} is {list(background)}; give red, green and blue from 0 to 255, for example [255, 255, 255]")
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def ingested(folder: Path, kind: str, expected: int | None = None) -> str:
         raise LostError(f"{len(listing.samples)} of {expected} samples are listed")
     place = Location.of(folder.parent / f"{folder.name}-taken").make()
     (place / "train").make()
-    written = PartWriter(source, listing.classes, place, False).write(ShardPlan("train", 0, 0, listing.samples))
+    written = PartWriter(source, listing.classes, place, pixels=False).write(ShardPlan("train", 0, 0, listing.samples))
     if len(written.labels) + len(written.bad) != len(listing.samples):
         raise LostError(f"{len(written.labels)} taken and {len(written.bad)} quarantined, of {len(listing.samples)}")
     if any(not reason.strip() for _, reason in written.bad):

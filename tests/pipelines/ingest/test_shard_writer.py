@@ -50,7 +50,7 @@ def write(source: Memory, folder: object, *, pixels: bool) -> tuple[ingest_part.
 def test_decoded_images_give_the_views_of_the_encoded_ones(tmp_path, mode):
     encoded = png(mode)
     (stored,) = write(Memory({"a": encoded}), tmp_path, pixels=True)[1]
-    assert stored[:2] == (b"P5" if mode in ("L", "I;16") else b"P6")
+    assert stored[:2] == (b"P5" if mode in ("L", "1", "I;16") else b"P6")
     draws = np.random.default_rng(0).random((len(CROPS), 10, 4), dtype=np.float32)
     for one, other in zip(random_crops(stored, CROPS, draws), random_crops(encoded, CROPS, draws), strict=True):
         np.testing.assert_array_equal(one, other)

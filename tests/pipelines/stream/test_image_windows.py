@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines.datasets.image_shards import read_column, read_images
-from pipelines.stream.center_crops import CenterReader
+from pipelines.stream.center_crops import CenterReader, EvaluationView
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.stream.image_windows import WindowReader
 from pipelines.views.crops import CropSpec, center_crop
@@ -92,7 +92,7 @@ def test_ids_with_holes_and_unlabelled_rows_pass(tmp_path):
 
 
 def center(dataset, workers, limit):
-    readers = [CenterReader(dataset, "train", 8, 8, limit, rank, workers) for rank in range(workers)]
+    readers = [CenterReader(dataset, "train", EvaluationView(8, [0.5], [0.5]), limit, rank, workers) for rank in range(workers)]
     blocks = [block for reader in readers for block in reader({"id": np.arange(len(reader.jobs))})]
     return {name: np.concatenate([block[name] for block in blocks]) for name in ("id", "label", "image")}
 

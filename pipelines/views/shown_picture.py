@@ -1,0 +1,114 @@
+"""What a picture shows, in 8 bits: upright, in grey or RGB, on a background where it is transparent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pipelines.views.view_config import WHITE
+
+ORIENTATION = 274  # EXIF's tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+SIDEWAYS = (5, 6, 7, 8)  # orientations whose width is shown as height
+PLAIN = ("L", "RGB")
+TWELVE_BITS = 4096
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How pictures are shown.
+
+    Attributes:
+        background: RGB, 0 to 255, that transparent pictures lie on.
+        version: 2, or 1 as quorum 0.1 did: as the file has its rows, without transparency.
+    """
+
+    background: Sequence[int] = WHITE
+    version: int = 2
+
+    def orientation(self, picture: Image.Image) -> int:
+        """How the picture is turned, 1 to 8 as EXIF numbers it; 1 is upright. Does not decode it."""
+        return 1 if self.version == 1 else _orientation(picture)
+
+    def size(self, picture: Image.Image) -> tuple[int, int]:
+        """Width and height in px as it is shown."""
+        width, height = picture.size
+        return (height, width) if self.orientation(picture) in SIDEWAYS else (width, height)
+
+    def show(self, picture: Image.Image) -> Image.Image:
+        """The picture in mode L or RGB.
+
+        Grey stays grey until its pixels are used: a third of the work.
+
+        Raises:
+            ValueError: for numbers that are no brightness.
+        """
+        if self.version == 1:
+            return _in_grey_or_rgb(picture)
+        turn = TURNS.get(_orientation(picture))  # before it is decoded: TIFF turns itself, and forgets it
+        plain = picture if picture.mode in PLAIN and "transparency" not in picture.info else self._in_8_bits(picture)
+        return plain if turn is None else plain.transpose(turn)
+
+    def _in_8_bits(self, picture: Image.Image) -> Image.Image:
+        if picture.mode.startswith(("I", "F")):
+            return Image.fromarray(_brightness(picture))
+        if not picture.has_transparency_data:
+            return picture.convert("RGB") if picture.mode not in ("1", *PLAIN) else picture.convert("L")
+        ground = Image.new("RGBA", picture.size, (*self.background, 255))
+        ground.alpha_composite(picture.convert("RGBA"))
+        red, green, blue = self.background
+        grey = picture.mode in ("L", "LA", "La") and red == green == blue
+        return ground.convert("RGB").getchannel(0) if grey else ground.convert("RGB")
+
+
+def _orientation(picture: Image.Image) -> int:
+    if picture.format == "TIFF" or (picture.format in ("JPEG", "WEBP") and "exif" not in picture.info):
+        return 1
+    try:
+        found = picture.getexif().get(ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block says nothing, and the picture may be whole
+        return 1
+    return found if found in TURNS else 1
+
+
+def _brightness(picture: Image.Image) -> np.ndarray:
+    """Grey levels 0 to 255 of a picture of 16 or 32 bits a pixel.
+
+    Raises:
+        ValueError: where the numbers do not say what is white.
+    """
+    values = np.asarray(picture)
+    least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if not (least >= 0 and np.isfinite(most)):
+        raise ValueError(f"its values go from {least:g} to {most:g}, and none may be negative, infinite or NaN")
+    if picture.mode.startswith("I;16") or picture.format in ("PPM", "PNG"):  # 65,535 is white, however dark it is
+        return _upper_byte(values)
+    white = 1 if picture.mode == "F" and most <= 1 else next((full for full in (255, 65_535) if most <= full), None)
+    if white is None:
+        raise ValueError(f"its values go up to {most:g}, which is neither a share of 1 nor 8 nor 16 bits")
+    return _upper_byte(values) if white == 65_535 else (values.astype(np.float64) * (255 / white)).round().astype(np.uint8)
+
+
+def _upper_byte(values: np.ndarray) -> np.ndarray:
+    return (values.astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+
+
+def seems_of_12_bits(picture: Image.Image) -> bool:
+    """Whether a picture of 16 bits holds what a camera of 12 bits writes, so that it is shown nearly black."""
+    if not picture.mode.startswith("I;16"):
+        return False
+    most = int(np.asarray(picture).max(initial=0))
+    return 255 < most < TWELVE_BITS
+
+
+def _in_grey_or_rgb(picture: Image.Image) -> Image.Image:
+    """As quorum 0.1 showed it, whose runs go on with the same pixels."""
+    if picture.mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    return picture if picture.mode in PLAIN else picture.convert("RGB")

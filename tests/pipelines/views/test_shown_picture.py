@@ -1,0 +1,170 @@
+"""What a picture shows: upright, on a background, and as bright as its numbers say, in every mode and format."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from pipelines.datasets.encoded_image import FORMATS, identify
+from pipelines.errors import UserError
+from pipelines.views.crops import CropSpec, center_crop, random_crops
+from pipelines.views.shown_picture import TURNS, Showing, seems_of_12_bits
+from pipelines.views.view_config import check_background
+
+CHINA = Image.fromarray(load_sample_images().images[0]).resize((160, 120))
+GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+LOSSY = {"JPEG": {"quality": 95}, "MPO": {"quality": 95}, "AVIF": {"quality": 95}}
+EXACT = {"WEBP": {"lossless": True}, "PNG": {}, "TIFF": {}}
+
+
+def encode(picture: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def shown(image: bytes, showing: Showing | None = None) -> np.ndarray:
+    return np.asarray((showing or Showing()).show(identify(image)))
+
+
+def turned(form: str, orientation: int, picture: Image.Image = CHINA) -> bytes:
+    """A file whose rows lie so that the EXIF orientation turns them upright again."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    laid = next(
+        lying for turn in Image.Transpose if (lying := picture.transpose(turn)).transpose(TURNS[orientation]) == picture
+    )  # fmt: skip
+    return encode(laid, form, exif=exif, **LOSSY.get(form, {}), **EXACT.get(form, {}))
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("form", [*LOSSY, *EXACT])
+def test_a_picture_is_shown_upright_in_every_format_that_can_say_how_it_is_turned(form, orientation):
+    difference = shown(turned(form, orientation)).astype(int) - np.asarray(CHINA)
+    assert np.abs(difference).mean() < (0.001 if form in EXACT else 4)
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_crops_are_cut_out_of_the_upright_picture_with_the_reduced_decoding_too(orientation):
+    crops, draws = [CropSpec(24, (0.5, 1.0))] * 2, np.random.default_rng(0).random((2, 10, 4), dtype=np.float32)
+    upright = encode(CHINA, "PNG")
+    for form in ("JPEG", "PNG"):
+        lying = turned(form, orientation)
+        for mine, theirs in zip(random_crops(lying, crops, draws), random_crops(upright, crops, draws), strict=True):
+            assert np.abs(mine.astype(int) - theirs).mean() < 4
+        assert np.abs(center_crop(lying, 32, 36).astype(int) - center_crop(upright, 32, 36)).mean() < 4
+
+
+def test_a_damaged_exif_block_costs_no_picture():
+    image = encode(CHINA, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
+    assert shown(image).shape == (120, 160, 3)
+
+
+def test_a_number_that_is_no_orientation_turns_nothing():
+    exif = Image.Exif()
+    exif[274] = 77
+    np.testing.assert_array_equal(shown(encode(CHINA, "PNG", exif=exif)), np.asarray(CHINA))
+
+
+@pytest.fixture
+def half_clear() -> Image.Image:
+    """Black, of which the right half cannot be seen, and a quarter of the left half lets a half through."""
+    alpha = np.zeros((8, 8), np.uint8)
+    alpha[:, :4], alpha[:2, :4] = 255, 128
+    picture = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    picture.putalpha(Image.fromarray(alpha))
+    return picture
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF", "TGA", "ICO", "DDS", "QOI", "JPEG2000"])
+def test_what_cannot_be_seen_is_white_or_the_colour_that_is_asked_for(half_clear, form):
+    image = encode(half_clear, form, **EXACT.get(form, {}))
+    pixels = shown(image)
+    assert pixels[4, 0].tolist() == [0, 0, 0]
+    assert pixels[4, 7].tolist() == [255, 255, 255]
+    assert pixels[0, 0].tolist() == pytest.approx([127, 127, 127], abs=1)
+    assert shown(image, Showing((10, 20, 30)))[4, 7].tolist() == [10, 20, 30]
+
+
+def test_transparency_of_palettes_and_of_one_colour_counts_too(half_clear):
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    palette.putpalette([0, 0, 0, 200, 0, 0])
+    for image in (encode(palette, "PNG", transparency=0), encode(palette, "GIF", transparency=0)):
+        assert shown(image).tolist() == [[[255, 255, 255], [200, 0, 0]]]
+    assert shown(encode(palette, "PNG", transparency=bytes([255, 0]))).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+    keyed = encode(Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)), "PNG", transparency=(1, 2, 3))
+    assert shown(keyed).tolist() == [[[255, 255, 255], [4, 5, 6]]]
+    grey = encode(Image.fromarray(np.array([[7, 8]], np.uint8)), "PNG", transparency=7)
+    assert shown(grey).tolist() == [[255, 8]]
+
+
+def test_grey_with_transparency_stays_grey_on_a_grey_ground():
+    picture = Image.merge("LA", [Image.new("L", (2, 1), 40), Image.fromarray(np.array([[255, 0]], np.uint8))])
+    assert shown(encode(picture, "PNG")).tolist() == [[40, 255]]
+    assert shown(encode(picture, "PNG"), Showing((1, 2, 3))).tolist() == [[[40, 40, 40], [1, 2, 3]]]
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        (GREY.astype(np.uint16) * 257, "PNG"), (GREY.astype(np.uint16) * 257, "TIFF"), (GREY.astype(np.uint16) * 257, "PPM"),
+        (GREY.astype(np.int32), "TIFF"), (GREY.astype(np.int32) * 257, "TIFF"),
+        (GREY.astype(np.float32) / 255, "TIFF"), (GREY.astype(np.float32), "TIFF"), (GREY.astype(np.float32) * 257, "TIFF"),
+    ],
+)  # fmt: skip
+def test_numbers_of_more_bits_are_as_bright_as_they_say(values, form):
+    np.testing.assert_array_equal(shown(encode(Image.fromarray(values), form)), GREY)
+
+
+def test_a_dark_picture_of_16_bits_stays_dark():
+    dark = encode(Image.fromarray(np.full((4, 4), 200, np.uint16)), "PNG")
+    assert shown(dark).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.array([[-1.0, 1.0]], np.float32), "go from -1 to 1"), (np.array([[0.0, np.nan]], np.float32), "NaN"),
+        (np.array([[0, 70_000]], np.int32), "up to 70000"), (np.array([[0.0, np.inf]], np.float32), "infinite"),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_no_brightness_are_refused_with_their_range(values, reason):
+    with pytest.raises(ValueError, match=reason):
+        shown(encode(Image.fromarray(values), "TIFF"))
+
+
+def test_twelve_bits_in_sixteen_are_noticed():
+    bits = [np.array([[0, most]], np.uint16) for most in (200, 4095, 4096, 65_535)]
+    assert [seems_of_12_bits(identify(encode(Image.fromarray(one), "PNG"))) for one in bits] == [False, True, False, False]
+
+
+def test_other_modes_are_shown_as_pillow_converts_them():
+    np.testing.assert_array_equal(shown(encode(CHINA.convert("1"), "PNG")), np.asarray(CHINA.convert("1").convert("L")))
+    for form, mode in (("JPEG", "CMYK"), ("TIFF", "CMYK"), ("JPEG", "L"), ("TIFF", "YCbCr")):
+        image = encode(CHINA.convert(mode), form)
+        expected = identify(image)
+        np.testing.assert_array_equal(shown(image), np.asarray(expected if mode == "L" else expected.convert("RGB")))
+
+
+@pytest.mark.parametrize("form", sorted({*FORMATS} - {"MPO", "ICO"}))
+def test_a_photograph_looks_the_same_in_every_format_of_the_list(form):
+    pixels = shown(encode(CHINA if form != "GIF" else CHINA.quantize(255), form, **LOSSY.get(form, {}), **EXACT.get(form, {})))
+    assert np.abs(pixels.astype(int) - np.asarray(CHINA)).mean() < 12
+
+
+def test_version_1_shows_what_quorum_0_1_showed(half_clear):
+    first = Showing(version=1)
+    np.testing.assert_array_equal(shown(encode(half_clear, "PNG"), first), np.asarray(half_clear.convert("RGB")))
+    lying = turned("JPEG", 6)
+    np.testing.assert_array_equal(shown(lying, first), np.asarray(identify(lying)))
+    assert first.size(identify(lying)) == identify(lying).size
+
+
+@pytest.mark.parametrize("background", [[0, 0], [0, 0, 256], [0.5, 0, 0], "white"])
+def test_what_is_no_colour_is_refused(background):
+    with pytest.raises(UserError, match=r"stream\.background is .*; give red, green and blue"):
+        check_background(background, "stream.background")
