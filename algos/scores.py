@@ -31,7 +31,8 @@ def knn_predict(
     for chunk in F.normalize(queries, dim=1).split(max(1, CHUNK // min(block, len(bank)))):
         similarity, nearest = _nearest(chunk, bank, block, neighbours)
         votes = similarity.new_zeros(len(chunk), num_classes)
-        votes.scatter_add_(1, bank_labels[nearest], (similarity / temperature).exp())
+        # Relative to the nearest: the weights of a low temperature would overflow.
+        votes.scatter_add_(1, bank_labels[nearest], ((similarity - similarity[:, :1]) / temperature).exp())
         predictions.append(votes.argmax(dim=1))
     return torch.cat(predictions)
 

@@ -54,6 +54,8 @@ def main() -> None:
     parser = new_parser(__doc__)
     parser.add_argument("--epochs", type=int, default=300)
     options = parse(parser)
+    if options.epochs < SETTLED + LOOKS:
+        parser.error(f"--epochs is {options.epochs}; it takes {SETTLED + LOOKS} to see anything")
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         publish(soak(Path(folder), options.epochs))
 

@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 MASK = "***"
-IN_FRONT = re.compile(r"(?P<scheme>\b[\w+.-]+://)(?P<name>[^\s/?#@:]*):(?P<secret>[^\s/?#@]+)@")  # scheme://name:secret@host
+IN_FRONT = re.compile(  # scheme://name:secret@host; an unencoded secret may hold / and @
+    r"(?P<scheme>\b[\w+.-]+://)(?P<name>[^\s/?#@:]*):(?P<secret>[^\s/?#]+|(?!\d+/)[^\s?#@\"']+)@"
+)
 IN_QUERY = re.compile(
-    r"(?i)(?P<key>\b(?:access_key(?:_id)?|secret_key|secret_access_key|session_token|account_key|sas_token|password|passwd|token|"
+    r"(?i)(?P<key>\b(?:access_key(?:_id)?|secret_key|secret_access_key|session_token|account_?key|sas_token|password|passwd|token|"
     r"sig|signature|api_key|credential)=)(?P<secret>[^&\s\"']+)"
 )
 

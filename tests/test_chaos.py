@@ -22,5 +22,6 @@ def test_a_training_survives_the_death_of_each_of_its_parts(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     kills = [json.loads(line) for line in results.read_text().splitlines()]
     assert {kill["victim"] for kill in kills} == {*VICTIMS} - ({"database"} if postgres_binaries() is None else set())
+    assert all(kill["killed"] for kill in kills)
     assert [kill for kill in kills if not kill["equal"] or kill["tracebacks"] or kill["left"]] == []
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from benchmarks.report import Figure
 
 Servers = dict[str, Server | Database]
 Whole = tuple[dict[str, Any], float]  # what a job comes to, and its seconds
-MOST_RESUMES, LIMIT = 3, 400.0  # seconds of a start or a resume
+MOST_RESUMES, LIMIT, LEAVE_SECONDS = 3, 400.0, 15.0  # seconds of a start or a resume, and of what it leaves behind
 
 
 def main() -> int:
@@ -119,35 +119,45 @@ def disturbed(
     began, said = time.monotonic(), folder / "said.txt"
     with said.open("wb") as file:
         process = subprocess.Popen(_words(job.start(inputs, place, servers["mlflow server"].uri)), stdout=file, stderr=file)
-        killed = _kill_at(step, victim, process, place, servers)
+        killed, ours = _kill_at(step, victim, process, place, servers)
         code = _wait(process)
         resumes = 0
         while code != 0 and resumes < MOST_RESUMES:
             resumes += 1
             code = _wait(subprocess.Popen(_words(job.go_on(place)), stdout=file, stderr=file))
     wrong = differing(whole[0], outcome(place)) if code == 0 else [f"exit code {code}"]
+    wrong += [] if killed else ["nothing was killed"]
     text = said.read_text(errors="replace")
     return {
         "job": job.name, "victim": victim, "number": number, "step": step, "killed": killed, "resumes": resumes,
         "equal": not wrong, "wrong": wrong[:5], "tracebacks": text.count("Traceback (most recent call last)"),
-        "seconds_lost": round(time.monotonic() - began - whole[1], 1), "left": _left_behind(place),
+        "seconds_lost": round(time.monotonic() - began - whole[1], 1), "left": _left_behind(ours),
     }  # fmt: skip
 
 
-def _kill_at(step: int, victim: str, process: subprocess.Popen[bytes], place: Path, servers: Servers) -> int:
-    """Kill the victim once the job is past a step; tries again while there is no such process."""
-    driver = psutil.Process(process.pid)
+def _kill_at(
+    step: int, victim: str, process: subprocess.Popen[bytes], place: Path, servers: Servers
+) -> tuple[int, list[psutil.Process]]:
+    """Kill the victim once the job is past a step; tries again while there is no such process.
+
+    Returns:
+        How many processes were killed, and all that the job had.
+    """
+    driver, ours = psutil.Process(process.pid), list[psutil.Process]()
     while process.poll() is None:
-        if steps_done(place) >= step and (killed := kill(victim, driver, servers)):
-            return killed
+        if steps_done(place) >= step:
+            with suppress(psutil.NoSuchProcess):
+                ours = [driver, *driver.children(recursive=True)]
+                if killed := kill(victim, driver, servers):
+                    return killed, ours
         time.sleep(0.05)
-    return 0
+    return 0, ours
 
 
-def _left_behind(place: Path) -> int:
-    """Processes of ours that outlive the job."""
-    time.sleep(2)
-    return sum(str(place) in " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+def _left_behind(ours: list[psutil.Process]) -> int:
+    """Processes of a job that outlive it."""
+    _, living = psutil.wait_procs(ours, timeout=LEAVE_SECONDS)
+    return len(living)
 
 
 def _place(job: Job, folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -40,7 +41,8 @@ def kill(victim: str, driver: psutil.Process, servers: dict[str, Server | Databa
         chosen = [process for process in driver.children(recursive=True) if _plays(process, victim)]
         chosen = chosen[:1] if victim == "data worker" else chosen
     for process in chosen:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     return len(chosen)
 
 

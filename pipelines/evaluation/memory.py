@@ -8,10 +8,13 @@ from pipelines.errors import UserError
 
 BYTES = 4  # of a float32
 SPARE = 1.2  # of the features' own bytes: a block of similarities and a batch come besides
-LIMITS = (  # of a container, and what it uses
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
+LIMITS = (  # of a container, what it uses, and of what kinds that is
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+    ),
+)  # fmt: skip
 
 
 def check_memory(rows: int, features: int) -> None:
@@ -36,9 +39,11 @@ def free_bytes() -> int | None:
     except OSError:
         return None
     free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
-    for limit, used in LIMITS:
+    for limit, used, kinds in LIMITS:
         try:
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+            cached = dict(line.split() for line in Path(kinds).read_text().splitlines())
+            given_back = int(cached.get("total_inactive_file", cached.get("inactive_file", 0)))  # when somebody asks for it
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()) + given_back)
         except (OSError, ValueError):  # no container, or one without a limit
             continue
     return free

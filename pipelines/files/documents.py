@@ -32,7 +32,7 @@ def read_document(place: Location, form: int, remedy: str) -> dict[str, Any]:
         UserError: for a file that is cut short, damaged, edited, or of another format.
     """
     with damage_in_words(place, remedy):
-        content = dict(place.read_json())
+        content = dict(json.loads(place.read_bytes()))
         digest = content.pop(DIGEST, None)
         found = content.get(FORMAT)
         if found != form:

@@ -21,6 +21,7 @@ from pipelines.files.file_systems import file_system
 from pipelines.files.storage_errors import patiently
 from pipelines.secrets import is_hidden
 
+REPLACED = 10  # times that a file may be replaced while it is read
 PARTIAL = ".partial"  # ends the name of a local file that is being written
 
 
@@ -115,8 +116,12 @@ class Location:
 
         content = patiently(read)
         # An object's size is asked for first: one that is replaced between that and the reading comes cut short.
-        while not self.is_local and len(content) != patiently(self.size):
+        for _ in range(0 if self.is_local else REPLACED):
+            if len(content) == self.size():
+                return content
             content = patiently(read)
+        if not self.is_local:
+            raise OSError(f"{self} changes while it is read, or its storage says another size than it has")
         return content
 
     @contextmanager

@@ -12,6 +12,7 @@ from pipelines.secrets import hidden
 
 Result = TypeVar("Result")
 
+DEADLINE = 30.0  # seconds after which nothing is asked again
 PAUSES = (0.1, 0.3, 1.0, 3.0, 6.0)  # seconds between attempts, beside those of the file system itself
 # What pyarrow itself does not ask again: it knows a "slow down" of a HEAD by its number only, and takes one that is longer than
 # the bytes that were asked for to be a failure of its own.
@@ -35,11 +36,12 @@ ADVICE = (  # what was said, and what to do
 
 def patiently(call: Callable[[], Result]) -> Result:
     """What `call` returns, asked again when a remote storage is busy for the moment."""
+    deadline = time.monotonic() + DEADLINE
     for pause in PAUSES:
         try:
             return call()
         except OSError as error:
-            if not _says(error, PASSING):
+            if not _says(error, PASSING) or time.monotonic() > deadline:
                 raise
             time.sleep(pause * random.uniform(0.5, 1.5))
     return call()

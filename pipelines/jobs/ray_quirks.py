@@ -92,6 +92,15 @@ def kept_handlers(*numbers: signal.Signals) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+def placement_groups() -> Iterator[Any]:
+    """Those of this driver's job, as Ray's own table has them; the public one does not say whose they are."""
+    job = ray.get_runtime_context().get_job_id()
+    for row in ray._private.state.state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(row)
+        if group.creator_job_id.hex() == job:
+            yield group
+
+
 def free_orphans() -> int:
     """Free what ended Ray Train jobs of this driver still reserve for workers; returns how many groups living ones hold.
 
@@ -99,10 +108,9 @@ def free_orphans() -> int:
     driver was ended, for example the trial of a sweep, by asking the dashboard: where none runs, never (ray-project/ray#58515,
     #62753). Ray's own table knows which actor made a group, and whether it lives.
     """
-    job, nobody, held = ray.get_runtime_context().get_job_id(), ray.ActorID.nil().binary(), 0
-    for row in ray._private.state.state._connect_and_get_accessor().get_placement_group_table():
-        group = PlacementGroupTableData.FromString(row)
-        mine = group.creator_job_id.hex() == job and group.creator_actor_id != nobody and not group.is_detached
+    nobody, held = ray.ActorID.nil().binary(), 0
+    for group in placement_groups():
+        mine = group.creator_actor_id != nobody and not group.is_detached
         if not mine or group.state == PlacementGroupTableData.REMOVED:
             continue
         if group.creator_actor_dead:

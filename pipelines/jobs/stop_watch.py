@@ -36,12 +36,14 @@ class StopWatch:
         self._vote, self._wished, self._announced = Vote(), False, announced
         self._saved_for: set[Hashable] = set()
         self._asks, self._asked = wished is not None, time.monotonic()
-        self._closed = threading.Event()
+        self._closed, self._thread = threading.Event(), None
         if wished is not None:
-            threading.Thread(target=self._ask, args=(wished,), name="stop-watch", daemon=True).start()
+            self._thread = threading.Thread(target=self._ask, args=(wished,), name="stop-watch", daemon=True)
 
     def look(self) -> Next:
         """What all workers do now; all of them ask equally often."""
+        if self._thread is not None and self._thread.ident is None:  # a worker that is refused never gets here
+            self._thread.start()
         stop, ask = self._vote.cast(self._wished, self._is_time())
         if stop:
             return Next.STOP

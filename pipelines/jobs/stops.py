@@ -6,8 +6,8 @@ wish, or the end of the grace period, ends the work without that.
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,16 +54,17 @@ def stops_in_grace(tell: Callable[[], None], grace: float) -> Iterator[Wish]:
         if wish.number is not None or not grace:
             raise Stopped(wish.number or number)
         wish.number = number
-        print(f"stopping: saving at the next step, for at most {grace:g} s; once more ends at once", file=sys.stderr)
         threading.Thread(target=tell, daemon=True).start()
         signal.setitimer(signal.ITIMER_REAL, grace)
+        told = f"stopping: saving at the next step, for at most {grace:g} s; once more ends at once\n"
+        os.write(2, told.encode())  # a print may be what the signal interrupts
 
-    try:
-        with _handled({**dict.fromkeys(WISHES, stop), signal.SIGALRM: stop}):
+    with _handled({**dict.fromkeys(WISHES, stop), signal.SIGALRM: stop}):
+        try:
             yield wish
-    finally:
-        if wish.number is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:
+            if wish.number is not None:
+                signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager

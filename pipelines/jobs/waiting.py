@@ -6,12 +6,13 @@ import time
 from datetime import datetime
 
 import ray
-import ray.util
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 
+from pipelines.jobs.ray_quirks import placement_groups
 from pipelines.jobs.worker import Workers
 
 SAY_AFTER, SAY_AGAIN = 60.0, 600.0  # seconds
-WITHOUT_ROOM = ("PENDING", "RESCHEDULING")  # states of a placement group
+WITHOUT_ROOM = (PlacementGroupTableData.PENDING, PlacementGroupTableData.RESCHEDULING)
 
 
 def described(workers: Workers) -> str:
@@ -51,5 +52,5 @@ class Waiting:
 
 
 def _lacks_room() -> bool:
-    """Whether the cluster has no place for something that was asked for."""
-    return any(group["state"] in WITHOUT_ROOM for group in ray.util.placement_group_table().values())
+    """Whether the cluster has no place for something that this driver asked for."""
+    return any(group.state in WITHOUT_ROOM for group in placement_groups())

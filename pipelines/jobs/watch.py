@@ -51,7 +51,7 @@ class Watch:
                 if status.step:
                     (bar.move_to if started else bar.start_at)(status.step, status.note)  # a rate is not of the workers' start
                     started = True
-            bar.move_to(self._record.poll().step)
+            bar.move_to(self._record.now().step)  # messages are for the end
 
 
 def say(messages: list[str]) -> None:

@@ -7,11 +7,12 @@ moment, the index names only checkpoints that can be loaded.
 from __future__ import annotations
 
 import io
+import itertools
 import pickle
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, cast
 
 import torch
@@ -87,7 +88,8 @@ class CheckpointStore:
         Raises:
             UserError: when the storage refuses, for example a full disk; what was saved before stays.
         """
-        name = f"step-{global_step:09d}.pt"
+        listed = self.entries()
+        name = _free_name(f"step-{global_step:09d}", [entry.file for entry in listed])
         try:
             self.location.make()
             with (self.location / name).written() as file:
@@ -95,7 +97,7 @@ class CheckpointStore:
                 torch.save(state | {"format": CHECKPOINT_FORMAT}, cast("IO[bytes]", checked))
             decided = None if score is None else scored_by
             entry = Entry(name, epoch, step, global_step, score, checked.size, decided, checked.crc)
-            self._list([*(old for old in self.entries() if old.file != name), entry])
+            self._list([*(old for old in listed if old.global_step != global_step), entry], instead_of=listed)
         except (OSError, RuntimeError) as error:  # torch says in words of its own that it could not write
             refused = error if isinstance(error, OSError) else error.__context__
             said = storage_sentence(refused) if isinstance(refused, OSError) else str(error)
@@ -104,16 +106,15 @@ class CheckpointStore:
             ) from error
         return entry
 
-    def _list(self, entries: list[Entry]) -> None:
+    def _list(self, entries: list[Entry], instead_of: list[Entry]) -> None:
         entries = sorted(entries, key=lambda entry: entry.global_step)
         best = _best(entries)
         kept = [entry for entry in entries if entry in entries[-self.keep_last :] or entry is best]
         self._write_index(kept)
         with suppress(OSError):  # the new one is safe; an old file too many is no reason to stop
             self.location.delete_cut_off()
-            for entry in entries:
-                if entry not in kept:
-                    (self.location / entry.file).delete_file()
+            for entry in {*instead_of, *entries} - {*kept}:
+                (self.location / entry.file).delete_file()
 
     def _write_index(self, entries: list[Entry]) -> None:
         write_document(self.location / INDEX, {"checkpoints": [asdict(entry) for entry in entries]}, CHECKPOINT_FORMAT)
@@ -121,11 +122,10 @@ class CheckpointStore:
     def take_over(self, other: CheckpointStore, entry: Entry) -> None:
         """Make a checkpoint of another run the only one here, so that this run goes on from there."""
         content = (other.location / entry.file).read_bytes()
-        dropped = [mine.file for mine in self.entries() if mine.file != entry.file]
-        (self.location.make() / entry.file).write_bytes(content)
-        self._write_index([entry])
-        for file in dropped:
-            (self.location / file).delete_file()
+        mine = self.entries()
+        taken = replace(entry, file=_free_name(entry.file.partition(".")[0], [old.file for old in mine]))
+        (self.location.make() / taken.file).write_bytes(content)
+        self._list([taken], instead_of=mine)
 
     def load(self, entry: Entry) -> dict[str, Any]:
         """State of one checkpoint, tensors on the host.
@@ -163,6 +163,11 @@ class _Checked(io.RawIOBase):
         size = memoryview(content).nbytes
         self.size, self.crc = self.size + size, zlib.crc32(content, self.crc)
         return size
+
+
+def _free_name(stem: str, listed: list[str]) -> str:
+    """A file that no checkpoint has which is listed: that must stay whole until the index names another."""
+    return next(name for number in itertools.count() if (name := f"{stem}{f'-{number}' if number else ''}.pt") not in listed)
 
 
 def _best(entries: list[Entry]) -> Entry | None:

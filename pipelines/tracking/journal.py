@@ -48,7 +48,7 @@ class Journal:
         self.path, self.mark = folder / JOURNAL, folder / MARK
         whole = _cut_to_whole_lines(self.path)
         lines, self.damaged = _numbered(whole)
-        marked = int(self.mark.read_text() or 0) if self.mark.exists() else 0
+        marked = _number_in(self.mark)
         self.queue = [Numbered(number, _present(line)) for number, line in lines if number > marked]
         self._last = max([marked, *(number for number, _ in lines)])
         self._calls = {line[CALL] for _, line in lines if CALL in line}
@@ -149,7 +149,7 @@ def _entry(text: bytes) -> dict[str, Any] | None:
     try:
         line = json.loads(before + b"}" if mark else text)
         needed = NEEDED.get(line.get("kind"), {})
-        whole = int(crc[:-1]) == zlib.crc32(before) if mark else NUMBER not in line
+        whole = int(crc[:-1]) == zlib.crc32(before) if mark else NUMBER not in line and isinstance(line["kind"], str)
         return line if whole and all(isinstance(line[key], kind) for key, kind in needed.items()) else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
@@ -158,6 +158,12 @@ def _entry(text: bytes) -> dict[str, Any] | None:
 def _present(line: dict[str, Any]) -> dict[str, Any]:
     entry = {key: value for key, value in line.items() if key not in (NUMBER, CALL)}
     return entry | {"values": by_present_names(entry["values"])} if entry.get("kind") == "metrics" else entry
+
+
+def _number_in(mark: Path) -> int:
+    """How far entries were delivered; 0 where the mark is absent or damaged: what is sent again counts once."""
+    text = mark.read_bytes().strip() if mark.exists() else b""
+    return int(text) if text.isdigit() else 0
 
 
 def _cut_to_whole_lines(path: Path) -> bytes:

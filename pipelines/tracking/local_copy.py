@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from pipelines.files.location import Location
@@ -12,11 +13,15 @@ PIECE_BYTES = 256 << 10
 
 
 def local_folder(folder: Location, home: str = "") -> Path:
-    """Where a folder's local files are: the folder itself, or one of its name below `outputs` in `home` where it is remote.
+    """Where a folder's local files are: the folder itself, or where it is remote one below `outputs` in `home`.
 
-    `home` is the folder that the command was given in; here, where it is not told.
+    That is named by the remote one's name and a digest of its place: others may have the name. `home` is the folder that the
+    command was given in; here, where it is not told.
     """
-    return Path(folder.path) if folder.is_local else Path(home, "outputs").absolute() / folder.name
+    if folder.is_local:
+        return Path(folder.path)
+    place = hashlib.sha256(f"{folder.filesystem.type_name}:{folder.path}".encode()).hexdigest()
+    return Path(home, "outputs").absolute() / f"{folder.name}-{place[:6]}"
 
 
 def local_file(folder: Location, name: str) -> Path:
@@ -29,20 +34,25 @@ def local_file(folder: Location, name: str) -> Path:
 
 
 def fetch_journal(run: Location, folder: Path | None = None) -> None:
-    """Copy the journal of a remote run here, unless as much of it is here: the run may have gone on from another machine.
+    """Copy the journal of a remote run here, unless all that the copy holds is here: the run may have gone on elsewhere.
 
-    What MLflow has of it is not known then, and is sent again, which counts once.
+    Where the two differ the copy wins: the run has gone on with it. What MLflow has of it is not known then, and is sent again,
+    which counts once.
     """
     if run.is_local:
         return
     folder = folder or local_folder(run)
-    copies = sorted(child for child in (run / PIECES).children()) or ([""] if (run / JOURNAL).exists() else [])
+    copies = (run / PIECES).children() or ([""] if (run / JOURNAL).exists() else [])
     places = [run / PIECES / name if name else run / JOURNAL for name in copies]  # version 0.1 had one file
     here = folder / JOURNAL
-    if sum(place.size() for place in places) > (here.stat().st_size if here.exists() else 0):
+    mine = here.read_bytes() if here.exists() else b""
+    if sum(place.size() for place in places) == len(mine):
+        return
+    copy = b"".join(place.read_bytes() for place in places)
+    if not mine.startswith(copy):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).unlink(missing_ok=True)
-        Location.of(here).write_bytes(b"".join(place.read_bytes() for place in places))
+        Location.of(here).write_bytes(copy)
 
 
 class JournalCopy:

@@ -113,7 +113,7 @@ class Tracker:
         try:
             _deliver(self.address, batch)
         except Exception as error:  # whatever it is, tracking must not stop a training
-            if not (_is_refusal(error) or (batch[0]["kind"] == "artifact" and _answers(self.address))):
+            if not (_is_refusal(error) or (batch[0].get("kind") == "artifact" and _answers(self.address))):
                 self._say_away(error)
                 return False
             if len(batch) > 1:
@@ -156,7 +156,7 @@ def _is_refusal(error: BaseException) -> bool:
 
 def _of_one_kind(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The leading entries of the first one's kind, so that figures do not wait for a file that fails."""
-    return list(itertools.takewhile(lambda entry: entry["kind"] == entries[0]["kind"], entries))
+    return list(itertools.takewhile(lambda entry: entry.get("kind") == entries[0].get("kind"), entries))
 
 
 def _answers(address: RunAddress) -> bool:
@@ -178,17 +178,17 @@ def _deliver(address: RunAddress, entries: list[dict[str, Any]]) -> None:
     metrics = [
         Metric(key, value, entry["time"], entry["step"])
         for entry in entries
-        if entry["kind"] == "metrics"
+        if entry.get("kind") == "metrics"
         for key, value in entry["values"].items()
     ]
     for start in range(0, len(metrics), 1000):
         client.log_batch(address.run_id, metrics=metrics[start : start + 1000])
     for entry in entries:
-        if entry["kind"] == "artifact":
+        if entry.get("kind") == "artifact" and Path(entry["path"]).exists():  # else it was sent from another machine
             client.log_artifact(address.run_id, entry["path"], entry["folder"])
-        elif entry["kind"] == "tag":
+        elif entry.get("kind") == "tag":
             client.set_tag(address.run_id, entry["key"], entry["value"])
-        elif entry["kind"] == "status":
+        elif entry.get("kind") == "status":
             if entry["status"] == "RUNNING":
                 client.update_run(address.run_id, "RUNNING")
             else:  # with its own time: it may be delivered much later

@@ -18,6 +18,7 @@ import ray
 from pipelines.datasets.image_shards import Dataset, read_column, read_images
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import storage_sentence
 from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
@@ -26,7 +27,7 @@ from pipelines.tracking.mlflow_store import RunAddress, end_run
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.record import MOST_PENDING, Record
 
-STOP = "stop"  # kind of an entry that MLflow is not told
+STOP, LEFT = "stop", "left"  # kinds of entries that MLflow is not told
 THREADS = MOST_PENDING + 8  # calls that wait for their pictures must not keep the driver waiting
 SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
 SCORED = [names.score(split, name) for name in (names.ACCURACY_EMA, names.KNN) for split in (names.VAL, names.TEST)]
@@ -85,7 +86,9 @@ class Recorder:
         for entry in history:  # of a resumed run; what its labels told of the truth is an entry of its own
             self._remember(entry.get("values", {}), epochs.get(entry.get("step")))
         if _is_started_again():
-            self.status.stop_reason = _stop_reason(history)
+            self.status.stop_reason = _noted(history, STOP)
+            left = _noted(history, LEFT)
+            self.status.left = None if left is None else int(left)
         else:
             self.tracker.status("RUNNING")
         self._truth: np.ndarray | None = None
@@ -104,7 +107,7 @@ class Recorder:
         """
         if state is not None:
             self._wait(self._work.submit(self._agree, epoch, step, state, call))
-        self._wait(self._work.submit(self.copy.update))
+        self._wait(self._work.submit(self._copy))
 
     def draw(self, epoch: int, state: EpochSnapshot, call: str | None = None) -> None:
         """Record pictures of an epoch. Answers when they are made."""
@@ -134,6 +137,7 @@ class Recorder:
     def left_at(self, step: int) -> None:
         """The workers have saved, and left after a step as it was wished."""
         self.status.left = step
+        self.tracker.note(LEFT, str(step))
 
     def now(self) -> Status:
         """How far the run is, without messages."""
@@ -150,8 +154,14 @@ class Recorder:
         self._drawing.shutdown()
         self.tracker.status(outcome, at=self._worked_until)
         self.tracker.close()
-        self.copy.update()
+        self._copy()
         return self.tracker.messages
+
+    def _copy(self) -> None:
+        try:
+            self.copy.update()
+        except OSError as error:
+            self.tracker.messages.append(f"the journal's copy on {self.run} is behind: {storage_sentence(error)}")
 
     def _wait(self, job: Future[None]) -> None:
         if (error := job.exception()) is not None:
@@ -174,7 +184,7 @@ class Recorder:
         for name in names:
             place = self.folder / name
             if not self.run.is_local:
-                place.write_bytes((self.run / name).read_bytes())
+                Location.of(place).write_bytes((self.run / name).read_bytes())
             self.tracker.artifact(place, folder, call=call and f"{call}-{name}")
 
     def _remember(self, figures: dict[str, float], epoch: float | None) -> None:
@@ -238,10 +248,10 @@ def _is_started_again() -> bool:
     return context is not None and context.get_actor_id() is not None and context.was_current_actor_reconstructed
 
 
-def _stop_reason(history: list[dict[str, Any]]) -> str | None:
-    """Why the run must stop, as it was noted since it last began to run."""
+def _noted(history: list[dict[str, Any]], kind: str) -> str | None:
+    """What was noted of that kind since the run last began to work."""
     for entry in reversed(history):
-        if entry.get("kind") == STOP:
+        if entry.get("kind") == kind:
             return str(entry["text"])
         if entry.get("status") == "RUNNING":
             return None

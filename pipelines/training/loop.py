@@ -102,7 +102,9 @@ def after_step(session: Session, epoch: int, step: int) -> None:
 
 
 def save_within(session: Session, epoch: int) -> None:
-    """Checkpoint in the middle of an epoch."""
+    """Checkpoint in the middle of an epoch, unless the step has one."""
+    if session.saved_at == session.global_step:
+        return
     session.exchange()
     session.save(epoch, session.step)
 

@@ -62,6 +62,7 @@ class Session:
         self.rank, self.workers, self.device = worker.rank, worker.count, worker.device
         worker.claim_device(config.compute.threads)
         self.stops = StopWatch(worker.wished, worker.announced)
+        self.saved_at = -1  # global step of the last checkpoint of this process
         self.dataset = job.dataset
         self.scored, _ = scores_of(config, job.dataset)  # the split that scores are of
         self.decides = deciding_score(config, job.dataset)
@@ -153,6 +154,7 @@ class Session:
             UserError: on every worker, when the storage refused.
         """
         self.epoch, self.step = epoch, step
+        self.saved_at = self.global_step
         save_together(lambda: self._write(score, scored_by), self.rank)
 
     def _write(self, score: float | None, scored_by: str | None) -> None:

@@ -34,6 +34,11 @@ def test_a_small_bank_votes_whole():
     assert knn_predict(torch.eye(2), torch.eye(2), torch.tensor([1, 0]), num_classes=2, neighbours=50).tolist() == [1, 0]
 
 
+def test_a_low_temperature_is_a_vote_of_the_nearest_alone():
+    bank, labels = torch.tensor([[1.0, 0.0], [0.6, 0.8]]), torch.tensor([1, 0])
+    assert knn_predict(bank, bank, labels, num_classes=2, temperature=1e-3).tolist() == [1, 0]
+
+
 def test_a_bank_that_is_read_in_blocks_votes_as_a_whole_one(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     bank, queries = torch.randn(500, 8, generator=generator), torch.randn(60, 8, generator=generator)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,12 @@ def trained(server, place, ingested) -> str:
     words = ["pretrain", *given("pretrain", ingested), "--storage", server.uri("runs"), "--name", "first"]
     process = start(place, *words, "--tracking.uri", f"sqlite:///{place}/mlflow.db")
     store = CheckpointStore(Location.of(server.uri("runs")) / "first" / "checkpoints")
-    while process.poll() is None and not ((entry := store.latest()) and entry.global_step > 25):
-        pass
+    while not ((entry := store.latest()) and entry.global_step > 25):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    shutil.rmtree(place / "outputs" / "first")  # the local disk is gone
+    shutil.rmtree(place / "outputs")  # the local disk is gone
     (place / "elsewhere").mkdir()
     quorum(place / "elsewhere", "pretrain", "--resume", str(Location.of(server.uri("runs")) / "first"))
     return str(Location.of(server.uri("runs")) / "first")
@@ -118,11 +120,9 @@ def test_its_scores_and_embeddings_are_made_from_the_bucket(server, trained, pla
 def test_a_clustering_has_the_same_labels(server, place):
     for number, file in enumerate(sorted((place / "inputs" / "vectors").iterdir())):
         server.client().upload_file(str(file), BUCKET, f"vectors/part-{number}.parquet")
-    local, remote = (
-        [word for word in given("cluster", data) if "/vectors" not in word] for data in ("inputs", "unused")
-    )  # fmt: skip
-    for words, data, to in ((local, "inputs/vectors", "clusters"), (remote, server.uri("vectors"), server.uri("clusters"))):
-        rest = words[words.index("--num_clusters") :]
+    words = given("cluster", "inputs")
+    rest = words[words.index("--num_clusters") :]
+    for data, to in (("inputs/vectors", "clusters"), (server.uri("vectors"), server.uri("clusters"))):
         quorum(place, "cluster", "--data", data, *rest, "--to", to, "--tracking.uri", f"sqlite:///{place}/c{len(to)}.db")
     assert differing(outcome(place / "clusters"), outcome(download(server, "clusters", place / "down"))) == []
 
@@ -144,11 +144,14 @@ def test_keys_that_expire_on_the_way_end_a_run_in_a_sentence(server, ingested, p
     words = ["pretrain", *given("pretrain", ingested), "--storage", server.uri("runs"), "--name", "expired"]
     process = start(place, *words, "--tracking.uri", f"sqlite:///{place}/expired.db")
     store = CheckpointStore(Location.of(server.uri("runs")) / "expired" / "checkpoints")
-    while process.poll() is None and store.latest() is None:
-        pass
+    while store.latest() is None:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
     faults, server.faults = server.faults, Faults(expired=True)
-    said = process.communicate(timeout=300)[0]
-    server.faults = faults
+    try:
+        said = process.communicate(timeout=300)[0]
+    finally:
+        server.faults = faults
     assert process.returncode == 2, said
     assert "renew them, and go on" in said
     assert "Traceback" not in said

@@ -19,6 +19,9 @@ SECRET = "s3cr3t/Key+1"
     [
         ("http://me:hunter2@mlflow.example:5000/x", "http://***:***@mlflow.example:5000/x"),
         ("postgresql+psycopg2://u:p%40ss@db/mlflow", "postgresql+psycopg2://***:***@db/mlflow"),
+        ("s3://AKIA1:ab/c+d/ef@bucket/data", "s3://***:***@bucket/data"),
+        ("http://me:pa@ss@host/a", "http://***:***@host/a"),
+        ("abfs://box?AccountKey=abc==", "abfs://box?AccountKey=***"),
         ("s3://AKIA1:abc+def@bucket/data?region=eu", "s3://***:***@bucket/data?region=eu"),
         ("s3://bucket/data?access_key=AKIA1&secret_key=abc&endpoint_override=host:9", "s3://bucket/data?access_key=***&secret_key=***&endpoint_override=host:9"),
         ("abfs://container@account/path?sig=abc%3D", "abfs://container@account/path?sig=***"),

@@ -154,7 +154,7 @@ def test_a_smaller_group_goes_on_where_a_node_with_a_worker_is_lost(cluster, dig
 
 
 def test_the_node_of_a_trial_is_lost_and_its_trial_goes_on_elsewhere(cluster, digits, tmp_path):
-    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(3)]
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(4)]
     given = words(digits, tmp_path, "")
     pairs = dict(zip(given[::2], given[1::2], strict=True))
     settings = {
@@ -166,7 +166,10 @@ def test_the_node_of_a_trial_is_lost_and_its_trial_goes_on_elsewhere(cluster, di
     process = quorum("sweep", "--address", cluster.address, "--config", str(tmp_path / "sweep.yaml"))
     runs = tmp_path / "sweep"
     wait_until(process, lambda: any(store_of(run).latest() for run in runs.glob("*") if (run / "checkpoints").exists()))
-    lost = [node for node in nodes if roles_on(node) & {"ImplicitFunc", "run_trial", "ResourceTrainable"}]
+    trial = {"ImplicitFunc", "run_trial", "ResourceTrainable"}
+    lost = [node for node in nodes if roles_on(node) & trial and "Recorder" not in roles_on(node)]
+    if not lost:
+        pytest.skip("Ray placed the trial beside the sweep, whose node is not to be lost")
     cluster.remove_node(lost[0], allow_graceful=False)
     assert "2/2 trials" in finish(process)
 

@@ -53,7 +53,9 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     outcome = "FAILED"
     try:
         with kept_handlers(signal.SIGUSR1), stops_in_grace(partial(_wish, board, wish), plan.grace) as wished:
-            build_tuner(SweepContext(plan, parent.run_id, this_node(), grows, wish, concurrent), board).fit()
+            tuner = build_tuner(SweepContext(plan, parent.run_id, this_node(), grows, wish, concurrent), board)
+            if not board.is_left:
+                tuner.fit()
         outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
     finally:
         board.close()
@@ -61,7 +63,7 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
         for line in board.lines.values():
             _close_trial(board, line)
         _set_status(plan, parent, outcome)
-    _conclude(plan, board, outcome, wished.number or signal.SIGINT)
+    _conclude(plan, board, outcome, wished.number)
     return parent
 
 
@@ -154,12 +156,14 @@ def _set_status(plan: Plan, parent: RunAddress, status: str) -> None:
     tracker.close()
 
 
-def _conclude(plan: Plan, board: Board, outcome: str, wished: int) -> None:
+def _conclude(plan: Plan, board: Board, outcome: str, wished: int | None) -> None:
     """Say what is missing of a sweep that ended early, or without a result."""
     if outcome == "KILLED":
         budget = plan.config.budget
-        if budget.hours is None and not board.budget_is_used_up():  # Ray Tune takes Ctrl-C for a wish to end soon
-            raise Stopped(wished, f"stopped as it was wished; go on with it: quorum sweep --resume {plan.folder}")
+        if wished is not None or (budget.hours is None and not board.budget_is_used_up()):
+            raise Stopped(
+                wished or signal.SIGINT, f"stopped as it was wished; go on with it: quorum sweep --resume {plan.folder}"
+            )
         ended = board.count("finished", "stopped", "failed")
         print(f"the budget is used up: {ended} of {plan.trials} trials ended; to go on, raise it: --resume", file=sys.stderr)
     if not board.count("finished"):

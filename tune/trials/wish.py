@@ -27,7 +27,8 @@ class SweepWish:
 
     def make(self) -> None:
         """Let trials save and leave, and Ray Tune start no more of them: this signal it takes as a wish to end soon."""
-        os.kill(os.getpid(), signal.SIGUSR1)
+        if signal.getsignal(signal.SIGUSR1) not in (signal.SIG_DFL, None):  # not before Ray Tune listens: it would end us
+            os.kill(os.getpid(), signal.SIGUSR1)
         ray.get(self._holder.make.remote())
 
     def is_made(self) -> bool:

@@ -63,5 +63,14 @@ def test_features_that_do_not_fit_are_refused_with_their_gigabytes(monkeypatch):
         check_memory(1_281_167, 2048)
 
 
+def test_what_a_container_would_give_back_counts_as_free(tmp_path, monkeypatch):
+    for name, text in (("max", "1000000"), ("current", "990000"), ("stat", "anon 5\ninactive_file 400000\n")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(memory, "LIMITS", [tuple(str(tmp_path / name) for name in ("max", "current", "stat"))])
+    assert free_bytes() == 410_000
+    (tmp_path / "max").write_text("max\n")
+    assert free_bytes() > 1 << 20
+
+
 def test_the_machine_says_what_is_free():
     assert free_bytes() > 1 << 20

@@ -34,14 +34,14 @@ def test_outside_of_work_a_wish_ends_the_command(number):
 
 
 @pytest.mark.parametrize("number", WISHES)
-def test_within_work_the_first_wish_is_told_and_the_work_goes_on(number, capsys):
+def test_within_work_the_first_wish_is_told_and_the_work_goes_on(number, capfd):
     told = threading.Event()
     with stops_in_grace(told.set, 30) as made:
         assert made.number is None
         signal.raise_signal(number)
         assert told.wait(5)
         assert made.number == number
-    assert capsys.readouterr().err == "stopping: saving at the next step, for at most 30 s; once more ends at once\n"
+    assert capfd.readouterr().err == "stopping: saving at the next step, for at most 30 s; once more ends at once\n"
 
 
 def test_a_second_wish_ends_the_work_and_the_first_one_gives_the_exit_code():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pyarrow.fs as pafs
 import pytest
@@ -62,9 +63,10 @@ def test_another_runs_checkpoint_is_taken_over_as_the_only_one(store, tmp_path):
     for step in (2, 3):
         save(store, step)
     store.take_over(other, theirs[1])
-    assert store.entries() == [theirs[1]]
-    assert store.load(theirs[1])["weights"].tolist() == [2.0] * 20
-    assert sorted(store.location.children()) == sorted([INDEX, theirs[1].file])
+    (taken,) = store.entries()
+    assert replace(taken, file=theirs[1].file) == theirs[1]
+    assert store.load(taken)["weights"].tolist() == [2.0] * 20
+    assert store.location.children() == [INDEX, taken.file]
     assert len(other.entries()) == 2
 
 
@@ -211,3 +213,24 @@ def test_the_best_is_the_best_by_what_the_newest_score_is(tmp_path):
         store.save({"step": step}, epoch=step, step=0, global_step=step, score=score, scored_by=by)
     assert store.best().global_step == 2
     assert [entry.global_step for entry in store.entries()] == [2, 4]
+
+
+def test_a_listed_file_stays_whole_until_the_index_names_another(store, monkeypatch):
+    first = save(store, 3)
+    other = CheckpointStore(store.location / "other")
+    donor = save(other, 3)
+
+    def die(entries):
+        raise KeyboardInterrupt
+
+    for write in (lambda: save(store, 3), lambda: store.take_over(other, donor)):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "_write_index", die)
+            with pytest.raises(KeyboardInterrupt):
+                write()
+        assert store.entries() == [first]
+        store.load(first)
+        write()
+        first = store.latest()
+        assert value(store, first) == 3
+        assert [name for name in store.location.children() if name.endswith(".pt")] == [first.file]

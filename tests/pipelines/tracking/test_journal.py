@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pipelines.tracking.journal import Journal, read_journal
@@ -102,10 +104,11 @@ def test_the_mark_counts_by_numbers_not_by_lines(tmp_path, small_files):
 
 
 def test_a_journal_of_version_0_1_goes_on_by_its_lines(tmp_path):
-    (tmp_path / "journal.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n')
+    lines = [{"kind": "note", "step": step} for step in range(3)]
+    (tmp_path / "journal.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     (tmp_path / "journal.sent").write_text("2")
     journal = Journal(tmp_path)
-    assert journal.waiting == entries(2)
+    assert journal.waiting == lines[2:]
     fill(journal, 3)
     journal.delivered(1)
     assert Journal(tmp_path).waiting == entries(3)

@@ -9,7 +9,7 @@ import pytest
 from pipelines.files.location import Location
 from pipelines.tracking import local_copy
 from pipelines.tracking.journal import JOURNAL, MARK, Journal, read_journal
-from pipelines.tracking.local_copy import PIECES, JournalCopy, fetch_journal
+from pipelines.tracking.local_copy import PIECES, JournalCopy, fetch_journal, local_folder
 
 
 class Elsewhere(Location):
@@ -45,7 +45,7 @@ def test_only_pieces_that_grew_are_written_and_together_they_are_the_journal(rem
 
 
 def test_a_journal_that_went_on_elsewhere_is_fetched_whole_and_sent_again(remote, tmp_path):
-    there, here = Journal(tmp_path / "there"), tmp_path / "outputs" / "run"
+    there, here = Journal(tmp_path / "there"), local_folder(remote)
     for number in range(6):
         there.append({"kind": "note", "value": number})
         if number == 2:
@@ -64,4 +64,23 @@ def test_a_journal_that_went_on_elsewhere_is_fetched_whole_and_sent_again(remote
 def test_the_one_file_of_version_0_1_is_fetched_too(remote, tmp_path):
     (remote / JOURNAL).write_bytes(b'{"kind": "note", "value": 1}\n')
     fetch_journal(remote)
-    assert [entry["value"] for entry in read_journal(tmp_path / "outputs" / "run")] == [1]
+    assert [entry["value"] for entry in read_journal(local_folder(remote))] == [1]
+
+
+def test_where_two_machines_went_on_from_one_copy_the_later_copy_wins(remote, tmp_path):
+    first = Journal(local_folder(remote))
+    first.append({"kind": "note", "value": 1})
+    JournalCopy(local_folder(remote), remote).update()
+    fetch_journal(remote, tmp_path / "second")
+    for number in (2, 3, 4):  # never copied: this machine was lost in mid-epoch
+        first.append({"kind": "note", "value": number})
+    Journal(tmp_path / "second").append({"kind": "note", "value": 5})
+    JournalCopy(tmp_path / "second", remote).update()
+    fetch_journal(remote)
+    assert [entry["value"] for entry in read_journal(local_folder(remote))] == [1, 5]
+
+
+def test_remote_folders_of_one_name_have_local_folders_of_their_own(remote):
+    other = Elsewhere(remote.filesystem, f"{remote.parent.path}/other/run")
+    assert local_folder(remote).name.startswith("run-")
+    assert local_folder(remote) != local_folder(other)
