@@ -100,7 +100,10 @@ def kill_once(found: Callable[[], psutil.Process | None]) -> list[int]:
     killed: list[int] = []
 
     def look() -> None:
+        deadline = time.monotonic() + 120
         while (process := found()) is None:
+            if time.monotonic() > deadline:  # the test has failed by then, and the next one's process is not to be killed
+                return
             time.sleep(0.05)
         process.kill()
         killed.append(process.pid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mlflow
 import numpy as np
-import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 from packaging.version import Version
@@ -15,6 +14,7 @@ from pipelines.tracking.epoch_snapshot import EpochSnapshot
 from pipelines.tracking.figures import EPOCH, SMALLEST
 from pipelines.tracking.mlflow_store import start_run
 from pipelines.tracking.recorder import Recorder, start_recorder
+from tests.helpers.runs import process_called
 from tests.helpers.version_0_1 import unpack
 
 KNN = "test/knn_top1"
@@ -42,9 +42,9 @@ def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver_though_the_r
     record.leave(7)
     assert record.left() == 7
     record.stop("the disk is full")
-    for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::Recorder"):
-            process.kill()
+    while (recorder := process_called("ray::Recorder")) is not None:
+        recorder.kill()
+        recorder.wait()
     record.metrics({"train/loss": 0.25}, 8)  # while nobody is there
     assert record.stop_reason() == "the disk is full"
     assert record.close("FAILED") == []
