@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from algos.precision import in_fp32
+
 SMALL_IMAGE = 64  # px; up to here the ImageNet stem would leave too few positions
 
 
@@ -193,9 +195,10 @@ class ProjectedNetwork(nn.Module):
         """Embed groups of views, each group of one resolution; for each group its views' z and p, (B, D) float32."""
         embedded = []
         for views in groups:
-            z = self.projector(self.backbone(views[0] if len(views) == 1 else torch.cat(views)))
-            p = self.predictor(z)
-            z, p = F.normalize(z.float(), dim=1), F.normalize(p.float(), dim=1)
+            features = self.backbone(views[0] if len(views) == 1 else torch.cat(views))
+            z = in_fp32(self.projector, features)
+            p = in_fp32(self.predictor, z)
+            z, p = F.normalize(z, dim=1), F.normalize(p, dim=1)
             embedded.append((list(z.chunk(len(views))), list(p.chunk(len(views)))))
         return embedded
 
@@ -218,7 +221,7 @@ class ClassifiedNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, C) and embeddings (B, D), both float32."""
         features = self.backbone(images)
-        return self.classifier(features).float(), F.normalize(self.projector(features).float(), dim=1)
+        return self.classifier(features).float(), F.normalize(in_fp32(self.projector, features), dim=1)
 
 
 class Classifier(nn.Module):

@@ -10,7 +10,7 @@ IN_FRONT = re.compile(  # scheme://name:secret@host; an unencoded secret may hol
     r"(?P<scheme>\b[\w+.-]+://)(?P<name>[^\s/?#@:]*):(?P<secret>[^\s/?#]+|(?!\d+/)[^\s?#@\"']+)@"
 )
 IN_QUERY = re.compile(
-    r"(?i)(?P<key>\b(?:access_key(?:_id)?|secret_key|secret_access_key|session_token|account_?key|sas_token|password|passwd|token|"
+    r"(?i)(?P<key>\b(?:access_key(?:_id)?|secret_key|secret_access_key|session_(?:access_)?token|account_?key|sas_(?:access_)?token|password|passwd|(?:access_)?token|"
     r"sig|signature|api_key|credential)=)(?P<secret>[^&\s\"']+)"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
@@ -14,9 +15,12 @@ import yaml
 
 from algos.methods.registry import method_specs
 from pipelines.config.old_configs import converted
+from pipelines.config.plain_values import flatten
 from pipelines.config.typed_options import check_keys, from_values, method_name, with_settings
 from pipelines.errors import UserError, nearest
+from pipelines.secrets import without_secrets
 
+DIGEST = "# digest: "  # begins a stored configuration
 SHIPPED = Path(__file__).parents[2] / "quorum" / "recipes"  # beside this package, in a checkout as in an installation
 Config = TypeVar("Config")
 
@@ -117,12 +121,28 @@ def method_of_recipe(recipe: str | None) -> str | None:
         return None
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML of plain values, in which a key comes once: of two, the first would be dropped in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, whose keys are looked at."""
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key.value, str) and key.value != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} comes twice", key.start_mark)
+            seen.add(key.value if isinstance(key.value, str) else id(key))
+        return super().construct_mapping(node, deep)
+
+
 def _load(path: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.load(Path(path).read_text(), _UniqueKeys)
+        flatten(content if isinstance(content, dict) else {})
     except OSError as error:
         raise UserError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise UserError(f"recipe {path} is nested too deeply, or refers to itself") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"recipe {path} holds no keys")
@@ -161,9 +181,26 @@ def stored_values(path: str) -> dict[str, Any]:
     """The plain values of a configuration that a run or a sweep stored, by this version or by 0.1.
 
     Raises:
-        UserError: for a file that is not there or no YAML.
+        UserError: for a file that is not there, no YAML, or not as it was stored.
     """
+    _check_digest(path)
     return converted(_load(path))
+
+
+def stored_text(values: Mapping[str, Any]) -> bytes:
+    """What a run or a sweep stores of a configuration, without secrets: YAML below a digest of it."""
+    text = yaml.safe_dump(without_secrets(dict(values)), sort_keys=False).encode()
+    return f"{DIGEST}{hashlib.sha256(text).hexdigest()[:16]}\n".encode() + text
+
+
+def _check_digest(path: str) -> None:
+    """Refuse a stored configuration that is not as it was stored; version 0.1 kept no digest."""
+    try:
+        head, _, text = Path(path).read_bytes().partition(b"\n")
+    except OSError:  # which the reading says
+        return
+    if head.startswith(DIGEST.encode()) and head.decode(errors="replace") != f"{DIGEST}{hashlib.sha256(text).hexdigest()[:16]}":
+        raise UserError(f"{path} was edited or is cut short; restore it, and give what is to change as options")
 
 
 def read_stored(path: str, kind: type[Config], settings: Mapping[str, Any] | None = None) -> Config:

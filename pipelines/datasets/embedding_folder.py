@@ -215,6 +215,8 @@ def _footer(location: Location, path: str) -> tuple[pq.FileMetaData, str]:
 
 def _check_columns(schema: pa.Schema, path: str, column: str, ids: str | None) -> None:
     for option, name in (("--column", column), ("--id", ids)):
+        if name is not None and schema.names.count(name) > 1:
+            raise UserError(f"{path} has {schema.names.count(name)} columns of the name {name!r}; rename all but one")
         if name is not None and name not in schema.names:
             has = f"it has {', '.join(schema.names)}"
             raise UserError(f"{path} has no column {name!r}{nearest(name, schema.names)}; {has}: set {option}")

@@ -160,7 +160,8 @@ def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str
 def _parquet_file(location: Location, shard: Shard) -> ParquetReader:
     """An open shard, whose footer is one."""
     file = open_parquet(location, shard.path, shard.digest)
-    footer = json.loads((file.metadata.metadata or {}).get(FOOTER_KEY, b"{}"))
+    with damage_in_words(location / shard.path, INGEST_AGAIN):
+        footer = dict(json.loads((file.metadata.metadata or {}).get(FOOTER_KEY, b"{}")))
     if footer.get("format") != SHARDS_FORMAT:
         said = f"its footer says {footer.get('format')}"
         raise UserError(f"{location}/{shard.path} is no shard of format {SHARDS_FORMAT} ({said}); ingest the source again")

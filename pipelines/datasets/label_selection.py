@@ -22,6 +22,7 @@ from pipelines.files.documents import damage_in_words, read_document, write_docu
 from pipelines.files.location import Location
 
 SELECTION_FORMAT = 1
+MOST_DIGITS = 18  # of an id: below 2^63
 MAKE_AGAIN = "make it again with quorum labels"
 
 
@@ -77,10 +78,19 @@ class Selection:
         """
         location = Location.of(place)
         try:
+            if location.exists():
+                self._refuse_other(location)
             location.parent.make()
             write_document(location, asdict(self), SELECTION_FORMAT)
         except OSError as error:
             raise UserError(f"labels {place} cannot be written ({error}); choose another place: --to FILE") from error
+
+    @staticmethod
+    def _refuse_other(location: Location) -> None:
+        try:
+            read_document(location, SELECTION_FORMAT, MAKE_AGAIN)["rule"]
+        except (UserError, KeyError) as error:
+            raise UserError(f"{location} is there, and is no selection; choose another place: --to FILE") from error
 
     def check(self, dataset: Dataset, split: str, place: str) -> None:
         """Refuse a selection that does not belong to these shards, or leaves a class without a label.
@@ -145,9 +155,9 @@ def choose_listed(dataset: Dataset, split: str, file: str) -> Selection:
         UserError: naming file and line of what is not in the shards.
     """
     try:
-        rows_of_file = csv.reader(Path(file).expanduser().read_text().splitlines(), skipinitialspace=True)
+        rows_of_file = csv.reader(Path(file).expanduser().read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True)
         lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(rows_of_file, start=1) if any(line)]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"list {file} cannot be read: {error}") from error
     if not lines:
         raise UserError(f"list {file} is empty; a line holds an instance id or a source path")
@@ -169,7 +179,7 @@ def choose_listed(dataset: Dataset, split: str, file: str) -> Selection:
 
 def _row_of(key: str, ids: set[int], sources: dict[str, int], where: str) -> int:
     """The instance that a key names; a number is an instance id, whatever the sources are called."""
-    if key.isdecimal() and int(key) in ids:
+    if key.isdecimal() and len(key) <= MOST_DIGITS and int(key) in ids:
         return int(key)
     if key in sources:
         return sources[key]

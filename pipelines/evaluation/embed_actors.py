@@ -6,6 +6,7 @@ import numpy as np
 import ray.data
 import torch
 
+from algos.precision import Precision
 from pipelines.datasets.image_shards import Dataset
 from pipelines.runs.trained_model import Trained
 from pipelines.stream.center_crops import CenterReader, EvaluationView, center_rows
@@ -41,7 +42,9 @@ class Embedder:
 
     def __init__(self, place: str, view: EvaluationView, gpu: bool, untrained: bool, classify: bool) -> None:
         self.device, self.view = torch.device("cuda" if gpu else "cpu"), view
-        self.method = Trained.open(place).method(untrained=untrained).to(self.device)
+        trained = Trained.open(place)
+        self.precision = Precision(trained.precision, self.device)
+        self.method = trained.method(untrained=untrained).to(self.device)
         classifiers = self.method.classifiers() if classify else {}
         self.classifiers = {name: classifier.eval() for name, classifier in classifiers.items()}
 
@@ -50,9 +53,11 @@ class Embedder:
         """Columns `id`, `label`, `feature` (B, F), `clusters` (B, H), and each classifier's guess, of `CenterReader`'s rows."""
         images = torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2).to(self.device)
         pixels = normalize(images.float() / 255, self.view.mean, self.view.std)
-        features, clusters = self.method.embed(pixels)
+        with self.precision.autocast():
+            features, clusters = self.method.embed(pixels)
+            guesses = {name: classify(pixels).argmax(dim=1).cpu().numpy() for name, classify in self.classifiers.items()}
         return {
-            **{name: classify(pixels).argmax(dim=1).cpu().numpy() for name, classify in self.classifiers.items()},
+            **guesses,
             "id": batch["id"],
             "label": batch["label"],
             "feature": features.float().cpu().numpy(),

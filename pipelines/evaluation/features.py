@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from algos.distributed.collectives import one_worker_at_a_time
 from algos.networks import feature_size
+from algos.precision import Autocast, Precision
 from pipelines.datasets.image_shards import Dataset
 from pipelines.stream.center_crops import CenterReader, EvaluationView, center_rows
 from pipelines.stream.ray_data import configure_ray_data
@@ -84,7 +85,7 @@ def _reorder(values: np.ndarray, order: np.ndarray) -> None:
 @torch.no_grad()
 def split_features(
     network: nn.Module, dataset: Dataset, split: str, view: EvaluationView, device: torch.device,
-    *, limit: int | None = None, rank: int = 0, workers: int = 1,
+    *, limit: int | None = None, rank: int = 0, workers: int = 1, precision: str = "fp32",
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Ids (M,) int64, labels (M,) int64 and features (M, F) float32 of all workers' rows, on the host, by id.
 
@@ -93,14 +94,14 @@ def split_features(
     Raises:
         RuntimeError: if a row came twice or not at all.
     """
-    was_training = network.training
+    was_training, lesser = network.training, Autocast(network, Precision(precision, device))
     network.eval()
     keys = [torch.empty(0, 2, dtype=torch.int64)]
     features = [torch.empty(0, feature_size(network))]
     try:
         for ids, labels, images in center_batches(dataset, split, view, limit=limit, rank=rank, workers=workers):
             pixels = normalize(images.to(device).float() / 255, view.mean, view.std)
-            features.append(network(pixels).float().cpu())
+            features.append(lesser(pixels).float().cpu())
             keys.append(torch.from_numpy(np.stack([ids, labels], axis=1)))
     finally:
         network.train(was_training)

@@ -43,6 +43,9 @@ class Location:
         text = str(place)
         if "://" not in text:
             return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text)))
+        scheme, _, rest = text.partition("://")
+        if scheme != "file" and (not rest or rest[0] in "/?"):
+            raise UserError(f"{text!r} names no bucket; give {scheme}://BUCKET/FOLDER")
         if is_hidden(text):
             raise UserError(f"{text} was stored without its secret; give the address anew, with it")
         try:

@@ -46,7 +46,7 @@ class ParquetReader:
     def _whole(self, read: Callable[[], Result]) -> Result:
         try:
             return patiently(read)
-        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
             if isinstance(error, OSError) and is_of_storage(error):
                 raise
             said = str(error).split("\n", maxsplit=1)[0]

@@ -71,9 +71,10 @@ class PartWriter:
         rows, bad, dark = [], [], 0
         for offset, sample in enumerate(part.samples):
             try:
+                sample.key.encode()
                 image, is_dark = self._read(sample)
             except Exception as error:  # codecs raise what they like; each is one unreadable file
-                bad.append((sample.key, f"{type(error).__name__}: {error}"))
+                bad.append((sample.key.encode("utf-8", "backslashreplace").decode(), _reason(error)))
                 continue
             dark += is_dark
             row = (part.first_id + offset, image, sample.label, part.split, sample.key)
@@ -92,6 +93,13 @@ class PartWriter:
         shown = self.showing.show(picture)  # which decodes it, and refuses what has no brightness
         shown.load()
         return encode_pixels(np.asarray(shown)) if self.pixels else image, seems_of_12_bits(picture)
+
+
+def _reason(error: Exception) -> str:
+    """Why an image is set aside."""
+    if isinstance(error, UnicodeEncodeError):
+        return "its name is not UTF-8: rename it"
+    return f"{type(error).__name__}: {error}"
 
 
 def most_decoded_rows(source: Source, listing: Listing) -> int:

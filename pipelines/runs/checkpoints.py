@@ -65,6 +65,8 @@ class CheckpointStore:
             UserError: for an index of another format.
         """
         if not (self.location / INDEX).exists():
+            if unlisted := [name for name in self.location.children() if name.endswith(".pt")]:
+                raise UserError(f"{self.location / INDEX} is missing, though {len(unlisted)} checkpoints are there: restore it")
             return []
         content = read_document(self.location / INDEX, CHECKPOINT_FORMAT, RESTORE)
         with damage_in_words(self.location / INDEX, RESTORE):
@@ -91,7 +93,8 @@ class CheckpointStore:
         listed = self.entries()
         name = _free_name(f"step-{global_step:09d}", [entry.file for entry in listed])
         try:
-            self.location.make()
+            if not (self.location.make() / INDEX).exists():  # a checkpoint without an index is one whose index was lost
+                self._write_index([])
             with (self.location / name).written() as file:
                 checked = _Checked(file)
                 torch.save(state | {"format": CHECKPOINT_FORMAT}, cast("IO[bytes]", checked))
@@ -124,7 +127,10 @@ class CheckpointStore:
         content = (other.location / entry.file).read_bytes()
         mine = self.entries()
         taken = replace(entry, file=_free_name(entry.file.partition(".")[0], [old.file for old in mine]))
-        (self.location.make() / taken.file).write_bytes(content)
+        if not mine:
+            self.location.make()
+            self._write_index([])
+        (self.location / taken.file).write_bytes(content)
         self._list([taken], instead_of=mine)
 
     def load(self, entry: Entry) -> dict[str, Any]:

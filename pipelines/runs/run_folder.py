@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.config.plain_values import flatten
+from pipelines.config.recipe import stored_text
 from pipelines.errors import UserError
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
@@ -130,7 +129,7 @@ class Run:
 
 def write_config(location: Location, config: dict[str, Any]) -> None:
     """Write a run's configuration, without the secrets of its addresses."""
-    (location / CONFIG_FILE).write_bytes(yaml.safe_dump(without_secrets(config), sort_keys=False).encode())
+    (location / CONFIG_FILE).write_bytes(stored_text(config))
 
 
 def _with_secret(uri: str) -> str:

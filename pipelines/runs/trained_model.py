@@ -76,6 +76,11 @@ class Trained:
         return evaluation_view(self.config)
 
     @property
+    def precision(self) -> str:
+        """That its networks run in."""
+        return self.config.compute.precision
+
+    @property
     def backbone(self) -> dict[str, Any]:
         """Arguments of `algos.networks.build_backbone`, without the size of the images."""
         return asdict(self.config.backbone)
@@ -91,14 +96,24 @@ class Trained:
         return str(self.run.location / "checkpoints" / self.entry.file)
 
     def method(self, *, untrained: bool = False) -> Method:
-        """The method with its trained state, or as it was before the first step."""
+        """The method with its trained state, or as it was before the first step.
+
+        Raises:
+            UserError: for a configuration or data that the checkpoint does not fit.
+        """
         torch.manual_seed(self.config.seed)
-        backbone = new_backbone(self.config)
-        if untrained and self.config.init_from:
-            start_from(backbone, self.config)
-        method = build_method(self.config, backbone, self.dataset, self.selection)
-        if not untrained:
-            method.load_state_dict(self.state["method"])
+        try:
+            backbone = new_backbone(self.config)
+            if untrained and self.config.init_from:
+                start_from(backbone, self.config)
+            method = build_method(self.config, backbone, self.dataset, self.selection)
+            if not untrained:
+                method.load_state_dict(self.state["method"])
+        except (ValueError, RuntimeError, KeyError) as error:
+            said = str(error).strip().split("\n", maxsplit=1)[0]
+            raise UserError(
+                f"{self.place} does not fit the run's configuration or data ({said}); restore what it was trained with"
+            ) from error
         method.network.eval()
         return method
 

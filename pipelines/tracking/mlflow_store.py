@@ -66,6 +66,10 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
     try:
         with _held(uri) if alone else nullcontext():
             yield MlflowClient(uri)
+    except ImportError as error:  # of the store's driver
+        raise UserError(
+            f"MLflow at {hidden(uri)} needs a package that is not installed ({first_line(error)}); install it"
+        ) from error
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UserError(f"MLflow at {hidden(uri)} does not answer ({first_line(error)}); {advice}") from error
 

@@ -43,7 +43,7 @@ def knn_score(session: Session, split: str) -> float:
     (_, bank_labels, bank), (_, query_labels, queries) = (
         split_features(
             session.method.backbone, dataset, one, view, session.device,
-            limit=limit, rank=session.rank, workers=session.workers,
+            limit=limit, rank=session.rank, workers=session.workers, precision=session.config.compute.precision,
         )
         for one, limit in ((session.config.stream.split, monitor.knn_bank), (split, monitor.knn_queries))
     )  # fmt: skip
@@ -76,7 +76,8 @@ def classifier_accuracies(session: Session, split: str) -> dict[str, float]:
         for _, labels, images in batches:
             pixels = normalize(images.to(session.device).float() / 255, view.mean, view.std)
             truth = torch.from_numpy(labels).to(session.device)
-            correct = [(classifier(pixels).argmax(dim=1) == truth).sum() for classifier in classifiers.values()]
+            with session.precision.autocast():
+                correct = [(classifier(pixels).argmax(dim=1) == truth).sum() for classifier in classifiers.values()]
             hits += torch.stack([*correct, hits.new_tensor(len(truth), dtype=torch.int64)])
     finally:
         for name, classifier in classifiers.items():

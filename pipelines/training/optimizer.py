@@ -1,16 +1,12 @@
-"""Optimisers, learning rate and mixed precision."""
+"""Optimisers and the learning rate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
-
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def build_optimizer(
@@ -50,28 +46,3 @@ def learning_rate(epoch: float, epochs: int, *, peak: float, warmup_epochs: int)
         return peak * epoch / warmup_epochs
     progress = (epoch - warmup_epochs) / max(epochs - warmup_epochs, 1)
     return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
-class Precision:
-    """Autocast for the networks and loss scaling for fp16."""
-
-    def __init__(self, precision: str, device: torch.device) -> None:
-        self._device, self._dtype = device.type, DTYPES.get(precision)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Context for a forward pass."""
-        return torch.autocast(self._device, self._dtype) if self._dtype else nullcontext()
-
-
-class Autocast(nn.Module):
-    """A network whose forward pass runs in mixed precision; what a method computes around it stays fp32."""
-
-    def __init__(self, network: Callable[..., Any], precision: Precision) -> None:
-        super().__init__()
-        self.network, self._precision = network, precision
-
-    def forward(self, *args: Any) -> Any:
-        """The network's own forward pass, under autocast."""
-        with self._precision.autocast():
-            return self.network(*args)

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from algos.distributed.collectives import is_distributed, mean_over_workers
 from algos.methods.method import Method
+from algos.precision import Autocast, Precision
 from pipelines.config.training_config import TrainingConfig
 from pipelines.config.training_plan import build_method, deciding_score, scores_of, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
@@ -27,7 +28,7 @@ from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
 from pipelines.tracking.record import Record
 from pipelines.training.meter import Meter
-from pipelines.training.optimizer import Autocast, Precision, build_optimizer, learning_rate
+from pipelines.training.optimizer import build_optimizer, learning_rate
 
 
 @dataclass(frozen=True)

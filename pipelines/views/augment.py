@@ -73,12 +73,14 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
 
 
 def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Replace the chosen rows by `operation(rows' images, row numbers on the host)`; in place."""
+    """Replace the chosen rows by `operation(rows' images, row numbers on the host)`; in place, and in their layout."""
     rows = chosen.nonzero().squeeze(1)
     if len(rows) == 0:
         return images
     on_device = rows.to(images.device, non_blocking=True)
-    return images.index_copy_(0, on_device, operation(images[on_device], rows).contiguous())
+    some = images[on_device]
+    layout = torch.channels_last if some.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    return images.index_copy_(0, on_device, operation(some, rows).contiguous(memory_format=layout))
 
 
 def _colour(images: Tensor, changes: Tensor, view: ViewConfig, order: np.ndarray) -> Tensor:

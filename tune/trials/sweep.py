@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 
 import ray
-import yaml
 
 from pipelines.config.plain_values import flatten
+from pipelines.config.recipe import stored_text
 from pipelines.errors import Stopped, UserError
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
@@ -95,7 +95,7 @@ def room(plan: Plan, asked: int | None, *, grows: bool) -> int:
 def _write_config(plan: Plan) -> None:
     # Without settings: the base has them.
     values = replace(plan.config, settings={}).to_dict()
-    (plan.folder / CONFIG_FILE).write_bytes(yaml.safe_dump(without_secrets(values), sort_keys=False).encode())
+    (plan.folder / CONFIG_FILE).write_bytes(stored_text(values))
 
 
 def _create(plan: Plan) -> RunAddress:
@@ -104,7 +104,7 @@ def _create(plan: Plan) -> RunAddress:
         raise UserError(f"{folder} already holds a sweep; choose another name, or go on with it: --resume {folder}")
     folder.make()
     # A resumed sweep has the base as it was, whatever has become of the recipe since.
-    (folder / BASE_FILE).write_bytes(yaml.safe_dump(without_secrets(plan.base.to_dict()), sort_keys=False).encode())
+    (folder / BASE_FILE).write_bytes(stored_text(plan.base.to_dict()))
     _write_config(plan)
     tags = {"quorum.kind": "sweep", "quorum.metric": plan.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)

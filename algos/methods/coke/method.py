@@ -20,6 +20,7 @@ from algos.methods.coke.loss import Embeddings, LossWeights, cluster_loss
 from algos.methods.instance_memory import AveragedInstanceMemory, InstanceMemory
 from algos.methods.method import Batch, EpochReport, InstanceGuesses
 from algos.networks import ProjectedNetwork
+from algos.precision import in_fp32
 
 
 class CoKe:
@@ -121,8 +122,8 @@ class CoKe:
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
         features = self.backbone(images)
-        projected = self.network.get_submodule("projector")(features)
-        return features, self.kmeans.assign(nn.functional.normalize(projected.float(), dim=1))
+        projected = in_fp32(self.network.get_submodule("projector"), features)
+        return features, self.kmeans.assign(nn.functional.normalize(projected, dim=1))
 
     def begin_update(self) -> None:
         """Start the all-reduce of the clustering statistics."""

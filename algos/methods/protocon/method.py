@@ -36,6 +36,7 @@ from algos.methods.protocon.loss import (
 from algos.methods.protocon.prototypes import Prototypes
 from algos.methods.protocon.pseudo_labels import Aligner, cluster_pseudo_labels, refine
 from algos.networks import ClassifiedNetwork, Classifier
+from algos.precision import in_fp32
 
 KNOWLEDGE_ROWS = 1 << 14
 FIGURES = (
@@ -192,8 +193,8 @@ class ProtoCon:
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
         features = self.backbone(images)
-        projected = self.network.get_submodule("projector")(features)
-        return features, self.kmeans.assign(F.normalize(projected.float(), dim=1))
+        projected = in_fp32(self.network.get_submodule("projector"), features)
+        return features, self.kmeans.assign(F.normalize(projected, dim=1))
 
     def begin_update(self) -> None:
         """Start the all-reduce of the clustering statistics."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.training.optimizer import Autocast, Precision, build_optimizer, learning_rate
+from pipelines.training.optimizer import build_optimizer, learning_rate
 
 SETTINGS = {
     "name": "lars", "lr": 1.0, "momentum": 0.0, "weight_decay": 1e-9, "nesterov": False, "trust_coefficient": 0.01,
@@ -39,14 +39,3 @@ def test_schedule_by_hand():
     assert learning_rate(4.0, 12, peak=2.0, warmup_epochs=4) == pytest.approx(2.0)
     assert learning_rate(8.0, 12, peak=2.0, warmup_epochs=4) == pytest.approx(1.0)
     assert learning_rate(12.0, 12, peak=2.0, warmup_epochs=4) == pytest.approx(0.0)
-
-
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_networks_run_in_the_precision_asked_for(precision, dtype):
-    network = Autocast(nn.Linear(4, 4), Precision(precision, torch.device("cpu")))
-    assert network(torch.randn(2, 4)).dtype == dtype
-
-
-def test_loss_scaling_is_for_fp16_only():
-    scalers = {name: Precision(name, torch.device("cpu")).scaler.is_enabled() for name in ("fp32", "bf16", "fp16")}
-    assert scalers == {"fp32": False, "bf16": False, "fp16": True}

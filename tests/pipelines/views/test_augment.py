@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from pipelines.views.augment import DRAWS, augment, normalize
+from pipelines.views.augment import DRAWS, augment, draws_needed, normalize
 from pipelines.views.view_config import ViewConfig
 from tests.helpers.photos import SIZE, photos
 
@@ -150,3 +150,13 @@ def test_normalize_is_torchvisions():
     mean, std = [0.1, 0.5, 0.7], [0.2, 0.3, 0.9]
     expected = v2.functional.normalize(images, mean, std)
     torch.testing.assert_close(normalize(images, mean, std), expected)
+
+
+def test_images_keep_the_layout_of_their_channels():
+    rule = ViewConfig(16, flip=0.5, jitter=(0.4, 0.4, 0.2, 0.1), gray_p=0.3, blur_p=0.5, solarize_p=0.3)
+    images, uniform = torch.randint(256, (8, 3, 16, 16), dtype=torch.uint8), torch.rand(8, draws_needed(rule))
+    order = np.arange(4)
+    plain = augment(images.clone(), rule, uniform, order)
+    last = augment(images.to(memory_format=torch.channels_last), rule, uniform, order)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(last, plain)
