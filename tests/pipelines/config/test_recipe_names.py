@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipelines.clustering.config import ClusterConfig
-from pipelines.config.recipe import find_recipe, list_recipes, read_recipe
+from pipelines.config.recipe import find_recipe, list_recipes, read_recipe, stored_text, stored_values
 from pipelines.config.training_config import CONFIG_OF_COMMAND, PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
 from tests.helpers.places import RECIPES
@@ -110,3 +110,30 @@ def test_a_sweep_finds_its_recipe_and_data_beside_it_or_by_name(tmp_path):
     assert named.recipe == str(RECIPES / "coke_digits.yaml")
     with pytest.raises(UserError, match="there is no recipe 'coke_digitz'"):
         read_recipe(write(tmp_path / "set" / "u.yaml", recipe="coke_digitz", **parts), SweepConfig)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epochs: 3\ndata: x\nepochs: 77\n", "key 'epochs' comes twice"), ("a: &a\n  b: *a\n", "refers to itself"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"), (f"epochs: {'9' * 5000}\n", "is no YAML"),
+    ],
+    ids=["twice", "itself", "deep", "long"],
+)  # fmt: skip
+def test_a_recipe_that_cannot_be_meant_is_refused_in_a_sentence(tmp_path, text, said):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(UserError, match=said):
+        read_recipe(str(tmp_path / "r.yaml"), PretrainConfig)
+
+
+def test_a_stored_configuration_that_was_edited_or_cut_is_refused(tmp_path):
+    path, values = tmp_path / "config.yaml", {"data": "x", "epochs": 3, "seed": 7}
+    path.write_bytes(stored_text(values))
+    assert stored_values(str(path)) == values
+    whole = path.read_text()
+    for changed in (whole.replace("7", "8"), whole.rsplit("\n", 2)[0] + "\n", whole + "lanes: 4\n"):
+        path.write_text(changed)
+        with pytest.raises(UserError, match=r"config\.yaml was edited or is cut short; restore it"):
+            stored_values(str(path))
+    path.write_text(whole.partition("\n")[2])  # as version 0.1 stored it
+    assert stored_values(str(path)) == values

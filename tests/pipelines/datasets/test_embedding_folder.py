@@ -163,3 +163,10 @@ def test_no_rows_and_rows_of_differing_lengths(tmp_path):
     assert f"is null or of another length in some of rows 0 to 1 of {tmp_path}/c.parquet" in refused(tmp_path)
     write(tmp_path / "c.parquet", pa.array([[1.0] * DIM] * 12 + [None], pa.list_(pa.float32(), DIM)))
     assert f"in some of rows 10 to 12 of {tmp_path}/c.parquet" in refused(tmp_path)
+
+
+def test_two_columns_of_one_name_are_named(tmp_path):
+    rows = pa.array([[1.0, 2.0]] * 3)
+    pq.write_table(pa.Table.from_arrays([rows, rows], names=["embedding", "embedding"]), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet has 2 columns of the name 'embedding'; rename all but one"):
+        EmbeddingFolder.open(str(tmp_path))

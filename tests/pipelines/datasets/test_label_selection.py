@@ -187,3 +187,26 @@ def test_a_selected_instance_without_a_row_is_named(local_ray, tmp_path):
     selection = Selection(holed.fingerprint, "train", holed.classes, [6, 7], [0, 1], "by hand")
     with pytest.raises(UserError, match="instance 7 of the labels has no image"):
         put_images(holed, selection)
+
+
+def test_a_selection_overwrites_no_other_file(tmp_path):
+    dataset = write_digits(tmp_path / "digits", 60, 20)
+    selection = choose_per_class(dataset, "train", 1, seed=0)
+    for place in (tmp_path / "digits" / "quorum.json", tmp_path / "notes.txt"):
+        if place.name == "notes.txt":
+            place.write_text("mine")
+        before = place.read_bytes()
+        with pytest.raises(UserError, match="is there, and is no selection; choose another place"):
+            selection.save(str(place))
+        assert place.read_bytes() == before
+    selection.save(str(tmp_path / "few.json"))
+    selection.save(str(tmp_path / "few.json"))
+
+
+def test_a_list_of_excel_is_read(tmp_path):
+    dataset = write_digits(tmp_path / "digits", 60, 20)
+    (tmp_path / "list.csv").write_text("\ufeff3\n5\n", encoding="utf-8")
+    assert choose_listed(dataset, "train", str(tmp_path / "list.csv")).ids == [3, 5]
+    (tmp_path / "list.csv").write_text(f"{'9' * 5000}\n")
+    with pytest.raises(UserError, match="is neither an instance id"):
+        choose_listed(dataset, "train", str(tmp_path / "list.csv"))

@@ -106,3 +106,9 @@ def test_a_uri_keeps_its_query_below_the_folder(tmp_path):
     remote = Location(place.filesystem, "bucket/x", "s3://bucket/x?endpoint_override=localhost%3A9000")
     assert str(remote / "runs" / "first") == "s3://bucket/x/runs/first?endpoint_override=localhost%3A9000"
     assert (remote / "runs").path == "bucket/x/runs"
+
+
+@pytest.mark.parametrize("place", ["s3://", "gs:///x", "s3://?region=eu"])
+def test_an_address_without_a_bucket_is_refused_at_once(place):
+    with pytest.raises(UserError, match="names no bucket; give "):
+        Location.of(place)

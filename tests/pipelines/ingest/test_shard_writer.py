@@ -77,3 +77,16 @@ def test_a_shard_of_decoded_images_is_bounded_by_their_size(monkeypatch):
     monkeypatch.setattr(ingest_part, "SHARD_BYTES", 1)
     assert most_decoded_rows(source, source.listing()) == 1
     assert most_decoded_rows(Memory({"bad": b"none"}), Memory({"bad": b"none"}).listing()) == 1
+
+
+def test_a_name_that_is_not_utf_8_is_set_aside_by_a_name_that_can_be_shown(tmp_path):
+    written, images = write(Memory({"a": png("RGB"), "b\udcff.png": png("RGB")}), tmp_path, pixels=False)
+    assert len(images) == 1
+    assert written.bad == [("b\\udcff.png", "its name is not UTF-8: rename it")]
+
+
+def test_pictures_of_12_bits_are_counted(tmp_path):
+    deep = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 4000, np.uint16)).save(deep, "PNG")
+    written, _ = write(Memory({"a": png("RGB"), "b": deep.getvalue()}), tmp_path, pixels=False)
+    assert written.dark == 1

@@ -234,3 +234,10 @@ def test_a_listed_file_stays_whole_until_the_index_names_another(store, monkeypa
         first = store.latest()
         assert value(store, first) == 3
         assert [name for name in store.location.children() if name.endswith(".pt")] == [first.file]
+
+
+def test_checkpoints_whose_index_was_lost_are_no_new_run(store):
+    save(store, 1)
+    os.unlink((store.location / INDEX).path)
+    with pytest.raises(UserError, match=r"index\.json is missing, though 1 checkpoints are there: restore it"):
+        store.latest()

@@ -69,3 +69,16 @@ def test_class_folders_without_images_are_refused(tmp_path):
     (tmp_path / "cat" / "readme.txt").write_text("none")
     with pytest.raises(UserError, match="no image files"):
         open_source(str(tmp_path)).listing()
+
+
+def test_what_systems_put_beside_images_is_no_class_and_no_image_and_is_counted(tmp_path, capsys):
+    for name in ("cat/a.png", "dog/b.png", ".ipynb_checkpoints/a.png", "__MACOSX/cat/a.png", "cat/._a.png", "dog/@eaDir/t.png"):
+        save(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    listing = FolderSource(tmp_path).listing()
+    assert listing.classes == ["cat", "dog"]
+    assert [sample.key for sample in listing.samples] == ["cat/a.png", "dog/b.png"]
+    said = capsys.readouterr().err
+    assert "4 images are hidden, or lie in hidden folders or a system's: left out" in said
+    assert "1 class folders without images are left out: empty" in said
+    assert len(ImagesSource(tmp_path).listing().samples) == 2
