@@ -70,6 +70,8 @@ class Showing:
 def _orientation(picture: Image.Image) -> int:
     if picture.format == "TIFF" or (picture.format in ("JPEG", "WEBP") and "exif" not in picture.info):
         return 1
+    if picture.format == "PNG":  # whose EXIF may come last: asking for it decodes, and what is cut short must be noticed
+        picture.load()
     try:
         found = picture.getexif().get(ORIENTATION, 1)
     except Exception:  # a damaged EXIF block says nothing, and the picture may be whole

@@ -118,6 +118,9 @@ def test_a_resume_that_is_refused_leaves_a_finished_run_as_it_was(clustered):
     assert (copy / CLUSTERS_MANIFEST).exists()
     assert (copy / CONFIG_FILE).read_bytes() == before
     (copy / "checkpoints" / "index.json").unlink()
+    with pytest.raises(UserError, match=r"index\.json is missing, though 9 checkpoints are there"):
+        cluster(replace(from_folder(copy), exact=True), resume=str(copy))
+    shutil.rmtree(copy / "checkpoints")
     with pytest.raises(UserError, match="finished and has no checkpoint left"):
         cluster(replace(from_folder(copy), exact=True), resume=str(copy))
     assert (copy / CLUSTERS_MANIFEST).exists()

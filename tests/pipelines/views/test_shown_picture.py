@@ -168,3 +168,14 @@ def test_version_1_shows_what_quorum_0_1_showed(half_clear):
 def test_what_is_no_colour_is_refused(background):
     with pytest.raises(UserError, match=r"stream\.background is .*; give red, green and blue"):
         check_background(background, "stream.background")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
+def test_a_picture_that_is_cut_short_is_noticed(form):
+    exif = Image.Exif()
+    exif[274] = 6
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    options = {} if form == "GIF" else {"exif": exif}
+    image = encode(noise.quantize() if form == "GIF" else noise, form, **options)
+    with pytest.raises((OSError, SyntaxError, ValueError)):
+        Showing().show(identify(image[: len(image) // 2])).load()
