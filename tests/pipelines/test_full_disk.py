@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.label_selection import choose_per_class
 from pipelines.files.location import PARTIAL
 from tests.helpers.runs import cut_back, differing, final_state, learned, store_of
 from tests.helpers.small_runs import RECIPE, STEPS, words
@@ -74,12 +75,13 @@ def test_shards(disk, digits):
 
 def test_labels_and_an_export(disk, digits, straight):
     folder = disk(400)
-    (folder / "few.json").write_text("old")
+    choose_per_class(Dataset.open(digits), "train", 2, seed=1).save(str(folder / "few.json"))
     (folder / "backbone.safetensors").write_bytes(b"old")
+    before = (folder / "few.json").read_text()
     fill(folder)
     refused("labels", "--data", digits, "--per-class", "4", "--to", str(folder / "few.json"))
     refused("export", str(straight), "--to", str(folder / "backbone.safetensors"))
-    assert (folder / "few.json").read_text() == (folder / "backbone.safetensors").read_text() == "old"
+    assert ((folder / "few.json").read_text(), (folder / "backbone.safetensors").read_text()) == (before, "old")
     assert leftovers(folder) == []
 
 
