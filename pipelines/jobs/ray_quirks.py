@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -180,8 +180,10 @@ def quiet_tune() -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 
 
-def ends_with_its_function(trainable: type[Any], seconds: float) -> type[Any]:
+def ends_with_its_function(trainable: type[Any], seconds: float, waits: Callable[[], bool] = lambda: True) -> type[Any]:
     """A trainable made of a function, whose process waits for the function when the trial is stopped, for at most `seconds`.
+
+    `waits` says whether it does, when it comes to that.
 
     Ray Tune makes the function leave its report, but ends the process without waiting for what it then does, such as closing
     its record. No issue found.
@@ -193,6 +195,8 @@ def ends_with_its_function(trainable: type[Any], seconds: float) -> type[Any]:
         def cleanup(self) -> None:
             """Let the function end."""
             super().cleanup()
+            if not waits():
+                return
             for thread in threading.enumerate():
                 if type(thread).__name__ == "RunnerThread":
                     thread.join(seconds)

@@ -26,6 +26,7 @@ def fit(
     callbacks: Sequence[UserCallback] = (),
     *,
     beside: int = 1,
+    wished: Callable[[], bool] | None = None,
 ) -> None:
     """Run `work` on every worker of one process group, to the end.
 
@@ -35,6 +36,7 @@ def fit(
         workers: how many, on what.
         callbacks: for Ray Train.
         beside: jobs like it at a time.
+        wished: says, beside the record, whether the job is wished to stop.
 
     Raises:
         UserError: what a worker refused, or why the workers failed more often than allowed.
@@ -45,7 +47,7 @@ def fit(
     resources = {"CPU": float(workers.cpus)} | ({"GPU": workers.gpus} if workers.gpus else {})
     trainer = TorchTrainer(
         _run_worker,
-        train_loop_config={"work": work, "job": job, "beside": beside},
+        train_loop_config={"work": work, "job": job, "beside": beside, "wished": wished},
         # Labels are exchanged on the host, gradients on the device: each kind of tensor has its own backend.
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources),
@@ -72,7 +74,7 @@ def _run_worker(settings: dict[str, Any]) -> None:
         return
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     rank, count, here = context.get_world_rank(), context.get_world_size(), context.get_local_world_size()
-    wished = None if rank else job.record.wished
+    wished = None if rank else _either(job.record.wished, settings["wished"])
     announced = _announced if hasattr(ray.train, "get_preemption_info") else None  # which came with Ray 2.56 or later
     try:
         settings["work"](job, Worker(rank, count, here, device, ray.train.report, wished, settings["beside"], announced))
@@ -83,6 +85,10 @@ def _run_worker(settings: dict[str, Any]) -> None:
         if refused := refusal_in(error):
             job.record.stop(f"the storage refuses: {refused}, with --resume {job.run}")
         raise
+
+
+def _either(first: Callable[[], bool], second: Callable[[], bool] | None) -> Callable[[], bool]:
+    return first if second is None else lambda: first() or second()
 
 
 def _announced() -> tuple[int | None, ...] | None:

@@ -46,7 +46,7 @@ class TrialContext:
         report: takes an epoch's figures of a run in this process.
         callbacks: for Ray Train, where the run has several workers.
         until: epoch to stop before and leave the run open for more; null for its end.
-        wished: says whether a run in this process is wished to stop.
+        wished: says whether the run is wished to stop.
         beside: trials at a time, which share the object store.
     """
 
@@ -146,7 +146,14 @@ def _let_work(spec: JobSpec[Any], task: Task, run: Run, record: Record, within: 
         if within is not None and workers.most == 1:
             work_here(task.function, task.job, within.report, within.wished, beside=within.beside)
         else:
-            fit(task.function, task.job, workers, within.callbacks if within else (), beside=within.beside if within else 1)
+            fit(
+                task.function,
+                task.job,
+                workers,
+                within.callbacks if within else (),
+                beside=within.beside if within else 1,
+                wished=within.wished if within else None,
+            )
     left = record.left()
     if left is not None:
         on = f"go on with it: quorum {run.kind} --resume {run.location}"

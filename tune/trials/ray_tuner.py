@@ -43,7 +43,7 @@ def build_tuner(sweep: SweepContext, board: Board) -> ray.tune.Tuner:
         space = {"trial": {"point": point, "seed": config.seeds[0]}}
         search, samples = _searcher(plan), config.budget.trials or 1
     return ray.tune.Tuner(
-        ray.tune.with_resources(_process_of(ray.tune.with_parameters(run, sweep=sweep), plan), partial(resources_of, plan)),
+        ray.tune.with_resources(_process_of(ray.tune.with_parameters(run, sweep=sweep), sweep), partial(resources_of, plan)),
         param_space=space,
         tune_config=TuneConfig(
             metric=plan.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
@@ -58,10 +58,12 @@ def build_tuner(sweep: SweepContext, board: Board) -> ray.tune.Tuner:
     )  # fmt: skip
 
 
-def _process_of(run: Callable[[dict[str, Any]], None], plan: Plan) -> type[Any]:
-    """Of a trial; one that drives workers is ended without further ado, because it waits for them."""
+def _process_of(run: Callable[[dict[str, Any]], None], sweep: SweepContext) -> type[Any]:
+    """Of a trial; one that drives workers waits for them only where all are wished to save and leave."""
     made: type[Any] = wrap_function(run)
-    return ends_with_its_function(made, CLOSING_SECONDS) if plan.is_of_single_workers else made
+    if sweep.plan.is_of_single_workers:
+        return ends_with_its_function(made, CLOSING_SECONDS)
+    return ends_with_its_function(made, CLOSING_SECONDS, sweep.wish.is_made)
 
 
 def resources_of(plan: Plan, settings: Mapping[str, Any]) -> PlacementGroupFactory:

@@ -188,8 +188,9 @@ def test_the_worst_of_a_population_goes_on_from_the_best(digits, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_wished_to_stop_saves_its_trial_and_goes_on_to_the_same_bits(digits, tmp_path):
-    long = {"batch_size": 16, "checkpoint.every_steps": 0}  # epochs of seconds
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_sweep_that_is_wished_to_stop_saves_its_trial_and_goes_on_to_the_same_bits(digits, tmp_path, workers):
+    long = {"batch_size": 16, "checkpoint.every_steps": 0, "compute.workers": workers}  # epochs of seconds
     settings = small(digits, tmp_path, space={"optimizer.lr": {"grid": [0.03]}}, settings=long)
     recipe = tmp_path / "sweep.yaml"
     recipe.write_text(yaml.safe_dump(settings.to_dict()))
@@ -208,7 +209,8 @@ def test_a_sweep_that_is_wished_to_stop_saves_its_trial_and_goes_on_to_the_same_
     assert MlflowClient(run.address.uri).get_run(run.address.run_id).info.status == "KILLED"
     main(["sweep", "--resume", str(plan.folder)])
     train(replace(plan.training(plan.points[0], 0), storage=str(tmp_path / "alone")))
-    assert differing(learned(final_state(folder, 2)), learned(final_state(tmp_path / "alone" / folder.name, 2))) == []
+    found = differing(learned(final_state(folder, 2)), learned(final_state(tmp_path / "alone" / folder.name, 2)))
+    assert found == [] or workers > 1  # sums of several workers are not promised to the bit
 
 
 def test_more_trials_than_fit_are_refused(digits, tmp_path):
