@@ -14,7 +14,7 @@ ATTEMPTS = 4  # of a request that gets no answer; what is answered with "slow do
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0  # the library's own 1 and 3 are shorter than a loaded store's answer
 
 
-class PatientS3(pafs.S3FileSystem):  # type: ignore[misc, unused-ignore]
+class PatientS3(pafs.S3FileSystem):
     """S3 with longer waits than pyarrow's own, that asks again when it is told to slow down, in whatever process it comes to.
 
     Args:

@@ -50,8 +50,8 @@ def patiently(call: Callable[[], Result]) -> Result:
 def storage_sentence(error: OSError) -> str:
     """Which file or address, what was said of it, and what to do."""
     cause = error
-    while not type(cause).__module__.startswith("builtins") and isinstance(getattr(cause, "cause", None), OSError):
-        cause = cause.cause  # type: ignore[attr-defined]
+    while isinstance(inner := getattr(cause, "cause", None), OSError):  # as Ray hands it on
+        cause = inner
     said = hidden(str(cause).split("\n", maxsplit=1)[0])
     if cause.errno == errno.ENOSPC:
         return f"{said}; free some room, and go on from here"

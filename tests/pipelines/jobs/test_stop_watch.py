@@ -15,19 +15,17 @@ from pipelines.jobs.stop_watch import Next, StopWatch
 def looks(wished_at: int | None, announced_at: int | None) -> list[str]:
     """What a worker does after each of twelve steps; one of them is wished to stop, and told of a loss, from a step on."""
     stop_watch.ASK_SECONDS, stop_watch.ANNOUNCED_SECONDS = 0.01, 0.0
-    step = 0
+    done: list[str] = []
 
     def announced() -> tuple[int, ...] | None:
         dist.barrier()  # all workers meet here, or none
-        return None if announced_at is None or step < announced_at else (1, 2)
+        return None if announced_at is None or len(done) < announced_at else (1, 2)
 
-    wished = None if dist.get_rank() else lambda: wished_at is not None and step >= wished_at
-    watch, done = StopWatch(wished, announced), []
-    for step in range(12):  # noqa: B007 read by the two questions
+    wished = None if dist.get_rank() else lambda: wished_at is not None and len(done) >= wished_at
+    watch = StopWatch(wished, announced)
+    while len(done) < 12 and "STOP" not in done:
         done.append(watch.look().name)
         time.sleep(0.05)
-        if done[-1] == "STOP":
-            break
     watch.close()
     return done
 

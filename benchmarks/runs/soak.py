@@ -1,6 +1,6 @@
 """A training of very many epochs of a tiny set: what grows that should not.
 
-    python -m benchmarks.soak --epochs 300
+    python -m benchmarks.runs.soak --epochs 300
 
 Ray Data makes a new pipeline each epoch. Looked at from outside, at equal distances: the memory of each role of the job (PSS:
 shared pages divided among who shares them; the object store's apart), its threads and files, and the seconds of an epoch.
