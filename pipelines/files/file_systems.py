@@ -11,6 +11,7 @@ import pyarrow.fs as pafs
 from pipelines.files.storage_errors import patiently
 
 ATTEMPTS = 4  # of a request that gets no answer; what is answered with "slow down" is asked again by `patiently`
+DELAYED = "allow_delayed_open"  # by which newer versions of pyarrow write a small object in one request
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0  # the library's own 1 and 3 are shorter than a loaded store's answer
 
 
@@ -60,5 +61,6 @@ def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
     filesystem, path = pafs.FileSystem.from_uri(uri)
     if isinstance(filesystem, pafs.S3FileSystem):
         _, (options,) = filesystem.__reduce__()
-        filesystem = PatientS3(**options | {"allow_delayed_open": True})  # a small object in one request
+        small = {DELAYED: True} if DELAYED in options else {}
+        filesystem = PatientS3(**options | small)
     return filesystem, path

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.datasets.image_shards import Dataset, read_column, read_images
-from pipelines.files.file_systems import PatientS3
+from pipelines.files.file_systems import DELAYED, PatientS3
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import storage_sentence
 from pipelines.runs.checkpoints import CheckpointStore
@@ -38,6 +38,8 @@ def bucket(server, monkeypatch, request):
 
 @pytest.mark.parametrize(("size", "requests"), [(10, 1), (30 << 20, 5)])
 def test_an_object_is_uploaded_once_and_under_its_own_name(server, bucket, size, requests):
+    if DELAYED not in bucket.filesystem.__reduce__()[1][0]:
+        requests = max(requests, 3)  # begin, one part, and the end
     (bucket / "file").write_bytes(b"x" * size)
     path = f"/{BUCKET}/{(bucket / 'file').path.partition('/')[2]}"
     assert dict(server.written) == {path: requests}  # of thirty megabytes: begin, three parts, and the end

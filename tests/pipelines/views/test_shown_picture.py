@@ -82,7 +82,7 @@ def half_clear() -> Image.Image:
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF", "TGA", "ICO", "DDS", "QOI", "JPEG2000"])
 def test_what_cannot_be_seen_is_white_or_the_colour_that_is_asked_for(half_clear, form):
-    image = encode(half_clear, form, **EXACT.get(form, {}))
+    image = encode(half_clear, form, **EXACT.get(form, {}), **({"sizes": [(8, 8)]} if form == "ICO" else {}))
     pixels = shown(image)
     assert pixels[4, 0].tolist() == [0, 0, 0]
     assert pixels[4, 7].tolist() == [255, 255, 255]
@@ -144,7 +144,7 @@ def test_twelve_bits_in_sixteen_are_noticed():
 
 def test_other_modes_are_shown_as_pillow_converts_them():
     np.testing.assert_array_equal(shown(encode(CHINA.convert("1"), "PNG")), np.asarray(CHINA.convert("1").convert("L")))
-    for form, mode in (("JPEG", "CMYK"), ("TIFF", "CMYK"), ("JPEG", "L"), ("TIFF", "YCbCr")):
+    for form, mode in (("JPEG", "CMYK"), ("TIFF", "CMYK"), ("JPEG", "L")):
         image = encode(CHINA.convert(mode), form)
         expected = identify(image)
         np.testing.assert_array_equal(shown(image), np.asarray(expected if mode == "L" else expected.convert("RGB")))
