@@ -98,6 +98,7 @@ class Clustering:
         self.similarity = EpochSums(len(self.task.heads)).to(worker.device)  # of this pass
         self.passes = Passes(self.kmeans)
         self.number, self.step = 0, 0  # pass and step to do next
+        self.saved_at = -1  # global step of the last checkpoint of this process
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", job.keep_last)
         self._noted = 0.0
         entry = self.store.latest()
@@ -182,6 +183,7 @@ class Clustering:
             UserError: on every worker, when the storage refused.
         """
         self.similarity.exchange()
+        self.saved_at = self.global_step
         state = {
             "epoch": self.number, "step": self.step, "identity": self.job.identity, "config": self.job.config,
             "kmeans": self.kmeans.state_dict(), "carried": self.passes.carried, "similarity": self.similarity.state_dict(),
@@ -222,7 +224,8 @@ def cluster_passes(clustering: Clustering) -> bool:
             what = clustering.stops.look()
             stops = what is Next.STOP
             if what is not Next.GO_ON and clustering.step < stream.steps:
-                clustering.save()
+                if clustering.saved_at != clustering.global_step:
+                    clustering.save()
                 if stops:
                     return False
         clustering.end_pass()

@@ -75,7 +75,7 @@ def _run_worker(settings: dict[str, Any]) -> None:
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     rank, count, here = context.get_world_rank(), context.get_world_size(), context.get_local_world_size()
     wished = None if rank else _either(job.record.wished, settings["wished"])
-    announced = _announced if hasattr(ray.train, "get_preemption_info") else None  # which came with Ray 2.56 or later
+    announced = _announced if hasattr(ray.train, "get_preemption_info") else None  # not every Ray has it
     try:
         settings["work"](job, Worker(rank, count, here, device, ray.train.report, wished, settings["beside"], announced))
     except UserError as error:

@@ -46,8 +46,8 @@ class Worker:
     """One worker's rank of `count`, of which `local_count` share its machine, and its device.
 
     `report` tells those above the figures of an epoch, on every worker equally often; the job may end there. `wished`, which one
-    worker has, says whether the job is wished to stop. `beside` jobs like it
-    run at a time. `announced`, in which all workers meet, tells which machines of theirs are to go soon.
+    worker has, says whether the job is wished to stop. `beside` jobs like it run at a time. `announced`, in which all
+    workers meet, tells which machines of theirs are to go soon.
     """
 
     rank: int

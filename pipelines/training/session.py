@@ -67,9 +67,10 @@ class Session:
         self.dataset = job.dataset
         self.scored, _ = scores_of(config, job.dataset)  # the split that scores are of
         self.decides = deciding_score(config, job.dataset)
+        self.view = evaluation_view(config)
         images = ImageSource(
             job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled,
-            evaluation_view(config).showing,
+            self.view.showing,
         )  # fmt: skip
         self.stream = EpochStream(
             images, stream_shape(config), seed=config.seed, rank=self.rank, workers=self.workers, beside=worker.beside
@@ -91,7 +92,7 @@ class Session:
             self.method.network, name=optimizer.name, lr=optimizer.lr, momentum=optimizer.momentum,
             weight_decay=optimizer.weight_decay, nesterov=optimizer.nesterov, trust_coefficient=optimizer.trust_coefficient,
         )  # fmt: skip
-        self.step_rows, self.view = step_rows(config), evaluation_view(config)
+        self.step_rows = step_rows(config)
         self.meter = Meter(self.device)
         self.epoch, self.step = 0, 0
         self.closing_seconds = 0.0  # of the last epoch's end, without its evaluation

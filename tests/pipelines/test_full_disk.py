@@ -35,7 +35,7 @@ def disk(tmp_path) -> Iterator[Disk]:
             ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)], check=False, capture_output=True
         )
         if done.returncode:
-            pytest.skip("needs the right to mount")
+            pytest.skip("needs the right to mount")  # which only a superuser has, and in most containers not even that
         return folder
 
     yield make
