@@ -15,15 +15,16 @@ BOUND = re.compile(r"(?P<name>[\w.-]+)(?P<extras>\[[\w,-]+\])?>=(?P<version>[\w.
 
 
 def lowest(requirement: str) -> str:
-    """`name[extras]==version` of a requirement with a lower bound and nothing else.
+    """`name[extras]==version` of a requirement with a lower bound, for the machines that it is for.
 
     Raises:
         ValueError: for a requirement of any other form.
     """
-    found = BOUND.fullmatch(requirement.replace(" ", ""))
+    bound, semicolon, machines = requirement.partition(";")
+    found = BOUND.fullmatch(bound.replace(" ", ""))
     if found is None:
         raise ValueError(f"{requirement!r} in pyproject.toml has no lower bound, or more than that")
-    return f"{found['name']}{found['extras'] or ''}=={found['version']}"
+    return f"{found['name']}{found['extras'] or ''}=={found['version']}{semicolon}{machines}"
 
 
 def requirements() -> list[str]:

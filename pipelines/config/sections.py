@@ -20,8 +20,8 @@ class StreamConfig:
         window: rows of a lane that are shuffled together.
         normalization: of the pixels.
         background: red, green and blue, 0 to 255, that transparent images lie on.
-        pixels: version of how images are shown; 2 turns them upright and lays them on the background, 1 is that of quorum 0.1,
-            with which its runs go on.
+        pixels: version of how images are shown, with which a run goes on; 2 turns them upright and lays them on the background,
+            1 is that of quorum 0.1, 3 is 2 by other codecs.
     """
 
     split: str = "train"
@@ -29,7 +29,7 @@ class StreamConfig:
     window: int = 256
     normalization: Normalization = field(default_factory=Normalization)
     background: list[int] = field(default_factory=lambda: [*WHITE])
-    pixels: Literal[1, 2] = 2
+    pixels: Literal[1, 2, 3] = 3
 
     def __post_init__(self) -> None:
         """Refuse a window or lanes of nothing, and what is no colour."""

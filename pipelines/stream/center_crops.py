@@ -41,7 +41,7 @@ class CenterReader:
             table = read_rows(self.location, shard, group, np.arange(rows), DATA_COLUMNS)
             pixels = np.empty((rows, self.view.size, self.view.size, 3), np.uint8)
             for row, image in enumerate(table["image"].to_pylist()):
-                pixels[row] = center_crop(image, self.view.size, self.view.resize_to, self.view.showing)
+                center_crop(image, self.view.size, self.view.resize_to, self.view.showing, pixels[row])
             labels = table["label"].fill_null(-1).to_numpy().astype(np.int64)
             yield {"id": table["id"].to_numpy(), "label": labels, "image": pixels}
 

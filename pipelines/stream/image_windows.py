@@ -87,13 +87,12 @@ class WindowReader:
     def _decode(self, step: int, lanes: list[LaneRows], few: list[LaneRows]) -> dict[str, np.ndarray]:
         parts = [*lanes, *few]
         columns = {"id": np.concatenate([part.ids for part in parts]), "label": np.concatenate([part.labels for part in parts])}
-        pixels = [np.zeros((len(columns["id"]), crop.size, crop.size, 3), np.uint8) for crop in self.crops]
+        new = np.zeros if few else np.empty  # labelled rows have the first view only
+        pixels = [new((len(columns["id"]), crop.size, crop.size, 3), np.uint8) for crop in self.crops]
         row = 0
         for part in parts:
             crops = self.crops if row < len(lanes) * self.order.shape.lane_rows else self.crops[:1]
             for image, draws in zip(part.images, part.draws, strict=True):
-                made = random_crops(image, crops, draws[: len(crops)], self.showing)
-                for view, crop in zip(pixels[: len(crops)], made, strict=True):
-                    view[row] = crop
+                random_crops(image, crops, draws[: len(crops)], self.showing, [view[row] for view in pixels[: len(crops)]])
                 row += 1
         return step_column(step, row) | columns | {f"view{index}": view for index, view in enumerate(pixels)}

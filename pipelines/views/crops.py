@@ -14,16 +14,19 @@ import numpy as np
 from PIL import Image
 
 from pipelines.datasets.encoded_image import open_image
+from pipelines.views.decode import FORMER_PIXELS, coarsen_as_before, decode
+from pipelines.views.resample import Box, resample, resample_with_pil
 from pipelines.views.shown_picture import Showing
 
-PIXEL_VERSION = "2"  # raised when the same image and draws give other pixels, here or on the device; each run keeps it
+PIXEL_VERSION = "3"  # raised when the same image and draws give other pixels, here or on the device; each run keeps it
 MAX_RATIO = 4 / 3  # of width to height; the smallest is its inverse
 LOG_RATIO = math.log(MAX_RATIO)
 ATTEMPTS = 10  # as torchvision's RandomResizedCrop tries before it falls back to the center
 
 
 SHOWING = Showing()
-Box = tuple[int, int, int, int]
+Rows = Sequence[np.ndarray]
+Pixels = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class CropSpec:
     pad: int = 0
 
 
-def random_box(uniform: Sequence[Sequence[float]], width: int, height: int, scale: tuple[float, float]) -> Box:
+def random_box(uniform: Sequence[Sequence[float]], width: int, height: int, scale: tuple[float, float]) -> Pixels:
     """Box (left, top, right, bottom) of a random resized crop from uniform draws (ATTEMPTS, 4) in [0, 1).
 
     The rule of torchvision's RandomResizedCrop: area uniform in `scale`, log aspect ratio uniform, the first of ten attempts that
@@ -54,34 +57,37 @@ def random_box(uniform: Sequence[Sequence[float]], width: int, height: int, scal
     return left, top, left + w, top + h
 
 
-def random_crops(image: bytes, crops: list[CropSpec], uniform: np.ndarray, showing: Showing = SHOWING) -> list[np.ndarray]:
-    """The crops of one image as uint8 (S, S, 3), or (S, S, 1) of a grey one; it is decoded once.
+def random_crops(
+    image: bytes, crops: Sequence[CropSpec], uniform: np.ndarray, showing: Showing = SHOWING, into: Rows | None = None
+) -> Rows:
+    """The crops of one image, which is decoded once.
 
     Args:
         image: encoded.
         crops: what to take.
         uniform: draws (crops, ATTEMPTS, 4) in [0, 1).
         showing: how the picture is shown.
+        into: where to write each crop, uint8 (S, S, 3); otherwise they are new, and of a grey image (S, S, 1).
+
+    Returns:
+        The crops: `into`, if that is given.
     """
     picture = open_image(image)
     width, height = showing.size(picture)
     boxes = [_box(crop, draws.tolist(), width, height) for crop, draws in zip(crops, uniform, strict=True)]
-    # No crop needs more pixels than its output has, and a JPEG's codec gives half of them at a fraction of the cost.
+    # No crop needs more pixels than its output has.
     spare = min(min(right - left, low - top) / crop.size for crop, (left, top, right, low) in zip(crops, boxes, strict=True))
-    if spare >= 2 and picture.format == "JPEG":
-        picture.draft("RGB", (int(picture.width / spare), int(picture.height / spare)))
-    shown = showing.show(picture)
+    shown = _shown(picture, image, (picture.width / spare, picture.height / spare), showing)
+    views = into if into is not None else [_empty(shown, crop.size) for crop in crops]
     x, y = shown.width / width, shown.height / height
-    views = [
-        _pixels(shown, crop.size, (left * x, top * y, right * x, low * y))
-        for crop, (left, top, right, low) in zip(crops, boxes, strict=True)
-    ]
-    return [
-        _shifted(view, crop.pad, draws) if crop.pad else view for view, crop, draws in zip(views, crops, uniform, strict=True)
-    ]
+    for view, crop, draws, (left, top, right, low) in zip(views, crops, uniform, boxes, strict=True):
+        _write(shown, (left * x, top * y, right * x, low * y), view, showing)
+        if crop.pad:
+            view[...] = _shifted(view, crop.pad, draws)
+    return views
 
 
-def _box(crop: CropSpec, draws: list[list[float]], width: int, height: int) -> Box:
+def _box(crop: CropSpec, draws: list[list[float]], width: int, height: int) -> Pixels:
     """What is cut out of the image: a random box, or for a padded view the central square, which is shifted afterwards."""
     if not crop.pad:
         return random_box(draws, width, height, crop.scale)
@@ -105,19 +111,33 @@ def _mirrored(size: int, pad: int) -> np.ndarray:
     return np.pad(np.arange(size), pad, mode="reflect")
 
 
-def center_crop(image: bytes, size: int, resize_to: int, showing: Showing = SHOWING) -> np.ndarray:
+def center_crop(
+    image: bytes, size: int, resize_to: int, showing: Showing = SHOWING, into: np.ndarray | None = None
+) -> np.ndarray:
     """The evaluation view: shorter side to `resize_to` px, then the central square of `size` px, as `random_crops` gives it."""
     picture = open_image(image)
-    if picture.format == "JPEG":
-        picture.draft("RGB", (resize_to, resize_to))
-    shown = showing.show(picture)
+    shown = _shown(picture, image, (resize_to, resize_to), showing)
     factor = min(shown.size) / resize_to
     side = size * factor
     left, top = (shown.width - side) / 2, (shown.height - side) / 2
     box = (max(left, 0), max(top, 0), min(left + side, shown.width), min(top + side, shown.height))
-    return _pixels(shown, size, box)
+    view = into if into is not None else _empty(shown, size)
+    _write(shown, box, view, showing)
+    return view
 
 
-def _pixels(picture: Image.Image, size: int, box: tuple[float, float, float, float]) -> np.ndarray:
-    pixels = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box=box))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+def _shown(picture: Image.Image, image: bytes, least: tuple[float, float], showing: Showing) -> Image.Image:
+    """The picture as it is shown, with no more pixels than it takes; `least` is of its file."""
+    if showing.version <= FORMER_PIXELS:
+        coarsen_as_before(picture, least)
+        return showing.show(picture)
+    return showing.show(picture, functools.partial(decode, image=image, least=least))
+
+
+def _empty(shown: Image.Image, size: int) -> np.ndarray:
+    return np.empty((size, size, 1 if shown.mode == "L" else 3), np.uint8)
+
+
+def _write(shown: Image.Image, box: Box, view: np.ndarray, showing: Showing) -> None:
+    write = resample_with_pil if showing.version <= FORMER_PIXELS else resample
+    write(shown, box, view)

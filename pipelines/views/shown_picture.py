@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +26,11 @@ class Showing:
 
     Attributes:
         background: RGB, 0 to 255, that transparent pictures lie on.
-        version: 2, or 1 as quorum 0.1 did: as the file has its rows, without transparency.
+        version: 1 as quorum 0.1 did: as the file has its rows, without transparency; later ones differ in how it is decoded.
     """
 
     background: Sequence[int] = WHITE
-    version: int = 2
+    version: int = 3
 
     def orientation(self, picture: Image.Image) -> int:
         """How the picture is turned, 1 to 8 as EXIF numbers it; 1 is upright. Does not decode it."""
@@ -41,10 +41,14 @@ class Showing:
         width, height = picture.size
         return (height, width) if self.orientation(picture) in SIDEWAYS else (width, height)
 
-    def show(self, picture: Image.Image) -> Image.Image:
+    def show(self, picture: Image.Image, decode: Callable[[Image.Image], Image.Image] = lambda picture: picture) -> Image.Image:
         """The picture in mode L or RGB.
 
         Grey stays grey until its pixels are used: a third of the work.
+
+        Args:
+            picture: opened.
+            decode: what decodes it if its mode is L or RGB; otherwise PIL does.
 
         Raises:
             ValueError: for numbers that are no brightness.
@@ -52,7 +56,7 @@ class Showing:
         if self.version == 1:
             return _in_grey_or_rgb(picture)
         turn = TURNS.get(_orientation(picture))  # before it is decoded: TIFF turns itself, and forgets it
-        plain = picture if picture.mode in PLAIN and "transparency" not in picture.info else self._in_8_bits(picture)
+        plain = decode(picture) if picture.mode in PLAIN and "transparency" not in picture.info else self._in_8_bits(picture)
         return plain if turn is None else plain.transpose(turn)
 
     def _in_8_bits(self, picture: Image.Image) -> Image.Image:

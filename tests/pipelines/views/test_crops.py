@@ -90,7 +90,7 @@ def test_a_crop_is_the_resized_box():
     box = random_box(uniform[0].tolist(), *CHINA.size, (0.1, 0.5))
     (crop,) = random_crops(encode(CHINA), [CropSpec(32, (0.1, 0.5))], uniform)
     expected = CHINA.resize((32, 32), Image.Resampling.BILINEAR, box=box)
-    np.testing.assert_array_equal(crop, np.asarray(expected))
+    assert np.abs(crop.astype(int) - np.asarray(expected)).max() <= 1
 
 
 def test_crops_of_one_image_follow_their_own_draws_and_sizes():

@@ -1,0 +1,59 @@
+"""A box of a picture as a square of pixels: linear, and smoothed where it shrinks, as PIL's bilinear filter."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+try:
+    import cykooz_resizer
+    from cykooz_resizer.alpha import set_image_mode
+except ImportError:  # there is no wheel for every machine; PIL's filter is the same, within 1 of 255, and slower
+    cykooz_resizer = None
+
+Box = tuple[float, float, float, float]
+
+
+def resample(picture: Image.Image, box: Box, out: np.ndarray) -> None:
+    """Write a box of a picture into a square.
+
+    Args:
+        picture: L, RGB or opaque RGBA, (W, H).
+        box: left, top, right and bottom in px.
+        out: uint8 (S, S, 3), or (S, S, 1) for a grey one; a grey one fills three channels alike.
+    """
+    if cykooz_resizer is None:
+        resample_with_pil(picture, box, out)
+        return
+    left, top, right, low = box
+    crop = cykooz_resizer.CropBox(left, top, min(right, picture.width) - left, min(low, picture.height) - top)
+    if picture.mode == "RGBA":
+        set_image_mode(picture, "RGB")  # PIL keeps four bytes for both; without alpha there is nothing to multiply by
+    resizer, canvas = _canvas(picture.mode, len(out), threading.get_ident())
+    resizer.resize_pil(picture, canvas, cykooz_resizer.ResizeOptions(_linear(), crop_box=crop))
+    _copy(canvas, out)
+
+
+def resample_with_pil(picture: Image.Image, box: Box, out: np.ndarray) -> None:
+    """The same by PIL alone, as up to version 2 of a run's pixels."""
+    _copy(picture.convert("L" if picture.mode == "L" else "RGB").resize(out.shape[:2], Image.Resampling.BILINEAR, box=box), out)
+
+
+def _copy(square: Image.Image, out: np.ndarray) -> None:
+    pixels = np.asarray(square)
+    out[...] = pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+@functools.lru_cache
+def _linear() -> Any:
+    return cykooz_resizer.ResizeAlg.convolution(cykooz_resizer.FilterType.bilinear)
+
+
+@functools.lru_cache
+def _canvas(mode: str, size: int, thread: int) -> tuple[Any, Image.Image]:
+    """A thread's resizer and the picture that it writes to, whose memory is used again and again."""
+    return cykooz_resizer.Resizer(), Image.new(mode, (size, size))
