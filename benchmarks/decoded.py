@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.images.host_side import open_stream, plain_views, window_reader, windows_of
+from benchmarks.images.host_side import open_stream, plain_views, units_of, window_reader
 from benchmarks.images.photos import write_photos
 from benchmarks.report import Comparison, median, new_parser, parse, publish
 from pipelines.datasets.encoded_image import open_image
@@ -40,8 +40,8 @@ def epoch_seconds(dataset: Dataset, options: argparse.Namespace, epoch: int) -> 
     stream = open_stream(dataset, StreamShape(256, 8, 256), plain_views(options.size, options.views))
     reader, rows = window_reader(stream, epoch), 0
     began = time.process_time()
-    for window in windows_of(reader):
-        rows += sum(len(step["id"]) for step in reader(window))
+    for unit in units_of(reader):
+        rows += sum(len(block["id"]) for block in reader.finish(unit))
     return (time.process_time() - began) / rows
 
 

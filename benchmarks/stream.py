@@ -1,8 +1,8 @@
 """Rows a second of the stream against decoding and cropping alone, on as many processes.
 
-Both sides read the same windows of the same shards. The baseline calls the stream's own WindowReader in a pool of processes and
-drops the pixels; the stream brings them to the worker, in order, as batches: uint8 crops, and also as training takes them on a
-CPU, as normalised floats. Run from the repository's root: `python -m benchmarks.stream`.
+The baseline has the encoded rows of an epoch in the memory of a pool of processes, and drops the pixels that the stream's own
+code makes of them; the stream reads the rows, too, and brings the pixels to the worker, in order, as batches: uint8 crops, and
+also as training takes them on a CPU, as normalised floats. Run from the repository's root: `python -m benchmarks.stream`.
 """
 
 from __future__ import annotations
@@ -16,31 +16,40 @@ from contextlib import ExitStack
 from multiprocessing.pool import Pool
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
 
-from algos.methods.method import Batch
-from benchmarks.images.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, window_reader, windows_of
+from benchmarks.images.host_side import Rate, epochs, host_epochs, open_stream, plain_views, rate, units_of, window_reader
 from benchmarks.images.photos import photo_options, photo_shards
 from benchmarks.report import Comparison, Figure, median, parse, publish
+from pipelines.datasets.image_shards import Dataset
 from pipelines.jobs.ray_cluster import connect
+from pipelines.stream.crop_maker import CropMaker
 from pipelines.stream.epoch_order import StreamShape
-from pipelines.stream.epoch_stream import EpochStream
-from pipelines.stream.image_windows import WindowReader
 
 BARE, HOST, FLOAT = "decode and crop alone", "stream, uint8 crops", "stream, normalised floats"
 
 
-def read_window(job: tuple[WindowReader, dict[str, np.ndarray]]) -> int:
-    """Decode and crop one window in a process of the pool; the pixels go nowhere."""
-    reader, window = job
-    return sum(len(step["id"]) for step in reader(window))
+@functools.lru_cache(maxsize=1)
+def units(folder: str, options: tuple[int, ...]) -> tuple[CropMaker, list[pa.Table]]:
+    """What the tasks that decode get of an epoch, and what they do with it; read once by a process of the pool."""
+    batch_size, lanes, window, size, views = options
+    stream = open_stream(Dataset.open(folder), StreamShape(batch_size, lanes, window), plain_views(size, views))
+    reader = window_reader(stream, 0)
+    return reader.finish, list(units_of(reader))
 
 
-def pool_epochs(pool: Pool, stream: EpochStream[Batch], first: int, count: int) -> Iterator[int]:
-    """Rows of each window of some epochs, after an empty batch that marks the start: the pool has no start-up to leave out."""
-    readers = [window_reader(stream, epoch) for epoch in range(first, first + count)]
+def make_crops(job: tuple[str, tuple[int, ...], int]) -> int:
+    """Decode and crop one unit, or none, in a process of the pool; the pixels go nowhere."""
+    folder, options, number = job
+    finish, tables = units(folder, options)
+    return sum(len(block["id"]) for block in finish(tables[number])) if number >= 0 else len(tables)
+
+
+def pool_epochs(pool: Pool, folder: str, options: tuple[int, ...], count: int) -> Iterator[int]:
+    """Rows of each unit of some epochs, after an empty batch that marks the start: the pool has no start-up to leave out."""
+    numbers = range(make_crops((folder, options, -1)))
     yield 0
-    yield from pool.imap_unordered(read_window, [(reader, window) for reader in readers for window in windows_of(reader)])
+    yield from pool.imap_unordered(make_crops, [(folder, options, number) for _ in range(count) for number in numbers])
 
 
 def measure(sides: dict[str, Callable[[int, int], Iterator[int]]], repeats: int, count: int, ahead: int) -> dict[str, list[Rate]]:
@@ -60,10 +69,11 @@ def compare(options: argparse.Namespace, pool: Pool, work: Path) -> Comparison:
     """Run the sides in turn; the ratio is of each repetition's own rates."""
     shape = StreamShape(options.batch_size, options.lanes, options.window)
     stream = open_stream(photo_shards(work, options.images), shape, plain_views(options.size, options.views))
-    sum(pool_epochs(pool, stream, first=0, count=1))  # the pool's processes import and open files
+    job = str(stream.source.dataset.location), (options.batch_size, options.lanes, options.window, options.size, options.views)
+    sum(pool_epochs(pool, *job, count=1))  # the pool's processes import and read
     rates = measure(
         {
-            BARE: lambda first, count: pool_epochs(pool, stream, first, count),
+            BARE: lambda first, count: pool_epochs(pool, *job, count),
             HOST: lambda first, count: host_epochs(stream, first, count),
             FLOAT: lambda first, count: epochs(stream, first, count),
         },

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from algos.methods.method import Batch
 from benchmarks.report import cpu_seconds
@@ -56,9 +57,10 @@ def host_epochs(stream: EpochStream[Batch], first: int, count: int) -> Iterator[
             yield len(host.ids)
 
 
-def windows_of(reader: WindowReader) -> list[dict[str, np.ndarray]]:
-    """The reader's argument for each of its windows."""
-    return [{"id": np.array([number])} for number in range(len(reader.windows))]
+def units_of(reader: WindowReader) -> Iterator[pa.Table]:
+    """What the tasks that decode get, of all spans."""
+    for number in range(len(reader.spans)):
+        yield from reader({"id": np.array([number])})
 
 
 def rate(batches: Callable[[], Iterable[int]], ahead: int = 0) -> Rate:

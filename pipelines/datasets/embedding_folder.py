@@ -121,12 +121,15 @@ class EmbeddingFolder:
 
     def read(self, shard: int, group: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors (R, D) float32 and places (R,) int64 of some rows of a row group, or all; NaN without a direction."""
-        column = self._open(shard).read_row_group(group, columns=[self.column])[self.column]
-        first = int(self.starts[shard]) + sum(self.shards[shard].row_groups[:group])
-        vectors = column.combine_chunks()
+        vectors, first = self.read_stored(shard, group)
         if rows is None:
             return unit_rows(vectors, self.dim), first + np.arange(len(vectors))
         return unit_rows(vectors.take(pa.array(rows)), self.dim), first + rows
+
+    def read_stored(self, shard: int, group: int) -> tuple[pa.Array, int]:
+        """The vectors of a row group as they are stored, and the place of the first."""
+        column = self._open(shard).read_row_group(group, columns=[self.column])[self.column]
+        return column.combine_chunks(), int(self.starts[shard]) + sum(self.shards[shard].row_groups[:group])
 
     def read_ids(self, shard: int, group: int) -> pa.Array:
         """Ids of a row group: the column's, or the rows' places."""

@@ -168,11 +168,9 @@ def _parquet_file(location: Location, shard: Shard) -> ParquetReader:
     return file
 
 
-def read_rows(
-    location: Location, shard: Shard, row_group: int, rows: Sequence[int] | np.ndarray, columns: Sequence[str]
-) -> pa.Table:
-    """Some rows of one row group, in the order asked for."""
-    return _parquet_file(location, shard).read_row_group(row_group, columns).take(pa.array(rows))
+def read_group(location: Location, shard: Shard, row_group: int, columns: Sequence[str]) -> pa.Table:
+    """Some columns of one row group."""
+    return _parquet_file(location, shard).read_row_group(row_group, columns)
 
 
 def read_column(dataset: Dataset, split: str, column: str) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Open Parquet files, each kept for the thread that opened it: a reader of pyarrow that two threads share crashes or hangs."""
+"""Open Parquet files, one for each thread at a time: a reader of pyarrow that two threads share crashes or hangs."""
 
 from __future__ import annotations
 
 import functools
-import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -30,22 +30,34 @@ class ParquetReader:
 
     def __init__(self, place: Location) -> None:
         self._place = place
-        self._file: pq.ParquetFile = self._whole(
-            lambda: pq.ParquetFile(place.filesystem.open_input_file(place.path), page_checksum_verification=True)
-        )
-        self.metadata = self._file.metadata
+        self._idle: deque[pq.ParquetFile] = deque()
+        self.metadata = self._whole(lambda file: file.metadata)
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Some columns of all rows."""
-        return self._whole(lambda: self._file.read(columns=list(columns)))
+        return self._whole(lambda file: file.read(columns=list(columns)))
 
     def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of a row group."""
-        return self._whole(lambda: self._file.read_row_group(group, columns=list(columns)))
+        return self._whole(lambda file: file.read_row_group(group, columns=list(columns)))
 
-    def _whole(self, read: Callable[[], Result]) -> Result:
+    def _open(self) -> pq.ParquetFile:
+        file = self._place.filesystem.open_input_file(self._place.path)
+        return pq.ParquetFile(file, page_checksum_verification=True)
+
+    def _with_idle(self, read: Callable[[pq.ParquetFile], Result]) -> Result:
+        """Read with a file that no other thread uses; after an error it is not used again."""
         try:
-            return patiently(read)
+            file = self._idle.pop()
+        except IndexError:
+            file = self._open()
+        result = read(file)
+        self._idle.append(file)
+        return result
+
+    def _whole(self, read: Callable[[pq.ParquetFile], Result]) -> Result:
+        try:
+            return patiently(lambda: self._with_idle(read))
         except (OSError, pa.ArrowException, ValueError, KeyError) as error:
             if isinstance(error, OSError) and is_of_storage(error):
                 raise
@@ -53,11 +65,7 @@ class ParquetReader:
             raise UserError(f"{self._place} is damaged ({said}); restore it, or make it again") from error
 
 
-def open_parquet(location: Location, path: str, digest: str) -> ParquetReader:
-    """This thread's reader of a file in a folder; a digest of its content or footer tells it from one that was overwritten."""
-    return _opened(location, path, digest, threading.get_ident())
-
-
 @functools.lru_cache(maxsize=MOST_OPEN)
-def _opened(location: Location, path: str, digest: str, thread: int) -> ParquetReader:
+def open_parquet(location: Location, path: str, digest: str) -> ParquetReader:
+    """The reader of a file in a folder; a digest of its content or footer tells it from one that was overwritten."""
     return ParquetReader(location / path)

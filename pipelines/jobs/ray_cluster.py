@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipelines.errors import UserError
 from pipelines.jobs.ray_quirks import kept_handlers, knock, living_nodes, no_dashboard
 
+READERS = 2  # tasks of a stream that read at a time, without a CPU of their own
 Result = TypeVar("Result")
 
 
@@ -39,9 +40,14 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     if address is None or address == "local":
         with no_dashboard(), kept_handlers(signal.SIGTERM):
-            # No dashboard would show metrics and task events, which are kept of every data set that ever ran.
-            unseen = {"enable_metrics_collection": False, "task_events_report_interval_ms": 0}
-            ray.init(address="local", num_cpus=max(os.cpu_count() or 1, local_cpus or 1), _system_config=unseen, **options)
+            cpus = max(os.cpu_count() or 1, local_cpus or 1)
+            settings = {
+                # No dashboard would show metrics and task events, which are kept of every data set that ever ran.
+                "enable_metrics_collection": False, "task_events_report_interval_ms": 0,
+                # Processes are kept for all CPUs, and for the tasks that read beside them: a new one starts for a second.
+                "num_workers_soft_limit": cpus + READERS,
+            }  # fmt: skip
+            ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
         return True
     try:
         del options["include_dashboard"]

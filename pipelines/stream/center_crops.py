@@ -9,7 +9,7 @@ import numpy as np
 import ray
 import ray.data
 
-from pipelines.datasets.image_shards import Dataset, read_rows
+from pipelines.datasets.image_shards import Dataset, read_group
 from pipelines.jobs.ray_quirks import same_in_statistics
 from pipelines.views.crops import center_crop
 from pipelines.views.shown_picture import Showing
@@ -38,7 +38,7 @@ class CenterReader:
         """Rows of the jobs whose numbers `batch["id"]` holds, a row group at a time."""
         for number in batch["id"].tolist():
             shard, group, rows = self.jobs[number]
-            table = read_rows(self.location, shard, group, np.arange(rows), DATA_COLUMNS)
+            table = read_group(self.location, shard, group, DATA_COLUMNS).slice(0, rows)
             pixels = np.empty((rows, self.view.size, self.view.size, 3), np.uint8)
             for row, image in enumerate(table["image"].to_pylist()):
                 center_crop(image, self.view.size, self.view.resize_to, self.view.showing, pixels[row])

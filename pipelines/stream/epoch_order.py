@@ -122,6 +122,7 @@ class EpochOrder:
         )
         self._groups = groups[np.random.default_rng((seed, epoch)).permutation(len(groups))]
         self._starts = np.concatenate([[0], self._groups[:, 2].cumsum()])
+        self.largest_group = int(self._groups[:, 2].max())
 
     def generator(self, lane: int, window: int, *, use: int = 0) -> np.random.Generator:
         """Random numbers of one window; a function of (seed, epoch, lane, window) and of what they are used for."""

@@ -31,8 +31,8 @@ class Source(Protocol[Item_co]):
     def reader(self, order: EpochOrder, lanes: range, start_step: int) -> Reader:
         """What Ray Data tasks run: reads some lanes of an epoch from a step on."""
 
-    def to_host(self, columns: Columns) -> Any:
-        """The columns of a step in memory of this worker, which their own is not; called in the pipeline's thread."""
+    def to_host(self, parts: list[Columns]) -> Any:
+        """The columns of a step, in parts, in memory of this worker, which their own is not; called in the pipeline's thread."""
 
     def to_device(self, host: Any, order: EpochOrder, lanes: range, step: int) -> Item_co:
         """The batch as it is used, of what `to_host` made; called in the thread that uses it."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from algos.methods.method import Batch, LabelledRows
 from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.stream.epoch_order import EpochOrder
+from pipelines.stream.host_copy import joined
 from pipelines.stream.image_windows import WindowReader
 from pipelines.stream.prefetch import Columns
 from pipelines.views.augment import augment, draws_needed, normalize
@@ -64,11 +65,12 @@ class ImageSource:
         crops = [CropSpec(view.size, view.scale, view.pad) for view in self.views.flat]
         return WindowReader(self.dataset, self.split, order, lanes, crops, start_step, self.labelled, self.showing)
 
-    def to_host(self, columns: Columns) -> HostImages:
+    def to_host(self, parts: list[Columns]) -> HostImages:
         """One copy out of the object store, whose pages are read-only, into memory that a GPU can fetch from."""
+        pin = self.device.type == "cuda"
         # (rows, S, S, 3) seen as (rows, 3, S, S) is the channels_last layout already.
-        pixels = [self._copy(columns[f"view{index}"]).permute(0, 3, 1, 2) for index in range(len(self.views.flat))]
-        return HostImages(torch.from_numpy(columns["id"].copy()), self._copy(columns["label"]), pixels)
+        pixels = [joined(parts, f"view{index}", pin=pin).permute(0, 3, 1, 2) for index in range(len(self.views.flat))]
+        return HostImages(joined(parts, "id"), joined(parts, "label", pin=pin), pixels)
 
     def to_device(self, host: HostImages, order: EpochOrder, lanes: range, step: int) -> Batch:
         """The batch with its augmentation finished, by random numbers that are the same for any worker count."""
@@ -85,12 +87,6 @@ class ImageSource:
             images = self._finish(host.views[0][mine:], rules[0], draw, colour_order)
             labelled = LabelledRows(images, host.labels[mine:].to(self.device, non_blocking=True))
         return Batch(host.ids[:mine], views[: self.views.num_large], views[self.views.num_large :], labelled)
-
-    def _copy(self, column: np.ndarray) -> Tensor:
-        dtype, pin = torch.from_numpy(column[:0].copy()).dtype, self.device.type == "cuda"
-        tensor = torch.empty(column.shape, dtype=dtype, pin_memory=pin)
-        np.copyto(tensor.numpy(), column)
-        return tensor
 
     def _finish(self, pixels: Tensor, rule: ViewConfig, draws: Tensor, colour_order: np.ndarray) -> Tensor:
         views = augment(pixels.to(self.device, non_blocking=True), rule, draws, colour_order)

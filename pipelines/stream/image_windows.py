@@ -1,98 +1,148 @@
-"""The part of the stream that runs in Ray Data tasks: read a window's rows, shuffle, decode, crop.
+"""The first half of the stream's work in Ray Data tasks: read windows of encoded images and shuffle them.
 
+What comes out are the rows of a worker, step after step, in blocks of a size that one task decodes in a fraction of a second.
 Kept free of torch, whose import would cost every task process seconds and memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import ray
 
-from pipelines.datasets.image_shards import Dataset, read_rows
-from pipelines.files.location import Location
-from pipelines.stream.epoch_order import EpochOrder, step_column
-from pipelines.views.crops import ATTEMPTS, CropSpec, random_crops
+from pipelines.datasets.image_shards import Dataset, read_group
+from pipelines.stream.crop_maker import CropMaker, draws_column
+from pipelines.stream.epoch_order import EpochOrder
+from pipelines.stream.row_groups import LanePieces, Span, SpanGroups
+from pipelines.views.crops import ATTEMPTS, CropSpec
 from pipelines.views.shown_picture import Showing
+
+COLUMNS = ("id", "image")
 
 
 @dataclass(frozen=True)
 class LaneRows:
-    """Rows of one lane in step order: ids, encoded images, labels (-1 where training has none), and draws of their crops."""
+    """Rows of one lane in step order.
 
-    ids: np.ndarray
+    Attributes:
+        columns: `step`, `id`, `label` (-1 where training has none), `crops` (how many of the views each gets), and `draws` of
+            the crops.
+        images: encoded.
+    """
+
+    columns: dict[str, np.ndarray]
     images: list[bytes]
-    labels: np.ndarray
-    draws: np.ndarray
+
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self.images)
 
     def part(self, rows: slice) -> LaneRows:
         """Some of the rows."""
-        return LaneRows(self.ids[rows], self.images[rows], self.labels[rows], self.draws[rows])
+        return LaneRows({name: column[rows] for name, column in self.columns.items()}, self.images[rows])
+
+
+def table_of(parts: Sequence[LaneRows]) -> pa.Table:
+    """The rows of some parts as a table of one chunk, which Ray passes on as it is."""
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    images = pa.array([image for part in parts for image in part.images], pa.binary())
+    return pa.table(columns | {"draws": draws_column(columns["draws"]), "image": images})
 
 
 class WindowReader:
-    """Reads, shuffles, decodes and crops one window; runs in Ray Data tasks.
+    """Reads and shuffles the windows of some lanes.
 
-    Called with a batch of window numbers, yields the rows of each of their steps as columns `step`, `id`, `label`, `view0`, ...
-    The stream's rows come first, without their labels; then the labelled rows of the step, which have the first view only.
+    Called with a batch of span numbers, yields tables `step`, `id`, `label`, `crops`, `draws`, `image`; `finish` makes of them
+    what batches are of. In each step the stream's rows come first, without their labels; then its labelled rows, which have the
+    first view only.
+
+    Args:
+        dataset: the shards.
+        split: of them.
+        order: of the epoch.
+        lanes: of this worker.
+        crops: of each image.
+        start_step: 0-based.
+        labelled: table (id, image, label) that all nodes share, of the labelled rows that come with each batch.
+        showing: how images are shown.
     """
 
     def __init__(
-        self, dataset: Dataset, split: str, order: EpochOrder, lanes: range, crops: list[CropSpec], start_step: int,
+        self, dataset: Dataset, split: str, order: EpochOrder, lanes: range, crops: Sequence[CropSpec], start_step: int,
         labelled: ray.ObjectRef | None = None, showing: Showing | None = None,
     ) -> None:  # fmt: skip
-        self.labelled, self.showing = labelled, showing or Showing()
-        self.location: Location = dataset.location
-        self.shards = dataset.split(split).shards
-        self.order, self.lanes, self.crops, self.start_step = order, lanes, crops, start_step
-        self.windows = list(order.windows(start_step))
+        self.location, self.shards = dataset.location, dataset.split(split).shards
+        self.order, self.lanes, self.start_step, self.labelled = order, lanes, start_step, labelled
+        row_bytes = max(shard.bytes / max(shard.rows, 1) for shard in self.shards)
+        self.groups: SpanGroups[pa.Table] = SpanGroups(order, lanes, row_bytes * order.largest_group)
+        self.spans = self.groups.spans(start_step)
+        self.finish = CropMaker(crops, showing or Showing(), row_bytes)
+        self.block_bytes = self.finish.block_bytes
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-        """Rows of the windows whose numbers `batch["id"]` holds, a step at a time."""
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[pa.Table]:
+        """The rows of the windows of the spans whose numbers `batch["id"]` holds, in units that one task decodes."""
         for number in batch["id"].tolist():
-            window, steps = self.windows[number]
-            lanes = [self._read(lane, window, steps) for lane in self.lanes]
+            yield from _units(self._steps(self.spans[number]), self.finish.unit_rows)
+
+    def _steps(self, span: Span) -> Iterator[LaneRows]:
+        """The rows of one lane of one step after another."""
+        shape = self.order.shape
+        for window, steps, pieces in self.groups.windows(span, self._read_group):
+            lanes = [self._read(lane, window, steps, pieces) for lane in self.lanes]
             few = [self._read_labelled(lane, window, steps) for lane in self.lanes] if self.labelled is not None else []
             for index, step in enumerate(steps):
                 if step >= self.start_step:
-                    shape = self.order.shape
-                    parts = [lane.part(slice(index * shape.lane_rows, (index + 1) * shape.lane_rows)) for lane in lanes]
-                    known = [lane.part(slice(index * shape.lane_labelled, (index + 1) * shape.lane_labelled)) for lane in few]
-                    yield self._decode(step, parts, known)
+                    yield from (lane.part(_nth(index, shape.lane_rows)) for lane in lanes)
+                    yield from (lane.part(_nth(index, shape.lane_labelled)) for lane in few)
 
-    def _read(self, lane: int, window: int, steps: range) -> LaneRows:
+    def _read_group(self, shard: int, group: int) -> pa.Table:
+        return read_group(self.location, self.shards[shard], group, COLUMNS)
+
+    def _read(self, lane: int, window: int, steps: range, pieces: LanePieces[pa.Table]) -> LaneRows:
         """One lane's rows of a window; their labels stay in the shards."""
         rows = len(steps) * self.order.shape.lane_rows
         ids, images = np.empty(rows, np.int64), [b""] * rows
-        for piece in self.order.pieces(lane, window, steps):
-            table = read_rows(self.location, self.shards[piece.shard], piece.row_group, piece.rows, ("id", "image"))
+        for piece, group in pieces(lane):
+            table = group.take(pa.array(piece.rows))
             ids[piece.places] = table["id"].to_numpy()
             for place, image in zip(piece.places.tolist(), table["image"].to_pylist(), strict=True):
                 images[place] = image
-        return LaneRows(ids, images, np.full(rows, -1), self._draws(lane, window, rows, use=1))
+        columns = {"id": ids, "label": np.full(rows, -1), "crops": np.full(rows, len(self.finish.crops), np.int32)}
+        return LaneRows(columns | self._drawn(lane, window, steps, rows, use=1), images)
 
     def _read_labelled(self, lane: int, window: int, steps: range) -> LaneRows:
         """One lane's labelled rows of a window, from the table that all nodes share."""
         table = ray.get(self.labelled)
         chosen = np.concatenate([self.order.labelled_rows(lane, step, len(table)) for step in steps])
         taken = table.take(chosen)
-        draws = self._draws(lane, window, len(chosen), use=2)
-        return LaneRows(taken["id"].to_numpy(), taken["image"].to_pylist(), taken["label"].to_numpy(), draws)
+        columns = {"id": taken["id"].to_numpy(), "label": taken["label"].to_numpy(), "crops": np.full(len(chosen), 1, np.int32)}
+        return LaneRows(columns | self._drawn(lane, window, steps, len(chosen), use=2), taken["image"].to_pylist())
 
-    def _draws(self, lane: int, window: int, rows: int, *, use: int) -> np.ndarray:
-        return self.order.generator(lane, window, use=use).random((rows, len(self.crops), ATTEMPTS, 4), dtype=np.float32)
+    def _drawn(self, lane: int, window: int, steps: range, rows: int, *, use: int) -> dict[str, np.ndarray]:
+        """The steps of the rows of a lane's window, and the draws of their crops."""
+        shape = (rows, len(self.finish.crops), ATTEMPTS, 4)
+        draws = self.order.generator(lane, window, use=use).random(shape, dtype=np.float32)
+        return {"step": np.repeat(np.arange(steps.start, steps.stop, dtype=np.int32), rows // len(steps)), "draws": draws}
 
-    def _decode(self, step: int, lanes: list[LaneRows], few: list[LaneRows]) -> dict[str, np.ndarray]:
-        parts = [*lanes, *few]
-        columns = {"id": np.concatenate([part.ids for part in parts]), "label": np.concatenate([part.labels for part in parts])}
-        new = np.zeros if few else np.empty  # labelled rows have the first view only
-        pixels = [new((len(columns["id"]), crop.size, crop.size, 3), np.uint8) for crop in self.crops]
-        row = 0
-        for part in parts:
-            crops = self.crops if row < len(lanes) * self.order.shape.lane_rows else self.crops[:1]
-            for image, draws in zip(part.images, part.draws, strict=True):
-                random_crops(image, crops, draws[: len(crops)], self.showing, [view[row] for view in pixels[: len(crops)]])
-                row += 1
-        return step_column(step, row) | columns | {f"view{index}": view for index, view in enumerate(pixels)}
+
+def _nth(index: int, rows: int) -> slice:
+    return slice(index * rows, (index + 1) * rows)
+
+
+def _units(parts: Iterable[LaneRows], rows: int) -> Iterator[pa.Table]:
+    """The rows of some parts in tables of so many rows each; the last may have fewer."""
+    unit: list[LaneRows] = []
+    missing = rows
+    for part in parts:
+        start = 0
+        while start < len(part):
+            unit.append(part.part(slice(start, start + missing)))
+            start, missing = start + len(unit[-1]), missing - len(unit[-1])
+            if not missing:
+                yield table_of(unit)
+                unit, missing = [], rows
+    if unit:
+        yield table_of(unit)

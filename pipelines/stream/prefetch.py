@@ -8,12 +8,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import ray.data
 
+from pipelines.jobs.ray_cluster import READERS
 from pipelines.jobs.ray_quirks import same_in_statistics
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
@@ -24,17 +26,26 @@ Item = TypeVar("Item")
 
 
 class Reader(Protocol):
-    """Reads windows in Ray Data tasks: called with a batch of window numbers, yields the rows of their steps in order.
+    """Reads spans of an epoch in Ray Data tasks: called with a batch of span numbers, yields the rows of their steps in order.
 
     The columns are the source's own, apart from `step`, the number of each row's step: by it the order of batches is checked.
+
+    Attributes:
+        block_bytes: of Ray's blocks.
     """
 
-    @property
-    def windows(self) -> Sequence[object]:
-        """The windows, by number."""
+    block_bytes: int
 
-    def __call__(self, batch: Columns) -> Iterator[Columns]:
-        """Rows of the windows whose numbers `batch["id"]` holds."""
+    @property
+    def spans(self) -> Sequence[object]:
+        """The spans, by number."""
+
+    @property
+    def finish(self) -> Callable[[pa.Table], Iterator[Columns]] | None:
+        """What further tasks do with the rows that were read; `None` where they are ready."""
+
+    def __call__(self, batch: Columns) -> Iterator[Any]:
+        """Rows of the spans whose numbers `batch["id"]` holds."""
 
 
 class EpochPipeline(Generic[Item]):
@@ -44,11 +55,13 @@ class EpochPipeline(Generic[Item]):
         reader: of the windows.
         steps: that it yields.
         rows: of this worker in a step.
-        convert: makes an item of a step's columns, in the thread.
+        convert: makes an item of a step's columns, which come in parts, in the thread.
         name: in Ray's statistics.
     """
 
-    def __init__(self, reader: Reader, steps: range, rows: int, convert: Callable[[Columns], Item], name: str = "epoch") -> None:
+    def __init__(
+        self, reader: Reader, steps: range, rows: int, convert: Callable[[list[Columns]], Item], name: str = "epoch"
+    ) -> None:
         self._reader, self._steps, self._rows, self._convert, self._name = reader, steps, rows, convert, name
         self._queue: queue.Queue[tuple[int, Item] | BaseException] = queue.Queue(maxsize=2)
         self._stopped = threading.Event()
@@ -78,19 +91,46 @@ class EpochPipeline(Generic[Item]):
 
     def _drain(self) -> None:
         try:
-            count, rows, step = len(self._reader.windows), self._rows, self._steps.start
-            numbers = ray.data.range(count, override_num_blocks=count)
-            data = same_in_statistics(numbers.map_batches(self._reader, batch_size=None, zero_copy_batch=True), self._name)
-            for batch in data.iter_batches(batch_size=rows, prefetch_batches=1):
+            blocks = same_in_statistics(_blocks(self._reader), self._name).iter_batches(batch_size=None, prefetch_batches=2)
+            step = self._steps.start
+            for parts in by_steps(blocks, self._rows):
                 if self._stopped.is_set():
                     return
-                _check(batch["step"], step, rows)
-                self._put((step, self._convert(batch)))
+                _check(np.concatenate([part["step"] for part in parts]), step, self._rows)
+                self._put((step, self._convert(parts)))
                 step += 1
             if step != self._steps.stop:
                 raise RuntimeError(f"the stream ended at step {step} of {self._steps.stop}")
         except BaseException as error:  # it is raised again in the training thread
             self._put(error)
+
+
+def _blocks(reader: Reader) -> ray.data.Dataset:
+    """The rows of all spans as a Ray data set, in their order."""
+    count = len(reader.spans)
+    numbers = ray.data.range(count, override_num_blocks=count)
+    numbers.context.target_max_block_size = reader.block_bytes
+    if reader.finish is None:
+        return numbers.map_batches(reader, batch_size=None, zero_copy_batch=True)
+    # Reading takes little time of a CPU, and with one of its own it would wait for those who wait for it.
+    read = numbers.map_batches(reader, batch_size=None, zero_copy_batch=True, num_cpus=0, concurrency=min(READERS, count))
+    return read.map_batches(reader.finish, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
+
+
+def by_steps(blocks: Iterable[Columns], rows: int) -> Iterator[list[Columns]]:
+    """The parts of so many rows after the others; the last may have fewer."""
+    parts, missing = [], rows
+    for block in blocks:
+        start, count = 0, len(block["step"])
+        while start < count:
+            end = min(start + missing, count)
+            parts.append({name: column[start:end] for name, column in block.items()})
+            missing, start = missing - (end - start), end
+            if not missing:
+                yield parts
+                parts, missing = [], rows
+    if parts:
+        yield parts
 
 
 def _check(found: np.ndarray, step: int, rows: int) -> None:

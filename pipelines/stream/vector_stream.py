@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
 from pipelines.stream.epoch_order import EpochOrder
+from pipelines.stream.host_copy import joined
 from pipelines.stream.prefetch import Columns
 from pipelines.stream.vector_windows import VectorReader
 
@@ -30,18 +30,17 @@ class VectorSource:
         """Reads and normalises some lanes of a pass."""
         return VectorReader(self.rows, order, lanes, start_step)
 
-    def to_host(self, columns: Columns) -> Tensor:
+    def to_host(self, parts: list[Columns]) -> Tensor:
         """A copy of the rows (b, D), in page-locked memory where the device is a GPU.
 
         Raises:
             UserError: for a row that has no direction, naming its file and row.
         """
-        bad = first_without_direction(columns["vector"], columns["id"])
-        if bad is not None:
-            raise self.rows.refusal(bad)
-        rows = torch.empty(columns["vector"].shape, pin_memory=self.device.type == "cuda")
-        np.copyto(rows.numpy(), columns["vector"])
-        return rows
+        for part in parts:
+            bad = first_without_direction(part["vector"], part["id"])
+            if bad is not None:
+                raise self.rows.refusal(bad)
+        return joined(parts, "vector", pin=self.device.type == "cuda")
 
     def to_device(self, host: Tensor, order: EpochOrder, lanes: range, step: int) -> Tensor:
         """The rows (b, D) on the device."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.datasets import image_shards
-from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Shard, Split, read_column, read_images, read_rows
+from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Shard, Split, read_column, read_group, read_images
 from pipelines.datasets.scored_split import scored_split
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -107,14 +107,14 @@ def test_a_missing_shard_is_refused_by_name(copy):
 def test_a_parquet_file_of_others_is_no_shard(tmp_path):
     pq.write_table(pa.table({"id": [0]}), tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"other\.parquet is no shard of format 1"):
-        read_rows(Location.of(tmp_path), Shard("other.parquet", 1, 1, 1, "digest"), 0, [0], ["id"])
+        read_group(Location.of(tmp_path), Shard("other.parquet", 1, 1, 1, "digest"), 0, ["id"])
 
 
-def test_read_rows_keeps_the_order_asked_for(some_digits):
+def test_a_row_group_has_the_rows_and_columns_asked_for(some_digits):
     shard = some_digits.split("train").shards[1]
-    table = read_rows(some_digits.location, shard, 1, np.array([11, 0, 5]), ["id", "source"])
-    assert table["id"].to_pylist() == [140 + 128 + 11, 140 + 128, 140 + 128 + 5]
-    assert table["source"].to_pylist() == ["279", "268", "273"]
+    table = read_group(some_digits.location, shard, 1, ["id", "source"])
+    assert table["id"].to_pylist() == list(range(140 + 128, 280))
+    assert table["source"].to_pylist()[:2] == ["268", "269"]
 
 
 def test_read_column_is_indexed_by_id(some_digits):

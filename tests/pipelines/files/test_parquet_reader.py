@@ -1,4 +1,4 @@
-"""Readers of Parquet files: one for each thread, kept as long as the file is the same."""
+"""Readers of Parquet files: no two threads share one, and they are kept as long as the file is the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import open_parquet
+from pipelines.files.parquet_reader import ParquetReader, open_parquet
 
 GROUPS, ROWS = 40, 500
 
@@ -23,17 +23,17 @@ def folder(tmp_path) -> Location:
     return location
 
 
-def test_a_thread_keeps_its_reader_and_shares_it_with_no_other(folder):
+def test_a_file_is_opened_as_often_as_threads_read_it_at_a_time(folder, monkeypatch):
+    opened = []
+    monkeypatch.setattr(ParquetReader, "_open", lambda reader, of=ParquetReader._open: opened.append(1) or of(reader))
+    for group in range(5):
+        open_parquet(folder, "a.parquet", "1").read_row_group(group, ["value"])
+    assert len(opened) == 1
     both = Barrier(2)
-
-    def readers(_: int) -> tuple[object, object]:
-        both.wait()
-        return open_parquet(folder, "a.parquet", "1"), open_parquet(folder, "a.parquet", "1")
-
     with ThreadPoolExecutor(2) as pool:
-        (first, again), (other, _) = pool.map(readers, range(2))
-    assert first is again
-    assert first is not other
+        for _ in range(3):
+            list(pool.map(lambda _: open_parquet(folder, "a.parquet", "1")._whole(lambda file: both.wait()), range(2)))
+    assert len(opened) == 2
 
 
 def test_a_file_that_was_overwritten_is_opened_anew(folder):

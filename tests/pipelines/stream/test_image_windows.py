@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from pipelines.datasets.image_shards import read_column, read_images
+from pipelines.stream import crop_maker, row_groups
 from pipelines.stream.center_crops import CenterReader, EvaluationView
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.stream.image_windows import WindowReader
 from pipelines.views.crops import CropSpec, center_crop
 from tests.helpers.digit_shards import write_digits
+from tests.helpers.steps import steps_of
 
 SHAPE = StreamShape(batch_size=24, lanes=6, window=10)  # lanes of 4 rows, windows of 3 steps, 12 steps
 CROPS = [CropSpec(8, (0.3, 1.0)), CropSpec(8, (0.3, 1.0)), CropSpec(4, (0.1, 0.3))]
@@ -24,7 +26,7 @@ def read(dataset, lanes=range(6), crops=CROPS, *, start_step=0, epoch=0, seed=3)
     """Every step that one worker reads, as a list of columns."""
     order = EpochOrder(dataset.split("train"), SHAPE, seed=seed, epoch=epoch)
     reader = WindowReader(dataset, "train", order, lanes, crops, start_step)
-    return list(reader({"id": np.arange(len(reader.windows))}))
+    return steps_of(reader, SHAPE.lane_rows * len(lanes))
 
 
 def assert_same(steps, others):
@@ -68,11 +70,20 @@ def test_starting_late_gives_the_tail(some_digits, start):
     assert_same(read(some_digits, start_step=start), read(some_digits)[start:])
 
 
-def test_windows_may_be_read_one_by_one_and_in_any_order(some_digits):
+def test_spans_may_be_read_one_by_one_and_in_any_order(some_digits, monkeypatch):
+    monkeypatch.setattr(row_groups, "HELD_BYTES", 0)  # each window is a span of its own
     order = EpochOrder(some_digits.split("train"), SHAPE, seed=3, epoch=0)
     reader = WindowReader(some_digits, "train", order, range(6), CROPS, 0)
-    last_first = [step for number in (3, 2, 1, 0) for step in reversed(list(reader({"id": np.array([number])})))]
+    assert len(reader.spans) == 4
+    last_first = [step for number in (3, 2, 1, 0) for step in reversed(steps_of(reader, 24, [number]))]
     assert_same(last_first[::-1], read(some_digits))
+
+
+def test_rows_that_are_decoded_in_other_units_are_the_same(some_digits, monkeypatch):
+    expected = read(some_digits)
+    monkeypatch.setattr(crop_maker, "UNIT_ROWS", (7, 7))
+    monkeypatch.setattr(crop_maker, "BLOCK_BYTES", 500)
+    assert_same(read(some_digits), expected)
 
 
 def test_another_epoch_or_seed_gives_other_rows_and_crops(some_digits):

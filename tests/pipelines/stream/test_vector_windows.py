@@ -9,6 +9,7 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.stream.vector_windows import VectorReader
 from tests.helpers.lumps import LUMP_ROWS
+from tests.helpers.steps import steps_of
 
 BATCH = 96
 
@@ -20,7 +21,7 @@ def test_the_batches_of_any_number_of_workers_joined_are_those_of_one(lumps, wor
 
     def steps(lanes: range, start: int = 0) -> list[dict[str, np.ndarray]]:
         reader = VectorReader(vectors, order, lanes, start)
-        return list(reader({"id": np.arange(len(reader.windows))}))
+        return steps_of(reader, BATCH // 4 * len(lanes))
 
     whole = steps(range(4))
     places = np.concatenate([step["id"] for step in whole])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -17,6 +16,7 @@ from pipelines.training.epoch_scores import scores
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session, TrainingJob
 from tests.helpers.places import COKE_DIGITS as RECIPE
+from tests.helpers.steps import steps_of
 from tests.helpers.words import settings_of
 
 pytestmark = pytest.mark.ray  # the shards are ingested on Ray; the sessions themselves run without it
@@ -44,9 +44,9 @@ def steps(made: Session, epoch: int, most: int) -> None:
     source, order = stream.source, stream.order(epoch)
     reader = source.reader(order, stream.lanes, 0)
     made.method.begin_epoch(epoch)
-    for step, columns in enumerate(reader({"id": np.array([0])})):
+    for step, columns in enumerate(steps_of(reader, stream.shape.lane_rows * len(stream.lanes), [0])):
         if step < most:
-            train_step(made, epoch, step, source.to_device(source.to_host(columns), order, stream.lanes, step))
+            train_step(made, epoch, step, source.to_device(source.to_host([columns]), order, stream.lanes, step))
     made.exchange()
 
 

@@ -1,0 +1,66 @@
+"""The second half of the stream's work in Ray Data tasks: decode images and take their crops. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.stream.ray_data import BLOCK_BYTES
+from pipelines.views.crops import ATTEMPTS, CropSpec, random_crops
+from pipelines.views.shown_picture import Showing
+
+CARRIED = ("step", "id", "label")
+UNIT_BYTES = 64 << 20  # of encoded images or of crops, that one task makes in about half a second
+UNIT_ROWS = (16, 4096)
+AMPLE = 1.25
+
+
+def draws_column(draws: np.ndarray) -> pa.Array:
+    """Draws (rows, crops, ATTEMPTS, 4) as a column, without a copy if they are contiguous."""
+    rows, width = len(draws), draws[0].nbytes if len(draws) else 4
+    content = pa.py_buffer(np.ascontiguousarray(draws))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), rows, [None, content])
+
+
+def _draws(column: pa.Array, crops: int) -> np.ndarray:
+    """The draws of a column, without a copy."""
+    draws = np.frombuffer(column.buffers()[1], np.float32).reshape(-1, crops, ATTEMPTS, 4)
+    return draws[column.offset : column.offset + len(column)]
+
+
+class CropMaker:
+    """Makes columns `step`, `id`, `label`, `view0`, ... of the tables of a `WindowReader`.
+
+    Args:
+        crops: of each image.
+        showing: how images are shown.
+        encoded_bytes: of an image, about.
+
+    Attributes:
+        unit_rows: rows that one task decodes.
+        block_bytes: of Ray's blocks. Ray passes on what it is given as a block if that has one to one and a half times as many
+            bytes, and otherwise copies.
+    """
+
+    def __init__(self, crops: Sequence[CropSpec], showing: Showing, encoded_bytes: float) -> None:
+        self.crops, self.showing = crops, showing
+        row_bytes = sum(crop.size * crop.size * 3 for crop in crops)
+        self.unit_rows = int(np.clip(UNIT_BYTES / max(encoded_bytes, row_bytes), *UNIT_ROWS))
+        self.block_bytes = max(1, min(BLOCK_BYTES, int(self.unit_rows * encoded_bytes / AMPLE)))
+        self._block_rows = max(1, int(self.block_bytes * AMPLE / row_bytes))
+
+    def __call__(self, table: pa.Table) -> Iterator[dict[str, np.ndarray]]:
+        """The rows of a table, a block at a time."""
+        for first in range(0, len(table), self._block_rows):
+            yield self._make(table.slice(first, self._block_rows))
+
+    def _make(self, table: pa.Table) -> dict[str, np.ndarray]:
+        rows, counts = len(table), table["crops"].to_numpy().tolist()
+        draws = _draws(table["draws"].combine_chunks(), len(self.crops))
+        new = np.empty if min(counts) == len(self.crops) else np.zeros
+        views = [new((rows, crop.size, crop.size, 3), np.uint8) for crop in self.crops]
+        for row, (image, count) in enumerate(zip(table["image"].to_pylist(), counts, strict=True)):
+            random_crops(image, self.crops[:count], draws[row, :count], self.showing, [view[row] for view in views[:count]])
+        return {name: table[name].to_numpy() for name in CARRIED} | {f"view{index}": view for index, view in enumerate(views)}

@@ -1,0 +1,65 @@
+"""The row groups of an epoch's windows: each is read once by a task, ahead of its use, and kept while windows need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from typing import Generic, TypeVar
+
+from pipelines.stream.epoch_order import EpochOrder, Piece
+
+Group = TypeVar("Group")
+Span = Sequence[tuple[int, range]]  # numbers and steps of windows that follow each other
+LanePieces = Callable[[int], Iterator[tuple[Piece, Group]]]  # a lane's part of a window: its rows, and the row group of each
+
+HELD_BYTES = 256 << 20  # of row groups that a task keeps; where they are larger, each window reads its own
+READ_TWICE = 0.05  # of a span's rows, at most, lie in row groups that its neighbours read too
+READING_THREADS = 4
+
+
+class SpanGroups(Generic[Group]):
+    """What each window of a worker's lanes needs.
+
+    Args:
+        order: of the epoch.
+        lanes: of this worker.
+        group_bytes: of a large row group, in memory.
+    """
+
+    def __init__(self, order: EpochOrder, lanes: range, group_bytes: float) -> None:
+        self._order, self._lanes = order, lanes
+        self._kept = len(lanes) * group_bytes <= HELD_BYTES
+
+    def spans(self, start_step: int) -> list[Span]:
+        """The windows that hold `start_step` or a later step, cut into what one task reads after another."""
+        windows = list(self._order.windows(start_step))
+        window_rows = self._order.shape.window_steps * self._order.shape.lane_rows
+        count = max(1, round(self._order.largest_group / (READ_TWICE * window_rows))) if self._kept else 1
+        return [windows[first : first + count] for first in range(0, len(windows), count)]
+
+    def windows(self, span: Span, read: Callable[[int, int], Group]) -> Iterator[tuple[int, range, LanePieces[Group]]]:
+        """(number, steps, pieces of a lane) of each window in turn; `read` reads a row group of a file, in any thread."""
+        held: dict[tuple[int, int], Future[Group]] = {}
+
+        def pieces(lane: int) -> Iterator[tuple[Piece, Group]]:
+            for piece in plan[lane]:
+                place = piece.shard, piece.row_group
+                yield piece, held[place].result() if self._kept else read(*place)
+
+        with ThreadPoolExecutor(READING_THREADS) as pool:
+            for (window, steps, plan), (_, _, following) in pairwise([*self._plans(span), (-1, range(0), {})]):
+                ahead = _places(following)
+                for place in (*_places(plan), *ahead) if self._kept else ():
+                    if place not in held:
+                        held[place] = pool.submit(read, *place)
+                yield window, steps, pieces
+                held = {place: held[place] for place in ahead if place in held}
+
+    def _plans(self, span: Span) -> Iterator[tuple[int, range, dict[int, list[Piece]]]]:
+        for window, steps in span:
+            yield window, steps, {lane: self._order.pieces(lane, window, steps) for lane in self._lanes}
+
+
+def _places(plan: dict[int, list[Piece]]) -> list[tuple[int, int]]:
+    return [(piece.shard, piece.row_group) for pieces in plan.values() for piece in pieces]
