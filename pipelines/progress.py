@@ -96,6 +96,15 @@ class Progress:
         return line
 
 
+def in_bytes(count: float) -> str:
+    """A number of bytes in words: `3.4 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
+        count /= 1000
+    return f"{count:,.3g} TB" if count < 1000 else f"{count:,.0f} TB"
+
+
 @contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Progress]:
     """A progress line for the block."""

@@ -134,6 +134,8 @@ def ingest(
     seed: int = 0,
     rows_per_shard: int = 4096,
     pixels: bool = False,
+    short_side: int | None = None,
+    quality: int | None = None,
     background: list[int] | None = None,
     max_bad: float = 0.01,
     overwrite: bool = False,
@@ -153,7 +155,10 @@ def ingest(
         seed: of the order of the rows.
         rows_per_shard: images of a file, at most.
         pixels: store decoded images, larger, which no epoch and no trial decodes again.
-        background: red, green and blue, 0 to 255, that transparent images lie on when they are stored decoded; default white.
+        short_side: px that the shorter side has at most as an image is stored, for example 256; a larger one becomes a JPEG.
+        quality: of those JPEGs, 1 to 100; default 90.
+        background: red, green and blue, 0 to 255, that transparent images lie on when they are stored smaller or decoded; default
+            white.
         max_bad: share of unreadable images at which the job stops.
         overwrite: replace the data set that is there.
         address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
@@ -164,12 +169,14 @@ def ingest(
     from pipelines.files.location import Location
     from pipelines.ingest.ingest import ingest as run
     from pipelines.ingest.sources.recognise import open_source
+    from pipelines.ingest.stored_form import QUALITY
     from pipelines.views.view_config import WHITE
 
     found = open_source(str(source), kind, list(domains))
     made = run(
         found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, val=val, take=take,
-        rows_per_shard=rows_per_shard, pixels=pixels, background=background or WHITE,
+        rows_per_shard=rows_per_shard, pixels=pixels, short_side=short_side, quality=QUALITY if quality is None else quality,
+        background=background or WHITE,
         max_bad=max_bad, overwrite=overwrite, address=address,
     )  # fmt: skip
     return DataSet(made)

@@ -22,8 +22,9 @@ from pipelines.files.location import Location
 from pipelines.ingest.set_aside import set_aside, take_some
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
 from pipelines.ingest.sources.source import Listing, Source
+from pipelines.ingest.stored_form import QUALITY, StoredForm
 from pipelines.jobs.ray_cluster import connect
-from pipelines.progress import progress
+from pipelines.progress import in_bytes, progress
 from pipelines.views.shown_picture import Showing
 from pipelines.views.view_config import WHITE, check_background
 
@@ -42,6 +43,8 @@ def ingest(
     take: int | None = None,
     rows_per_shard: int = 4096,
     pixels: bool = False,
+    short_side: int | None = None,
+    quality: int = QUALITY,
     background: Sequence[int] = WHITE,
     max_bad: float = 0.01,
     overwrite: bool = False,
@@ -59,7 +62,9 @@ def ingest(
         take: only so many of the training images, drawn by the seed; `None` for all.
         rows_per_shard: images per file, at most.
         pixels: store decoded images, which no epoch and no trial has to decode again.
-        background: RGB, 0 to 255, that transparent images lie on when they are stored decoded.
+        short_side: px that the shorter side has at most as an image is stored; a larger one becomes a smaller JPEG.
+        quality: of those JPEGs, 1 to 100.
+        background: RGB, 0 to 255, that transparent images lie on when they are stored smaller or decoded.
         max_bad: share of unreadable images at which the job stops.
         overwrite: replace a data set that is there.
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
@@ -69,16 +74,17 @@ def ingest(
     """
     _check_numbers(rows_per_shard, seed, max_bad, take)
     check_background(background, "--background")
+    form = StoredForm(pixels, short_side, quality, Showing(background))
     listing = set_aside(source.listing(), holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     _say_missing(listing)
     old = _files_to_replace(destination, overwrite)
-    parts = _parts(listing, seed, min(rows_per_shard, most_decoded_rows(source, listing)) if pixels else rows_per_shard)
+    parts = _parts(listing, seed, min(rows_per_shard, most_decoded_rows(source, listing, form)) if pixels else rows_per_shard)
     connect(address)
     for file in old:  # only now: what may be refused has been
         file.delete_file()
     location = Location.of(destination).make()
-    writer = PartWriter(source, listing.classes, location, pixels, Showing(background))
+    writer = PartWriter(source, listing.classes, location, form)
     written = _write_all(writer, parts, max_bad * len(listing.samples))
     return _close(location, name, listing, parts, written)
 
@@ -167,8 +173,16 @@ def _write_all(writer: PartWriter, parts: list[ShardPlan], most_bad: float) -> l
                 raise UserError(
                     f"{bad} images are unreadable, more than --max_bad allows ({most_bad:.0f}); the last: {path} ({reason})"
                 )
-            bar.advance(len(result.labels) + len(result.bad), f"{bad} quarantined" if bad else "")
+            bar.advance(len(result.labels) + len(result.bad), _so_far(written, images, bad))
     return sorted(written, key=lambda result: (result.split, result.index))
+
+
+def _so_far(written: list[Written], images: int, bad: int) -> str:
+    """What was stored, what all of it will take, and how much was set aside."""
+    stored = sum(result.shard.bytes for result in written if result.shard)
+    seen = sum(len(result.labels) + len(result.bad) for result in written)
+    note = f"{in_bytes(stored)} of about {in_bytes(stored * images / seen)}" if seen < images else in_bytes(stored)
+    return f"{note}, {bad} quarantined" if bad else note
 
 
 def _in_parallel(writer: PartWriter, parts: list[ShardPlan]) -> Generator[Written, None, None]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
-from pipelines.datasets.encoded_image import encode_pixels, identify
+from pipelines.datasets.encoded_image import identify
 from pipelines.datasets.image_shards import SCHEMA, Shard, write_shard
 from pipelines.files.location import Location
 from pipelines.ingest.sources.source import Listing, Sample, Source
-from pipelines.views.shown_picture import Showing, seems_of_12_bits
+from pipelines.ingest.stored_form import StoredForm
 
 PROBED = 16  # images whose size is looked at
 SHARD_BYTES = 128 << 20  # of decoded images; a task holds five times as much while it writes a shard
@@ -56,15 +55,13 @@ class PartWriter:
         source: where the images are.
         classes: names of the classes.
         location: of the data set.
-        pixels: whether images are stored decoded.
-        showing: how those are shown.
+        form: in which images are stored.
     """
 
     source: Source
     classes: list[str]
     location: Location
-    pixels: bool
-    showing: Showing = field(default_factory=Showing)
+    form: StoredForm
 
     def write(self, part: ShardPlan) -> Written:
         """Read every image of the part whole, and write those that can be."""
@@ -72,7 +69,7 @@ class PartWriter:
         for offset, sample in enumerate(part.samples):
             try:
                 sample.key.encode()
-                image, is_dark = self._read(sample)
+                image, is_dark = self.form.of(self.source.read(sample.key))
             except Exception as error:  # codecs raise what they like; each is one unreadable file
                 bad.append((sample.key.encode("utf-8", "backslashreplace").decode(), _reason(error)))
                 continue
@@ -81,18 +78,11 @@ class PartWriter:
             rows.append(dict(zip(SCHEMA.names, row, strict=True)))
         shard = None
         if rows:
-            footer = {"split": part.split, "classes": self.classes, "rows": len(rows)}
+            footer = {"split": part.split, "classes": self.classes, "rows": len(rows), "short_side": self.form.short_side}
             path = f"{part.split}/part-{part.index:05d}.parquet"
             shard = write_shard(self.location, path, pa.Table.from_pylist(rows, schema=SCHEMA), footer)
         labels = [-1 if row["label"] is None else row["label"] for row in rows]
         return Written(part.split, part.index, shard, labels, bad, dark)
-
-    def _read(self, sample: Sample) -> tuple[bytes, bool]:
-        image = self.source.read(sample.key)
-        picture = identify(image)
-        shown = self.showing.show(picture)  # which decodes it, and refuses what has no brightness
-        shown.load()
-        return encode_pixels(np.asarray(shown)) if self.pixels else image, seems_of_12_bits(picture)
 
 
 def _reason(error: Exception) -> str:
@@ -102,13 +92,13 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def most_decoded_rows(source: Source, listing: Listing) -> int:
+def most_decoded_rows(source: Source, listing: Listing, form: StoredForm) -> int:
     """Images of a shard that is not too large when they are decoded, judged by a few of them."""
     sizes = []
     for sample in listing.samples[:: max(len(listing.samples) // PROBED, 1)]:
         try:
-            width, height = identify(source.read(sample.key)).size
+            size = identify(source.read(sample.key)).size
         except Exception:  # the ingest itself will name it
             continue
-        sizes.append(3 * width * height)
+        sizes.append(3 * form.stored_pixels(size))
     return max(SHARD_BYTES * len(sizes) // sum(sizes), 1) if sizes else 1

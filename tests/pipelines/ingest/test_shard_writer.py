@@ -13,6 +13,7 @@ from pipelines.files.location import Location
 from pipelines.ingest import shard_writer as ingest_part
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, most_decoded_rows
 from pipelines.ingest.sources.source import Listing, Sample
+from pipelines.ingest.stored_form import StoredForm
 from pipelines.views.crops import CropSpec, center_crop, random_crops
 from tests.helpers.layouts import jpeg
 
@@ -42,7 +43,7 @@ def png(mode: str) -> bytes:
 def write(source: Memory, folder: object, *, pixels: bool) -> tuple[ingest_part.Written, list[bytes]]:
     location = Location.of(str(folder))
     (location / "train").make()
-    written = PartWriter(source, ["one"], location, pixels).write(ShardPlan("train", 0, 0, source.listing().samples))
+    written = PartWriter(source, ["one"], location, StoredForm(pixels)).write(ShardPlan("train", 0, 0, source.listing().samples))
     return written, pq.read_table(f"{folder}/{written.shard.path}")["image"].to_pylist()
 
 
@@ -73,10 +74,10 @@ def test_what_cannot_be_decoded_is_set_aside_in_both_ways(tmp_path):
 def test_a_shard_of_decoded_images_is_bounded_by_their_size(monkeypatch):
     monkeypatch.setattr(ingest_part, "SHARD_BYTES", 3 * 12 * 20 * 7)
     source = Memory({str(index): png("RGB") for index in range(40)} | {"bad": b"none"})
-    assert most_decoded_rows(source, source.listing()) == 7
+    assert most_decoded_rows(source, source.listing(), StoredForm()) == 7
     monkeypatch.setattr(ingest_part, "SHARD_BYTES", 1)
-    assert most_decoded_rows(source, source.listing()) == 1
-    assert most_decoded_rows(Memory({"bad": b"none"}), Memory({"bad": b"none"}).listing()) == 1
+    assert most_decoded_rows(source, source.listing(), StoredForm()) == 1
+    assert most_decoded_rows(Memory({"bad": b"none"}), Memory({"bad": b"none"}).listing(), StoredForm()) == 1
 
 
 def test_a_name_that_is_not_utf_8_is_set_aside_by_a_name_that_can_be_shown(tmp_path):

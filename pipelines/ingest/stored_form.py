@@ -1,0 +1,82 @@
+"""In which form an image is stored: its own bytes, smaller, or decoded."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from pipelines.datasets.encoded_image import encode_pixels, identify
+from pipelines.errors import UserError
+from pipelines.views.decode import decode
+from pipelines.views.shown_picture import Showing, seems_of_12_bits
+
+QUALITY = 90  # of JPEGs that are made smaller; docs/data.md has the bytes and the noise of others
+
+
+@dataclass(frozen=True)
+class StoredForm:
+    """How images are stored.
+
+    Attributes:
+        pixels: decoded.
+        short_side: px that the shorter side has at most; `None` for the size that they come in.
+        quality: of the JPEG that a smaller one becomes, 1 to 100.
+        showing: how those are shown that are not stored as they are.
+
+    Raises:
+        UserError: for a size or a quality that there is not.
+    """
+
+    pixels: bool = False
+    short_side: int | None = None
+    quality: int = QUALITY
+    showing: Showing = field(default_factory=Showing)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.short_side is not None and self.short_side < 1:
+            raise UserError(f"--short_side is {self.short_side}; give the px of the shorter side, for example 256")
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"--quality is {self.quality}; a JPEG's lies within 1 to 100")
+
+    def of(self, image: bytes) -> tuple[bytes, bool]:
+        """The bytes to store of an encoded image, and whether it is nearly black for it has 12 bits of 16.
+
+        What is no larger than asked keeps its bytes: nothing is enlarged, and nothing encoded twice without need.
+
+        Raises:
+            Exception: what its codec raises for a damaged one.
+        """
+        picture = identify(image)
+        small = self.short_side is None or min(picture.size) <= self.short_side
+        least = picture.size if small else self._scaled(picture.size)
+        shown = self.showing.show(picture, functools.partial(decode, image=image, least=least))
+        shown.load()
+        dark = seems_of_12_bits(picture)
+        if small and not self.pixels:
+            return image, dark
+        plain = shown if shown.mode == "L" else shown.convert("RGB")
+        smaller = plain if small else plain.resize(self._scaled(plain.size), Image.Resampling.BICUBIC)
+        pixels = np.asarray(smaller)
+        return (encode_pixels(pixels) if self.pixels else self._jpeg(pixels)), dark
+
+    def stored_pixels(self, size: tuple[int, int]) -> int:
+        """How many an image of that size has as it is stored."""
+        width, height = size if self.short_side is None or min(size) <= self.short_side else self._scaled(size)
+        return width * height
+
+    def _scaled(self, size: tuple[int, int]) -> tuple[int, int]:
+        factor = (self.short_side or min(size)) / min(size)
+        return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
+
+    def _jpeg(self, pixels: np.ndarray) -> bytes:
+        grey = pixels.ndim == 2
+        made: bytes = simplejpeg.encode_jpeg(
+            np.ascontiguousarray(pixels[..., None] if grey else pixels), self.quality, "GRAY" if grey else "RGB",
+            "Gray" if grey else "420",
+        )  # fmt: skip
+        return made
