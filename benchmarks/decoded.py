@@ -41,7 +41,7 @@ def epoch_seconds(dataset: Dataset, options: argparse.Namespace, epoch: int) -> 
     reader, rows = window_reader(stream, epoch), 0
     began = time.process_time()
     for unit in units_of(reader):
-        rows += sum(len(block["id"]) for block in reader.finish(unit))
+        rows += sum(len(block["id"]) for block in reader.maker(unit))
     return (time.process_time() - began) / rows
 
 

@@ -35,7 +35,7 @@ def units(folder: str, options: tuple[int, ...]) -> tuple[CropMaker, list[pa.Tab
     batch_size, lanes, window, size, views = options
     stream = open_stream(Dataset.open(folder), StreamShape(batch_size, lanes, window), plain_views(size, views))
     reader = window_reader(stream, 0)
-    return reader.finish, list(units_of(reader))
+    return reader.maker, list(units_of(reader))
 
 
 def make_crops(job: tuple[str, tuple[int, ...], int]) -> int:

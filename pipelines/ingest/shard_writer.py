@@ -78,7 +78,7 @@ class PartWriter:
             rows.append(dict(zip(SCHEMA.names, row, strict=True)))
         shard = None
         if rows:
-            footer = {"split": part.split, "classes": self.classes, "rows": len(rows), "short_side": self.form.short_side}
+            footer = {"split": part.split, "classes": self.classes, "rows": len(rows)} | self.form.footer
             path = f"{part.split}/part-{part.index:05d}.parquet"
             shard = write_shard(self.location, path, pa.Table.from_pylist(rows, schema=SCHEMA), footer)
         labels = [-1 if row["label"] is None else row["label"] for row in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,10 +10,10 @@ from PIL import Image
 
 from pipelines.datasets.encoded_image import encode_pixels, identify
 from pipelines.errors import UserError
-from pipelines.views.decode import decode
+from pipelines.views.coarse_picture import shown_coarsely
 from pipelines.views.shown_picture import Showing, seems_of_12_bits
 
-QUALITY = 90  # of JPEGs that are made smaller; docs/data.md has the bytes and the noise of others
+QUALITY = 90  # of JPEGs that are made smaller; docs/pixels.md has the bytes and the noise of others
 
 
 @dataclass(frozen=True)
@@ -54,15 +53,22 @@ class StoredForm:
         picture = identify(image)
         small = self.short_side is None or min(picture.size) <= self.short_side
         least = picture.size if small else self._scaled(picture.size)
-        shown = self.showing.show(picture, functools.partial(decode, image=image, least=least))
+        coarse = shown_coarsely(picture, image, least, self.showing)
+        shown = coarse.picture
         shown.load()
         dark = seems_of_12_bits(picture)
         if small and not self.pixels:
             return image, dark
         plain = shown if shown.mode == "L" else shown.convert("RGB")
-        smaller = plain if small else plain.resize(self._scaled(plain.size), Image.Resampling.BICUBIC)
+        whole = coarse.box((0, 0, *coarse.size))
+        smaller = plain if small else plain.resize(self._scaled(coarse.size), Image.Resampling.BICUBIC, box=whole)
         pixels = np.asarray(smaller)
         return (encode_pixels(pixels) if self.pixels else self._jpeg(pixels)), dark
+
+    @property
+    def footer(self) -> dict[str, int]:
+        """What a shard's footer says of images that are not stored as they come."""
+        return {"short_side": self.short_side, "quality": self.quality} if self.short_side else {}
 
     def stored_pixels(self, size: tuple[int, int]) -> int:
         """How many an image of that size has as it is stored."""

@@ -12,9 +12,21 @@ from pathlib import Path
 from pipelines.stream.epoch_order import ORDER_VERSION
 from pipelines.views.crops import PIXEL_VERSION
 
-LIBRARIES = ("torch", "torchvision", "kornia", "timm", "pillow", "numpy", "pyarrow", "ray", "mlflow")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "kornia",
+    "timm",
+    "pillow",
+    "simplejpeg",
+    "cykooz-resizer",
+    "numpy",
+    "pyarrow",
+    "ray",
+    "mlflow",
+)
 ROOMS = ("algos", "pipelines", "tune", "quorum")
-NAMED = ("order", "pixels", *(name for name in LIBRARIES if name != "mlflow"))  # whose change a resumed run tells of
+NAMED = ("order", *(name for name in LIBRARIES if name != "mlflow"))  # whose change a resumed run tells of
 ROOT = Path(__file__).parents[2]
 
 

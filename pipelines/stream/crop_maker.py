@@ -11,10 +11,12 @@ from pipelines.stream.ray_data import BLOCK_BYTES
 from pipelines.views.crops import ATTEMPTS, CropSpec, random_crops
 from pipelines.views.shown_picture import Showing
 
+BESIDE = 28  # bytes of a row besides its image and its draws
 CARRIED = ("step", "id", "label")
 UNIT_BYTES = 64 << 20  # of encoded images or of crops, that one task makes in about half a second
-UNIT_ROWS = (16, 4096)
+UNIT_ROWS = (1, 4096)
 AMPLE = 1.25
+MOST_BLOCKS = 32  # of a unit's crops
 
 
 def draws_column(draws: np.ndarray) -> pa.Array:
@@ -26,8 +28,9 @@ def draws_column(draws: np.ndarray) -> pa.Array:
 
 def _draws(column: pa.Array, crops: int) -> np.ndarray:
     """The draws of a column, without a copy."""
-    draws = np.frombuffer(column.buffers()[1], np.float32).reshape(-1, crops, ATTEMPTS, 4)
-    return draws[column.offset : column.offset + len(column)]
+    width = crops * ATTEMPTS * 4
+    draws = np.frombuffer(column.buffers()[1], np.float32, count=len(column) * width, offset=column.offset * width * 4)
+    return draws.reshape(-1, crops, ATTEMPTS, 4)
 
 
 class CropMaker:
@@ -42,13 +45,18 @@ class CropMaker:
         unit_rows: rows that one task decodes.
         block_bytes: of Ray's blocks. Ray passes on what it is given as a block if that has one to one and a half times as many
             bytes, and otherwise copies.
+        apart: whether other tasks decode than read. Ray has one size for the blocks of both: where encoded images are very small
+            beside their crops, the blocks of these would be tiny.
     """
 
     def __init__(self, crops: Sequence[CropSpec], showing: Showing, encoded_bytes: float) -> None:
         self.crops, self.showing = crops, showing
         row_bytes = sum(crop.size * crop.size * 3 for crop in crops)
-        self.unit_rows = int(np.clip(UNIT_BYTES / max(encoded_bytes, row_bytes), *UNIT_ROWS))
-        self.block_bytes = max(1, min(BLOCK_BYTES, int(self.unit_rows * encoded_bytes / AMPLE)))
+        read_bytes = encoded_bytes + len(crops) * ATTEMPTS * 4 * 4 + BESIDE
+        self.apart = row_bytes <= MOST_BLOCKS * read_bytes
+        most = min(UNIT_BYTES / row_bytes, AMPLE * BLOCK_BYTES / read_bytes)
+        self.unit_rows = int(np.clip(most, *UNIT_ROWS))
+        self.block_bytes = max(1, int(self.unit_rows * read_bytes / AMPLE)) if self.apart else BLOCK_BYTES
         self._block_rows = max(1, int(self.block_bytes * AMPLE / row_bytes))
 
     def __call__(self, table: pa.Table) -> Iterator[dict[str, np.ndarray]]:

@@ -56,8 +56,8 @@ class WindowReader:
     """Reads and shuffles the windows of some lanes.
 
     Called with a batch of span numbers, yields tables `step`, `id`, `label`, `crops`, `draws`, `image`; `finish` makes of them
-    what batches are of. In each step the stream's rows come first, without their labels; then its labelled rows, which have the
-    first view only.
+    what batches are of, unless it is `None`: then they are of that already. In each step the stream's rows come first, without
+    their labels; then its labelled rows, which have the first view only.
 
     Args:
         dataset: the shards.
@@ -77,15 +77,20 @@ class WindowReader:
         self.location, self.shards = dataset.location, dataset.split(split).shards
         self.order, self.lanes, self.start_step, self.labelled = order, lanes, start_step, labelled
         row_bytes = max(shard.bytes / max(shard.rows, 1) for shard in self.shards)
-        self.groups: SpanGroups[pa.Table] = SpanGroups(order, lanes, row_bytes * order.largest_group)
+        self.groups: SpanGroups[pa.Table] = SpanGroups(order, lanes, row_bytes)
         self.spans = self.groups.spans(start_step)
-        self.finish = CropMaker(crops, showing or Showing(), row_bytes)
-        self.block_bytes = self.finish.block_bytes
+        self.maker = CropMaker(crops, showing or Showing(), row_bytes)
+        self.finish = self.maker if self.maker.apart else None
+        self.block_bytes = self.maker.block_bytes
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[pa.Table]:
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[pa.Table | dict[str, np.ndarray]]:
         """The rows of the windows of the spans whose numbers `batch["id"]` holds, in units that one task decodes."""
         for number in batch["id"].tolist():
-            yield from _units(self._steps(self.spans[number]), self.finish.unit_rows)
+            for unit in _units(self._steps(self.spans[number]), self.maker.unit_rows):
+                if self.maker.apart:
+                    yield unit
+                else:
+                    yield from self.maker(unit)
 
     def _steps(self, span: Span) -> Iterator[LaneRows]:
         """The rows of one lane of one step after another."""
@@ -110,7 +115,7 @@ class WindowReader:
             ids[piece.places] = table["id"].to_numpy()
             for place, image in zip(piece.places.tolist(), table["image"].to_pylist(), strict=True):
                 images[place] = image
-        columns = {"id": ids, "label": np.full(rows, -1), "crops": np.full(rows, len(self.finish.crops), np.int32)}
+        columns = {"id": ids, "label": np.full(rows, -1), "crops": np.full(rows, len(self.maker.crops), np.int32)}
         return LaneRows(columns | self._drawn(lane, window, steps, rows, use=1), images)
 
     def _read_labelled(self, lane: int, window: int, steps: range) -> LaneRows:
@@ -123,7 +128,7 @@ class WindowReader:
 
     def _drawn(self, lane: int, window: int, steps: range, rows: int, *, use: int) -> dict[str, np.ndarray]:
         """The steps of the rows of a lane's window, and the draws of their crops."""
-        shape = (rows, len(self.finish.crops), ATTEMPTS, 4)
+        shape = (rows, len(self.maker.crops), ATTEMPTS, 4)
         draws = self.order.generator(lane, window, use=use).random(shape, dtype=np.float32)
         return {"step": np.repeat(np.arange(steps.start, steps.stop, dtype=np.int32), rows // len(steps)), "draws": draws}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Generic, TypeVar
 
@@ -13,9 +14,18 @@ Group = TypeVar("Group")
 Span = Sequence[tuple[int, range]]  # numbers and steps of windows that follow each other
 LanePieces = Callable[[int], Iterator[tuple[Piece, Group]]]  # a lane's part of a window: its rows, and the row group of each
 
-HELD_BYTES = 256 << 20  # of row groups that a task keeps; where they are larger, each window reads its own
+HELD_BYTES = 512 << 20  # of row groups that a task keeps; where they take more, each window reads its own, one after another
 READ_TWICE = 0.05  # of a span's rows, at most, lie in row groups that its neighbours read too
 READING_THREADS = 4
+
+
+@contextmanager
+def closing_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """The pool; after the block, or an error in it, what has not begun is left undone."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class SpanGroups(Generic[Group]):
@@ -24,12 +34,14 @@ class SpanGroups(Generic[Group]):
     Args:
         order: of the epoch.
         lanes: of this worker.
-        group_bytes: of a large row group, in memory.
+        row_bytes: of a row, in memory.
     """
 
-    def __init__(self, order: EpochOrder, lanes: range, group_bytes: float) -> None:
+    def __init__(self, order: EpochOrder, lanes: range, row_bytes: float) -> None:
         self._order, self._lanes = order, lanes
-        self._kept = len(lanes) * group_bytes <= HELD_BYTES
+        # Those of a window and of the next one, whose first and last reach beyond them.
+        rows = 2 * order.shape.window_steps * order.shape.lane_rows + 3 * order.largest_group
+        self._kept = len(lanes) * rows * row_bytes <= HELD_BYTES
 
     def spans(self, start_step: int) -> list[Span]:
         """The windows that hold `start_step` or a later step, cut into what one task reads after another."""
@@ -47,7 +59,7 @@ class SpanGroups(Generic[Group]):
                 place = piece.shard, piece.row_group
                 yield piece, held[place].result() if self._kept else read(*place)
 
-        with ThreadPoolExecutor(READING_THREADS) as pool:
+        with closing_at_once(ThreadPoolExecutor(READING_THREADS)) as pool:
             for (window, steps, plan), (_, _, following) in pairwise([*self._plans(span), (-1, range(0), {})]):
                 ahead = _places(following)
                 for place in (*_places(plan), *ahead) if self._kept else ():

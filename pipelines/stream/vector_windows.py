@@ -21,7 +21,7 @@ class VectorReader:
 
     def __init__(self, vectors: EmbeddingFolder, order: EpochOrder, lanes: range, start_step: int = 0) -> None:
         self.vectors, self.order, self.lanes, self.start_step = vectors, order, lanes, start_step
-        self.groups: SpanGroups[tuple[pa.Array, int]] = SpanGroups(order, lanes, 4 * vectors.dim * order.largest_group)
+        self.groups: SpanGroups[tuple[pa.Array, int]] = SpanGroups(order, lanes, 8 * vectors.dim)
         self.spans = self.groups.spans(start_step)
         self.finish, self.block_bytes = None, BLOCK_BYTES
 

@@ -16,6 +16,8 @@ from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
 from pipelines.training.epoch_scores import pictures_due, scores
 from pipelines.training.session import Session, TrainingJob
 
+HUNGRY = 0.2  # share of the time without a batch from which it is said
+
 
 def train_worker(job: TrainingJob, worker: Worker) -> None:
     """Train from where the run stands to the last epoch, or until it is wished to stop."""
@@ -96,9 +98,14 @@ def after_step(session: Session, epoch: int, step: int) -> None:
         figures = session.meter.read(session.global_step) | {names.LEARNING_RATE: session.optimizer.param_groups[0]["lr"]}
         loss, rate = figures[names.LOSS], figures[names.IMAGES_PER_SECOND]
         note = f"epoch {epoch + 1}/{session.config.epochs}  loss {loss:.3f}  {rate:,.0f} images/s"
-        record(session, figures, note)
+        record(session, figures, note + hunger(figures[names.WAIT_SHARE]))
     if session.is_save_point:
         save_within(session, epoch)
+
+
+def hunger(wait_share: float) -> str:
+    """What the progress line says where the CPUs cannot feed the device."""
+    return f"  waits {wait_share:.0%} of the time for images (docs/problems.md)" if wait_share > HUNGRY else ""
 
 
 def save_within(session: Session, epoch: int) -> None:

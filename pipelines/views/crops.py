@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from pipelines.datasets.encoded_image import open_image
-from pipelines.views.decode import FORMER_PIXELS, coarsen_as_before, decode
-from pipelines.views.resample import Box, resample, resample_with_pil
+from pipelines.views.coarse_picture import shown_coarsely
 from pipelines.views.shown_picture import Showing
 
 PIXEL_VERSION = "3"  # raised when the same image and draws give other pixels, here or on the device; each run keeps it
@@ -77,11 +75,11 @@ def random_crops(
     boxes = [_box(crop, draws.tolist(), width, height) for crop, draws in zip(crops, uniform, strict=True)]
     # No crop needs more pixels than its output has.
     spare = min(min(right - left, low - top) / crop.size for crop, (left, top, right, low) in zip(crops, boxes, strict=True))
-    shown = _shown(picture, image, (picture.width / spare, picture.height / spare), showing)
-    views = into if into is not None else [_empty(shown, crop.size) for crop in crops]
-    x, y = shown.width / width, shown.height / height
-    for view, crop, draws, (left, top, right, low) in zip(views, crops, uniform, boxes, strict=True):
-        _write(shown, (left * x, top * y, right * x, low * y), view, showing)
+    least = (picture.width / spare, picture.height / spare) if spare >= 2 else picture.size
+    shown = shown_coarsely(picture, image, least, showing)
+    views = into if into is not None else [shown.empty(crop.size) for crop in crops]
+    for view, crop, draws, box in zip(views, crops, uniform, boxes, strict=True):
+        shown.write(box, view)
         if crop.pad:
             view[...] = _shifted(view, crop.pad, draws)
     return views
@@ -116,28 +114,13 @@ def center_crop(
 ) -> np.ndarray:
     """The evaluation view: shorter side to `resize_to` px, then the central square of `size` px, as `random_crops` gives it."""
     picture = open_image(image)
-    shown = _shown(picture, image, (resize_to, resize_to), showing)
-    factor = min(shown.size) / resize_to
-    side = size * factor
-    left, top = (shown.width - side) / 2, (shown.height - side) / 2
-    box = (max(left, 0), max(top, 0), min(left + side, shown.width), min(top + side, shown.height))
-    view = into if into is not None else _empty(shown, size)
-    _write(shown, box, view, showing)
+    shown = shown_coarsely(picture, image, (resize_to, resize_to), showing)
+    if shown.former:
+        shown = shown.as_whole()
+    width, height = shown.size
+    side = size * min(width, height) / resize_to
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (max(left, 0), max(top, 0), min(left + side, width), min(top + side, height))
+    view = into if into is not None else shown.empty(size)
+    shown.write(box, view)
     return view
-
-
-def _shown(picture: Image.Image, image: bytes, least: tuple[float, float], showing: Showing) -> Image.Image:
-    """The picture as it is shown, with no more pixels than it takes; `least` is of its file."""
-    if showing.version <= FORMER_PIXELS:
-        coarsen_as_before(picture, least)
-        return showing.show(picture)
-    return showing.show(picture, functools.partial(decode, image=image, least=least))
-
-
-def _empty(shown: Image.Image, size: int) -> np.ndarray:
-    return np.empty((size, size, 1 if shown.mode == "L" else 3), np.uint8)
-
-
-def _write(shown: Image.Image, box: Box, view: np.ndarray, showing: Showing) -> None:
-    write = resample_with_pil if showing.version <= FORMER_PIXELS else resample
-    write(shown, box, view)

@@ -21,7 +21,8 @@ _kept = threading.local()
 def decode(picture: Image.Image, image: bytes, least: tuple[float, float]) -> Image.Image:
     """The picture as it lies in its file: L, RGB, or RGBA without any transparency.
 
-    It lies in memory of this thread that the next one takes.
+    It is good until this thread decodes the next one. Coarser by 2, 4 or 8 it covers exactly `1 / by` of the file's width and
+    height, from the file's upper left on: where these are no multiple, its last column or row is partly beyond the picture.
 
     Both codecs are libjpeg-turbo, but PIL hands over its output a few rows at a time. What simplejpeg finds fault with, PIL
     decides about.
@@ -36,7 +37,8 @@ def decode(picture: Image.Image, image: bytes, least: tuple[float, float]) -> Im
     """
     if picture.format != "JPEG":
         return picture
-    size = _coarse(picture.size, (least[0] * SPARE, least[1] * SPARE))
+    by = coarseness(picture, least)
+    size = -(-picture.width // by), -(-picture.height // by)
     try:
         layout = LAYOUTS[picture.mode]
         room = _room(size[0] * size[1] * (1 if layout == "GRAY" else 4))
@@ -66,8 +68,7 @@ def coarsen_as_before(picture: Image.Image, least: tuple[float, float]) -> None:
         picture.draft("RGB", (int(least[0]), int(least[1])))
 
 
-def _coarse(size: tuple[int, int], least: tuple[float, float]) -> tuple[int, int]:
-    """The smallest size that a JPEG's codec can decode to with at least so many px."""
-    ratio = min(size[0] / least[0], size[1] / least[1])
-    by = next((by for by in COARSER if by <= ratio), 1)
-    return -(-size[0] // by), -(-size[1] // by)
+def coarseness(picture: Image.Image, least: tuple[float, float]) -> int:
+    """By what a JPEG's width and height may be divided: 1, 2, 4 or 8."""
+    ratio = min(picture.width / least[0], picture.height / least[1]) / SPARE
+    return next((by for by in COARSER if by <= ratio), 1)

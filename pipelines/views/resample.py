@@ -22,7 +22,7 @@ def resample(picture: Image.Image, box: Box, out: np.ndarray) -> None:
     """Write a box of a picture into a square.
 
     Args:
-        picture: L, RGB or opaque RGBA, (W, H).
+        picture: L, RGB or opaque RGBA, (W, H), which is called RGB from then on.
         box: left, top, right and bottom in px.
         out: uint8 (S, S, 3), or (S, S, 1) for a grey one; a grey one fills three channels alike.
     """
@@ -40,7 +40,8 @@ def resample(picture: Image.Image, box: Box, out: np.ndarray) -> None:
 
 def resample_with_pil(picture: Image.Image, box: Box, out: np.ndarray) -> None:
     """The same by PIL alone, as up to version 2 of a run's pixels."""
-    _copy(picture.convert("L" if picture.mode == "L" else "RGB").resize(out.shape[:2], Image.Resampling.BILINEAR, box=box), out)
+    plain = picture.convert("RGB") if picture.mode == "RGBA" else picture
+    _copy(plain.resize(out.shape[:2], Image.Resampling.BILINEAR, box=box), out)
 
 
 def _copy(square: Image.Image, out: np.ndarray) -> None:

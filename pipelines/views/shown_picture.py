@@ -16,6 +16,7 @@ TURNS = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 SIDEWAYS = (5, 6, 7, 8)  # orientations whose width is shown as height
+FAR_LEFT, FAR_TOP = (2, 3, 6, 7), (3, 4, 7, 8)  # those that show the file's right or lower edge on the left, or at the top
 PLAIN = ("L", "RGB")
 TWELVE_BITS = 4096
 
@@ -42,7 +43,7 @@ class Showing:
         return (height, width) if self.orientation(picture) in SIDEWAYS else (width, height)
 
     def show(self, picture: Image.Image, decode: Callable[[Image.Image], Image.Image] = lambda picture: picture) -> Image.Image:
-        """The picture in mode L or RGB.
+        """The picture in mode L or RGB, or as `decode` gives it.
 
         Grey stays grey until its pixels are used: a third of the work.
 

@@ -29,6 +29,7 @@ from pipelines.datasets.label_selection import Selection, choose_listed, choose_
 from pipelines.files.location import Location
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan
 from pipelines.ingest.sources.recognise import open_source
+from pipelines.ingest.stored_form import StoredForm
 from pipelines.runs.checkpoints import CheckpointStore
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.journal import JOURNAL, Journal, read_journal
@@ -100,7 +101,7 @@ def ingested(folder: Path, kind: str, expected: int | None = None) -> str:
         raise LostError(f"{len(listing.samples)} of {expected} samples are listed")
     place = Location.of(folder.parent / f"{folder.name}-taken").make()
     (place / "train").make()
-    written = PartWriter(source, listing.classes, place, pixels=False).write(ShardPlan("train", 0, 0, listing.samples))
+    written = PartWriter(source, listing.classes, place, StoredForm()).write(ShardPlan("train", 0, 0, listing.samples))
     if len(written.labels) + len(written.bad) != len(listing.samples):
         raise LostError(f"{len(written.labels)} taken and {len(written.bad)} quarantined, of {len(listing.samples)}")
     if any(not reason.strip() for _, reason in written.bad):

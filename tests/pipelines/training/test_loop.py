@@ -19,6 +19,7 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
+from pipelines.training.loop import hunger
 from tests.helpers.runs import (
     cut_back,
     differing,
@@ -185,3 +186,8 @@ def test_scores_do_not_depend_on_the_number_of_workers(straight):
     metrics = MlflowClient(Run.open(str(straight)).address.uri).get_run(Run.open(str(straight)).address.run_id).data.metrics
     assert all(is_known(name) for name in metrics)
     assert metrics["evaluate/test/knn_top1"] == pytest.approx(one["test/knn_top1"])
+
+
+def test_the_progress_line_says_when_the_stream_cannot_feed_the_device():
+    assert hunger(0.05) == ""
+    assert hunger(0.43).strip() == "waits 43% of the time for images (docs/problems.md)"

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from sklearn.datasets import load_sample_images
 
+from benchmarks.images.former_crops import former_crops
 from pipelines.datasets.encoded_image import open_image
 from pipelines.views import resample as module
 from pipelines.views.crops import CropSpec, center_crop, random_crops
 from pipelines.views.resample import resample
-from pipelines.views.shown_picture import Showing
+from pipelines.views.shown_picture import ORIENTATION, Showing
 
 CHINA = Image.fromarray(load_sample_images().images[0])
 shares = st.floats(0, 1, allow_nan=False)
@@ -117,3 +118,41 @@ def test_runs_of_before_keep_pils_bits(version):
     (crop,) = random_crops(image, [CropSpec(64, (1.0, 1.0), pad=1)], whole, showing)
     expected = np.asarray(picture.resize((64, 64), Image.Resampling.BILINEAR, box=(150 * x, 0, 750 * x, 600 * y)))
     np.testing.assert_array_equal(crop, expected)
+
+
+@pytest.mark.parametrize(("size", "side"), [(32, 769), (64, 1537), (96, 2305), (224, 1345)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_coarse_decode_of_any_size_and_turn_lies_where_the_whole_one_does(size, side, orientation):
+    turned = Image.Exif()
+    turned[ORIENTATION] = orientation
+    buffer = io.BytesIO()
+    CHINA.resize((side, side - 2), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=95, exif=turned)
+    whole = ImageOps.exif_transpose(Image.open(io.BytesIO(buffer.getvalue())))
+    shorter = min(whole.size)
+    left, top = (whole.width - shorter) / 2, (whole.height - shorter) / 2
+    box = (left, top, left + shorter, top + shorter)
+    expected = np.asarray(whole.resize((size, size), Image.Resampling.BILINEAR, box=box)).astype(int)
+    far = np.abs(center_crop(buffer.getvalue(), size, size) - expected)
+    assert far.mean() <= 1
+    assert np.percentile(far, 99) <= 4
+
+
+def test_random_crops_of_before_keep_their_bits_whatever_their_size():
+    random = np.random.default_rng(0)
+    for width, height in random.integers(60, 420, (60, 2)).tolist():
+        buffer = io.BytesIO()
+        CHINA.resize((width, height)).save(buffer, "JPEG")
+        uniform = random.random((2, 10, 4), dtype=np.float32)
+        found = random_crops(buffer.getvalue(), [CropSpec(64, (0.3, 1.0))] * 2, uniform, Showing(version=2))
+        for mine, theirs in zip(found, former_crops(buffer.getvalue(), [64, 64], (0.3, 1.0), uniform), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_decode_is_coarser_only_where_twice_the_pixels_are_spare_as_before():
+    buffer = io.BytesIO()
+    CHINA.resize((240, 212)).save(buffer, "JPEG")  # 127 px of a crop for 64: just below two
+    uniform = np.full((1, 10, 4), 0.5, np.float32)
+    uniform[0, :, 0] = (127 / 212) ** 2 * 212 / 240
+    (mine,) = random_crops(buffer.getvalue(), [CropSpec(64, (1e-6, 1.0))], uniform, Showing(version=2))
+    (theirs,) = former_crops(buffer.getvalue(), [64], (1e-6, 1.0), uniform)
+    np.testing.assert_array_equal(mine, theirs)
