@@ -94,7 +94,7 @@ class StreamShape:
 
     @property
     def window_steps(self) -> int:
-        """Steps whose rows of one lane are shuffled together and read by one task."""
+        """Steps whose rows of one lane are shuffled together."""
         return max(1, -(-self.window // self.lane_rows))
 
 

@@ -52,7 +52,7 @@ class EpochPipeline(Generic[Item]):
     """A Ray Data pipeline of one epoch, drained by a thread into a short queue.
 
     Args:
-        reader: of the windows.
+        reader: of the rows.
         steps: that it yields.
         rows: of this worker in a step.
         convert: makes an item of a step's columns, which come in parts, in the thread.

@@ -18,6 +18,14 @@ except ImportError:  # there is no wheel for every machine; PIL's filter is the 
 Box = tuple[float, float, float, float]
 
 
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.canvases: dict[tuple[str, int], tuple[Any, Image.Image]] = {}
+
+
+_of_thread = _OfThread()
+
+
 def resample(picture: Image.Image, box: Box, out: np.ndarray) -> None:
     """Write a box of a picture into a square.
 
@@ -33,7 +41,7 @@ def resample(picture: Image.Image, box: Box, out: np.ndarray) -> None:
     crop = cykooz_resizer.CropBox(left, top, min(right, picture.width) - left, min(low, picture.height) - top)
     if picture.mode == "RGBA":
         set_image_mode(picture, "RGB")  # PIL keeps four bytes for both; without alpha there is nothing to multiply by
-    resizer, canvas = _canvas(picture.mode, len(out), threading.get_ident())
+    resizer, canvas = _canvas(picture.mode, len(out))
     resizer.resize_pil(picture, canvas, cykooz_resizer.ResizeOptions(_linear(), crop_box=crop))
     _copy(canvas, out)
 
@@ -54,7 +62,9 @@ def _linear() -> Any:
     return cykooz_resizer.ResizeAlg.convolution(cykooz_resizer.FilterType.bilinear)
 
 
-@functools.lru_cache
-def _canvas(mode: str, size: int, thread: int) -> tuple[Any, Image.Image]:
-    """A thread's resizer and the picture that it writes to, whose memory is used again and again."""
-    return cykooz_resizer.Resizer(), Image.new(mode, (size, size))
+def _canvas(mode: str, size: int) -> tuple[Any, Image.Image]:
+    """This thread's resizer and the picture that it writes to, whose memory is used again and again."""
+    kept = _of_thread.canvases
+    if (mode, size) not in kept:
+        kept[mode, size] = cykooz_resizer.Resizer(), Image.new(mode, (size, size))
+    return kept[mode, size]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import time
 from pathlib import Path
 
 import fsspec
@@ -19,6 +20,7 @@ from pipelines.stream import row_groups
 from pipelines.stream.epoch_order import EpochOrder, StreamShape
 from pipelines.stream.image_windows import WindowReader
 from pipelines.stream.prefetch import Reader
+from pipelines.stream.row_groups import SpanGroups
 from pipelines.stream.vector_windows import VectorReader
 from pipelines.views.crops import CropSpec
 from tests.helpers.digit_shards import write_digits
@@ -104,13 +106,14 @@ def test_row_groups_that_do_not_fit_are_read_for_each_window_and_dropped(tmp_pat
     handler = Counting()
     vectors = embeddings(tmp_path / "vectors", handler)
     order = EpochOrder(vectors, StreamShape(64, 2, 1024), seed=3, epoch=0)
-    expected = [step["id"] for step in VectorReader(vectors, order, range(2))({"id": np.array([0])})]
+    whole = VectorReader(vectors, order, range(2))
+    expected = [step["id"] for step in whole({"id": np.arange(len(whole.spans))})]
     monkeypatch.setattr(row_groups, "HELD_BYTES", 100_000)
     reader = VectorReader(vectors, order, range(2))
     assert len(reader.spans) == len(list(order.windows()))
     found = [step["id"] for step in reader({"id": np.arange(len(reader.spans))})]
     assert len(found) == order.steps
-    for mine, theirs in zip(expected, found, strict=False):
+    for mine, theirs in zip(expected, found, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -122,3 +125,21 @@ def test_a_span_ends_where_few_row_groups_are_read_twice(tmp_path):
     assert [len(span) for span in VectorReader(vectors, order, range(2)).spans] == [10]
     late = VectorReader(vectors, order, range(2), 200).spans
     assert [window for span in late for window, _ in span] == [3, 4, 5, 6, 7, 8, 9]
+
+
+def test_an_error_is_raised_at_once_and_what_waits_to_be_read_is_left(tmp_path):
+    order = EpochOrder(embeddings(tmp_path / "vectors", Counting()), StreamShape(64, 2, 16384), seed=3, epoch=0)
+    groups: SpanGroups[None] = SpanGroups(order, range(2), 1.0)
+    asked: list[tuple[int, int]] = []
+
+    def read(shard: int, group: int) -> None:
+        asked.append((shard, group))
+        time.sleep(0.05)
+        raise OSError("the disk is gone")
+
+    reading = groups.windows(groups.spans(0)[0], read)
+    _, _, pieces = next(reading)
+    with pytest.raises(OSError, match="gone"):
+        list(pieces(0))
+    reading.close()
+    assert len(asked) < 20  # of 40

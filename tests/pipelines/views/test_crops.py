@@ -16,7 +16,10 @@ from sklearn.datasets import load_sample_images
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as TF
 
-from pipelines.views.crops import ATTEMPTS, CropSpec, center_crop, random_box, random_crops
+from pipelines.config.sections import StreamConfig
+from pipelines.views.crops import ATTEMPTS, PIXEL_VERSION, CropSpec, center_crop, random_box, random_crops
+from pipelines.views.decode import FORMER_PIXELS
+from pipelines.views.shown_picture import Showing
 
 CHINA = Image.fromarray(load_sample_images().images[0])  # 640 x 427 px
 
@@ -193,3 +196,7 @@ def test_a_padded_view_is_torchvisions_crop_of_the_padded_image(seed):
     top, left = (int(draw * 9) for draw in uniform[0, 0, 2:])
     padded = TF.pad(square, [4], padding_mode="reflect")
     np.testing.assert_array_equal(view, np.asarray(TF.crop(padded, top, left, 32, 32)))
+
+
+def test_the_version_of_pixels_is_one_everywhere():
+    assert Showing().version == StreamConfig().pixels == int(PIXEL_VERSION) == FORMER_PIXELS + 1
