@@ -166,19 +166,15 @@ def ingest(
     Raises:
         UserError: for a source that is not understood, a folder in use, or too many unreadable images.
     """
-    from pipelines.errors import UserError
     from pipelines.files.location import Location
     from pipelines.ingest.ingest import ingest as run
     from pipelines.ingest.sources.recognise import open_source
-    from pipelines.ingest.stored_form import QUALITY
     from pipelines.views.view_config import WHITE
 
-    if quality is not None and (short_side is None or pixels):
-        raise UserError("--quality is of the JPEGs that --short_side makes; give --short_side, without --pixels, or leave it out")
     found = open_source(str(source), kind, list(domains))
     made = run(
         found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, val=val, take=take,
-        rows_per_shard=rows_per_shard, pixels=pixels, short_side=short_side, quality=QUALITY if quality is None else quality,
+        rows_per_shard=rows_per_shard, pixels=pixels, short_side=short_side, quality=quality,
         background=background or WHITE,
         max_bad=max_bad, overwrite=overwrite, address=address,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from PIL import Image
 from benchmarks.images.former_crops import former_crops
 from benchmarks.images.photos import write_photos
 from benchmarks.report import Comparison, Figure, median, new_parser, parse, publish
+from pipelines.ingest.stored_form import StoredForm
 from pipelines.views.crops import ATTEMPTS, CropSpec, random_crops
 
 SCALE = (0.08, 1.0)
@@ -51,15 +52,7 @@ def sides(size: int, views: int) -> dict[str, Side]:
 def read(folder: Path, short_side: int) -> list[bytes]:
     """The JPEGs of a folder; with a shorter side of so many px, if it is not 0."""
     images = [file.read_bytes() for file in sorted(folder.rglob("*.jpg"))]
-    return [_smaller(image, short_side) for image in images] if short_side else images
-
-
-def _smaller(image: bytes, short_side: int) -> bytes:
-    picture, buffer = Image.open(io.BytesIO(image)), io.BytesIO()
-    factor = short_side / min(picture.size)
-    size = round(picture.width * factor), round(picture.height * factor)
-    picture.resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+    return [StoredForm(short_side=short_side or None).of(image)[0] for image in images]
 
 
 def compare(options: argparse.Namespace, work: Path) -> Comparison:

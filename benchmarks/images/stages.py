@@ -61,7 +61,7 @@ def compare(options: argparse.Namespace, work: Path) -> Comparison:
 
     read = spent(lambda: sum(map(len, units_of(reader))), rows, options.repeats)
     opening = spent(each(lambda _, image: open_image(image)), rows, options.repeats)
-    decoding = spent(each(lambda picture, image: decode(picture, image, picture.size)), rows, options.repeats)
+    decoding = spent(each(decode), rows, options.repeats)
     whole_crops = spent(crops, rows, options.repeats)
     list(host_epochs(stream, 0, 1))  # processes start
     epochs = iter(range(1, 1000, options.epochs))

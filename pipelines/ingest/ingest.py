@@ -22,7 +22,7 @@ from pipelines.files.location import Location
 from pipelines.ingest.set_aside import set_aside, take_some
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
 from pipelines.ingest.sources.source import Listing, Source
-from pipelines.ingest.stored_form import QUALITY, StoredForm
+from pipelines.ingest.stored_form import StoredForm
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import in_bytes, progress
 from pipelines.views.shown_picture import Showing
@@ -44,7 +44,7 @@ def ingest(
     rows_per_shard: int = 4096,
     pixels: bool = False,
     short_side: int | None = None,
-    quality: int = QUALITY,
+    quality: int | None = None,
     background: Sequence[int] = WHITE,
     max_bad: float = 0.01,
     overwrite: bool = False,
@@ -63,7 +63,7 @@ def ingest(
         rows_per_shard: images per file, at most.
         pixels: store decoded images, which no epoch and no trial has to decode again.
         short_side: px that the shorter side has at most as an image is stored; a larger one becomes a smaller JPEG.
-        quality: of those JPEGs, 1 to 100.
+        quality: of those JPEGs, 1 to 100; `None` for 90.
         background: RGB, 0 to 255, that transparent images lie on when they are stored smaller or decoded.
         max_bad: share of unreadable images at which the job stops.
         overwrite: replace a data set that is there.

@@ -23,7 +23,7 @@ class StoredForm:
     Attributes:
         pixels: decoded.
         short_side: px that the shorter side has at most; `None` for the size that they come in.
-        quality: of the JPEG that a smaller one becomes, 1 to 100.
+        quality: of the JPEG that a smaller one becomes, 1 to 100; `None` for `QUALITY`.
         showing: how those are shown that are not stored as they are.
 
     Raises:
@@ -32,15 +32,21 @@ class StoredForm:
 
     pixels: bool = False
     short_side: int | None = None
-    quality: int = QUALITY
+    quality: int | None = None
     showing: Showing = field(default_factory=Showing)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         if self.short_side is not None and self.short_side < 1:
             raise UserError(f"--short_side is {self.short_side}; give the px of the shorter side, for example 256")
+        if self.quality is None:
+            return
         if not 1 <= self.quality <= 100:
             raise UserError(f"--quality is {self.quality}; a JPEG's lies within 1 to 100")
+        if self.short_side is None or self.pixels:
+            raise UserError(
+                "--quality is of the JPEGs that --short_side makes; give --short_side, without --pixels, or leave it out"
+            )
 
     def of(self, image: bytes) -> tuple[bytes, bool]:
         """The bytes to store of an encoded image, and whether it is nearly black for it has 12 bits of 16.
@@ -68,7 +74,7 @@ class StoredForm:
     @property
     def footer(self) -> dict[str, int]:
         """What a shard's footer says of images that are not stored as they come."""
-        return {"short_side": self.short_side, "quality": self.quality} if self.short_side else {}
+        return {"short_side": self.short_side, "quality": self.quality or QUALITY} if self.short_side else {}
 
     def stored_pixels(self, size: tuple[int, int]) -> int:
         """How many an image of that size has as it is stored."""
@@ -82,7 +88,7 @@ class StoredForm:
     def _jpeg(self, pixels: np.ndarray) -> bytes:
         grey = pixels.ndim == 2
         made: bytes = simplejpeg.encode_jpeg(
-            np.ascontiguousarray(pixels[..., None] if grey else pixels), self.quality, "GRAY" if grey else "RGB",
+            np.ascontiguousarray(pixels[..., None] if grey else pixels), self.quality or QUALITY, "GRAY" if grey else "RGB",
             "Gray" if grey else "420",
         )  # fmt: skip
         return made

@@ -65,7 +65,7 @@ def shown_coarsely(picture: Image.Image, image: bytes, least: tuple[float, float
         shown = showing.show(picture)
         return CoarsePicture(shown, size, (shown.width / width, shown.height / height), (0.0, 0.0), former=True)
     by, orientation = coarseness(picture, least), showing.orientation(picture)
-    shown = showing.show(picture, functools.partial(decode, image=image, least=least))
+    shown = showing.show(picture, functools.partial(decode, image=image, by=by))
     scale = 1.0 if shown.size == size else 1 / by
     left = shown.width - width * scale if orientation in FAR_LEFT else 0.0
     top = shown.height - height * scale if orientation in FAR_TOP else 0.0

@@ -18,7 +18,7 @@ FORMER_PIXELS = 2  # up to this version of a run's pixels PIL decodes, and keeps
 _kept = threading.local()
 
 
-def decode(picture: Image.Image, image: bytes, least: tuple[float, float]) -> Image.Image:
+def decode(picture: Image.Image, image: bytes, by: int = 1) -> Image.Image:
     """The picture as it lies in its file: L, RGB, or RGBA without any transparency.
 
     It is good until this thread decodes the next one. Coarser by 2, 4 or 8 it covers exactly `1 / by` of the file's width and
@@ -30,14 +30,13 @@ def decode(picture: Image.Image, image: bytes, least: tuple[float, float]) -> Im
     Args:
         picture: opened, of mode L or RGB, not decoded yet.
         image: its bytes.
-        least: width and height in px below which its crops are enlarged; a JPEG comes with `SPARE` times as many or more.
+        by: what a JPEG's width and height are divided by: 1, 2, 4 or 8.
 
     Raises:
         OSError: for what is cut short or damaged.
     """
     if picture.format != "JPEG":
         return picture
-    by = coarseness(picture, least)
     size = -(-picture.width // by), -(-picture.height // by)
     try:
         layout = LAYOUTS[picture.mode]
@@ -69,6 +68,9 @@ def coarsen_as_before(picture: Image.Image, least: tuple[float, float]) -> None:
 
 
 def coarseness(picture: Image.Image, least: tuple[float, float]) -> int:
-    """By what a JPEG's width and height may be divided: 1, 2, 4 or 8."""
+    """By what a JPEG's width and height may be divided: 1, 2, 4 or 8.
+
+    `least` are width and height in px below which its crops are enlarged; `SPARE` times as many are left.
+    """
     ratio = min(picture.width / least[0], picture.height / least[1]) / SPARE
     return next((by for by in COARSER if by <= ratio), 1)

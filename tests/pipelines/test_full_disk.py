@@ -35,7 +35,7 @@ def disk(tmp_path) -> Iterator[Disk]:
             ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)], check=False, capture_output=True
         )
         if done.returncode:
-            pytest.skip("needs the right to mount")  # which only a superuser has, and in most containers not even that
+            pytest.skip("a disk of a few kilobytes is a mount, which takes a superuser, and a container that lets one")
         return folder
 
     yield make

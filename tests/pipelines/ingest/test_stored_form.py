@@ -96,7 +96,15 @@ def test_what_is_cut_short_is_refused_though_less_of_it_is_decoded():
         StoredForm(short_side=100).of(image[: len(image) // 2])
 
 
-@pytest.mark.parametrize(("options", "said"), [({"short_side": 0}, "--short_side is 0"), ({"quality": 101}, "--quality is 101")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"short_side": 0}, "--short_side is 0"),
+        ({"short_side": 64, "quality": 101}, "--quality is 101"),
+        ({"quality": 80}, "give --short_side"),
+        ({"short_side": 64, "quality": 80, "pixels": True}, "without --pixels"),
+    ],
+)
 def test_a_size_or_a_quality_that_there_is_not_is_refused(options, said):
     with pytest.raises(UserError, match=said):
         StoredForm(**options)

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from pipelines.datasets.encoded_image import open_image
-from pipelines.views.decode import decode
+from pipelines.views.decode import coarseness, decode
 
 CHINA = Image.fromarray(load_sample_images().images[0])
 ALL = (1e9, 1e9)  # px that the crops need
@@ -31,7 +31,8 @@ def by_pil(image: bytes, by: int = 1) -> np.ndarray:
 
 
 def decoded(image: bytes, least: tuple[float, float] = ALL) -> np.ndarray:
-    pixels = np.asarray(decode(open_image(image), image, least))
+    picture = open_image(image)
+    pixels = np.asarray(decode(picture, image, coarseness(picture, least)))
     return pixels[..., :3] if pixels.ndim == 3 else pixels
 
 
@@ -76,7 +77,7 @@ def by_pil_rgb(image: bytes) -> np.ndarray:
 def test_a_jpeg_that_is_cut_short_is_refused_as_by_pil():
     image = jpeg(CHINA)[:9000]
     with pytest.raises(OSError, match="truncated"):
-        decode(open_image(image), image, ALL)
+        decode(open_image(image), image)
 
 
 def test_what_only_the_quick_codec_finds_fault_with_is_decoded_by_pil():
@@ -92,4 +93,4 @@ def test_other_formats_are_left_to_pil(form):
     buffer = io.BytesIO()
     CHINA.resize((40, 30)).save(buffer, form)
     picture = open_image(buffer.getvalue())
-    assert decode(picture, buffer.getvalue(), ALL) is picture
+    assert decode(picture, buffer.getvalue()) is picture
