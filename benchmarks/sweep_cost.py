@@ -26,7 +26,7 @@ from benchmarks.report import Figure
 from pipelines.config.recipe import read_recipe
 from pipelines.files.location import Location
 from pipelines.ingest.ingest import ingest
-from pipelines.ingest.sources.recognise import open_source
+from pipelines.ingest.recognise import open_source
 from pipelines.jobs.ray_cluster import connect
 from pipelines.runs.run_folder import Run
 from pipelines.training.launch import train

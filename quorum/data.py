@@ -127,6 +127,9 @@ def ingest(
     *,
     kind: str = "auto",
     domains: Sequence[str] = (),
+    image: str | None = None,
+    label: str | None = None,
+    depth: int = 1,
     name: str | None = None,
     holdout: float = 0.0,
     val: float = 0.0,
@@ -144,10 +147,15 @@ def ingest(
     """Write a source of images as Parquet shards with stable instance ids.
 
     Args:
-        source: `digits`, a folder of class folders or of images, or a published data set as it was downloaded.
+        source: `digits`, or a folder or file, local or a URI: class folders, images, Parquet, tars of WebDataset, a table of
+            paths, or a published data set as it was downloaded.
         to: an empty or absent folder, local or a URI.
-        kind: `auto`, `folder`, `images` (no labels), `idx`, `cifar`, `domainnet`, `mini-imagenet`, `imagenet` or `digits`.
+        kind: `auto`, `folder`, `images` (no labels), `parquet`, `webdataset`, `table`, `idx`, `cifar`, `domainnet`,
+            `mini-imagenet`, `imagenet` or `digits`.
         domains: of DomainNet, as clipart,sketch; all that are there where none is named.
+        image: column of the images, or of their paths, of Parquet and tables; suffix of the images of WebDataset.
+        label: column of the labels, likewise; suffix or JSON field of WebDataset.
+        depth: which folder on the way to an image is its class: 2 is the folder in the first one.
         name: of the data set; the folder's where none is given.
         holdout: share of the training images, of each class, that become the test split of a source without one.
         val: share of the rest that becomes the val split, on which checkpoints and settings are chosen instead of test.
@@ -159,7 +167,7 @@ def ingest(
         quality: of those JPEGs, 1 to 100; default 90.
         background: red, green and blue, 0 to 255, that transparent images lie on when they are stored smaller or decoded; default
             white.
-        max_bad: share of unreadable images at which the job stops.
+        max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace the data set that is there.
         address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
 
@@ -168,10 +176,10 @@ def ingest(
     """
     from pipelines.files.location import Location
     from pipelines.ingest.ingest import ingest as run
-    from pipelines.ingest.sources.recognise import open_source
+    from pipelines.ingest.recognise import open_source
     from pipelines.views.view_config import WHITE
 
-    found = open_source(str(source), kind, list(domains))
+    found = open_source(str(source), kind, list(domains), image=image, label=label, depth=depth)
     made = run(
         found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, val=val, take=take,
         rows_per_shard=rows_per_shard, pixels=pixels, short_side=short_side, quality=quality,

@@ -57,7 +57,7 @@ def local_ray() -> Iterator[None]:
 def digits(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     """scikit-learn's digits, ingested."""
     from pipelines.ingest.ingest import ingest
-    from pipelines.ingest.sources.recognise import open_source
+    from pipelines.ingest.recognise import open_source
 
     folder = tmp_path_factory.mktemp("data") / "digits"
     ingest(open_source("digits"), str(folder), name="digits", rows_per_shard=500)

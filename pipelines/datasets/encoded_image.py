@@ -4,23 +4,72 @@ from __future__ import annotations
 
 import io
 import re
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 # What is read, whatever a file is called: formats of pixels, whose codecs start no other program and run no code.
-FORMATS = (
+FORMATS: tuple[str, ...] = (
     "AVIF", "BMP", "DDS", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
+READ_BY_EXTRA: dict[str, str] = {}  # suffixes of pictures that a package reads which is not there, with what to do
+try:
+    import pillow_heif
+except ImportError:
+    READ_BY_EXTRA = dict.fromkeys((".heic", ".heif", ".hif"), "pip install 'quorum-kmeans[heif]' reads them")
+else:
+    pillow_heif.register_heif_opener()
+    FORMATS = (*FORMATS, "HEIF")
 OPENED = tuple(name for name in FORMATS if name != "MPO")  # which PIL opens as the JPEG that it begins with
 IMAGE_SUFFIXES = frozenset(suffix for suffix, codec in Image.registered_extensions().items() if codec in FORMATS)
+LONGEST_MAGIC, LONGEST_SUFFIX = 64, 8
+KNOWN = (  # what is met under the names of images, by a part of its first bytes
+    (b"version https://git-lfs", "a pointer of Git LFS: run git lfs pull"),
+    (b"/annex/objects/", "a pointer of git-annex: run git annex get"),
+    (b"ftypheic", "a HEIC picture: pip install 'quorum-kmeans[heif]' reads it"),
+    (b"ftypheix", "a HEIC picture: pip install 'quorum-kmeans[heif]' reads it"),
+    (b"ftypmif1", "a HEIF picture: pip install 'quorum-kmeans[heif]' reads it"),
+    (b"<svg", "a drawing (SVG): save it as PNG"),
+    (b"%PDF", "a PDF: save its pages as PNG"),
+    (b"\0" * LONGEST_MAGIC, "nothing but zeros: fetch it again"),
+)
 PIXELS = re.compile(rb"P([56])\n(\d+) (\d+)\n255\n")
 
 
 def is_image(name: str) -> bool:
     """Whether a file's name ends as one of an image does."""
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def has_suffix(name: str) -> bool:
+    """Whether a file's name has a suffix of letters and digits, not of digits alone: `a.jpg`, and not `2024.12` or `a`."""
+    suffix = PurePosixPath(name).suffix[1:]
+    return 0 < len(suffix) <= LONGEST_SUFFIX and suffix.isalnum() and not suffix.isdecimal()
+
+
+def looks_like_image(start: bytes) -> bool:
+    """Whether bytes begin as an image of one of `FORMATS` does."""
+    Image.init()
+    for name in OPENED:
+        accept = Image.OPEN[name][1] if name in Image.OPEN else None
+        is_text = name == "PPM" and not start[2:3].isspace()  # "Python ..." begins as one of its kinds does
+        if accept is not None and accept(start) is True and not is_text:
+            return True
+    return False
+
+
+def why_no_image(image: bytes) -> str:
+    """What bytes are that are no image, in words."""
+    if not image:
+        return "empty file"
+    for start, words in KNOWN:
+        if start in image[:LONGEST_MAGIC]:
+            return words
+    text = image[:24].split(b"\n")[0]
+    is_text = bool(text) and all(32 <= byte < 127 for byte in text)
+    shown = text.decode() if is_text else image[:8].hex(" ")
+    return f"no image: starts with {shown}"
 
 
 def encode_pixels(pixels: np.ndarray) -> bytes:
@@ -38,7 +87,7 @@ def identify(image: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(image), formats=OPENED)
     except UnidentifiedImageError:
-        raise UnidentifiedImageError(f"no image in one of the formats {', '.join(FORMATS)}") from None
+        raise UnidentifiedImageError(why_no_image(image)) from None
 
 
 def open_image(image: bytes) -> Image.Image:

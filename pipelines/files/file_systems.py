@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import fsspec
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 from pipelines.files.storage_errors import patiently
@@ -58,9 +60,23 @@ def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
     Raises:
         OSError, pyarrow.ArrowException: when none serves it.
     """
-    filesystem, path = pafs.FileSystem.from_uri(uri)
+    try:
+        filesystem, path = pafs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid as error:
+        if "filesystem type" not in str(error) or uri.partition("://")[0] not in fsspec.available_protocols():
+            raise
+        return _by_fsspec(uri)
     if isinstance(filesystem, pafs.S3FileSystem):
         _, (options,) = filesystem.__reduce__()
         small = {DELAYED: True} if DELAYED in options else {}
         filesystem = PatientS3(**options | small)
     return filesystem, path
+
+
+def _by_fsspec(uri: str) -> tuple[pafs.FileSystem, str]:
+    """Of a scheme that pyarrow does not know, as `hf://` or `sftp://`."""
+    try:
+        filesystem, path = fsspec.core.url_to_fs(uri)
+    except ImportError as error:
+        raise OSError(f"{error}") from error
+    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import posixpath
@@ -23,6 +24,7 @@ from pipelines.secrets import is_hidden
 
 REPLACED = 10  # times that a file may be replaced while it is read
 PARTIAL = ".partial"  # ends the name of a local file that is being written
+LOCAL_READ, REMOTE_READ = 64 << 10, 4 << 20  # bytes that are read at once
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,14 @@ class Location:
         """Bytes of the file; 0 where there is none."""
         return self.filesystem.get_file_info(self.path).size or 0
 
+    def is_file(self) -> bool:
+        """Whether a file is there."""
+        return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.File)
+
+    def is_dir(self) -> bool:
+        """Whether a folder is there."""
+        return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory)
+
     def children(self) -> list[str]:
         """Names in the folder, sorted; none where there is no folder."""
         if self.filesystem.get_file_info(self.path).type != pafs.FileType.Directory:
@@ -109,6 +119,20 @@ class Location:
         """Remove the file; nothing where there is none, or where a folder has its name."""
         if self.filesystem.get_file_info(self.path).type == pafs.FileType.File:
             self.filesystem.delete_file(self.path)
+
+    def open(self) -> io.BufferedReader:
+        """The file, to read and seek in; reads are as long as the storage is slow to answer."""
+        file = patiently(lambda: self.filesystem.open_input_file(self.path))
+        return io.BufferedReader(_Raw(file), LOCAL_READ if self.is_local else REMOTE_READ)
+
+    def read_part(self, start: int, size: int) -> bytes:
+        """So many bytes of the file from a place on; fewer where it ends."""
+
+        def read() -> bytes:
+            with self.filesystem.open_input_file(self.path) as file:
+                return bytes(file.read_at(size, start))
+
+        return patiently(read)
 
     def read_bytes(self) -> bytes:
         """The whole file."""
@@ -193,3 +217,31 @@ class Location:
     def write_json(self, value: Any) -> None:
         """Write a JSON value, whole or not at all."""
         self.write_bytes(json.dumps(value, indent=1).encode())
+
+
+class _Raw(io.RawIOBase):
+    """A file of `pyarrow.fs` for Python's own readers."""
+
+    def __init__(self, file: pa.NativeFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return int(self._file.tell())
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        return int(self._file.readinto(buffer))
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

@@ -33,9 +33,14 @@ class ParquetReader:
         self._idle: deque[pq.ParquetFile] = deque()
         self.metadata = self._whole(lambda file: file.metadata)
 
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        """Some columns of all rows."""
-        return self._whole(lambda file: file.read(columns=list(columns)))
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the table."""
+        return self.metadata.schema.to_arrow_schema()
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Some columns of all rows, or all."""
+        return self._whole(lambda file: file.read(columns=None if columns is None else list(columns)))
 
     def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of a row group."""

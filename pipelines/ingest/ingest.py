@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
-import ray
 
 from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Split
 from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.ingest.left_out import QUARANTINE, say, write_list
 from pipelines.ingest.set_aside import set_aside, take_some
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
 from pipelines.ingest.sources.source import Listing, Source
 from pipelines.ingest.stored_form import StoredForm
+from pipelines.ingest.write_parts import write_parts
 from pipelines.jobs.ray_cluster import connect
-from pipelines.progress import in_bytes, progress
 from pipelines.views.shown_picture import Showing
 from pipelines.views.view_config import WHITE, check_background
 
-QUARANTINE, SPLITS = "quarantine.parquet", ("train", *SCORED)
+SPLITS = ("train", *SCORED)
 WRITTEN = re.compile(r"part-\d{5}\.parquet(\..*\.partial)?")
 
 
@@ -65,7 +63,7 @@ def ingest(
         short_side: px that the shorter side has at most as an image is stored; a larger one becomes a smaller JPEG.
         quality: of those JPEGs, 1 to 100; `None` for 90.
         background: RGB, 0 to 255, that transparent images lie on when they are stored smaller or decoded.
-        max_bad: share of unreadable images at which the job stops.
+        max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace a data set that is there.
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
@@ -85,8 +83,8 @@ def ingest(
         file.delete_file()
     location = Location.of(destination).make()
     writer = PartWriter(source, listing.classes, location, form)
-    written = _write_all(writer, parts, max_bad * len(listing.samples))
-    return _close(location, name, listing, parts, written)
+    written = write_parts(writer, parts, listing.pieces, listing.left_out, max_bad)
+    return _close(location, name, source.root, listing, parts, written)
 
 
 def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | None) -> None:
@@ -100,11 +98,13 @@ def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | N
             raise UserError(f"{option} is {value}; it must be {rule}")
 
 
-def _close(location: Location, name: str, listing: Listing, parts: list[ShardPlan], written: list[Written]) -> Dataset:
+def _close(
+    location: Location, name: str, root: Location | None, listing: Listing, parts: list[ShardPlan], written: list[Written]
+) -> Dataset:
     """Write what is quarantined, and the manifest that makes the shards a data set."""
     bad = [row for result in written for row in result.bad]
-    if bad:
-        _write_quarantine(location, bad)
+    write_list(location, bad, listing.left_out)
+    say(str(root or name), listing.left_out, listing.notes, location)
     if dark := sum(result.dark for result in written):
         print(
             f"{dark} images of 16 bits hold no value above 4,095, as cameras of 12 bits write them: they are shown nearly black; "
@@ -139,8 +139,8 @@ def _files_to_replace(destination: str, overwrite: bool) -> list[Location]:
 
 
 def _say_missing(listing: Listing) -> None:
-    """Say of how many classes a split that was set aside has no image."""
-    for split in SCORED:
+    """Say of how many classes a split has no image."""
+    for split in ("train", *SCORED):
         labels = {sample.label for sample in listing.samples if sample.split == split}
         lacking = len(listing.classes) - len(labels)
         if labels and lacking > 0:
@@ -158,57 +158,9 @@ def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[ShardPlan]:
     return parts
 
 
-def _write_all(writer: PartWriter, parts: list[ShardPlan], most_bad: float) -> list[Written]:
-    for split in {part.split for part in parts}:
-        (writer.location / split).make()
-    written, bad = [], 0
-    images = sum(len(part.samples) for part in parts)
-    tasks = closing(_in_parallel(writer, parts))
-    with progress("ingest", total=images, unit="images") as bar, tasks as results:
-        for result in results:
-            written.append(result)
-            bad += len(result.bad)
-            if bad > most_bad:
-                path, reason = result.bad[-1]
-                raise UserError(
-                    f"{bad} images are unreadable, more than --max_bad allows ({most_bad:.0f}); the last: {path} ({reason})"
-                )
-            bar.advance(len(result.labels) + len(result.bad), _so_far(written, images, bad))
-    return sorted(written, key=lambda result: (result.split, result.index))
-
-
-def _so_far(written: list[Written], images: int, bad: int) -> str:
-    """What was stored, what all of it will take, and how much was set aside."""
-    stored = sum(result.shard.bytes for result in written if result.shard)
-    seen = sum(len(result.labels) + len(result.bad) for result in written)
-    note = f"{in_bytes(stored)} of about {in_bytes(stored * images / seen)}" if seen < images else in_bytes(stored)
-    return f"{note}, {bad} quarantined" if bad else note
-
-
-def _in_parallel(writer: PartWriter, parts: list[ShardPlan]) -> Generator[Written, None, None]:
-    """Results as they come, a few tasks per CPU under way."""
-    task = ray.remote(num_cpus=1, max_retries=3)(PartWriter.write)
-    most = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
-    waiting = list(reversed(parts))
-    running: list[ray.ObjectRef] = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < most:
-                running.append(task.remote(writer, waiting.pop()))
-            done, running = ray.wait(running)
-            yield from ray.get(done)
-    finally:  # a job that stops leaves no task that still writes into the folder
-        for one in running:
-            ray.cancel(one, force=True)
-
-
 def _split(name: str, listing: Listing, written: list[Written]) -> Split:
     mine = [result for result in written if result.split == name]
     labels = np.array([label for result in mine for label in result.labels if label >= 0], dtype=np.int64)
     counts = np.bincount(labels, minlength=len(listing.classes)).tolist() if len(labels) else []
     ids = sum(len(result.labels) + len(result.bad) for result in mine)
     return Split(ids, [result.shard for result in mine if result.shard], counts)
-
-
-def _write_quarantine(location: Location, bad: list[tuple[str, str]]) -> None:
-    (location / QUARANTINE).write_parquet(pa.table({"path": [path for path, _ in bad], "reason": [reason for _, reason in bad]}))

@@ -49,8 +49,8 @@ def set_aside(listing: Listing, share: float, seed: int, split: str) -> Listing:
     order = order[np.argsort(kinds[order], kind="stable")]  # class by class, each in the drawn order
     place_in_class = np.arange(len(train)) - np.repeat(np.cumsum(counts) - counts, counts)
     drawn = set(train[order[place_in_class < np.repeat(wanted, counts)]].tolist())
-    samples = [replace(sample, split=split) if place in drawn else sample for place, sample in enumerate(listing.samples)]
-    return Listing(samples, listing.classes)
+    samples = [sample._replace(split=split) if place in drawn else sample for place, sample in enumerate(listing.samples)]
+    return replace(listing, samples=samples)
 
 
 def of_each(counts: np.ndarray, share: float, turns: np.ndarray) -> np.ndarray:
@@ -76,4 +76,4 @@ def take_some(listing: Listing, take: int | None, seed: int) -> Listing:
         return listing
     kept = set(np.random.default_rng((seed, DRAWS["take"])).permutation(train)[:take].tolist())
     samples = [sample for place, sample in enumerate(listing.samples) if sample.split != "train" or place in kept]
-    return Listing(samples, listing.classes)
+    return replace(listing, samples=samples)

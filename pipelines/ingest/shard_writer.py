@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+from PIL import UnidentifiedImageError
 
 from pipelines.datasets.encoded_image import identify
 from pipelines.datasets.image_shards import SCHEMA, Shard, write_shard
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import is_of_storage
+from pipelines.ingest.left_out import Unreadable
 from pipelines.ingest.sources.source import Listing, Sample, Source
 from pipelines.ingest.stored_form import StoredForm
 
+ADDRESS = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")  # by which PIL calls bytes in memory
 PROBED = 16  # images whose size is looked at
 SHARD_BYTES = 128 << 20  # of decoded images; a task holds five times as much while it writes a shard
 
@@ -43,7 +49,7 @@ class Written:
     index: int
     shard: Shard | None
     labels: list[int]
-    bad: list[tuple[str, str]]
+    bad: list[Unreadable]
     dark: int = 0
 
 
@@ -63,15 +69,22 @@ class PartWriter:
     location: Location
     form: StoredForm
 
-    def write(self, part: ShardPlan) -> Written:
-        """Read every image of the part whole, and write those that can be."""
+    def write(self, part: ShardPlan, images: Sequence[bytes | Exception] | None = None) -> Written:
+        """Read every image of the part whole, and write those that can be.
+
+        Args:
+            part: of the source.
+            images: of its samples, where they have been read, or why one could not be.
+        """
         rows, bad, dark = [], [], 0
         for offset, sample in enumerate(part.samples):
             try:
                 sample.key.encode()
-                image, is_dark = self.form.of(self.source.read(sample.key))
+                image, is_dark = self.form.of(self._encoded(sample.key) if images is None else _or_raise(images[offset]))
+            except StorageError:
+                raise
             except Exception as error:  # codecs raise what they like; each is one unreadable file
-                bad.append((sample.key.encode("utf-8", "backslashreplace").decode(), _reason(error)))
+                bad.append(Unreadable(sample.key, _reason(error)))
                 continue
             dark += is_dark
             row = (part.first_id + offset, image, sample.label, part.split, sample.key)
@@ -84,12 +97,35 @@ class PartWriter:
         labels = [-1 if row["label"] is None else row["label"] for row in rows]
         return Written(part.split, part.index, shard, labels, bad, dark)
 
+    def _encoded(self, key: str) -> bytes:
+        try:
+            return self.source.read(key)
+        except OSError as error:
+            root = self.source.root
+            if root is None or root.is_local or isinstance(error, FileNotFoundError) or not is_of_storage(error):
+                raise
+            raise StorageError(str(error)) from error
+
+
+class StorageError(OSError):
+    """The storage of a source refused, so that nothing is said of the image."""
+
+
+def _or_raise(image: bytes | Exception) -> bytes:
+    if isinstance(image, Exception):
+        raise image
+    return image
+
 
 def _reason(error: Exception) -> str:
     """Why an image is set aside."""
     if isinstance(error, UnicodeEncodeError):
         return "its name is not UTF-8: rename it"
-    return f"{type(error).__name__}: {error}"
+    if isinstance(error, UnidentifiedImageError):
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return f"{type(error).__name__}: {ADDRESS.sub('the image', str(error))}"
 
 
 def most_decoded_rows(source: Source, listing: Listing, form: StoredForm) -> int:

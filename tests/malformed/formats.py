@@ -27,8 +27,8 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset, read_column, read_images
 from pipelines.datasets.label_selection import Selection, choose_listed, choose_per_class
 from pipelines.files.location import Location
+from pipelines.ingest.recognise import open_source
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan
-from pipelines.ingest.sources.recognise import open_source
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.runs.checkpoints import CheckpointStore
 from pipelines.runs.run_folder import Run

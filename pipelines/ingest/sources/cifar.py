@@ -7,13 +7,14 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from pickle import UnpicklingError
 
 import numpy as np
 
 from pipelines.datasets.encoded_image import encode_pixels
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.ingest.sources import safe_pickle as array_pickle
 from pipelines.ingest.sources.source import Listing, Sample
 
@@ -29,7 +30,7 @@ class _Version:
     labels: bytes
     splits: dict[str, str]
 
-    def place(self, root: Path) -> Path | None:
+    def place(self, root: Location) -> Location | None:
         """Where it lies in `root`: there itself, in its folder, or in its archive."""
         files = [root / name for name in (self.meta, *self.splits)]
         if root.name in (self.folder, self.archive) or all(file.is_file() for file in files):
@@ -49,7 +50,7 @@ VERSIONS = (
 )  # fmt: skip
 
 
-def is_cifar(root: Path) -> bool:
+def is_cifar(root: Location) -> bool:
     """Whether a place is, or a folder holds, one of the two data sets."""
     return any(version.place(root) for version in VERSIONS)
 
@@ -61,7 +62,7 @@ class CifarSource:
     `root`: its folder or tar.gz, or the folder that this lies in.
     """
 
-    root: Path
+    root: Location
 
     def listing(self) -> Listing:
         """Samples as `file:index`, in the order of the files."""
@@ -89,7 +90,7 @@ class _Content:
 
 
 @functools.lru_cache(maxsize=1)  # all of it, 180 MB: an archive has no order but from its start
-def _load(root: Path) -> _Content:
+def _load(root: Location) -> _Content:
     version, place = _find(root)
     needed = (version.meta, *version.splits)
     files = dict(_unpacked(place, needed) if place.is_dir() else _packed(place, version.folder, needed))
@@ -104,7 +105,7 @@ def _load(root: Path) -> _Content:
     return content
 
 
-def _find(root: Path) -> tuple[_Version, Path]:
+def _find(root: Location) -> tuple[_Version, Location]:
     """The version and the folder or archive that holds it."""
     if root.is_file() and root.name not in [version.archive for version in VERSIONS]:
         return _version_inside(root), root
@@ -117,7 +118,7 @@ def _find(root: Path) -> tuple[_Version, Path]:
     return found[0]
 
 
-def _version_inside(archive: Path) -> _Version:
+def _version_inside(archive: Location) -> _Version:
     for folder, _, _ in _members(archive):
         for version in VERSIONS:
             if folder == version.folder:
@@ -127,22 +128,22 @@ def _version_inside(archive: Path) -> _Version:
     )
 
 
-def _unpacked(folder: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[bytes, object]]]:
+def _unpacked(folder: Location, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[bytes, object]]]:
     for name in needed:
         if (folder / name).is_file():
             yield name, _unpickle((folder / name).read_bytes(), f"{folder}/{name}")
 
 
-def _packed(archive: Path, folder: str, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[bytes, object]]]:
+def _packed(archive: Location, folder: str, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[bytes, object]]]:
     for inside, name, content in _members(archive):
         if inside == folder and name in needed:
             yield name, _unpickle(content, f"{archive}/{name}")
 
 
-def _members(archive: Path) -> Iterator[tuple[str, str, bytes]]:
+def _members(archive: Location) -> Iterator[tuple[str, str, bytes]]:
     """Folder, name and content of each file of a tar.gz."""
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with archive.open() as packed, tarfile.open(fileobj=packed, mode="r:gz") as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
                 if file := tar.extractfile(member):

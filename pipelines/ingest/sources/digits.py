@@ -18,6 +18,8 @@ class DigitsSource:
     Every fifth sample is the test split.
     """
 
+    root = None  # every node has it
+
     def listing(self) -> Listing:
         """Samples by index."""
         _, labels = _digits()

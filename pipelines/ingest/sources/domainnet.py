@@ -7,10 +7,12 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError, nearest
+from pipelines.files.location import Location
+from pipelines.files.tree import files_below
 from pipelines.ingest.sources.source import Listing, Sample, require_samples
 
 DOMAINS = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
@@ -18,14 +20,14 @@ SPLITS = ("train", "test")
 INDEX = re.compile("[0-9]{1,5}")  # a longer one would make as many class names
 
 
-def is_domainnet(root: Path) -> bool:
+def is_domainnet(root: Location) -> bool:
     """Whether a folder holds a list or zip of a domain, or only folders of domains, which share a class."""
     if any(_lists(root, domain) for domain in DOMAINS):
         return True
-    folders = [child for child in root.glob("[!.]*") if child.is_dir()]
+    folders = [child for name in root.children() if name[0] != "." and (child := root / name).is_dir()]
     if not all(folder.name in DOMAINS for folder in folders):
         return False
-    classes = [{child.name for child in folder.iterdir() if child.is_dir()} for folder in folders]
+    classes = [{name for name in folder.children() if (folder / name).is_dir()} for folder in folders]
     return any(_zip(root, domain).is_file() for domain in DOMAINS) or (len(classes) > 1 and bool(set.intersection(*classes)))
 
 
@@ -37,11 +39,11 @@ class DomainNetSource:
     list all is the training split and labels number the sorted classes of these domains.
     """
 
-    root: Path
+    root: Location
     domains: tuple[str, ...]
 
     @classmethod
-    def open(cls, root: Path, domains: Sequence[str] = ()) -> DomainNetSource:
+    def open(cls, root: Location, domains: Sequence[str] = ()) -> DomainNetSource:
         """The given domains, or all that are there.
 
         Raises:
@@ -96,7 +98,7 @@ class DomainNetSource:
 
     def _keys(self, domain: str) -> Iterator[str]:
         if (self.root / domain).is_dir():
-            names = [path.relative_to(self.root).as_posix() for path in (self.root / domain).glob("*/*")]
+            names = [f"{domain}/{found.path}" for found in files_below(self.root / domain) if not found.fault]
         else:
             names = _archive(_zip(self.root, domain)).namelist()
         for name in names:
@@ -123,26 +125,26 @@ class _Classes:
         return [self.name_of.get(index, str(index)) for index in range(max(self.name_of) + 1)]
 
 
-def _lists(root: Path, domain: str) -> dict[str, Path]:
+def _lists(root: Location, domain: str) -> dict[str, Location]:
     paths = {split: root / f"{domain}_{split}.txt" for split in SPLITS}
     return {split: path for split, path in paths.items() if path.is_file()}
 
 
-def _zip(root: Path, domain: str) -> Path:
+def _zip(root: Location, domain: str) -> Location:
     return root / f"{domain}.zip"
 
 
 @functools.lru_cache(maxsize=len(DOMAINS))  # opening one reads its directory of up to 175,000 entries
-def _archive(path: Path) -> zipfile.ZipFile:
+def _archive(path: Location) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        return zipfile.ZipFile(path.open())
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(f"{path} is cut short or damaged ({error}); fetch it again") from error
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Location) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_bytes().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no list of DomainNet ({error}); fetch it again") from error
 

@@ -7,25 +7,25 @@ import gzip
 import struct
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from pipelines.datasets.encoded_image import encode_pixels
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.ingest.sources.source import Listing, Sample
 
 
-def is_idx(root: Path) -> bool:
+def is_idx(root: Location) -> bool:
     """Whether a folder holds IDX files of images."""
-    return any(root.glob("*-images-idx3-ubyte*"))
+    return any("-images-idx3-ubyte" in name for name in root.children())
 
 
 @dataclass(frozen=True)
 class IdxSource:
     """The MNIST family's IDX files, gzipped or plain: `train-*` and `t10k-*`."""
 
-    root: Path
+    root: Location
 
     def listing(self) -> Listing:
         """Samples as `part:index`, labels where the label file is there."""
@@ -52,16 +52,16 @@ class IdxSource:
             raise FileNotFoundError(f"{part} images in {self.root}")
         return encode_pixels(_read_idx(path)[int(index)])
 
-    def _file(self, part: str, what: str) -> Path | None:
+    def _file(self, part: str, what: str) -> Location | None:
         candidates = [self.root / f"{part}-{what}{suffix}" for suffix in ("", ".gz")]
         return next((path for path in candidates if path.is_file()), None)
 
 
 @functools.lru_cache(maxsize=4)
-def _read_idx(path: Path) -> np.ndarray:
+def _read_idx(path: Location) -> np.ndarray:
     """Array of an IDX file of unsigned bytes; its header gives the shape."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = gzip.decompress(path.read_bytes()) if path.name.endswith(".gz") else path.read_bytes()
         zeros, kind, axes = struct.unpack(">HBB", content[:4])
         shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
     except (EOFError, OSError, zlib.error, struct.error) as error:

@@ -1,80 +1,210 @@
-"""Images as files: one folder per class, or a folder without labels."""
+"""Images as files: one folder per class, or a folder without labels; on any file system."""
 
 from __future__ import annotations
 
-import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-from pipelines.datasets.encoded_image import is_image
+from pipelines.datasets.encoded_image import LONGEST_MAGIC, READ_BY_EXTRA, has_suffix, is_image, looks_like_image
 from pipelines.errors import UserError
-from pipelines.ingest.sources.source import Listing, Sample, require_samples
+from pipelines.files.location import Location
+from pipelines.files.tree import EMPTY, Found, files_below
+from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
+from pipelines.ingest.sources.splits import settled, split_of_folder
 
-VAL_NAMES = ("val", "valid", "validation")
-OF_SYSTEMS = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN")  # folders that systems put beside those of people
+OF_SYSTEMS = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information", "__pycache__")
+OF_SYSTEM_FILES = ("Thumbs.db", "desktop.ini", "Icon\r")
+OUTSIDE = "outside class folders"
+NAMED = 5  # folders in a message
+PROBERS = 32  # threads that look at the first bytes of files without suffix
+
+Parts = tuple[str, ...]
 
 
-def images_below(folder: Path) -> list[Path]:
-    """Files in a folder, at any depth, that are named as images; says how many lie in folders of systems, or are hidden."""
-    found = [path for path in sorted(folder.rglob("*")) if is_image(path.name) and path.is_file()]
-    shown = [path for path in found if not is_of_system(path.relative_to(folder))]
-    if left_out := len(found) - len(shown):
-        print(f"{folder}: {left_out} images are hidden, or lie in hidden folders or a system's: left out", file=sys.stderr)
-    return shown
+def images_below(folder: Location) -> tuple[list[str], list[LeftOut]]:
+    """Paths of the images in a folder and below it, and the other files with the reason why they are none.
+
+    A file is an image by its suffix; one without suffix by its first bytes.
+    """
+    found = files_below(folder)
+    reasons = {one.path: reason for one in found if (reason := _reason(one))}
+    bare = [one.path for one in found if one.path not in reasons and not has_suffix(one.path)]
+    with ThreadPoolExecutor(PROBERS) as pool:
+        looked_at = zip(bare, pool.map(lambda path: _why_left_out(folder / path), bare), strict=True)
+        reasons |= {path: reason for path, reason in looked_at if reason}
+    return [one.path for one in found if one.path not in reasons], [LeftOut(*item) for item in reasons.items()]
 
 
-def is_of_system(path: Path) -> bool:
-    """Whether a part of a relative path is hidden, or a system's own."""
-    return any(part.startswith(".") or part in OF_SYSTEMS for part in path.parts)
+def _why_left_out(file: Location) -> str:
+    """Why a file without suffix is no image; empty where it seems to be one."""
+    try:
+        return "" if looks_like_image(file.read_part(0, LONGEST_MAGIC)) else "without suffix that do not begin as an image"
+    except PermissionError:
+        return "that may not be read"
+
+
+def _reason(found: Found) -> str:
+    """Why a file is no image, by its name; empty where it may be one."""
+    parts = found.path.split("/")
+    if found.fault:
+        return found.fault
+    if any(is_of_system(part) for part in parts):
+        return "hidden or of a system"
+    if is_image(parts[-1]) or not has_suffix(parts[-1]):
+        return ""
+    suffix = f".{parts[-1].rpartition('.')[2].lower()}"
+    return f"of suffix {suffix}" + (f" ({READ_BY_EXTRA[suffix]})" if suffix in READ_BY_EXTRA else "")
+
+
+def is_of_system(name: str) -> bool:
+    """Whether a file or folder is hidden, or a system's own."""
+    return name.startswith(".") or name in OF_SYSTEMS or name in OF_SYSTEM_FILES
+
+
+@dataclass(frozen=True)
+class ImagesSource:
+    """A folder of images without labels, at any depth; folders train/, val/ and test/, where all lie in such, are splits."""
+
+    root: Location
+
+    def listing(self) -> Listing:
+        """Samples by relative path."""
+        return _unlabelled(*images_below(self.root), self.root)
+
+    def read(self, key: str) -> bytes:
+        """The file as it is."""
+        return (self.root / key).read_bytes()
+
+
+def _unlabelled(paths: Sequence[str], left_out: list[LeftOut], root: Location, notes: Sequence[str] = ()) -> Listing:
+    splits = [split_of_folder(path.split("/")[0]) if "/" in path else None for path in paths]
+    by_folder = "train" in splits and None not in splits
+    samples, _ = settled(
+        [Sample(path, None, split if by_folder and split else "train") for path, split in zip(paths, splits, strict=True)]
+    )
+    return Listing(require_samples(samples, root, left_out), [], left_out, list(notes))
 
 
 @dataclass(frozen=True)
 class FolderSource:
     """One folder per class, as torchvision's ImageFolder reads it, perhaps below train/, val/ and test/.
 
-    A val/ without a test/ beside it is the test split: so ImageNet has it.
+    Attributes:
+        root: the folder.
+        depth: which folder on the way to an image is its class, counted from 1, below the root or the split.
+        guessed: nobody said that these are class folders: a folder that all lie in is looked into, and if all are of one class
+            they have no labels.
+
+    Raises:
+        UserError: for a depth below 1.
     """
 
-    root: Path
+    root: Location
+    depth: int = 1
+    guessed: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.depth < 1:
+            raise UserError(f"--depth is {self.depth}; the class is the first folder (1) or one below it")
 
     def listing(self) -> Listing:
         """Samples by relative path; classes are the sorted folder names over all splits."""
-        splits = {child.name: child for child in self.root.iterdir() if child.name in ("train", "test", *VAL_NAMES)}
-        splits = splits if "train" in splits else {"train": self.root}
-        folders = {child.name for folder in splits.values() for child in folder.iterdir() if child.is_dir()}
-        files = {name: images_below(folder) for name, folder in sorted(splits.items())}
-        parts = [path.relative_to(splits[name]).parts for name, paths in files.items() for path in paths]
-        classes = sorted({names[0] for names in parts if len(names) > 1})
-        if empty := sorted(name for name in folders - {*classes} if not is_of_system(Path(name))):
-            print(f"{self.root}: {len(empty)} class folders without images are left out: {', '.join(empty[:5])}", file=sys.stderr)
-        if not folders:
-            raise UserError(f"{self.root} holds no class folders; for a folder of unlabelled images give --kind images")
+        paths, left_out = images_below(self.root)
+        ways = [tuple(path.split("/")) for path in paths]
+        skipped = _wrappers(ways) if self.guessed else 0
+        placed = _by_split([way[skipped:] for way in ways])
+        named = [_named(place, self.depth) for place in placed]
+        classes = sorted({name for name, _ in named if name})
+        wrapper = "/".join(ways[0][:skipped]) if ways else ""
+        if self.guessed and self.depth == 1 and len(classes) < 2 and paths:
+            where = f"all lie in one folder, {classes[0]}/" if classes else "none lies in a class folder"
+            note = f"images have no labels, for {where}; --kind folder takes folders as classes"
+            return _unlabelled(paths, left_out, self.root, [note] if classes else [])
+        if not classes:
+            raise UserError(self._no_class(paths, left_out))
         label = {name: index for index, name in enumerate(classes)}
-        samples = []
-        for name, paths in files.items():
-            split = "test" if name in VAL_NAMES and "test" not in splits else "val" if name in VAL_NAMES else name
-            for path in paths:
-                names = path.relative_to(splits[name]).parts
-                if len(names) > 1:
-                    samples.append(Sample(str(path.relative_to(self.root)), label[names[0]], split))
-        return Listing(require_samples(samples, self.root), classes)
+        outside = [LeftOut(path, reason) for path, (name, reason) in zip(paths, named, strict=True) if not name]
+        samples, useless = settled(
+            [Sample(path, label[name], split) for path, (name, split) in zip(paths, named, strict=True) if name]
+        )
+        left_out += outside + useless
+        notes = [f"class folders lie in {wrapper}/"] * bool(wrapper) + _oddities(placed, classes, left_out, skipped, self.depth)
+        return Listing(require_samples(samples, self.root, left_out), classes, left_out, notes)
 
     def read(self, key: str) -> bytes:
         """The file as it is."""
         return (self.root / key).read_bytes()
 
+    def _no_class(self, paths: Sequence[str], left_out: list[LeftOut]) -> str:
+        require_samples([Sample(path, None, "train") for path in paths], self.root, left_out)
+        if self.depth > 1:
+            return f"{self.root} has no image below {self.depth} folders; lower --depth"
+        return f"{self.root} holds no class folders; for a folder of unlabelled images give --kind images"
 
-@dataclass(frozen=True)
-class ImagesSource:
-    """A folder of images without labels, at any depth."""
 
-    root: Path
+Place = tuple[str | None, Parts]  # the split (`None` in a folder that is none), and the folders below it with the file's name
 
-    def listing(self) -> Listing:
-        """Samples by relative path."""
-        samples = [Sample(str(path.relative_to(self.root)), None, "train") for path in images_below(self.root)]
-        return Listing(require_samples(samples, self.root), [])
 
-    def read(self, key: str) -> bytes:
-        """The file as it is."""
-        return (self.root / key).read_bytes()
+def _wrappers(ways: Sequence[Parts]) -> int:
+    """How many folders hold each other and all images, until one holds several, or splits."""
+    for level in range(min((len(way) for way in ways), default=1) - 1):
+        folders = {way[level] for way in ways}
+        if len(folders) > 1 or any(map(split_of_folder, folders)):
+            return level
+    return 0
+
+
+def _by_split(ways: Sequence[Parts]) -> list[Place]:
+    """Each image's split: of the first folder, or of the second where all have it there (cat/train/1.jpg)."""
+    if any(len(way) > 2 and split_of_folder(way[0]) == "train" for way in ways):
+        return [(split_of_folder(way[0]) if len(way) > 1 else None, way[1:] if len(way) > 1 else way) for way in ways]
+    second = [split_of_folder(way[1]) if len(way) > 2 else None for way in ways]
+    if "train" in second and None not in second:
+        return [(split, (way[0], *way[2:])) for split, way in zip(second, ways, strict=True)]
+    return [("train", way) for way in ways]
+
+
+def _named(place: Place, depth: int) -> tuple[str, str]:
+    """Class and split of an image; no class, and the reason, where it is left out."""
+    split, way = place
+    if split is None:
+        return "", "beside train/, in no split" if len(way) > 1 else OUTSIDE
+    return (way[depth - 1], split) if len(way) > depth else ("", OUTSIDE)
+
+
+def _oddities(
+    placed: Sequence[Place], classes: Sequence[str], left_out: Sequence[LeftOut], skipped: int, depth: int
+) -> list[str]:
+    """What a user should know of the classes."""
+    notes = []
+    if all(split == "train" for split, _ in placed) and (odd := [name for name in classes if split_of_folder(name)]):
+        notes.append(
+            f"{_some(odd)} {'is a class' if len(odd) == 1 else 'are classes'}, for beside it lies no train/ with class folders"
+        )
+    parents: dict[str, set[Parts]] = defaultdict(set)
+    for _, way in placed:
+        if len(way) > depth:
+            parents[way[depth - 1]].add(way[: depth - 1])
+    if several := sorted(name for name, above in parents.items() if len(above) > 1):
+        notes.append(f"{len(several)} classes are of several folders of one name: {_some(several)}")
+    if barren := sorted(_class_folders(left_out, skipped, depth) - set(classes)):
+        notes.append(f"{len(barren)} class folders without images are left out: {_some(barren)}")
+    return notes
+
+
+def _class_folders(left_out: Sequence[LeftOut], skipped: int, depth: int) -> set[str]:
+    """Names of the folders at the depth of classes that hold what was left out, or nothing."""
+    found = set()
+    for path, reason in left_out:
+        way = tuple(path.split("/"))[skipped:] + (("",) if reason == EMPTY else ())
+        way = way[1:] if len(way) > 1 and split_of_folder(way[0]) else way
+        if len(way) > depth and not any(map(is_of_system, way[:-1])):
+            found.add(way[depth - 1])
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

@@ -7,10 +7,11 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.ingest.sources.source import Listing, Sample, require_samples
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -19,7 +20,7 @@ META, TRUTH = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
 CLASSES = 1000  # ids of the kit beyond them are groups of classes
 
 
-def is_imagenet(root: Path) -> bool:
+def is_imagenet(root: Location) -> bool:
     """Whether a folder holds the tar of the training images."""
     return (root / TRAIN).is_file()
 
@@ -31,7 +32,7 @@ class ImageNetSource:
     Classes are the sorted WordNet ids, as torchvision orders them: of the kit where it is needed, else of the training tar.
     """
 
-    root: Path
+    root: Location
 
     def listing(self) -> Listing:
         """Samples as `tar/path:offset:size`, by class and name; reads every header, which takes minutes."""
@@ -57,18 +58,16 @@ class ImageNetSource:
     def read(self, key: str) -> bytes:
         """The file as it is in its tar."""
         name, offset, size = key.rsplit(":", 2)
-        with (self.root / name.split("/")[0]).open("rb") as tar:
-            tar.seek(int(offset))
-            image = tar.read(int(size))
+        image = (self.root / name.split("/")[0]).read_part(int(offset), int(size))
         if len(image) != int(size):
             raise EOFError(f"{name} ends after {len(image)} of {size} bytes")
         return image
 
 
-def _train_images(path: Path) -> list[tuple[str, str]]:
+def _train_images(path: Location) -> list[tuple[str, str]]:
     """WordNet id and key of each image; the tar holds one tar per class."""
     images = []
-    with path.open("rb") as file:
+    with path.open() as file:
         for tar, member in _members(file, str(path)):
             name, wnid = PurePosixPath(member.name).name, PurePosixPath(member.name).stem
             content = tar.extractfile(member)
@@ -80,10 +79,10 @@ def _train_images(path: Path) -> list[tuple[str, str]]:
     return images
 
 
-def _val_images(path: Path, kit: _Kit) -> list[tuple[str, str]]:
+def _val_images(path: Location, kit: _Kit) -> list[tuple[str, str]]:
     """WordNet id and key of each image; the number in its name is its line of the kit's list."""
     images = []
-    with path.open("rb") as file:
+    with path.open() as file:
         for _, image in _members(file, str(path)):
             name = PurePosixPath(image.name)
             number = name.stem.rpartition("_")[2]
@@ -129,7 +128,7 @@ class _Kit:
     truth: list[int]
 
 
-def _read_kit(root: Path) -> _Kit:
+def _read_kit(root: Location) -> _Kit:
     files = _kit_files(root)
     for name in (META, TRUTH):
         if name not in files:
@@ -145,7 +144,7 @@ def _read_kit(root: Path) -> _Kit:
     return _Kit(wnids, truth)
 
 
-def _kit_files(root: Path) -> dict[str, bytes]:
+def _kit_files(root: Location) -> dict[str, bytes]:
     """The kit's two files, from its folder or its archive."""
     folder, archive = root / DEVKIT, root / f"{DEVKIT}.tar.gz"
     if folder.is_dir():
@@ -153,7 +152,7 @@ def _kit_files(root: Path) -> dict[str, bytes]:
     if not archive.is_file():
         raise UserError(f"{VAL} has no labels without {archive.name}; put that into {root}, or take {VAL} away")
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with archive.open() as packed, tarfile.open(fileobj=packed, mode="r:gz") as tar:
             wanted = {f"{DEVKIT}/{name}": name for name in (META, TRUTH)}
             names = {member: wanted[path] for member in tar if (path := member.name.removeprefix("./")) in wanted}
             return {name: file.read() for member, name in names.items() if (file := tar.extractfile(member))}

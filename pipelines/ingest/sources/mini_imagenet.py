@@ -5,21 +5,22 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.ingest.sources.source import Listing, Sample, require_samples
 
 LISTS = ("train.csv", "val.csv", "test.csv")
 HEADER = ["filename", "label"]
 
 
-def is_mini_imagenet(root: Path) -> bool:
+def is_mini_imagenet(root: Location) -> bool:
     """Whether a folder holds `images/` and the list of training classes, which its first line tells from other tables."""
     path = root / LISTS[0]
     if not (root / "images").is_dir() or not path.is_file():
         return False
-    with path.open("rb") as file:
+    with path.open() as file:
         return file.readline(100).strip() == ",".join(HEADER).encode()
 
 
@@ -31,7 +32,7 @@ class MiniImageNetSource:
     sixth of its files in the order of their names to the test split: 100 of its 600 images.
     """
 
-    root: Path
+    root: Location
 
     def listing(self) -> Listing:
         """Samples by relative path, class by class."""
@@ -49,7 +50,7 @@ class MiniImageNetSource:
         return (self.root / key).read_bytes()
 
 
-def _files_by_class(root: Path) -> dict[str, list[str]]:
+def _files_by_class(root: Location) -> dict[str, list[str]]:
     if not (root / "images").is_dir():
         raise UserError(f"{root} holds no folder images/, where the files of {', '.join(LISTS)} lie; unpack it there")
     class_of: dict[str, str] = {}
@@ -63,18 +64,18 @@ def _files_by_class(root: Path) -> dict[str, list[str]]:
     return files
 
 
-def _rows(path: Path) -> list[tuple[int, str, str]]:
+def _rows(path: Location) -> list[tuple[int, str, str]]:
     """Line number, file name and class of each row of a list."""
     if not path.is_file():
         raise UserError(f"{path} is missing; put it back, for each of {', '.join(LISTS)} lists other classes")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
+        lines = path.read_bytes().decode().splitlines()
+        rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if row]
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no list of Mini-ImageNet ({error}); fetch it again") from error
     if not rows or rows[0][1] != HEADER:
         raise UserError(f"{path} does not begin with the line {','.join(HEADER)}; fetch it again")
     for number, row in rows[1:]:
-        if len(row) != 2 or not all(row) or Path(row[0]).name != row[0]:
+        if len(row) != 2 or not all(row) or PurePosixPath(row[0]).name != row[0]:
             raise UserError(f"{path}, line {number}: {','.join(row)!r} is not the name of a file in images/ and its class")
     return [(number, file, label) for number, (file, label) in rows[1:]]

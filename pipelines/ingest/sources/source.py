@@ -5,16 +5,16 @@ A source is a small picklable object; `ingest` lists it once on the driver and r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pipelines.datasets.encoded_image import IMAGE_SUFFIXES
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One image of a source: a key that the source reads it by, its label (`None` unknown) and its split."""
 
     key: str
@@ -22,16 +22,45 @@ class Sample:
     split: str
 
 
+class LeftOut(NamedTuple):
+    """What lies in a source and is not taken: its path, and the reason in words that follow a number ("3 of suffix .txt")."""
+
+    path: str
+    reason: str
+
+
+class Piece(NamedTuple):
+    """Consecutive rows of a file that are best read together, and fit the memory of a task."""
+
+    name: str
+    rows: range
+
+
 @dataclass(frozen=True)
 class Listing:
-    """All samples of a source in a stable order, and the names of its classes."""
+    """What a source holds.
+
+    Attributes:
+        samples: in a stable order.
+        classes: their names.
+        left_out: what lies there and is not taken.
+        notes: what the user should know, in sentences.
+        pieces: of a packed source, whose samples have keys `name:row`.
+    """
 
     samples: list[Sample]
     classes: list[str]
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
 
 
 class Source(Protocol):
     """What `ingest` needs of a source."""
+
+    @property
+    def root(self) -> Location | None:
+        """Where it lies; `None` for one that every node has."""
 
     def listing(self) -> Listing:
         """Every sample, in an order that depends on the source's content only."""
@@ -40,12 +69,32 @@ class Source(Protocol):
         """Encoded image of one sample."""
 
 
-def require_samples(samples: list[Sample], root: Path) -> list[Sample]:
+@runtime_checkable
+class PackedSource(Source, Protocol):
+    """A source whose images lie in files that are read from their start, or in pieces of many images."""
+
+    def read_rows(self, name: str, rows: Sequence[int]) -> Iterator[bytes | Exception]:
+        """Encoded images of ascending rows of one file; an error in place of one that cannot be read."""
+
+
+def require_samples(samples: list[Sample], root: Location, left_out: Sequence[LeftOut] = ()) -> list[Sample]:
     """The samples, of which there must be one.
 
     Raises:
-        UserError: when there is none.
+        UserError: when there is none; with what was left out, by reason.
     """
-    if not samples:
-        raise UserError(f"{root} holds no image files ({', '.join(sorted(IMAGE_SUFFIXES)[:6])}, ...)")
-    return samples
+    if samples:
+        return samples
+    what = f": {counted(left_out)}" if left_out else ""
+    raise UserError(f"{root} holds no image files ({', '.join(sorted(IMAGE_SUFFIXES)[:6])}, ...){what}")
+
+
+def counted(left_out: Sequence[LeftOut], most: int = 8) -> str:
+    """`left out: 3 of suffix .txt, 2 broken links`: how many by reason, the most frequent ones first."""
+    counts: dict[str, int] = {}
+    for one in left_out:
+        counts[one.reason] = counts.get(one.reason, 0) + 1
+    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{count:,} {reason}" for reason, count in by_count[:most]]
+    rest = sum(count for _, count in by_count[most:])
+    return f"left out: {', '.join(words)}" + (f", {rest:,} for {len(by_count) - most} other reasons" if rest else "")

@@ -16,9 +16,10 @@ from sklearn.datasets import load_digits
 from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, read_column
 from pipelines.errors import UserError
 from pipelines.ingest import shard_writer as ingest_part
-from pipelines.ingest.ingest import QUARANTINE, ingest
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.left_out import QUARANTINE
+from pipelines.ingest.recognise import open_source
 from pipelines.ingest.sources.digits import DigitsSource
-from pipelines.ingest.sources.recognise import open_source
 from tests.helpers.layouts import pixels
 
 pytestmark = pytest.mark.ray
@@ -122,7 +123,10 @@ def test_unreadable_images_are_set_aside_with_path_and_reason_and_leave_holes(im
     assert dataset.split("train").class_counts == [25, 10]
     table = pq.read_table(tmp_path / "data" / QUARANTINE)
     assert sorted(table["path"].to_pylist()) == sorted(bad)
-    assert all(": " in reason for reason in table["reason"].to_pylist())
+    reasons = dict(zip(table["path"].to_pylist(), table["reason"].to_pylist(), strict=True))
+    assert reasons["dog/00.png"] == "empty file"
+    assert reasons["dog/01.png"] == "no image: starts with no image at all"
+    assert all(": " in reasons[f"dog/0{index}.png"] and "0x" not in reasons[f"dog/0{index}.png"] for index in (2, 3, 4))
     ids = {key: row for row, key in zip(rows(clean)["id"].to_pylist(), rows(clean)["source"].to_pylist(), strict=True)}
     assert np.flatnonzero(read_column(dataset, "train", "id") == -1).tolist() == sorted(ids[name] for name in bad)
     for row, key in zip(rows(dataset)["id"].to_pylist(), rows(dataset)["source"].to_pylist(), strict=True):
@@ -143,14 +147,27 @@ def test_damage_of_any_format_is_set_aside(images, tmp_path, form):
     assert dataset.split("train").class_counts[0] == 25
 
 
-def test_too_many_unreadable_images_stop_the_job_and_leave_no_data_set(images, tmp_path):
-    bad = damage(images)
-    with pytest.raises(UserError, match=r"5 images are unreadable, more than --max_bad allows \(0\)") as stop:
-        run(open_source(str(images)), tmp_path / "data")
+def test_too_many_unreadable_images_stop_the_job_with_a_list_and_leave_no_data_set(images, tmp_path):
+    bad = list(damage(images))
+    for index in range(5, 15):
+        bad.append(f"dog/{index:02d}.png")
+        (images / bad[-1]).write_bytes(b"<html>not found</html>")
+    said = r"11 of 40 images are unreadable \(27.5% so far\), more than --max-bad allows \(1.0%\)"
+    with pytest.raises(UserError, match=said) as stop:
+        run(open_source(str(images)), tmp_path / "data", rows_per_shard=1)
     assert any(name in str(stop.value) for name in bad)
+    listed = pq.read_table(tmp_path / "data" / QUARANTINE)
+    assert set(listed["path"].to_pylist()) < set(bad)
+    assert "no image: starts with <html>not found</html>" in listed["reason"].to_pylist()
     with pytest.raises(UserError, match=f"holds no {SHARDS_MANIFEST}"):
         Dataset.open(str(tmp_path / "data"))
-    assert run(open_source(str(images)), tmp_path / "data", max_bad=0.5).quarantined == 5
+    assert run(open_source(str(images)), tmp_path / "data", max_bad=0.5).quarantined == 15
+
+
+def test_ten_unreadable_images_do_not_stop_a_first_try(images, tmp_path):
+    for index in range(10):
+        (images / "dog" / f"{index:02d}.png").write_bytes(b"none")
+    assert run(open_source(str(images)), tmp_path / "data").quarantined == 10
 
 
 def test_a_split_without_a_readable_image_is_refused(tmp_path, local_ray):

@@ -83,7 +83,7 @@ def test_a_shard_of_decoded_images_is_bounded_by_their_size(monkeypatch):
 def test_a_name_that_is_not_utf_8_is_set_aside_by_a_name_that_can_be_shown(tmp_path):
     written, images = write(Memory({"a": png("RGB"), "b\udcff.png": png("RGB")}), tmp_path, pixels=False)
     assert len(images) == 1
-    assert written.bad == [("b\\udcff.png", "its name is not UTF-8: rename it")]
+    assert written.bad == [("b\udcff.png", "its name is not UTF-8: rename it")]
 
 
 def test_pictures_of_12_bits_are_counted(tmp_path):

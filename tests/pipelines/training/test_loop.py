@@ -146,7 +146,7 @@ def test_another_number_of_workers_resumes(straight):
 @pytest.mark.slow
 def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
     from pipelines.ingest.ingest import ingest
-    from pipelines.ingest.sources.recognise import open_source
+    from pipelines.ingest.recognise import open_source
 
     ingest(open_source("digits"), str(tmp_path / "other"), name="digits", seed=1)
     copy = cut_back(straight, straight.parent / "other-shards", 2 * STEPS)

@@ -10,7 +10,7 @@ from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.datasets.image_shards import Dataset
 from pipelines.ingest.ingest import ingest
-from pipelines.ingest.sources.recognise import open_source
+from pipelines.ingest.recognise import open_source
 from pipelines.jobs.worker import Worker
 from pipelines.training.epoch_scores import scores
 from pipelines.training.loop import train_step

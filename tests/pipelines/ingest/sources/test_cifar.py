@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.ingest.sources.cifar import CifarSource
 from pipelines.ingest.sources.source import Source
 from tests.helpers.layouts import (
@@ -62,7 +63,7 @@ def check_pixels(source: Source, name: str, seed: int, count: int) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_cifar10_has_five_training_files_and_one_of_the_test(tmp_path, form):
-    source = CifarSource(place(tmp_path, form, cifar10_files()))
+    source = CifarSource(Location.of(place(tmp_path, form, cifar10_files())))
     listing = source.listing()
     assert (listing.classes[0], listing.classes[9]) == ("airplane", "truck")
     assert [sample.key for sample in listing.samples] == [f"{name}:{i}" for name in CIFAR10_PARTS for i in range(4)]
@@ -74,7 +75,7 @@ def test_cifar10_has_five_training_files_and_one_of_the_test(tmp_path, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_cifar100_has_its_fine_labels(tmp_path, form):
-    source = CifarSource(place(tmp_path, form, cifar100_files()))
+    source = CifarSource(Location.of(place(tmp_path, form, cifar100_files())))
     listing = source.listing()
     assert listing.classes == [f"fine_{i:02d}" for i in range(100)]
     assert [sample.split for sample in listing.samples] == ["train"] * 6 + ["test"] * 6
@@ -87,11 +88,11 @@ def test_the_order_in_the_archive_does_not_matter(tmp_path):
     files = cifar10_files()
     for name, order in (("one", list(files)), ("two", list(files)[::-1])):
         write_files(tmp_path / name, {"cifar-10-python.tar.gz": tar_bytes({key: files[key] for key in order}, "w:gz")})
-    assert CifarSource(tmp_path / "one").listing() == CifarSource(tmp_path / "two").listing()
+    assert CifarSource(Location.of(tmp_path / "one")).listing() == CifarSource(Location.of(tmp_path / "two")).listing()
 
 
 def test_it_travels_to_tasks_small_even_after_it_was_read(tmp_path):
-    source = CifarSource(place(tmp_path, "unpacked", cifar10_files()))
+    source = CifarSource(Location.of(place(tmp_path, "unpacked", cifar10_files())))
     source.listing()
     assert pickle.loads(pickle.dumps(source)) == source
     assert len(pickle.dumps(source)) < 500
@@ -112,7 +113,7 @@ def test_a_malicious_file_is_refused_and_not_run(tmp_path, form):
     with pytest.raises(
         UserError, match=r"data_batch_3 is no file of CIFAR, or damaged .*mkdir.* may be an attack.*; fetch it again"
     ):
-        CifarSource(place(tmp_path, form, files)).listing()
+        CifarSource(Location.of(place(tmp_path, form, files))).listing()
     assert not (tmp_path / "made").exists()
 
 
@@ -138,7 +139,7 @@ WRONG = {
 def test_a_wrong_file_is_named(tmp_path, case):
     content, said = WRONG[case]
     with pytest.raises(UserError, match=said):
-        CifarSource(place(tmp_path, "unpacked", cifar10_files() | {f"{FOLDER10}/data_batch_2": content})).listing()
+        CifarSource(Location.of(place(tmp_path, "unpacked", cifar10_files() | {f"{FOLDER10}/data_batch_2": content}))).listing()
 
 
 @pytest.mark.parametrize("form", ["unpacked", "archive in a folder", "archive"])
@@ -147,13 +148,13 @@ def test_a_missing_file_is_named(tmp_path, form, name):
     files = cifar10_files()
     del files[f"{FOLDER10}/{name}"]
     with pytest.raises(UserError, match=rf"holds no {name}; unpack or fetch cifar-10-python\.tar\.gz again"):
-        CifarSource(place(tmp_path, form, files)).listing()
+        CifarSource(Location.of(place(tmp_path, form, files))).listing()
 
 
 def test_class_names_must_be_names(tmp_path):
     files = cifar100_files() | {f"{FOLDER100}/meta": python2_pickle({b"fine_label_names": [1]})}
     with pytest.raises(UserError, match="cifar-100-python/meta holds no class names"):
-        CifarSource(place(tmp_path, "unpacked", files)).listing()
+        CifarSource(Location.of(place(tmp_path, "unpacked", files))).listing()
 
 
 @pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "data.tgz"])
@@ -168,20 +169,20 @@ def test_a_damaged_archive_is_named(tmp_path, name, damage):
     }[damage]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=rf"{name} is cut short or damaged|{name}/\w+ is no file of CIFAR"):
-        CifarSource(tmp_path / name).listing()
+        CifarSource(Location.of(tmp_path / name)).listing()
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path):
     (tmp_path / "other.tar.gz").write_bytes(tar_bytes({"a/b": b"c"}, "w:gz"))
     with pytest.raises(UserError, match=r"other.tar.gz holds neither cifar-10-batches-py/ nor cifar-100-python/"):
-        CifarSource(tmp_path / "other.tar.gz").listing()
+        CifarSource(Location.of(tmp_path / "other.tar.gz")).listing()
 
 
 def test_a_folder_with_none_or_both_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"holds no CIFAR for Python \(cifar-10-batches-py/ or cifar-10-python.tar.gz or"):
-        CifarSource(tmp_path).listing()
+        CifarSource(Location.of(tmp_path)).listing()
     write_files(tmp_path, cifar10_files() | cifar100_files())
     with pytest.raises(UserError, match=rf"both CIFAR-10 and CIFAR-100; give {tmp_path}/{FOLDER10} or {tmp_path}/{FOLDER100}"):
-        CifarSource(tmp_path).listing()
+        CifarSource(Location.of(tmp_path)).listing()
     assert len(CifarSource(tmp_path / FOLDER10).listing().classes) == 10
     assert len(CifarSource(tmp_path / FOLDER100).listing().classes) == 100

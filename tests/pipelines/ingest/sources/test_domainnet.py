@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.ingest.sources.domainnet import DomainNetSource
 from pipelines.ingest.sources.source import Listing
 from tests.helpers.layouts import Files, domainnet_files, write_files, write_lists, write_zip
@@ -38,7 +39,7 @@ def summary(listing: Listing) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize("zipped", [False, True])
 def test_lists_give_labels_and_splits_and_files_come_as_they_are(tmp_path, zipped):
     files = write(tmp_path, "clipart", "sketch", zipped=zipped)
-    source = DomainNetSource.open(tmp_path)
+    source = DomainNetSource.open(Location.of(tmp_path))
     assert source.domains == ("clipart", "sketch")
     listing = source.listing()
     assert listing.classes == ["axe", "bee"]
@@ -56,7 +57,7 @@ def test_without_lists_everything_is_for_training_and_classes_are_sorted(tmp_pat
         write_zip(tmp_path / "real.zip", domainnet_files("real") | extra | {"__MACOSX/real/axe/x.jpg": b""})
     else:
         write_files(tmp_path, extra)
-    listing = DomainNetSource.open(tmp_path).listing()
+    listing = DomainNetSource.open(Location.of(tmp_path)).listing()
     assert listing.classes == ["ant", "axe", "bee"]
     assert summary(listing) == {key: (key.split("/")[1], "train") for key in [*files, "real/ant/a.png"]}
     assert [sample.key for sample in listing.samples] == sorted([*files, "real/ant/a.png"])
@@ -68,13 +69,13 @@ def test_folders_and_zips_in_any_order_list_the_same(tmp_path, lists):
     listings = []
     for i, (zipped, backwards) in enumerate(forms):
         write(tmp_path / str(i), "clipart", "real", zipped=zipped, backwards=backwards, lists=lists)
-        listings.append(DomainNetSource.open(tmp_path / str(i), ["real", "clipart"][:: 1 - 2 * backwards]).listing())
+        listings.append(DomainNetSource.open(Location.of(tmp_path / str(i)), ["real", "clipart"][:: 1 - 2 * backwards]).listing())
     assert all(listing == listings[0] for listing in listings)
 
 
 def test_only_the_chosen_domains_are_listed(tmp_path):
     write(tmp_path, "clipart", "sketch", "infograph")
-    source = DomainNetSource.open(tmp_path, ["sketch", "clipart"])
+    source = DomainNetSource.open(Location.of(tmp_path), ["sketch", "clipart"])
     assert {sample.key.split("/")[0] for sample in source.listing().samples} == {"clipart", "sketch"}
 
 
@@ -82,7 +83,7 @@ def test_only_the_chosen_domains_are_listed(tmp_path):
 def test_a_domain_that_is_not_there_is_named_with_the_nearest_that_is(tmp_path, asked, said):
     write(tmp_path, "clipart", "sketch")
     with pytest.raises(UserError, match=f"has no domain '{asked}'.*{said}"):
-        DomainNetSource.open(tmp_path, ["clipart", asked])
+        DomainNetSource.open(Location.of(tmp_path), ["clipart", asked])
 
 
 def test_the_index_comes_from_the_list_and_a_class_that_none_mentions_goes_by_its_number(tmp_path):
@@ -90,7 +91,7 @@ def test_the_index_comes_from_the_list_and_a_class_that_none_mentions_goes_by_it
     for split in ("train", "test"):
         path = tmp_path / f"clipart_{split}.txt"
         path.write_text(path.read_text().replace("jpg 0", "jpg 3").replace("jpg 1", "jpg 0"))
-    listing = DomainNetSource.open(tmp_path).listing()
+    listing = DomainNetSource.open(Location.of(tmp_path)).listing()
     assert listing.classes == ["bee", "1", "2", "axe"]
     assert all(listing.classes[sample.label] == sample.key.split("/")[1] for sample in listing.samples)
 
@@ -98,7 +99,7 @@ def test_the_index_comes_from_the_list_and_a_class_that_none_mentions_goes_by_it
 def test_a_file_name_may_hold_blanks_and_a_list_may_be_of_one_split(tmp_path):
     write_files(tmp_path, {"real/a b/c d.jpg": b"x"})
     (tmp_path / "real_train.txt").write_text("real/a b/c d.jpg 0\r\n")
-    listing = DomainNetSource.open(tmp_path).listing()
+    listing = DomainNetSource.open(Location.of(tmp_path)).listing()
     assert summary(listing) == {"real/a b/c d.jpg": ("a b", "train")}
 
 
@@ -121,22 +122,22 @@ def test_a_wrong_line_is_named_with_file_and_number(tmp_path, case):
     with (tmp_path / "clipart_test.txt").open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(UserError, match=f"{tmp_path}/clipart_test.txt, line 3: .*{said}"):
-        DomainNetSource.open(tmp_path).listing()
+        DomainNetSource.open(Location.of(tmp_path)).listing()
 
 
 def test_lists_of_two_domains_must_agree(tmp_path):
     write(tmp_path, "clipart", "sketch")
     write_lists(tmp_path, "sketch", domainnet_files("sketch"), classes=("bee", "axe"))
     with pytest.raises(UserError, match=r"sketch_train.txt, line 1: class 'axe' has index 1, but 0 before"):
-        DomainNetSource.open(tmp_path).listing()
-    assert DomainNetSource.open(tmp_path, ["sketch"]).listing().classes == ["bee", "axe"]
+        DomainNetSource.open(Location.of(tmp_path)).listing()
+    assert DomainNetSource.open(Location.of(tmp_path), ["sketch"]).listing().classes == ["bee", "axe"]
 
 
 def test_a_list_that_is_no_text_is_named(tmp_path):
     write(tmp_path, "clipart")
     (tmp_path / "clipart_train.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"clipart_train.txt is no list of DomainNet"):
-        DomainNetSource.open(tmp_path).listing()
+        DomainNetSource.open(Location.of(tmp_path)).listing()
 
 
 def test_empty_lists_are_refused(tmp_path):
@@ -144,7 +145,7 @@ def test_empty_lists_are_refused(tmp_path):
     for split in ("train", "test"):
         (tmp_path / f"clipart_{split}.txt").write_text("")
     with pytest.raises(UserError, match="holds no image files"):
-        DomainNetSource.open(tmp_path).listing()
+        DomainNetSource.open(Location.of(tmp_path)).listing()
 
 
 @pytest.mark.parametrize(("zipped", "error"), [(False, FileNotFoundError), (True, KeyError)])
@@ -152,7 +153,7 @@ def test_a_listed_file_that_is_missing_fails_alone(tmp_path, zipped, error):
     files = write(tmp_path, "clipart", zipped=zipped)
     with (tmp_path / "clipart_test.txt").open("a") as file:
         file.write("clipart/axe/gone.jpg 0\n")
-    source = DomainNetSource.open(tmp_path)
+    source = DomainNetSource.open(Location.of(tmp_path))
     assert {sample.key for sample in source.listing().samples} == {*files, "clipart/axe/gone.jpg"}
     with pytest.raises(error, match=r"gone.jpg"):
         source.read("clipart/axe/gone.jpg")
@@ -162,15 +163,15 @@ def test_a_domain_with_lists_but_no_images_is_an_error_unless_left_out(tmp_path)
     write(tmp_path, "clipart")
     write_lists(tmp_path, "sketch", domainnet_files("sketch"))
     with pytest.raises(UserError, match=r"lists of sketch but neither sketch/ nor sketch.zip; fetch it, or leave it out"):
-        DomainNetSource.open(tmp_path)
-    assert DomainNetSource.open(tmp_path, ["clipart"]).domains == ("clipart",)
+        DomainNetSource.open(Location.of(tmp_path))
+    assert DomainNetSource.open(Location.of(tmp_path), ["clipart"]).domains == ("clipart",)
 
 
 def test_lists_for_some_domains_only_are_an_error(tmp_path):
     write(tmp_path, "clipart")
     write(tmp_path, "sketch", lists=False)
     with pytest.raises(UserError, match=r"lists of clipart but none of sketch.*add sketch_train.txt"):
-        DomainNetSource.open(tmp_path).listing()
+        DomainNetSource.open(Location.of(tmp_path)).listing()
 
 
 @pytest.mark.parametrize("lists", [False, True])
@@ -179,17 +180,17 @@ def test_a_damaged_zip_is_named_when_it_is_listed(tmp_path, lists):
     content = (tmp_path / "clipart.zip").read_bytes()
     (tmp_path / "clipart.zip").write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"clipart.zip is cut short or damaged .*; fetch it again"):
-        DomainNetSource.open(tmp_path).listing()
+        DomainNetSource.open(Location.of(tmp_path)).listing()
 
 
 def test_a_folder_without_any_domain_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"holds no folder, zip or list of a domain \(clipart, infograph"):
-        DomainNetSource.open(tmp_path)
+        DomainNetSource.open(Location.of(tmp_path))
 
 
 def test_it_travels_to_tasks_after_a_zip_was_opened(tmp_path):
     files = write(tmp_path, "clipart", zipped=True)
-    source = DomainNetSource.open(tmp_path)
+    source = DomainNetSource.open(Location.of(tmp_path))
     source.listing()
     other = pickle.loads(pickle.dumps(source))
     assert other == source

@@ -11,8 +11,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.ingest.recognise import open_source
 from pipelines.ingest.sources.idx import IdxSource
-from pipelines.ingest.sources.recognise import open_source
 from tests.helpers.layouts import pixels
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -36,7 +37,7 @@ def write_idx(folder: Path, suffix: str, train: int = 12, test: int = 5) -> tupl
 def test_idx_files_give_images_labels_and_splits(tmp_path, suffix):
     images, labels = write_idx(tmp_path, suffix)
     source = open_source(str(tmp_path))
-    assert source == IdxSource(tmp_path)
+    assert source == IdxSource(Location.of(tmp_path))
     listing = source.listing()
     assert [sample.split for sample in listing.samples] == ["train"] * 12 + ["test"] * 5
     assert [sample.label for sample in listing.samples] == labels[:17].tolist()

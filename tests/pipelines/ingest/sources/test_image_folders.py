@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.ingest.recognise import open_source
 from pipelines.ingest.sources.image_folders import FolderSource, ImagesSource
-from pipelines.ingest.sources.recognise import open_source
+from pipelines.ingest.sources.source import counted
 from tests.helpers.layouts import save
 
 
@@ -35,7 +37,7 @@ def test_folders_train_and_val_are_splits_with_common_classes(tmp_path, test_nam
 def test_a_val_beside_a_test_is_val(tmp_path, name):
     for split in ("train", name, "test"):
         save(tmp_path / split / "cat" / f"{split}.png")
-    found = {sample.key: sample.split for sample in FolderSource(tmp_path).listing().samples}
+    found = {sample.key: sample.split for sample in FolderSource(Location.of(tmp_path)).listing().samples}
     assert found == {"train/cat/train.png": "train", f"{name}/cat/{name}.png": "val", "test/cat/test.png": "test"}
 
 
@@ -44,14 +46,14 @@ def test_a_listing_is_sorted_whatever_the_order_of_the_directory(tmp_path, kind)
     names = [f"c{i % 3}/{i:02d}.png" for i in range(30)]
     for name in names[::-1]:
         save(tmp_path / name)
-    assert [sample.key for sample in kind(tmp_path).listing().samples] == sorted(names)
+    assert [sample.key for sample in kind(Location.of(tmp_path)).listing().samples] == sorted(names)
 
 
 def test_a_flat_folder_is_unlabelled(tmp_path):
     for name in ("b.png", "a.png"):
         save(tmp_path / name)
     source = open_source(str(tmp_path))
-    assert source == ImagesSource(tmp_path)
+    assert source == ImagesSource(Location.of(tmp_path))
     assert [(sample.key, sample.label) for sample in source.listing().samples] == [("a.png", None), ("b.png", None)]
     assert source.listing().classes == []
 
@@ -71,14 +73,13 @@ def test_class_folders_without_images_are_refused(tmp_path):
         open_source(str(tmp_path)).listing()
 
 
-def test_what_systems_put_beside_images_is_no_class_and_no_image_and_is_counted(tmp_path, capsys):
+def test_what_systems_put_beside_images_is_no_class_and_no_image_and_is_counted(tmp_path):
     for name in ("cat/a.png", "dog/b.png", ".ipynb_checkpoints/a.png", "__MACOSX/cat/a.png", "cat/._a.png", "dog/@eaDir/t.png"):
         save(tmp_path / name)
     (tmp_path / "empty").mkdir()
-    listing = FolderSource(tmp_path).listing()
+    listing = FolderSource(Location.of(tmp_path)).listing()
     assert listing.classes == ["cat", "dog"]
     assert [sample.key for sample in listing.samples] == ["cat/a.png", "dog/b.png"]
-    said = capsys.readouterr().err
-    assert "4 images are hidden, or lie in hidden folders or a system's: left out" in said
-    assert "1 class folders without images are left out: empty" in said
-    assert len(ImagesSource(tmp_path).listing().samples) == 2
+    assert counted(listing.left_out) == "left out: 4 hidden or of a system, 1 empty folders"
+    assert listing.notes == ["1 class folders without images are left out: empty"]
+    assert len(ImagesSource(Location.of(tmp_path)).listing().samples) == 2

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.ingest.sources.imagenet import ImageNetSource
 from tests.helpers.layouts import (
     CLASS_NUMBERS,
@@ -36,7 +37,7 @@ def name_of(key: str) -> str:
 
 def test_images_are_read_out_of_the_tars_and_tars_of_tars(tmp_path):
     write_files(tmp_path, imagenet_files())
-    source = ImageNetSource(tmp_path)
+    source = ImageNetSource(Location.of(tmp_path))
     listing = source.listing()
     found = {name_of(sample.key): source.read(sample.key) for sample in listing.samples}
     train = {f"{wnid}.tar/{name}": image for wnid, images in train_images().items() for name, image in images.items()}
@@ -45,7 +46,7 @@ def test_images_are_read_out_of_the_tars_and_tars_of_tars(tmp_path):
 
 def test_labels_number_the_sorted_wordnet_ids_in_both_splits(tmp_path):
     write_files(tmp_path, imagenet_files())
-    listing = ImageNetSource(tmp_path).listing()
+    listing = ImageNetSource(Location.of(tmp_path)).listing()
     assert listing.classes == sorted(WNIDS)
     wnid_of_number = dict(zip(CLASS_NUMBERS, WNIDS, strict=True))
     truth = {f"ILSVRC2012_val_{i:08d}.JPEG": wnid_of_number[number] for i, number in enumerate(VAL_CLASSES, 1)}
@@ -58,7 +59,7 @@ def test_labels_number_the_sorted_wordnet_ids_in_both_splits(tmp_path):
 
 def test_the_training_tar_alone_has_no_test_split(tmp_path):
     write_files(tmp_path, {TRAIN: train_tar(train_images())})
-    listing = ImageNetSource(tmp_path).listing()
+    listing = ImageNetSource(Location.of(tmp_path)).listing()
     assert {sample.split for sample in listing.samples} == {"train"}
     assert listing.classes == sorted(WNIDS)
 
@@ -78,7 +79,7 @@ def test_headers_of_any_form_and_folders_within_are_skipped(tmp_path, form):
             member.pax_headers = {"comment": "é"} if form == tarfile.PAX_FORMAT else {}
             tar.addfile(member, io.BytesIO(image))
     write_files(tmp_path, {TRAIN: tar_bytes({f"./{WNIDS[0]}.tar": inner.getvalue()})})
-    source = ImageNetSource(tmp_path)
+    source = ImageNetSource(Location.of(tmp_path))
     assert [source.read(sample.key) for sample in source.listing().samples] == list(names.values())
 
 
@@ -89,7 +90,10 @@ def test_another_order_in_the_tars_gives_the_same_order_of_samples(tmp_path):
     write_files(tmp_path / "one", {TRAIN: train_tar(images), VAL: tar_bytes(val_images()), KIT: kit})
     write_files(tmp_path / "two", {TRAIN: train_tar(turned), VAL: tar_bytes(dict(reversed(val_images().items()))), KIT: kit})
     one, two = (
-        [(name_of(sample.key), sample.label, sample.split) for sample in ImageNetSource(tmp_path / name).listing().samples]
+        [
+            (name_of(sample.key), sample.label, sample.split)
+            for sample in ImageNetSource(Location.of(tmp_path / name)).listing().samples
+        ]
         for name in ("one", "two")
     )
     assert one == two
@@ -100,13 +104,15 @@ def test_the_kit_may_be_unpacked(tmp_path):
     files = imagenet_files()
     del files[KIT]
     write_files(tmp_path / "unpacked", files | kit_files())
-    assert ImageNetSource(tmp_path / "packed").listing() == ImageNetSource(tmp_path / "unpacked").listing()
+    assert (
+        ImageNetSource(Location.of(tmp_path / "packed")).listing() == ImageNetSource(Location.of(tmp_path / "unpacked")).listing()
+    )
 
 
 def test_a_subset_of_the_classes_keeps_the_labels_of_the_whole(tmp_path):
     images = {wnid: train_images()[wnid] for wnid in WNIDS[1:3]}
     write_files(tmp_path, imagenet_files() | {TRAIN: train_tar(images)})
-    train = [sample for sample in ImageNetSource(tmp_path).listing().samples if sample.split == "train"]
+    train = [sample for sample in ImageNetSource(Location.of(tmp_path)).listing().samples if sample.split == "train"]
     assert {sample.label for sample in train} == {sorted(WNIDS).index(wnid) for wnid in images}
 
 
@@ -115,13 +121,13 @@ def test_validation_images_without_the_kit_are_refused(tmp_path):
     del files[KIT]
     write_files(tmp_path, files)
     with pytest.raises(UserError, match=rf"{VAL} has no labels without {KIT}; put that into {tmp_path}, or take {VAL} away"):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 def test_a_folder_without_the_training_tar_is_refused(tmp_path):
     write_files(tmp_path, {VAL: tar_bytes(val_images())})
     with pytest.raises(UserError, match=rf"holds no {TRAIN}; put it there"):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 @pytest.mark.parametrize("share", [0.1, 0.35, 0.5, 0.77, 0.99])
@@ -131,7 +137,7 @@ def test_a_tar_that_is_cut_short_is_named(tmp_path, name, share):
     size = 0.9 * len(files[name]) if name == KIT else len(files[name].rstrip(b"\0"))  # tars end in zeros
     write_files(tmp_path, files | {name: files[name][: int(share * size)]})
     with pytest.raises(UserError, match=f"{name}.* cut short"):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 def test_a_tar_that_is_cut_between_two_files_is_named(tmp_path):
@@ -140,7 +146,7 @@ def test_a_tar_that_is_cut_between_two_files_is_named(tmp_path):
         start = tar.getmembers()[3].offset
     write_files(tmp_path, imagenet_files() | {VAL: whole[:start]})
     with pytest.raises(UserError, match=f"{VAL} is cut short .* without the zeros that end a tar; fetch it again"):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +155,7 @@ def test_a_tar_that_is_cut_between_two_files_is_named(tmp_path):
 def test_what_is_no_tar_is_named(tmp_path, content, said):
     write_files(tmp_path, {TRAIN: content})
     with pytest.raises(UserError, match=said):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 def test_a_damaged_header_within_a_class_is_named_with_the_class(tmp_path):
@@ -158,13 +164,13 @@ def test_a_damaged_header_within_a_class_is_named_with_the_class(tmp_path):
     content[at : at + 20] = bytes(range(100, 120))
     write_files(tmp_path, {TRAIN: bytes(content)})
     with pytest.raises(UserError, match=rf"{TRAIN}, {WNIDS[2]}.tar is cut short or damaged"):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 def test_a_training_tar_of_images_is_refused(tmp_path):
     write_files(tmp_path, {TRAIN: tar_bytes(val_images())})
     with pytest.raises(UserError, match=r"holds ILSVRC2012_val_00000001.JPEG, but should hold one tar per class"):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 KITS = {
@@ -186,7 +192,7 @@ def test_a_kit_that_does_not_fit_is_named(tmp_path, case):
     kit = {name: content for name, content in (kit_files() | changes).items() if content is not None}
     write_files(tmp_path, imagenet_files() | {KIT: tar_bytes(kit, "w:gz")})
     with pytest.raises(UserError, match=said):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 def test_any_damage_of_the_table_is_one_sentence_or_none(tmp_path):
@@ -198,7 +204,7 @@ def test_any_damage_of_the_table_is_one_sentence_or_none(tmp_path):
         damaged[generator.integers(0, len(damaged), 2)] = generator.integers(0, 256, 2)
         (tmp_path / META).write_bytes(damaged.tobytes())
         try:
-            ImageNetSource(tmp_path).listing()
+            ImageNetSource(Location.of(tmp_path)).listing()
         except UserError as error:
             said.append(str(error))
     assert len(said) > 100
@@ -208,12 +214,12 @@ def test_any_damage_of_the_table_is_one_sentence_or_none(tmp_path):
 def test_a_validation_image_without_a_number_is_refused(tmp_path):
     write_files(tmp_path, imagenet_files() | {VAL: tar_bytes({"cat.JPEG": b"x"})})
     with pytest.raises(UserError, match=rf"{VAL} holds cat.JPEG, but .* has lines 1 to 7; they do not belong together"):
-        ImageNetSource(tmp_path).listing()
+        ImageNetSource(Location.of(tmp_path)).listing()
 
 
 def test_an_image_that_its_tar_no_longer_holds_fails_alone(tmp_path):
     write_files(tmp_path, imagenet_files())
-    source = ImageNetSource(tmp_path)
+    source = ImageNetSource(Location.of(tmp_path))
     keys = [sample.key for sample in source.listing().samples if sample.split == "test"]
     last = max(keys, key=lambda key: int(key.rsplit(":", 2)[1]))
     offset = int(last.rsplit(":", 2)[1])
@@ -225,7 +231,7 @@ def test_an_image_that_its_tar_no_longer_holds_fails_alone(tmp_path):
 
 def test_it_travels_to_tasks(tmp_path):
     write_files(tmp_path, imagenet_files())
-    source = ImageNetSource(tmp_path)
+    source = ImageNetSource(Location.of(tmp_path))
     key = source.listing().samples[0].key
     other = pickle.loads(pickle.dumps(source))
     assert other == source

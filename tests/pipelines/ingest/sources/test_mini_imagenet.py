@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.ingest.sources.mini_imagenet import MiniImageNetSource
 from tests.helpers.layouts import mini_imagenet_files, write_files
 
@@ -15,7 +16,7 @@ from tests.helpers.layouts import mini_imagenet_files, write_files
 def test_every_class_has_the_last_sixth_of_its_files_as_test(tmp_path):
     files = mini_imagenet_files()
     write_files(tmp_path, files)
-    source = MiniImageNetSource(tmp_path)
+    source = MiniImageNetSource(Location.of(tmp_path))
     listing = source.listing()
     assert listing.classes == ["n01", "n02", "n03", "n04", "n05"]
     counts = Counter((sample.label, sample.split) for sample in listing.samples)
@@ -34,7 +35,7 @@ def test_the_sixth_is_rounded_down(tmp_path, count, train, test):
         lines = [f"{name},n01" for name in names] if split == "val" else []
         (tmp_path / f"{split}.csv").write_text("\n".join(["filename,label", *lines]))
     (tmp_path / "images").mkdir()
-    counts = Counter(sample.split for sample in MiniImageNetSource(tmp_path).listing().samples)
+    counts = Counter(sample.split for sample in MiniImageNetSource(Location.of(tmp_path)).listing().samples)
     assert (counts["train"], counts["test"]) == (train, test)
 
 
@@ -46,7 +47,9 @@ def test_the_order_of_the_lists_and_files_does_not_matter(tmp_path):
         first, *rest = content.splitlines(keepends=True) if name.endswith(".csv") else [content]
         turned[name] = first + b"".join(reversed(rest))
     write_files(tmp_path / "two", turned)
-    assert MiniImageNetSource(tmp_path / "one").listing() == MiniImageNetSource(tmp_path / "two").listing()
+    assert (
+        MiniImageNetSource(Location.of(tmp_path / "one")).listing() == MiniImageNetSource(Location.of(tmp_path / "two")).listing()
+    )
 
 
 def test_a_missing_image_fails_alone(tmp_path):
@@ -54,7 +57,7 @@ def test_a_missing_image_fails_alone(tmp_path):
     write_files(tmp_path, files)
     gone = next(name for name in files if name.endswith(".jpg"))
     (tmp_path / gone).unlink()
-    source = MiniImageNetSource(tmp_path)
+    source = MiniImageNetSource(Location.of(tmp_path))
     assert gone in {sample.key for sample in source.listing().samples}
     with pytest.raises(FileNotFoundError):
         source.read(gone)
@@ -64,7 +67,7 @@ def test_a_missing_image_fails_alone(tmp_path):
 def test_a_missing_list_is_named(tmp_path, name):
     write_files(tmp_path, {path: content for path, content in mini_imagenet_files().items() if path != name})
     with pytest.raises(UserError, match=f"{tmp_path}/{name} is missing; put it back, .* other classes"):
-        MiniImageNetSource(tmp_path).listing()
+        MiniImageNetSource(Location.of(tmp_path)).listing()
 
 
 WRONG = {
@@ -86,18 +89,18 @@ def test_a_wrong_line_is_named(tmp_path, case):
     content, said = WRONG[case]
     write_files(tmp_path, mini_imagenet_files() | {"val.csv": content})
     with pytest.raises(UserError, match=said):
-        MiniImageNetSource(tmp_path).listing()
+        MiniImageNetSource(Location.of(tmp_path)).listing()
 
 
 def test_lists_without_images_are_refused(tmp_path):
     write_files(tmp_path, {f"{split}.csv": b"filename,label\n" for split in ("train", "val", "test")})
     with pytest.raises(UserError, match="holds no folder images/"):
-        MiniImageNetSource(tmp_path).listing()
+        MiniImageNetSource(Location.of(tmp_path)).listing()
     (tmp_path / "images").mkdir()
     with pytest.raises(UserError, match="images holds no image files"):
-        MiniImageNetSource(tmp_path).listing()
+        MiniImageNetSource(Location.of(tmp_path)).listing()
 
 
 def test_it_travels_to_tasks(tmp_path):
-    source = MiniImageNetSource(tmp_path)
+    source = MiniImageNetSource(Location.of(tmp_path))
     assert pickle.loads(pickle.dumps(source)) == source

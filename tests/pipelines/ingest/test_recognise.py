@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.ingest.recognise import SOURCE_KINDS, open_source
 from pipelines.ingest.sources.cifar import CifarSource
 from pipelines.ingest.sources.digits import DigitsSource
 from pipelines.ingest.sources.domainnet import DomainNetSource
@@ -15,7 +17,6 @@ from pipelines.ingest.sources.idx import IdxSource
 from pipelines.ingest.sources.image_folders import FolderSource, ImagesSource
 from pipelines.ingest.sources.imagenet import ImageNetSource
 from pipelines.ingest.sources.mini_imagenet import MiniImageNetSource
-from pipelines.ingest.sources.recognise import SOURCE_KINDS, open_source
 from tests.helpers.layouts import (
     cifar10_files,
     cifar100_files,
@@ -74,7 +75,7 @@ def test_a_layout_is_recognised_by_its_files(tmp_path, layout):
     write(tmp_path)
     source = open_source(str(tmp_path))
     assert type(source) is kind
-    assert source.root == tmp_path
+    assert source.root == Location.of(tmp_path)
 
 
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name.startswith(("domainnet", "cifar", "mini", "imagenet"))])
@@ -91,30 +92,32 @@ def test_cifar_is_known_by_its_folder_and_its_archive(tmp_path):
     write_files(tmp_path, cifar100_files() | {"cifar-10-python.tar.gz": tar_bytes(cifar10_files(), "w:gz")})
     for name, classes in (("cifar-100-python", 100), ("cifar-10-python.tar.gz", 10)):
         source = open_source(str(tmp_path / name))
-        assert source == CifarSource(tmp_path / name)
+        assert source == CifarSource(Location.of(tmp_path / name))
         assert len(source.listing().classes) == classes
 
 
 def test_another_file_is_read_as_cifar_only_when_told(tmp_path):
     (tmp_path / "data.tgz").write_bytes(tar_bytes(cifar10_files(), "w:gz"))
-    assert open_source(str(tmp_path / "data.tgz"), "cifar") == CifarSource(tmp_path / "data.tgz")
-    for kind in ("auto", "folder", "imagenet"):
-        with pytest.raises(UserError, match=r"is a file, and only CIFAR's tar.gz is read as one; give the folder"):
+    assert open_source(str(tmp_path / "data.tgz"), "cifar") == CifarSource(Location.of(tmp_path / "data.tgz"))
+    for kind in ("folder", "imagenet"):
+        with pytest.raises(UserError, match=r"is a file, and of files Parquet, tars, tables .* or the folder that it lies in"):
             open_source(str(tmp_path / "data.tgz"), kind)
+    with pytest.raises(UserError, match="holds no image files"):  # a tar of anything is one of WebDataset
+        open_source(str(tmp_path / "data.tgz")).listing()
 
 
 def test_two_layouts_in_one_folder_ask_for_the_kind(tmp_path):
     write_files(tmp_path, imagenet_files() | cifar10_files())
     with pytest.raises(UserError, match=f"{tmp_path} may be cifar or imagenet; say which with --kind"):
         open_source(str(tmp_path))
-    assert open_source(str(tmp_path), "imagenet") == ImageNetSource(tmp_path)
-    assert open_source(str(tmp_path), "cifar") == CifarSource(tmp_path)
+    assert open_source(str(tmp_path), "imagenet") == ImageNetSource(Location.of(tmp_path))
+    assert open_source(str(tmp_path), "cifar") == CifarSource(Location.of(tmp_path))
 
 
 def test_domains_are_chosen_for_domainnet_and_nothing_else(tmp_path):
     write_domains(tmp_path, "real", "sketch", "clipart")
     for kind in ("auto", "domainnet"):
-        assert open_source(str(tmp_path), kind, ["sketch"]) == DomainNetSource(tmp_path, ("sketch",))
+        assert open_source(str(tmp_path), kind, ["sketch"]) == DomainNetSource(Location.of(tmp_path), ("sketch",))
         with pytest.raises(UserError, match="nearest valid name: sketch"):
             open_source(str(tmp_path), kind, ["skech"])
     for place, kind in ((str(tmp_path), "folder"), ("digits", "auto"), ("digits", "digits")):
@@ -140,18 +143,18 @@ def test_a_place_that_is_nowhere_and_a_kind_that_is_none_are_refused(tmp_path):
 def test_a_relative_place_holds_in_tasks_that_run_elsewhere(tmp_path, monkeypatch):
     save(tmp_path / "here" / "cat" / "a.png")
     monkeypatch.chdir(tmp_path)
-    assert open_source("here") == FolderSource(tmp_path / "here")
+    assert open_source("here") == FolderSource(Location.of(tmp_path / "here"), guessed=True)
 
 
 SOURCES = [
     DigitsSource(),
-    IdxSource(Path("/x")),
-    FolderSource(Path("/x")),
-    ImagesSource(Path("/x")),
-    CifarSource(Path("/x")),
-    DomainNetSource(Path("/x"), ("real",)),
-    MiniImageNetSource(Path("/x")),
-    ImageNetSource(Path("/x")),
+    IdxSource(Location.of(Path("/x"))),
+    FolderSource(Location.of(Path("/x"))),
+    ImagesSource(Location.of(Path("/x"))),
+    CifarSource(Location.of(Path("/x"))),
+    DomainNetSource(Location.of(Path("/x")), ("real",)),
+    MiniImageNetSource(Location.of(Path("/x"))),
+    ImageNetSource(Location.of(Path("/x"))),
 ]
 
 

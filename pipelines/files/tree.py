@@ -1,0 +1,95 @@
+"""Every file below a folder, listed once and in parallel; what cannot be followed is kept with its reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pyarrow.fs as pafs
+
+from pipelines.files.location import Location
+from pipelines.files.storage_errors import patiently
+
+READERS = 16  # threads, each with one of the folders that lie uppermost
+BROKEN_LINK, LOOP, NO_FILE = "broken links", "links to a folder that they lie in", "no regular files"
+EMPTY = "empty folders"
+
+
+class Found(NamedTuple):
+    """A file: its path below the folder, with slashes, and why it cannot be read (empty where it can)."""
+
+    path: str
+    fault: str = ""
+
+
+def files_below(folder: Location) -> list[Found]:
+    """The files of a folder and of those below it, by path.
+
+    Links are followed; one that leads back to a folder that it lies in is not.
+
+    Raises:
+        OSError: for a folder that is not there, or a storage that refuses.
+    """
+    list_folder = _local if folder.is_local else _remote
+    files, folders = list_folder(folder, "")
+    with ThreadPoolExecutor(READERS) as pool:
+        below = list(pool.map(lambda name: _all_below(folder, name), folders))
+    return sorted(found for part in (files, *below) for found in part)
+
+
+def _all_below(folder: Location, name: str) -> list[Found]:
+    if not folder.is_local:
+        return patiently(lambda: _remote(folder, name, recursive=True)[0])
+    return list(_walk(folder.path, name, (_identity(folder.path),)))
+
+
+def _walk(root: str, name: str, above: tuple[tuple[int, int], ...]) -> Iterator[Found]:
+    """Files of a local folder; `above` are the folders that it lies in, as the disk numbers them."""
+    try:
+        mine = _identity(os.path.join(root, name))
+        if mine in above:
+            yield Found(name, LOOP)
+            return
+        files, folders = _entries(root, name)
+    except OSError as error:
+        yield Found(name, f"in folders that cannot be read ({error.strerror})")
+        return
+    yield from files
+    if not files and not folders:
+        yield Found(name, EMPTY)
+    for inner in folders:
+        yield from _walk(root, inner, (*above, mine))
+
+
+def _local(folder: Location, name: str) -> tuple[list[Found], list[str]]:
+    return _entries(folder.path, name)
+
+
+def _entries(root: str, name: str) -> tuple[list[Found], list[str]]:
+    """The files and folders that lie in a folder itself, sorted."""
+    files, folders = [], []
+    with os.scandir(os.path.join(root, name)) as entries:
+        for entry in entries:
+            path = f"{name}/{entry.name}" if name else entry.name
+            if entry.is_dir():
+                folders.append(path)
+            elif entry.is_file():
+                files.append(Found(path))
+            else:
+                files.append(Found(path, BROKEN_LINK if entry.is_symlink() else NO_FILE))
+    return sorted(files), sorted(folders)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _remote(folder: Location, name: str, *, recursive: bool = False) -> tuple[list[Found], list[str]]:
+    place = folder / name if name else folder
+    infos = folder.filesystem.get_file_info(pafs.FileSelector(place.path, recursive=recursive))
+    start = len(folder.path.rstrip("/")) + 1
+    files = [Found(info.path[start:]) for info in infos if info.type == pafs.FileType.File and not info.path.endswith("/")]
+    return files, sorted(info.path[start:] for info in infos if info.type == pafs.FileType.Directory)

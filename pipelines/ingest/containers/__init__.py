@@ -1,0 +1,1 @@
+"""Images that come packed: Parquet, WebDataset, tables of paths."""

@@ -1,0 +1,155 @@
+"""Which columns of a table hold images and labels: by the user's word, Hugging Face's notes in a schema, or type and name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.errors import UserError, nearest
+
+IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo", "image_bytes", "bytes", "content")
+PATHS = (
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "img_path",
+    "uri", "url", "image_uri", "image_url", "image_id", "id", "name", *IMAGES,
+)  # fmt: skip
+LABELS = (
+    "label",
+    "labels",
+    "class",
+    "cls",
+    "class_name",
+    "classname",
+    "class_id",
+    "label_id",
+    "target",
+    "category",
+    "species",
+    "breed",
+    "y",
+)
+SPLITS = ("split", "set", "subset", "partition")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table, and the names of its classes where the schema holds them.
+
+    Attributes:
+        image: encoded images, or paths of them.
+        label: of their classes; `None` where there is none.
+        names: of the classes by number.
+    """
+
+    image: str
+    label: str | None
+    names: tuple[str, ...] | None
+
+
+def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str | None) -> Columns:
+    """The columns of images and labels.
+
+    Args:
+        schema: of the table.
+        where: it is, for errors.
+        image: as the user calls it; `None` to find it.
+        label: likewise.
+
+    Raises:
+        UserError: for a column that is not there, or several that may be meant.
+    """
+    features = _features(schema)
+    found = _given(schema, image, where, "--image") if image else _one(_images(schema), IMAGES, where, "--image", schema)
+    if found is None:
+        raise UserError(
+            f"{where} has no column of images, or of their paths; it has {', '.join(schema.names)}: say which with --image"
+        )
+    chosen = (
+        _given(schema, label, where, "--label")
+        if label
+        else _one(_labels(schema, features, found), LABELS, where, "--label", schema)
+    )
+    kind = schema.field(chosen).type if chosen else pa.int64()
+    if pa.types.is_nested(kind) or not _is_label(kind):
+        raise UserError(f"column {chosen!r} of {where} is {kind}; labels are numbers or names, one for each image: set --label")
+    return Columns(found, chosen, _names(features.get(chosen or "")))
+
+
+def holds_images(kind: pa.DataType) -> bool:
+    """Whether a column's type is of encoded images, themselves or beside their paths, and not of paths alone."""
+    return is_binary(kind) or (
+        pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and is_binary(kind.field("bytes").type)
+    )
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a type is of bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is of text."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_label(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return (
+        is_text(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def _images(schema: pa.Schema) -> list[str]:
+    """Names of the columns that may hold images: structs of bytes, else bytes, else paths by their name."""
+    tests: tuple[Callable[[pa.Field], bool], ...] = (
+        lambda field: pa.types.is_struct(field.type) and holds_images(field.type),
+        lambda field: is_binary(field.type),
+        lambda field: is_text(field.type) and field.name.lower() in PATHS,
+    )
+    return next((names for test in tests if (names := [field.name for field in schema if test(field)])), [])
+
+
+def _labels(schema: pa.Schema, features: dict[str, Any], image: str) -> list[str]:
+    noted = [name for name, feature in features.items() if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"]
+    named = [name for name in schema.names if name.lower() in LABELS and name != image]
+    return [name for name in noted if name in schema.names] or named
+
+
+def _one(found: Sequence[str], usual: Sequence[str], where: str, option: str, schema: pa.Schema) -> str | None:
+    """The one that is meant: the only one, or that with the most usual name."""
+    by_name = sorted((name for name in found if name.lower() in usual), key=lambda name: usual.index(name.lower()))
+    if len(found) > 1 and (not by_name or (option == "--image" and len(by_name) > 1 and by_name[0].lower() != usual[0])):
+        raise UserError(f"{where} has columns {', '.join(found)}; say with {option} which is meant")
+    return by_name[0] if by_name else found[0] if found else None
+
+
+def _given(schema: pa.Schema, name: str, where: str, option: str) -> str:
+    if name not in schema.names:
+        raise UserError(
+            f"{option} {name}: {where} has no such column{nearest(name, schema.names)}; it has {', '.join(schema.names)}"
+        )
+    if schema.names.count(name) > 1:
+        raise UserError(f"{where} has {schema.names.count(name)} columns of the name {name!r}; rename all but one")
+    return name
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    """Hugging Face's notes on the columns."""
+    try:
+        found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _names(feature: Any) -> tuple[str, ...] | None:
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list) and names else None

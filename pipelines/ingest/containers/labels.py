@@ -1,0 +1,77 @@
+"""Labels as people write them - numbers, names, nothing - as numbers of classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from pipelines.errors import UserError
+
+Value = int | float | str | bool | None
+UNKNOWN = ("", "-1")
+DENSE = 0.5  # share of the numbers up to the largest that must occur, for numbers to be those of classes
+
+
+def classes_of(values: Sequence[Value], names: Sequence[str] | None, where: str) -> tuple[list[str], list[int | None]]:
+    """Names of the classes, and the number of each value's class, `None` where it has none.
+
+    Numbers that go from 0 are those of the classes; other numbers, and names, are numbered in their order.
+
+    Args:
+        values: one for each image: a number or a name; nothing, -1 or NaN where it is not known.
+        names: of the classes by number, where the source says them.
+        where: the values come from, for errors.
+
+    Raises:
+        UserError: for a number that is no class.
+    """
+    plain = [_plain(value, where) for value in values]
+    known = {value for value in plain if value is not None}
+    numbers = _numbers(known)
+    if names is not None and (numbers is None and known <= set(names)):
+        places: dict[Value, int] = {name: place for place, name in enumerate(names)}
+        return list(names), [None if value is None else places[value] for value in plain]
+    if names is not None and numbers is not None:
+        if bad := sorted(number for number in numbers if not 0 <= number < len(names)):
+            raise UserError(f"{where}: label {bad[0]} is none of the {len(names)} classes that are named there")
+        return list(names), [None if value is None else int(value) for value in plain]
+    if numbers is not None:
+        return _numbered(plain, numbers)
+    classes = sorted(str(value) for value in known)
+    place = {name: index for index, name in enumerate(classes)}
+    return classes, [None if value is None else place[str(value)] for value in plain]
+
+
+def _numbered(plain: Sequence[int | str | None], numbers: set[int]) -> tuple[list[str], list[int | None]]:
+    most = max(numbers, default=-1)
+    if not numbers or (min(numbers) >= 0 and len(numbers) >= DENSE * (most + 1)):
+        return [str(number) for number in range(most + 1)], [None if value is None else int(value) for value in plain]
+    place = {number: index for index, number in enumerate(sorted(numbers))}
+    return [str(number) for number in place], [None if value is None else place[int(value)] for value in plain]
+
+
+def _numbers(known: Iterable[int | str]) -> set[int] | None:
+    """The values as whole numbers, where all are written so; else `None`."""
+    if not all(isinstance(value, int) or _is_number(value) for value in known):
+        return None
+    return {int(value) for value in known}
+
+
+def _is_number(value: str) -> bool:
+    """Whether a text is a number as one writes it: "007" is a name."""
+    return value.isascii() and value.isdecimal() and str(int(value)) == value
+
+
+def _plain(value: Value, where: str) -> int | str | None:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        if math.isnan(value) or value == -1:
+            return None
+        if not value.is_integer():
+            raise UserError(f"{where} holds {value}, which is no class; give the column of the classes with --label")
+        return int(value)
+    if isinstance(value, int):
+        return None if value == -1 else value
+    text = "" if value is None else value.strip()
+    return None if text.lower() in UNKNOWN else text

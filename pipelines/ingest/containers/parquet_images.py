@@ -1,0 +1,183 @@
+"""Parquet files with a column of encoded images, as Hugging Face, Ray Data and Spark write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
+from pipelines.files.tree import files_below
+from pipelines.ingest.containers.columns import Columns
+from pipelines.ingest.containers.labels import classes_of
+from pipelines.ingest.sources.image_folders import is_of_system
+from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted, require_samples
+from pipelines.ingest.sources.splits import settled, split_of_file
+
+PARQUET = (".parquet", ".pq", ".parq")
+READERS = 16
+PIECE_BYTES = 256 << 20  # of images that a task reads at once
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """A file of a source: its path below the folder, and rows and bytes of images of each row group."""
+
+    path: str
+    rows: tuple[int, ...]
+    bytes: tuple[int, ...]
+    schema: pa.Schema
+
+
+def parquet_files(root: Location) -> tuple[list[str], list[LeftOut]]:
+    """Paths of the Parquet files in a folder and below it - or of the file itself, an empty one - and what else lies there."""
+    if root.is_file():
+        return [""], []
+    taken, left = [], []
+    for found in files_below(root):
+        name = found.path.rpartition("/")[2]
+        hidden = any(is_of_system(part) or part.startswith("_") for part in found.path.split("/"))
+        if not found.fault and not hidden and is_parquet(name):
+            taken.append(found.path)
+        else:
+            left.append(LeftOut(found.path, found.fault or ("hidden or of a system" if hidden else "no Parquet files")))
+    return taken, left
+
+
+def first_schema(root: Location) -> tuple[pa.Schema, str]:
+    """The schema of the first Parquet file of a source, and where that lies.
+
+    Raises:
+        UserError: for none.
+    """
+    paths, left_out = parquet_files(root)
+    if not paths:
+        raise UserError(f"{root} holds no Parquet file ({', '.join(PARQUET)}){': ' + counted(left_out) if left_out else ''}")
+    place = root / paths[0] if paths[0] else root
+    return ParquetReader(place).schema, str(place)
+
+
+def is_parquet(name: str) -> bool:
+    """Whether a file's name ends as one of Parquet does."""
+    return name.lower().endswith(PARQUET)
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """Rows of images; splits by the names of files and folders (`train-00000-of-00005.parquet`, `validation/0.parquet`).
+
+    Attributes:
+        root: a folder, or a file.
+        columns: of images and labels.
+    """
+
+    root: Location
+    columns: Columns
+
+    def listing(self) -> Listing:
+        """Samples as `file:row`, in the order of files and rows."""
+        paths, left_out = parquet_files(self.root)
+        split_of = {path: split_of_file(path) if path else "train" for path in paths}
+        if any(split_of.values()):
+            left_out += [LeftOut(path, "beside train/, in no split") for path in paths if split_of[path] is None]
+            paths = [path for path in paths if split_of[path]]
+        columns = self.columns
+        with ThreadPoolExecutor(READERS) as pool:
+            files = list(pool.map(lambda path: self._file(path, columns), paths))
+            values = list(pool.map(lambda file: self._labels(file, columns), files))
+        flat = [value for part in values for value in part]
+        names, labels = classes_of(flat, columns.names, f"column {columns.label!r} of {self.root}")
+        keys = [(f"{file.path}:{row}", split_of[file.path]) for file in files for row in range(sum(file.rows))]
+        samples, useless = settled(
+            [Sample(key, label, split or "train") for (key, split), label in zip(keys, labels, strict=True)]
+        )
+        pieces = [piece for file in files for piece in _pieces(file)]
+        return Listing(require_samples(samples, self.root, left_out), names, left_out + useless, pieces=pieces)
+
+    def read(self, key: str) -> bytes:
+        """The image of a row."""
+        path, _, row = key.rpartition(":")
+        image = next(self.read_rows(path, [int(row)]))
+        if isinstance(image, Exception):
+            raise image
+        return image
+
+    def read_rows(self, name: str, rows: Sequence[int]) -> Iterator[bytes | Exception]:
+        """The images of some rows of a file, in their order; each row group is read once."""
+        reader = self._reader(name)
+        starts = [0]
+        for group in range(reader.metadata.num_row_groups):
+            starts.append(starts[-1] + reader.metadata.row_group(group).num_rows)
+        place = 0
+        for group, (start, end) in enumerate(pairwise(starts)):
+            mine = []
+            while place < len(rows) and rows[place] < end:
+                mine.append(rows[place] - start)
+                place += 1
+            if mine:
+                column = reader.read_row_group(group, [self.columns.image])[self.columns.image]
+                yield from (self._image(value, name) for value in column.take(pa.array(mine)).to_pylist())
+
+    def _image(self, value: Any, name: str) -> bytes | Exception:
+        if isinstance(value, dict):
+            if value.get("bytes") is None and value.get("path"):
+                return _read(self._place(name).parent, value["path"])
+            value = value.get("bytes")
+        return value if value is not None else ValueError("no image in its row")
+
+    def _place(self, path: str) -> Location:
+        return self.root / path if path else self.root
+
+    def _reader(self, path: str) -> ParquetReader:
+        return ParquetReader(self._place(path))
+
+    def _file(self, path: str, columns: Columns) -> ParquetFile:
+        reader = self._reader(path)
+        names = reader.schema.names
+        for name in (columns.image, columns.label):
+            if name is not None and name not in names:
+                raise UserError(f"{self._place(path)} has no column {name!r}, as the other files have; it has {', '.join(names)}")
+        groups = [reader.metadata.row_group(group) for group in range(reader.metadata.num_row_groups)]
+        sizes = tuple(_column_bytes(group, columns.image) for group in groups)
+        return ParquetFile(path, tuple(group.num_rows for group in groups), sizes, reader.schema)
+
+    def _labels(self, file: ParquetFile, columns: Columns) -> list[Any]:
+        if columns.label is None:
+            return [None] * sum(file.rows)
+        return list(self._reader(file.path).read([columns.label])[columns.label].to_pylist())
+
+
+def _read(folder: Location, path: str) -> bytes | Exception:
+    try:
+        return pointed_at(folder, path).read_bytes()
+    except OSError as error:
+        return error
+
+
+def pointed_at(folder: Location, path: str) -> Location:
+    """The file that a path or URI in a table names; a relative one from the table's folder."""
+    return Location.of(path) if "://" in path or path.startswith("/") else folder / path
+
+
+def _column_bytes(group: pq.RowGroupMetaData, column: str) -> int:
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
+
+
+def _pieces(file: ParquetFile) -> Iterator[Piece]:
+    """Row groups that follow each other, as many as a task may hold."""
+    first = row = held = 0
+    for rows, size in zip(file.rows, file.bytes, strict=True):
+        if held and held + size > PIECE_BYTES:
+            yield Piece(file.path, range(first, row))
+            first, held = row, 0
+        row, held = row + rows, held + size
+    if row > first:
+        yield Piece(file.path, range(first, row))

@@ -1,0 +1,192 @@
+"""A table of paths and labels: CSV, TSV or Parquet, as pandas, Excel or Kaggle write them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.datasets.encoded_image import is_image
+from pipelines.errors import UserError, nearest
+from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
+from pipelines.files.tree import files_below
+from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, choose_columns
+from pipelines.ingest.containers.labels import Value, classes_of
+from pipelines.ingest.containers.parquet_images import is_parquet, parquet_files, pointed_at
+from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
+from pipelines.ingest.sources.splits import settled, split_of_folder
+
+TEXT_TABLES = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz")
+DELIMITERS = ",;\t|"
+SEPARATOR_LINE = "sep="  # by which Excel is told the delimiter
+EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
+
+
+def is_table(name: str) -> bool:
+    """Whether a file's name ends as one of a table of text does."""
+    return name.lower().endswith((*TEXT_TABLES, *EXCEL))
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Rows of paths, perhaps with labels and splits.
+
+    Paths are URIs, absolute, or relative to the table's folder; a name without folder or suffix is looked for below it.
+
+    Attributes:
+        root: the table, or a folder of Parquet tables.
+        image: column of the paths; `None` to find it.
+        label: column of the labels; `None` to find it.
+    """
+
+    root: Location
+    image: str | None = None
+    label: str | None = None
+
+    def listing(self) -> Listing:
+        """Samples by the paths that the table has, in its order."""
+        names, paths, labels, splits = self._columns()
+        classes, numbers = classes_of(labels, names, f"column {self.label or 'of labels'!r} of {self.root}")
+        keys, left_out, notes = _found(self._folder, paths)
+        rows: dict[str, Sample] = {}
+        for line, (key, number, split) in enumerate(zip(keys, numbers, splits, strict=True), 1):
+            if key is None:
+                continue
+            sample = Sample(key, number, _split(split, f"{self.root}, row {line}"))
+            if rows.setdefault(key, sample) != sample:
+                raise UserError(f"{self.root}, row {line}: {key!r} stands there twice, with two labels or splits; mend the table")
+        if double := sum(key is not None for key in keys) - len(rows):
+            notes.append(f"{double:,} rows name an image a second time")
+        samples, useless = settled(list(rows.values()))
+        return Listing(require_samples(samples, self.root, left_out), classes, left_out + useless, notes)
+
+    def read(self, key: str) -> bytes:
+        """The file as it is."""
+        return pointed_at(self._folder, key).read_bytes()
+
+    @property
+    def _folder(self) -> Location:
+        return self.root if self.root.is_dir() else self.root.parent
+
+    def _columns(self) -> tuple[Sequence[str] | None, list[str | None], list[Value], list[str | None]]:
+        """Names of the classes where the table's schema has them; path, label and split of each row."""
+        table = _read_parquet(self.root) if self.root.is_dir() or is_parquet(self.root.name) else _read_text(self.root)
+        where = str(self.root)
+        if table.schema.names[:1] == ["0"] and not self.image:  # without a header
+            if table.num_columns > 2 and not self.label:
+                raise UserError(f"{where} has {table.num_columns} columns and no header; give it one, as path,label")
+            image, label, names = "0", "1" if table.num_columns > 1 else None, None
+        else:
+            columns = choose_columns(table.schema, where, self.image, self.label)
+            image, label, names = columns.image, columns.label, columns.names
+        split = next((name for name in table.schema.names if name.lower() in SPLITS and name not in (image, label)), None)
+        empty: list[Any] = [None] * len(table)
+        paths, labels, splits = (list(table[name].to_pylist()) if name else empty for name in (image, label, split))
+        return names, paths, labels, splits
+
+
+def _split(name: str | None, where: str) -> str:
+    if name is None or not str(name).strip():
+        return "train"
+    split = split_of_folder(str(name))
+    if split is None:
+        raise UserError(f"{where}: split {name!r} is none of train, val and test{nearest(str(name), ('train', 'val', 'test'))}")
+    return split
+
+
+def _read_parquet(root: Location) -> pa.Table:
+    paths, _ = parquet_files(root)
+    tables = [ParquetReader(root / path if path else root).read() for path in paths]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowInvalid as error:
+        raise UserError(f"the files of {root} have columns of different types ({error}); write them alike") from error
+
+
+def _read_text(place: Location) -> pa.Table:
+    """A table of text columns; columns are called 0, 1, ... where it has no header."""
+    if place.name.lower().endswith(EXCEL):
+        raise UserError(f"{place} is a workbook; save its sheet as CSV (UTF-8), and give that")
+    text = _decoded(place)
+    lines = text.splitlines()
+    delimiter = ""
+    if lines and lines[0].lower().startswith(SEPARATOR_LINE):
+        delimiter, lines = lines[0][len(SEPARATOR_LINE) :][:1], lines[1:]
+    if not lines:
+        raise UserError(f"{place} is empty; a line holds a path, and perhaps a label")
+    delimiter = delimiter or _delimiter(lines[0])
+    try:
+        reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter, skipinitialspace=True)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise UserError(f"{place} is no table ({error}); a line holds a path, and perhaps a label") from error
+    width = len(rows[0][1])
+    for number, row in rows:
+        if len(row) != width:
+            raise UserError(f"{place}, line {number}: {len(row)} cells, where the first line has {width}; mend or quote it")
+    header = rows[0][1] if _is_header(rows[0][1]) else [str(place) for place in range(width)]
+    cells = [row for _, row in rows[_is_header(rows[0][1]) :]]
+    return pa.Table.from_arrays([pa.array([row[i] for row in cells], pa.string()) for i in range(width)], names=header)
+
+
+def _decoded(place: Location) -> str:
+    content = place.read_bytes()
+    if place.name.lower().endswith(".gz"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError) as error:
+            raise UserError(f"{place} is cut short or damaged ({error}); fetch it again") from error
+    wide = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ""  # Excel's "Unicode text"
+    for encoding in (wide,) if wide else ("utf-8-sig", "cp1252"):  # the latter is Excel's CSV in western countries
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise UserError(f"{place} is no text; save the table as CSV in UTF-8")
+
+
+def _delimiter(line: str) -> str:
+    return max(DELIMITERS, key=line.count) if any(line.count(one) for one in DELIMITERS) else ","
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether cells are names of columns: one is usual for images or labels, and none looks like a file."""
+    return any(cell.lower() in (*PATHS, *LABELS) for cell in cells) and not any(is_image(cell) for cell in cells)
+
+
+def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | None], list[LeftOut], list[str]]:
+    """The key of each path (`None` where it is left out), what is left out, and notes.
+
+    A path with a folder or a suffix is taken at its word: whether it is there shows when it is read.
+    """
+    listed = list(paths)
+    bare = [path for path in listed if path and "/" not in path.replace("\\", "/")]
+    known: dict[str, list[str]] = defaultdict(list)
+    for found in files_below(folder) if bare else ():
+        if not found.fault and is_image(found.path):
+            name = found.path.rpartition("/")[2]
+            for key in (found.path, name, name.rpartition(".")[0]):
+                if found.path not in known[key]:
+                    known[key].append(found.path)
+    keys: list[str | None] = []
+    left: list[LeftOut] = []
+    for row, path in enumerate(listed, 1):
+        if not path:
+            left.append(LeftOut(f"row {row}", "rows without a path"))
+            keys.append(None)
+            continue
+        key = path.replace("\\", "/").removeprefix("./") if "://" not in path else path
+        there = known.get(key, []) if "/" not in key else [key]
+        if len(there) > 1 and key not in there:
+            raise UserError(f"{folder}: {path!r} of the table may be {there[0]} or {there[1]}; write the whole path")
+        if not there:
+            left.append(LeftOut(path, "rows whose file is not there"))
+        keys.append((key if key in there else there[0]) if there else None)
+    return keys, left, []

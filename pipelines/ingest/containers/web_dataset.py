@@ -1,0 +1,224 @@
+"""WebDataset: tars in which files of one name and several suffixes are a sample."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import IO, NamedTuple
+
+from pipelines.datasets.encoded_image import is_image
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.files.tree import files_below
+from pipelines.ingest.containers.columns import LABELS
+from pipelines.ingest.containers.labels import Value, classes_of
+from pipelines.ingest.sources.image_folders import is_of_system
+from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted, require_samples
+from pipelines.ingest.sources.splits import settled, split_of_file
+
+PACKED_TARS = (".tar.gz", ".tgz")
+TARS = (".tar", *PACKED_TARS)
+READERS = 16
+OF_LABELS = ("cls", "json", "txt")
+CLASS_NAMES = ("classnames.txt", "classes.txt", "labels.txt")
+FEW, OWN = 20, 0.5  # beyond so many samples, texts of which this share differ are captions and no classes
+
+
+def is_tar(name: str) -> bool:
+    """Whether a file's name ends as one of a tar does."""
+    return name.lower().endswith(TARS)
+
+
+class ImageMember(NamedTuple):
+    """An image in a tar: its path, which of the tar's images it is, and where it lies in a tar that is not packed."""
+
+    path: str
+    row: int
+    offset: int
+    size: int
+
+
+@dataclass
+class TarSample:
+    """The files of one name."""
+
+    images: list[ImageMember] = field(default_factory=list)
+    notes: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WebDatasetSource:
+    """Tars in a folder or below it, perhaps gzipped; splits by their names (`train-000000.tar`, `val/0.tar`).
+
+    Attributes:
+        root: a folder, or a tar.
+        image: suffix of the images, where samples have several; `None` for the first.
+        label: suffix of the labels, or field of `.json`; `None` for `.cls`, else a usual field of `.json`, else `.txt`.
+    """
+
+    root: Location
+    image: str | None = None
+    label: str | None = None
+
+    def listing(self) -> Listing:
+        """Samples as `tar/path:offset:size`, or of packed tars as `tar:row`, in the order of the tars."""
+        tars, left_out = self._tars()
+        with ThreadPoolExecutor(READERS) as pool:
+            contents = list(pool.map(lambda path: _contents(self._place(path)), tars))
+        packed = any(path.lower().endswith(PACKED_TARS) for path in (*tars, self.root.name if not tars[0] else ""))
+        keys, values, splits = list[str](), list[Value](), list[str]()
+        for path, samples in zip(tars, contents, strict=True):
+            for image, value in self._taken(path, samples, left_out):
+                keys.append(f"{path}:{image.row}" if packed else f"{path}/{image.path}:{image.offset}:{image.size}")
+                values.append(value)
+                splits.append(split_of_file(path) or "train")
+        classes, labels = classes_of(_without_captions(values), self._class_names(), str(self.root))
+        taken, useless = settled([Sample(*row) for row in zip(keys, labels, splits, strict=True)])
+        rows = [sum(len(sample.images) for sample in samples.values()) for samples in contents]
+        pieces = [Piece(path, range(count)) for path, count in zip(tars, rows, strict=True)] if packed else []
+        return Listing(require_samples(taken, self.root, left_out), classes, left_out + useless, pieces=pieces)
+
+    def read(self, key: str) -> bytes:
+        """The file as it is in its tar."""
+        path, _, numbers = key.partition(":")
+        if ":" not in numbers:
+            return next(self.read_rows(path, [int(numbers)]))
+        inside, offset, size = key.rsplit(":", 2)
+        place = self.root if inside.startswith("/") else self.root / _tar_of(inside)
+        image = place.read_part(int(offset), int(size))
+        if len(image) != int(size):
+            raise EOFError(f"{place} ends after {len(image)} of {size} bytes of {inside}")
+        return image
+
+    def read_rows(self, name: str, rows: Sequence[int]) -> Iterator[bytes]:
+        """Some images of a tar, by their numbers in it; it is read from its start."""
+        wanted, row = set(rows), 0
+        for member, file in _members(self._place(name)):
+            if _is_sample(member) and is_image(member.name):
+                if row in wanted:
+                    yield file.read()
+                row += 1
+
+    def _place(self, path: str) -> Location:
+        return self.root / path if path else self.root
+
+    def _tars(self) -> tuple[list[str], list[LeftOut]]:
+        if self.root.is_file():
+            return [""], []
+        found = files_below(self.root)
+        tars = [
+            one.path for one in found if not one.fault and is_tar(one.path) and not any(map(is_of_system, one.path.split("/")))
+        ]
+        left = [LeftOut(one.path, one.fault or "no tars") for one in sorted({*found} - {(path, "") for path in tars})]
+        left = [one for one in left if one.path not in CLASS_NAMES]
+        if not tars:
+            raise UserError(f"{self.root} holds no tar ({', '.join(TARS)}){': ' + counted(left) if left else ''}")
+        if any(map(split_of_file, tars)):
+            left += [LeftOut(path, "beside train, in no split") for path in tars if split_of_file(path) is None]
+            tars = [path for path in tars if split_of_file(path)]
+        return tars, left
+
+    def _taken(self, tar: str, samples: dict[str, TarSample], left_out: list[LeftOut]) -> Iterator[tuple[ImageMember, Value]]:
+        """The image of each sample of a tar, and its label's value."""
+        for key, sample in samples.items():
+            images = [one for one in sample.images if self.image is None or one.path.endswith(f".{self.image.lstrip('.')}")]
+            reason = "" if images else "samples without an image" + (f" of suffix {self.image}" if self.image else "")
+            try:
+                value = _label(sample.notes, self.label)
+            except (ValueError, KeyError):
+                reason = reason or "samples whose label cannot be read"
+            if reason:
+                left_out.append(LeftOut(f"{tar}/{key}", reason))
+                continue
+            left_out += [
+                LeftOut(f"{tar}/{image.path}", "second images of a sample") for image in sample.images if image != images[0]
+            ]
+            yield images[0], value
+
+    def _class_names(self) -> list[str] | None:
+        """Of a list beside the tars."""
+        folder = self.root.parent if self.root.is_file() else self.root
+        for name in CLASS_NAMES:
+            if (file := folder / name).is_file():
+                return file.read_bytes().decode("utf-8-sig").split("\n")[: file.read_bytes().rstrip().count(b"\n") + 1]
+        return None
+
+
+def _tar_of(inside: str) -> str:
+    """The tar's path in that of one of its files."""
+    parts = inside.split("/")
+    return "/".join(parts[: next(place for place, part in enumerate(parts, 1) if is_tar(part))])
+
+
+def _contents(place: Location) -> dict[str, TarSample]:
+    """The samples of a tar by what their names have in common, in the order of their first files."""
+    samples: dict[str, TarSample] = {}
+    row = 0
+    for member, file in _members(place):
+        if not _is_sample(member):
+            continue
+        folder, _, name = member.name.removeprefix("./").rpartition("/")
+        stem, _, suffix = name.partition(".")
+        sample = samples.setdefault(f"{folder}/{stem}" if folder else stem, TarSample())
+        if is_image(name):
+            sample.images.append(ImageMember(member.name.removeprefix("./"), row, member.offset_data, member.size))
+            row += 1
+        elif suffix.lower().rpartition(".")[2] in OF_LABELS:
+            sample.notes[suffix.lower()] = file.read()
+    return samples
+
+
+def _is_sample(member: tarfile.TarInfo) -> bool:
+    """Whether a file belongs to a sample; those of systems do not."""
+    return not any(is_of_system(part) for part in member.name.removeprefix("./").split("/"))
+
+
+def _members(place: Location) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """The files of a tar, in their order."""
+    is_packed = place.name.lower().endswith(PACKED_TARS)
+    try:
+        with place.open() as file, tarfile.open(fileobj=file, mode="r|gz" if is_packed else "r:") as tar:
+            for member in tar:
+                if member.isfile() and (content := tar.extractfile(member)) is not None:
+                    yield member, content
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{place} is cut short, damaged or no tar ({error}); fetch it again") from error
+
+
+def _label(notes: dict[str, bytes], wanted: str | None) -> Value:
+    """What the small files of a sample say of its class; `None` where they say nothing.
+
+    Raises:
+        ValueError, KeyError: for a label that is not there, or no label.
+    """
+    of_suffix = {suffix.rpartition(".")[2]: content for suffix, content in notes.items()}
+    if wanted in of_suffix and wanted != "json":
+        return of_suffix[wanted].decode("utf-8-sig").strip()
+    if wanted is None and "cls" in of_suffix:
+        return of_suffix["cls"].decode("utf-8-sig").strip()
+    if "json" in of_suffix:
+        content = json.loads(of_suffix["json"])
+        if not isinstance(content, dict):
+            value = content
+        elif wanted is not None:
+            value = content[wanted]
+        else:
+            value = next((content[name] for name in LABELS if name in content), None)
+        if isinstance(value, list | dict):
+            raise ValueError("a label is a number or a name")
+        if isinstance(value, int | float | str):
+            return value
+    if wanted is not None:
+        raise KeyError(wanted)
+    return of_suffix["txt"].decode("utf-8-sig").strip() if "txt" in of_suffix else None
+
+
+def _without_captions(values: list[Value]) -> list[Value]:
+    """The values; none where they are texts of which most differ, and so no names of classes."""
+    texts = [value for value in values if isinstance(value, str)]
+    return [None] * len(values) if len(texts) > FEW and len(set(texts)) > OWN * len(texts) else values

@@ -1,0 +1,40 @@
+"""What a source holds and a data set has not: the list that is kept, and what is said of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from pipelines.files.location import Location
+from pipelines.ingest.sources.source import LeftOut, counted
+
+QUARANTINE = "quarantine.parquet"
+
+
+class Unreadable(NamedTuple):
+    """An image that was to be stored and could not be read: its path and the reason, a sentence."""
+
+    path: str
+    reason: str
+
+
+def write_list(location: Location, bad: Sequence[Unreadable], left_out: Sequence[LeftOut]) -> None:
+    """Keep both in `quarantine.parquet`, columns `path`, `reason` and `kind`: `unreadable` or `left out`."""
+    if not bad and not left_out:
+        return
+    location.make()
+    paths = [path.encode("utf-8", "backslashreplace").decode() for path, _ in (*bad, *left_out)]
+    reasons = [*(one.reason for one in bad), *(f"one of those {one.reason}" for one in left_out)]
+    kinds = ["unreadable"] * len(bad) + ["left out"] * len(left_out)
+    (location / QUARANTINE).write_parquet(pa.table({"path": paths, "reason": reasons, "kind": kinds}))
+
+
+def say(place: str, left_out: Sequence[LeftOut], notes: Sequence[str], kept: Location) -> None:
+    """Say what the user should know of a source, what is not taken of it, by reason, and where the list of that is."""
+    for note in notes:
+        print(f"{place}: {note}", file=sys.stderr)
+    if left_out:
+        print(f"{place}: {counted(left_out)}; paths and reasons are in {kept / QUARANTINE}", file=sys.stderr)
