@@ -140,6 +140,7 @@ def ingest(
     short_side: int | None = None,
     quality: int | None = None,
     background: list[int] | None = None,
+    max_pixels: int | None = None,
     max_bad: float = 0.01,
     overwrite: bool = False,
     address: str | None = None,
@@ -167,6 +168,7 @@ def ingest(
         quality: of those JPEGs, 1 to 100; default 90.
         background: red, green and blue, 0 to 255, that transparent images lie on when they are stored smaller or decoded; default
             white.
+        max_pixels: that an image may have, one with more is unreadable; default 178,956,970, and more need short_side.
         max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace the data set that is there.
         address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
@@ -177,13 +179,14 @@ def ingest(
     from pipelines.files.location import Location
     from pipelines.ingest.ingest import ingest as run
     from pipelines.ingest.recognise import open_source
+    from pipelines.ingest.stored_form import MAX_PIXELS
     from pipelines.views.view_config import WHITE
 
     found = open_source(str(source), kind, list(domains), image=image, label=label, depth=depth)
     made = run(
         found, str(to), name=name or Location.of(to).name, seed=seed, holdout=holdout, val=val, take=take,
         rows_per_shard=rows_per_shard, pixels=pixels, short_side=short_side, quality=quality,
-        background=background or WHITE,
+        background=background or WHITE, max_pixels=max_pixels or MAX_PIXELS,
         max_bad=max_bad, overwrite=overwrite, address=address,
     )  # fmt: skip
     return DataSet(made)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -88,6 +90,16 @@ def identify(image: bytes) -> Image.Image:
         return Image.open(io.BytesIO(image), formats=OPENED)
     except UnidentifiedImageError:
         raise UnidentifiedImageError(why_no_image(image)) from None
+
+
+@contextmanager
+def any_size() -> Iterator[None]:
+    """Let this process open pictures of any size; the caller looks at their size before it decodes them."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def open_image(image: bytes) -> Image.Image:

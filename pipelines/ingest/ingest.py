@@ -20,7 +20,7 @@ from pipelines.ingest.left_out import QUARANTINE, say, write_list
 from pipelines.ingest.set_aside import set_aside, take_some
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
 from pipelines.ingest.sources.source import Listing, Source
-from pipelines.ingest.stored_form import StoredForm
+from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
 from pipelines.ingest.write_parts import write_parts
 from pipelines.jobs.ray_cluster import connect
 from pipelines.views.shown_picture import Showing
@@ -44,6 +44,7 @@ def ingest(
     short_side: int | None = None,
     quality: int | None = None,
     background: Sequence[int] = WHITE,
+    max_pixels: int = MAX_PIXELS,
     max_bad: float = 0.01,
     overwrite: bool = False,
     address: str | None = None,
@@ -63,6 +64,7 @@ def ingest(
         short_side: px that the shorter side has at most as an image is stored; a larger one becomes a smaller JPEG.
         quality: of those JPEGs, 1 to 100; `None` for 90.
         background: RGB, 0 to 255, that transparent images lie on when they are stored smaller or decoded.
+        max_pixels: that an image may have; one with more is unreadable.
         max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace a data set that is there.
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
@@ -72,7 +74,7 @@ def ingest(
     """
     _check_numbers(rows_per_shard, seed, max_bad, take)
     check_background(background, "--background")
-    form = StoredForm(pixels, short_side, quality, Showing(background))
+    form = StoredForm(pixels, short_side, quality, Showing(background), max_pixels)
     listing = set_aside(source.listing(), holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     _say_missing(listing)

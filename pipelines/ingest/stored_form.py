@@ -8,11 +8,13 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from pipelines.datasets.encoded_image import encode_pixels, identify
+from pipelines.datasets.encoded_image import any_size, encode_pixels, identify
 from pipelines.errors import UserError
+from pipelines.ingest.giant_picture import is_giant, shown_small
 from pipelines.views.coarse_picture import shown_coarsely
 from pipelines.views.shown_picture import Showing, seems_of_12_bits
 
+MAX_PIXELS = 2 * 89_478_485  # that PIL opens
 QUALITY = 90  # of JPEGs that are made smaller; docs/pixels.md has the bytes and the noise of others
 
 
@@ -25,6 +27,7 @@ class StoredForm:
         short_side: px that the shorter side has at most; `None` for the size that they come in.
         quality: of the JPEG that a smaller one becomes, 1 to 100; `None` for `QUALITY`.
         showing: how those are shown that are not stored as they are.
+        max_pixels: that an image may have; one with more is set aside. More than PIL allows by itself need `short_side`.
 
     Raises:
         UserError: for a size or a quality that there is not.
@@ -34,11 +37,19 @@ class StoredForm:
     short_side: int | None = None
     quality: int | None = None
     showing: Showing = field(default_factory=Showing)
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         if self.short_side is not None and self.short_side < 1:
             raise UserError(f"--short_side is {self.short_side}; give the px of the shorter side, for example 256")
+        if self.max_pixels < 1:
+            raise UserError(f"--max-pixels is {self.max_pixels}; it must be at least 1")
+        if self.max_pixels > MAX_PIXELS and self.short_side is None:
+            raise UserError(
+                f"--max-pixels is {self.max_pixels:,}; images of more than {MAX_PIXELS:,} px are too large to be decoded in each epoch: "
+                "give --short-side too, which stores them smaller"
+            )
         if self.quality is None:
             return
         if not 1 <= self.quality <= 100:
@@ -56,13 +67,20 @@ class StoredForm:
         Raises:
             Exception: what its codec raises for a damaged one.
         """
-        picture = identify(image)
+        with any_size():
+            picture = identify(image)
+        if picture.width * picture.height > self.max_pixels:
+            size = f"{picture.width * picture.height / 1e6:.1f} Mpx"
+            raise ValueError(f"{size}, more than --max-pixels allows ({self.max_pixels / 1e6:.1f} Mpx)")
         small = self.short_side is None or min(picture.size) <= self.short_side
         least = picture.size if small else self._scaled(picture.size)
-        coarse = shown_coarsely(picture, image, least, self.showing)
+        if not small and self.short_side is not None and is_giant(picture):
+            coarse = shown_small(picture, self.short_side, self.showing)
+        else:
+            coarse = shown_coarsely(picture, image, least, self.showing)
         shown = coarse.picture
         shown.load()
-        dark = seems_of_12_bits(picture)
+        dark = not is_giant(picture) and seems_of_12_bits(picture)
         if small and not self.pixels:
             return image, dark
         plain = shown if shown.mode == "L" else shown.convert("RGB")

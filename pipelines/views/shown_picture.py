@@ -57,10 +57,15 @@ class Showing:
         if self.version == 1:
             return _in_grey_or_rgb(picture)
         turn = TURNS.get(_orientation(picture))  # before it is decoded: TIFF turns itself, and forgets it
-        plain = decode(picture) if picture.mode in PLAIN and "transparency" not in picture.info else self._in_8_bits(picture)
+        plain = decode(picture) if picture.mode in PLAIN and "transparency" not in picture.info else self.on_background(picture)
         return plain if turn is None else plain.transpose(turn)
 
-    def _in_8_bits(self, picture: Image.Image) -> Image.Image:
+    def on_background(self, picture: Image.Image) -> Image.Image:
+        """The picture as it lies in its file, in mode L or RGB.
+
+        Raises:
+            ValueError: for numbers that are no brightness.
+        """
         if picture.mode.startswith(("I", "F")):
             return Image.fromarray(_brightness(picture))
         if not picture.has_transparency_data:

@@ -1,0 +1,65 @@
+"""Pictures of hundreds of megapixels, made smaller in strips: one at a time on a node, in little more than their own bytes."""
+
+from __future__ import annotations
+
+import getpass
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+from PIL import Image
+
+from pipelines.free_memory import free_bytes
+from pipelines.views.coarse_picture import CoarsePicture
+from pipelines.views.decode import SPARE
+from pipelines.views.shown_picture import FAR_LEFT, FAR_TOP, TURNS, Showing
+
+GIANT = 64 << 20  # px from which a picture that is no JPEG is taken in strips
+STRIP = 8 << 20  # px that are laid on the background at once
+SPARE_MEMORY = 1.2  # of a picture's own bytes, as it is decoded
+BYTES = {"1": 1, "L": 1, "P": 1}  # of a pixel in memory; four in other modes
+
+
+def is_giant(picture: Image.Image) -> bool:
+    """Whether a picture is one that is made smaller in strips; a JPEG's codec does that better."""
+    return picture.format != "JPEG" and picture.width * picture.height > GIANT and not picture.mode.startswith(("I", "F"))
+
+
+def shown_small(picture: Image.Image, short_side: int, showing: Showing) -> CoarsePicture:
+    """A picture as it is shown, its shorter side some times as long as asked.
+
+    Args:
+        picture: opened, not decoded yet.
+        short_side: px that it will have in the end.
+        showing: how it is shown.
+
+    Raises:
+        ValueError: where the memory that is free here does not hold it.
+    """
+    by = max(min(picture.size) // (SPARE * short_side), 1)
+    orientation, (width, height) = showing.orientation(picture), showing.size(picture)
+    with FileLock(Path(tempfile.gettempdir()) / f"quorum-giant-{getpass.getuser()}.lock"):
+        _check_memory(picture)
+        picture.load()
+        small = _in_strips(picture, by, showing)
+        picture.close()
+    turn = TURNS.get(orientation)
+    shown = small if turn is None else small.transpose(turn)
+    left = shown.width - width / by if orientation in FAR_LEFT else 0.0
+    top = shown.height - height / by if orientation in FAR_TOP else 0.0
+    return CoarsePicture(shown, (width, height), (1 / by, 1 / by), (left, top), former=False)
+
+
+def _in_strips(picture: Image.Image, by: int, showing: Showing) -> Image.Image:
+    small = Image.new("RGB", (-(-picture.width // by), -(-picture.height // by)))
+    rows = max(STRIP // (picture.width * by), 1)
+    for row in range(0, small.height, rows):
+        strip = picture.crop((0, row * by, picture.width, min((row + rows) * by, picture.height)))
+        small.paste(showing.on_background(strip).reduce(by), (0, row))
+    return small
+
+
+def _check_memory(picture: Image.Image) -> None:
+    needed, free = SPARE_MEMORY * BYTES.get(picture.mode, 4) * picture.width * picture.height, free_bytes()
+    if free is not None and needed > free:
+        raise ValueError(f"it takes {needed / 1e9:.1f} GB to decode, and {free / 1e9:.1f} GB are free here")

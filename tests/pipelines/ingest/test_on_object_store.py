@@ -1,0 +1,3 @@
+"""Sources on an object store, and through fsspec."""
+
+from __future__ import annotations
