@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from quorum.comparing import sweep as sweep
     from quorum.data import DataSet as DataSet
     from quorum.data import LabelChoice as LabelChoice
+    from quorum.data import SourceLook as SourceLook
     from quorum.data import ingest as ingest
     from quorum.data import labels as labels
+    from quorum.data import look as look
     from quorum.data import open_data as open_data
     from quorum.scoring import Embeddings as Embeddings
     from quorum.scoring import embed as embed
@@ -43,10 +45,12 @@ refuse_hidden_rooms()
 
 _HOMES = {
     "ingest": "quorum.data",
+    "look": "quorum.data",
     "labels": "quorum.data",
     "open_data": "quorum.data",
     "DataSet": "quorum.data",
     "LabelChoice": "quorum.data",
+    "SourceLook": "quorum.data",
     "pretrain": "quorum.training",
     "semisup": "quorum.training",
     "open_run": "quorum.training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -23,6 +24,7 @@ except ImportError:
 else:
     pillow_heif.register_heif_opener()
     FORMATS = (*FORMATS, "HEIF")
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # how large a picture may be, an ingest has decided
 OPENED = tuple(name for name in FORMATS if name != "MPO")  # which PIL opens as the JPEG that it begins with
 IMAGE_SUFFIXES = frozenset(suffix for suffix, codec in Image.registered_extensions().items() if codec in FORMATS)
 LONGEST_MAGIC, LONGEST_SUFFIX = 64, 8

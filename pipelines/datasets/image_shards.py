@@ -13,6 +13,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -73,15 +74,33 @@ class Split:
         return sum(self.class_counts) == self.rows
 
 
+class Growth(NamedTuple):
+    """An ingest that a data set comes from: its source, the fingerprint from then on, and the rows that each split got."""
+
+    source: str
+    fingerprint: str
+    rows: dict[str, int]
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of shards as its manifest describes it."""
+    """A folder of shards as its manifest describes it.
+
+    Attributes:
+        location: the folder.
+        name: for logs.
+        classes: their names, by label.
+        splits: by name.
+        quarantined: images that could not be read.
+        history: the ingests that it comes from, the first one first.
+    """
 
     location: Location
     name: str
     classes: list[str]
     splits: dict[str, Split]
     quarantined: int
+    history: tuple[Growth, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -101,7 +120,7 @@ class Dataset:
 
     def save(self) -> None:
         """Write the manifest; from now on the folder reads as a data set."""
-        content = asdict(self) | {"fingerprint": self.fingerprint}
+        content = asdict(self) | {"fingerprint": self.fingerprint, "history": [growth._asdict() for growth in self.history]}
         del content["location"]
         write_document(self.location / SHARDS_MANIFEST, content, SHARDS_FORMAT)
 
@@ -125,7 +144,8 @@ class Dataset:
                 name: Split(part["ids"], [Shard(**shard) for shard in part["shards"]], part["class_counts"])
                 for name, part in content["splits"].items()
             }
-            dataset = cls(location, content["name"], content["classes"], splits, content["quarantined"])
+            history = tuple(Growth(**growth) for growth in content.get("history", []))
+            dataset = cls(location, content["name"], content["classes"], splits, content["quarantined"], history)
             dataset._check_files(content["fingerprint"])
         return dataset
 

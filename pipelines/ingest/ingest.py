@@ -16,6 +16,7 @@ from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Split
 from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.ingest.append import Base
 from pipelines.ingest.left_out import QUARANTINE, say, write_list
 from pipelines.ingest.set_aside import set_aside, take_some
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
@@ -47,6 +48,7 @@ def ingest(
     max_pixels: int = MAX_PIXELS,
     max_bad: float = 0.01,
     overwrite: bool = False,
+    append: bool = False,
     address: str | None = None,
 ) -> Dataset:
     """Write `source` as shards to `destination`, a local path or URI, and return the data set.
@@ -67,6 +69,7 @@ def ingest(
         max_pixels: that an image may have; one with more is unreadable.
         max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace a data set that is there.
+        append: add to the data set that is there: its ids stay, new ones follow.
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
@@ -75,18 +78,20 @@ def ingest(
     _check_numbers(rows_per_shard, seed, max_bad, take)
     check_background(background, "--background")
     form = StoredForm(pixels, short_side, quality, Showing(background), max_pixels)
-    listing = set_aside(source.listing(), holdout, seed, "test")
+    base = Base.of(Dataset.open(destination) if append else None, source.root)
+    listing = set_aside(base.new_in(source.listing()), holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     _say_missing(listing)
-    old = _files_to_replace(destination, overwrite)
-    parts = _parts(listing, seed, min(rows_per_shard, most_decoded_rows(source, listing, form)) if pixels else rows_per_shard)
+    old = [] if append else _files_to_replace(destination, overwrite)
+    rows = min(rows_per_shard, most_decoded_rows(source, listing, form)) if pixels else rows_per_shard
+    parts = _parts(listing, seed, rows, base)
     connect(address)
     for file in old:  # only now: what may be refused has been
         file.delete_file()
     location = Location.of(destination).make()
     writer = PartWriter(source, listing.classes, location, form)
     written = write_parts(writer, parts, listing.pieces, listing.left_out, max_bad)
-    return _close(location, name, source.root, listing, parts, written)
+    return _close(base, location, name, listing, written)
 
 
 def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | None) -> None:
@@ -100,24 +105,22 @@ def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | N
             raise UserError(f"{option} is {value}; it must be {rule}")
 
 
-def _close(
-    location: Location, name: str, root: Location | None, listing: Listing, parts: list[ShardPlan], written: list[Written]
-) -> Dataset:
+def _close(base: Base, location: Location, name: str, listing: Listing, written: list[Written]) -> Dataset:
     """Write what is quarantined, and the manifest that makes the shards a data set."""
     bad = [row for result in written for row in result.bad]
     write_list(location, bad, listing.left_out)
-    say(str(root or name), listing.left_out, listing.notes, location)
+    say(base.place, listing.left_out, listing.notes, location)
     if dark := sum(result.dark for result in written):
         print(
             f"{dark} images of 16 bits hold no value above 4,095, as cameras of 12 bits write them: they are shown nearly black; "
             "multiply their values by 16 and ingest again",
             file=sys.stderr,
         )
-    splits = {split: _split(split, listing, written) for split in sorted({part.split for part in parts})}
+    splits = {split: _split(split, listing, written) for split in sorted({result.split for result in written})}
     for split_name, split in splits.items():
         if not split.rows:
             raise UserError(f"no readable image in split {split_name!r}; see {location / QUARANTINE}")
-    dataset = Dataset(location, name, listing.classes, splits, len(bad))
+    dataset = base.grown(Dataset(location, name, listing.classes, splits, len(bad)))
     dataset.save()
     return dataset
 
@@ -149,14 +152,14 @@ def _say_missing(listing: Listing) -> None:
             print(f"{split} has no image of {lacking} of {len(listing.classes)} classes", file=sys.stderr)
 
 
-def _parts(listing: Listing, seed: int, rows_per_shard: int) -> list[ShardPlan]:
+def _parts(listing: Listing, seed: int, rows_per_shard: int, base: Base) -> list[ShardPlan]:
     parts = []
     for split in sorted({sample.split for sample in listing.samples}):
         samples = [sample for sample in listing.samples if sample.split == split]
         order = np.random.default_rng(seed).permutation(len(samples))
-        for index, start in enumerate(range(0, len(samples), rows_per_shard)):
+        for index, start in enumerate(range(0, len(samples), rows_per_shard), base.next_part(split)):
             rows = [samples[i] for i in order[start : start + rows_per_shard]]
-            parts.append(ShardPlan(split, index, start, rows))
+            parts.append(ShardPlan(split, index, base.first_id(split) + start, rows))
     return parts
 
 

@@ -22,14 +22,17 @@ class Unreadable(NamedTuple):
 
 
 def write_list(location: Location, bad: Sequence[Unreadable], left_out: Sequence[LeftOut]) -> None:
-    """Keep both in `quarantine.parquet`, columns `path`, `reason` and `kind`: `unreadable` or `left out`."""
+    """Add both to `quarantine.parquet`, columns `path`, `reason` and `kind`: `unreadable` or `left out`."""
     if not bad and not left_out:
         return
-    location.make()
+    file = location.make() / QUARANTINE
     paths = [path.encode("utf-8", "backslashreplace").decode() for path, _ in (*bad, *left_out)]
     reasons = [*(one.reason for one in bad), *(f"one of those {one.reason}" for one in left_out)]
     kinds = ["unreadable"] * len(bad) + ["left out"] * len(left_out)
-    (location / QUARANTINE).write_parquet(pa.table({"path": paths, "reason": reasons, "kind": kinds}))
+    table = pa.table({"path": paths, "reason": reasons, "kind": kinds})
+    if file.exists():
+        table = pa.concat_tables([file.read_parquet(), table], promote_options="default")
+    file.write_parquet(table)
 
 
 def say(place: str, left_out: Sequence[LeftOut], notes: Sequence[str], kept: Location) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pipelines.datasets.encoded_image import identify
 from pipelines.datasets.image_shards import SCHEMA, Shard, write_shard
@@ -84,7 +84,7 @@ class PartWriter:
             except StorageError:
                 raise
             except Exception as error:  # codecs raise what they like; each is one unreadable file
-                bad.append(Unreadable(sample.key, _reason(error)))
+                bad.append(Unreadable(sample.key, reason_of(error)))
                 continue
             dark += is_dark
             row = (part.first_id + offset, image, sample.label, part.split, sample.key)
@@ -117,12 +117,14 @@ def _or_raise(image: bytes | Exception) -> bytes:
     return image
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Why an image is set aside."""
     if isinstance(error, UnicodeEncodeError):
         return "its name is not UTF-8: rename it"
     if isinstance(error, UnidentifiedImageError):
         return str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than --max-pixels allows"
     if isinstance(error, FileNotFoundError):
         return "no such file"
     return f"{type(error).__name__}: {ADDRESS.sub('the image', str(error))}"

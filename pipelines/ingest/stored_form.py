@@ -47,8 +47,8 @@ class StoredForm:
             raise UserError(f"--max-pixels is {self.max_pixels}; it must be at least 1")
         if self.max_pixels > MAX_PIXELS and self.short_side is None:
             raise UserError(
-                f"--max-pixels is {self.max_pixels:,}; images of more than {MAX_PIXELS:,} px are too large to be decoded in each epoch: "
-                "give --short-side too, which stores them smaller"
+                f"--max-pixels is {self.max_pixels:,}; images of more than {MAX_PIXELS:,} px are too large "
+                "to be decoded in each epoch: give --short-side too, which stores them smaller"
             )
         if self.quality is None:
             return

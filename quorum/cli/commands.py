@@ -27,6 +27,7 @@ class Command:
         only_here: options that say how the result is shown, with what they mean.
         only_keys: keywords of the function beyond the configuration's keys.
         as_settings: short names of keys that the command sets in the recipe that it runs.
+        instead: flags by which another function is called, with those of the options that it has.
     """
 
     home: str
@@ -39,6 +40,7 @@ class Command:
     only_here: tuple[Option, ...] = ()
     as_settings: tuple[str, ...] = ()
     only_keys: tuple[Option, ...] = ()
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -64,6 +66,7 @@ class Command:
         listed = {self.names.get(key, key): option for key, option in self.own_options.items()}
         own = {name: Option(name, option.hint, option.default, option.text) for name, option in listed.items()}
         shown = {option.key: option for option in self.only_here}
+        shown |= {flag: Option(flag, bool, False, _summary(home)) for flag, home in self.instead.items()}
         if not self.config:
             return {**own, **shown}
         from pipelines.config.method_options import method_type
@@ -82,6 +85,12 @@ def _named(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def _summary(home: str) -> str:
+    """The first sentence that a function is explained by, as an option is."""
+    sentence = (_named(home).__doc__ or "").split("\n")[0].rstrip(".")
+    return sentence[:1].lower() + sentence[1:]
+
+
 def _text(key: str, text: str, hint: Any = bool, default: Any = False) -> Option:
     return Option(key, hint, default, text)
 
@@ -93,7 +102,12 @@ SETTINGS = {
 COMMANDS: dict[str, Command] = {
     "ingest": Command(
         "quorum.data:ingest", "Write a source of images as Parquet shards.", ("source",), "SOURCE --to FOLDER [options]",
-        ("quorum ingest digits --val 0.1 --to data/digits", "quorum ingest photos/ --kind images --to s3://bucket/photos"),
+        (
+            "quorum ingest digits --val 0.1 --to data/digits",
+            "quorum ingest s3://bucket/photos --look",
+            "quorum ingest photos/ --kind images --to s3://bucket/photos",
+        ),
+        instead={"look": "quorum.data:look"},
     ),
     "labels": Command(
         "quorum.data:labels", "Choose the few labels that training may see.", ("data",), "--data FOLDER --per-class N [options]",

@@ -74,7 +74,12 @@ def run(name: str, command: Command, words: Sequence[str]) -> None:
     given = read_words(words, options, command.positional, Spelling(short, _old_names(name, options)))
     given.settings.update({SHORT[key]: given.values.pop(key) for key in command.as_settings if key in given.values})
     shown = {option.key: given.values.pop(option.key) for option in command.only_here if option.key in given.values}
-    getattr(show, f"show_{name}")(_call(name, command, given), **shown)
+    wished = [flag for flag in command.instead if given.values.pop(flag, None) not in (None, "false")]
+    if wished:
+        command = replace(command, home=command.instead[wished[0]], instead={})
+        known = {command.names.get(key, key) for key in command.own_options}
+        given = replace(given, values={key: value for key, value in given.values.items() if key in known})
+    getattr(show, f"show_{'_'.join([name, *wished])}")(_call(name, command, given), **shown)
 
 
 def _call(name: str, command: Command, given: Given) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
     from quorum.clustering import Clustering
     from quorum.comparing import Comparison
-    from quorum.data import DataSet, LabelChoice
+    from quorum.data import DataSet, LabelChoice, SourceLook
     from quorum.scoring import Embeddings
     from quorum.training import Run
+
+
+MOST_CLASSES = 20  # in a table
 
 
 def show_ingest(made: DataSet) -> None:
@@ -33,6 +37,40 @@ def show_ingest(made: DataSet) -> None:
     Console().print(table)
     if dataset.quarantined:
         print(f"{dataset.quarantined} unreadable files are listed in {dataset.location}/quarantine.parquet")
+
+
+def show_ingest_look(made: SourceLook) -> None:
+    """What an ingest would take, by class and format, what it would leave out, and where a sheet of thumbnails is."""
+    from pipelines.ingest.sources.source import counted
+
+    listing, probe = made.look.listing, made.look.probe
+    table = Table(title=f"{made.look.place}, read as {made.look.kind}", title_justify="left")
+    table.add_column("class")
+    for split in made.counts.columns:
+        table.add_column(f"{split} images", justify="right")
+    for name, row in made.counts.head(MOST_CLASSES).iterrows():
+        table.add_row(str(name), *(f"{count:,}" for count in row))
+    if len(made.counts) > MOST_CLASSES:
+        table.add_row(
+            f"... {len(made.counts) - MOST_CLASSES} more", *(f"{count:,}" for count in made.counts[MOST_CLASSES:].sum())
+        )
+    table.add_row("all", *(f"{count:,}" for count in made.counts.sum()), style="bold")
+    console = Console()
+    console.print(table)
+    for note in listing.notes:
+        console.print(note)
+    if listing.left_out:
+        console.print(counted(listing.left_out, most=len(listing.left_out)))
+    found = ", ".join(f"{count} {form}" for form, count in probe.formats.most_common())
+    sides = sorted(min(size) for size in probe.sizes)
+    if sides:
+        sizes = f"shorter sides {sides[0]} to {sides[-1]} px, half of them up to {sides[len(sides) // 2]} px"
+        console.print(f"of {len(sides) + len(probe.unreadable)} images that were opened: {found}; {sizes}")
+    for path, reason in probe.unreadable[:MOST_CLASSES]:
+        console.print(f"unreadable: {path} ({reason})")
+    with NamedTemporaryFile(prefix="quorum-look-", suffix=".png", delete=False) as file:
+        made.sheet.save(file)
+    console.print(f"nothing was written but a sheet of thumbnails: {file.name}", soft_wrap=True)
 
 
 def show_labels(chosen: LabelChoice) -> None:

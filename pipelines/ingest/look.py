@@ -1,0 +1,123 @@
+"""What an ingest of a source would take and leave out, without writing anything."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pipelines.datasets.encoded_image import identify, open_image
+from pipelines.ingest.left_out import Unreadable
+from pipelines.ingest.shard_writer import reason_of
+from pipelines.ingest.sources.source import Listing, Source
+from pipelines.views.shown_picture import Showing
+
+PROBED, THREADS = 200, 16
+SHEET, SIDE = (8, 5), 96  # thumbnails across and down, px
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A few images of a source, drawn by a seed.
+
+    Attributes:
+        formats: how many there are of each, as `JPEG RGB`.
+        sizes: width and height in px.
+        unreadable: those that no codec reads.
+        thumbnails: PNGs of the first ones by key.
+    """
+
+    formats: Counter[str]
+    sizes: list[tuple[int, int]]
+    unreadable: list[Unreadable]
+    thumbnails: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a source holds.
+
+    Attributes:
+        place: of the source.
+        kind: by which it is read.
+        listing: what would be taken, with its notes and what is left out.
+        probe: of some of the images.
+    """
+
+    place: str
+    kind: str
+    listing: Listing
+    probe: Probe
+
+    def counts(self) -> dict[str, Counter[str]]:
+        """Images of each class, `without a label` included, in each split."""
+        found: dict[str, Counter[str]] = {}
+        for sample in self.listing.samples:
+            name = "without a label" if sample.label is None else self.listing.classes[sample.label]
+            found.setdefault(sample.split, Counter())[name] += 1
+        return found
+
+    def left_out(self) -> Counter[str]:
+        """How many files are left out, by reason."""
+        return Counter(one.reason for one in self.listing.left_out)
+
+    def sheet(self) -> Image.Image:
+        """A sheet of thumbnails."""
+        return sheet_of(list(self.probe.thumbnails.values()))
+
+
+def look_at(source: Source, place: str, seed: int = 0) -> Look:
+    """List a source, and decode a few of its images.
+
+    Raises:
+        UserError: for a source that cannot be read.
+    """
+    listing = source.listing()
+    return Look(place, type(source).__name__.removesuffix("Source").lower(), listing, _probe(source, listing, seed))
+
+
+def _probe(source: Source, listing: Listing, seed: int) -> Probe:
+    drawn = np.random.default_rng(seed).permutation(len(listing.samples))[:PROBED]
+    keys = [listing.samples[place].key for place in sorted(drawn.tolist())]
+    probe = Probe(Counter(), [], [], {})
+    with ThreadPoolExecutor(THREADS) as pool:
+        for key, found in zip(keys, pool.map(lambda key: _look_at_image(source, key), keys), strict=True):
+            if isinstance(found, Exception):
+                probe.unreadable.append(Unreadable(key, reason_of(found)))
+                continue
+            form, size, thumbnail = found
+            probe.formats[form] += 1
+            probe.sizes.append(size)
+            if len(probe.thumbnails) < SHEET[0] * SHEET[1]:
+                probe.thumbnails[key] = thumbnail
+    return probe
+
+
+def _look_at_image(source: Source, key: str) -> tuple[str, tuple[int, int], bytes] | Exception:
+    try:
+        image = source.read(key)
+        picture = identify(image)
+        form, size = f"{picture.format} {picture.mode}", picture.size
+        shown = Showing().show(open_image(image)).convert("RGB")
+    except Exception as error:  # codecs raise what they like
+        return error
+    shown.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    shown.save(buffer, "PNG")
+    return form, size, buffer.getvalue()
+
+
+def sheet_of(thumbnails: Sequence[bytes]) -> Image.Image:
+    """Pictures side by side, on white."""
+    across = min(SHEET[0], max(len(thumbnails), 1))
+    sheet = Image.new("RGB", (across * SIDE, max(-(-len(thumbnails) // across), 1) * SIDE), "white")
+    for place, thumbnail in enumerate(thumbnails):
+        picture = Image.open(io.BytesIO(thumbnail))
+        left, top = (SIDE - picture.width) // 2, (SIDE - picture.height) // 2
+        sheet.paste(picture, (place % across * SIDE + left, place // across * SIDE + top))
+    return sheet
