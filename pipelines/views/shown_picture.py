@@ -69,7 +69,7 @@ class Showing:
         if picture.mode.startswith(("I", "F")):
             return Image.fromarray(_brightness(picture))
         if not picture.has_transparency_data:
-            return picture.convert("RGB") if picture.mode not in ("1", *PLAIN) else picture.convert("L")
+            return picture if picture.mode in PLAIN else picture.convert("L" if picture.mode == "1" else "RGB")
         ground = Image.new("RGBA", picture.size, (*self.background, 255))
         ground.alpha_composite(picture.convert("RGBA"))
         red, green, blue = self.background

@@ -72,6 +72,9 @@ def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str 
         if label
         else _one(_labels(schema, features, found), LABELS, where, "--label", schema)
     )
+    for name in {found, chosen} - {None}:
+        if schema.names.count(str(name)) > 1:
+            raise UserError(f"{where} has {schema.names.count(str(name))} columns of the name {name!r}; rename all but one")
     kind = schema.field(chosen).type if chosen else pa.int64()
     if pa.types.is_nested(kind) or not _is_label(kind):
         raise UserError(f"column {chosen!r} of {where} is {kind}; labels are numbers or names, one for each image: set --label")
@@ -136,8 +139,6 @@ def _given(schema: pa.Schema, name: str, where: str, option: str) -> str:
         raise UserError(
             f"{option} {name}: {where} has no such column{nearest(name, schema.names)}; it has {', '.join(schema.names)}"
         )
-    if schema.names.count(name) > 1:
-        raise UserError(f"{where} has {schema.names.count(name)} columns of the name {name!r}; rename all but one")
     return name
 
 

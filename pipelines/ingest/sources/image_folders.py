@@ -79,7 +79,9 @@ class ImagesSource:
 
 
 def _unlabelled(paths: Sequence[str], left_out: list[LeftOut], root: Location, notes: Sequence[str] = ()) -> Listing:
-    splits = [split_of_folder(path.split("/")[0]) if "/" in path else None for path in paths]
+    ways = [tuple(path.split("/")) for path in paths]
+    skipped = _wrappers(ways)
+    splits = [split_of_folder(way[skipped]) if len(way) > skipped + 1 else None for way in ways]
     by_folder = "train" in splits and None not in splits
     samples, _ = settled(
         [Sample(path, None, split if by_folder and split else "train") for path, split in zip(paths, splits, strict=True)]
@@ -115,6 +117,8 @@ class FolderSource:
         paths, left_out = images_below(self.root)
         ways = [tuple(path.split("/")) for path in paths]
         skipped = _wrappers(ways) if self.guessed else 0
+        if self.guessed and _are_flat_splits([way[skipped:] for way in ways], self.root):
+            return _unlabelled(paths, left_out, self.root)
         placed = _by_split([way[skipped:] for way in ways])
         named = [_named(place, self.depth) for place in placed]
         classes = sorted({name for name, _ in named if name})
@@ -155,6 +159,23 @@ def _wrappers(ways: Sequence[Parts]) -> int:
         if len(folders) > 1 or any(map(split_of_folder, folders)):
             return level
     return 0
+
+
+def _are_flat_splits(ways: Sequence[Parts], root: Location) -> bool:
+    """Whether all images lie in folders of splits, and none there in a class folder.
+
+    Raises:
+        UserError: for folders of splits without one to train on.
+    """
+    splits = {split_of_folder(way[0]) if len(way) > 1 else None for way in ways}
+    if not splits or None in splits:
+        return False
+    if "train" not in splits:
+        raise UserError(
+            f"{root} holds {', '.join(sorted({way[0] for way in ways}))}, and no train; give the folder above, or one of them as "
+            "the source; --kind folder takes them as classes"
+        )
+    return not any(len(way) > 2 and split_of_folder(way[0]) == "train" for way in ways)
 
 
 def _by_split(ways: Sequence[Parts]) -> list[Place]:

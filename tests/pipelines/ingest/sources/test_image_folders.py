@@ -83,3 +83,137 @@ def test_what_systems_put_beside_images_is_no_class_and_no_image_and_is_counted(
     assert counted(listing.left_out) == "left out: 4 hidden or of a system, 1 empty folders"
     assert listing.notes == ["1 class folders without images are left out: empty"]
     assert len(ImagesSource(Location.of(tmp_path)).listing().samples) == 2
+
+
+def listed(root, **options):
+    return FolderSource(Location.of(root), **options).listing()
+
+
+def by_key(listing):
+    return {
+        sample.key: (None if sample.label is None else listing.classes[sample.label], sample.split) for sample in listing.samples
+    }
+
+
+def test_links_are_followed_loops_are_cut_and_broken_ones_are_counted(tmp_path):
+    save(tmp_path / "elsewhere" / "a.png")
+    save(tmp_path / "root" / "dog" / "b.png")
+    (tmp_path / "root" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root" / "dog" / "c.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "root" / "dog" / "gone.png").symlink_to("../../.git/annex/objects/x")
+    (tmp_path / "root" / "dog" / "round").symlink_to(tmp_path / "root")
+    listing = listed(tmp_path / "root")
+    assert by_key(listing) == {key: (key[:3], "train") for key in ("cat/a.png", "dog/b.png", "dog/c.png")}
+    assert counted(listing.left_out) == "left out: 1 broken links, 1 links to a folder that they lie in"
+
+
+def test_what_is_no_image_is_counted_by_suffix_and_bare_names_by_their_first_bytes(tmp_path):
+    for name in ("cat/a.png", "cat/2024.12", "cat/bare"):
+        save(tmp_path / "x.png")
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "x.png").rename(tmp_path / name)
+    for name in ("cat/b.heic", "cat/c.svg", "cat/d.DNG", "cat/e.dng", "cat/README", "dog/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"Python 3")
+    save(tmp_path / "loose.png")
+    save(tmp_path / "dog" / "x.png")
+    listing = listed(tmp_path)
+    assert sorted(by_key(listing)) == ["cat/2024.12", "cat/a.png", "cat/bare", "dog/x.png"]
+    reasons = dict(listing.left_out)
+    assert reasons.pop("cat/b.heic") == "of suffix .heic (pip install 'quorum-kmeans[heif]' reads them)"
+    assert reasons == {
+        "cat/c.svg": "of suffix .svg", "cat/d.DNG": "of suffix .dng", "cat/e.dng": "of suffix .dng",
+        "dog/notes.txt": "of suffix .txt", "cat/README": "without suffix that do not begin as an image",
+        "loose.png": "outside class folders",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("Train", "TEST"), ("training_set", "test_set"), ("trainingData", "testing"), ("train images", "Test-Data")],
+)
+def test_splits_are_known_in_any_spelling(tmp_path, train, test):
+    for name in (f"{train}/cat/a.png", f"{train}/dog/b.png", f"{test}/cat/c.png"):
+        save(tmp_path / name)
+    assert by_key(listed(tmp_path)) == {
+        f"{train}/cat/a.png": ("cat", "train"), f"{train}/dog/b.png": ("dog", "train"), f"{test}/cat/c.png": ("cat", "test"),
+    }  # fmt: skip
+
+
+def test_splits_below_classes_are_splits(tmp_path):
+    for name in ("cat/train/a.png", "cat/test/b.png", "dog/train/c.png"):
+        save(tmp_path / name)
+    found = {"cat/train/a.png": ("cat", "train"), "cat/test/b.png": ("cat", "test"), "dog/train/c.png": ("dog", "train")}
+    assert by_key(listed(tmp_path)) == found
+
+
+def test_what_lies_beside_the_splits_and_flat_in_them_is_counted(tmp_path):
+    for name in ("train/cat/a.png", "train/dog/b.png", "train/loose.png", "test/1.png", "test/2.png", "extra/cat/c.png", "d.png"):
+        save(tmp_path / name)
+    listing = listed(tmp_path)
+    assert sorted(by_key(listing)) == ["train/cat/a.png", "train/dog/b.png"]
+    assert counted(listing.left_out) == "left out: 4 outside class folders, 1 beside train/, in no split"
+
+
+def test_a_class_may_be_called_as_a_split_and_is_said(tmp_path):
+    for name in ("train/1.png", "truck/2.png", "test tube/3.png"):
+        save(tmp_path / name)
+    listing = listed(tmp_path)
+    assert listing.classes == ["test tube", "train", "truck"]
+    assert listing.notes == ["train is a class, for beside it lies no train/ with class folders"]
+
+
+def test_photos_in_one_folder_have_no_labels_unless_asked_for(tmp_path):
+    for name in ("images/a.png", "images/b.png"):
+        save(tmp_path / name)
+    listing = open_source(str(tmp_path)).listing()
+    assert by_key(listing) == {"images/a.png": (None, "train"), "images/b.png": (None, "train")}
+    assert listing.notes == ["images have no labels, for all lie in one folder, images/; --kind folder takes folders as classes"]
+    assert open_source(str(tmp_path), "folder").listing().classes == ["images"]
+
+
+def test_a_folder_around_class_folders_or_splits_is_looked_into(tmp_path):
+    for name in ("one/archive/cat/a.png", "one/archive/dog/b.png", "two/data/Train/cat/a.png", "two/data/Train/dog/b.png"):
+        save(tmp_path / name)
+    one, two = (open_source(str(tmp_path / name)).listing() for name in ("one", "two"))
+    assert one.classes == two.classes == ["cat", "dog"]
+    assert one.notes == ["class folders lie in archive/"]
+    assert {sample.split for sample in two.samples} == {"train"}
+
+
+def test_the_class_is_the_folder_at_the_depth_that_is_asked_for(tmp_path):
+    for name in ("animals/cats/a.png", "animals/dogs/deep/b.png", "tools/saws/c.png", "toys/cats/d.png", "animals/e.png"):
+        save(tmp_path / name)
+    listing = open_source(str(tmp_path), depth=2).listing()
+    assert listing.classes == ["cats", "dogs", "saws"]
+    assert by_key(listing)["animals/dogs/deep/b.png"] == ("dogs", "train")
+    assert listing.left_out == [("animals/e.png", "outside class folders")]
+    assert listing.notes == ["1 classes are of several folders of one name: cats"]
+    with pytest.raises(UserError, match="no image below 5 folders; lower --depth"):
+        open_source(str(tmp_path), depth=5).listing()
+    with pytest.raises(UserError, match="--depth is 0"):
+        open_source(str(tmp_path), "folder", depth=0)
+
+
+def test_flat_splits_are_splits_without_labels(tmp_path):
+    for name in ("train/a.png", "test/b.png"):
+        save(tmp_path / name)
+    for kind in ("images", "auto"):
+        assert by_key(open_source(str(tmp_path), kind).listing()) == {
+            "train/a.png": (None, "train"),
+            "test/b.png": (None, "test"),
+        }
+
+
+def test_flat_splits_in_a_folder_of_their_own_are_splits_too(tmp_path):
+    for name in ("archive/train/a.png", "archive/Test/b.png"):
+        save(tmp_path / name)
+    assert {sample.split for sample in open_source(str(tmp_path)).listing().samples} == {"train", "test"}
+
+
+def test_splits_without_one_to_train_on_are_refused_unless_they_are_asked_for_as_classes(tmp_path):
+    for name in ("val/a.png", "test/b.png"):
+        save(tmp_path / name)
+    with pytest.raises(UserError, match="holds test, val, and no train"):
+        open_source(str(tmp_path)).listing()
+    assert open_source(str(tmp_path), "folder").listing().classes == ["test", "val"]

@@ -1,0 +1,39 @@
+"""Labels as people write them become numbers of classes."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.ingest.containers.labels import classes_of
+
+WHERE = "column 'label' of x.parquet"
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "classes", "labels"),
+    [
+        ([0, 2, 1, 2], None, ["0", "1", "2"], [0, 2, 1, 2]),
+        (["2", "0", "1"], None, ["0", "1", "2"], [2, 0, 1]),
+        ([1, 3, 2], None, ["0", "1", "2", "3"], [1, 3, 2]),  # counted from one: class 0 has no image
+        ([900, 5, 900], None, ["5", "900"], [1, 0, 1]),
+        ([10, 9], ["a"] * 11, ["a"] * 11, [10, 9]),
+        (["dog", "cat"], None, ["cat", "dog"], [1, 0]),
+        (["dog", "cat"], ["dog", "cat", "cow"], ["dog", "cat", "cow"], [0, 1]),
+        (["cat", "", None, "-1", "cat"], None, ["cat"], [0, None, None, None, 0]),
+        ([0, -1, 1.0, float("nan")], None, ["0", "1"], [0, None, 1, None]),
+        ([True, False], None, ["0", "1"], [1, 0]),
+        (["007", "7"], None, ["007", "7"], [0, 1]),
+        (["1", "b"], None, ["1", "b"], [0, 1]),
+        ([None, None], None, [], [None, None]),
+    ],
+)
+def test_values_become_classes(values, names, classes, labels):
+    assert classes_of(values, names, WHERE) == (classes, labels)
+
+
+def test_a_number_that_no_class_has_is_refused():
+    with pytest.raises(UserError, match=r"x.parquet: label 3 is none of the 2 classes"):
+        classes_of([0, 3], ["a", "b"], WHERE)
+    with pytest.raises(UserError, match=r"x.parquet holds 0.5, which is no class"):
+        classes_of([0, 0.5], None, WHERE)

@@ -1,0 +1,93 @@
+"""Tables of paths and labels, as Excel, pandas and Kaggle write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.ingest.recognise import open_source
+from tests.helpers.layouts import save
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("cats/1.png", "cats/2.png", "dogs/3.png", "dogs/four.png"):
+        save(tmp_path / name)
+    return tmp_path
+
+
+def read(folder, content: bytes, name: str = "list.csv", **options):
+    (folder / name).write_bytes(content)
+    listing = open_source(str(folder / name), **options).listing()
+    label = {None: None, **dict(enumerate(listing.classes))}
+    return {sample.key: (label[sample.label], sample.split) for sample in listing.samples}, listing
+
+
+CAT_AND_DOG = {"cats/1.png": ("cat", "train"), "dogs/3.png": ("dog", "train")}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", b"path,label\ncats/1.png,cat\ndogs/3.png,dog\n"),
+        ("list.csv", b"cats/1.png,cat\ndogs/3.png,dog"),
+        ("list.csv", b"\xef\xbb\xbfpath;label\r\ncats/1.png;cat\r\ndogs/3.png;dog\r\n"),
+        ("list.csv", b"sep=;\r\npath;label\r\ncats/1.png;cat\r\ndogs/3.png;dog\r\n"),
+        ("list.tsv", b"label\tpath\ncat\t./cats/1.png\ndog\tdogs\\3.png\n"),
+        ("list.txt", "path\tlabel\ncats/1.png\tcat\ndogs/3.png\tdog\n".encode("utf-16")),
+        ("list.csv", b'"file name",path,label\n"a, b",cats/1.png,cat\nc,dogs/3.png,dog\n'),
+        ("list.csv", b"id,breed\n1,cat\n3,dog\n"),
+        ("list.csv", b"Image, Class\n1.png, cat\n3.png, dog\n\n"),
+    ],
+)
+def test_a_table_is_read_as_it_is_written(folder, name, content):
+    assert read(folder, content, name)[0] == CAT_AND_DOG
+
+
+def test_splits_and_missing_labels_are_read(folder):
+    found, _ = read(
+        folder, b"path,label,split\ncats/1.png,cat,train\ncats/2.png,,Train\ndogs/3.png,dog,validation\nfour,-1,train\n"
+    )
+    assert found == {
+        "cats/1.png": ("cat", "train"), "cats/2.png": (None, "train"), "dogs/3.png": ("dog", "test"),
+        "dogs/four.png": (None, "train"),
+    }  # fmt: skip
+
+
+def test_rows_whose_file_is_not_there_are_counted(folder):
+    found, listing = read(folder, b"id,label\n1,cat\nnine,cat\n,dog\n")
+    assert list(found) == ["cats/1.png"]
+    assert listing.left_out == [("nine", "rows whose file is not there"), ("row 3", "rows without a path")]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"path,label\ncats/1.png,cat\ncats/1.png,dog\n", "row 2: 'cats/1.png' stands there twice, with two labels or splits"),
+        (b"path,label\ncats/1.png\n", "line 2: 1 cells, where the first line has 2"),
+        (b"a/b.png,cat,4\n", "has 3 columns and no header"),
+        (b"path,label,split\ncats/1.png,cat,somewhere\n", "row 1: split 'somewhere' is none of train, val and test"),
+        (b"", "is empty"),
+        (b"path,width\ncats/1.png,4\n\xff\xfe\x81", "line 3: 1 cells|no text"),
+    ],
+)
+def test_what_a_table_must_not_hold_is_named_by_its_line(folder, content, said):
+    with pytest.raises(UserError, match=said):
+        read(folder, content)
+
+
+def test_a_name_that_two_files_have_is_refused(folder):
+    save(folder / "dogs" / "1.png")
+    with pytest.raises(UserError, match=r"'1' of the table may be cats/1.png or dogs/1.png; write the whole path"):
+        read(folder, b"id,label\n1,cat\n")
+
+
+def test_a_workbook_is_refused_with_what_to_do(folder):
+    with pytest.raises(UserError, match="save its sheet as CSV"):
+        read(folder, b"PK", "list.xlsx")
+
+
+def test_one_row_twice_is_one_image_and_is_said(folder):
+    found, listing = read(folder, b"path,label\ncats/1.png,cat\ncats/1.png,cat\ndogs/3.png,dog\n")
+    assert found == CAT_AND_DOG
+    assert listing.notes == ["1 rows name an image a second time"]

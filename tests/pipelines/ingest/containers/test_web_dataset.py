@@ -1,0 +1,89 @@
+"""Tars of WebDataset, as its users and tools write them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.ingest.recognise import open_source
+from tests.helpers.layouts import jpeg, tar_bytes, write_files
+
+
+def read(folder, files, name="train-000.tar", **options):
+    packed = name.endswith("gz")
+    write_files(folder, {name: tar_bytes(files, "w:gz" if packed else "w")})
+    source = open_source(str(folder), "webdataset", **options)
+    listing = source.listing()
+    label = {None: None, **dict(enumerate(listing.classes))}
+    return {source.read(sample.key): label[sample.label] for sample in listing.samples}, listing
+
+
+@pytest.mark.parametrize("name", ["train-000.tar", "train-000.tar.gz", "deep/er/0.tgz"])
+@pytest.mark.parametrize("prefix", ["", "./", "a/b.c/"])
+def test_samples_are_found_wherever_they_lie(tmp_path, name, prefix):
+    files = {f"{prefix}0.jpg": jpeg(0), f"{prefix}0.cls": b"1", f"{prefix}1.x.JPG": jpeg(1), f"{prefix}1.cls": b"0\n"}
+    assert read(tmp_path, files, name)[0] == {jpeg(0): "1", jpeg(1): "0"}
+
+
+@pytest.mark.parametrize(
+    ("notes", "options", "label"),
+    [
+        ({"cls": b"\xef\xbb\xbfcat", "json": b"{}", "txt": b"a cat"}, {}, "cat"),
+        ({"json": json.dumps({"width": 3, "class_name": "cat"}).encode(), "txt": b"x"}, {}, "cat"),
+        ({"json": b'{"kind": "cat", "label": "dog"}'}, {"label": "kind"}, "cat"),
+        ({"json": b'"cat"'}, {}, "cat"),
+        ({"txt": b"cat\r\n", "cls": b"7"}, {"label": "txt"}, "cat"),
+        ({"txt": b"cat"}, {}, "cat"),
+        ({"json": b'{"width": 3}'}, {}, None),
+    ],
+)
+def test_labels_come_from_cls_else_json_else_txt_or_what_is_asked_for(tmp_path, notes, options, label):
+    files = {"0.jpg": jpeg(0)} | {f"0.{suffix}": content for suffix, content in notes.items()}
+    assert read(tmp_path, files, **options)[0] == {jpeg(0): label}
+
+
+def test_texts_that_are_captions_are_no_classes(tmp_path):
+    files = {
+        f"{i}.{suffix}": jpeg(i) if suffix == "jpg" else f"a cat {i}".encode() for i in range(30) for suffix in ("jpg", "txt")
+    }
+    assert set(read(tmp_path, files)[0].values()) == {None}
+
+
+def test_names_of_classes_lie_beside_the_tars(tmp_path):
+    (tmp_path / "classnames.txt").write_text("cat\ndog\n")
+    found, listing = read(tmp_path, {"0.jpg": jpeg(0), "0.cls": b"1"})
+    assert (found, listing.classes, listing.left_out) == ({jpeg(0): "dog"}, ["cat", "dog"], [])
+
+
+def test_what_is_not_taken_is_counted(tmp_path):
+    (tmp_path / "index.json").write_text("{}")
+    files = {
+        "0.jpg": jpeg(0), "0.seg.png": jpeg(1), "0.cls": b"1", "1.cls": b"0", "2.jpg": jpeg(2), "2.json": b"{", "._0.jpg": b"mac",
+    }  # fmt: skip
+    found, listing = read(tmp_path, files)
+    assert list(found) == [jpeg(0)]
+    assert sorted(listing.left_out) == [
+        ("index.json", "no tars"), ("train-000.tar/0.seg.png", "second images of a sample"),
+        ("train-000.tar/1", "samples without an image"), ("train-000.tar/2", "samples whose label cannot be read"),
+    ]  # fmt: skip
+
+
+def test_which_of_several_images_is_meant_may_be_said(tmp_path):
+    files = {"0.left.png": jpeg(0), "0.right.png": jpeg(1), "0.cls": b"0"}
+    assert list(read(tmp_path, files, image="right.png")[0]) == [jpeg(1)]
+
+
+@pytest.mark.parametrize("name", ["train-000.tar", "train-000.tar.gz"])
+def test_a_tar_that_is_cut_short_is_refused_by_name(tmp_path, name):
+    content = tar_bytes({f"{i}.jpg": jpeg(i) for i in range(9)}, "w:gz" if name.endswith("gz") else "w")
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=rf"{name} is cut short, damaged or no tar"):
+        open_source(str(tmp_path)).listing()
+
+
+def test_a_single_tar_is_a_source(tmp_path):
+    read(tmp_path, {"0.jpg": jpeg(0), "0.cls": b"0"})
+    source = open_source(str(tmp_path / "train-000.tar"))
+    assert [source.read(sample.key) for sample in source.listing().samples] == [jpeg(0)]

@@ -1,0 +1,122 @@
+"""A data set that grows: what is there stays, what is new follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.datasets.image_shards import Dataset, read_images
+from pipelines.errors import UserError
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.left_out import QUARANTINE
+from pipelines.ingest.recognise import open_source
+from tests.helpers import packed
+from tests.helpers.layouts import jpeg, write_files
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+
+def images(folder: Path, names: dict[str, int], first: int = 0) -> None:
+    """So many images of each class."""
+    keys = [f"{name}/{index:02d}.jpg" for name, count in names.items() for index in range(count)]
+    write_files(folder, {key: jpeg(first + place) for place, key in enumerate(keys)})
+
+
+def add(source: Path, data: Path, **options) -> Dataset:
+    return ingest(open_source(str(source), "folder"), str(data), name="x", append=True, **options)
+
+
+def rows(dataset: Dataset, split: str = "train") -> pa.Table:
+    return pa.concat_tables([pq.read_table(f"{dataset.location}/{shard.path}") for shard in dataset.split(split).shards])
+
+
+@pytest.fixture
+def first(tmp_path) -> Dataset:
+    images(tmp_path / "one", {"cat": 5, "dog": 7})
+    return ingest(open_source(str(tmp_path / "one")), str(tmp_path / "data"), name="x", rows_per_shard=4, val=0.2)
+
+
+def test_old_rows_stay_and_new_ones_follow_with_their_classes_after_the_old_ones(first, tmp_path):
+    images(tmp_path / "two", {"ant": 3, "dog": 2}, first=50)
+    for name in ("ant/00.jpg", "dog/00.jpg", "dog/01.jpg"):  # other names than the first folder's
+        (tmp_path / "two" / name).rename(tmp_path / "two" / name.replace("/0", "/new-0"))
+    grown = add(tmp_path / "two", tmp_path / "data")
+    assert grown == Dataset.open(str(tmp_path / "data"))
+    assert grown.classes == ["cat", "dog", "ant"]
+    before, after = rows(first), rows(grown)
+    assert after.slice(0, len(before)).equals(before)
+    assert after["id"].to_pylist() == list(range(len(before) + 5))
+    new = after.slice(len(before))
+    named = {
+        source: grown.classes[label] for source, label in zip(new["source"].to_pylist(), new["label"].to_pylist(), strict=True)
+    }
+    assert {source.split("/")[0] for source in named} == {"ant", "dog"}
+    assert all(source.startswith(name) for source, name in named.items())
+    assert grown.split("train").class_counts == [
+        first.split("train").class_counts[0],
+        first.split("train").class_counts[1] + 2,
+        3,
+    ]
+    assert grown.split("val") == first.split("val")
+    assert len(read_images(grown, "train", [0, len(before), len(before) + 4])) == 3
+
+
+def test_the_history_says_what_it_grew_from(first, tmp_path):
+    images(tmp_path / "two", {"ant": 3}, first=50)
+    grown = add(tmp_path / "two", tmp_path / "data")
+    assert grown.fingerprint != first.fingerprint
+    assert [(one.source, one.fingerprint, one.rows) for one in grown.history] == [
+        (str(tmp_path / "one"), first.fingerprint, {"train": 10, "val": 2}),
+        (str(tmp_path / "two"), grown.fingerprint, {"train": 3}),
+    ]
+
+
+def test_a_folder_that_grew_gives_only_what_is_new(first, tmp_path, capsys):
+    images(tmp_path / "one", {"cat": 6, "dog": 9})
+    grown = add(tmp_path / "one", tmp_path / "data")
+    new = rows(grown)["source"].to_pylist()[first.split("train").rows :]
+    assert sorted(new) == ["cat/05.jpg", "dog/07.jpg", "dog/08.jpg"]
+    assert "12 in the data set already" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"all 15 images of the source are in .* already: nothing to add"):
+        add(tmp_path / "one", tmp_path / "data")
+
+
+def test_paths_of_another_folder_that_are_there_already_are_refused(first, tmp_path):
+    images(tmp_path / "two", {"cat": 2}, first=50)
+    with pytest.raises(UserError, match=r"2 paths of the source are those of images in .*, the first is cat/00.jpg"):
+        add(tmp_path / "two", tmp_path / "data")
+    assert Dataset.open(str(tmp_path / "data")) == first
+
+
+def test_labels_on_one_side_only_are_refused(first, tmp_path):
+    write_files(tmp_path / "flat", {"a.jpg": jpeg(99)})
+    with pytest.raises(UserError, match=r"the data set has labels and the source .* has none"):
+        ingest(open_source(str(tmp_path / "flat")), str(tmp_path / "data"), name="x", append=True)
+
+
+def test_what_was_left_out_is_kept_from_both(first, tmp_path):
+    images(tmp_path / "two", {"ant": 2}, first=50)
+    write_files(tmp_path / "two", {"ant/bad.png": b"none", "notes.txt": b""})
+    add(tmp_path / "two", tmp_path / "data")
+    images(tmp_path / "three", {"bee": 2}, first=70)
+    write_files(tmp_path / "three", {"bee/worse.png": b""})
+    assert add(tmp_path / "three", tmp_path / "data").quarantined == 2
+    listed = pq.read_table(tmp_path / "data" / QUARANTINE)["path"].to_pylist()
+    assert listed == ["ant/bad.png", "notes.txt", "bee/worse.png"]
+
+
+def test_packed_sources_are_added_too(first, tmp_path):
+    packed.as_tars(tmp_path / "tars", packed=True)
+    grown = ingest(open_source(str(tmp_path / "tars")), str(tmp_path / "data"), name="x", append=True, rows_per_shard=9)
+    assert grown.split("train").rows == first.split("train").rows + 44
+    assert grown.split("test").rows == 7
+    assert rows(grown)["id"].to_pylist() == list(range(54))
+
+
+def test_nothing_to_grow_is_refused(tmp_path):
+    images(tmp_path / "one", {"cat": 2, "dog": 2})
+    with pytest.raises(UserError, match="no data set"):
+        add(tmp_path / "one", tmp_path / "data")

@@ -1,0 +1,74 @@
+"""Pictures of hundreds of megapixels are made smaller in strips, as whole ones are."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.errors import UserError
+from pipelines.ingest import giant_picture
+from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
+from tests.helpers.layouts import pixels
+
+
+def drawing(mode: str, size: tuple[int, int] = (900, 700), orientation: int = 1) -> bytes:
+    """A coloured slope on a ground that is clear on the left."""
+    x, y = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
+    planes = np.stack([x, y, 255 - x, np.where(x > 100, 255, 0)], axis=-1).astype(np.uint8)
+    picture = Image.fromarray(planes, "RGBA")
+    if mode == "P":
+        picture = picture.convert("RGB").quantize(64)
+        picture.info["transparency"] = 0
+    elif mode != "RGBA":
+        picture = picture.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", exif=exif, **({"transparency": 0} if mode == "P" else {}))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "RGB", "P", "LA", "L"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+@pytest.mark.parametrize("size", [(900, 700), (701, 997)])
+def test_strips_give_what_the_whole_picture_gives(monkeypatch, mode, orientation, size):
+    image = drawing(mode, size, orientation)
+    whole, _ = StoredForm(short_side=40, quality=100).of(image)
+    monkeypatch.setattr(giant_picture, "GIANT", 1000)
+    monkeypatch.setattr(giant_picture, "STRIP", 20_000)
+    strips, _ = StoredForm(short_side=40, quality=100).of(image)
+    one, other = (pixels(found).reshape(*pixels(found).shape[:2], -1) for found in (whole, strips))
+    difference = np.abs(one.astype(int) - other.astype(int))
+    assert one.shape[:2] == other.shape[:2]
+    assert difference.mean() < 2
+    assert np.percentile(difference, 99) <= 12  # at the edge of what is clear, by the smaller picture's px
+
+
+def test_what_does_not_fit_the_memory_is_set_aside_with_both_numbers(monkeypatch):
+    monkeypatch.setattr(giant_picture, "GIANT", 1000)
+    monkeypatch.setattr(giant_picture, "free_bytes", lambda: 2_000_000)
+    with pytest.raises(ValueError, match=r"it takes 0.0 GB to decode, and 0.0 GB are free here"):
+        StoredForm(short_side=40).of(drawing("RGBA"))
+
+
+def test_how_large_an_image_may_be_is_for_the_user_to_say():
+    image = drawing("RGB")
+    with pytest.raises(ValueError, match=r"0.6 Mpx, more than --max-pixels allows \(0.5 Mpx\)"):
+        StoredForm(max_pixels=500_000).of(image)
+    assert StoredForm(max_pixels=630_000).of(image)[0] == image
+    with pytest.raises(UserError, match="give --short-side too, which stores them smaller"):
+        StoredForm(max_pixels=MAX_PIXELS + 1)
+    with pytest.raises(UserError, match="--max-pixels is 0"):
+        StoredForm(max_pixels=0)
+
+
+def test_pictures_that_pil_refuses_by_itself_are_taken_when_they_may_be(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    image = drawing("RGB")
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(image))
+    assert min(pixels(StoredForm(short_side=40, max_pixels=MAX_PIXELS + 1).of(image)[0]).shape[:2]) == 40
+    assert Image.MAX_IMAGE_PIXELS == 10_000

@@ -1,0 +1,50 @@
+"""A look at a source says what an ingest would do, and writes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+import quorum
+from pipelines.ingest.look import SHEET, SIDE, look_at
+from pipelines.ingest.recognise import open_source
+from tests.helpers import packed
+from tests.helpers.layouts import WNIDS, jpeg, save, write_files
+
+
+def test_a_look_counts_classes_formats_and_what_is_left_out(tmp_path):
+    write_files(tmp_path, {f"cat/{i}.jpg": jpeg(i) for i in range(50)} | {"dog/bad.jpg": b"<html>", "x.txt": b""})
+    save(tmp_path / "dog" / "a.png")
+    before = sorted(tmp_path.rglob("*"))
+    found = look_at(open_source(str(tmp_path)), str(tmp_path))
+    assert found.counts() == {"train": {"cat": 50, "dog": 2}}
+    assert found.left_out() == {"of suffix .txt": 1}
+    assert found.probe.formats == {"JPEG RGB": 50, "PNG RGB": 1}
+    assert found.probe.unreadable == [("dog/bad.jpg", "no image: starts with <html>")]
+    assert len(found.probe.thumbnails) == SHEET[0] * SHEET[1]
+    assert found.sheet().size == (SHEET[0] * SIDE, SHEET[1] * SIDE)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_look_at_packed_images_reads_a_few(tmp_path):
+    packed.as_tars(tmp_path, packed=True)
+    found = quorum.look(tmp_path)
+    assert found.counts.sum().to_dict() == {"test": 7, "train": 44}
+    assert sorted(found.counts.index) == sorted(WNIDS)
+    assert found.formats.to_dict() == {"JPEG RGB": 51}
+    assert isinstance(found.sheet, Image.Image)
+    assert "51 images, 4 classes" in found._repr_html_()
+
+
+def test_the_command_looks_instead_and_names_the_sheet(tmp_path, capsys, monkeypatch):
+    from quorum.cli import main
+
+    packed.as_folders(tmp_path / "photos")
+    main(["ingest", str(tmp_path / "photos"), "--look", "--to", str(tmp_path / "data"), "--val", "0.1"])
+    said = capsys.readouterr().out
+    assert WNIDS[0] in said
+    sheet = Path(said.split("thumbnails: ")[1].strip())
+    assert Image.open(sheet).size[1] == SHEET[1] * SIDE
+    assert not (tmp_path / "data").exists()
+    sheet.unlink()
