@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quorum.notebook import facts, thumbnails
 
@@ -49,7 +49,7 @@ class DataSet:
             name: {
                 "images": split.rows,
                 "files": len(split.shards),
-                "MB": sum(shard.bytes for shard in split.shards) / 1e6,
+                "MB": sum(shard.image_bytes for shard in split.shards) / 1e6,
                 "labelled": split.labelled,
             }
             for name, split in self.dataset.splits.items()
@@ -224,6 +224,7 @@ def ingest(
     max_bad: float = 0.01,
     overwrite: bool = False,
     append: str | Path | DataSet | None = None,
+    in_place: bool = False,
     address: str | None = None,
 ) -> DataSet:
     """Write a source of images as Parquet shards with stable instance ids.
@@ -253,6 +254,7 @@ def ingest(
         max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace the data set that is there.
         append: data set that grows, instead of `to`: its ids stay as they are and the new ones follow.
+        in_place: leave the images of Parquet files where they are and write their ids and labels only.
         address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
 
     Raises:
@@ -273,6 +275,14 @@ def ingest(
     grown = None if append is None else append if isinstance(append, DataSet) else open_data(append)
     place = str(to if grown is None else grown.path)
     named = name or (Location.of(place).name if grown is None else grown.dataset.name)
+    if in_place:
+        _check_in_place(
+            grown, holdout=holdout, val=val, take=take, pixels=pixels, short_side=short_side, quality=quality,
+            max_pixels=max_pixels, background=background,
+        )  # fmt: skip
+        from pipelines.in_place.index import index
+
+        return DataSet(index(found, place, named, overwrite=overwrite))
     made = run(
         found, place, name=named, seed=seed, holdout=holdout, val=val, take=take,
         rows_per_shard=rows_per_shard, pixels=pixels, short_side=short_side, quality=quality,
@@ -280,6 +290,23 @@ def ingest(
         max_bad=max_bad, overwrite=overwrite, append=grown is not None, address=address,
     )  # fmt: skip
     return DataSet(made)
+
+
+def _check_in_place(grown: DataSet | None, **others: Any) -> None:
+    """Refuse options of the copy that is not made.
+
+    Raises:
+        UserError: naming the option.
+    """
+    from pipelines.errors import UserError
+
+    if grown is not None:
+        raise UserError("--in-place makes a data set of its own; leave out --append")
+    for name, value in others.items():
+        if value:
+            raise UserError(
+                f"--{name.replace('_', '-')} changes or moves images, which --in-place leaves as they are; leave out one"
+            )
 
 
 def labels(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from algos.check_ranges import require_not_negative, require_positive
 from pipelines.errors import UserError
+from pipelines.stream.epoch_order import USUAL_WINDOW
 from pipelines.views.view_config import WHITE, Normalization, check_background
 
 
@@ -26,7 +27,7 @@ class StreamConfig:
 
     split: str = "train"
     lanes: int = 8
-    window: int = 256
+    window: int = USUAL_WINDOW
     normalization: Normalization = field(default_factory=Normalization)
     background: list[int] = field(default_factory=lambda: [*WHITE])
     pixels: Literal[1, 2, 3] = 3

@@ -12,14 +12,16 @@ import itertools
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.datasets.foreign_images import ForeignImages
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
@@ -32,24 +34,37 @@ FOOTER_KEY = b"quorum"
 SCHEMA = pa.schema(
     [("id", pa.int64()), ("image", pa.binary()), ("label", pa.int32()), ("split", pa.string()), ("source", pa.string())]
 )
+INDEX_SCHEMA = pa.schema([field for field in SCHEMA if field.name != "image"])
+READERS = 16  # threads that look at the files of others
 ROW_GROUP_BYTES = 4 << 20
 ROW_GROUP_ROWS = (16, 128)  # fewer make reads slow, more make a shuffle window coarse
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One Parquet file: its path below the data set, size in bytes, rows, and rows of a row group (the last may be short)."""
+    """One Parquet file: its path below the data set, size in bytes, rows, and rows of a row group (the last may be short).
+
+    `images`: where they lie, if not in it; its row groups are theirs then.
+    """
 
     path: str
     bytes: int
     rows: int
     group_rows: int
     digest: str
+    images: ForeignImages | None = None
 
     @property
     def row_groups(self) -> list[int]:
         """Rows of each row group."""
+        if self.images is not None:
+            return list(self.images.row_groups)
         return [min(self.group_rows, self.rows - start) for start in range(0, self.rows, self.group_rows)]
+
+    @property
+    def image_bytes(self) -> int:
+        """Of the file that has the images."""
+        return self.bytes if self.images is None else self.images.size
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,11 @@ class Split:
     def rows(self) -> int:
         """Rows of all shards."""
         return sum(shard.rows for shard in self.shards)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether every image was decoded once; those that lie elsewhere were not."""
+        return all(shard.images is None for shard in self.shards)
 
     @property
     def labelled(self) -> bool:
@@ -105,7 +125,7 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Hash over every shard's content: equal fingerprints mean equal data."""
-        content = json.dumps({name: asdict(split) for name, split in self.splits.items()}, sort_keys=True)
+        content = json.dumps({name: _as_values(split) for name, split in self.splits.items()}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def split(self, name: str) -> Split:
@@ -120,7 +140,7 @@ class Dataset:
 
     def save(self) -> None:
         """Write the manifest; from now on the folder reads as a data set."""
-        content = asdict(self) | {"fingerprint": self.fingerprint, "history": [growth._asdict() for growth in self.history]}
+        content = _as_values(self) | {"fingerprint": self.fingerprint, "history": [growth._asdict() for growth in self.history]}
         del content["location"]
         write_document(self.location / SHARDS_MANIFEST, content, SHARDS_FORMAT)
 
@@ -141,7 +161,7 @@ class Dataset:
         content = read_document(manifest, SHARDS_FORMAT, INGEST_AGAIN)
         with damage_in_words(manifest, INGEST_AGAIN):
             splits = {
-                name: Split(part["ids"], [Shard(**shard) for shard in part["shards"]], part["class_counts"])
+                name: Split(part["ids"], [_shard(shard) for shard in part["shards"]], part["class_counts"])
                 for name, part in content["splits"].items()
             }
             history = tuple(Growth(**growth) for growth in content.get("history", []))
@@ -162,6 +182,21 @@ class Dataset:
                     f"shard {self.location / shard.path} has {info.size or 0} bytes, its manifest says {shard.bytes}; "
                     "it is missing, cut short or of another data set: restore it or ingest the source again"
                 )
+        foreign = [shard.images for shard in shards if shard.images is not None]
+        with ThreadPoolExecutor(READERS) as pool:
+            list(pool.map(ForeignImages.check, foreign))
+
+
+def _as_values(described: Any) -> dict[str, Any]:
+    """A description as plain values; a shard that has its images itself says nothing of others."""
+    return asdict(described, dict_factory=lambda items: {key: value for key, value in items if (key, value) != ("images", None)})
+
+
+def _shard(values: dict[str, Any]) -> Shard:
+    images = values.pop("images", None)
+    if images is not None:
+        images = ForeignImages(**images | {"row_groups": tuple(images["row_groups"])})
+    return Shard(**values, images=images)
 
 
 def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str, object]) -> Shard:
@@ -177,6 +212,30 @@ def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str
     return Shard(path, len(content), len(table), group, hashlib.sha256(content).hexdigest()[:16])
 
 
+def write_index(
+    location: Location, path: str, first_id: int, split: str, labels: Sequence[int], sources: Sequence[str], images: ForeignImages
+) -> Shard:
+    """Write what is known of images that lie elsewhere, row group for row group, and describe it."""
+    columns = [
+        pa.array(np.arange(first_id, first_id + len(labels))),
+        pa.array([None if label < 0 else label for label in labels], pa.int32()),
+        pa.array([split] * len(labels)),
+        pa.array(sources, pa.string()),
+    ]
+    footer = {FOOTER_KEY: json.dumps({"split": split, "format": SHARDS_FORMAT}).encode()}
+    table = pa.table(columns, schema=INDEX_SCHEMA.with_metadata(footer))
+    sink, start = pa.BufferOutputStream(), 0
+    with pq.ParquetWriter(sink, table.schema, use_dictionary=["split"], write_page_checksum=True) as writer:
+        for rows in images.row_groups:
+            writer.write_table(table.slice(start, rows), row_group_size=max(rows, 1))
+            start += rows
+    content = sink.getvalue().to_pybytes()
+    (location / path).parent.make()
+    (location / path).write_bytes(content)
+    group = max(images.row_groups, default=1)
+    return Shard(path, len(content), len(labels), group, hashlib.sha256(content).hexdigest()[:16], images)
+
+
 def _parquet_file(location: Location, shard: Shard) -> ParquetReader:
     """An open shard, whose footer is one."""
     file = open_parquet(location, shard.path, shard.digest)
@@ -190,7 +249,11 @@ def _parquet_file(location: Location, shard: Shard) -> ParquetReader:
 
 def read_group(location: Location, shard: Shard, row_group: int, columns: Sequence[str]) -> pa.Table:
     """Some columns of one row group."""
-    return _parquet_file(location, shard).read_row_group(row_group, columns)
+    file = _parquet_file(location, shard)
+    if shard.images is None or "image" not in columns:
+        return file.read_row_group(row_group, columns)
+    known = file.read_row_group(row_group, [column for column in columns if column != "image"])
+    return known.append_column("image", shard.images.read(row_group)).select(columns)
 
 
 def read_column(dataset: Dataset, split: str, column: str) -> np.ndarray:
@@ -220,7 +283,7 @@ def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, b
     firsts = functools.cache(lambda number: _first_ids(dataset.location, shards[number]))
     for number, wanted in _dealt(ids, len(shards), lambda shard: firsts(shard)[0]):
         for group, here in _dealt(wanted, len(firsts(number)), firsts(number).__getitem__):
-            table = _parquet_file(dataset.location, shards[number]).read_row_group(group, columns=["id", "image"])
+            table = read_group(dataset.location, shards[number], group, ["id", "image"])
             table = table.filter(pc.is_in(table["id"], pa.array(here, pa.int64())))
             found.update(zip(table["id"].to_pylist(), table["image"].to_pylist(), strict=True))
     return found

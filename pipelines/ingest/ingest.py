@@ -125,6 +125,17 @@ def _close(base: Base, location: Location, name: str, listing: Listing, written:
     return dataset
 
 
+def emptied(destination: str, overwrite: bool) -> Location:
+    """The folder of a new data set, without what an earlier ingest wrote there.
+
+    Raises:
+        UserError: for a folder that holds anything else, or a data set that is not to be replaced.
+    """
+    for file in _files_to_replace(destination, overwrite):
+        file.delete_file()
+    return Location.of(destination).make()
+
+
 def _files_to_replace(destination: str, overwrite: bool) -> list[Location]:
     """What an earlier ingest wrote to the folder, the manifest first: what is half deleted must not read as whole.
 

@@ -11,6 +11,7 @@ import ray.data
 
 from pipelines.datasets.image_shards import Dataset, read_group
 from pipelines.jobs.ray_quirks import same_in_statistics
+from pipelines.stream.crop_maker import fill_grey
 from pipelines.views.crops import center_crop
 from pipelines.views.shown_picture import Showing
 
@@ -25,7 +26,7 @@ class CenterReader:
     """
 
     def __init__(self, dataset: Dataset, split: str, view: EvaluationView, limit: int | None, rank: int, workers: int) -> None:
-        self.location, self.view = dataset.location, view
+        self.location, self.view, self.checked = dataset.location, view, dataset.split(split).is_checked
         jobs, left = [], limit if limit is not None else dataset.split(split).rows
         for shard in dataset.split(split).shards:
             for group, rows in enumerate(shard.row_groups):
@@ -41,7 +42,12 @@ class CenterReader:
             table = read_group(self.location, shard, group, DATA_COLUMNS).slice(0, rows)
             pixels = np.empty((rows, self.view.size, self.view.size, 3), np.uint8)
             for row, image in enumerate(table["image"].to_pylist()):
-                center_crop(image, self.view.size, self.view.resize_to, self.view.showing, pixels[row])
+                try:
+                    center_crop(image, self.view.size, self.view.resize_to, self.view.showing, pixels[row])
+                except Exception:
+                    if self.checked:
+                        raise
+                    fill_grey([pixels[row]])
             labels = table["label"].fill_null(-1).to_numpy().astype(np.int64)
             yield {"id": table["id"].to_numpy(), "label": labels, "image": pixels}
 

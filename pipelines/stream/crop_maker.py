@@ -16,6 +16,7 @@ CARRIED = ("step", "id", "label")
 UNIT_BYTES = 64 << 20  # of encoded images or of crops, that one task makes in about half a second
 UNIT_ROWS = (1, 4096)
 AMPLE = 1.25
+GREY = 128
 MOST_BLOCKS = 32  # of a unit's crops
 
 
@@ -34,12 +35,13 @@ def _draws(column: pa.Array, crops: int) -> np.ndarray:
 
 
 class CropMaker:
-    """Makes columns `step`, `id`, `label`, `view0`, ... of the tables of a `WindowReader`.
+    """Makes columns `step`, `id`, `label`, `view0`, ... of the tables of a `WindowReader`; `unreadable` too if none was checked.
 
     Args:
         crops: of each image.
         showing: how images are shown.
         encoded_bytes: of an image, about.
+        checked: whether every image was decoded once. Otherwise one that cannot be is shown grey, and counted.
 
     Attributes:
         unit_rows: rows that one task decodes.
@@ -49,8 +51,8 @@ class CropMaker:
             beside their crops, the blocks of these would be tiny.
     """
 
-    def __init__(self, crops: Sequence[CropSpec], showing: Showing, encoded_bytes: float) -> None:
-        self.crops, self.showing = crops, showing
+    def __init__(self, crops: Sequence[CropSpec], showing: Showing, encoded_bytes: float, checked: bool = True) -> None:
+        self.crops, self.showing, self.checked = crops, showing, checked
         row_bytes = sum(crop.size * crop.size * 3 for crop in crops)
         read_bytes = encoded_bytes + len(crops) * ATTEMPTS * 4 * 4 + BESIDE
         self.apart = row_bytes <= MOST_BLOCKS * read_bytes
@@ -69,6 +71,22 @@ class CropMaker:
         draws = _draws(table["draws"].combine_chunks(), len(self.crops))
         new = np.empty if min(counts) == len(self.crops) else np.zeros
         views = [new((rows, crop.size, crop.size, 3), np.uint8) for crop in self.crops]
+        made = {name: table[name].to_numpy() for name in CARRIED} | {f"view{index}": view for index, view in enumerate(views)}
+        if not self.checked:
+            made["unreadable"] = np.zeros(rows, np.uint8)
         for row, (image, count) in enumerate(zip(table["image"].to_pylist(), counts, strict=True)):
-            random_crops(image, self.crops[:count], draws[row, :count], self.showing, [view[row] for view in views[:count]])
-        return {name: table[name].to_numpy() for name in CARRIED} | {f"view{index}": view for index, view in enumerate(views)}
+            places = [view[row] for view in views[:count]]
+            try:
+                random_crops(image, self.crops[:count], draws[row, :count], self.showing, places)
+            except Exception:
+                if self.checked:
+                    raise
+                made["unreadable"][row] = 1
+                fill_grey(places)
+        return made
+
+
+def fill_grey(places: Sequence[np.ndarray]) -> None:
+    """What is shown of an image that cannot be decoded."""
+    for place in places:
+        place[...] = GREY

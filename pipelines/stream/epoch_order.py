@@ -17,6 +17,7 @@ import numpy as np
 from pipelines.errors import UserError
 
 ORDER_VERSION = "1"  # raised when the same seed gives another order; each run keeps it
+USUAL_WINDOW = 256  # rows of a lane
 
 
 class Grouped(Protocol):

@@ -31,6 +31,7 @@ class HostImages:
     ids: Tensor
     labels: Tensor
     views: list[Tensor]
+    unreadable: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ImageSource:
         device: where batches go.
         labelled: table (id, image, label) of the labelled rows that come with each batch, in Ray's object store.
         showing: how images are shown.
+        unreadable: how many images of each step since the last look could not be decoded, and are grey.
     """
 
     dataset: Dataset
@@ -54,6 +56,7 @@ class ImageSource:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     labelled: ray.ObjectRef | None = None
     showing: Showing = field(default_factory=Showing)
+    unreadable: list[int] = field(default_factory=list)
 
     @property
     def rows(self) -> Split:
@@ -65,15 +68,23 @@ class ImageSource:
         crops = [CropSpec(view.size, view.scale, view.pad) for view in self.views.flat]
         return WindowReader(self.dataset, self.split, order, lanes, crops, start_step, self.labelled, self.showing)
 
+    def take_unreadable(self) -> int:
+        """How many images could not be decoded since the last call."""
+        count = sum(self.unreadable)
+        self.unreadable.clear()
+        return count
+
     def to_host(self, parts: list[Columns]) -> HostImages:
         """One copy out of the object store, whose pages are read-only, into memory that a GPU can fetch from."""
         pin = self.device.type == "cuda"
         # (rows, S, S, 3) seen as (rows, 3, S, S) is the channels_last layout already.
         pixels = [joined(parts, f"view{index}", pin=pin).permute(0, 3, 1, 2) for index in range(len(self.views.flat))]
-        return HostImages(joined(parts, "id"), joined(parts, "label", pin=pin), pixels)
+        unreadable = sum(int(part["unreadable"].sum()) for part in parts if "unreadable" in part)
+        return HostImages(joined(parts, "id"), joined(parts, "label", pin=pin), pixels, unreadable)
 
     def to_device(self, host: HostImages, order: EpochOrder, lanes: range, step: int) -> Batch:
         """The batch with its augmentation finished, by random numbers that are the same for any worker count."""
+        self.unreadable.append(host.unreadable)
         generator, shape, rules = order.step_generator(step), order.shape, self.views.flat
         colour_order, mine = generator.permutation(4), len(lanes) * shape.lane_rows
         draws = [_draws(generator, rule, shape.batch_size, _share(lanes, shape.lane_rows)) for rule in rules]

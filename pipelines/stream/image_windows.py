@@ -76,10 +76,10 @@ class WindowReader:
     ) -> None:  # fmt: skip
         self.location, self.shards = dataset.location, dataset.split(split).shards
         self.order, self.lanes, self.start_step, self.labelled = order, lanes, start_step, labelled
-        row_bytes = max(shard.bytes / max(shard.rows, 1) for shard in self.shards)
+        row_bytes = max(shard.image_bytes / max(shard.rows, 1) for shard in self.shards)
         self.groups: SpanGroups[pa.Table] = SpanGroups(order, lanes, row_bytes)
         self.spans = self.groups.spans(start_step)
-        self.maker = CropMaker(crops, showing or Showing(), row_bytes)
+        self.maker = CropMaker(crops, showing or Showing(), row_bytes, dataset.split(split).is_checked)
         self.finish = self.maker if self.maker.apart else None
         self.block_bytes = self.maker.block_bytes
 

@@ -34,7 +34,9 @@ PLAIN = {  # names without a section, by their section
     ),
     "clusters": ("label_change",),
     "labels": ("rows_per_second",),
-    "stream": ("images_per_second", "rows_per_second", "wait_share", "wait_seconds", "rows_left_out", "epoch_gap_seconds"),
+    "stream": (
+        "images_per_second", "rows_per_second", "wait_share", "wait_seconds", "rows_left_out", "epoch_gap_seconds", "unreadable",
+    ),
     "progress": ("epoch", "images_seen", "evaluation_seconds"),
 }  # fmt: skip
 OF_HEAD = {  # plain name of a head's figure -> its name below the head
@@ -67,6 +69,7 @@ PSEUDO_REFINED, PSEUDO_COVERAGE = "pseudo_labels/accuracy_refined", "pseudo_labe
 IMAGES_PER_SECOND, ROWS_PER_SECOND = "stream/images_per_second", "stream/rows_per_second"
 WAIT_SHARE, WAIT_SECONDS = "stream/wait_share", "stream/wait_seconds"
 ROWS_LEFT_OUT, EPOCH_GAP = "stream/rows_left_out", "stream/epoch_gap_seconds"
+UNREADABLE = "stream/unreadable"
 EPOCH, IMAGES_SEEN, EVALUATION_SECONDS = "progress/epoch", "progress/images_seen", "progress/evaluation_seconds"
 SMALLEST, LARGEST, MIN_SIZE = head_figure("cluster_size_min"), head_figure("cluster_size_max"), head_figure("min_size")
 

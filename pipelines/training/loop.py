@@ -7,6 +7,7 @@ from contextlib import closing
 
 import torch
 
+from algos.distributed.collectives import sum_over_workers
 from algos.methods.method import Batch
 from algos.scores import size_figures
 from pipelines.jobs.stop_watch import Next
@@ -122,12 +123,23 @@ def record(session: Session, figures: dict[str, float], note: str = "") -> None:
         session.job.record.metrics(figures, session.global_step, note)
 
 
+def tell_unreadable(session: Session, epoch: int) -> None:
+    """Count, of images that nobody looked at before, those that could not be decoded; all workers call it together."""
+    mine = session.images.take_unreadable()
+    if session.images.rows.is_checked:
+        return
+    count = float(sum_over_workers(torch.tensor(mine, dtype=torch.float64)))
+    note = f"epoch {epoch + 1}: {count:,.0f} images of {session.dataset.location} cannot be decoded, and are shown grey"
+    record(session, {names.UNREADABLE: count}, note if count else "")
+
+
 def end_epoch(session: Session, epoch: int) -> None:
     """Exchange, measure, save, report."""
     began = time.monotonic()
     session.exchange()
     report = session.method.end_epoch()
     loss = session.meter.read_epoch(session.global_step)
+    tell_unreadable(session, epoch)
     figures = {names.EPOCH_LOSS: loss, names.ROWS_LEFT_OUT: float(session.stream.left_out)}
     figures[names.IMAGES_SEEN] = float(session.global_step * session.step_rows)
     figures |= names.of_method(report.figures) | names.of_heads(

@@ -68,12 +68,12 @@ class Session:
         self.scored, _ = scores_of(config, job.dataset)  # the split that scores are of
         self.decides = deciding_score(config, job.dataset)
         self.view = evaluation_view(config)
-        images = ImageSource(
+        self.images = ImageSource(
             job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled,
             self.view.showing,
         )  # fmt: skip
         self.stream = EpochStream(
-            images, stream_shape(config), seed=config.seed, rank=self.rank, workers=self.workers, beside=worker.beside
+            self.images, stream_shape(config), seed=config.seed, rank=self.rank, workers=self.workers, beside=worker.beside
         )
         torch.manual_seed(config.seed)  # initial weights, the same on every worker
         backbone = new_backbone(config)

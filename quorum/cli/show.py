@@ -31,7 +31,7 @@ def show_ingest(made: DataSet) -> None:
     for column in ("split", "images", "shards", "MB", "labels"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for name, split in dataset.splits.items():
-        size = sum(shard.bytes for shard in split.shards) / 1e6
+        size = sum(shard.image_bytes for shard in split.shards) / 1e6
         known = f"{len(dataset.classes)} classes" if split.labelled else "none"
         table.add_row(name, f"{split.rows:,}", str(len(split.shards)), f"{size:,.1f}", known)
     Console().print(table)

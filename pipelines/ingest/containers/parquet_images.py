@@ -33,7 +33,6 @@ class ParquetFile:
     path: str
     rows: tuple[int, ...]
     bytes: tuple[int, ...]
-    schema: pa.Schema
 
 
 def parquet_files(root: Location) -> tuple[list[str], list[LeftOut]]:
@@ -128,25 +127,29 @@ class ParquetSource:
     def _image(self, value: Any, name: str) -> bytes | Exception:
         if isinstance(value, dict):
             if value.get("bytes") is None and value.get("path"):
-                return _read(self._place(name).parent, value["path"])
+                return _read(self.place(name).parent, value["path"])
             value = value.get("bytes")
         return value if value is not None else ValueError("no image in its row")
 
-    def _place(self, path: str) -> Location:
+    def place(self, path: str) -> Location:
+        """Of one of the files; an empty path is that of a source which is a file."""
         return self.root / path if path else self.root
 
+    def group_bytes(self, footer: pq.FileMetaData) -> tuple[int, ...]:
+        """Bytes of the images of each row group."""
+        return tuple(_column_bytes(footer.row_group(group), self.columns.image) for group in range(footer.num_row_groups))
+
     def _reader(self, path: str) -> ParquetReader:
-        return ParquetReader(self._place(path))
+        return ParquetReader(self.place(path))
 
     def _file(self, path: str, columns: Columns) -> ParquetFile:
         reader = self._reader(path)
         names = reader.schema.names
         for name in (columns.image, columns.label):
             if name is not None and name not in names:
-                raise UserError(f"{self._place(path)} has no column {name!r}, as the other files have; it has {', '.join(names)}")
+                raise UserError(f"{self.place(path)} has no column {name!r}, as the other files have; it has {', '.join(names)}")
         groups = [reader.metadata.row_group(group) for group in range(reader.metadata.num_row_groups)]
-        sizes = tuple(_column_bytes(group, columns.image) for group in groups)
-        return ParquetFile(path, tuple(group.num_rows for group in groups), sizes, reader.schema)
+        return ParquetFile(path, tuple(group.num_rows for group in groups), self.group_bytes(reader.metadata))
 
     def _labels(self, file: ParquetFile, columns: Columns) -> list[Any]:
         if columns.label is None:

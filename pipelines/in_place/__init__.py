@@ -1,0 +1,1 @@
+"""Images of others, used where they lie."""
