@@ -43,7 +43,7 @@ def test_ids_labels_and_images_are_those_of_the_files(tmp_path):
     assert dataset.split("train").class_counts == [11] * 4
     assert dataset.classes == WNIDS
     assert [shard.row_groups for shard in dataset.split("train").shards] == [[5, 5, 5, 5, 2]] * 2
-    assert list(read_sources(dataset, "train"))[0] == "data/train-00000-of-00002-8a3b0c.parquet:0"
+    assert next(iter(read_sources(dataset, "train"))) == "data/train-00000-of-00002-8a3b0c.parquet:0"
 
 
 def test_it_opens_as_any_data_set_and_holds_no_image(tmp_path):
