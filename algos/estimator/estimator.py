@@ -10,6 +10,7 @@ Source: Qian et al., "Unsupervised Visual Representation Learning by Online Cons
 
 from __future__ import annotations
 
+import functools
 import math
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -23,8 +24,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from algos.estimator.far_rows import far_rows
 from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, split
 from algos.estimator.input_rows import Table, read_table
+from algos.estimator.shortfall import distinct_rows, warn_of_far_rows, warn_of_shortfall
 from algos.exact.minimum_rows import minimum_rows
 from algos.exact.repair_sizes import repair_sizes
 from algos.kmeans import constrained_kmeans as core
@@ -32,6 +35,7 @@ from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from algos.kmeans.passes import Passes, Settling
 
 DEFAULT_RATIO = 0.4
+FIXED = ("n_clusters", "metric", "min_size_ratio", "dual_lr")  # from the first batch of a stream on
 NEARLY = 1e-9  # relative; a smaller excess of a minimum is rounding
 
 
@@ -69,7 +73,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     Attributes:
         cluster_centers_: (K, D) in the data's dtype; unit vectors in cosine geometry.
         labels_: (n,) int32 cluster of each row of the last `fit` or `partial_fit`.
-        duals_: (K,) the prices, in similarities: of unit rows, or in half squared distances of the data.
+        duals_: (K,) float64 the prices, in similarities: of unit rows, or in half squared distances of the data.
         counts_: (K,) int64 rows of each cluster in `labels_`; after `partial_fit` all rows given to it in the stream. With
             weights their sums, float64, here and below.
         min_size_: the minimum in rows that `fit` aimed at.
@@ -149,10 +153,11 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """
         self._validate_params()
         table = read_table(self, X, reset=True, sample_weight=sample_weight)
-        learned, self._unit = table.counting()
-        if self.exact and (learned.weights is not None or len(learned) < len(table)):
+        counting, self._unit = table.counting()
+        if self.exact and (counting.weights is not None or len(counting) < len(table)):
             raise ValueError("exact=True moves rows that count alike; leave sample_weight out, or exact")
-        self.min_size_, ratio = self._minimum(learned)
+        self.min_size_, ratio = self._minimum(counting)
+        learned = self._without_far(table, counting, self.min_size_ / self._unit)
         num_batches = self._num_batches(len(learned))
         random = check_random_state(self.random_state)
         self._start(learned, random, ratio, num_batches)
@@ -164,6 +169,11 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self._prices = self._core.duals
         labels, self.objective_ = self._repair(table.rows) if self.exact else self._nearest(table)
         self._publish(labels, table.weights)
+        exact = "set exact=True for labels that keep it, " if counting.weights is None else ""
+        distinct = functools.partial(distinct_rows, counting.rows, self._geometry)
+        warn_of_shortfall(
+            self.counts_, self.min_size_, distinct, advice=f"{exact}raise max_iter or dual_lr, or lower the minimum"
+        )
         return self
 
     def partial_fit(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> ConstrainedKMeans:
@@ -179,21 +189,28 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if self.min_cluster_size is not None:
             raise ValueError("min_cluster_size needs the number of rows, which a stream does not tell; set min_size_ratio")
         first = not hasattr(self, "_core")
-        table = read_table(self, X, reset=first, sample_weight=sample_weight)
+        if not first:
+            self._require_same_settings()
+        table = learned = read_table(self, X, reset=first, sample_weight=sample_weight)
         if first:
-            counting, self._unit = table.counting()
+            counting, unit = table.counting()
             if isinstance(self.init, str):
                 self._require_rows(len(counting))
-            self._start(counting, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
+            self._unit = unit
+            near = self._without_far(table, counting, self.min_size_ratio * len(counting) / self.n_clusters)
+            learned = table.without(torch.from_numpy(self.outliers_).to(table.rows.device))
+            self._start(near, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
         if self.dual_lr is None:
             seen = max(self.n_steps_ + 1, LEAST_BATCHES)
             self._core.dual_lr.fill_(core.default_dual_lr(self.n_clusters, self.min_size_ratio, seen))
-        labels = self._core.partial_fit(self._geometry.prepare(table.rows, table.lengths), *self._batch_weights(table))[0]
+        labels = self._core.assign(self._geometry.prepare(table.rows, table.lengths))[0]
+        self._core.partial_fit(self._geometry.prepare(learned.rows, learned.lengths), *self._batch_weights(learned))
         self.n_steps_ += 1
         self._prices = self._core.duals
         before = 0 if first else self.counts_
         self._publish(labels, table.weights)
         self.counts_ = self.counts_ + before
+        self._look_at_stream()
         return self
 
     def predict(self, X: ArrayLike | Tensor) -> NDArray[np.int32]:
@@ -207,8 +224,9 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         rows, centers = read_table(self, X, reset=False).rows, self._core.centers
         parts = []
         for piece in split(rows, self.n_clusters):
-            prepared = self._geometry.prepare(piece).to(centers.dtype)
-            near = 1 - prepared @ centers.T if self._geometry.spherical else torch.cdist(prepared, centers) * self._geometry.scale
+            prepared = self._geometry.to_compare(piece, centers.dtype)
+            mine = centers.to(prepared.dtype)
+            near = 1 - prepared @ mine.T if self._geometry.spherical else torch.cdist(prepared, mine) * self._geometry.scale
             parts.append(near.clamp(min=0.0).to(rows.dtype))
         return torch.cat(parts).numpy(force=True)
 
@@ -262,7 +280,32 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             initial_centers=initial_centers(self.init, self.n_clusters, rows, self._geometry, random, table.weights),
             spherical=self._geometry.spherical,
         ).to(rows.device)
-        self.n_steps_ = 0
+        self.n_steps_, self._settings = 0, {name: getattr(self, name) for name in FIXED}
+
+    def _without_far(self, table: Table, counting: Table, least: float) -> Table:
+        """The rows that count and are learned from: in Euclidean geometry without those that lie far out."""
+        self.outliers_ = np.empty(0, np.int64)
+        if self.metric == "cosine" or least <= 1:
+            return counting
+        far, places = far_rows(counting.rows, counting.weights, least), table.counted()
+        self.outliers_ = (far if places is None else places[far]).numpy(force=True)
+        warn_of_far_rows(self.outliers_, len(table))
+        return counting.without(far)
+
+    def _require_same_settings(self) -> None:
+        """Refuse settings that a stream cannot change on its way."""
+        for name, before in getattr(self, "_settings", {}).items():
+            if (now := getattr(self, name)) != before:
+                raise ValueError(
+                    f"{name} was {before!r} when the stream began and is {now!r}; set it back, or begin anew with a clone"
+                )
+
+    def _look_at_stream(self) -> None:
+        """Warn from time to time of a cluster that has less than half of its minimum."""
+        minimum = self.min_size_ratio * self.counts_.sum() / self.n_clusters
+        if self.n_steps_ % LEAST_BATCHES == 0 and self.counts_.min() < minimum / 2:
+            advice = "raise dual_lr, or lower min_size_ratio or n_clusters"
+            warn_of_shortfall(self.counts_, minimum, None, advice=advice)
 
     def _pass(self, passes: Passes, table: Table, batches: tuple[Tensor, ...]) -> tuple[float, float]:
         """One pass; returns the mean similarity and the share of the rows that clusters lacked."""
@@ -295,8 +338,9 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         centers, width = self._core.centers.to(prices.dtype), max(rows.shape[1], self.n_clusters)
         weights = prices.new_ones(()).expand(len(rows)) if table.weights is None else table.weights
         for piece, mine, counting in zip(split(rows, width), split(labels, width), split(weights, width), strict=True):
-            prepared = self._geometry.prepare(piece.to(prices.dtype))
-            priced = core.priced_similarities(prepared, centers, prices, spherical=self._geometry.spherical)
+            prepared = self._geometry.to_compare(piece, prices.dtype)
+            to = prepared.dtype
+            priced = core.priced_similarities(prepared, centers.to(to), prices.to(to), spherical=self._geometry.spherical)
             mine.copy_(core.assign(priced))
             values = priced.gather(1, mine[:, None])[:, 0] - prices[mine]
             total += ((values - self._geometry.half_squares(prepared)) * counting).sum(dtype=torch.float64)
@@ -320,7 +364,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         counting = None if weights is None else weights.numpy(force=True)
         self.counts_ = np.bincount(self.labels_, counting, minlength=self.n_clusters)
         self.cluster_centers_ = self._geometry.restore(self._core.centers).numpy(force=True)
-        self.duals_ = (self._prices * self._geometry.scale**2).numpy(force=True)
+        self.duals_ = (self._prices.double() * self._geometry.scale**2).numpy(force=True)
         self._n_features_out = self.n_clusters
 
     def __sklearn_tags__(self) -> Any:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from algos.kmeans.constrained_kmeans import priced_similarities
 
+SMALLEST = 1e-140  # scale of Euclidean rows, and one over the largest
+FARTHEST = 1e12  # of a number of a prepared float32 row
 NUMBERS_HELD = 1 << 22  # numbers held at once by a pass over all rows
 
 
@@ -37,15 +39,25 @@ class Geometry:
 
     @classmethod
     def of(cls, rows: Tensor, weights: Tensor | None = None, *, spherical: bool) -> Geometry:
-        """The geometry of these rows (n, D) with weights (n,): their mean and root mean square around it, if not spherical."""
+        """The geometry of these rows (n, D) with weights (n,): their mean and root mean square around it, if not spherical.
+
+        Raises:
+            ValueError: for a root mean square whose square does not fit float64.
+        """
         if spherical:
             return cls(spherical, torch.zeros_like(rows[0]), 1.0)
         origin = rows.mean(dim=0) if weights is None else (weights.to(rows.dtype) @ rows / weights.sum()).to(rows.dtype)
+        if not bool(origin.isfinite().all()):  # a sum of float32 rows overflowed
+            origin = (rows.double().mean(dim=0) if weights is None else weights.double() @ rows.double() / weights.sum()).to(rows)
         total = rows.new_zeros((), dtype=torch.float64)
         counting = rows.new_ones(()).expand(len(rows)) if weights is None else weights
         for piece, mine in zip(split(rows, rows.shape[1]), split(counting, rows.shape[1]), strict=True):
             total += (piece.double() - origin.double()).square().sum(dim=1) @ mine.double()
         scale = float((total / (len(rows) if weights is None else weights.sum())).sqrt())
+        if scale and not SMALLEST < scale < 1 / SMALLEST:
+            raise ValueError(
+                f"X spreads by {scale:.3g} around its mean, whose square float64 does not hold; divide X by that first"
+            )
         return cls(spherical, origin, scale or 1.0)
 
     def prepare(self, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -53,6 +65,13 @@ class Geometry:
         if not self.spherical:
             return (rows - self.origin) / self.scale
         return rows / (row_lengths(rows) if lengths is None else lengths)
+
+    def to_compare(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """As `prepare`, in a dtype, or in float64 where a row is so far out that float32 loses its similarities."""
+        prepared = self.prepare(rows.to(dtype))
+        if self.spherical or dtype == torch.float64 or float(prepared.abs().max()) < FARTHEST:
+            return prepared
+        return self.prepare(rows.double())
 
     def restore(self, centers: Tensor) -> Tensor:
         """Centers (K, D) of the core in the data's units."""

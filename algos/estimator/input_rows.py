@@ -42,16 +42,36 @@ class Table:
         lengths, weights = (None if each is None else each.index_select(0, index) for each in (self.lengths, self.weights))
         return Table(self.rows.index_select(0, index), lengths, weights)
 
+    def counted(self) -> Tensor | None:
+        """Places (m,) of the rows that count for anything; `None` where all do."""
+        if self.weights is None:
+            return None
+        places = torch.arange(len(self), device=self.rows.device)
+        while True:
+            weights = self.weights[places]
+            counts = weights > LEAST_WEIGHT * weights.mean()
+            if bool(counts.all()):
+                return places if len(places) < len(self) else None
+            places = places[counts]
+
     def counting(self) -> tuple[Table, float]:
         """The rows that count for anything, with weights of mean 1 (none where all count alike), and the mean before."""
         if self.weights is None:
             return self, 1
-        counts = self.weights > LEAST_WEIGHT * self.weights.mean()
-        if not bool(counts.all()):
-            return self.at(counts.nonzero()[:, 0]).counting()
+        places = self.counted()
+        if places is not None:
+            return self.at(places).counting()
         mean = float(self.weights.mean())
         alike = bool((self.weights == self.weights[0]).all())
         return replace(self, weights=None if alike else self.weights / mean), mean
+
+    def without(self, places: Tensor) -> Table:
+        """The rows but for some, with weights as they are."""
+        if len(places) == 0:
+            return self
+        stays = torch.ones(len(self), dtype=torch.bool, device=self.rows.device)
+        stays[places] = False
+        return self.at(stays.nonzero()[:, 0])
 
 
 def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_weight: ArrayLike | None = None) -> Table:
@@ -66,13 +86,17 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
     Raises:
         ValueError: for data or weights that are not finite, of a wrong shape or below zero, and for rows without a direction.
     """
-    device = estimator.device
+    geometry = None if reset else getattr(estimator, "_geometry", None)
+    device = estimator.device if geometry is None else geometry.origin.device
     if isinstance(data, Tensor):
+        if data.layout is not torch.strided:
+            raise TypeError(f"X is a sparse tensor ({data.layout}); give a dense one: X.to_dense()")
         device = data.device if device is None else device
         data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
     checked = validate_data(estimator, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
     rows = torch.from_numpy(checked).to(device)
-    lengths = row_lengths(rows) if estimator.metric == "cosine" else None
+    spherical = estimator.metric == "cosine" if geometry is None else geometry.spherical
+    lengths = row_lengths(rows) if spherical else None
     if lengths is not None and (row := undirected_row(lengths)) is not None:
         why = f"it is all zeros, or too short or too long for {rows.dtype}"
         raise ValueError(f"row {row} has no direction: {why}; remove such rows or set metric='euclidean'")
@@ -88,4 +112,6 @@ def _weights(given: ArrayLike, rows: Tensor) -> Tensor | None:
     check_consistent_length(rows, weights)
     if weights.min() < 0 or not weights.any():
         raise ValueError("sample_weight must not be below zero, nor zero for every row")
+    if not np.isfinite(weights.sum()):
+        raise ValueError(f"sample_weight sums to more than float64 holds (largest {weights.max():g}); divide it by its maximum")
     return None if (weights == 1).all() else torch.from_numpy(weights).to(rows.device)

@@ -38,6 +38,7 @@ def sample_rows(vectors: EmbeddingFolder, least: int, seed: int) -> np.ndarray:
     order = random.permutation(len(groups))
     enough = int(np.searchsorted(rows[order].cumsum(), least)) + 1
     order = order[: max(enough, LEAST_GROUPS)]
+    order = order[rows[order] > 0]
     takes = np.ceil(rows[order] * (least / rows[order].sum())).astype(int)
     chosen = [np.sort(random.permutation(rows[one])[:take]) for one, take in zip(order, takes, strict=True)]
     with ThreadPoolExecutor(READERS) as pool:

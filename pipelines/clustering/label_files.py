@@ -62,7 +62,7 @@ def label_files(vectors: EmbeddingFolder, least_rows: int | None = None) -> list
         first = 0
         for group in range(len(shard.row_groups)):
             mine = sum(shard.row_groups[first : group + 1])
-            if mine >= (least_rows or TASK_ROWS) or group + 1 == len(shard.row_groups):
+            if mine >= (least_rows or TASK_ROWS) or (mine and group + 1 == len(shard.row_groups)):
                 made.append(LabelFile(len(made), index, range(first, group + 1), start, mine))
                 first, start = group + 1, start + mine
     return made

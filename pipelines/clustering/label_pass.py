@@ -63,17 +63,19 @@ class LabelWriter:
         return {name: np.array([value]) for name, value in columns.items()} | {"counts": counts[None], "similarity": sums[None]}
 
     def _label(self, part: LabelFile, kmeans: OnlineConstrainedKMeans, sink: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Write a part; yields the clusters of all heads and the similarities of each row group's rows, both (H x R,)."""
+        """Write a part; yields the clusters of all heads and the similarities of each piece's rows, both (H x R,)."""
         writer = None
         for group in part.groups:
-            vectors, places = self.vectors.read(part.shard, group)
-            if (bad := first_without_direction(vectors, places)) is not None:
-                raise _NoDirectionError(bad)
-            labels, similarity = label(kmeans, torch.from_numpy(vectors))
-            table = _table(self.vectors.read_ids(part.shard, group), labels, similarity)
-            writer = writer or pq.ParquetWriter(sink, table.schema)
-            writer.write_table(table)
-            yield (labels + kmeans.offsets.numpy(force=True)).ravel(), similarity.ravel()
+            ids, done = self.vectors.read_ids(part.shard, group), 0
+            for vectors, places in self.vectors.pieces(part.shard, group):
+                if (bad := first_without_direction(vectors, places)) is not None:
+                    raise _NoDirectionError(bad)
+                labels, similarity = label(kmeans, torch.from_numpy(vectors))
+                table = _table(ids.slice(done, len(places)), labels, similarity)
+                done += len(places)
+                writer = writer or pq.ParquetWriter(sink, table.schema)
+                writer.write_table(table)
+                yield (labels + kmeans.offsets.numpy(force=True)).ravel(), similarity.ravel()
         if writer is not None:
             writer.close()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +17,7 @@ from pipelines.clustering.loop import ClusterJob, ClusterTask, cluster_worker, n
 from pipelines.clustering.repair import repair_labels
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
-from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.embedding_folder import WHOLE_BYTES, EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -69,10 +71,12 @@ class Clustering:
         self.config.check(self.vectors)
         # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
         to = str(Location.of(self.resume or self.config.to))
-        self.config = replace(self.config, data=str(self.vectors.location), to=to)
+        self.config = replace(self.config, data=str(self.vectors.place), to=to)
         self.images = images_of(self.vectors)
         if self.resume is None:
             _check_folder(self.config, self.vectors)
+            for remark in _remarks(self.vectors):
+                print(remark, file=sys.stderr)
         else:
             self.resumed = _reopen(self.config, self.vectors)
 
@@ -119,7 +123,7 @@ class Clustering:
 
 def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
     folder = Location.of(config.to)
-    if f"{folder.path}/".startswith(f"{vectors.location.path}/"):
+    if not vectors.single and f"{folder.path}/".startswith(f"{vectors.location.path}/"):
         raise UserError(
             f"--to {folder} lies in the folder of the embeddings, where its files would be read as vectors; choose another"
         )
@@ -128,6 +132,21 @@ def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
         raise UserError(f"{folder} already holds a run; choose another folder, or go on with it: --resume {folder}")
     if set(folder.children()) - {CONFIG_FILE}:  # which is left behind when MLflow refused the run
         raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
+
+
+def _remarks(vectors: EmbeddingFolder) -> Iterator[str]:
+    """What works, but perhaps not as it was meant."""
+    if vectors.left_out:
+        yield vectors.left_out
+    again, first = vectors.repeated_ids()
+    if again:
+        who = f"{again} of the ids {vectors.id_column!r}, such as {first},"
+        yield f"{who} {'belongs' if again == 1 else 'belong'} to several rows; labels come in the order of the rows"
+    if large := vectors.large_groups:
+        yield (
+            f"{large} row groups of {vectors.place} take more than {WHOLE_BYTES >> 20} MB and are read in pieces, once for each "
+            "window of a pass, which is slow; write files with row_group_size=8192 or so"
+        )
 
 
 def _create(config: ClusterConfig, vectors: EmbeddingFolder) -> Run:

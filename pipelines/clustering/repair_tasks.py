@@ -70,8 +70,8 @@ class RowLister:
         owners = _read_labels(self.folder / part.name, len(self.wanted)).to(self.device)
         lists, done = [Shortlist(mine.to(self.device)) for mine in self.wanted], 0
         for group in part.groups:
-            rows, _ = self.vectors.read(part.shard, group)
-            for piece in row_batches(kmeans, torch.from_numpy(rows), SIMILARITIES_LOOKED_AT):
+            pieces = (torch.from_numpy(rows) for rows, _ in self.vectors.pieces(part.shard, group))
+            for piece in (few for rows in pieces for few in row_batches(kmeans, rows, SIMILARITIES_LOOKED_AT)):
                 mine = torch.arange(done, done + len(piece), device=self.device)
                 heads = kmeans.per_head(kmeans.priced(piece), dim=1)
                 for each, priced, labels in zip(lists, heads, owners[:, mine], strict=True):

@@ -1,4 +1,4 @@
-"""A folder of Parquet files with a column of vectors: what `quorum embed` wrote, or anybody's.
+"""Parquet files with a column of vectors, one or a folder of them: what `quorum embed` wrote, or anybody's.
 
 Rows are numbered over the files in the order of their names: that number is a row's place, and its id where the files have none.
 Free of torch and Ray, because it runs in Ray Data tasks.
@@ -9,26 +9,26 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
+from pipelines.datasets.id_column import check_ids, plain_ids, repeated_ids
+from pipelines.datasets.parquet_files import STREAMED_BYTES, ParquetFooter, find_parquet
+from pipelines.datasets.vector_column import as_lists, check_vectors, dimension, list_lengths
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, open_parquet
-from pipelines.files.storage_errors import patiently
 
-READERS = 16  # threads that read footers
 EMBEDDINGS_FORMAT = 1
 EMBEDDINGS_MANIFEST = "_embeddings.json"  # of `quorum embed`; readers of Parquet folders skip names that begin so
+WHOLE_BYTES = 256 << 20  # of a row group as float64; a larger one is read in pieces
+MOST_NAMES = 12  # of columns, in a sentence
+MOST_COMPARED = 1 << 22  # ids; more are not looked through for such as come again
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,12 @@ class EmbeddingFolder:
 
     Attributes:
         location: the folder.
-        column: of the vectors: lists of float16, float32 or float64.
-        id_column: int64 or string ids; `None` where a row's place is its id.
+        column: of the vectors: lists or tensors of float16, float32, float64, or integers of 8 or 16 bits.
+        id_column: integer or string ids; `None` where a row's place is its id.
         dim: D.
         shards: the files, by path.
+        single: whether one file of the folder was asked for.
+        left_out: a sentence about files that are not read, or nothing.
     """
 
     location: Location
@@ -62,6 +64,13 @@ class EmbeddingFolder:
     id_column: str | None
     dim: int
     shards: list[VectorFile]
+    single: bool = False
+    left_out: str = field(default="", compare=False)
+
+    @property
+    def place(self) -> Location:
+        """The folder or the one file, as it can be opened again."""
+        return self.location / self.shards[0].path if self.single else self.location
 
     @property
     def rows(self) -> int:
@@ -81,7 +90,7 @@ class EmbeddingFolder:
 
     @classmethod
     def open(cls, place: str, column: str = "embedding", id_column: str | None = None) -> EmbeddingFolder:
-        """Read and check the footers of every Parquet file in a folder and below it.
+        """Read and check the footers of a Parquet file, or of every one in a folder and below it.
 
         Args:
             place: a local path or URI.
@@ -89,23 +98,22 @@ class EmbeddingFolder:
             id_column: of the ids; `None` takes `id` where there is one.
 
         Raises:
-            UserError: for no Parquet file or row, a column that is missing or of another type, or vectors that differ in length.
+            UserError: for no Parquet file or row, a column that is missing or of another type, vectors that differ in length, ids
+                of two kinds, or a row without an id.
         """
-        location = Location.of(place)
-        paths = _parquet_paths(location, place)
-        with ThreadPoolExecutor(READERS) as pool:
-            footers = list(pool.map(lambda path: _footer(location, path), paths))
-        names = footers[0][0].schema.to_arrow_schema().names
-        ids = id_column or ("id" if "id" in names else None)
-        for path, (footer, _) in zip(paths, footers, strict=True):
-            _check_columns(footer.schema.to_arrow_schema(), f"{location}/{path}", column, ids)
-        shards = [
-            VectorFile(path, digest, tuple(footer.row_group(g).num_rows for g in range(footer.num_row_groups)))
-            for path, (footer, digest) in zip(paths, footers, strict=True)
-        ]
-        _check_whole(location, shards)
-        dim = _dimension([(f"{location}/{path}", footer) for path, (footer, _) in zip(paths, footers, strict=True)], column)
-        return cls(location, column, ids, dim, shards)
+        found = find_parquet(place)
+        footers = found.footers()
+        filled = [footer for footer in footers if footer.metadata.num_rows] or footers  # an empty file's types are often no types
+        ids = id_column or ("id" if any("id" in footer.schema.names for footer in filled) else None)
+        for footer in filled:
+            _check_columns(footer, column, ids)
+            check_vectors(footer, column)
+        if ids is not None:
+            check_ids(filled, ids)
+        shards = [VectorFile(footer.path, footer.digest, footer.row_groups) for footer in footers]
+        if not found.single:
+            _check_whole(found.location, shards)
+        return cls(found.location, column, ids, dimension(filled, column), shards, found.single, found.left_out)
 
     def row_name(self, place: int) -> str:
         """`row R of FILE` of the row in a place."""
@@ -119,25 +127,73 @@ class EmbeddingFolder:
             "or holds NaN or infinity; mend or remove it"
         )
 
+    def first(self, shard: int, group: int) -> int:
+        """Place of the first row of a row group."""
+        return int(self.starts[shard]) + sum(self.shards[shard].row_groups[:group])
+
+    def is_large(self, shard: int, group: int) -> bool:
+        """Whether a row group is never held whole."""
+        return self.shards[shard].row_groups[group] * self.dim * 8 > WHOLE_BYTES
+
+    @property
+    def large_groups(self) -> int:
+        """Row groups that are never held whole."""
+        return sum(self.is_large(shard, group) for shard, file in enumerate(self.shards) for group in range(len(file.row_groups)))
+
     def read(self, shard: int, group: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors (R, D) float32 and places (R,) int64 of some rows of a row group, or all; NaN without a direction."""
-        vectors, first = self.read_stored(shard, group)
+        first = self.first(shard, group)
+        if self.is_large(shard, group):
+            wanted = np.arange(self.shards[shard].row_groups[group]) if rows is None else rows
+            return self._pick(shard, group, wanted), first + wanted
+        vectors = self.read_stored(shard, group)
         if rows is None:
             return unit_rows(vectors, self.dim), first + np.arange(len(vectors))
         return unit_rows(vectors.take(pa.array(rows)), self.dim), first + rows
 
-    def read_stored(self, shard: int, group: int) -> tuple[pa.Array, int]:
-        """The vectors of a row group as they are stored, and the place of the first."""
-        column = self._open(shard).read_row_group(group, columns=[self.column])[self.column]
-        return column.combine_chunks(), int(self.starts[shard]) + sum(self.shards[shard].row_groups[:group])
+    def pieces(self, shard: int, group: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """As `read` gives all rows of a row group, but those of a large one in pieces."""
+        if not self.is_large(shard, group):
+            yield self.read(shard, group)
+            return
+        start = self.first(shard, group)
+        for stored in self._stored_pieces(shard, group):
+            yield unit_rows(stored, self.dim), np.arange(start, start + len(stored))
+            start += len(stored)
+
+    def read_stored(self, shard: int, group: int) -> pa.Array:
+        """The vectors of a row group as lists of the numbers that are stored."""
+        return as_lists(self._open(shard).read_row_group(group, columns=[self.column])[self.column])
 
     def read_ids(self, shard: int, group: int) -> pa.Array:
-        """Ids of a row group: the column's, or the rows' places."""
+        """Ids of a row group, int64 or string: the column's, or the rows' places."""
         if self.id_column is None:
-            first = int(self.starts[shard]) + sum(self.shards[shard].row_groups[:group])
+            first = self.first(shard, group)
             return pa.array(np.arange(first, first + self.shards[shard].row_groups[group]))
-        ids = self._open(shard).read_row_group(group, columns=[self.id_column])[self.id_column].combine_chunks()
-        return ids.cast(pa.int64()) if pa.types.is_integer(ids.type) else ids.cast(pa.string())
+        return plain_ids(self._open(shard).read_row_group(group, columns=[self.id_column])[self.id_column])
+
+    def repeated_ids(self) -> tuple[int, str]:
+        """How many different ids several rows have, and the first of them; 0 for more rows than are looked through."""
+        if self.id_column is None or self.rows > MOST_COMPARED:
+            return 0, ""
+        groups = [(shard, group) for shard, file in enumerate(self.shards) for group, rows in enumerate(file.row_groups) if rows]
+        return repeated_ids(self.read_ids(*each) for each in groups)
+
+    def _stored_pieces(self, shard: int, group: int) -> Iterator[pa.Array]:
+        rows = max(1, STREAMED_BYTES // (8 * self.dim))
+        return (as_lists(piece) for piece in self._open(shard).pieces(group, self.column, rows))
+
+    def _pick(self, shard: int, group: int, rows: np.ndarray) -> np.ndarray:
+        """Unit vectors of some rows of a large row group, in any order, out of its pieces."""
+        vectors, order, start = np.empty((len(rows), self.dim), np.float32), np.argsort(rows, kind="stable"), 0
+        ascending = rows[order]
+        for stored in self._stored_pieces(shard, group):
+            first, last = np.searchsorted(ascending, (start, start + len(stored))).tolist()
+            vectors[order[first:last]] = unit_rows(stored.take(pa.array(ascending[first:last] - start)), self.dim)
+            start += len(stored)
+            if last == len(rows):
+                break
+        return vectors
 
     def _open(self, shard: int) -> ParquetReader:
         return open_parquet(self.location, self.shards[shard].path, self.shards[shard].digest)
@@ -145,7 +201,7 @@ class EmbeddingFolder:
 
 def unit_rows(column: pa.Array, dim: int) -> np.ndarray:
     """Rows of a list column divided by their length, (R, D) float32; NaN for a row that has no direction."""
-    lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
+    lengths = list_lengths(column)
     whole = np.flatnonzero(lengths == dim)
     values = (column if len(whole) == len(column) else column.take(pa.array(whole))).flatten()
     numbers = values.to_numpy(zero_copy_only=False).reshape(-1, dim)
@@ -161,18 +217,6 @@ def first_without_direction(rows: np.ndarray, places: np.ndarray) -> int | None:
     """Lowest place of a row with NaN; `None` where every row is whole."""
     bad = places[np.isnan(rows).any(axis=1)]
     return int(bad.min()) if len(bad) else None
-
-
-def _parquet_paths(location: Location, place: str) -> list[str]:
-    filesystem = location.filesystem
-    if filesystem.get_file_info(location.path).type != pafs.FileType.Directory:
-        raise UserError(f"{place} is no folder; give a folder of Parquet files, for example what quorum embed wrote")
-    found = filesystem.get_file_info(pafs.FileSelector(location.path, recursive=True))
-    below = [info.path[len(location.path) :].lstrip("/") for info in found if info.type == pafs.FileType.File]
-    paths = sorted(path for path in below if path.endswith(".parquet") and not any(part[:1] in "._" for part in path.split("/")))
-    if not paths:
-        raise UserError(f"{place} holds no .parquet file; give a folder of Parquet files, for example what quorum embed wrote")
-    return paths
 
 
 def read_manifest(location: Location) -> dict[str, Any]:
@@ -199,63 +243,13 @@ def _check_whole(location: Location, files: Sequence[VectorFile]) -> None:
         )
 
 
-def _footer(location: Location, path: str) -> tuple[pq.FileMetaData, str]:
-    """A file's metadata and a digest of it; it holds offsets, sizes and statistics of every column, so other rows change it."""
-
-    def read() -> tuple[pq.FileMetaData, str]:
-        with location.filesystem.open_input_file(f"{location.path}/{path}") as file:
-            footer = pq.ParquetFile(file).metadata
-            size = footer.serialized_size
-            file.seek(file.size() - 8 - size)
-            return footer, hashlib.sha256(file.read(size)).hexdigest()[:16]
-
-    try:
-        return patiently(read)
-    except (pa.ArrowInvalid, OSError) as error:
-        said = str(error).split("\n", maxsplit=1)[0]
-        raise UserError(f"{location}/{path} is no whole Parquet file ({said}); restore or remove it") from error
-
-
-def _check_columns(schema: pa.Schema, path: str, column: str, ids: str | None) -> None:
+def _check_columns(footer: ParquetFooter, column: str, ids: str | None) -> None:
+    """Refuse a file that has not one column of each name."""
+    names = footer.schema.names
     for option, name in (("--column", column), ("--id", ids)):
-        if name is not None and schema.names.count(name) > 1:
-            raise UserError(f"{path} has {schema.names.count(name)} columns of the name {name!r}; rename all but one")
-        if name is not None and name not in schema.names:
-            has = f"it has {', '.join(schema.names)}"
-            raise UserError(f"{path} has no column {name!r}{nearest(name, schema.names)}; {has}: set {option}")
-    kind = schema.field(column).type
-    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not listed or not pa.types.is_floating(kind.value_type):
-        raise UserError(f"column {column!r} of {path} is {kind}; vectors are lists of float16, float32 or float64: set --column")
-    kind = schema.field(ids).type if ids else pa.int64()
-    signed = pa.types.is_integer(kind) and kind != pa.uint64()
-    if not (signed or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise UserError(f"column {ids!r} of {path} is {kind}; ids are integers below 2^63 or strings: set --id")
-
-
-def _dimension(footers: Sequence[tuple[str, pq.FileMetaData]], column: str) -> int:
-    """D, from the numbers and rows that the footers count; rows of one length leave no remainder."""
-    dim, before = 0, ""
-    for path, footer in footers:
-        start = 0
-        for group in (footer.row_group(g) for g in range(footer.num_row_groups)):
-            if group.num_rows == 0:
-                continue
-            mine, rest = divmod(_numbers(group, column), group.num_rows)
-            if rest:
-                rows = f"rows {start} to {start + group.num_rows - 1} of {path}"
-                raise UserError(f"column {column!r} is null or of another length in some of {rows}; mend or remove them")
-            if dim and mine != dim:
-                raise UserError(
-                    f"column {column!r} has {mine} numbers a row in {path}, {dim} in {before}; vectors need one length"
-                )
-            dim, before, start = mine, path, start + group.num_rows
-    if dim == 0:
-        raise UserError(f"column {column!r} has no rows in any file; there is nothing to cluster")
-    return dim
-
-
-def _numbers(group: pq.RowGroupMetaData, column: str) -> int:
-    """Numbers in a row group's vectors; a null vector counts one."""
-    chunks = (group.column(index) for index in range(group.num_columns))
-    return int(next(chunk.num_values for chunk in chunks if chunk.path_in_schema.startswith(f"{column}.")))
+        if name is not None and names.count(name) > 1:
+            raise UserError(f"{footer} has {names.count(name)} columns of the name {name!r}; rename all but one")
+        if name is not None and name not in names:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            has = f"it has {', '.join(names[:MOST_NAMES])}{more}"
+            raise UserError(f"{footer} has no column {name!r}{nearest(name, names)}; {has}: set {option}")

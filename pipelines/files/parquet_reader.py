@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from pipelines.files.storage_errors import is_of_storage, patiently
 
 Result = TypeVar("Result")
 MOST_OPEN = 64
+BUFFER_BYTES = 1 << 20  # of a file that is read in pieces
 
 
 class ParquetReader:
@@ -46,9 +48,30 @@ class ParquetReader:
         """Some columns of a row group."""
         return self._whole(lambda file: file.read_row_group(group, columns=list(columns)))
 
-    def _open(self) -> pq.ParquetFile:
+    def pieces(self, group: int, column: str, rows: int) -> Iterator[pa.Array]:
+        """A column of a row group in pieces of at most so many rows; neither its bytes nor its rows are ever held whole."""
+        left: Iterator[pa.RecordBatch] | None = None
+        done = 0
+
+        def following() -> pa.Array | None:
+            nonlocal left
+            if left is None:  # at the start, and after an error that passed
+                file = self._open(buffer_size=BUFFER_BYTES, pre_buffer=False)
+                left = islice(file.iter_batches(rows, row_groups=[group], columns=[column], use_threads=False), done, None)
+            try:
+                batch = next(left, None)
+            except BaseException:
+                left = None
+                raise
+            return None if batch is None else batch.column(batch.schema.get_field_index(column))
+
+        while (piece := self._told(following)) is not None:
+            done += 1
+            yield piece
+
+    def _open(self, **options: Any) -> pq.ParquetFile:
         file = self._place.filesystem.open_input_file(self._place.path)
-        return pq.ParquetFile(file, page_checksum_verification=True)
+        return pq.ParquetFile(file, page_checksum_verification=True, **options)
 
     def _with_idle(self, read: Callable[[pq.ParquetFile], Result]) -> Result:
         """Read with a file that no other thread uses; after an error it is not used again."""
@@ -61,8 +84,12 @@ class ParquetReader:
         return result
 
     def _whole(self, read: Callable[[pq.ParquetFile], Result]) -> Result:
+        return self._told(lambda: self._with_idle(read))
+
+    def _told(self, read: Callable[[], Result]) -> Result:
+        """What `read` returns, asked patiently; damage in a sentence."""
         try:
-            return patiently(lambda: self._with_idle(read))
+            return patiently(read)
         except (OSError, pa.ArrowException, ValueError, KeyError) as error:
             if isinstance(error, OSError) and is_of_storage(error):
                 raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow as pa
 from pipelines.datasets.embedding_folder import EmbeddingFolder, unit_rows
 from pipelines.stream.epoch_order import EpochOrder, Piece, step_column
 from pipelines.stream.ray_data import BLOCK_BYTES
-from pipelines.stream.row_groups import Span, SpanGroups
+from pipelines.stream.row_groups import LanePieces, Span, SpanGroups
 
 
 class VectorReader:
@@ -21,7 +22,7 @@ class VectorReader:
 
     def __init__(self, vectors: EmbeddingFolder, order: EpochOrder, lanes: range, start_step: int = 0) -> None:
         self.vectors, self.order, self.lanes, self.start_step = vectors, order, lanes, start_step
-        self.groups: SpanGroups[tuple[pa.Array, int]] = SpanGroups(order, lanes, 8 * vectors.dim)
+        self.groups: SpanGroups[pa.Array | None] = SpanGroups(order, lanes, 8 * vectors.dim)
         self.spans = self.groups.spans(start_step)
         self.finish, self.block_bytes = None, BLOCK_BYTES
 
@@ -32,20 +33,34 @@ class VectorReader:
 
     def _steps(self, span: Span) -> Iterator[dict[str, np.ndarray]]:
         rows = self.order.shape.lane_rows
-        for _, steps, pieces in self.groups.windows(span, self.vectors.read_stored):
-            lanes = [self._read(pieces(lane), len(steps) * rows) for lane in self.lanes]
+        for _, steps, pieces in self.groups.windows(span, self._stored):
+            vectors, places = self._read(pieces, len(steps) * rows)
             for index, step in enumerate(steps):
                 if step >= self.start_step:
                     mine = slice(index * rows, (index + 1) * rows)
                     yield step_column(step, rows * len(self.lanes)) | {
-                        "id": np.concatenate([places[mine] for _, places in lanes]),
-                        "vector": np.concatenate([vectors[mine] for vectors, _ in lanes]),
+                        "id": places[:, mine].reshape(-1),
+                        "vector": vectors[:, mine].reshape(-1, self.vectors.dim),
                     }
 
-    def _read(self, pieces: Iterable[tuple[Piece, tuple[pa.Array, int]]], rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """One lane's vectors of a window in step order, and their places."""
-        vectors, places = np.empty((rows, self.vectors.dim), np.float32), np.empty(rows, np.int64)
-        for piece, (stored, first) in pieces:
-            vectors[piece.places] = unit_rows(stored.take(pa.array(piece.rows)), self.vectors.dim)
-            places[piece.places] = first + piece.rows
+    def _stored(self, shard: int, group: int) -> pa.Array | None:
+        """A row group's vectors; nothing of a large one."""
+        return None if self.vectors.is_large(shard, group) else self.vectors.read_stored(shard, group)
+
+    def _read(self, pieces: LanePieces[pa.Array | None], rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """The vectors (lanes, rows, D) of a window, each lane's in step order, and their places (lanes, rows)."""
+        vectors = np.empty((len(self.lanes), rows, self.vectors.dim), np.float32)
+        places = np.empty((len(self.lanes), rows), np.int64)
+        large = defaultdict[tuple[int, int], list[tuple[int, Piece]]](list)
+        for index, lane in enumerate(self.lanes):
+            for piece, stored in pieces(lane):
+                places[index, piece.places] = self.vectors.first(piece.shard, piece.row_group) + piece.rows
+                if stored is None:
+                    large[piece.shard, piece.row_group].append((index, piece))
+                else:
+                    vectors[index, piece.places] = unit_rows(stored.take(pa.array(piece.rows)), self.vectors.dim)
+        for place, mine in large.items():  # gone through once for all lanes
+            found, _ = self.vectors.read(*place, np.concatenate([piece.rows for _, piece in mine]))
+            for index, piece in mine:
+                vectors[index, piece.places], found = found[: len(piece.rows)], found[len(piece.rows) :]
         return vectors, places

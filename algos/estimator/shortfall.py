@@ -1,0 +1,65 @@
+"""What to say of clusters that stay below the minimum that was promised.
+
+Shapes: n rows, D features, K clusters.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from algos.estimator.geometry import Geometry, split
+
+LEVEL = 3  # of the stack: who called `fit`
+NEARLY = 1e-9  # relative; a smaller lack is rounding
+
+
+def warn_of_shortfall(counts: NDArray[Any], minimum: float, distinct: Callable[[], int] | None, *, advice: str) -> None:
+    """Warn where a cluster got less than its minimum, or where rows are too few to tell all clusters apart.
+
+    Args:
+        counts: (K,) rows, or weight, of each cluster.
+        minimum: that each was to get.
+        distinct: counts the different rows; `None` where nobody can know.
+        advice: what brings more clusters to the minimum.
+    """
+    clusters, lacking = len(counts), int((counts < minimum * (1 - NEARLY)).sum())
+    if not lacking and counts.min() > 0:
+        return
+    found = clusters if distinct is None else distinct()
+    few = f"X has {found} distinct row{'s' * (found != 1)} for n_clusters={clusters}" if found < clusters else ""
+    if lacking:
+        said = (
+            f"the smallest cluster has {counts.min():.10g} and the minimum is {minimum:.10g}, which {lacking} of {clusters} miss"
+        )
+        why = f"{few}, and only exact=True parts copies of one row" if few else advice
+        warnings.warn(f"{said}; {why}", ConvergenceWarning, stacklevel=LEVEL)
+    elif few:
+        warnings.warn(f"{few}, so {int((counts == 0).sum())} are empty; choose fewer", ConvergenceWarning, stacklevel=LEVEL)
+
+
+def warn_of_far_rows(far: NDArray[np.int64], rows: int) -> None:
+    """Say which rows nothing was learned from; `far` holds their places (m,)."""
+    if len(far) == 0:
+        return
+    first = ", ".join(map(str, far[:3].tolist())) + (", ..." if len(far) > 3 else "")
+    said = f"{len(far)} of {rows} rows ({first}) lie far from the others and are too few for a cluster of the minimum size"
+    how = "they get labels, but centers and prices are learned without them; remove or rescale them, or set min_size_ratio=0"
+    warnings.warn(f"{said}: {how}", UserWarning, stacklevel=LEVEL + 1)
+
+
+def distinct_rows(rows: Tensor, geometry: Geometry) -> int:
+    """How many different rows there are, or directions, by their products with one random vector."""
+    vector = torch.randn(rows.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(rows.device)
+    products = [(geometry.prepare(piece.double()) * vector).sum(dim=1) for piece in split(rows, rows.shape[1])]
+    found = torch.cat(products)
+    if geometry.spherical:
+        found = found.round(decimals=12)  # copies of another length differ in the last bits
+    return len(np.unique(found.numpy(force=True)))

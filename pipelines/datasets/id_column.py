@@ -1,0 +1,78 @@
+"""A column of ids: which types, one kind over all files, none missing, and how many come again. Free of torch and Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.datasets.parquet_files import READERS, ParquetFooter
+from pipelines.errors import UserError
+
+INTEGERS, STRINGS = "integers", "strings"
+PIECE_ROWS = 1 << 16
+
+
+def check_ids(footers: Sequence[ParquetFooter], column: str) -> None:
+    """Refuse ids of a type that is none, of two kinds, or missing.
+
+    Raises:
+        UserError: naming the file and the type, two files, or the row.
+    """
+    kinds = [_kind(footer, column) for footer in footers]
+    for kind, footer in zip(kinds, footers, strict=True):
+        if kind != kinds[0]:
+            both = f"{kinds[0]} in {footers[0]} and {kind} in {footer}"
+            raise UserError(f"ids {column!r} are {both}; write one kind, or name another column: --id")
+    groups = [(footer, group) for footer in footers for group, rows in enumerate(footer.row_groups) if rows]
+    doubtful = [each for each in groups if _may_lack(*each, column)]
+    with ThreadPoolExecutor(READERS) as pool:
+        rows_without = pool.map(lambda each: _first_null(each[0], each[1], column), doubtful)
+        for (footer, _), row in zip(doubtful, rows_without, strict=True):
+            if row is not None:
+                raise UserError(f"row {row} of {footer} has no id: its {column!r} is null; give it one, or set --id")
+
+
+def plain_ids(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Ids as int64 or string, whatever integers or strings they were, or a dictionary of them."""
+    plain = column.cast(pa.int64() if _kind_of(column.type) == INTEGERS else pa.string())
+    return plain.combine_chunks() if isinstance(plain, pa.ChunkedArray) else plain
+
+
+def repeated_ids(ids: Iterable[pa.Array]) -> tuple[int, str]:
+    """How many different ids come more than once, and the first of them."""
+    counts = pc.value_counts(pa.chunked_array(list(ids)))
+    again = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    return len(again), repr(again[0].as_py()) if len(again) else ""
+
+
+def _kind(footer: ParquetFooter, column: str) -> str:
+    kind = footer.schema.field(column).type
+    found = _kind_of(kind)
+    if found is None:
+        raise UserError(f"column {column!r} of {footer} is {kind}; ids are integers below 2^63 or strings: set --id")
+    return found
+
+
+def _kind_of(kind: pa.DataType) -> str | None:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_integer(plain) and plain != pa.uint64():
+        return INTEGERS
+    is_string = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
+    return STRINGS if is_string else None
+
+
+def _may_lack(footer: ParquetFooter, group: int, column: str) -> bool:
+    return bool(footer.schema.field(column).nullable and footer.nulls(group, column) != 0)
+
+
+def _first_null(footer: ParquetFooter, group: int, column: str) -> int | None:
+    """Row of the file."""
+    row = sum(footer.row_groups[:group])
+    for piece in footer.pieces(group, column, PIECE_ROWS):
+        if piece.null_count:
+            return row + int(pc.index(piece.is_null(), True).as_py())
+        row += len(piece)
+    return None

@@ -1,0 +1,194 @@
+"""Which Parquet files a place holds, and what their footers say; for a file of another kind, how to make Parquet of it.
+
+Free of torch and Ray, because it runs in Ray Data tasks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.files.parquet_reader import open_parquet
+from pipelines.files.storage_errors import patiently
+
+SUFFIXES = (".parquet", ".pq", ".parq")  # in small letters or large
+READERS = 16  # threads that read footers
+STREAMED_BYTES = 32 << 20  # of a piece, where a row group is read in pieces
+OUR_OWN = {"_embeddings.json"}
+MOST_NAMED = 3
+WANTED = "give a Parquet file or a folder of them, for example what quorum embed wrote"
+
+WRITES = "pq.write_table(pa.table({'embedding': list(rows)}), 'NAME.parquet', row_group_size=8192)"
+IMPORTS = "import pyarrow as pa, pyarrow.parquet as pq"
+ROWS_OF = {  # how Python reads rows from a file of another kind
+    ".npy": "import numpy as np; rows = np.load('FILE')",
+    ".npz": "import numpy as np; rows = np.load('FILE')['KEY']",
+    ".pt": "import torch; rows = torch.load('FILE').numpy()",
+    ".safetensors": "from safetensors.numpy import load_file; rows = load_file('FILE')['KEY']",
+    ".csv": "import pandas as pd; rows = pd.read_csv('FILE').select_dtypes('number').to_numpy()",
+    ".tsv": "import pandas as pd; rows = pd.read_csv('FILE', sep='\\t').select_dtypes('number').to_numpy()",
+}
+TABLE_OF = {  # how it reads a table that has the column already
+    ".arrow": "import pyarrow.feather as feather; table = feather.read_table('FILE')",
+    ".feather": "import pyarrow.feather as feather; table = feather.read_table('FILE')",
+    ".jsonl": "import pyarrow.json as json; table = json.read_json('FILE')",
+    ".json": "import pyarrow.json as json; table = json.read_json('FILE')",
+}
+
+
+@dataclass(frozen=True)
+class ParquetFooter:
+    """A file by its folder and its path below it, its metadata and a digest of that.
+
+    The metadata holds offsets, sizes and statistics of every column, so other rows change the digest.
+    """
+
+    location: Location
+    path: str
+    metadata: pq.FileMetaData
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.location}/{self.path}"
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Of the file's columns."""
+        return self.metadata.schema.to_arrow_schema()
+
+    @cached_property
+    def row_groups(self) -> tuple[int, ...]:
+        """Rows of each row group."""
+        return tuple(self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups))
+
+    def chunk(self, group: int, column: str) -> pq.ColumnChunkMetaData:
+        """What is said of a column's numbers or strings in a row group; by its place, for names may hold dots."""
+        fields = list(self.schema)[: self.schema.get_field_index(column)]
+        return self.metadata.row_group(group).column(sum(_leaves(field.type) for field in fields))
+
+    def nulls(self, group: int, column: str) -> int | None:
+        """Nulls of a column in a row group; `None` where the file does not say."""
+        said = self.chunk(group, column).statistics
+        return said.null_count if said is not None and said.has_null_count else None
+
+    def pieces(self, group: int, column: str, rows: int) -> Iterator[pa.Array]:
+        """A column of a row group, in pieces of at most so many rows."""
+        return open_parquet(self.location, self.path, self.digest).pieces(group, column, rows)
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """Parquet files below a folder.
+
+    Attributes:
+        location: the folder.
+        paths: below it, in order.
+        single: whether it is one file that was asked for.
+        left_out: a sentence about files that are not read, or nothing.
+    """
+
+    location: Location
+    paths: list[str]
+    single: bool = False
+    left_out: str = ""
+
+    def footers(self) -> list[ParquetFooter]:
+        """Those of all files.
+
+        Raises:
+            UserError: for a file that is no Parquet, or cut short.
+        """
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(lambda path: _footer(self.location, path), self.paths))
+
+
+def find_parquet(place: str) -> FoundFiles:
+    """The Parquet files in a folder and below it, or the one file that `place` is.
+
+    Raises:
+        UserError: where there is none; says how to make Parquet of a file of a kind that is known.
+    """
+    location = Location.of(place)
+    kind = location.filesystem.get_file_info(location.path).type
+    if kind == pafs.FileType.File:
+        _refuse_other_kind(str(location), location.name)
+        return FoundFiles(location.parent, [location.name], single=True)
+    if kind != pafs.FileType.Directory:
+        raise UserError(f"{place} is no folder and no file; {WANTED}")
+    found = location.filesystem.get_file_info(pafs.FileSelector(location.path, recursive=True))
+    below = sorted(info.path[len(location.path) :].lstrip("/") for info in found if info.type == pafs.FileType.File)
+    paths = [path for path in below if path.lower().endswith(SUFFIXES) and not _is_hidden(path)]
+    rest = sorted({*below} - {*paths} - OUR_OWN)
+    if not paths:
+        for path in rest:
+            _refuse_other_kind(f"{location}/{path}", path)
+        raise UserError(f"{place} holds no .parquet file{_held(rest)}; {WANTED}")
+    return FoundFiles(location, paths, left_out=f"{location} also holds{_kinds(rest)}; not read" if rest else "")
+
+
+def _is_hidden(path: str) -> bool:
+    """As Spark and pyarrow see it: `_a=1` is a partition, `_a` is hidden."""
+    return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.split("/"))
+
+
+def _kinds(paths: Sequence[str]) -> str:
+    """` 2 files: a.csv, .b.parquet`."""
+    named = ", ".join(paths[:MOST_NAMED]) + (", ..." if len(paths) > MOST_NAMED else "")
+    hidden = sum(_is_hidden(path) for path in paths)
+    suffixes = Counter(PurePosixPath(path).suffix.lower() or "no suffix" for path in paths if not _is_hidden(path))
+    counted = [f"{count} {suffix}" for suffix, count in suffixes.most_common(MOST_NAMED)] + (
+        [f"{hidden} hidden"] if hidden else []
+    )
+    return f" {len(paths)} file{'s' * (len(paths) != 1)} ({', '.join(counted)}): {named}"
+
+
+def _held(paths: Sequence[str]) -> str:
+    return f", but{_kinds(paths)}" if paths else ""
+
+
+def _refuse_other_kind(place: str, name: str) -> None:
+    """Say how to make Parquet of a file whose suffix tells what it is."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in ROWS_OF:
+        how = f"{IMPORTS}; {ROWS_OF[suffix]}; {WRITES}"
+    elif suffix in TABLE_OF:
+        how = f"import pyarrow.parquet as pq; {TABLE_OF[suffix]}; pq.write_table(table, 'NAME.parquet', row_group_size=8192)"
+    else:
+        return
+    said = {"FILE": place, "NAME": PurePosixPath(name).stem}
+    made = re.sub("FILE|NAME", lambda word: said[word[0]], how)
+    raise UserError(f'{place} is no Parquet file; make one: python -c "{made}"')
+
+
+def _leaves(kind: pa.DataType) -> int:
+    """Columns that Parquet stores for one of this type."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _leaves(kind.storage_type)
+    return sum(_leaves(kind.field(index).type) for index in range(kind.num_fields)) if pa.types.is_nested(kind) else 1
+
+
+def _footer(location: Location, path: str) -> ParquetFooter:
+    def read() -> tuple[pq.FileMetaData, str]:
+        with location.filesystem.open_input_file(f"{location.path}/{path}") as file:
+            footer = pq.ParquetFile(file).metadata
+            size = footer.serialized_size
+            file.seek(file.size() - 8 - size)
+            return footer, hashlib.sha256(file.read(size)).hexdigest()[:16]
+
+    try:
+        return ParquetFooter(location, path, *patiently(read))
+    except (pa.ArrowInvalid, OSError) as error:
+        said = str(error).split("\n", maxsplit=1)[0]
+        raise UserError(f"{location}/{path} is no whole Parquet file ({said}); restore or remove it") from error
