@@ -27,7 +27,7 @@ from torch import Tensor
 from algos.estimator.far_rows import far_rows
 from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, split
 from algos.estimator.input_rows import Table, read_table
-from algos.estimator.shortfall import distinct_rows, warn_of_far_rows, warn_of_shortfall
+from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_shortfall
 from algos.exact.minimum_rows import minimum_rows
 from algos.exact.repair_sizes import repair_sizes
 from algos.kmeans import constrained_kmeans as core
@@ -78,6 +78,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             weights their sums, float64, here and below.
         min_size_: the minimum in rows that `fit` aimed at.
         pass_counts_: (K,) int64 rows given to each cluster during the last pass, to which the certificate applies.
+        outliers_: places of rows, in Euclidean geometry, that lie far from the others (ten times their root mean square distance)
+            and are too few for a cluster of the minimum size: `fit`, or a stream's first batch, did not learn from them.
         certificate_slack_: margin of the certificate in that pass, in rows; never below zero but by rounding.
         objective_: sum of similarities x . c, or -1/2 sum of squared distances, of `labels_`.
         n_iter_: passes made; `n_steps_` counts batches, also those of `partial_fit`.
@@ -150,6 +152,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, a minimum that
                 n cannot give, rows that are not finite, rows without a direction in cosine geometry, weights that
                 differ with `exact`.
+
+        Warns:
+            ConvergenceWarning: where `labels_` leave a cluster below its minimum, or rows are fewer different ones than clusters.
+            UserWarning: where there are `outliers_`.
         """
         self._validate_params()
         table = read_table(self, X, reset=True, sample_weight=sample_weight)
@@ -157,10 +163,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if self.exact and (counting.weights is not None or len(counting) < len(table)):
             raise ValueError("exact=True moves rows that count alike; leave sample_weight out, or exact")
         self.min_size_, ratio = self._minimum(counting)
-        learned = self._without_far(table, counting, self.min_size_ / self._unit)
+        learned, near = self._without_far(table, counting, self.min_size_ / self._unit)
         num_batches = self._num_batches(len(learned))
         random = check_random_state(self.random_state)
-        self._start(learned, random, ratio, num_batches)
+        self._start(learned, near, random, ratio, num_batches)
         self.n_iter_, passes, settling = 0, Passes(self._core), Settling(self.tol)
         while self.n_iter_ < self.max_iter and not settling.done:
             order = torch.from_numpy(random.permutation(len(learned))).to(learned.rows.device)
@@ -183,7 +189,13 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         centers, unless `init` is an array, and the scale in Euclidean geometry. `labels_` are those that the batch got.
 
         Raises:
-            ValueError: as `fit`; also for `min_cluster_size`, and for a first batch of fewer rows than clusters.
+            ValueError: as `fit`; also for `min_cluster_size`, a first batch of fewer rows than clusters, and settings that
+                changed since then.
+
+        Warns:
+            ConvergenceWarning: in every 20th batch, where a cluster has less than half of its minimum; and for first centers
+                that are equal.
+            UserWarning: where the first batch has `outliers_`.
         """
         self._validate_params()
         if self.min_cluster_size is not None:
@@ -197,9 +209,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             if isinstance(self.init, str):
                 self._require_rows(len(counting))
             self._unit = unit
-            near = self._without_far(table, counting, self.min_size_ratio * len(counting) / self.n_clusters)
+            counting, near = self._without_far(table, counting, self.min_size_ratio * len(counting) / self.n_clusters)
             learned = table.without(torch.from_numpy(self.outliers_).to(table.rows.device))
-            self._start(near, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
+            self._start(counting, near, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
+            warn_of_equal_centers(self._core.centers)
         if self.dual_lr is None:
             seen = max(self.n_steps_ + 1, LEAST_BATCHES)
             self._core.dual_lr.fill_(core.default_dual_lr(self.n_clusters, self.min_size_ratio, seen))
@@ -267,9 +280,9 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         rows = batch_rows(num_rows, self.n_clusters) if isinstance(self.batch_size, str) else self.batch_size
         return min(max(math.ceil(num_rows / rows), LEAST_BATCHES), num_rows)
 
-    def _start(self, table: Table, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
+    def _start(self, table: Table, near: Table, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
         rows = table.rows
-        self._geometry = Geometry.of(rows, table.weights, spherical=self.metric == "cosine")
+        self._geometry = Geometry.of(near.rows, near.weights, spherical=self.metric == "cosine")
         self._core = core.OnlineConstrainedKMeans(
             [self.n_clusters],
             rows.shape[1],
@@ -282,15 +295,16 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         ).to(rows.device)
         self.n_steps_, self._settings = 0, {name: getattr(self, name) for name in FIXED}
 
-    def _without_far(self, table: Table, counting: Table, least: float) -> Table:
-        """The rows that count and are learned from: in Euclidean geometry without those that lie far out."""
+    def _without_far(self, table: Table, counting: Table, least: float) -> tuple[Table, Table]:
+        """The rows to learn from and those that give the geometry: all that count, but in Euclidean geometry for far ones."""
+        far = None if self.metric == "cosine" or least <= 1 else far_rows(counting.rows, counting.weights, least)
         self.outliers_ = np.empty(0, np.int64)
-        if self.metric == "cosine" or least <= 1:
-            return counting
-        far, places = far_rows(counting.rows, counting.weights, least), table.counted()
-        self.outliers_ = (far if places is None else places[far]).numpy(force=True)
+        if far is None:
+            return counting, counting
+        places = table.counted()
+        self.outliers_ = (far.left_out if places is None else places[far.left_out]).numpy(force=True)
         warn_of_far_rows(self.outliers_, len(table))
-        return counting.without(far)
+        return counting.without(far.left_out), counting.without(far.without_scale)
 
     def _require_same_settings(self) -> None:
         """Refuse settings that a stream cannot change on its way."""

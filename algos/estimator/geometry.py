@@ -54,9 +54,10 @@ class Geometry:
         for piece, mine in zip(split(rows, rows.shape[1]), split(counting, rows.shape[1]), strict=True):
             total += (piece.double() - origin.double()).square().sum(dim=1) @ mine.double()
         scale = float((total / (len(rows) if weights is None else weights.sum())).sqrt())
-        if scale and not SMALLEST < scale < 1 / SMALLEST:
+        if not SMALLEST < scale < 1 / SMALLEST and bool((rows != origin).any()):
+            how = "multiply" if scale <= SMALLEST else "divide"
             raise ValueError(
-                f"X spreads by {scale:.3g} around its mean, whose square float64 does not hold; divide X by that first"
+                f"X spreads by {scale:.3g} around its mean, whose square float64 does not hold; {how} it by 1e200 or so"
             )
         return cls(spherical, origin, scale or 1.0)
 

@@ -94,7 +94,11 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
         device = data.device if device is None else device
         data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
     checked = validate_data(estimator, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
-    rows = torch.from_numpy(checked).to(device)
+    try:
+        rows = torch.from_numpy(checked).to(device)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).split("\n", maxsplit=1)[0]
+        raise ValueError(f"device {device} cannot be used ({said}); choose another, or none") from error
     spherical = estimator.metric == "cosine" if geometry is None else geometry.spherical
     lengths = row_lengths(rows) if spherical else None
     if lengths is not None and (row := undirected_row(lengths)) is not None:
@@ -112,6 +116,8 @@ def _weights(given: ArrayLike, rows: Tensor) -> Tensor | None:
     check_consistent_length(rows, weights)
     if weights.min() < 0 or not weights.any():
         raise ValueError("sample_weight must not be below zero, nor zero for every row")
-    if not np.isfinite(weights.sum()):
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
         raise ValueError(f"sample_weight sums to more than float64 holds (largest {weights.max():g}); divide it by its maximum")
     return None if (weights == 1).all() else torch.from_numpy(weights).to(rows.device)

@@ -1,4 +1,4 @@
-"""What to say of clusters that stay below the minimum that was promised.
+"""What to say of clusters that stay below the minimum that was promised, and of rows that stand in its way.
 
 Shapes: n rows, D features, K clusters.
 """
@@ -39,7 +39,7 @@ def warn_of_shortfall(counts: NDArray[Any], minimum: float, distinct: Callable[[
         said = (
             f"the smallest cluster has {counts.min():.10g} and the minimum is {minimum:.10g}, which {lacking} of {clusters} miss"
         )
-        why = f"{few}, and only exact=True parts copies of one row" if few else advice
+        why = f"{few}: choose fewer, or exact=True, which parts copies of one row" if few else advice
         warnings.warn(f"{said}; {why}", ConvergenceWarning, stacklevel=LEVEL)
     elif few:
         warnings.warn(f"{few}, so {int((counts == 0).sum())} are empty; choose fewer", ConvergenceWarning, stacklevel=LEVEL)
@@ -53,6 +53,14 @@ def warn_of_far_rows(far: NDArray[np.int64], rows: int) -> None:
     said = f"{len(far)} of {rows} rows ({first}) lie far from the others and are too few for a cluster of the minimum size"
     how = "they get labels, but centers and prices are learned without them; remove or rescale them, or set min_size_ratio=0"
     warnings.warn(f"{said}: {how}", UserWarning, stacklevel=LEVEL + 1)
+
+
+def warn_of_equal_centers(centers: Tensor) -> None:
+    """Say where a stream starts with fewer different centers (K, D) than clusters."""
+    found = len(centers.unique(dim=0))
+    if found < len(centers):
+        said = f"the first batch gave {found} distinct centers for n_clusters={len(centers)}"
+        warnings.warn(f"{said}; begin with a batch of more distinct rows, or choose fewer", ConvergenceWarning, stacklevel=LEVEL)
 
 
 def distinct_rows(rows: Tensor, geometry: Geometry) -> int:

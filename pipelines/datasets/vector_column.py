@@ -15,6 +15,7 @@ from pipelines.datasets.parquet_files import STREAMED_BYTES, ParquetFooter
 from pipelines.errors import UserError
 
 WHOLE_TYPES = (pa.int8(), pa.uint8(), pa.int16(), pa.uint16())  # quantised vectors; longer integers are tokens or counts
+FIRST_ROWS = 1024  # which tell how long vectors are
 NULL_OF_FIXED_SIZE = "Expected all lists to be of size"  # what Arrow says of one
 NUMBERS = "lists or tensors of float16, float32, float64, or integers of 8 or 16 bits"
 
@@ -59,32 +60,41 @@ def dimension(footers: Sequence[ParquetFooter], column: str) -> int:
         for group, rows in enumerate(footer.row_groups):
             if rows == 0:
                 continue
-            mine, rest = divmod(footer.chunk(group, column).num_values, rows)
-            if rest or footer.nulls(group, column):
+            dim, before = dim or _first_length(footer, group, column), before or str(footer)
+            mine = footer.chunk(group, column).num_values / rows
+            if mine != dim or footer.nulls(group, column):
                 mine = _common_length(footer, group, column, dim)
-            if dim and mine != dim:
-                both = f"{mine} numbers a row in {footer}, {dim} in {before}"
-                raise UserError(f"column {column!r} has {both}; vectors need one length")
-            dim, before = mine, str(footer)
+            if mine != dim:
+                raise UserError(
+                    f"column {column!r} has {mine} numbers a row in {footer}, {dim} in {before}; vectors need one length"
+                )
     if dim == 0:
         raise UserError(f"column {column!r} has no rows in any file, or only empty vectors; there is nothing to cluster")
     return dim
 
 
+def _first_length(footer: ParquetFooter, group: int, column: str) -> int:
+    """Numbers of most of the first vectors of a row group."""
+    stored = _stored_type(footer.schema.field(column).type)
+    if pa.types.is_fixed_size_list(stored):
+        return int(stored.list_size)
+    lengths = list_lengths(as_lists(next(footer.pieces(group, column, FIRST_ROWS))))
+    return int(np.bincount(lengths[lengths > 0], minlength=1).argmax())
+
+
 def _common_length(footer: ParquetFooter, group: int, column: str, dim: int) -> int:
-    """Numbers of every vector of a row group, which should be `dim` if that is known.
+    """Numbers of every vector of a row group, which should be `dim`.
 
     Raises:
-        UserError: naming the first row that is null, or of another length than most.
+        UserError: naming the first row that is null, or of another length.
     """
     found = _lengths(footer, group, column)
-    usual = dim or int(np.bincount(found[found >= 0], minlength=1).argmax())
-    wrong = np.flatnonzero(found != usual)
-    if len(wrong) == 0:
-        return usual
+    if (found == found[0]).all() and found[0] >= 0:
+        return int(found[0])
+    wrong = np.flatnonzero(found != dim)
     start, row = sum(footer.row_groups[:group]), int(wrong[0])
     rows = f"rows {start} to {start + footer.row_groups[group] - 1} of {footer}"
-    has = "is null" if found[row] < 0 else f"has {found[row]} numbers where others have {usual}"
+    has = "is null" if found[row] < 0 else f"has {found[row]} numbers where others have {dim}"
     raise UserError(
         f"column {column!r} is null or of another length in some of {rows}: "
         f"row {start + row} of {footer.path}, the first of them, {has}; mend or remove them"

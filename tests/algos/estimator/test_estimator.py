@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 import torch.nn.functional as F
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
 from algos.estimator.estimator import ConstrainedKMeans
@@ -415,6 +418,125 @@ def test_euclidean_takes_rows_of_zeros():
     labels = ConstrainedKMeans(2, metric="euclidean", init="k-means++", random_state=0).fit_predict(rows)
     assert len(set(labels[:10])) == len(set(labels[10:])) == 1
     assert labels[0] != labels[-1]
+
+
+def lumps(rows: int = 400, dtype: type = np.float64) -> np.ndarray:
+    """Five lumps of about the same size."""
+    random = np.random.default_rng(0)
+    return (random.normal(size=(rows, 5)) + 3 * np.eye(5)[random.integers(5, size=rows)]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("value", [100.0, 999.0, -1e12, 1e30])
+def test_one_row_far_out_changes_nothing_for_the_others(dtype, exact, value):
+    rows = lumps(dtype=dtype)
+    rows[0] = value
+    kmeans = ConstrainedKMeans(5, metric="euclidean", exact=exact, random_state=0)
+    with pytest.warns(UserWarning, match=r"1 of 400 rows \(0\) lie far from the others"):
+        kmeans.fit(rows)
+    alone = clone(kmeans).fit(rows[1:])
+    assert kmeans.outliers_.tolist() == [0]
+    assert (kmeans.labels_[1:] == alone.labels_).all()
+    assert kmeans.counts_.min() >= kmeans.min_size_ == 32
+    assert (kmeans.cluster_centers_ == alone.cluster_centers_).all()
+    assert (kmeans.predict(rows) == kmeans.labels_).all()
+    assert kmeans.transform(rows[:1])[0] == pytest.approx(5**0.5 * abs(value), rel=0.1)
+    assert alone.outliers_.tolist() == []
+
+
+def test_a_far_lump_as_large_as_a_cluster_is_one():
+    rows = lumps()
+    rows[:60] = 999 + 0.1 * rows[:60]
+    kmeans = ConstrainedKMeans(5, metric="euclidean", random_state=0).fit(rows)
+    assert set(kmeans.labels_[:60]).isdisjoint(kmeans.labels_[60:])
+    assert kmeans.counts_.min() >= kmeans.min_size_ == 32
+
+
+def test_a_streams_first_batch_may_have_a_row_far_out():
+    rows = lumps()
+    rows[0] = 999
+    with pytest.warns(UserWarning, match=r"1 of 400 rows \(0\) lie far"):
+        kmeans = ConstrainedKMeans(5, metric="euclidean", random_state=0).partial_fit(rows)
+    assert kmeans.counts_.sum() == 400
+    assert kmeans.counts_.min() > 20
+    assert np.abs(kmeans.cluster_centers_).max() < 10
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("init", ["random", "k-means++"])
+def test_more_clusters_than_distinct_rows_are_said(metric, init):
+    rows = np.repeat(np.eye(4), 25, axis=0)
+    kmeans = ConstrainedKMeans(8, metric=metric, init=init, random_state=0)
+    with pytest.warns(
+        ConvergenceWarning, match="smallest cluster has 0 and the minimum is 5, .*X has 4 distinct rows for n_clusters=8"
+    ):
+        kmeans.fit(rows)
+    with pytest.warns(ConvergenceWarning, match="X has 4 distinct rows for n_clusters=8, so 4 are empty"):
+        clone(kmeans).set_params(min_size_ratio=0.0, init="k-means++").fit(rows)
+    with pytest.warns(ConvergenceWarning, match=r"gave \d distinct centers for n_clusters=8"):
+        clone(kmeans).partial_fit(rows)
+    assert clone(kmeans).set_params(exact=True).fit(rows).counts_.min() == 5
+
+
+def test_a_missed_minimum_is_said_and_a_kept_one_is_not():
+    with pytest.warns(ConvergenceWarning, match=r"smallest cluster has \d+ and the minimum is 60, .*set exact=True"):
+        ConstrainedKMeans(4, random_state=0).fit(skewed())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ConstrainedKMeans(4, exact=True, random_state=0).fit(skewed())
+        ConstrainedKMeans(5, metric="euclidean", random_state=0).fit(lumps())
+
+
+def test_a_stream_that_starves_a_cluster_says_so_every_twenty_batches():
+    kmeans = ConstrainedKMeans(2, min_size_ratio=0.8, init=[[1.0, 0.0], [0.0, 1.0]], dual_lr=1e-6)
+    for _ in range(19):
+        kmeans.partial_fit([[1.0, 0.0]] * 10)
+    with pytest.warns(ConvergenceWarning, match="smallest cluster has 0 and the minimum is 80, which 1 of 2 miss; raise dual_lr"):
+        kmeans.partial_fit([[1.0, 0.0]] * 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("n_clusters", 4), ("metric", "euclidean"), ("min_size_ratio", 0.9), ("dual_lr", 0.5)]
+)
+@pytest.mark.parametrize("first", ["fit", "partial_fit"])
+def test_a_stream_keeps_its_settings(name, value, first):
+    kmeans = ConstrainedKMeans(3, random_state=0)
+    getattr(kmeans, first)(skewed())
+    with pytest.raises(ValueError, match=f"{name} was .* when the stream began and is {value!r}; set it back"):
+        kmeans.set_params(**{name: value}).partial_fit(skewed())
+    assert kmeans.fit(skewed()).counts_.sum() == 600  # which begins anew
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_units_of_any_size_give_the_same_labels(dtype, factor):
+    rows = lumps()
+    plain, scaled = (ConstrainedKMeans(5, metric="euclidean", random_state=0).fit((f * rows).astype(dtype)) for f in (1, factor))
+    assert (plain.labels_ == scaled.labels_).mean() > 0.99
+    assert plain.objective_ * factor**2 == pytest.approx(scaled.objective_, rel=1e-3)
+    assert np.isfinite(scaled.duals_).all()
+    assert scaled.duals_.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda k, x: k.fit(torch.tensor(x).to_sparse()), TypeError, "give a dense one"),
+        (lambda k, x: k.fit(scipy.sparse.csr_matrix(x)), TypeError, "dense data is required"),
+        (lambda k, x: k.set_params(device="nowhere").fit(x), ValueError, "device nowhere cannot be used"),
+        (lambda k, x: k.fit(x, sample_weight=np.full(len(x), 1e308)), ValueError, "sums to more than float64 holds"),
+    ],
+)
+def test_input_that_torch_would_refuse_is_refused_in_words(call, error, message):
+    with pytest.raises(error, match=message):
+        call(ConstrainedKMeans(3), skewed())
+
+
+def test_the_geometry_of_fit_holds_for_predict():
+    kmeans = ConstrainedKMeans(3, random_state=0).fit(skewed()).set_params(metric="euclidean")
+    with pytest.raises(ValueError, match="row 0 has no direction"):
+        kmeans.predict(np.zeros((1, 5)))
 
 
 def test_the_examples_of_the_page_run(capsys):

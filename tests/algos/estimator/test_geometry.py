@@ -111,3 +111,22 @@ def test_given_centers_are_checked():
         initial_centers([[3, 4]], 2, ROWS, made, random)
     with pytest.raises(ValueError, match="row 1 of init has no direction: it is all zeros, or too short"):
         initial_centers([[3, 4], [0, 0]], 2, ROWS, made, random)
+
+
+def test_float32_rows_whose_sum_overflows_have_a_mean():
+    rows = torch.tensor([[3e38, 0.0], [1e38, 0.0]] * 50)
+    made = Geometry.of(rows, spherical=False)
+    torch.testing.assert_close(made.origin, torch.tensor([2e38, 0.0]))
+    assert made.scale == pytest.approx(1e38)
+
+
+@pytest.mark.parametrize(("factor", "how"), [(1e-200, "multiply"), (1e200, "divide")])
+def test_rows_whose_squares_do_not_fit_are_refused(factor, how):
+    with pytest.raises(ValueError, match=f"whose square float64 does not hold; {how} it"):
+        Geometry.of(ROWS.double() * factor, spherical=False)
+
+
+def test_rows_too_far_for_float32_are_compared_in_float64():
+    made = Geometry.of(ROWS, spherical=False)
+    assert made.to_compare(ROWS, torch.float32).dtype == torch.float32
+    assert made.to_compare(torch.tensor([[1e30, 0.0]]), torch.float32).dtype == torch.float64

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray.data
 import torch
 from mlflow.tracking import MlflowClient
+from pyarrow.dataset import dataset
 
 from pipelines.clustering.config import ClusterConfig
-from pipelines.clustering.launch import cluster
+from pipelines.clustering.launch import Clustering, cluster
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST
 from pipelines.config.recipe import read_stored
 from pipelines.config.sections import ComputeConfig
@@ -106,6 +108,39 @@ def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered)
     assert "labels/head0/moved" in MlflowClient(address.uri).get_run(address.run_id).data.metrics
     with pytest.raises(UserError, match="is finished"):
         cluster(from_folder(copy), resume=str(copy))
+
+
+@pytest.mark.ray
+def test_tensors_of_ray_data_cluster_into_labels_that_open_as_one_data_set(local_ray, tmp_path, capsys):
+    rows = np.repeat(np.eye(4, LUMP_DIM, dtype=np.float32), 60, axis=0)
+    ids = [f"row-{place % 239}" for place in range(240)]  # the last is the first's
+    table = ray.data.from_items([{"path": name, "vector": row} for name, row in zip(ids, rows, strict=True)])
+    table.repartition(3).write_parquet(str(tmp_path / "vectors" / "split=train"))
+    assert EmbeddingFolder.open(str(tmp_path / "vectors"), "vector", "path").dim == LUMP_DIM
+    (tmp_path / "vectors" / "notes.txt").write_text("of somebody")
+    command = ["--num_clusters", "4", "--column", "vector", "--id", "path", "--passes", "2", "--batch_size", "40"]
+    main(["cluster", "--data", str(tmp_path / "vectors"), "--to", str(tmp_path / "clusters"), *command])
+    labels = dataset(tmp_path / "clusters" / "labels").to_table()
+    assert sorted(labels["id"].to_pylist()) == sorted(ids)
+    by_place = dict(zip(labels["id"].to_pylist(), labels["label_head0"].to_pylist(), strict=True))
+    assert len({by_place[f"row-{place}"] for place in range(1, 60)}) == 1
+    assert sorted(np.bincount(labels["label_head0"].to_numpy())) == [60] * 4
+    said = capsys.readouterr().err
+    assert "also holds 1 file (1 .txt): notes.txt; not read" in said
+    assert "1 of the ids 'path', such as 'row-0', belongs to several rows" in said
+
+
+def test_one_file_clusters_beside_itself(tmp_path):
+    pq.write_table(pa.table({"embedding": [[1.0, 2.0]] * 9}), tmp_path / "x.PARQUET")
+    pq.write_table(pa.table({"other": [1]}), tmp_path / "y.parquet")
+    job = Clustering(
+        ClusterConfig(data=str(tmp_path / "x.PARQUET"), to=str(tmp_path / "clusters"), num_clusters=3, lanes=1), None
+    )
+    job.check()
+    assert job.config.data == str(tmp_path / "x.PARQUET")  # which a resume opens
+    (tmp_path / "y.parquet").unlink()
+    with pytest.raises(UserError, match="lies in the folder of the embeddings"):
+        Clustering(replace(job.config, data=str(tmp_path), to=str(tmp_path / "clusters")), None).check()
 
 
 @pytest.mark.ray

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.datasets import embedding_folder
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction, unit_rows
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import EpochOrder, StreamShape
+from pipelines.stream.vector_windows import VectorReader
+from tests.helpers.places import ROOT
 
 DIM = 6
 
@@ -170,3 +177,224 @@ def test_two_columns_of_one_name_are_named(tmp_path):
     pq.write_table(pa.Table.from_arrays([rows, rows], names=["embedding", "embedding"]), tmp_path / "a.parquet")
     with pytest.raises(UserError, match=r"a\.parquet has 2 columns of the name 'embedding'; rename all but one"):
         EmbeddingFolder.open(str(tmp_path))
+
+
+def test_what_a_folder_holds_besides_is_counted_and_said(tmp_path):
+    write(tmp_path / "a.parquet", random_rows(3))
+    write(tmp_path / ".b.parquet", random_rows(3))
+    write(tmp_path / "_logs" / "c.parquet", random_rows(3))
+    assert "also holds 2 files (2 hidden): .b.parquet, _logs/c.parquet; not read" in EmbeddingFolder.open(str(tmp_path)).left_out
+    for name in ("d.csv", "e.csv", "README"):
+        (tmp_path / name).write_text("x")
+    said = EmbeddingFolder.open(str(tmp_path)).left_out
+    assert "also holds 5 files (2 .csv, 1 no suffix, 2 hidden): .b.parquet, README, _logs/c.parquet, ...; not read" in said
+    assert EmbeddingFolder.open(str(tmp_path / "a.parquet")).left_out == ""
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.PARQUET", "x.pq", "x.parq", "split=train/part-0.Parquet", "_kind=a/x.parquet"])
+def test_files_of_every_usual_name_are_read_alone_and_in_a_folder(tmp_path, name):
+    rows = random_rows(7)
+    write(tmp_path / name, rows, id=list("abcdefg"))
+    folder, alone = EmbeddingFolder.open(str(tmp_path)), EmbeddingFolder.open(str(tmp_path / name))
+    assert [shard.path for shard in folder.shards] == [name]
+    assert (folder.single, alone.single) == (False, True)
+    assert str(alone.place) == str(tmp_path / name)
+    for vectors in (folder, alone):
+        np.testing.assert_allclose(all_rows(vectors), unit(rows), atol=1e-6)
+        assert vectors.read_ids(0, 0).to_pylist() == list("abcdefg")
+
+
+def test_one_file_of_what_quorum_embed_wrote_is_no_folder_cut_short(tmp_path):
+    write(tmp_path / "a.parquet", random_rows(3))
+    (tmp_path / "_embeddings.json").write_text('{"format": 1, "rows": 9}')
+    assert "holds 3 of the 9 embeddings" in refused(tmp_path)
+    assert EmbeddingFolder.open(str(tmp_path / "a.parquet")).rows == 3
+
+
+def ray_tensors(rows: np.ndarray) -> pa.Array:
+    from ray.data.extensions import ArrowTensorArray
+
+    return ArrowTensorArray.from_numpy(rows)
+
+
+LAYOUTS = {
+    "tensors of Ray Data": ray_tensors,
+    "tensors of Arrow": pa.FixedShapeTensorArray.from_numpy_ndarray,
+    "tensors of a row": lambda rows: pa.FixedShapeTensorArray.from_numpy_ndarray(rows[:, None]),
+    "lists": lambda rows: lists(rows, fixed=False),
+    "lists of a fixed size": lists,
+    "large lists": lambda rows: lists(rows, fixed=False).cast(pa.large_list(pa.from_numpy_dtype(rows.dtype))),
+    "lists of pandas": lambda rows: pa.array(list(rows)),
+}
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS.values()), ids=list(LAYOUTS))
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_vectors_are_the_same_however_they_were_written(tmp_path, layout, dtype):
+    rows = random_rows(25, dtype=dtype)
+    write(tmp_path / "a.parquet", layout(rows))
+    vectors = EmbeddingFolder.open(str(tmp_path))
+    np.testing.assert_allclose(all_rows(vectors), unit(rows), atol=1e-6)
+    np.testing.assert_allclose(vectors.read(0, 1, np.array([3, 1]))[0], unit(rows)[[13, 11]], atol=1e-6)
+
+
+def test_tensors_of_ray_need_no_ray(tmp_path):
+    rows = random_rows(4)
+    write(tmp_path / "a.parquet", ray_tensors(rows))
+    script = (
+        "import sys; from pipelines.datasets.embedding_folder import EmbeddingFolder; "
+        f"print(EmbeddingFolder.open({str(tmp_path)!r}).read(0, 0)[0].tolist()); assert not {{'ray', 'torch'}} & set(sys.modules)"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    np.testing.assert_allclose(ast.literal_eval(printed), unit(rows), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16])
+def test_quantised_vectors_are_taken_as_numbers(tmp_path, dtype):
+    rows = np.random.default_rng(0).integers(1, 100, size=(5, DIM)).astype(dtype)
+    write(tmp_path / "a.parquet", rows)
+    np.testing.assert_allclose(all_rows(EmbeddingFolder.open(str(tmp_path))), unit(rows), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([[1, 2]], "list<element: int64>"), ([["a"]], "list<element: string>"), ([[True]], "bool"),
+     ([[[1.0]]], "list<element: list"), (["[1, 2]"], "string"), ([b"abcd"], "binary"), ([{"a": 1.0}], "struct")],
+)  # fmt: skip
+def test_columns_that_hold_no_vectors_are_named_with_their_type(tmp_path, values, kind):
+    write(tmp_path / "a.parquet", pa.array(values))
+    said = refused(tmp_path)
+    assert "column 'embedding' of" in said
+    assert kind in said
+    assert "set --column" in said
+
+
+def test_a_name_with_a_dot_is_not_taken_for_a_part(tmp_path):
+    rows, parts = random_rows(5), pa.array([[1.0]] * 5)
+    columns = {"y": [{"a": 1, "b": [2]}] * 5, "embedding.x": parts, "embedding": lists(rows)}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    vectors = EmbeddingFolder.open(str(tmp_path))
+    np.testing.assert_allclose(all_rows(vectors), unit(rows), atol=1e-6)
+    assert EmbeddingFolder.open(str(tmp_path), "embedding.x").dim == 1
+
+
+@pytest.mark.parametrize("column", ["embedding", "id", "other", "part"])
+def test_columns_of_one_name_matter_only_where_they_are_read(tmp_path, column):
+    rows, ids = lists(random_rows(3)), pa.array([7, 8, 9])
+    twice = {"embedding": rows, "id": ids, "other": ids, "part": pa.StructArray.from_arrays([ids, ids], ["x", "x"])}
+    names = ["embedding", "id", column]
+    pq.write_table(pa.Table.from_arrays([twice[name] for name in names], names=names), tmp_path / "a.parquet")
+    if column in ("embedding", "id"):
+        assert f"a.parquet has 2 columns of the name {column!r}; rename all but one" in refused(tmp_path)
+    else:
+        vectors = EmbeddingFolder.open(str(tmp_path))
+        assert all_rows(vectors).shape == (3, DIM)
+        assert vectors.read_ids(0, 0).to_pylist() == [7, 8, 9]
+    assert "has no column 'Embedding'; nearest valid name: embedding" in refused(tmp_path, "Embedding")
+
+
+def test_a_sentence_names_a_dozen_of_many_columns(tmp_path):
+    pq.write_table(pa.table({f"f{place}": [1.0] for place in range(768)}), tmp_path / "a.parquet")
+    assert "it has f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11 and 756 more: set --column" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "layout", "says"),
+    [(None, pa.list_(pa.float32()), "is null"), ([], pa.list_(pa.float32()), "has 0 numbers where others have 6"),
+     ([1.0] * 5, pa.large_list(pa.float64()), "has 5 numbers where others have 6"),
+     (None, pa.list_(pa.float32(), DIM), "is null"),
+     ([1.0] * 16, pa.list_(pa.float32()), "has 16 numbers where others have 6")],
+)  # fmt: skip
+def test_one_row_of_another_length_among_many_is_named(tmp_path, spoilt, layout, says):
+    rows = [*random_rows(17).tolist(), spoilt, *random_rows(7).tolist()]  # 16 numbers make a whole number of them a row
+    write(tmp_path / "a.parquet", random_rows(10))
+    write(tmp_path / "x.parquet", pa.array(rows, layout))
+    assert f"row 17 of x.parquet, the first of them, {says}; mend or remove them" in refused(tmp_path)
+    (tmp_path / "a.parquet").unlink()
+    assert f"row 17 of x.parquet, the first of them, {says}; mend or remove them" in refused(tmp_path)
+
+
+def test_ids_of_two_kinds_are_refused_by_both_files(tmp_path):
+    write(tmp_path / "a.parquet", random_rows(3), id=[1, 2, 3])
+    write(tmp_path / "b.parquet", random_rows(3), id=["1", "2", "3"])
+    said = refused(tmp_path)
+    assert f"ids 'id' are integers in {tmp_path}/a.parquet and strings in {tmp_path}/b.parquet; write one kind" in said
+    write(tmp_path / "b.parquet", random_rows(3))
+    assert f"{tmp_path}/b.parquet has no column 'id'" in refused(tmp_path)
+    write(tmp_path / "0.parquet", random_rows(3))
+    assert f"{tmp_path}/0.parquet has no column 'id'" in refused(tmp_path)  # the first file's too
+
+
+STRING_IDS = [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
+if int(pa.__version__.split(".", maxsplit=1)[0]) >= 20:  # which writes them
+    STRING_IDS.append(pa.string_view())
+INTEGER_IDS = [pa.int8(), pa.uint32(), pa.int64(), pa.dictionary(pa.int32(), pa.int16())]
+
+
+@pytest.mark.parametrize(("kinds", "values", "read"), [(STRING_IDS, "aba", pa.string()), (INTEGER_IDS, (3, 1, 3), pa.int64())])
+def test_ids_of_one_kind_are_of_one_type_whatever_they_were(tmp_path, kinds, values, read):
+    for place, kind in enumerate(kinds):
+        plain = pa.array(list(values), kind.value_type if pa.types.is_dictionary(kind) else kind)
+        ids = plain.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else plain
+        write(tmp_path / f"{place}.parquet", random_rows(3), id=ids, group=2)
+    vectors = EmbeddingFolder.open(str(tmp_path))
+    for shard in range(len(kinds)):
+        ids = [vectors.read_ids(shard, group) for group in range(2)]
+        assert [each.type for each in ids] == [read, read]
+        assert pa.chunked_array(ids).to_pylist() == list(values)
+    assert vectors.repeated_ids() == (2, repr(values[0]))
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("ids", [["a", "b", None, "d"], [0, 1, None, 3], pa.array(["a", "b", None, "d"]).dictionary_encode()])
+def test_a_row_without_an_id_is_named(tmp_path, ids, statistics):
+    table = pa.table({"embedding": lists(np.tile(random_rows(4), (5, 1))), "id": pa.chunked_array([pa.array(ids)] * 5)})
+    whole = table.filter(pa.compute.is_valid(table["id"]))
+    pq.write_table(whole, tmp_path / "a.parquet", row_group_size=4, write_statistics=statistics)
+    assert EmbeddingFolder.open(str(tmp_path)).repeated_ids()[0] == 3
+    pq.write_table(table[4:], tmp_path / "b.parquet", row_group_size=5, write_statistics=statistics)
+    assert f"row 2 of {tmp_path}/b.parquet has no id: its 'id' is null; give it one, or set --id" in refused(tmp_path)
+
+
+def test_a_file_without_rows_says_nothing_of_types(tmp_path):
+    pq.write_table(pa.table({"embedding": pa.array([], pa.null())}), tmp_path / "a.parquet")
+    write(tmp_path / "b.parquet", random_rows(3), id=["a", "b", "c"])
+    assert EmbeddingFolder.open(str(tmp_path)).rows == 3
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Row groups of more than 4 rows are large, and are read 3 rows at a time."""
+    monkeypatch.setattr(embedding_folder, "WHOLE_BYTES", 4 * DIM * 8)
+    monkeypatch.setattr(embedding_folder, "STREAMED_BYTES", 3 * DIM * 8)
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS.values()), ids=list(LAYOUTS))
+def test_large_row_groups_are_read_in_pieces(tmp_path, small_pieces, layout):
+    rows = random_rows(24)
+    write(tmp_path / "a.parquet", layout(rows))
+    vectors = EmbeddingFolder.open(str(tmp_path))
+    assert vectors.large_groups == 2
+    assert [vectors.is_large(0, group) for group in range(3)] == [True, True, False]
+    read = [each for group in range(3) for each in vectors.pieces(0, group)]
+    assert [len(piece) for piece, _ in read] == [3, 3, 3, 1] * 2 + [4]
+    np.testing.assert_allclose(np.concatenate([piece for piece, _ in read]), unit(rows), atol=1e-6)
+    assert np.concatenate([places for _, places in read]).tolist() == list(range(24))
+    wanted = np.array([9, 0, 4, 4, 2])
+    some, places = vectors.read(0, 1, wanted)
+    np.testing.assert_allclose(some, unit(rows)[10 + wanted], atol=1e-6)
+    assert places.tolist() == (10 + wanted).tolist()
+    np.testing.assert_allclose(all_rows(vectors), unit(rows), atol=1e-6)
+
+
+@pytest.mark.parametrize("lanes", [range(2), range(1, 2)])
+def test_a_stream_of_large_row_groups_has_the_same_batches(tmp_path, monkeypatch, lanes):
+    write(tmp_path / "a.parquet", random_rows(90), group=30)
+    vectors = EmbeddingFolder.open(str(tmp_path))
+    reader = VectorReader(vectors, EpochOrder(vectors, StreamShape(8, 2, 8), seed=0, epoch=0), lanes)
+    numbers = {"id": np.arange(len(reader.spans))}
+    before = list(reader(numbers))
+    monkeypatch.setattr(embedding_folder, "WHOLE_BYTES", 1)
+    monkeypatch.setattr(embedding_folder, "STREAMED_BYTES", 7 * DIM * 8)
+    for one, other in zip(before, reader(numbers), strict=True):
+        assert all((one[name] == other[name]).all() for name in ("step", "id", "vector"))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.files.location import Location
@@ -53,3 +54,20 @@ def test_threads_that_read_one_file_together_get_its_rows(folder):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(first_and_last, groups))
     assert found == [(f"{ROWS * group:06d}", f"{ROWS * group + ROWS - 1:06d}") for group in groups]
+
+
+def test_pieces_of_a_row_group_go_on_after_an_error_that_passes(folder, monkeypatch):
+    plain, fails = pq.ParquetFile.iter_batches, [3]  # before the fourth piece, once
+
+    def iter_batches(file, *args, **options):
+        for place, batch in enumerate(plain(file, *args, **options)):
+            if fails == [place]:
+                fails.clear()
+                raise OSError("AWS Error SLOW_DOWN during GetObject operation")
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", iter_batches)
+    pieces = list(open_parquet(folder, "a.parquet", "1").pieces(2, "value", 70))
+    assert fails == []
+    assert [len(piece) for piece in pieces] == [70] * 7 + [10]
+    assert pa.chunked_array(pieces).to_pylist() == [f"{place:06d}" for place in range(2 * ROWS, 3 * ROWS)]
