@@ -29,7 +29,7 @@ class ClusterConfig:
     """A clustering of vectors in Parquet.
 
     Attributes:
-        data: folder of Parquet files with the embeddings, a local path or URI.
+        data: Parquet file with the embeddings, or folder of such files, a local path or URI.
         to: folder of the run and its result; empty or absent at the start, where every node reaches it.
         num_clusters: K, or a list for several heads.
         column: of the vectors.

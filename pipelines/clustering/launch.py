@@ -144,8 +144,8 @@ def _remarks(vectors: EmbeddingFolder) -> Iterator[str]:
         yield f"{who} {'belongs' if again == 1 else 'belong'} to several rows; labels come in the order of the rows"
     if large := vectors.large_groups:
         yield (
-            f"{large} row groups of {vectors.place} take more than {WHOLE_BYTES >> 20} MB and are read in pieces, once for each "
-            "window of a pass, which is slow; write files with row_group_size=8192 or so"
+            f"row groups of more than {WHOLE_BYTES >> 20} MB, of which {vectors.place} has {large}, are read in pieces, once for "
+            "each window of a pass, which is slow; write files with row_group_size=8192 or so"
         )
 
 

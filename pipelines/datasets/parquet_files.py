@@ -40,9 +40,12 @@ ROWS_OF = {  # how Python reads rows from a file of another kind
     ".csv": "import pandas as pd; rows = pd.read_csv('FILE').select_dtypes('number').to_numpy()",
     ".tsv": "import pandas as pd; rows = pd.read_csv('FILE', sep='\\t').select_dtypes('number').to_numpy()",
 }
+IPC = (
+    "read = pa.ipc.open_file if open('FILE', 'rb').read(6) == b'ARROW1' else pa.ipc.open_stream; table = read('FILE').read_all()"
+)
 TABLE_OF = {  # how it reads a table that has the column already
-    ".arrow": "import pyarrow.feather as feather; table = feather.read_table('FILE')",
-    ".feather": "import pyarrow.feather as feather; table = feather.read_table('FILE')",
+    ".arrow": IPC,
+    ".feather": IPC,
     ".jsonl": "import pyarrow.json as json; table = json.read_json('FILE')",
     ".json": "import pyarrow.json as json; table = json.read_json('FILE')",
 }
@@ -123,7 +126,8 @@ def find_parquet(place: str) -> FoundFiles:
     location = Location.of(place)
     kind = location.filesystem.get_file_info(location.path).type
     if kind == pafs.FileType.File:
-        _refuse_other_kind(str(location), location.name)
+        if how := _conversion(str(location)):
+            raise UserError(f"{location} is no Parquet file; {how}")
         return FoundFiles(location.parent, [location.name], single=True)
     if kind != pafs.FileType.Directory:
         raise UserError(f"{place} is no folder and no file; {WANTED}")
@@ -132,9 +136,8 @@ def find_parquet(place: str) -> FoundFiles:
     paths = [path for path in below if path.lower().endswith(SUFFIXES) and not _is_hidden(path)]
     rest = sorted({*below} - {*paths} - OUR_OWN)
     if not paths:
-        for path in rest:
-            _refuse_other_kind(f"{location}/{path}", path)
-        raise UserError(f"{place} holds no .parquet file{_held(rest)}; {WANTED}")
+        conversions = filter(None, (_conversion(f"{location}/{path}") for path in rest))
+        raise UserError(f"{place} holds no .parquet file{_held(rest)}; {next(conversions, WANTED)}")
     return FoundFiles(location, paths, left_out=f"{location} also holds{_kinds(rest)}; not read" if rest else "")
 
 
@@ -158,18 +161,19 @@ def _held(paths: Sequence[str]) -> str:
     return f", but{_kinds(paths)}" if paths else ""
 
 
-def _refuse_other_kind(place: str, name: str) -> None:
-    """Say how to make Parquet of a file whose suffix tells what it is."""
-    suffix = PurePosixPath(name).suffix.lower()
+def _conversion(place: str) -> str | None:
+    """How to make Parquet of a file whose suffix tells what it is."""
+    path = PurePosixPath(place)
+    suffix = path.suffix.lower()
     if suffix in ROWS_OF:
         how = f"{IMPORTS}; {ROWS_OF[suffix]}; {WRITES}"
     elif suffix in TABLE_OF:
-        how = f"import pyarrow.parquet as pq; {TABLE_OF[suffix]}; pq.write_table(table, 'NAME.parquet', row_group_size=8192)"
+        how = f"{IMPORTS}; {TABLE_OF[suffix]}; pq.write_table(table, 'NAME.parquet', row_group_size=8192)"
     else:
-        return
-    said = {"FILE": place, "NAME": PurePosixPath(name).stem}
+        return None
+    said = {"FILE": place, "NAME": path.stem}
     made = re.sub("FILE|NAME", lambda word: said[word[0]], how)
-    raise UserError(f'{place} is no Parquet file; make one: python -c "{made}"')
+    return f'make one: python -c "{made}"'
 
 
 def _leaves(kind: pa.DataType) -> int:

@@ -17,11 +17,21 @@ from pipelines.datasets.parquet_files import find_parquet
 from pipelines.errors import UserError
 
 ROWS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+
+
+def stream(path: str) -> None:
+    """As Hugging Face writes tables."""
+    table = pa.table({"embedding": list(ROWS)})
+    with pa.ipc.new_stream(path, table.schema) as file:
+        file.write_table(table)
+
+
 WRITERS = {
     "x.npy": lambda path: np.save(path, ROWS),
     "x.csv": lambda path: pd.DataFrame(ROWS, columns=["a", "b", "c"]).to_csv(path, index=False),
     "x.tsv": lambda path: pd.DataFrame(ROWS, columns=["a", "b", "c"]).to_csv(path, index=False, sep="\t"),
     "x.feather": lambda path: feather.write_feather(pa.table({"embedding": list(ROWS)}), path),
+    "x.arrow": stream,
     "NAME.jsonl": lambda path: pd.DataFrame({"embedding": list(ROWS)}).to_json(path, orient="records", lines=True),
 }
 
@@ -30,7 +40,8 @@ WRITERS = {
 @pytest.mark.parametrize("name", list(WRITERS))
 def test_the_command_that_is_said_makes_parquet(tmp_path, name, alone):
     WRITERS[name](str(tmp_path / name))
-    with pytest.raises(UserError, match=f"{name} is no Parquet file; make one: python -c ") as error:
+    said = f"{name} is no Parquet file; make one" if alone else rf"holds no \.parquet file, but 1 file \(1 .*\): {name}; make one"
+    with pytest.raises(UserError, match=f"{said}: python -c ") as error:
         find_parquet(str(tmp_path / name if alone else tmp_path))
     if alone:
         command = shlex.split(str(error.value).partition("make one: ")[2])
