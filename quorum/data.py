@@ -313,8 +313,10 @@ def labels(
     data: str | Path | DataSet,
     *,
     per_class: int | None = None,
+    at_most: bool = False,
     fraction: float | None = None,
     listed: str | Path | None = None,
+    list_ids: bool = False,
     seed: int = 1,
     split: str = "train",
     to: str | Path | None = None,
@@ -324,8 +326,10 @@ def labels(
     Args:
         data: folder that `ingest` wrote.
         per_class: labels of each class.
+        at_most: with `per_class`, take all of a class that has fewer images, and say so.
         fraction: share of each class.
         listed: file with an instance id or source path a line, then perhaps a comma and a class.
+        list_ids: with `listed`, take every number for an instance id, though files are called by numbers too.
         seed: of the choice; a larger choice contains the smaller ones.
         split: that is chosen from.
         to: file to write; `DATA-labels/RULE.json` where none is given.
@@ -334,12 +338,15 @@ def labels(
         UserError: for none or several of the three rules, or a choice that the data cannot give.
     """
     from pipelines.datasets.image_shards import Dataset
-    from pipelines.datasets.label_selection import beside, choose_from
+    from pipelines.datasets.label_selection import beside, choose_from, say_absent
 
     dataset = data.dataset if isinstance(data, DataSet) else Dataset.open(str(data))
     file = None if listed is None else str(listed)
-    rule, selection = choose_from(dataset, split, per_class=per_class, fraction=fraction, listed=file, seed=seed)
+    rule, selection = choose_from(
+        dataset, split, per_class=per_class, fraction=fraction, listed=file, seed=seed, at_most=at_most, list_ids=list_ids
+    )
     place = str(to or beside(dataset, rule))
     selection.check(dataset, split, place)
+    say_absent(dataset, split)
     selection.save(place)
     return LabelChoice(place, selection)

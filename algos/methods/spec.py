@@ -34,6 +34,7 @@ class TrainingSetup:
         large_views: large views of an image.
         small_views: small crops of an image.
         num_classes: C of the labelled rows; 0 where there are none.
+        unlabelled_classes: those of the C that no labelled row has.
         seed: of the initial centers.
     """
 
@@ -43,6 +44,7 @@ class TrainingSetup:
     large_views: int
     small_views: int = 0
     num_classes: int = 0
+    unlabelled_classes: tuple[int, ...] = ()
     seed: int = 0
 
 

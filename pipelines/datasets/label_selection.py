@@ -6,7 +6,7 @@ larger selection of one seed contains the smaller ones. A list file may also bri
 
 from __future__ import annotations
 
-import csv
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,13 +17,16 @@ import pyarrow as pa
 import ray
 
 from pipelines.datasets.image_shards import Dataset, read_column, read_images, read_sources
+from pipelines.datasets.label_lists import read_list
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
 
 SELECTION_FORMAT = 1
-MOST_DIGITS = 18  # of an id: below 2^63
 MAKE_AGAIN = "make it again with quorum labels"
+UNLABELLED = ("", "-1", "-1.0")  # what a list writes for an instance without a class
+MISSING = ("nan", "none", "null", "na", "n/a", "<na>", "?")  # what tools write for a value that is not there
+MOST_NAMED = 10  # classes in a sentence
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Selection:
             raise UserError(f"{location} is there, and is no selection; choose another place: --to FILE") from error
 
     def check(self, dataset: Dataset, split: str, place: str) -> None:
-        """Refuse a selection that does not belong to these shards, or leaves a class without a label.
+        """Refuse a selection that does not belong to these shards, or leaves a class of the split without a label.
 
         Raises:
             UserError: naming what does not fit.
@@ -107,36 +110,84 @@ class Selection:
             raise UserError(f"labels {place} hold {len(set(self.ids))} instances and {len(self.labels)} labels; make it again")
         if not all(0 <= label < len(self.classes) for label in self.labels):
             raise UserError(f"labels {place} hold a label outside its {len(self.classes)} classes; make it again")
-        missing = sorted(set(range(len(self.classes))) - set(self.labels))
+        absent = absent_classes(dataset, split)
+        missing = [name for name in map(self.classes.__getitem__, self.unlabelled_classes) if name not in absent]
         if missing:
-            raise UserError(f"labels {place} hold none of class {self.classes[missing[0]]!r}; every class needs at least one")
+            raise UserError(f"labels {place} hold none of class {missing[0]!r}; every class needs at least one")
+
+    @property
+    def unlabelled_classes(self) -> list[int]:
+        """Classes without a label, ascending: in a selection that was checked they have no row in the split either."""
+        return sorted(set(range(len(self.classes))) - set(self.labels))
 
 
-def choose(dataset: Dataset, split: str, count: Callable[[int], int], *, seed: int, rule: str) -> Selection:
-    """A class-balanced selection: of a class with n rows, `count(n)` drawn by the seed.
+def absent_classes(dataset: Dataset, split: str) -> list[str]:
+    """Names of the classes that have no row in a split; none where the split has rows whose class is unknown."""
+    part = dataset.split(split)
+    return [name for name, rows in zip(dataset.classes, part.class_counts, strict=False) if not rows] if part.labelled else []
+
+
+def say_absent(dataset: Dataset, split: str) -> None:
+    """Tell the user which classes can have no label, because the split has no row of them."""
+    if absent := absent_classes(dataset, split):
+        total = len(dataset.classes)
+        print(
+            f"{len(absent)} of {total} classes have no image in split {split!r}: {_listed(absent)}: no label of them",
+            file=sys.stderr,
+        )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def choose(
+    dataset: Dataset, split: str, count: Callable[[int], int], *, seed: int, rule: str, at_most: bool = False, advice: str = ""
+) -> Selection:
+    """A class-balanced selection: of a class with n rows, `count(n)` drawn by the seed; a class without a row is left out.
+
+    Args:
+        dataset: that is chosen from.
+        split: of it.
+        count: labels of a class, by its rows.
+        seed: of the choice.
+        rule: the choice in words.
+        at_most: take what a class has where that is less than `count` asks for, and say so.
+        advice: another way, for the sentence about a class with too few rows.
 
     Raises:
-        UserError: for shards without labels, or a class with too few rows.
+        UserError: for shards without labels or rows, or a class with too few rows.
     """
     if not dataset.split(split).labelled:
         raise UserError(f"split {split!r} of {dataset.location} has no labels to choose from; give a list file: --list FILE")
     truth = read_column(dataset, split, "label")
-    chosen = []
+    chosen, short = [], []
     for label, name in enumerate(dataset.classes):
         rows = np.flatnonzero(truth == label)
         wanted = count(len(rows))
-        if not 1 <= wanted <= len(rows):
+        if at_most and 0 < len(rows) < wanted:
+            short.append(f"class {name!r} has only {len(rows)} of {wanted}")
+            wanted = len(rows)
+        if len(rows) and not 1 <= wanted <= len(rows):
             raise UserError(
-                f"{wanted} labels of class {name!r} are asked for, split {split!r} has {len(rows)}; ask for 1 to {len(rows)}"
+                f"{wanted} labels of class {name!r} are asked for, split {split!r} has {len(rows)}; "
+                f"ask for 1 to {len(rows)}{advice if wanted > 0 else ''}"
             )
         chosen += np.random.default_rng((seed, label)).permutation(rows)[:wanted].tolist()
+    if not chosen:
+        raise UserError(f"split {split!r} of {dataset.location} has no image of any class; choose another split: --split NAME")
+    if short:
+        print(f"split {split!r}: {_listed(short)}; taken as they are", file=sys.stderr)
     ids = sorted(chosen)
     return Selection(dataset.fingerprint, split, dataset.classes, ids, truth[ids].tolist(), rule)
 
 
-def choose_per_class(dataset: Dataset, split: str, per_class: int, seed: int) -> Selection:
-    """The same number of every class."""
-    return choose(dataset, split, lambda _: per_class, seed=seed, rule=f"{per_class} per class, seed {seed}")
+def choose_per_class(dataset: Dataset, split: str, per_class: int, seed: int, *, at_most: bool = False) -> Selection:
+    """The same number of every class, or with `at_most` all that a smaller class has."""
+    rule = f"{'at most ' if at_most else ''}{per_class} per class, seed {seed}"
+    advice = ", or take all of a class that has fewer: --at-most"
+    return choose(dataset, split, lambda _: per_class, seed=seed, rule=rule, at_most=at_most, advice=advice)
 
 
 def choose_fraction(dataset: Dataset, split: str, fraction: float, seed: int) -> Selection:
@@ -148,53 +199,49 @@ def choose_fraction(dataset: Dataset, split: str, fraction: float, seed: int) ->
     )
 
 
-def choose_listed(dataset: Dataset, split: str, file: str) -> Selection:
+def choose_listed(dataset: Dataset, split: str, file: str, *, list_ids: bool = False) -> Selection:
     """What a list file names: a line holds an instance id or a source path, and if the shards lack it a comma and the class.
 
+    An empty class, or -1 where no class is called so, says that an instance has none: it is left out.
+
     Raises:
-        UserError: naming file and line of what is not in the shards.
+        UserError: naming file and line of what is not in the shards, or may be read in two ways.
     """
-    try:
-        rows_of_file = csv.reader(Path(file).expanduser().read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True)
-        lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(rows_of_file, start=1) if any(line)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"list {file} cannot be read: {error}") from error
-    if not lines:
-        raise UserError(f"list {file} is empty; a line holds an instance id or a source path")
-    truth, sources = read_column(dataset, split, "label"), read_sources(dataset, split)
-    ids = set(sources.values())
-    classes = dataset.classes or sorted({line[1] for _, line in lines if len(line) > 1})
+    listed = read_list(file, read_sources(dataset, split), ids=list_ids)
+    truth = read_column(dataset, split, "label")
+    classes = dataset.classes or sorted({line.label for line, _ in listed if line.label is not None} - {*UNLABELLED})
     chosen: dict[int, int] = {}
-    for number, line in lines:
-        where = f"list {file}, line {number}"
-        row = _row_of(line[0], ids, sources, where)
-        label = _label_of(line[1], classes, where) if len(line) > 1 else int(truth[row])
+    unlabelled = 0
+    for line, row in listed:
+        if line.label in UNLABELLED and line.label not in classes:
+            unlabelled += 1
+            continue
+        label = int(truth[row]) if line.label is None else _label_of(line.label, classes, line.where, made=not dataset.classes)
         if label < 0:
-            raise UserError(f"{where}: {line[0]!r} has no label in the shards; add a comma and its class")
+            raise UserError(f"{line.where}: {line.key!r} has no label in the shards; add a comma and its class")
         if chosen.setdefault(row, label) != label:
-            raise UserError(f"{where}: {line[0]!r} is listed twice, with two classes")
+            raise UserError(f"{line.where}: {line.key!r} is listed twice, with two classes")
+    if unlabelled:
+        print(f"list {file}: {unlabelled} of {len(listed)} lines give no class ('' or -1) and are left out", file=sys.stderr)
+    if not chosen:
+        raise UserError(f"list {file} gives no instance a class; write it behind a comma")
     rows = sorted(chosen)
     return Selection(dataset.fingerprint, split, classes, rows, [chosen[row] for row in rows], f"list {Path(file).name}")
 
 
-def _row_of(key: str, ids: set[int], sources: dict[str, int], where: str) -> int:
-    """The instance that a key names; a number is an instance id, whatever the sources are called."""
-    if key.isdecimal() and len(key) <= MOST_DIGITS and int(key) in ids:
-        return int(key)
-    if key in sources:
-        return sources[key]
-    raise UserError(f"{where}: {key!r} is neither an instance id nor a source path of the shards{nearest(key, sources)}")
-
-
-def _label_of(name: str, classes: list[str], where: str) -> int:
+def _label_of(name: str, classes: list[str], where: str, *, made: bool) -> int:
+    """The number of a class; where the list has `made` the classes, no missing value is one."""
+    if made and name.casefold() in MISSING:
+        raise UserError(f"{where}: {name!r} looks like a missing value; leave the class empty, or call it something else")
     if name not in classes:
         raise UserError(f"{where}: the shards have no class {name!r}{nearest(name, classes)}")
     return classes.index(name)
 
 
 def choose_from(
-    dataset: Dataset, split: str, *, per_class: int | None, fraction: float | None, listed: str | None, seed: int
-) -> tuple[str, Selection]:
+    dataset: Dataset, split: str, *, per_class: int | None, fraction: float | None, listed: str | None, seed: int,
+    at_most: bool = False, list_ids: bool = False,
+) -> tuple[str, Selection]:  # fmt: skip
     """The selection by the one rule that is given, and a short name of it for a file.
 
     Raises:
@@ -202,13 +249,18 @@ def choose_from(
     """
     if sum(rule is not None for rule in (per_class, fraction, listed)) != 1:
         raise UserError("give exactly one of --per-class, --fraction and --list")
+    if at_most and per_class is None:
+        raise UserError("--at-most goes with --per-class only; leave it out")
+    if list_ids and listed is None:
+        raise UserError("--list-ids goes with --list only; leave it out")
     if seed < 0:
         raise UserError(f"--seed is {seed}; it must be 0 or more")
     if per_class is not None:
-        return f"per-class-{per_class}-seed-{seed}", choose_per_class(dataset, split, per_class, seed)
+        selection = choose_per_class(dataset, split, per_class, seed, at_most=at_most)
+        return f"per-class-{'at-most-' if at_most else ''}{per_class}-seed-{seed}", selection
     if fraction is not None:
         return f"fraction-{fraction}-seed-{seed}", choose_fraction(dataset, split, fraction, seed)
-    return Path(str(listed)).stem, choose_listed(dataset, split, str(listed))
+    return Path(str(listed)).stem, choose_listed(dataset, split, str(listed), list_ids=list_ids)
 
 
 def beside(dataset: Dataset, rule: str) -> Location:

@@ -76,8 +76,9 @@ def show_ingest_look(made: SourceLook) -> None:
 def show_labels(chosen: LabelChoice) -> None:
     """How many labels were chosen, by which rule."""
     selection, counts = chosen.selection, chosen.counts
+    counts = counts[counts > 0]  # a class without an image has no label
     each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-    print(f"{chosen.path}: {len(selection.ids)} labels of {len(selection.classes)} classes, {each} a class ({selection.rule})")
+    print(f"{chosen.path}: {len(selection.ids)} labels of {len(counts)} classes, {each} a class ({selection.rule})")
 
 
 def show_pretrain(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,5 +35,24 @@ def write_digits(
         shards.append(write_shard(location, f"train/part-{index:05d}.parquet", table, {"split": "train"}))
     split = Split(rows, shards, counts if labelled else [])
     dataset = Dataset(location, "digits", classes, {"train": split}, len(holes))
+    dataset.save()
+    return dataset
+
+
+def write_named(folder: Path, sources: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> Dataset:
+    """Scans under other source names, with ids in their order, as the split `train`; no labels for no labels at all."""
+    source, location = DigitsSource(), Location.of(folder)
+    (location / "train").make()
+    rows = len(sources)
+    columns = {
+        "id": list(range(rows)),
+        "image": [source.read(str(i)) for i in range(rows)],
+        "label": list(labels) or [None] * rows,
+        "split": ["train"] * rows,
+        "source": list(sources),
+    }
+    shard = write_shard(location, "train/part-00000.parquet", pa.table(columns, schema=SCHEMA), {"split": "train"})
+    counts = [list(labels).count(label) for label in range(len(classes))] if labels else []
+    dataset = Dataset(location, folder.name, list(classes), {"train": Split(rows, [shard], counts)}, 0)
     dataset.save()
     return dataset

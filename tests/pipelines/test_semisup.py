@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from pipelines.errors import UserError
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.export import export
 from pipelines.files.location import Location
+from pipelines.ingest.sources.digits import DigitsSource
 from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
 from quorum.cli import main
+from tests.helpers.digit_shards import write_named
 from tests.helpers.places import RECIPES
 from tests.helpers.runs import differing, final_state, kill_and_resume, learned
 from tests.helpers.words import settings_of
@@ -82,6 +85,26 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
     assert run.data.metrics["test/accuracy"] > 0.3
     pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
     assert {"prototypes-0002.png", "pseudo-labels-0002.png", "refined-0002.png", "clusters-0002.png"} <= pictures
+
+
+def test_a_class_without_an_image_is_trained_around(local_ray, tmp_path):
+    scans = DigitsSource().listing()
+    samples, classes = scans.samples[:300], [*scans.classes, "eleven"]
+    data = write_named(
+        tmp_path / "data", [f"{one.key}.png" for one in samples], [int(one.label or 0) for one in samples], classes
+    )
+    place = str(tmp_path / "few.json")
+    choose_per_class(data, "train", 4, seed=1).save(place)
+    small = ["--epochs", "2", "--method.alignment", "window", "--method.confidence_threshold", "0.2"]
+    made = train(config(str(data.location), place, tmp_path, "around", *small))
+    knowledge = Trained.open(str(made.location)).method().knowledge()
+    seen = knowledge.clusters[0] >= 0
+    assert seen.sum() >= 224  # the rows of an epoch
+    for name in ("classifier", "refined"):
+        assert set(knowledge.classes[name][seen].tolist()) <= set(range(10))
+    losses = [entry["values"]["train/epoch_loss"] for entry in made.history() if "train/epoch_loss" in entry.get("values", {})]
+    assert len(losses) == 2
+    assert all(map(math.isfinite, losses))
 
 
 @pytest.mark.slow

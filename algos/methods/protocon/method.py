@@ -10,6 +10,7 @@ Semi-supervised Learning", CVPR 2023; method.md section 3 names where the record
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,13 +62,15 @@ class ProtoCon:
         num_instances: N, from the shards.
         batch_size: B of a global batch.
         seed: of the initial centers.
+        unlabelled_classes: those of the C without a labelled row; no row is taken for one of them.
     """
 
     clustering_epochs = 0
 
     def __init__(
-        self, config: ProtoConConfig, backbone: nn.Module, *, num_classes: int, num_instances: int, batch_size: int, seed: int = 0
-    ) -> None:
+        self, config: ProtoConConfig, backbone: nn.Module, *, num_classes: int, num_instances: int, batch_size: int,
+        seed: int = 0, unlabelled_classes: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         self.config = config
         self.network: nn.Module = ClassifiedNetwork(backbone, num_classes, config.dim)
         # Data-parallel training waits for a gradient of every trained weight: without a loss the projection stays random.
@@ -83,7 +86,7 @@ class ProtoCon:
         self.prototypes = Prototypes(num_classes, config.dim)
         self.consistency = Consistency(config.dim, config.temperature)
         self.cluster_labels = torch.full((sum(heads), num_classes), 1 / num_classes)  # z of the epoch before
-        self.num_classes = num_classes
+        self.num_classes, self.unlabelled_classes = num_classes, list(unlabelled_classes)
         self.epoch, self.updates = 0, 0
         self._batch_sums = torch.zeros(num_classes + config.dim + 1)  # of all workers, over the global batch under way
         self.figures = EpochSums(len(FIGURES) + 1)  # rows come last
@@ -164,6 +167,9 @@ class ProtoCon:
         rows = logits.new_full((1,), float(len(logits)))
         sums = torch.cat([F.softmax(logits, dim=1).sum(dim=0), weak_targets.sum(dim=0), rows])
         self._batch_sums = self._batch_sums + sum_over_workers(sums)
+        if self.unlabelled_classes:  # alignment would raise what no label teaches to the share of a class
+            logits = logits.clone()
+            logits[:, self.unlabelled_classes] = torch.finfo(logits.dtype).min
         return self.aligner.weak(logits, self._batch_sums[: self.num_classes] / self._batch_sums[-1])
 
     def _cluster(self, embeddings: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ class Aligner(nn.Module):
         self._batch = batch_mean
         if self.kind == "window":
             finished = self.filled.clamp(max=WINDOW - 1)
-            aligned = F.softmax(logits, dim=1) * (finished + 1) / (self.recent.sum(dim=0) + batch_mean)
+            mean = (self.recent.sum(dim=0) + batch_mean).clamp(min=torch.finfo(batch_mean.dtype).tiny)
+            aligned = F.softmax(logits, dim=1) * (finished + 1) / mean
             return aligned / aligned.sum(dim=1, keepdim=True)
         prior = self.weight * self.mean.log() if self.kind == "debias" else 0.0
         return F.softmax(logits - prior, dim=1)

@@ -41,7 +41,7 @@ class ProtoConSpec:
 
         return ProtoCon(
             config, backbone, num_classes=setup.num_classes, num_instances=setup.num_instances,
-            batch_size=setup.batch_size, seed=setup.seed,
+            batch_size=setup.batch_size, seed=setup.seed, unlabelled_classes=setup.unlabelled_classes,
         )  # fmt: skip
 
 

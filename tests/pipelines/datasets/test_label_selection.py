@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from pipelines.datasets.label_selection import (
     choose_listed,
     choose_per_class,
     put_images,
+    say_absent,
 )
 from pipelines.errors import UserError
 from quorum.cli import main
-from tests.helpers.digit_shards import write_digits
+from tests.helpers.digit_shards import write_digits, write_named
 
 
 def test_a_choice_is_balanced_reproducible_and_holds_the_true_labels(some_digits):
@@ -89,6 +91,10 @@ def test_a_list_without_a_label_is_refused(tmp_path):
         ({"per_class": 4, "fraction": 0.1}, "exactly one of"),
         ({"per_class": 0}, "0 labels of class '0' are asked for"),
         ({"per_class": 100}, r"100 labels of class '0' are asked for, split 'train' has \d+; ask for 1 to"),
+        ({"per_class": 100}, r"ask for 1 to \d+, or take all of a class that has fewer: --at-most$"),
+        ({"per_class": -1, "at_most": True}, r"-1 labels of class '0' are asked for, split 'train' has \d+; ask for 1 to \d+$"),
+        ({"fraction": 0.1, "at_most": True}, "--at-most goes with --per-class only"),
+        ({"per_class": 1, "list_ids": True}, "--list-ids goes with --list only"),
         ({"fraction": 1.5}, r"--fraction is 1.5; it must lie in \(0, 1\]"),
         ({"listed": "absent.txt"}, "list absent.txt cannot be read"),
         ({"per_class": 4, "seed": -1}, "--seed is -1"),
@@ -210,3 +216,56 @@ def test_a_list_of_excel_is_read(tmp_path):
     (tmp_path / "list.csv").write_text(f"{'9' * 5000}\n")
     with pytest.raises(UserError, match="is neither an instance id"):
         choose_listed(dataset, "train", str(tmp_path / "list.csv"))
+
+
+FEW = ["cat", "dog", "owl", "yak"]  # of the four, the split below has 5, 2, 0 and 1 images
+
+
+@pytest.fixture
+def few(tmp_path) -> Dataset:
+    return write_named(tmp_path / "few", [f"{row}.png" for row in range(8)], [0, 1, 0, 3, 0, 1, 0, 0], FEW)
+
+
+def test_a_class_without_an_image_is_left_out_and_named(few, tmp_path, capsys):
+    selection = choose_per_class(few, "train", 1, seed=1)
+    assert np.bincount(selection.labels, minlength=4).tolist() == [1, 1, 0, 1]
+    assert selection.unlabelled_classes == [2]
+    assert np.bincount(choose_fraction(few, "train", 0.5, seed=1).labels, minlength=4).tolist() == [2, 1, 0, 1]
+    selection.check(few, "train", "few.json")
+    say_absent(few, "train")
+    assert capsys.readouterr().err == "1 of 4 classes have no image in split 'train': owl: no label of them\n"
+    main(["labels", str(few.location), "--per-class", "1"])
+    said = capsys.readouterr()
+    assert said.err == "1 of 4 classes have no image in split 'train': owl: no label of them\n"
+    assert "3 labels of 3 classes, 1 a class (1 per class, seed 1)" in said.out
+
+
+def test_a_class_with_images_and_no_label_is_refused_beside_one_that_has_none(few):
+    selection = Selection(few.fingerprint, "train", FEW, [0, 1], [0, 1], "by hand")
+    with pytest.raises(UserError, match="hold none of class 'yak'"):
+        selection.check(few, "train", "few.json")
+
+
+def test_every_class_of_unlabelled_shards_needs_a_label(tmp_path):
+    blind = write_named(tmp_path / "blind", ["a.png", "b.png"], [], ["cat", "dog"])
+    with pytest.raises(UserError, match="hold none of class 'dog'"):
+        Selection(blind.fingerprint, "train", ["cat", "dog"], [0], [0], "by hand").check(blind, "train", "few.json")
+
+
+def test_at_most_takes_what_a_rare_class_has_and_says_so(few, capsys):
+    name, selection = choose_from(few, "train", per_class=3, fraction=None, listed=None, seed=1, at_most=True)
+    assert np.bincount(selection.labels, minlength=4).tolist() == [3, 2, 0, 1]
+    said = "split 'train': class 'dog' has only 2 of 3, class 'yak' has only 1 of 3; taken as they are\n"
+    assert capsys.readouterr().err == said
+    assert (name, selection.rule) == ("per-class-at-most-3-seed-1", "at most 3 per class, seed 1")
+    exact, same = (choose_per_class(few, "train", 1, seed=1, at_most=most) for most in (False, True))
+    assert (exact.ids, exact.rule) == (same.ids, "1 per class, seed 1")
+    main(["labels", str(few.location), "--per-class", "3", "--at-most"])
+    assert "per-class-at-most-3-seed-1.json: 6 labels of 3 classes, 1 to 3 a class (at most 3" in capsys.readouterr().out
+
+
+def test_a_split_without_any_image_has_no_labels_to_give(tmp_path):
+    none = write_named(tmp_path / "none", ["a.png"], [0], ["cat"])
+    empty = Dataset(none.location, "none", ["cat"], {"train": replace(none.split("train"), shards=[], class_counts=[0])}, 0)
+    with pytest.raises(UserError, match="has no image of any class; choose another split"):
+        choose_per_class(empty, "train", 1, seed=1)

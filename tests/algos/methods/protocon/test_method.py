@@ -239,3 +239,17 @@ def test_memory_stays_below_twelve_bytes_an_instance():
         config = ProtoConConfig(num_clusters=[4])
         method = ProtoCon(config, Flat(), num_classes=classes, num_instances=N, batch_size=8)
         assert method.memory.bytes_per_instance == expected
+
+
+@pytest.mark.parametrize("alignment", ["window", "debias", "none"])
+@pytest.mark.parametrize(("unlabelled", "taken"), [((3,), False), ((), True)])
+def test_no_row_is_taken_for_a_class_without_a_label(alignment, unlabelled, taken):
+    torch.manual_seed(0)
+    config = ProtoConConfig(num_clusters=[4], dim=6, confidence_threshold=0.1, alignment=alignment)
+    method = ProtoCon(config, Flat(), num_classes=4, num_instances=N, batch_size=8, unlabelled_classes=unlabelled)
+    with torch.no_grad():
+        method.network.get_submodule("classifier").bias[3] += 5.0  # what a random start may favour
+    train(method, 1, lr=0.0)
+    known = method.knowledge()
+    assert all((known.classes[name] == 3).any().item() == taken for name in ("classifier", "refined"))
+    assert all(value == value for value in method.aligner.mean.tolist())

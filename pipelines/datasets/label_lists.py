@@ -1,0 +1,128 @@
+"""A list file of `quorum labels`: which instance each of its lines names, and the class that it gives that instance.
+
+It is read as people and their tools write it: with a header line, other separators, quotes, line ends and encodings.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.datasets.instance_names import Instances, Named, rows_of
+from pipelines.errors import UserError
+
+SEPARATORS = (",", ";", "\t")
+ID_COLUMNS = ("id", "ids", "instance", "instance_id", "instance id")
+PATH_COLUMNS = ("source", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path")
+KEY_COLUMNS = (*ID_COLUMNS, *PATH_COLUMNS, "image", "img", "name", "key")
+CLASS_COLUMNS = ("label", "labels", "class", "classes", "category", "target", "class_name", "label_name")
+
+
+@dataclass(frozen=True)
+class Line(Named):
+    """A line: what names the instance, where that stands, and its class; `None` where it gives none."""
+
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which value of a line names the instance and which is its class; whether a header says what the names are."""
+
+    key: int = 0
+    label: int = 1
+    ids: bool | None = None
+
+
+def read_list(file: str, sources: dict[str, int], *, ids: bool = False) -> list[tuple[Line, int]]:
+    """The lines of a list file, each with the instance that it names.
+
+    Args:
+        file: text, an instance a line: its id, source path or unmistakable file name, and perhaps its class.
+        sources: instance id of each source path of the shards.
+        ids: whether every number is an instance id, whatever the sources are called.
+
+    Raises:
+        UserError: for a file that cannot be read, and naming the line of what is not in the shards or may be read in two ways.
+    """
+    instances = Instances(sources)
+    columns, rows = _with_columns(file, _separated(file, instances), instances)
+    lines = [_line(where, cells, columns) for where, cells in rows]
+    if not lines:
+        raise UserError(f"list {file} is empty; a line holds an instance id or a source path")
+    rows_of_lines = rows_of(lines, instances, ids=True if ids else columns.ids)
+    return list(zip(lines, rows_of_lines, strict=True))
+
+
+def _text(file: str) -> str:
+    try:
+        content = Path(file).expanduser().read_bytes()
+    except OSError as error:
+        raise UserError(f"list {file} cannot be read: {error}") from error
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"list {file}, line {line} cannot be read: it is no UTF-8 text; save the file as UTF-8") from error
+
+
+def _separated(file: str, instances: Instances) -> list[tuple[str, list[str]]]:
+    """The values of each line that has any, by the separator under which most lines name an instance."""
+    numbered = [(f"list {file}, line {number}", line) for number, line in enumerate(re.split("\r\n|\r|\n", _text(file)), 1)]
+    found: dict[str, list[tuple[str, list[str]]]] = {}
+    for separator in SEPARATORS:
+        found[separator] = [(where, _cells(where, line, separator, instances)) for where, line in numbered if line.strip()]
+
+    def named(separator: str) -> int:
+        return sum(any(map(instances.has, cells)) for _, cells in found[separator])
+
+    return [(where, cells) for where, cells in found[max(SEPARATORS, key=named)] if any(cells)]
+
+
+def _cells(where: str, line: str, separator: str, instances: Instances) -> list[str]:
+    if line.strip() in instances.sources:  # which may hold a separator
+        return [line.strip()]
+    try:
+        cells = [cell.strip() for cell in next(csv.reader([line.strip(" ")], delimiter=separator, skipinitialspace=True))]
+    except csv.Error as error:
+        raise UserError(f"{where} cannot be read: {error}") from error
+    while len(cells) > 2 and not cells[-1]:  # as spreadsheets fill up lines
+        cells.pop()
+    return cells
+
+
+def _with_columns(
+    file: str, rows: list[tuple[str, list[str]]], instances: Instances
+) -> tuple[Columns, list[tuple[str, list[str]]]]:
+    """Where the values stand, and the lines without the header, if there is one."""
+    known = (*KEY_COLUMNS, *CLASS_COLUMNS)
+    names = [cell.casefold() for cell in rows[0][1]] if rows else []
+    if not {*names} & {*known} or any(map(instances.has, rows[0][1])):
+        return Columns(), rows
+    where = rows[0][0]
+    if others := [name for name in names if name not in known]:
+        raise UserError(
+            f"{where} names the column {others[0]!r}; leave two in the file, one that names the instance (id or path) and label"
+        )
+    keys = [at for at, name in enumerate(names) if name in KEY_COLUMNS]
+    labels = [at for at, name in enumerate(names) if name in CLASS_COLUMNS]
+    if len(keys) != 1 or len(labels) > 1:
+        raise UserError(f"{where} is a header of {', '.join(names)}; leave one column that names the instance, and one label")
+    key = names[keys[0]]
+    ids = True if key in ID_COLUMNS else False if key in PATH_COLUMNS else None
+    return Columns(keys[0], labels[0] if labels else 1 - keys[0], ids), rows[1:]
+
+
+def _line(where: str, cells: Sequence[str], columns: Columns) -> Line:
+    if len(cells) > 2:
+        raise UserError(
+            f"{where} has {len(cells)} values; give an instance and its class, a path with a separator in it between quotes"
+        )
+    if columns.key >= len(cells) or not cells[columns.key]:
+        raise UserError(f"{where} names no instance; give its id or its source path")
+    return Line(cells[columns.key], where, cells[columns.label] if columns.label < len(cells) else None)

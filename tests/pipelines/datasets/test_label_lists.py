@@ -1,0 +1,134 @@
+"""Lists of labels as people and their tools write them: the right instances and classes, or the line that is at fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.label_selection import Selection, choose_listed
+from pipelines.errors import UserError
+from tests.helpers.digit_shards import write_digits, write_named
+
+PHOTOS = ("cats/tom.jpg", "cats/a,b.jpg", "dogs/rex.png", "dogs/b;c.jpg", "birds/tom.jpg", "caf\u00e9/x.jpg")
+NUMBERED = ("cats/2.jpg", "cats/3.jpg", "dogs/0.jpg", "dogs/7.jpg", "dogs/02.png")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Dataset:
+    """Unlabelled; the id of a photo is its place in `PHOTOS`."""
+    return write_named(tmp_path_factory.mktemp("lists") / "photos", PHOTOS, [], [])
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory) -> Dataset:
+    return write_named(tmp_path_factory.mktemp("lists") / "numbered", NUMBERED, [0, 0, 1, 1, 1], ["cat", "dog"])
+
+
+def chosen(dataset: Dataset, folder: Path, content: str | bytes, **how: bool) -> dict[int, str]:
+    """Class of each instance that a list of that content chooses."""
+    file = folder / "few.csv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    selection: Selection = choose_listed(dataset, "train", str(file), **how)
+    return {row: selection.classes[label] for row, label in zip(selection.ids, selection.labels, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "cats/tom.jpg,cat\ndogs/rex.png,dog\n",
+        "cats/tom.jpg,cat\r\ndogs/rex.png,dog\r\n",
+        "cats/tom.jpg,cat\rdogs/rex.png,dog",
+        "\ufeffcats/tom.jpg;cat\r\ndogs/rex.png;dog\r\n",
+        "cats/tom.jpg\tcat\ndogs/rex.png\tdog\n",
+        'cats/tom.jpg,"cat"\n"dogs/rex.png" , dog\n',
+        "path,label\ncats/tom.jpg,cat\ndogs/rex.png,dog\n",
+        "Label;Filename\ncat;cats/tom.jpg\ndog;dogs/rex.png\n",
+        "id,class\n0,cat\n2,dog\n",
+        "cats\\tom.jpg,cat\n.\\dogs\\rex.png,dog\n",
+        "./cats/tom.jpg,cat\n./dogs//rex.png,dog\n",
+        "/data/photos/cats/tom.jpg,cat\n/data/photos/dogs/rex.png,dog\n",
+        "C:\\photos\\cats\\tom.jpg,cat\nC:\\photos\\dogs\\rex.png,dog\n",
+        "file:///my%20photos/cats/tom.jpg,cat\nfile:///my%20photos/dogs/rex.png,dog\n",
+        "photos/cats/tom.jpg,cat\nphotos/dogs/rex.png,dog\n",
+        "cats/tom,cat\nrex,dog\n",
+        "cats/tom,cat\nrex.png,dog\n",
+        "0,cat,,\n2,dog,,\n",
+        "cats/tom.jpg,cat\nbirds/tom.jpg,\ndogs/rex.png,dog\n4,-1\n",
+        "cats/tom.jpg,cat\ndogs/rex.png,dog\n".encode("utf-16"),
+    ],
+)
+def test_a_list_is_read_however_it_is_written(photos, tmp_path, content):
+    assert chosen(photos, tmp_path, content) == {0: "cat", 2: "dog"}
+
+
+def test_paths_may_hold_separators_and_letters_in_two_parts(photos, tmp_path):
+    assert chosen(photos, tmp_path, '"cats/a,b.jpg",cat\ndogs/b;c.jpg,dog\ncafe\u0301/x.jpg,food\n') == {
+        1: "cat", 3: "dog", 5: "food"
+    }  # fmt: skip
+    labelled = write_named(tmp_path / "labelled", PHOTOS, [0, 0, 1, 1, 0, 0], ["cat", "dog"])
+    assert chosen(labelled, tmp_path, "cats/a,b.jpg\ndogs/b;c.jpg\n") == {1: "cat", 3: "dog"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("cats/tom.jpg,cat\n\ntom.jpg,cat\n", "line 3: 'tom.jpg' is the name of 2 images, cats/tom.jpg and birds/tom.jpg among"),
+        ("tom,cat", "line 1: 'tom' is the name of 2 images"),
+        ("cats/tim.jpg,cat", "line 1: 'cats/tim.jpg' is neither .*; nearest valid name: cats/tom.jpg"),
+        ("/a/cats/tom.jpg,cat\n/b/dogs/rex.png,dog", "line 2: '/b/dogs/rex.png' lies in '/b/', and a path before it in '/a/'"),
+        ("0,cat,dog", "line 1 has 3 values; give an instance and its class"),
+        ("0,cat\n,dog", "line 2 names no instance"),
+        ('0,cat\n"2,dog', "line 2: '2,dog' is neither"),
+        ("split,path,label\ntrain,cats/tom.jpg,cat", "line 1 names the column 'split'; leave two"),
+        ("id,path,label\n0,cats/tom.jpg,cat", "line 1 is a header of id, path, label; leave one column that names the instance"),
+        ("path,label\n", "is empty; a line holds"),
+        ("0,\n2,-1\n", "gives no instance a class"),
+        ("0,cat\n2,NaN", "line 2: 'NaN' looks like a missing value"),
+        ("0,cat\n2", "line 2: '2' has no label in the shards; add a comma and its class"),
+        ("0,cat\n./cats/tom.jpg,dog", "line 2: './cats/tom.jpg' is listed twice, with two classes"),
+        (b"0,cat\n2,caf\xe9\n", "line 2 cannot be read: it is no UTF-8 text; save the file as UTF-8"),
+        ("0,cat\n" + "x" * 200_000, "line 2 cannot be read: field larger"),
+    ],
+)
+def test_a_line_that_cannot_be_right_is_named(photos, tmp_path, content, said):
+    with pytest.raises(UserError, match=said) as refusal:
+        chosen(photos, tmp_path, content)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_gives_no_class_is_counted_and_becomes_none(photos, tmp_path, capsys):
+    assert chosen(photos, tmp_path, "0,cat\n2,\n4,-1\n5,-1.0\n") == {0: "cat"}
+    assert "3 of 4 lines give no class ('' or -1) and are left out" in capsys.readouterr().err
+    signs = write_named(tmp_path / "signs", ["a.png", "b.png"], [0, 1], ["-1", "1"])
+    assert chosen(signs, tmp_path, "a.png,-1\nb.png,1\n") == {0: "-1", 1: "1"}
+
+
+@pytest.mark.parametrize("content", ["0,cat", "3\n0\n2", "3", "0,cat\ncats/3.jpg,cat", "0\n7\n3\n4"])
+def test_a_number_that_is_an_id_and_the_name_of_a_file_is_refused(numbered, tmp_path, content):
+    with pytest.raises(UserError, match=r"'[03]' may be instance [03] or the image (dogs/0|cats/3)\.jpg; .*suffix.*--list-ids"):
+        chosen(numbered, tmp_path, content)
+
+
+def test_such_numbers_are_what_the_rest_of_the_list_the_header_or_the_user_say(numbered, tmp_path, capsys):
+    as_ids = {0: "cat", 3: "dog"}
+    assert chosen(numbered, tmp_path, "0\n3\n", list_ids=True) == as_ids
+    assert chosen(numbered, tmp_path, "id\n0\n3\n") == as_ids
+    assert capsys.readouterr().err == ""
+    assert chosen(numbered, tmp_path, "file\n0\n3\n") == {1: "cat", 2: "dog"}
+    assert chosen(numbered, tmp_path, "0\n7\n3\n") == {1: "cat", 2: "dog", 3: "dog"}  # no instance has id 7
+    assert chosen(numbered, tmp_path, "0\n02\n") == {2: "dog", 4: "dog"}  # no id begins with a zero
+    assert chosen(numbered, tmp_path, "1\n4\n0\n") == {0: "cat", 1: "cat", 4: "dog"}  # no file is called 1 or 4
+    assert "line 1 and on: numbers are taken for instance ids, though files have such names" in capsys.readouterr().err
+    with pytest.raises(UserError, match="line 2: '7' is no instance id of the shards"):
+        chosen(numbered, tmp_path, "0\n7\n", list_ids=True)
+
+
+def test_numbers_that_are_whole_sources_are_ids_as_ever_and_that_is_said(tmp_path, capsys):
+    turned = write_named(tmp_path / "turned", ["1", "0"], [0, 1], ["cat", "dog"])
+    assert chosen(turned, tmp_path, "1\n") == {1: "dog"}
+    assert "numbers are taken for instance ids, though files have such names" in capsys.readouterr().err
+    assert chosen(turned, tmp_path, "source\n1\n") == {0: "cat"}
+    assert chosen(write_digits(tmp_path / "digits", 20, 20), tmp_path, "3\n5\n") == {3: "3", 5: "5"}
+    assert capsys.readouterr().err == ""
