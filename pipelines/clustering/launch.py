@@ -27,7 +27,7 @@ from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, run_job
 from pipelines.secrets import without_secrets
 from pipelines.tracking.figures import ROWS_PER_SECOND
-from pipelines.tracking.mlflow_store import tracking_uri
+from pipelines.tracking.mlflow_store import check_run, tracking_uri
 from pipelines.tracking.old_figures import by_present_names
 from pipelines.tracking.record import Record
 
@@ -71,7 +71,8 @@ class Clustering:
         self.config.check(self.vectors)
         # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
         to = str(Location.of(self.resume or self.config.to))
-        self.config = replace(self.config, data=str(self.vectors.place), to=to)
+        tracking = self.config.tracking.absolute()
+        self.config = replace(self.config, data=str(self.vectors.place), to=to, tracking=tracking)
         self.images = images_of(self.vectors)
         if self.resume is None:
             _check_folder(self.config, self.vectors)
@@ -168,6 +169,7 @@ def _reopen(config: ClusterConfig, vectors: EmbeddingFolder) -> Run:
             raise UserError(f"{run.location} is finished; there is nothing to go on with")
         if _last_checkpoint(config, run) is None:
             raise UserError(f"{run.location} is finished and has no checkpoint left, which exact sizes need; cluster again")
+    check_run(run.address)
     return run
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from algos.check_ranges import require_not_negative, require_positive
 from pipelines.errors import UserError
+from pipelines.secrets import is_hidden
 from pipelines.stream.epoch_order import USUAL_WINDOW
+from pipelines.tracking.stores.addresses import absolute_address
 from pipelines.views.view_config import WHITE, Normalization, check_background
 
 
@@ -230,3 +232,11 @@ class TrackingConfig:
 
     uri: str | None = None
     experiment: str = "quorum"
+
+    def absolute(self) -> TrackingConfig:
+        """The same with an address that holds from any folder.
+
+        Raises:
+            UserError: for an address that can be none.
+        """
+        return replace(self, uri=absolute_address(self.uri)) if self.uri and not is_hidden(self.uri) else self

@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
 from pipelines.jobs.ray_quirks import kept_handlers, knock, living_nodes, no_dashboard
+from pipelines.jobs.ray_starts import starts_in_words
 
 READERS = 2  # tasks of a stream that read at a time, without a CPU of their own
 Result = TypeVar("Result")
@@ -30,7 +31,8 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
         Whether Ray runs on this machine alone, so that its resources cannot grow.
 
     Raises:
-        UserError: when no cluster answers at the address, or this process has joined another one.
+        UserError: when Ray does not start, no cluster answers at the address, it does not take this process, or this process has
+            joined another one.
     """
     if ray.is_initialized():
         _refuse_another(address)
@@ -47,18 +49,13 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
                 # Processes are kept for all CPUs, and for the tasks that read beside them: a new one starts for a second.
                 "num_workers_soft_limit": cpus + READERS,
             }  # fmt: skip
-            ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
+            with starts_in_words(None):
+                ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
         return True
-    try:
-        del options["include_dashboard"]
+    del options["include_dashboard"]
+    with kept_handlers(signal.SIGTERM), starts_in_words(address):
         knock(address)
-        with kept_handlers(signal.SIGTERM):
-            ray.init(address=address, **options)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), "
-            "or leave the address out to run here"
-        ) from error
+        ray.init(address=address, **options)
     return False
 
 

@@ -45,10 +45,12 @@ def no_dashboard() -> Iterator[None]:
 
 
 def knock(address: str) -> None:
-    """Raise OSError where nothing listens at `host:port`.
+    """Raise OSError where nothing listens at `host:port`, or for `auto` at the address that Ray last noted on this machine.
 
     Ray itself tries for minutes, and cannot be interrupted meanwhile (ray-project/ray#28372 has the first of them).
     """
+    if address == "auto":
+        address = ray._private.services.canonicalize_bootstrap_address(address) or ""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()

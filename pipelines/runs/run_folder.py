@@ -19,6 +19,7 @@ from pipelines.secrets import hidden, is_hidden, without_secrets
 from pipelines.tracking.journal import read_journal
 from pipelines.tracking.local_copy import fetch_journal, local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri
+from pipelines.tracking.stores.addresses import absolute_address
 
 RUN_FORMAT = 1
 RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
@@ -86,7 +87,7 @@ class Run:
             )
         if changed := changes(self.identity):
             print(f"{self.location} was begun with {changed}: its bits may differ from here on", file=sys.stderr)
-        return replace(self, address=replace(self.address, uri=uri or _with_secret(self.address.uri)))
+        return replace(self, address=replace(self.address, uri=absolute_address(_with_secret(uri or self.address.uri))))
 
     @classmethod
     def open(cls, place: str, *, kind: str | None = None) -> Run:

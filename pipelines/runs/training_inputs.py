@@ -33,6 +33,7 @@ def absolute(config: AnyConfig) -> AnyConfig:
     """The same with places that hold from any folder: workers run in their own, and a resume may come from anywhere."""
     start = config.init_from and str(Location.of(config.init_from))
     config = replace(config, data=str(Location.of(config.data)), storage=str(Location.of(config.storage)), init_from=start)
+    config = replace(config, tracking=config.tracking.absolute())
     return replace(config, labels=str(Location.of(config.labels))) if isinstance(config, SemisupConfig) else config
 
 

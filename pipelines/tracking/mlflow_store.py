@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from filelock import FileLock
@@ -16,6 +17,8 @@ from filelock import FileLock
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.secrets import hidden, is_hidden
+from pipelines.tracking.stores.addresses import absolute_address, artifacts_beside, default_address, sqlite_file
+from pipelines.tracking.stores.refusals import NO_SERVER, StoreAwayError, first_line, refusal, refuse_file
 
 os.environ.setdefault(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
@@ -34,17 +37,13 @@ class RunAddress:
 
 
 def tracking_uri(configured: str | None, storage: Location) -> str:
-    """The configured URI, `MLFLOW_TRACKING_URI`, or a sqlite file beside the runs.
+    """The configured URI, `MLFLOW_TRACKING_URI`, or a sqlite file beside the runs; a path in it is taken from the present folder.
 
     Raises:
-        UserError: when the runs are on remote storage and no server is named: a local file would be lost with this machine.
+        UserError: for an address that can be none, or when the runs are on remote storage and no server is named.
     """
-    uri = configured or os.environ.get("MLFLOW_TRACKING_URI")
-    if uri:
-        return uri
-    if not storage.is_local:
-        raise UserError(f"storage is {storage}, so the record needs a server too: set tracking.uri or MLFLOW_TRACKING_URI")
-    return f"sqlite:///{storage.path}/mlflow.db"
+    uri = (configured or "").strip() or os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    return absolute_address(uri) if uri else default_address(storage)
 
 
 @contextlib.contextmanager
@@ -54,7 +53,7 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
     `alone` keeps other processes that ask so out of a local store: of those that find it new, one makes its tables.
 
     Raises:
-        UserError: with the `advice`.
+        UserError: with the `advice`, or a better one where the fault is known; `StoreAwayError` where it may pass.
     """
     if is_hidden(uri):
         raise UserError(f"the address {uri} of MLflow was stored without its secret; give --tracking.uri or MLFLOW_TRACKING_URI")
@@ -63,15 +62,17 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
     from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # its import has set INFO
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # prints what it raises besides
     try:
         with _held(uri) if alone else nullcontext():
+            refuse_file(uri)
             yield MlflowClient(uri)
     except ImportError as error:  # of the store's driver
         raise UserError(
             f"MLflow at {hidden(uri)} needs a package that is not installed ({first_line(error)}); install it"
         ) from error
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise UserError(f"MLflow at {hidden(uri)} does not answer ({first_line(error)}); {advice}") from error
+        raise refusal(error, uri, advice) from error
 
 
 @contextlib.contextmanager
@@ -84,22 +85,20 @@ def _held(uri: str) -> Iterator[None]:
         yield
 
 
-def sqlite_file(uri: str) -> Path | None:
-    """The file of a local store, `None` for any other."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
 def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], tags: dict[str, str]) -> RunAddress:
     """Create a run with its parameters and tags.
 
     Raises:
         UserError: when no tracking server answers.
     """
+    uri = absolute_address(uri)
     file = sqlite_file(uri)
-    artifacts = f"file://{file.parent}/mlartifacts" if file else None
+    artifacts = artifacts_beside(file) if file else None
     with asking(uri, "start it, or correct tracking.uri or MLFLOW_TRACKING_URI", alone=True) as client:
         experiment_id = _experiment(client, experiment, artifacts)
         run = client.create_run(experiment_id, run_name=name, tags={key: hidden(value) for key, value in tags.items()})
+        if not run.info.run_id:
+            raise UserError(f"what answers at {hidden(uri)} is no MLflow server; {NO_SERVER}")
         _log_params(client, run.info.run_id, params)
     return RunAddress(uri, experiment_id, run.info.run_id)
 
@@ -109,6 +108,8 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     if (found := client.get_experiment_by_name(name)) is not None:
+        refuse_deleted(found, client.tracking_uri)
+        _say_moving(found)
         return str(found.experiment_id)
     try:
         return str(client.create_experiment(name, artifact_location=artifacts))
@@ -116,6 +117,54 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
         if (found := client.get_experiment_by_name(name)) is None:
             raise
         return str(found.experiment_id)
+
+
+def refuse_deleted(experiment: Any, uri: str) -> None:
+    """Refuse an experiment that lies in MLflow's bin.
+
+    Raises:
+        UserError: with the command that restores it.
+    """
+    if experiment.lifecycle_stage == "deleted":
+        raise UserError(
+            f"experiment {experiment.name!r} was deleted in MLflow at {hidden(uri)}; restore it: MLFLOW_TRACKING_URI="
+            f"{quote(hidden(uri))} mlflow experiments restore --experiment-id {experiment.experiment_id}, or choose another"
+        )
+
+
+def _say_moving(experiment: Any) -> None:
+    """Tell of an experiment whose files have no fixed place; an older version, or another program, made it so."""
+    place = str(experiment.artifact_location)
+    if place.startswith(("file://.", "./")):
+        print(
+            f"experiment {experiment.name!r} keeps pictures in {place}, which is no fixed place; another experiment has one",
+            file=sys.stderr,
+        )
+
+
+def check_run(address: RunAddress) -> None:
+    """Refuse to go on with a run that its store does not have, or no longer; one that is away is told later.
+
+    Raises:
+        UserError: with what to do about the run, or about a store that refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(StoreAwayError), asking(address.uri, "correct --tracking.uri or MLFLOW_TRACKING_URI") as client:
+        try:
+            run = client.get_run(address.run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise UserError(
+                f"MLflow at {hidden(address.uri)} has no run {address.run_id}; give --tracking.uri of the store that has it"
+            ) from error
+        refuse_deleted(client.get_experiment(run.info.experiment_id), address.uri)
+        if run.info.lifecycle_stage == "deleted":
+            raise UserError(
+                f"the run {address.run_id} was deleted in MLflow at {hidden(address.uri)}; restore it: "
+                f"MLFLOW_TRACKING_URI={quote(hidden(address.uri))} mlflow runs restore --run-id {address.run_id}"
+            )
 
 
 def end_run(address: RunAddress, status: str) -> None:
@@ -133,8 +182,3 @@ def _log_params(client: Any, run_id: str, params: dict[str, Any]) -> None:
     items = [Param(key, hidden(str(value))[:6000]) for key, value in params.items()]
     for start in range(0, len(items), 100):
         client.log_batch(run_id, params=items[start : start + 100])
-
-
-def first_line(error: BaseException) -> str:
-    """The start of what an error says."""
-    return hidden(str(error).split("\n", maxsplit=1)[0])[:200]

@@ -14,7 +14,8 @@ from typing import Any
 
 from pipelines.secrets import hidden
 from pipelines.tracking.journal import Journal
-from pipelines.tracking.mlflow_store import RunAddress, first_line
+from pipelines.tracking.mlflow_store import RunAddress
+from pipelines.tracking.stores.refusals import first_line
 
 RETRY_SECONDS, CLOSING_RETRY_SECONDS = 10.0, 1.0
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")

@@ -20,6 +20,7 @@ from pipelines.runs.run_folder import RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, TrialContext, run_job
 from pipelines.runs.trained_model import check_network
 from pipelines.runs.training_inputs import absolute, adopt_labels, found_in, open_selection
+from pipelines.tracking.mlflow_store import check_run
 from pipelines.tracking.record import Record
 from pipelines.training.loop import train_worker
 from pipelines.training.session import TrainingJob
@@ -55,6 +56,8 @@ class Training:
         if resume is not None:
             opened = Run.open(resume, kind=config.kind)
             self.resumed = opened.go_on(self.dataset.fingerprint, config.data, config.tracking.uri)
+            if within is None:  # whose store may be a file of another node
+                check_run(self.resumed.address)
             config = found_in(config, opened.location)
         self.config = config
         self.selection = open_selection(config)

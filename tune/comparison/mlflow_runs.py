@@ -18,8 +18,9 @@ from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
 from pipelines.tracking.figures import IMAGES_SEEN
-from pipelines.tracking.mlflow_store import RunAddress, asking, sqlite_file, tracking_uri
+from pipelines.tracking.mlflow_store import RunAddress, asking, refuse_deleted, tracking_uri
 from pipelines.tracking.old_figures import by_present_names, present_name
+from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
 from tune.points import differing, point_of_tag
 
 OUTCOMES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
@@ -123,7 +124,7 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
     found = Found("runs")
     for target in targets:
         if (address := _address_in(target)) is not None:
-            store = uri or address.uri
+            store = absolute_address(uri or address.uri)
             with reading(store) as client:
                 _add_run(found, store, client, address.run_id)
             continue
@@ -180,6 +181,7 @@ def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
             f"MLflow at {store} has no experiment {name!r}, and it is no run's id or folder{nearest(name, known)}; "
             f"it has {', '.join(sorted(known))}"
         )
+    refuse_deleted(experiment, store)
     runs = _search(client, experiment.experiment_id, "")
     sweeps = [run for run in runs if run.data.tags.get("quorum.kind") == "sweep"]
     if len(sweeps) > 1:

@@ -20,7 +20,7 @@ from pipelines.jobs.stops import stops_in_grace
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.secrets import without_secrets
 from pipelines.tracking.local_copy import local_file, local_folder
-from pipelines.tracking.mlflow_store import RunAddress, start_run
+from pipelines.tracking.mlflow_store import RunAddress, check_run, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.old_figures import present_name
 from tune.search.plan import Plan
@@ -116,7 +116,7 @@ def _reopen(plan: Plan) -> RunAddress:
     content = read_document(plan.folder / SWEEP_FILE, SWEEP_FORMAT, "restore it")
     with damage_in_words(plan.folder / SWEEP_FILE, "restore it"):
         address = RunAddress(**content["mlflow"])
-    address = replace(address, uri=plan.store[0])
+    check_run(address := replace(address, uri=plan.store[0]))
     _write_config(plan)
     _set_status(plan, address, "RUNNING")
     return address

@@ -1,0 +1,89 @@
+"""What is said when Ray does not start on this machine, or a cluster does not take this process."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.errors import UserError
+
+TOO_SLOW = "end what else keeps the machine busy, or give it more memory, and try again"
+STARTS = (  # what Ray says, what it means, what to do
+    (r"timed out during startup|Failed to get the system config|Failed to connect to GCS|failed to start|Timed out|timed out",
+     "it took longer to start than it waits", TOO_SLOW),
+    (r"exceeds\s+/dev/shm size|object store.*shm",
+     "/dev/shm is too small for its object store",
+     "make it larger (docker run --shm-size=8g), delete what lies there, or set RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE=1"),
+    (r"greater than the total available memory|object_store_memory|Attempting to cap object store memory",
+     "the machine has too little memory for its object store", "end what else runs there, or take a larger machine"),
+    (r"AF_UNIX path length", "the path of its temporary files is too long for a socket",
+     "set RAY_TMPDIR to a short path, for example /tmp"),
+    (r"No space left on device|Disk quota exceeded", "its temporary files have no room on the disk",
+     "free some room, or set RAY_TMPDIR to a folder on another disk"),
+    (r"Permission denied|Read-only file system|Not a directory|File exists",
+     "it cannot write its temporary files", "set RAY_TMPDIR to a folder of your own"),
+    (r"Too many open files|Resource temporarily unavailable|can't start new thread|Cannot allocate memory",
+     "the machine gives this user no more processes, files or memory",
+     "raise the limits (ulimit -n, ulimit -u), or end what else runs there"),
+)  # fmt: skip
+ADDRESS = re.compile(r"auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:]+\]):([0-5]?\d{1,4}|6[0-5]\d{3})(/.*)?")
+NO_NODE = re.compile(r"timed out during startup|node_ip_address|raylet|node info")
+VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
+
+
+@contextmanager
+def starts_in_words(address: str | None) -> Iterator[None]:
+    """Within the block a Ray that does not start, or does not take this process, is one sentence.
+
+    Args:
+        address: of the cluster to join; `None` where Ray is started on this machine.
+
+    Raises:
+        UserError: instead of what Ray raises.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a start that takes too long raises nothing more special
+        raise (no_start(error) if address is None else no_cluster(error, address)) from error
+
+
+def no_start(error: Exception) -> UserError:
+    """Why Ray did not start on this machine."""
+    said = str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        said = "No space left on device"
+    for words, meaning, remedy in STARTS:
+        if re.search(words, said):
+            return UserError(f"Ray did not start on this machine: {meaning}; {remedy}")
+    return UserError(
+        f"Ray did not start on this machine ({_first_line(error)}); its logs in /tmp/ray/session_latest/logs may tell why"
+    )
+
+
+def no_cluster(error: Exception, address: str) -> UserError:
+    """Why the cluster at an address could not be joined."""
+    said, place = str(error), f"the Ray cluster at {address!r}"
+    if "ersion mismatch" in said or "different version" in said:
+        theirs, *mine = [f"Ray {ray} and Python {python}" for ray, python in VERSIONS.findall(said)] or ["another Ray or Python"]
+        here = f", this process {mine[0]}" if mine else " than this process"
+        return UserError(f"{place} runs {theirs}{here}; install the same on both sides")
+    if "Found multiple active Ray instances" in said:
+        return UserError("several Rays run on this machine; give the address of one: --address HOST:PORT")
+    if isinstance(error, ImportError):
+        return UserError(f"{place} needs a package that is not installed ({_first_line(error)}); pip install 'ray[client]'")
+    if not ADDRESS.fullmatch(address):
+        return UserError(f"{address!r} is no address of a Ray cluster; give HOST:PORT, ray://HOST:PORT, auto or local")
+    if NO_NODE.search(said):
+        return UserError(f"{place} has no node on this machine; run ray start --address={address} here, or use ray://HOST:10001")
+    return UserError(
+        f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), "
+        "or leave the address (--address, RAY_ADDRESS) out to run here"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".split("\n", maxsplit=1)[0][:200]

@@ -1,0 +1,1 @@
+"""Which store of MLflow an address means, and what is wrong with one."""

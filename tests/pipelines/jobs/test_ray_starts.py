@@ -1,0 +1,84 @@
+"""A Ray that does not start, or a cluster that does not take this process, is one sentence with what to do."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+import ray
+import ray._private.node
+import ray._private.services
+import ray._private.utils
+
+from pipelines.errors import UserError
+from pipelines.jobs.ray_starts import no_cluster, no_start, starts_in_words
+
+CONNECT = "import sys; from pipelines.jobs.ray_cluster import connect; connect(sys.argv[1])"
+
+
+def refusal(address: str, code: str = CONNECT, **environment: str) -> str:
+    """What is said in a process of its own: this one may have a Ray already."""
+    command = [sys.executable, "-c", code, address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=os.environ | environment)
+    assert done.returncode == 1
+    return done.stderr.strip().splitlines()[-1].partition("UserError: ")[2]
+
+
+@pytest.mark.parametrize("address", ["cluster", "http://host:1", "127.0.0.1:99999"])
+def test_what_is_no_address_is_said_to_be_none(address):
+    assert refusal(address) == f"{address!r} is no address of a Ray cluster; give HOST:PORT, ray://HOST:PORT, auto or local"
+
+
+def test_a_folder_that_ray_cannot_use_is_the_advice(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert refusal("local", RAY_TMPDIR=str(tmp_path / "file")).endswith(
+        "it cannot write its temporary files; set RAY_TMPDIR to a folder of your own"
+    )
+    long = tmp_path / ("x" * 120)
+    assert "too long for a socket; set RAY_TMPDIR to a short path" in refusal("local", RAY_TMPDIR=str(long))
+
+
+@pytest.mark.ray
+def test_a_cluster_of_another_version_is_told_with_both(local_ray):
+    code = f"import ray; ray.__version__ = '1.2.3'; {CONNECT}"
+    joined = ray.get_runtime_context().gcs_address
+    assert refusal(joined, code).startswith(f"the Ray cluster at {joined!r} runs Ray {ray.__version__} and Python 3.")
+    assert ", this process Ray 1.2.3 and Python 3." in refusal(joined, code)
+
+
+@pytest.mark.parametrize(
+    ("words", "of", "said"),
+    [
+        (
+            "The current node timed out during startup. This ",
+            ray._private.node,
+            "it took longer to start than it waits; end",
+        ),
+        (
+            "/dev/shm size ({} GB). This will harm performance. ",
+            ray._private.services,
+            "/dev/shm is too small for",
+        ),
+        ("than the total available memory.", ray._private.services, "too little memory for its object store"),
+        ("AF_UNIX path length cannot exceed ", ray._private.utils, "too long for a socket"),
+    ],
+)
+def test_what_ray_says_of_the_machine_is_advice(words, of, said):
+    assert words in inspect.getsource(of)  # this version of Ray still says so
+    full = {"/dev": f"exceeds {words}", "than": f"greater {words}"}.get(words[:4], words)
+    with pytest.raises(UserError, match=f"Ray did not start on this machine: .*{said}"), starts_in_words(None):
+        raise Exception(full)  # noqa: TRY002 - as Ray does
+
+
+def test_a_full_disk_and_what_is_not_known_are_told():
+    assert "have no room on the disk; free some room" in str(no_start(OSError(errno.ENOSPC, "No space")))
+    assert str(no_start(RuntimeError("odd\nlines"))) == (
+        "Ray did not start on this machine (RuntimeError: odd); its logs in /tmp/ray/session_latest/logs may tell why"
+    )
+    assert "has no node on this machine; run ray start --address=h:1 here" in str(
+        no_cluster(Exception("The current node timed out during startup."), "h:1")
+    )
