@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from pipelines.errors import UserError
-from pipelines.files.location import Location
+
+if TYPE_CHECKING:
+    from pipelines.files.location import Location
 
 KEYWORDS = ("databricks", "databricks-uc", "uc")
 SCHEME = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9+.-]+):(?P<rest>.*)", re.DOTALL)

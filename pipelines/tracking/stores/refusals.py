@@ -27,7 +27,7 @@ REFUSALS: tuple[Words, ...] = (  # what is said, what it means, what to do
     (r"filesystem tracking backend", f"MLflow {version('mlflow')} keeps no runs in folders",
      "name a file, for example sqlite:///outputs/mlflow.db, or set MLFLOW_ALLOW_FILE_STORE=true"),
     (r"readonly database", "the database cannot be written", "give yourself the right to write it, or name another file"),
-    (r"file is not a database|file is encrypted", "the file is no database", "name another file"),
+    (r"file is not a database|file is encrypted", "the file is no database", "name another in tracking.uri or MLFLOW_TRACKING_URI"),
     (r"disk image is malformed", "the database is damaged", "restore it, or name another file"),
     (r"database or disk is full|No space left", "its disk is full", "free some room"),
     (r"database is locked", "another process holds the database", "end that process, or run a server: mlflow server"),

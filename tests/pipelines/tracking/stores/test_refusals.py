@@ -96,7 +96,7 @@ def test_a_database_of_another_version_is_upgraded_or_left_alone(tables, tmp_pat
 
 def test_files_that_are_no_whole_writable_database_are_named(tables, tmp_path, capfd):
     (tmp_path / "notes.db").write_text("no data base, but long enough to be taken for one" * 10)
-    with pytest.raises(UserError, match="the file is no database; name another file"):
+    with pytest.raises(UserError, match=r"the file is no database; name another in tracking\.uri"):
         begin(f"sqlite:///{tmp_path}/notes.db")
     shutil.copy(tables, tmp_path / "cut.db")
     with (tmp_path / "cut.db").open("r+b") as file:
