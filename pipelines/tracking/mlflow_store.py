@@ -150,6 +150,9 @@ def check_run(address: RunAddress) -> None:
     """
     from mlflow.exceptions import MlflowException
 
+    file = sqlite_file(address.uri)
+    if file is not None and not file.exists():
+        raise UserError(f"there is no MLflow store at {address.uri}; give --tracking.uri of the store that has the run")
     with contextlib.suppress(StoreAwayError), asking(address.uri, "correct --tracking.uri or MLFLOW_TRACKING_URI") as client:
         try:
             run = client.get_run(address.run_id)

@@ -94,7 +94,8 @@ def test_a_database_of_another_version_is_upgraded_or_left_alone(tables, tmp_pat
         begin(f"sqlite:///{tmp_path}/other.db")
 
 
-def test_files_that_are_no_whole_writable_database_are_named(tables, tmp_path, capfd):
+def test_files_that_are_no_whole_writable_database_are_named(tables, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.db").write_text("no data base, but long enough to be taken for one" * 10)
     with pytest.raises(UserError, match=r"the file is no database; name another in tracking\.uri"):
         begin(f"sqlite:///{tmp_path}/notes.db")
@@ -136,10 +137,13 @@ def test_what_was_deleted_is_said_with_the_command_that_restores_it(store):
     begin(store.uri, "another")
 
 
-def test_a_run_that_its_store_does_not_have_is_not_gone_on_with_and_one_whose_store_is_away_is(store):
+def test_a_run_that_its_store_does_not_have_is_not_gone_on_with_and_one_whose_store_is_away_is(store, tmp_path):
     address = begin(store.uri)
     with pytest.raises(UserError, match=r"has no run f{32}; give --tracking\.uri of the store that has it"):
         check_run(RunAddress(store.uri, address.experiment_id, "f" * 32))
+    with pytest.raises(UserError, match=r"no MLflow store at .*/absent\.db; give --tracking\.uri"):
+        check_run(RunAddress(f"sqlite:///{tmp_path}/absent.db", address.experiment_id, address.run_id))
+    assert not (tmp_path / "absent.db").exists()
     check_run(RunAddress("http://127.0.0.1:9", address.experiment_id, address.run_id))
 
 
