@@ -128,6 +128,10 @@ class Dataset:
         content = json.dumps({name: _as_values(split) for name, split in self.splits.items()}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
+    def has_rows_of(self, fingerprint: str) -> bool:
+        """Whether ids of a data set with that fingerprint are those of the same images here: it is this one, or grew to it."""
+        return fingerprint == self.fingerprint or fingerprint in [growth.fingerprint for growth in self.history]
+
     def split(self, name: str) -> Split:
         """One split.
 

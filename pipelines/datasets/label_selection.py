@@ -101,11 +101,13 @@ class Selection:
         Raises:
             UserError: naming what does not fit.
         """
-        if (self.fingerprint, self.split) != (dataset.fingerprint, split):
+        if not dataset.has_rows_of(self.fingerprint) or self.split != split:
             raise UserError(
                 f"labels {place} were chosen from split {self.split!r} of shards with fingerprint {self.fingerprint}, but "
                 f"{dataset.location} has {dataset.fingerprint} and the run trains on {split!r}; run quorum labels on these shards"
             )
+        if new := [name for name in dataset.classes if name not in self.classes]:
+            raise UserError(f"{dataset.location} has class {new[0]!r}, which labels {place} do not know; run quorum labels again")
         if len(self.ids) != len(self.labels) or len(set(self.ids)) != len(self.ids):
             raise UserError(f"labels {place} hold {len(set(self.ids))} instances and {len(self.labels)} labels; make it again")
         if not all(0 <= label < len(self.classes) for label in self.labels):

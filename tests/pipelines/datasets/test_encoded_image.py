@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from pipelines.datasets.encoded_image import FORMATS, IMAGE_SUFFIXES, identify, is_image, open_image
+from pipelines.datasets.encoded_image import FORMATS, IMAGE_SUFFIXES, identify, is_image, looks_like_image, open_image
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
 STRANGE = {"EPS": EPS, "PDF": b"%PDF-1.4\n", "MPEG": b"\x00\x00\x01\xb3" + bytes(32), "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(32)}
@@ -28,9 +28,38 @@ def test_files_that_do_not(name):
 @pytest.mark.parametrize("read", [identify, open_image])
 def test_a_format_that_starts_other_programs_is_not_opened_whatever_it_is_called(form, read, monkeypatch):
     monkeypatch.setattr("subprocess.Popen", None)  # Ghostscript, for example
-    with pytest.raises(UnidentifiedImageError, match="no image in one of the formats AVIF, BMP") as refused:
+    with pytest.raises(UnidentifiedImageError) as refused:
         read(STRANGE[form])
-    assert "BytesIO" not in str(refused.value)
+    said = {"PDF": "a PDF: save its pages as PNG", "EPS": "no image: starts with %!PS-Adobe-3.0 EPSF-3.0"}
+    assert str(refused.value) == said.get(form, f"no image: starts with {STRANGE[form][:8].hex(' ')}")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty file"),
+        (b"<html>\n<body>", "no image: starts with <html>"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS: run git lfs pull"),
+        (b"/annex/objects/SHA256E-s1--0.jpg\n", "a pointer of git-annex: run git annex get"),
+        (b"<?xml version='1.0'?><svg width='4'/>", "a drawing (SVG): save it as PNG"),
+        (bytes(100), "nothing but zeros: fetch it again"),
+        (b"\x89\x00\xff", "no image: starts with 89 00 ff"),
+    ],
+)
+def test_what_is_no_image_is_said_in_words(content, said):
+    with pytest.raises(UnidentifiedImageError) as refused:
+        identify(content)
+    assert str(refused.value) == said
+
+
+@pytest.mark.parametrize(("start", "is_one"), [(b"\xff\xd8\xff\xe0", True), (b"\x89PNG\r\n\x1a\n", True), (b"P6\n4 4\n", True)])
+def test_a_file_without_suffix_may_begin_as_an_image(start, is_one):
+    assert looks_like_image(start) is is_one
+
+
+@pytest.mark.parametrize("start", [b"", b"Python 3", b"Pf", b"#!/bin/sh", b"{", b"PK", bytes(64)])
+def test_or_it_may_not(start):
+    assert not looks_like_image(start)
 
 
 @pytest.mark.parametrize("form", sorted({*FORMATS} - {"QOI"}))

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.datasets.image_shards import Dataset, read_images
+from pipelines.datasets.label_selection import choose_per_class
 from pipelines.errors import UserError
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.left_out import QUARANTINE
@@ -120,3 +121,18 @@ def test_nothing_to_grow_is_refused(tmp_path):
     images(tmp_path / "one", {"cat": 2, "dog": 2})
     with pytest.raises(UserError, match="no data set"):
         add(tmp_path / "one", tmp_path / "data")
+
+
+def test_labels_that_were_chosen_before_hold_unless_there_is_a_new_class(first, tmp_path):
+    chosen = choose_per_class(first, "train", 2, seed=0)
+    images(tmp_path / "two", {"dog": 2}, first=50)
+    for index in range(2):
+        (tmp_path / "two" / f"dog/0{index}.jpg").rename(tmp_path / "two" / f"dog/new-{index}.jpg")
+    grown = add(tmp_path / "two", tmp_path / "data")
+    chosen.check(grown, "train", "labels.json")
+    assert read_images(grown, "train", chosen.ids) == read_images(first, "train", chosen.ids)
+    images(tmp_path / "three", {"ant": 2}, first=70)
+    with pytest.raises(UserError, match=r"has class 'ant', which labels labels.json do not know"):
+        chosen.check(add(tmp_path / "three", tmp_path / "data"), "train", "labels.json")
+    with pytest.raises(UserError, match=r"run quorum labels on these shards"):
+        choose_per_class(grown, "train", 2, seed=0).check(first, "train", "labels.json")
