@@ -16,6 +16,7 @@ from benchmarks.images.photos import write_photos
 from benchmarks.report import Comparison, median, new_parser, parse, publish
 from pipelines.datasets.encoded_image import open_image
 from pipelines.datasets.image_shards import Dataset
+from pipelines.files.location import Location
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.sources.idx import IdxSource
 from pipelines.ingest.sources.image_folders import FolderSource
@@ -28,7 +29,7 @@ ENCODED, DECODED = "encoded", "decoded"
 def write_pngs(idx: Path, folder: Path, count: int) -> Path:
     """Some images of an IDX data set as PNG files in one class folder; returns `folder`."""
     (folder / "all").mkdir(parents=True, exist_ok=True)
-    source = IdxSource(idx)
+    source = IdxSource(Location.of(idx))
     for sample in source.listing().samples[:count]:
         picture = open_image(source.read(sample.key))
         picture.save(folder / "all" / f"{sample.key.replace('/', '-')}.png", compress_level=1)
@@ -52,7 +53,7 @@ def compare(options: argparse.Namespace, work: Path) -> Comparison:
     else:
         files, title = write_photos(work / "images", options.images), f"{options.images:,} JPEGs of 500 x 375"
     datasets = {
-        side: ingest(FolderSource(files), str(work / side), name=side, rows_per_shard=1024, pixels=side == DECODED)
+        side: ingest(FolderSource(Location.of(files)), str(work / side), name=side, rows_per_shard=1024, pixels=side == DECODED)
         for side in (ENCODED, DECODED)
     }
     seconds: dict[str, list[float]] = {side: [] for side in datasets}

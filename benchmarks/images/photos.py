@@ -14,6 +14,7 @@ from sklearn.datasets import load_sample_images
 
 from benchmarks.report import new_parser
 from pipelines.datasets.image_shards import Dataset
+from pipelines.files.location import Location
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.sources.image_folders import FolderSource
 
@@ -39,7 +40,7 @@ def write_photos(folder: Path, count: int, seed: int = 0) -> Path:
 
 def photo_shards(work: Path, count: int) -> Dataset:
     """The photos as shards, ingested as a user would; Ray must run."""
-    source = FolderSource(write_photos(work / f"jpegs-{count}", count))
+    source = FolderSource(Location.of(write_photos(work / f"jpegs-{count}", count)))
     return ingest(source, str(work / f"shards-{count}"), name="photos", rows_per_shard=1024, overwrite=True)
 
 

@@ -43,7 +43,7 @@ PIXELS = re.compile(rb"P([56])\n(\d+) (\d+)\n255\n")
 
 def is_image(name: str) -> bool:
     """Whether a file's name ends as one of an image does."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and not name.startswith(".", name.rfind("/") + 1)
 
 
 def has_suffix(name: str) -> bool:
