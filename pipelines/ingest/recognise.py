@@ -29,7 +29,9 @@ PUBLISHED: dict[str, tuple[Callable[[Location], bool], Callable[[Location], Sour
 }
 CONTAINERS = ("parquet", "webdataset", "table")
 SOURCE_KINDS = ("auto", "digits", *PUBLISHED, *CONTAINERS, "folder", "images")
-OF_FILES: dict[str, Callable[[str], bool]] = {"parquet": is_parquet, "webdataset": is_tar, "table": is_table}
+OF_FILES: dict[str, Callable[[str], bool]] = {
+    "parquet": is_parquet, "webdataset": is_tar, "table": lambda name: is_table(name) or is_parquet(name),
+}  # fmt: skip
 LOOKED_INTO, DEEP = 8, 3  # folders of a folder, and levels, that are looked into for packed images
 
 

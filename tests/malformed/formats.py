@@ -27,6 +27,7 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset, read_column, read_images
 from pipelines.datasets.label_selection import Selection, choose_listed, choose_per_class
 from pipelines.files.location import Location
+from pipelines.in_place.index import index
 from pipelines.ingest.recognise import open_source
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan
 from pipelines.ingest.stored_form import StoredForm
@@ -34,7 +35,7 @@ from pipelines.runs.checkpoints import CheckpointStore
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.journal import JOURNAL, Journal, read_journal
 from pipelines.views.crops import CropSpec, center_crop, random_crops
-from tests.helpers import layouts
+from tests.helpers import layouts, packed
 from tests.helpers.digit_shards import write_digits
 from tests.malformed.mutations import BYTES, JSON, TEXT, Mutation, values
 from tune.search.sweep_config import SweepConfig
@@ -113,6 +114,18 @@ def ingested(folder: Path, kind: str, expected: int | None = None) -> str:
             assert all(crop.shape[:2] == (16, 16) for crop in crops)
     shutil.rmtree(place.path)
     return QUARANTINED if written.bad else READ
+
+
+def of_file(file: Path) -> str:
+    """Take all that a table names."""
+    return ingested(file, "table")
+
+
+def _written(write: Callable[[Path], Path]) -> Callable[[Path], None]:
+    def written(folder: Path) -> None:
+        write(folder)
+
+    return written
 
 
 def _published(files: Callable[[], layouts.Files], kind: str, expected: int | None) -> Format:
@@ -268,7 +281,34 @@ def _yaml_values(draw: random.Random, content: bytes) -> bytes:
     return values(draw, json.dumps(yaml.safe_load(content)).encode())  # YAML reads JSON
 
 
+# What others packed
+
+
+def write_index(folder: Path) -> None:
+    packed.as_hugging_face(folder / "source")
+    index(open_source(str(folder / "source")), str(folder / "data"), "data")
+
+
+def same_index(folder: Path) -> str:
+    """Images that lie elsewhere are those that were indexed, or are refused."""
+    found, whole = Dataset.open(str(folder / "data")), Dataset.open(str(folder.parent / "whole" / "data"))
+    if read_images(found, "train", range(44)) != read_images(whole, "train", range(44)):
+        raise LostError("other images than were indexed")
+    if (read_column(found, "train", "label") != read_column(whole, "train", "label")).any():
+        raise LostError("other labels than were indexed")
+    return READ
+
+
 FORMATS: dict[str, Format] = {
+    "hugging face": Format(packed.as_hugging_face, lambda folder: ingested(folder, "parquet", 51), "*.parquet"),
+    "plain parquet": Format(packed.as_plain_parquet, lambda folder: ingested(folder, "parquet", 51)),
+    "tars": Format(packed.as_tars, lambda folder: ingested(folder, "webdataset"), "*.tar"),
+    "tars with json": Format(lambda folder: packed.as_tars(folder, label="json"), lambda folder: ingested(folder, "webdataset")),
+    "gzipped tars": Format(lambda folder: packed.as_tars(folder, packed=True), lambda folder: ingested(folder, "webdataset")),
+    "table": Format(_written(packed.as_table), lambda folder: of_file(folder / "list.csv"), "list.csv", TEXT),
+    "parquet of paths": Format(_written(packed.as_uris), lambda folder: of_file(folder / "list.parquet"), "list.parquet"),
+    "index": Format(write_index, same_index, "part-*.parquet"),
+    "manifest of an index": Format(write_index, same_index, "quorum.json", JSON),
     "images": Format(write_images, lambda folder: ingested(folder, "folder", FILES)),
     "cifar-10": _published(layouts.cifar10_files, "cifar", 24),
     "cifar-100": _published(layouts.cifar100_files, "cifar", 12),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError
@@ -20,6 +20,7 @@ from pipelines.ingest.containers.labels import Value, classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted, require_samples
 from pipelines.ingest.sources.splits import settled, split_of_file
+from pipelines.ingest.sources.tars import members
 
 PACKED_TARS = (".tar.gz", ".tgz")
 TARS = (".tar", *PACKED_TARS)
@@ -72,14 +73,15 @@ class WebDatasetSource:
             contents = list(pool.map(lambda path: _contents(self._place(path)), tars))
         packed = any(path.lower().endswith(PACKED_TARS) for path in (*tars, self.root.name if not tars[0] else ""))
         keys, values, splits = list[str](), list[Value](), list[str]()
-        for path, samples in zip(tars, contents, strict=True):
+        for path, (samples, other) in zip(tars, contents, strict=True):
+            left_out += [LeftOut(f"{path}/{name}", "links or devices in tars") for name in other]
             for image, value in self._taken(path, samples, left_out):
                 keys.append(f"{path}:{image.row}" if packed else f"{path}/{image.path}:{image.offset}:{image.size}")
                 values.append(value)
                 splits.append(split_of_file(path) or "train")
         classes, labels = classes_of(_without_captions(values), self._class_names(), str(self.root))
         taken, useless = settled([Sample(*row) for row in zip(keys, labels, splits, strict=True)])
-        rows = [sum(len(sample.images) for sample in samples.values()) for samples in contents]
+        rows = [sum(len(sample.images) for sample in samples.values()) for samples, _ in contents]
         pieces = [Piece(path, range(count)) for path, count in zip(tars, rows, strict=True)] if packed else []
         return Listing(require_samples(taken, self.root, left_out), classes, left_out + useless, pieces=pieces)
 
@@ -99,7 +101,7 @@ class WebDatasetSource:
         """Some images of a tar, by their numbers in it; it is read from its start."""
         wanted, row = set(rows), 0
         for member, file in _members(self._place(name)):
-            if _is_sample(member) and is_image(member.name):
+            if file is not None and _is_sample(member) and is_image(member.name):
                 if row in wanted:
                     yield file.read()
                 row += 1
@@ -155,12 +157,15 @@ def _tar_of(inside: str) -> str:
     return "/".join(parts[: next(place for place, part in enumerate(parts, 1) if is_tar(part))])
 
 
-def _contents(place: Location) -> dict[str, TarSample]:
-    """The samples of a tar by what their names have in common, in the order of their first files."""
+def _contents(place: Location) -> tuple[dict[str, TarSample], list[str]]:
+    """The samples of a tar by what their names have in common, in the order of their first files; and what is no file."""
     samples: dict[str, TarSample] = {}
+    other: list[str] = []
     row = 0
     for member, file in _members(place):
-        if not _is_sample(member):
+        if file is None:
+            other.append(member.name)
+        if file is None or not _is_sample(member):
             continue
         folder, _, name = member.name.removeprefix("./").rpartition("/")
         stem, _, suffix = name.partition(".")
@@ -170,7 +175,7 @@ def _contents(place: Location) -> dict[str, TarSample]:
             row += 1
         elif suffix.lower().rpartition(".")[2] in OF_LABELS:
             sample.notes[suffix.lower()] = file.read()
-    return samples
+    return samples, other
 
 
 def _is_sample(member: tarfile.TarInfo) -> bool:
@@ -178,16 +183,16 @@ def _is_sample(member: tarfile.TarInfo) -> bool:
     return not any(is_of_system(part) for part in member.name.removeprefix("./").split("/"))
 
 
-def _members(place: Location) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """The files of a tar, in their order."""
+def _members(place: Location) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """The members of a tar, in their order, and what each holds; nothing of links and devices."""
+    with place.open() as file, _unpacked(file, place) as plain:
+        for tar, member in members(plain, str(place)):
+            yield member, tar.extractfile(member) if member.isfile() else None
+
+
+def _unpacked(file: IO[bytes], place: Location) -> AbstractContextManager[IO[bytes]]:
     is_packed = place.name.lower().endswith(PACKED_TARS)
-    try:
-        with place.open() as file, tarfile.open(fileobj=file, mode="r|gz" if is_packed else "r:") as tar:
-            for member in tar:
-                if member.isfile() and (content := tar.extractfile(member)) is not None:
-                    yield member, content
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{place} is cut short, damaged or no tar ({error}); fetch it again") from error
+    return cast("AbstractContextManager[IO[bytes]]", gzip.open(file)) if is_packed else nullcontext(file)
 
 
 def _label(notes: dict[str, bytes], wanted: str | None) -> Value:

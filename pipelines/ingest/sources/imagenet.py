@@ -13,6 +13,7 @@ from typing import IO
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.source import Listing, Sample, require_samples
+from pipelines.ingest.sources.tars import members
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12"
@@ -68,12 +69,12 @@ def _train_images(path: Location) -> list[tuple[str, str]]:
     """WordNet id and key of each image; the tar holds one tar per class."""
     images = []
     with path.open() as file:
-        for tar, member in _members(file, str(path)):
+        for tar, member in _files(file, str(path)):
             name, wnid = PurePosixPath(member.name).name, PurePosixPath(member.name).stem
             content = tar.extractfile(member)
             if content is None or name != f"{wnid}.tar":
                 raise UserError(f"{path} holds {name}, but should hold one tar per class; fetch it again")
-            for _, image in _members(content, f"{path}, {name}"):
+            for _, image in _files(content, f"{path}, {name}"):
                 key = f"{path.name}/{name}/{PurePosixPath(image.name).name}:{member.offset_data + image.offset_data}:{image.size}"
                 images.append((wnid, key))
     return images
@@ -83,7 +84,7 @@ def _val_images(path: Location, kit: _Kit) -> list[tuple[str, str]]:
     """WordNet id and key of each image; the number in its name is its line of the kit's list."""
     images = []
     with path.open() as file:
-        for _, image in _members(file, str(path)):
+        for _, image in _files(file, str(path)):
             name = PurePosixPath(image.name)
             number = name.stem.rpartition("_")[2]
             if not number.isdecimal() or not 1 <= int(number) <= len(kit.truth):
@@ -94,30 +95,8 @@ def _val_images(path: Location, kit: _Kit) -> list[tuple[str, str]]:
     return images
 
 
-def _members(file: IO[bytes], where: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The files of an uncompressed tar, which must go on to the zeros that end it."""
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                if member.isfile():
-                    yield tar, member
-            file.seek(tar.offset)
-            ends = _is_zeros_to_the_end(file)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"{where} is cut short, damaged or no tar ({error}); fetch it again") from error
-    if not ends:  # tarfile takes a header that it cannot read, or one of zeros, for the end
-        raise UserError(f"{where} is cut short or damaged: its files stop without the zeros that end a tar; fetch it again")
-
-
-def _is_zeros_to_the_end(file: IO[bytes]) -> bool:
-    block = file.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE:
-        return False
-    while block:
-        if block.strip(b"\0"):
-            return False
-        block = file.read(tarfile.RECORDSIZE)
-    return True
+def _files(file: IO[bytes], where: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    return ((tar, member) for tar, member in members(file, where) if member.isfile())
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_which_of_several_images_is_meant_may_be_said(tmp_path):
 def test_a_tar_that_is_cut_short_is_refused_by_name(tmp_path, name):
     content = tar_bytes({f"{i}.jpg": jpeg(i) for i in range(9)}, "w:gz" if name.endswith("gz") else "w")
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=rf"{name} is cut short, damaged or no tar"):
+    with pytest.raises(UserError, match=rf"{name} is cut short"):
         open_source(str(tmp_path)).listing()
 
 

@@ -1,0 +1,44 @@
+"""The files of a tar, in their order, read so that nothing is lost: it must go on to the zeros that end one."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+from pipelines.errors import UserError
+
+
+def members(file: IO[bytes], where: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """What a tar holds besides folders.
+
+    Args:
+        file: plain, or what unpacks it on the way.
+        where: it lies, for errors.
+
+    Raises:
+        UserError: for a tar that is cut short or damaged.
+    """
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                if not member.isdir():
+                    yield tar, member
+            file.seek(tar.offset)
+            ends = _is_zeros_to_the_end(file)
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{where} is cut short, damaged or no tar ({error}); fetch it again") from error
+    if not ends:  # tarfile takes a header that it cannot read, or one of zeros, for the end
+        raise UserError(f"{where} is cut short or damaged: its files stop without the zeros that end a tar; fetch it again")
+
+
+def _is_zeros_to_the_end(file: IO[bytes]) -> bool:
+    block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        return False
+    while block:
+        if block.strip(b"\0"):
+            return False
+        block = file.read(tarfile.RECORDSIZE)
+    return True
