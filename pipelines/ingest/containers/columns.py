@@ -88,6 +88,18 @@ def holds_images(kind: pa.DataType) -> bool:
     )
 
 
+def values_of(column: pa.ChunkedArray, where: str) -> list[Any]:
+    """The values of a column.
+
+    Raises:
+        UserError: for text that is none.
+    """
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} holds text that is not UTF-8 ({error.reason}); restore it, or write it again") from error
+
+
 def is_binary(kind: pa.DataType) -> bool:
     """Whether a type is of bytes."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))

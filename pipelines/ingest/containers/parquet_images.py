@@ -15,7 +15,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import Columns
+from pipelines.ingest.containers.columns import Columns, values_of
 from pipelines.ingest.containers.labels import classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted, require_samples
@@ -154,7 +154,9 @@ class ParquetSource:
     def _labels(self, file: ParquetFile, columns: Columns) -> list[Any]:
         if columns.label is None:
             return [None] * sum(file.rows)
-        return list(self._reader(file.path).read([columns.label])[columns.label].to_pylist())
+        return values_of(
+            self._reader(file.path).read([columns.label])[columns.label], f"column {columns.label!r} of {self.place(file.path)}"
+        )
 
 
 def _read(folder: Location, path: str) -> bytes | Exception:

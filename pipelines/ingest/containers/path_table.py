@@ -17,7 +17,7 @@ from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, choose_columns
+from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, choose_columns, values_of
 from pipelines.ingest.containers.labels import Value, classes_of
 from pipelines.ingest.containers.parquet_images import is_parquet, parquet_files, pointed_at
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
@@ -88,7 +88,9 @@ class TableSource:
             image, label, names = columns.image, columns.label, columns.names
         split = next((name for name in table.schema.names if name.lower() in SPLITS and name not in (image, label)), None)
         empty: list[Any] = [None] * len(table)
-        paths, labels, splits = (list(table[name].to_pylist()) if name else empty for name in (image, label, split))
+        paths, labels, splits = (
+            values_of(table[name], f"column {name!r} of {where}") if name else empty for name in (image, label, split)
+        )
         return names, paths, labels, splits
 
 
