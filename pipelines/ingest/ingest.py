@@ -81,7 +81,8 @@ def ingest(
     base = Base.of(Dataset.open(destination) if append else None, source.root)
     listing = set_aside(base.new_in(source.listing()), holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
-    _say_missing(listing)
+    if not append:
+        _say_missing(listing)
     old = [] if append else _files_to_replace(destination, overwrite)
     rows = min(rows_per_shard, most_decoded_rows(source, listing, form)) if pixels else rows_per_shard
     parts = _parts(listing, seed, rows, base)
@@ -155,7 +156,9 @@ def _files_to_replace(destination: str, overwrite: bool) -> list[Location]:
 
 
 def _say_missing(listing: Listing) -> None:
-    """Say of how many classes a split has no image."""
+    """Say of how many classes a split has no image, and whether there is none to score on."""
+    if listing.classes and {sample.split for sample in listing.samples} == {"train"}:
+        print("no val and no test split, so nothing will be scored: --holdout 0.1 --val 0.1 sets images aside", file=sys.stderr)
     for split in ("train", *SCORED):
         labels = {sample.label for sample in listing.samples if sample.split == split}
         lacking = len(listing.classes) - len(labels)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -17,6 +16,7 @@ from pipelines.ingest.exchange import Exchange
 from pipelines.ingest.left_out import QUARANTINE, Unreadable, write_list
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written
 from pipelines.ingest.sources.source import LeftOut, Piece
+from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.progress import in_bytes, progress
 
 FEW = 10  # unreadable files that no share of all stops at
@@ -71,8 +71,8 @@ def _submitter(source: Location | None, destination: Location) -> Callable[..., 
     local = [place for place in (source, destination) if place is not None and place.is_local]
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if local and len(nodes) > 1:
-        here = ray.get_runtime_context().get_node_id()
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
+        here = this_node()
+        options["scheduling_strategy"] = only_on(here)
         if not next(node["Resources"].get("CPU", 0) for node in nodes if node["NodeID"] == here):
             options["num_cpus"] = 0
         print(f"{local[0]} is a local path: this node alone reads and writes; all nodes do with URIs", file=sys.stderr)

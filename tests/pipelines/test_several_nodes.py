@@ -15,7 +15,9 @@ import yaml
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
+from pipelines.datasets.image_shards import Dataset
 from pipelines.runs.checkpoints import INDEX
+from tests.helpers import layouts
 from tests.helpers.runs import differing, final_state, learned, store_of
 from tests.helpers.small_runs import RECIPE, STEPS, words
 
@@ -58,6 +60,16 @@ def test_a_job_takes_workers_and_tasks_from_all_nodes(cluster, digits, tmp_path)
     given = words(digits, tmp_path, "spread", "--compute.workers", "2", "--epochs", "2")
     finish(quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *given))
     assert final_state(tmp_path / "spread", 2)["workers"] == 2  # and the stream's tasks: one CPU a node is all there is
+
+
+def test_a_local_source_is_read_by_the_node_of_the_command_alone(cluster, tmp_path):
+    for _ in range(2):
+        cluster.add_node(num_cpus=2, object_store_memory=STORE)
+    layouts.write_files(tmp_path / "photos", {f"{i % 3}/{i:02d}.jpg": layouts.jpeg(i) for i in range(60)})
+    given = ["--to", str(tmp_path / "data"), "--rows-per-shard", "4", "--address", cluster.address]
+    said = finish(quorum("ingest", str(tmp_path / "photos"), *given))
+    assert f"{tmp_path}/photos is a local path: this node alone reads and writes" in said
+    assert Dataset.open(str(tmp_path / "data")).split("train").rows == 60
 
 
 def test_nodes_that_come_late_are_waited_for_and_used(cluster, digits, tmp_path):
