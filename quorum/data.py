@@ -269,7 +269,11 @@ def ingest(
 
     found = open_source(str(source), kind, list(domains), image=image, label=label, depth=depth)
     if (to is None) == (append is None):
-        raise UserError("give --to for a new data set, or --append for one that grows")
+        raise UserError(
+            "to is missing: quorum ingest SOURCE --to FOLDER, or --append DATA for a data set that grows"
+            if to is None
+            else "give --to for a new data set, or --append for one that grows, not both"
+        )
     if append is not None and (name or overwrite):
         raise UserError("--append keeps the data set and its name; leave out --name and --overwrite")
     grown = None if append is None else append if isinstance(append, DataSet) else open_data(append)

@@ -22,8 +22,8 @@ TEXT = PAGE.read_text()
 SECTIONS = {name: text for names, text in re.findall(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", TEXT, re.MULTILINE | re.DOTALL)
             for name in names.split(", ")}  # fmt: skip
 FUNCTIONS = [name for name in quorum.__all__ if inspect.isfunction(getattr(quorum, name))]
-OBJECTS = {"DataSet": quorum.DataSet, "LabelChoice": quorum.LabelChoice, "Run": quorum.Run, "Embeddings": quorum.Embeddings,
-           "Clustering": quorum.Clustering, "Comparison": quorum.Comparison}  # fmt: skip
+OBJECTS = {"DataSet": quorum.DataSet, "SourceLook": quorum.SourceLook, "LabelChoice": quorum.LabelChoice, "Run": quorum.Run,
+           "Embeddings": quorum.Embeddings, "Clustering": quorum.Clustering, "Comparison": quorum.Comparison}  # fmt: skip
 HANDLES = {"dataset", "compared", "opened"}  # of what lies below the front door
 MEMBER = re.compile(r"^\| `(\w+)([^`]*)` \| (.+) \|$", re.MULTILINE)
 
