@@ -99,6 +99,11 @@ def _use_small_stem(name: str, network: nn.Module, stride: int) -> None:
     network.maxpool = nn.Identity()
 
 
+def has_small_stem(network: nn.Module) -> bool:
+    """Whether `build_backbone` made the network's stem small."""
+    return isinstance(getattr(network, "maxpool", None), nn.Identity)
+
+
 class WideResNet(nn.Module):
     """Wide residual network of depth 6 n + 4 for images of about 32 px.
 

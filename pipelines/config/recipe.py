@@ -16,6 +16,7 @@ import yaml
 from algos.methods.registry import method_specs
 from pipelines.config.old_configs import converted
 from pipelines.config.plain_values import flatten
+from pipelines.config.published_names import is_published
 from pipelines.config.typed_options import check_keys, from_values, method_name, with_settings
 from pipelines.errors import UserError, nearest
 from pipelines.secrets import without_secrets
@@ -154,7 +155,8 @@ def _with_paths(values: dict[str, Any], kind: type, path: str) -> dict[str, Any]
         section, _, name = key.rpartition(".")
         inner = changed.get(section) if section else changed
         if isinstance(inner, Mapping) and isinstance(inner.get(name), str):
-            placed = {**inner, name: _existing(inner[name], path)}
+            published = name == "init_from" and is_published(inner[name])
+            placed = {**inner, name: inner[name] if published else _existing(inner[name], path)}
             changed = {**changed, section: placed} if section else placed
     for key in getattr(kind, "input_recipes", ()):
         if isinstance(changed.get(key), str):

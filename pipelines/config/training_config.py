@@ -57,7 +57,8 @@ class TrainingConfig:
         epochs: all epochs, those that only cluster included.
         batch_size: images of a global batch over all workers; in semi-supervised runs the labelled ones [B].
         accumulate: micro-batches that a worker cuts its rows of a batch into.
-        init_from: folder or checkpoint of a run whose backbone the weights start from; null for random ones.
+        init_from: weights that the backbone starts from: the folder or a checkpoint of a run, a file of weights (safetensors or
+            torch's state dict) of the same backbone, or `timm/MODEL.TAG` as timm publishes them; null for random ones.
     """
 
     kind: ClassVar[str]  # the command that trains it

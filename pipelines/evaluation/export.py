@@ -8,6 +8,7 @@ import posixpath
 from safetensors.torch import save
 from torch import Tensor
 
+from algos.matching_weights import classifier_names
 from algos.networks import SMALL_IMAGE
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -53,7 +54,7 @@ def _classified(trained: Trained) -> dict[str, Tensor]:
             f"{trained.run.location} is a run of quorum {trained.run.kind}, which has no classifier; leave out --classifier"
         )
     backbone = averaged.get_submodule("backbone")
-    name = getattr(backbone, "pretrained_cfg", {}).get("classifier", "fc")  # timm says it of each of its models
+    name = classifier_names(backbone)[0]
     head = averaged.get_submodule("classifier").state_dict()
     return backbone.state_dict() | {f"{name}.{key}": tensor for key, tensor in head.items()}
 

@@ -91,6 +91,11 @@ class Location:
         """Whether a file or folder is there."""
         return bool(self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound)
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether a folder is there."""
+        return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory)
+
     def size(self) -> int:
         """Bytes of the file; 0 where there is none."""
         return self.filesystem.get_file_info(self.path).size or 0
@@ -105,7 +110,7 @@ class Location:
 
     def children(self) -> list[str]:
         """Names in the folder, sorted; none where there is no folder."""
-        if self.filesystem.get_file_info(self.path).type != pafs.FileType.Directory:
+        if not self.is_folder:
             return []
         found = self.filesystem.get_file_info(pafs.FileSelector(self.path))
         return sorted(posixpath.basename(info.path) for info in found)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from algos.methods.method import Method
 from algos.networks import build_backbone, feature_size
+from pipelines.config.published_names import is_published
 from pipelines.config.recipe import read_stored
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
 from pipelines.config.training_plan import build_method, image_size
@@ -19,8 +22,12 @@ from pipelines.datasets.label_selection import Selection
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import Entry
+from pipelines.runs.initial_weights import InitialWeights, weights_of_file
+from pipelines.runs.published_weights import Published
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.runs.training_inputs import evaluation_view, found_in, open_selection
+from pipelines.runs.weight_files import SUFFIXES, is_weight_file
+from pipelines.secrets import hidden
 from pipelines.stream.center_crops import EvaluationView
 
 
@@ -40,6 +47,10 @@ class Trained:
         Raises:
             UserError: when there is no run or no such checkpoint.
         """
+        if is_published(place):
+            raise UserError(
+                f"{place} is no run but weights of timm's, which quorum embed and --init-from take; give a run's folder"
+            )
         folder, file = _split(place)
         run = Run.open(folder)
         if run.kind not in CONFIG_OF_COMMAND:
@@ -91,6 +102,13 @@ class Trained:
         return feature_size(new_backbone(self.config))
 
     @property
+    def backbone_weights(self) -> dict[str, Tensor]:
+        """Of the checkpoint, by the backbone's own keys."""
+        prefix = "backbone."
+        network: dict[str, Tensor] = self.state["method"]["network"]
+        return {name.removeprefix(prefix): tensor for name, tensor in network.items() if name.startswith(prefix)}
+
+    @property
     def place(self) -> str:
         """What `open` finds this checkpoint by, from anywhere."""
         return str(self.run.location / "checkpoints" / self.entry.file)
@@ -104,8 +122,8 @@ class Trained:
         torch.manual_seed(self.config.seed)
         try:
             backbone = new_backbone(self.config)
-            if untrained and self.config.init_from:
-                start_from(backbone, self.config)
+            if untrained:
+                start_from(backbone, self.config, self.run.location)
             method = build_method(self.config, backbone, self.dataset, self.selection)
             if not untrained:
                 method.load_state_dict(self.state["method"])
@@ -116,6 +134,17 @@ class Trained:
             ) from error
         method.network.eval()
         return method
+
+
+def start_from(backbone: nn.Module, config: TrainingConfig, run: Location) -> None:
+    """Give a backbone the weights that a run starts from: those that its folder keeps, or of an older run what it names.
+
+    Raises:
+        UserError: for weights that are damaged, gone or another network's.
+    """
+    weights = (InitialWeights.kept(run) or initial_weights(config)) if config.init_from else None
+    if weights is not None:
+        backbone.load_state_dict(weights.tensors)
 
 
 def new_backbone(config: TrainingConfig) -> nn.Module:
@@ -142,37 +171,89 @@ def _describe(config: TrainingConfig) -> str:
     return f"{backbone.name!r} (stem {backbone.stem}, images of {image_size(config)} px{options})"
 
 
-def start_from(backbone: nn.Module, config: TrainingConfig) -> None:
-    """Give a backbone the weights of the run that `config.init_from` names.
+def initial_weights(config: TrainingConfig) -> InitialWeights | None:
+    """The weights that `config.init_from` names; `None` where a run starts from random ones.
 
     Raises:
-        UserError: when there is no such run, or its backbone is another one.
+        UserError: when there are no such weights, or they are another network's.
     """
-    if config.init_from is None:
-        return
-    trained = Trained.open(config.init_from)
-    prefix = "backbone."
-    network: dict[str, Tensor] = trained.state["method"]["network"]
-    weights = {name.removeprefix(prefix): tensor for name, tensor in network.items() if name.startswith(prefix)}
-    try:
-        backbone.load_state_dict(weights)
-    except RuntimeError as error:
+    place = config.init_from
+    if place is None:
+        return None
+    with torch.device("meta"):
+        backbone = new_backbone(config)
+    if is_published(place):
+        return _published(config, Published.find(place), backbone)
+    if _is_run(place):
+        return _of_run(config, Trained.open(place), backbone)
+    if not is_weight_file(place):
+        raise UserError(
+            f"init_from {place} is neither a run, whose folder holds {RUN_FILE}, nor a file of weights ({', '.join(SUFFIXES)}), "
+            "nor timm/MODEL.TAG; give one of these"
+        )
+    return weights_of_file(place, backbone, f"backbone {_describe(config)}")
+
+
+def _is_run(place: str) -> bool:
+    return (Location.of(_split(place)[0]) / RUN_FILE).exists()
+
+
+def _published(config: TrainingConfig, published: Published, backbone: nn.Module) -> InitialWeights:
+    if config.backbone.name != published.backbone:
+        raise UserError(
+            f"init_from {published.name} has weights of timm's {published.model}, and the recipe's backbone is "
+            f"{config.backbone.name!r}; set --backbone.name {published.backbone}"
+        )
+    return published.weights(backbone, config.backbone.options, f"backbone {_describe(config)}")
+
+
+def _of_run(config: TrainingConfig, trained: Trained, backbone: nn.Module) -> InitialWeights:
+    weights = trained.backbone_weights
+    if _shapes(weights) != _shapes(backbone.state_dict()):
         raise UserError(
             f"init_from {config.init_from} has backbone {_describe(trained.config)}, "
             f"which does not fit this recipe's {_describe(config)}; make them equal"
-        ) from error
+        )
+    return InitialWeights(weights, [], (trained.view.mean, trained.view.std))
 
 
-def check_network(config: TrainingConfig, *, resumed: bool = False) -> None:
-    """Refuse a backbone that cannot be built, or weights that do not fit it.
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def say_of_start(config: TrainingConfig, weights: InitialWeights) -> None:
+    """Tell what of the weights was chosen or left out, and whether they expect pixels that are normalised otherwise."""
+    told, mine = list(weights.said), config.stream.normalization
+    if weights.pixels is not None and not np.allclose(weights.pixels, (mine.mean, mine.std), atol=1e-3):
+        mean, std = (list(part) for part in weights.pixels)
+        told.append(
+            f"they expect pixels of mean {mean} and std {std}, stream.normalization has {list(mine.mean)} and {list(mine.std)}; "
+            f'for theirs: --stream.normalization.mean "{mean}" --stream.normalization.std "{std}"'
+        )
+    for line in told:
+        print(hidden(f"init_from {config.init_from}: {line}"), file=sys.stderr)
+
+
+def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWeights | None:
+    """Refuse a backbone that cannot be built or takes no images of the recipe's sizes, or weights that do not fit it.
+
+    Returns:
+        The weights that a run starts from; `None` for random ones, or for a resumed run, which has its own.
 
     Raises:
         UserError: naming what to change.
     """
     try:
         with torch.device("meta"):
-            new_backbone(config)
+            backbone = new_backbone(config).eval()
     except ValueError as error:
         raise UserError(str(error)) from error
-    if config.init_from and not resumed:
-        start_from(new_backbone(config), config)
+    for view in (*config.views.large, *config.views.small):
+        try:
+            backbone(torch.empty(1, 3, view.size, view.size, device="meta"))
+        except AssertionError as error:  # by which timm's networks of one size refuse another
+            raise UserError(
+                f"backbone {config.backbone.name!r} takes no images of {view.size} px ({error}); set the size of the views, or "
+                f'its own as --backbone.options "{{img_size: {view.size}}}"'
+            ) from error
+    return None if resumed else initial_weights(config)

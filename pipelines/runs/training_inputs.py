@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+from pipelines.config.published_names import is_published
 from pipelines.config.training_config import SemisupConfig, TrainingConfig
 from pipelines.config.training_plan import image_size
 from pipelines.datasets.label_selection import Selection
@@ -31,7 +32,9 @@ def open_selection(config: TrainingConfig) -> Selection | None:
 
 def absolute(config: AnyConfig) -> AnyConfig:
     """The same with places that hold from any folder: workers run in their own, and a resume may come from anywhere."""
-    start = config.init_from and str(Location.of(config.init_from))
+    start = config.init_from
+    if start and not is_published(start):
+        start = str(Location.of(start))
     config = replace(config, data=str(Location.of(config.data)), storage=str(Location.of(config.storage)), init_from=start)
     config = replace(config, tracking=config.tracking.absolute())
     return replace(config, labels=str(Location.of(config.labels))) if isinstance(config, SemisupConfig) else config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -57,16 +58,22 @@ RESIZE_FACTOR = 256 / 224  # of the shorter side to the crop, the usual ImageNet
 
 @dataclass(frozen=True)
 class EvaluationView:
-    """The one view that evaluation takes of an image: resize, central crop of `size` px, normalise by `mean` and `std`."""
+    """The one view that evaluation takes of an image: resize, central crop of `size` px, normalise by `mean` and `std`.
+
+    `crop` is the side of the crop as a share of the shorter side; null for 7/8 of it, and of images up to 64 px the whole.
+    """
 
     size: int
     mean: Sequence[float]
     std: Sequence[float]
     showing: Showing = field(default_factory=Showing)
+    crop: float | None = None
 
     @property
     def resize_to(self) -> int:
         """Shorter side before the crop, px; small images are not cropped, their border is content."""
+        if self.crop is not None:
+            return math.floor(self.size / self.crop)  # as timm rounds it
         return self.size if self.size <= 64 else round(self.size * RESIZE_FACTOR)
 
 

@@ -16,9 +16,10 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
 from pipelines.jobs.worker import Workers
+from pipelines.runs.initial_weights import InitialWeights
 from pipelines.runs.run_folder import RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, TrialContext, run_job
-from pipelines.runs.trained_model import check_network
+from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, adopt_labels, found_in, open_selection
 from pipelines.tracking.mlflow_store import check_run
 from pipelines.tracking.record import Record
@@ -61,11 +62,12 @@ class Training:
             config = found_in(config, opened.location)
         self.config = config
         self.selection = open_selection(config)
+        self.initial: InitialWeights | None = None
 
     def check(self) -> None:
         """Refuse a configuration that does not go with the data, or with the network that it starts from."""
         check_training(self.config, self.dataset, self.selection)
-        check_network(self.config, resumed=self.resumed is not None)
+        self.initial = self._initial()
         self.config = absolute(self.config)
 
     @property
@@ -126,8 +128,12 @@ class Training:
         params: dict[str, Any] = {"data.rows": self.dataset.split(config.stream.split).rows}
         if self.selection:
             params |= {"labels.rule": self.selection.rule, "labels.count": len(self.selection.ids)}
+        if self.initial:
+            params |= {"init_from.digest": self.initial.digest}
         try:
             self.config = config = adopt_labels(replace(config, name=name), self.selection, location.make())
+            if self.initial:
+                self.initial.keep(location)
         except OSError as error:
             raise UserError(f"storage {config.storage} cannot be written ({error}); correct storage") from error
         start = partial(
@@ -136,6 +142,14 @@ class Training:
             tags=(within.tags if within else {}) | self._choice(),
         )  # fmt: skip
         return call_on(within.node, start) if within else start()
+
+    def _initial(self) -> InitialWeights | None:
+        """What the backbone starts from; a sweep's trials read it where the sweep was started, which may have it alone."""
+        find = partial(check_network, self.config, resumed=self.resumed is not None)
+        found = call_on(self.within.node, find) if self.within else find()
+        if found is not None and self.within is None:
+            say_of_start(self.config, found)
+        return found
 
     def _choice(self) -> dict[str, str]:
         """By which score the best checkpoint is chosen, as a tag."""

@@ -79,10 +79,11 @@ class Session:
         backbone = new_backbone(config)
         if config.compute.channels_last:  # before a method copies it
             backbone.to(memory_format=torch.channels_last)
-        self.store = CheckpointStore(Location.of(job.run) / "checkpoints", config.checkpoint.keep_last)
+        run = Location.of(job.run)
+        self.store = CheckpointStore(run / "checkpoints", config.checkpoint.keep_last)
         entry = self.store.latest()
-        if config.init_from and entry is None:
-            start_from(backbone, config)
+        if entry is None:
+            start_from(backbone, config, run)
         method = build_method(config, backbone, self.dataset, open_selection(config))
         self.method: Method = method.to(self.device)
         self.precision = Precision(config.compute.precision, self.device)

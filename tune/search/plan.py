@@ -11,12 +11,12 @@ from typing import Any
 from pipelines.config.old_configs import refuse_old
 from pipelines.config.recipe import read_recipe, read_stored
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
-from pipelines.config.training_plan import check_training, head_sizes, image_size, scores_of, spec_of
+from pipelines.config.training_plan import check_training, head_sizes, scores_of, spec_of
 from pipelines.config.typed_options import from_values, with_settings
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.runs.trained_model import check_network
+from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, open_selection
 from pipelines.tracking.mlflow_store import tracking_uri
 from tune.points import identity, spelled
@@ -143,7 +143,7 @@ class Plan:
     def _settle(self, point: Mapping[str, Any]) -> TrainingConfig:
         instances = self.dataset.split(self.base.stream.split).rows
         settings = overrides(point, kind=self.config.kind, instances=instances, clusters=head_sizes(self.base, instances))
-        config = from_values(with_settings(self.base.to_dict(), settings), type(self.base))
+        config = absolute(from_values(with_settings(self.base.to_dict(), settings), type(self.base)))
         check_training(config, self.dataset, open_selection(config))
         self._check_metric(config)
         return config
@@ -153,13 +153,15 @@ class Plan:
         _scores(config, self.dataset).check(self.metric, reported=decided)
 
     def _check_points(self) -> None:
-        problems, backbones = [], set()
+        problems, networks = [], set()
         for point in self.points:
             try:
                 config = self.checked[identity(point)] = self._settle(point)
-                if (backbone := (repr(config.backbone), image_size(config))) not in backbones:
-                    check_network(config)
-                    backbones.add(backbone)
+                network = (repr(config.backbone), repr(config.views), repr(config.stream.normalization), config.init_from)
+                if network not in networks:
+                    if weights := check_network(config):
+                        say_of_start(config, weights)
+                    networks.add(network)
             except UserError as error:
                 problems.append(f"{spelled(point)}: {error}")
         if problems:
