@@ -106,10 +106,12 @@ def embed(
     gpu: bool = False,
     address: str | None = None,
 ) -> Embeddings:
-    """Embed every image of a split with a run's backbone; writes Parquet: id, embedding, label, clusters.
+    """Embed every image of a split with a run's backbone or published weights; writes Parquet: id, embedding, label, clusters.
+
+    Published weights see images as timm shows them, of the size that they were trained on, and make no clusters.
 
     Args:
-        run: a run, its folder, or one of its checkpoint files.
+        run: a run, its folder, one of its checkpoint files, or weights that timm publishes, as timm/resnet50.a1_in1k.
         to: an empty or absent folder, local or a URI.
         data: images to embed; the run's own where none are given.
         split: of the data.
@@ -118,7 +120,7 @@ def embed(
         address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
 
     Raises:
-        UserError: for a folder in use, or a run or data that cannot be read.
+        UserError: for a folder in use, or a run, weights or data that cannot be read.
     """
     from pipelines.evaluation.write_embeddings import write_embeddings
 

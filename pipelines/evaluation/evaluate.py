@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from dataclasses import replace
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -16,6 +16,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
+from pipelines.evaluation.embedding_sources import EmbeddingSource, RunSource
 from pipelines.evaluation.features import RowsById
 from pipelines.evaluation.memory import check_memory
 from pipelines.jobs.ray_cluster import connect
@@ -59,12 +60,12 @@ def evaluate(
     with_bank = dataset.split(trained.split).labelled
     check_memory(sum(dataset.split(one).rows for one in {split, *([trained.split] if with_bank else [])}), trained.features)
     connect(address, local_cpus=workers + 1)
-    embedded = functools.partial(embed_split, trained, dataset, workers=workers, gpu=gpu, untrained=untrained)
-    scored = embedded(split, classify=True)
+    source = RunSource.of(trained, untrained=untrained)
+    scored = embed_split(replace(source, classify=True), dataset, split, workers=workers, gpu=gpu)
     scores = classifier_scores(trained, dataset, scored)
     sizes = {figures.score(split, figures.ROWS): float(len(scored["id"]))}
     if with_bank:
-        train, device = embedded(trained.split), "cuda" if gpu else "cpu"
+        train, device = embed_split(source, dataset, trained.split, workers=workers, gpu=gpu), "cuda" if gpu else "cpu"
         bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], scored["feature"]))
         classes = len(dataset.classes)
         votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
@@ -117,16 +118,14 @@ def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:
     }
 
 
-def embed_split(
-    trained: Trained, dataset: Dataset, split: str, *, workers: int, gpu: bool, untrained: bool, classify: bool = False
-) -> dict[str, Tensor]:
+def embed_split(source: EmbeddingSource, dataset: Dataset, split: str, *, workers: int, gpu: bool) -> dict[str, Tensor]:
     """Columns of a split's rows by id, made by an actor pool; what they are says `Embedder`.
 
     Raises:
         RuntimeError: if a row came twice or not at all.
     """
     gathered = RowsById(dataset.split(split).rows)
-    rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu, untrained=untrained, classify=classify)
+    rows = embedded_rows(source, dataset, split, workers=workers, gpu=gpu)
     with progress(f"embed {split}", gathered.rows, "images") as bar:
         for batch in rows.iter_batches(batch_size=None):
             bar.advance(gathered.add(batch))

@@ -1,24 +1,28 @@
 """Embeddings in Parquet: what `quorum embed` writes, and a manifest that makes a folder of them a whole.
 
-A row is (id int64, embedding list of D float32, label int32 or null, clusters list of int32). The manifest says how many rows
-there are to be before the first is written, so that a folder that was left half-written is noticed by `EmbeddingFolder.open`.
+A row is (id int64, embedding list of D float32, label int32 or null, and by a run's network clusters list of int32). The manifest
+says how many rows there are to be before the first is written, so that a folder that was left half-written is noticed by
+`EmbeddingFolder.open`.
 """
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 
+from pipelines.config.published_names import is_published
 from pipelines.datasets.embedding_folder import EMBEDDINGS_FORMAT, EMBEDDINGS_MANIFEST, EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
+from pipelines.evaluation.embedding_sources import embedding_source
 from pipelines.evaluation.evaluate import check_options
 from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
-from pipelines.runs.trained_model import Trained
 from pipelines.secrets import without_secrets
 
 GROUP_ROWS = 8192  # of a row group, which a clustering's windows read whole
@@ -27,25 +31,38 @@ GROUP_ROWS = 8192  # of a row group, which a clustering's windows read whole
 def write_embeddings(
     place: str, to: str, *, shards: str | None, split: str, workers: int, gpu: bool, address: str | None = None
 ) -> EmbeddingFolder:
-    """Embed a split with a run's backbone and write the result to folder `to`; arguments as of `evaluate`.
+    """Embed a split with the backbone of a run, or with published weights, and write the result to folder `to`.
+
+    Args:
+        place: a run's folder, a checkpoint of it, or `timm/MODEL.TAG`.
+        to: an empty or absent folder.
+        shards: to embed; default the run's own.
+        split: of the shards.
+        workers: processes that embed.
+        gpu: one GPU each.
+        address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
-        UserError: for a folder in use, a run or shards that cannot be read, or another number of rows than the split has.
+        UserError: for a folder in use, a source or shards that cannot be read, or another number of rows than the split has.
     """
     check_options(workers=workers)
-    trained = Trained.open(place)
-    dataset = Dataset.open(shards) if shards else trained.dataset
+    if is_published(place) and shards is None:
+        raise UserError(f"{place} has no images of its own; name those to embed: --data FOLDER")
+    source = embedding_source(place)
+    dataset = Dataset.open(shards or str(source.data))
     rows_of_split = dataset.split(split).rows
     folder = Location.of(to)
     if folder.children():
         raise UserError(f"{to} is not empty; choose an empty or absent folder for --to")
     manifest = {
-        "rows": rows_of_split, "split": split, "source": trained.place,
+        "rows": rows_of_split, "split": split, "source": source.name,
         "shards": str(dataset.location), "fingerprint": dataset.fingerprint,
-    }  # fmt: skip
+    } | ({"weights": source.weights} if source.weights else {})  # fmt: skip
+    for line in source.said:
+        print(f"{source.name}: {line}", file=sys.stderr)
     connect(address, local_cpus=workers + 1)
     write_document(folder.make() / EMBEDDINGS_MANIFEST, without_secrets(manifest), EMBEDDINGS_FORMAT)
-    rows = embedded_rows(trained, dataset, split, workers=workers, gpu=gpu)
+    rows = embedded_rows(source, dataset, split, workers=workers, gpu=gpu)
     with progress("embed", rows_of_split, "images") as bar:
         for batch in rows.map_batches(EmbeddingWriter(folder), batch_size=None).iter_batches(batch_size=None):
             bar.advance(int(batch["rows"].sum()))
@@ -70,12 +87,15 @@ class EmbeddingWriter:
 
 
 def _to_table(batch: dict[str, np.ndarray]) -> pa.Table:
-    features, labels, clusters = batch["feature"], batch["label"], batch["clusters"]
-    return pa.table(
-        {
-            "id": pa.array(batch["id"], pa.int64()),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1), pa.float32()), features.shape[1]),
-            "label": pa.array(labels, pa.int32(), mask=labels < 0),
-            "clusters": pa.FixedSizeListArray.from_arrays(pa.array(clusters.reshape(-1), pa.int32()), clusters.shape[1]),
-        }
-    )
+    columns = {
+        "id": pa.array(batch["id"], pa.int64()),
+        "embedding": _lists(batch["feature"], pa.float32()),
+        "label": pa.array(batch["label"], pa.int32(), mask=batch["label"] < 0),
+    }
+    if "clusters" in batch:
+        columns["clusters"] = _lists(batch["clusters"], pa.int32())
+    return pa.table(columns)
+
+
+def _lists(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), kind), values.shape[1])

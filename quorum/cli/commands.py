@@ -117,6 +117,7 @@ COMMANDS: dict[str, Command] = {
         "quorum.training:pretrain", "Learn representations without labels (CoKe).", (), "--config RECIPE --data FOLDER [options]",
         (
             "quorum pretrain --config coke_digits --data data/digits --name first",
+            "quorum pretrain --config coke_imagenet_2view --backbone.name timm/resnet50 --init-from timm/resnet50.a1_in1k",
             "quorum pretrain --resume outputs/first --workers 2",
         ),
         config="pipelines.config.training_config:PretrainConfig",
@@ -132,8 +133,12 @@ COMMANDS: dict[str, Command] = {
         ("quorum evaluate outputs/first", "quorum evaluate outputs/first --untrained"),
     ),
     "embed": Command(
-        "quorum.scoring:embed", "Write a run's embeddings of a data set as Parquet.", ("run",), "RUN --to FOLDER [options]",
-        ("quorum embed outputs/first --to data/embeddings",),
+        "quorum.scoring:embed", "Write embeddings of a data set as Parquet, by a run or published weights.", ("run",),
+        "RUN|timm/MODEL.TAG --to FOLDER [options]",
+        (
+            "quorum embed outputs/first --to data/embeddings",
+            "quorum embed timm/resnet50.a1_in1k --data data/photos --to data/embeddings",
+        ),
     ),
     "cluster": Command(
         "quorum.clustering:cluster", "Cluster embeddings in Parquet, of any number, with minimum sizes.", ("data",),
