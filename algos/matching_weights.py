@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 DEPTH = 4  # of mappings in each other
 SHOWN = 3  # keys that a sentence names
+ANOTHER = "give weights of exactly this network"
 COUNTER = "num_batches_tracked"
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # Words in the place of the one to take where a file has the network twice: DINO's averaged one, timm's, and MoCo's learner.
@@ -46,6 +47,7 @@ class Matched:
         instead_of: other places that have the same keys.
         beside: keys of the same mapping that are not below that place.
         classifier: keys of the classifier, which the network goes without.
+        rounded: keys of tensors that have more digits in the file than the network takes.
     """
 
     tensors: dict[str, Tensor]
@@ -53,6 +55,7 @@ class Matched:
     instead_of: list[str]
     beside: list[str]
     classifier: list[str]
+    rounded: list[str]
 
 
 @dataclass
@@ -111,7 +114,9 @@ def match_weights(content: Mapping[Any, Any], network: nn.Module) -> Matched:
     tensors = {name: _own_copy(found.below.get(name), tensor) for name, tensor in wanted.items()}
     _check_finite(tensors)
     beside = [key for key in found.mapping if not key.startswith(found.prefix)]
-    return Matched(tensors, found.name, [one.name for one in whole if one is not found], beside, found.classifier)
+    rounded = [name for name, tensor in tensors.items() if name in found.below and _is_rounded(found.below[name], tensor)]
+    others = [place.name for place in whole if place is not found]
+    return Matched(tensors, found.name, others, beside, sorted(found.classifier), rounded)
 
 
 def _mappings(content: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
@@ -149,17 +154,23 @@ def _compare(place: _Place, wanted: Mapping[str, Tensor], classifiers: Sequence[
         named = place.classifier if name.startswith(tuple(f"{one}." for one in classifiers)) else place.left
         named.append(name)
     place.left.sort()
-    place.unlike = {name: said for name, tensor in wanted.items() if name in below and (said := _unlike(below[name], tensor))}
+    place.unlike = {
+        name: said for name, tensor in wanted.items() if name in below and (said := _unlike(name, below[name], tensor))
+    }
 
 
-def _unlike(found: Tensor, wanted: Tensor) -> str:
+def _unlike(name: str, found: Tensor, wanted: Tensor) -> str:
     """How a tensor differs from the network's in kind; empty for one that does not."""
     if found.shape != wanted.shape:
         return f"is {_shape(found)} in the file and {_shape(wanted)} in the network"
     if found.layout != torch.strided or found.is_meta or found.is_quantized:
-        return "is quantised, sparse or without values"
-    kinds = FLOATING if wanted.is_floating_point() else (wanted.dtype,)
-    return "" if found.dtype in kinds else f"is of type {str(found.dtype).removeprefix('torch.')}, which is no weight's"
+        return "is quantised, sparse or without values in the file"
+    kinds = (FLOATING if wanted.is_floating_point() or name.endswith(COUNTER) else ()) + (wanted.dtype,)
+    return "" if found.dtype in kinds else f"holds {str(found.dtype).removeprefix('torch.')}, which no weight is"
+
+
+def _is_rounded(found: Tensor, wanted: Tensor) -> bool:
+    return found.is_floating_point() and found.dtype.itemsize > wanted.dtype.itemsize
 
 
 def _shape(tensor: Tensor) -> str:
@@ -188,13 +199,13 @@ def _own_copy(found: Tensor | None, wanted: Tensor) -> Tensor:
 def _check_finite(tensors: Mapping[str, Tensor]) -> None:
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
-        raise MismatchError(f"{named(bad)} {'holds' if len(bad) == 1 else 'hold'} NaN or infinity", bad)
+        raise MismatchError(f"it holds NaN or infinity ({named(bad)}); give weights of finite numbers", bad)
 
 
 def _nothing_alike(content: Mapping[Any, Any], wanted: Mapping[str, Tensor]) -> str:
     keys = [f"{path}{key}" for path, mapping in _mappings(content) for key in mapping]
     holds = f"none of its {len(keys)} tensors ({named(keys)})" if keys else "it holds no tensors by name, so none"
-    return f"{holds} is called like one of the network's {len(wanted)} ({named(list(wanted))})"
+    return f"{holds} is called like one of the network's {len(wanted)} ({named(list(wanted))}); {ANOTHER}"
 
 
 def _difference(place: _Place, wanted: Mapping[str, Tensor]) -> str:
@@ -203,11 +214,11 @@ def _difference(place: _Place, wanted: Mapping[str, Tensor]) -> str:
     if place.missing:
         parts.append(f"{len(place.missing)} of the network's {len(wanted)} tensors are not in it{below} ({named(place.missing)})")
     if place.left:
-        parts.append(f"{len(place.left)} in it{below} are not the network's ({named(place.left)})")
+        parts.append(f"{len(place.left)} in it{below} are none of the network's ({named(place.left)})")
     if place.unlike:
         said = [f"{name} {how}" for name, how in place.unlike.items()]
-        parts.append(f"{len(said)} differ ({named(said)})")
-    return "; ".join(parts)
+        parts.append(f"{len(said)} differ ({named(said)})" if len(said) > 1 else said[0])
+    return "; ".join([*parts, ANOTHER])
 
 
 def named(keys: Sequence[str]) -> str:

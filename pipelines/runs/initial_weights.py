@@ -29,22 +29,24 @@ class InitialWeights:
 
     Attributes:
         tensors: of its shapes and types, on the host.
+        source: what they were found by: a checkpoint, a file, or timm's full name.
         said: what the user should know of where they stood.
         pixels: mean and standard deviation of each channel that they expect, where that is known.
     """
 
     tensors: dict[str, Tensor]
+    source: str
     said: list[str] = field(default_factory=list)
     pixels: tuple[Sequence[float], Sequence[float]] | None = None
 
     @property
     def digest(self) -> str:
         """Of names and values, whatever file they came in."""
-        return hashlib.sha256(safetensors.torch.save(self.tensors)).hexdigest()[:16]
+        return hashlib.sha256(_in_bytes(self.tensors)).hexdigest()[:16]
 
     def keep(self, run: Location) -> None:
         """Copy them into a run's folder."""
-        (run.make() / INITIAL_FILE).write_bytes(safetensors.torch.save(self.tensors, {DIGEST: self.digest}))
+        (run.make() / INITIAL_FILE).write_bytes(_in_bytes(self.tensors, {DIGEST: self.digest}))
 
     @classmethod
     def kept(cls, run: Location) -> InitialWeights | None:
@@ -57,10 +59,14 @@ class InitialWeights:
         if not place.exists():
             return None
         file = read_weight_file(str(place))
-        found = cls(dict(file.content))
+        found = cls(dict(file.content), str(place))
         if file.metadata.get(DIGEST) != found.digest:
             raise UserError(f"{place} was edited or is damaged: its digest is not that of its tensors; restore it")
         return found
+
+
+def _in_bytes(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
 
 
 def weights_of_file(place: str, network: nn.Module, about: str) -> InitialWeights:
@@ -76,7 +82,7 @@ def weights_of_file(place: str, network: nn.Module, about: str) -> InitialWeight
     """
     file = read_weight_file(place)
     matched = fitted(file, network, f"init_from {place}", about)
-    return InitialWeights(matched.tensors, _told(matched), _pixels(file))
+    return InitialWeights(matched.tensors, str(Location.of(place)), _told(matched), _pixels(file))
 
 
 def fitted(file: WeightFile, network: nn.Module, source: str, about: str) -> Matched:
@@ -90,20 +96,24 @@ def fitted(file: WeightFile, network: nn.Module, source: str, about: str) -> Mat
     except MismatchError as error:
         if has_small_stem(network) and error.keys and all(key.startswith("conv1.") for key in error.keys):
             raise UserError(
-                f"{source} has the library's own first convolution, and the recipe's {about} a small stem, as images of up to "
-                f"64 px get it ({error}); set --backbone.stem imagenet"
+                f"{source} has the library's own first convolution, and the recipe's {about} the small stem that images of up to "
+                f"64 px get: {error}, or set --backbone.stem imagenet"
             ) from error
         made_from = f", which was exported from {file.metadata['backbone']}," if "backbone" in file.metadata else ""
-        raise UserError(f"{source}{made_from} does not fit the recipe's {about}: {error}; make them equal") from error
+        raise UserError(f"{source}{made_from} does not fit the recipe's {about}: {error}") from error
 
 
 def _told(matched: Matched) -> list[str]:
-    """What was chosen and what was left out."""
-    told = []
+    """What was chosen, left out or rounded."""
+    told, place = [], matched.place
     if matched.instead_of:
-        told.append(f"of {named([matched.place, *matched.instead_of])} the weights at {matched.place}")
+        told.append(f"it has the backbone at {named([place, *matched.instead_of])}; taken are the weights at {place}")
     if matched.beside:
-        told.append(f"only the weights at {matched.place}; beside it are {len(matched.beside)} more ({named(matched.beside)})")
+        told.append(f"left out is what stands beside {place}: {len(matched.beside)} of its tensors ({named(matched.beside)})")
+    if matched.classifier:
+        told.append(f"left out is its classifier ({named(matched.classifier)})")
+    if matched.rounded:
+        told.append(f"rounded to float32 are {len(matched.rounded)} of its tensors ({named(matched.rounded)})")
     return told
 
 

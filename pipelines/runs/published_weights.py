@@ -106,7 +106,7 @@ class Published:
         whole = self._loaded(options)
         whole.reset_classifier(0)  # type: ignore[operator]  # which every model of timm has
         matched = fitted(WeightFile(whole.state_dict(), {}), network, self.name, about)
-        return InitialWeights(matched.tensors, [], (self.about.mean, self.about.std))
+        return InitialWeights(matched.tensors, self.name, [], (self.about.mean, self.about.std))
 
     def _loaded(self, options: Mapping[str, Any]) -> nn.Module:
         """The model with its classifier, so that timm finds every weight in the file and none left over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -178,7 +178,7 @@ def initial_weights(config: TrainingConfig) -> InitialWeights | None:
         UserError: when there are no such weights, or they are another network's.
     """
     place = config.init_from
-    if place is None:
+    if not place:
         return None
     with torch.device("meta"):
         backbone = new_backbone(config)
@@ -204,7 +204,8 @@ def _published(config: TrainingConfig, published: Published, backbone: nn.Module
             f"init_from {published.name} has weights of timm's {published.model}, and the recipe's backbone is "
             f"{config.backbone.name!r}; set --backbone.name {published.backbone}"
         )
-    return published.weights(backbone, config.backbone.options, f"backbone {_describe(config)}")
+    found = published.weights(backbone, config.backbone.options, f"backbone {_describe(config)}")
+    return replace(found, said=[f"these are {published.name}"]) if config.init_from != published.name else found
 
 
 def _of_run(config: TrainingConfig, trained: Trained, backbone: nn.Module) -> InitialWeights:
@@ -214,7 +215,7 @@ def _of_run(config: TrainingConfig, trained: Trained, backbone: nn.Module) -> In
             f"init_from {config.init_from} has backbone {_describe(trained.config)}, "
             f"which does not fit this recipe's {_describe(config)}; make them equal"
         )
-    return InitialWeights(weights, [], (trained.view.mean, trained.view.std))
+    return InitialWeights(weights, trained.place, [], (trained.view.mean, trained.view.std))
 
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
@@ -253,7 +254,7 @@ def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWe
             backbone(torch.empty(1, 3, view.size, view.size, device="meta"))
         except AssertionError as error:  # by which timm's networks of one size refuse another
             raise UserError(
-                f"backbone {config.backbone.name!r} takes no images of {view.size} px ({error}); set the size of the views, or "
-                f'its own as --backbone.options "{{img_size: {view.size}}}"'
+                f"backbone {config.backbone.name!r} takes no images of {view.size} px ({str(error).rstrip('.')}); change the "
+                f'size of the views, or its own, as timm spells it: --backbone.options "{{img_size: {view.size}}}"'
             ) from error
     return None if resumed else initial_weights(config)

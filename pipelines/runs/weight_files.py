@@ -75,9 +75,7 @@ def _read_torch(place: str, content: bytes) -> WeightFile:
     except Exception as error:  # damaged bytes may bring the reader to raise anything
         raise UserError(_refusal(place, str(error))) from error
     if not isinstance(found, Mapping):
-        raise UserError(
-            f"{place} holds a {type(found).__name__} and no tensors by name; save the network's state_dict() to a file"
-        )
+        raise UserError(f"{place} holds a {type(found).__name__}, no tensors by name; save the network's state_dict() to a file")
     return WeightFile(found, {})
 
 

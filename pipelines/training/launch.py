@@ -129,7 +129,7 @@ class Training:
         if self.selection:
             params |= {"labels.rule": self.selection.rule, "labels.count": len(self.selection.ids)}
         if self.initial:
-            params |= {"init_from.digest": self.initial.digest}
+            params |= {"init_from.source": self.initial.source, "init_from.digest": self.initial.digest}
         try:
             self.config = config = adopt_labels(replace(config, name=name), self.selection, location.make())
             if self.initial:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import huggingface_hub
 import pytest
 import torch
+import torchvision
 
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
-from pipelines.runs.trained_model import Trained, check_network, new_backbone
+from pipelines.files.location import Location
+from pipelines.runs.trained_model import Trained, check_network, new_backbone, say_of_start, start_from
+from pipelines.views.view_config import Normalization
 from tests.helpers.made_up_data import dataset
+from tests.helpers.published import put_into_cache
 from tests.helpers.version_0_1 import unpack
 from tests.helpers.words import settings_of
 
@@ -56,11 +63,94 @@ def test_a_backbone_that_cannot_be_built_is_refused_before_anything_starts():
     check_network(read_recipe("coke_digits", PretrainConfig))
 
 
+def starting(*words):
+    """A configuration of images of 32 px."""
+    views = ["--views.large", "[{size: 32}]", "--stream.normalization.mean", "[0.5, 0.5, 0.5]"]
+    std = ["--stream.normalization.std", "[0.25, 0.25, 0.25]"]
+    return read_recipe("coke_digits", PretrainConfig, settings_of([*views, *std, *words]))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["timm/resnet18"], "^init_from timm/resnet18.a1_in1k has weights of timm's resnet18, and the recipe's backbone is "
+         "'wrn-10-2'; set --backbone.name timm/resnet18$"),
+        (["timm/resnet18", "--backbone.name", "timm/resnet34"], "is 'timm/resnet34'; set --backbone.name timm/resnet18$"),
+        (["timm/resnet18", "--backbone.name", "resnet18"], "is 'resnet18'; set --backbone.name timm/resnet18$"),
+        (["timm/resnet-18", "--backbone.name", "resnet18"], "timm has no model 'resnet-18'; nearest valid name: timm/resnet18"),
+        (["{here}/absent"], "absent is neither a run, .* nor a file of weights [(].safetensors, .*[)], nor timm/MODEL.TAG"),
+        (["{here}/absent.pth"], "absent.pth is not there"),
+        (["{here}"], "is neither a run, whose folder holds run.json, nor a file of weights"),
+        (["{here}/whole.pth", "--backbone.name", "resnet18"],
+         "the small stem that images of up to 64 px get: conv1.weight is 64 x 3 x 7 x 7 in the file and 64 x 3 x 3 x 3 in the "
+         "network; .*set --backbone.stem imagenet$"),
+        (["{here}/whole.pth", "--backbone.name", "resnet34", "--backbone.stem", "imagenet"],
+         "does not fit the recipe's backbone 'resnet34' [(]stem imagenet, images of 32 px[)]: 80 of the network's 216"),
+    ],
+)  # fmt: skip
+def test_weights_that_are_not_there_or_of_another_network_are_refused(tmp_path, words, said):
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "whole.pth")
+    with pytest.raises(UserError, match=said):
+        check_network(starting("--init_from", *(word.replace("{here}", str(tmp_path)) for word in words)))
+
+
+def test_weights_of_others_and_what_they_expect(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    whole = put_into_cache(tmp_path, "test_resnet.r160_in1k").state_dict()
+    config = starting("--init_from", "timm/test_resnet", "--backbone.name", "timm/test_resnet", "--backbone.stem", "imagenet")
+    weights = check_network(config)
+    start_from(backbone := new_backbone(config), config, Location.of(tmp_path))
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in backbone.state_dict().items())
+    assert weights.source == "timm/test_resnet.r160_in1k"
+    say_of_start(config, weights)
+    assert capsys.readouterr().err.splitlines() == [
+        "init_from timm/test_resnet: these are timm/test_resnet.r160_in1k",
+        "init_from timm/test_resnet: they expect pixels of mean [0.5, 0.5, 0.5] and std [0.5, 0.5, 0.5], "
+        "stream.normalization has [0.5, 0.5, 0.5] and [0.25, 0.25, 0.25]; for theirs: "
+        '--stream.normalization.mean "[0.5, 0.5, 0.5]" --stream.normalization.std "[0.5, 0.5, 0.5]"',
+    ]
+    alike = replace(config, stream=replace(config.stream, normalization=Normalization([0.5] * 3, [0.5] * 3)))
+    say_of_start(replace(alike, init_from=weights.source), check_network(replace(alike, init_from=weights.source)))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_keeps_what_it_starts_from(tmp_path):
+    torch.manual_seed(0)
+    whole = torchvision.models.resnet18().state_dict()
+    torch.save(whole, tmp_path / "whole.pth")
+    config = starting("--init_from", str(tmp_path / "whole.pth"), "--backbone.name", "resnet18", "--backbone.stem", "imagenet")
+    check_network(config).keep(Location.of(tmp_path / "run"))
+    (tmp_path / "whole.pth").unlink()
+    start_from(backbone := new_backbone(config), config, Location.of(tmp_path / "run"))
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in backbone.state_dict().items())
+    assert check_network(config, resumed=True) is None
+    with pytest.raises(UserError, match=r"whole.pth is not there"):
+        start_from(backbone, config, Location.of(tmp_path / "other"))
+
+
+def test_a_network_that_takes_no_images_of_the_recipes_size_is_refused():
+    name = ["--backbone.name", "timm/vit_tiny_patch16_224"]
+    with pytest.raises(UserError, match=r"takes no images of 32 px \(Input height \(32\).*\); change the size of the views"):
+        check_network(starting(*name))
+    fitting = [*name, "--backbone.options", "{img_size: 32}"]
+    check_network(starting(*fitting))
+    with pytest.raises(UserError, match="takes no images of 48 px"):
+        check_network(starting(*fitting, "--views.small", "[{size: 48}]"))
+
+
+def test_weights_of_timm_are_no_run():
+    with pytest.raises(UserError, match="timm/resnet18 is no run but weights of timm's, which quorum embed and --init-from take"):
+        Trained.open("timm/resnet18")
+
+
 def test_weights_start_from_another_run_if_the_backbones_are_alike(old):
     config = read_recipe(
         "coke_digits", PretrainConfig, settings_of(["--backbone.name", "wrn-10-1", "--init_from", str(old / "coke")])
     )
-    check_network(config)
+    found, learned = check_network(config), Trained.open(str(old / "coke")).state["method"]["network"]
+    assert all(torch.equal(tensor, learned[f"backbone.{name}"]) for name, tensor in found.tensors.items())
+    assert found.source == str(old / "coke" / "checkpoints" / "step-000000036.pt")
     other = read_recipe(
         "coke_digits", PretrainConfig, settings_of(["--backbone.name", "wrn-16-1", "--init_from", str(old / "coke")])
     )

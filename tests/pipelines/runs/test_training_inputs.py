@@ -45,6 +45,14 @@ def test_every_place_holds_from_any_folder(tmp_path, monkeypatch):
     assert [config.data, config.labels, config.init_from, config.storage] == [*here, "/runs"]
 
 
+def test_a_name_of_timms_is_no_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "timm" / "resnet18").mkdir(parents=True)
+    for given, expected in (("timm/resnet18", "timm/resnet18"), ("./timm/resnet18", str(tmp_path / "timm" / "resnet18"))):
+        (tmp_path / "mine.yaml").write_text(f"data: d\ninit_from: {given}\nviews: {{large: [{{size: 8}}]}}\n")
+        assert absolute(read_recipe("mine.yaml", PretrainConfig)).init_from == expected
+
+
 def test_evaluation_sees_images_of_the_size_that_training_sees():
     config = read_recipe(COKE_DIGITS, PretrainConfig)
     view = evaluation_view(config)
