@@ -52,6 +52,10 @@ class Trained:
                 f"{place} is no run but weights of timm's, which quorum embed and --init-from take; give a run's folder"
             )
         folder, file = _split(place)
+        if is_weight_file(folder) and not _is_run(folder):
+            raise UserError(
+                f"{place} is no run but a file, which --init-from may take; give a run's folder or a checkpoint of it"
+            )
         run = Run.open(folder)
         if run.kind not in CONFIG_OF_COMMAND:
             raise UserError(f"{folder} is a run of quorum {run.kind}, which trains no network; give a run of pretrain or semisup")

@@ -18,7 +18,9 @@ def put_into_cache(cache: Path, name: str) -> nn.Module:
     torch.manual_seed(len(name))
     network: nn.Module = timm.create_model(name, pretrained=False)
     for buffer_name, buffer in network.named_buffers():
-        if buffer_name.endswith(("running_mean", "running_var")):
+        if buffer_name.endswith("running_mean"):
+            buffer.uniform_(-0.1, 0.1)
+        elif buffer_name.endswith("running_var"):
             buffer.uniform_(0.5, 1.5)
     folder = cache / f"models--timm--{name}"
     snapshot = folder / "snapshots" / REVISION

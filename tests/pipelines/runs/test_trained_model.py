@@ -139,7 +139,9 @@ def test_a_network_that_takes_no_images_of_the_recipes_size_is_refused():
         check_network(starting(*fitting, "--views.small", "[{size: 48}]"))
 
 
-def test_weights_of_timm_are_no_run():
+def test_weights_of_timm_or_in_a_file_are_no_run():
+    with pytest.raises(UserError, match=r"whole\.pth is no run but a file, which --init-from may take; give a run's folder"):
+        Trained.open("whole.pth")
     with pytest.raises(UserError, match="timm/resnet18 is no run but weights of timm's, which quorum embed and --init-from take"):
         Trained.open("timm/resnet18")
 

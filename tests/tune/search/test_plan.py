@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from algos.networks import build_backbone
 from pipelines.config.recipe import read_recipe
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import choose_from
@@ -53,6 +55,18 @@ def test_impossible_points_are_all_found_before_the_start(plan):
         plan(space={"method.K": {"grid": [1, 2, 3]}})
     with pytest.raises(UserError, match=r"optimizer\.lr"):
         plan(space={"optimizer.lr": {"grid": [-1.0]}})
+
+
+def test_the_weights_of_every_point_are_looked_at_and_found_from_any_folder(plan, some_digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    for depth in (10, 16):
+        torch.save(build_backbone(f"wrn-{depth}-1", image_size=8).state_dict(), f"{depth}.pth")
+    network = {"data": str(some_digits.location), "backbone.name": "wrn-10-1"}
+    made = plan(settings=network, space={"init_from": {"grid": [None, "10.pth"]}})
+    assert [made.training(point, 0).init_from for point in made.points] == [None, str(tmp_path / "10.pth")]
+    with pytest.raises(UserError, match=r"2 of 3 points .*: init_from .*16.pth does not fit .*absent.pth is not there"):
+        plan(settings=network, space={"init_from": {"grid": ["10.pth", "16.pth", "absent.pth"]}})
 
 
 def test_a_number_of_trials_shortens_a_grid_and_bounds_a_random_search(plan):
