@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import ParquetReader
-from pipelines.files.storage_errors import is_of_storage, patiently
+from pipelines.files.parquet_reader import ParquetReader, read_footer
+from pipelines.files.storage_errors import is_of_storage
 
 INDEX_AGAIN = "it was changed since it was indexed: ingest the source again"
 
@@ -58,24 +56,11 @@ def images_of(column: pa.ChunkedArray) -> pa.Array:
     return column.cast(pa.binary()).combine_chunks()
 
 
-def footer_of(place: Location) -> tuple[pq.FileMetaData, str]:
-    """A Parquet file's metadata, and a digest of it: offsets, sizes and statistics of every column."""
-
-    def read() -> tuple[pq.FileMetaData, str]:
-        with place.filesystem.open_input_file(place.path) as file:
-            footer = pq.ParquetFile(file).metadata
-            size = footer.serialized_size
-            file.seek(file.size() - 8 - size)
-            return footer, hashlib.sha256(file.read(size)).hexdigest()[:16]
-
-    return patiently(read)
-
-
 @functools.lru_cache(maxsize=64)
 def _reader(place: str, digest: str) -> ParquetReader:
     location = Location.of(place)
     try:
-        found = footer_of(location)[1]
+        found = read_footer(location)[1]
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and is_of_storage(error) and not isinstance(error, FileNotFoundError):
             raise

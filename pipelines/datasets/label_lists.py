@@ -5,7 +5,6 @@ It is read as people and their tools write it: with a header line, other separat
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pipelines.datasets.instance_names import Instances, Named, rows_of
 from pipelines.errors import UserError
+from pipelines.files.text import decoded
 
 SEPARATORS = (",", ";", "\t")
 ID_COLUMNS = ("id", "ids", "instance", "instance_id", "instance id")
@@ -63,9 +63,8 @@ def _text(file: str) -> str:
         content = Path(file).expanduser().read_bytes()
     except OSError as error:
         raise UserError(f"list {file} cannot be read: {error}") from error
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        return decoded(content)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"list {file}, line {line} cannot be read: it is no UTF-8 text; save the file as UTF-8") from error

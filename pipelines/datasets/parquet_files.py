@@ -5,7 +5,6 @@ Free of torch and Ray, because it runs in Ray Data tasks.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,10 +19,8 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import open_parquet
-from pipelines.files.storage_errors import patiently
+from pipelines.files.parquet_reader import is_parquet, open_parquet, read_footer
 
-SUFFIXES = (".parquet", ".pq", ".parq")  # in small letters or large
 READERS = 16  # threads that read footers
 STREAMED_BYTES = 32 << 20  # of a piece, where a row group is read in pieces
 OUR_OWN = {"_embeddings.json"}
@@ -133,7 +130,7 @@ def find_parquet(place: str) -> FoundFiles:
         raise UserError(f"{place} is no folder and no file; {WANTED}")
     found = location.filesystem.get_file_info(pafs.FileSelector(location.path, recursive=True))
     below = sorted(info.path[len(location.path) :].lstrip("/") for info in found if info.type == pafs.FileType.File)
-    paths = [path for path in below if path.lower().endswith(SUFFIXES) and not _is_hidden(path)]
+    paths = [path for path in below if is_parquet(path) and not _is_hidden(path)]
     rest = sorted({*below} - {*paths} - OUR_OWN)
     if not paths:
         conversions = filter(None, (_conversion(f"{location}/{path}") for path in rest))
@@ -184,15 +181,8 @@ def _leaves(kind: pa.DataType) -> int:
 
 
 def _footer(location: Location, path: str) -> ParquetFooter:
-    def read() -> tuple[pq.FileMetaData, str]:
-        with location.filesystem.open_input_file(f"{location.path}/{path}") as file:
-            footer = pq.ParquetFile(file).metadata
-            size = footer.serialized_size
-            file.seek(file.size() - 8 - size)
-            return footer, hashlib.sha256(file.read(size)).hexdigest()[:16]
-
     try:
-        return ParquetFooter(location, path, *patiently(read))
+        return ParquetFooter(location, path, *read_footer(Location(location.filesystem, f"{location.path}/{path}")))
     except (pa.ArrowInvalid, OSError) as error:
         said = str(error).split("\n", maxsplit=1)[0]
         raise UserError(f"{location}/{path} is no whole Parquet file ({said}); restore or remove it") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -17,6 +18,31 @@ from pipelines.files.storage_errors import is_of_storage, patiently
 
 Result = TypeVar("Result")
 MOST_OPEN = 64
+SUFFIXES = (".parquet", ".pq", ".parq")  # in small letters or large
+
+
+def is_parquet(name: str) -> bool:
+    """Whether a file's name ends as one of Parquet does."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def read_footer(place: Location) -> tuple[pq.FileMetaData, str]:
+    """A file's metadata and a digest of it; it holds offsets, sizes and statistics of every column, so other rows change it.
+
+    Raises:
+        OSError, pyarrow.ArrowException: for what is no whole Parquet file.
+    """
+
+    def read() -> tuple[pq.FileMetaData, str]:
+        with place.filesystem.open_input_file(place.path) as file:
+            footer = pq.ParquetFile(file).metadata
+            size = footer.serialized_size
+            file.seek(file.size() - 8 - size)
+            return footer, hashlib.sha256(file.read(size)).hexdigest()[:16]
+
+    return patiently(read)
+
+
 BUFFER_BYTES = 1 << 20  # of a file that is read in pieces
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.datasets.foreign_images import ForeignImages, footer_of
+from pipelines.datasets.foreign_images import ForeignImages
 from pipelines.datasets.image_shards import Dataset, Shard, Split, write_index
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import read_footer
 from pipelines.in_place.class_mix import check_mixed
 from pipelines.ingest.append import Base
 from pipelines.ingest.containers.parquet_images import ParquetSource
@@ -82,7 +83,7 @@ def _file_of(sample: Sample) -> str:
 
 def _images(source: ParquetSource, path: str, rows: int) -> ForeignImages:
     place = source.place(path)
-    footer, digest = footer_of(place)
+    footer, digest = read_footer(place)
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     if sum(groups) != rows:
         raise UserError(f"{place} has {sum(groups)} rows, {rows} a moment ago; it is being written")

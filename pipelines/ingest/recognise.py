@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import is_parquet
 from pipelines.ingest.containers.columns import choose_columns, holds_images
-from pipelines.ingest.containers.parquet_images import ParquetSource, first_schema, is_parquet
+from pipelines.ingest.containers.parquet_images import ParquetSource, first_schema
 from pipelines.ingest.containers.path_table import TableSource, is_table
 from pipelines.ingest.containers.web_dataset import WebDatasetSource, is_tar
 from pipelines.ingest.sources.cifar import CifarSource, is_cifar

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import ParquetReader
+from pipelines.files.parquet_reader import SUFFIXES, ParquetReader, is_parquet
 from pipelines.files.tree import files_below
 from pipelines.ingest.containers.columns import Columns, values_of
 from pipelines.ingest.containers.labels import classes_of
@@ -21,7 +21,6 @@ from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted, require_samples
 from pipelines.ingest.sources.splits import settled, split_of_file
 
-PARQUET = (".parquet", ".pq", ".parq")
 READERS = 16
 PIECE_BYTES = 256 << 20  # of images that a task reads at once
 
@@ -58,14 +57,9 @@ def first_schema(root: Location) -> tuple[pa.Schema, str]:
     """
     paths, left_out = parquet_files(root)
     if not paths:
-        raise UserError(f"{root} holds no Parquet file ({', '.join(PARQUET)}){': ' + counted(left_out) if left_out else ''}")
+        raise UserError(f"{root} holds no Parquet file ({', '.join(SUFFIXES)}){': ' + counted(left_out) if left_out else ''}")
     place = root / paths[0] if paths[0] else root
     return ParquetReader(place).schema, str(place)
-
-
-def is_parquet(name: str) -> bool:
-    """Whether a file's name ends as one of Parquet does."""
-    return name.lower().endswith(PARQUET)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ import pyarrow as pa
 from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import ParquetReader
+from pipelines.files.parquet_reader import ParquetReader, is_parquet
+from pipelines.files.text import decoded
 from pipelines.files.tree import files_below
 from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, choose_columns, values_of
 from pipelines.ingest.containers.labels import Value, classes_of
-from pipelines.ingest.containers.parquet_images import is_parquet, parquet_files, pointed_at
+from pipelines.ingest.containers.parquet_images import parquet_files, pointed_at
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
 from pipelines.ingest.sources.splits import settled, split_of_folder
 
@@ -145,13 +146,10 @@ def _decoded(place: Location) -> str:
             content = gzip.decompress(content)
         except (OSError, EOFError) as error:
             raise UserError(f"{place} is cut short or damaged ({error}); fetch it again") from error
-    wide = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ""  # Excel's "Unicode text"
-    for encoding in (wide,) if wide else ("utf-8-sig", "cp1252"):  # the latter is Excel's CSV in western countries
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise UserError(f"{place} is no text; save the table as CSV in UTF-8")
+    try:
+        return decoded(content)
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")  # Excel's CSV in western countries
 
 
 def _delimiter(line: str) -> str:
