@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,12 @@ def quorum(*words: str) -> str:
     if finished.returncode:
         raise SystemExit(f"quorum {words[0]} ended with exit code {finished.returncode}")
     return finished.stdout
+
+
+def score(run: Path, name: str, *options: str) -> float:
+    """A score of a run on test images."""
+    (found,) = re.findall(rf"test/{name}\D+([\d.]+)", quorum("evaluate", str(run), *options))
+    return float(found)
 
 
 def figures(run: Path, word: str) -> list[float]:

@@ -6,12 +6,11 @@ Run from the repository's root: `python -m benchmarks.runs.fashion_mnist`; some 
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from pathlib import Path
 
 from benchmarks.report import Figure, new_parser, parse
-from benchmarks.runs.command import figures, quorum
+from benchmarks.runs.command import figures, quorum, score
 
 RECIPE = "coke_fashion_mnist"
 
@@ -32,16 +31,10 @@ def main() -> None:
         quorum("ingest", options.source, "--to", shards)
         given = ["--config", RECIPE, "--data", shards, "--storage", folder, "--name", run.name]
         quorum("pretrain", *given, "--epochs", str(options.epochs), "--monitor.knn_epochs", str(options.epochs))
-        gain = knn(run) - knn(run, "--untrained")
+        gain = score(run, "knn_top1") - score(run, "knn_top1", "--untrained")
         Figure("fashion_knn_gain", gain, "share").tell()
         Figure("fashion_smallest_cluster", min(figures(run, "smallest_to_minimum")[-2:]), "x").tell()
         Figure("fashion_epoch_gap", max(figures(run, "epoch_gap")), "s").tell()
-
-
-def knn(run: Path, *options: str) -> float:
-    """Share of the test images that kNN gets right."""
-    (score,) = re.findall(r"test/knn_top1\D+([\d.]+)", quorum("evaluate", str(run), *options))
-    return float(score)
 
 
 if __name__ == "__main__":
