@@ -34,8 +34,8 @@ class ForeignImages:
     digest: str
 
     def read(self, row_group: int) -> pa.Array:
-        """The encoded images of a row group, binary; null where a row has none."""
-        return images_of(_reader(self.place, self.digest).read_row_group(row_group, [self.column])[self.column])
+        """The encoded images of a row group, binary; empty where a row has none."""
+        return images_of(_reader(self.place, self.digest).read_row_group(row_group, [self.column])[self.column]).fill_null(b"")
 
     def check(self) -> None:
         """Refuse a file that is not there, or has another size.

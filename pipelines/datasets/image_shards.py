@@ -95,11 +95,19 @@ class Split:
 
 
 class Growth(NamedTuple):
-    """An ingest that a data set comes from: its source, the fingerprint from then on, and the rows that each split got."""
+    """An ingest that a data set comes from.
+
+    Attributes:
+        source: its place.
+        fingerprint: from then on.
+        rows: that each split got.
+        ids: below which the ids of each split lie from then on.
+    """
 
     source: str
     fingerprint: str
     rows: dict[str, int]
+    ids: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -249,6 +257,14 @@ def _parquet_file(location: Location, shard: Shard) -> ParquetReader:
         said = f"its footer says {footer.get('format')}"
         raise UserError(f"{location}/{shard.path} is no shard of format {SHARDS_FORMAT} ({said}); ingest the source again")
     return file
+
+
+def is_shard(file: Location) -> bool:
+    """Whether a Parquet file is one that `write_shard` or `write_index` wrote."""
+    try:
+        return FOOTER_KEY in (ParquetReader(file).metadata.metadata or {})
+    except UserError:
+        return False
 
 
 def read_group(location: Location, shard: Shard, row_group: int, columns: Sequence[str]) -> pa.Table:

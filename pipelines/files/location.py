@@ -87,6 +87,13 @@ class Location:
         uri = f"{posixpath.dirname(base.rstrip('/'))}{mark}{query}" if base else ""
         return Location(self.filesystem, posixpath.dirname(self.path.rstrip("/")), uri)
 
+    def lies_in(self, folder: Location) -> bool:
+        """Whether it is that folder, or lies in it."""
+        if self.is_local != folder.is_local or self.filesystem.type_name != folder.filesystem.type_name:
+            return False
+        mine, other = (os.path.realpath(one.path) if one.is_local else one.path.strip("/") for one in (self, folder))
+        return f"{mine}/".startswith(f"{other.rstrip('/')}/")
+
     def exists(self) -> bool:
         """Whether a file or folder is there."""
         return bool(self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound)
@@ -94,6 +101,8 @@ class Location:
     @property
     def is_folder(self) -> bool:
         """Whether a folder is there."""
+        if self.is_local:
+            return os.path.isdir(self.path)
         return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory)
 
     def size(self) -> int:
@@ -102,14 +111,20 @@ class Location:
 
     def is_file(self) -> bool:
         """Whether a file is there."""
+        if self.is_local:  # whose names may be no UTF-8
+            return os.path.isfile(self.path)
         return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.File)
 
     def is_dir(self) -> bool:
         """Whether a folder is there."""
+        if self.is_local:
+            return os.path.isdir(self.path)
         return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory)
 
     def children(self) -> list[str]:
         """Names in the folder, sorted; none where there is no folder."""
+        if self.is_local:
+            return sorted(os.listdir(self.path)) if os.path.isdir(self.path) else []
         if not self.is_folder:
             return []
         found = self.filesystem.get_file_info(pafs.FileSelector(self.path))

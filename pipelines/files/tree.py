@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -14,7 +15,10 @@ from pipelines.files.storage_errors import patiently
 
 READERS = 16  # threads, each with one of the folders that lie uppermost
 BROKEN_LINK, LOOP, NO_FILE = "broken links", "links to a folder that they lie in", "no regular files"
-EMPTY = "empty folders"
+EMPTY, TOO_OFTEN = "empty folders", "links to folders that were read many times"
+MOST_WAYS = 16  # by which links may lead to one folder
+
+Identity = tuple[int, int]
 
 
 class Found(NamedTuple):
@@ -42,25 +46,29 @@ def files_below(folder: Location) -> list[Found]:
 def _all_below(folder: Location, name: str) -> list[Found]:
     if not folder.is_local:
         return patiently(lambda: _remote(folder, name, recursive=True)[0])
-    return list(_walk(folder.path, name, (_identity(folder.path),)))
+    return list(_walk(folder.path, name))
 
 
-def _walk(root: str, name: str, above: tuple[tuple[int, int], ...]) -> Iterator[Found]:
-    """Files of a local folder; `above` are the folders that it lies in, as the disk numbers them."""
-    try:
-        mine = _identity(os.path.join(root, name))
-        if mine in above:
-            yield Found(name, LOOP)
-            return
-        files, folders = _entries(root, name)
-    except OSError as error:
-        yield Found(name, f"in folders that cannot be read ({error.strerror})")
-        return
-    yield from files
-    if not files and not folders:
-        yield Found(name, EMPTY)
-    for inner in folders:
-        yield from _walk(root, inner, (*above, mine))
+def _walk(root: str, name: str) -> Iterator[Found]:
+    """Files of a local folder and of those below it."""
+    read: Counter[Identity] = Counter()  # how often each folder was, as the disk numbers them
+    waiting: list[tuple[str, tuple[Identity, ...]]] = [(name, (_identity(root),))]
+    while waiting:
+        name, above = waiting.pop()
+        try:
+            mine = _identity(os.path.join(root, name))
+            if mine in above or read[mine] >= MOST_WAYS:
+                yield Found(name, LOOP if mine in above else TOO_OFTEN)
+                continue
+            files, folders = _entries(root, name)
+        except OSError as error:
+            yield Found(name, f"in folders that cannot be read ({error.strerror})")
+            continue
+        read[mine] += 1
+        yield from files
+        if not files and not folders:
+            yield Found(name, EMPTY)
+        waiting += [(inner, (*above, mine)) for inner in folders]
 
 
 def _local(folder: Location, name: str) -> tuple[list[Found], list[str]]:
@@ -73,16 +81,20 @@ def _entries(root: str, name: str) -> tuple[list[Found], list[str]]:
     with os.scandir(os.path.join(root, name)) as entries:
         for entry in entries:
             path = f"{name}/{entry.name}" if name else entry.name
-            if entry.is_dir():
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link to itself, through a file, or with a name that is too long
+                is_folder = is_file = False
+            if is_folder:
                 folders.append(path)
-            elif entry.is_file():
+            elif is_file:
                 files.append(Found(path))
             else:
                 files.append(Found(path, BROKEN_LINK if entry.is_symlink() else NO_FILE))
     return sorted(files), sorted(folders)
 
 
-def _identity(path: str) -> tuple[int, int]:
+def _identity(path: str) -> Identity:
     status = os.stat(path)
     return status.st_dev, status.st_ino
 

@@ -53,7 +53,7 @@ def index(source: Source, destination: str, name: str, *, overwrite: bool = Fals
     train = [place for place, (_, samples) in enumerate(files) if samples[0].split == "train"]
     labels = [sample.label for place in train for sample in files[place][1]]
     check_mixed(_InTheirOrder([images[place] for place in train]), labels, COPY)
-    location = emptied(destination, overwrite)
+    location = emptied(destination, source.root, overwrite)
     splits: dict[str, Split] = {}
     for (_, samples), foreign in zip(files, images, strict=True):
         split = splits.setdefault(samples[0].split, Split(0, [], []))
@@ -87,6 +87,8 @@ def _images(source: ParquetSource, path: str, rows: int) -> ForeignImages:
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     if sum(groups) != rows:
         raise UserError(f"{place} has {sum(groups)} rows, {rows} a moment ago; it is being written")
+    if lacking := source.rows_without_bytes(footer):
+        raise UserError(f"{lacking:,} rows of {place} have a path in the place of an image, which in place are not read; {COPY}")
     largest = max(source.group_bytes(footer), default=0)
     if largest > GROUP_BYTES:
         raise UserError(

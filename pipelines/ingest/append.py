@@ -9,11 +9,11 @@ from itertools import zip_longest
 from pipelines.datasets.image_shards import Dataset, Growth, Split, read_sources
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.ingest.left_out import THERE
 from pipelines.ingest.sources.source import LeftOut, Listing
 from pipelines.secrets import hidden
 
 PART = re.compile(r"part-(\d+)\.parquet$")
-THERE = "in the data set already"
 
 
 @dataclass(frozen=True)
@@ -50,30 +50,56 @@ class Base:
         What the same folder gave before is left out.
 
         Raises:
-            UserError: for nothing new, labels on one side only, or paths of another folder that are there already.
+            UserError: for nothing new, labels on one side only, or paths that are there already from elsewhere.
         """
         if self.dataset is None:
             return listing
-        if bool(listing.classes) != bool(self.dataset.classes):
-            has, lacks = ("the source", "data set") if listing.classes else ("the data set", "source")
-            raise UserError(f"{has} has labels and the {lacks} {self.dataset.location} has none; --kind images takes no labels")
-        classes = [*self.dataset.classes, *(name for name in listing.classes if name not in self.dataset.classes)]
-        number = [classes.index(name) for name in listing.classes]
+        classes, number = self._classes(listing)
         samples = [s if s.label is None else s._replace(label=number[s.label]) for s in listing.samples]
-        known = {path for split in self.dataset.splits for path in read_sources(self.dataset, split)}
-        again = [sample for sample in samples if sample.key in known]
-        if again and self.place not in {growth.source for growth in self.dataset.history}:
+        source_of = self._sources()
+        again = [sample for sample in samples if sample.key in source_of]
+        if other := [sample.key for sample in again if source_of[sample.key] != self.place]:
             raise UserError(
-                f"{len(again):,} paths of the source are those of images in {self.dataset.location}, the first is "
-                f"{again[0].key}; give the folder above it, so that its name goes before the paths"
+                f"{len(other):,} paths of the source are those of images in {self.dataset.location} from elsewhere, the first is "
+                f"{other[0]}; give the folder above it, so that its name goes before the paths"
             )
-        samples = [sample for sample in samples if sample.key not in known]
+        samples = [sample for sample in samples if sample.key not in source_of]
         if not samples:
             raise UserError(f"all {len(again):,} images of the source are in {self.dataset.location} already: nothing to add")
         left_out = [*listing.left_out, *(LeftOut(sample.key, THERE) for sample in again)]
         new = [name for name in classes if name not in self.dataset.classes]
         notes = [f"{len(new)} new classes: {', '.join(new[:5])}"] if new else []
         return replace(listing, samples=samples, classes=classes, left_out=left_out, notes=[*listing.notes, *notes])
+
+    def _classes(self, listing: Listing) -> tuple[list[str], list[int]]:
+        """All classes, the data set's first; and for each class of the listing its number among them.
+
+        Raises:
+            UserError: for labels on one side only, or names that are not single.
+        """
+        old, new = self.dataset.classes if self.dataset is not None else [], listing.classes
+        if bool(old) != bool(new):
+            has, lacks = (
+                ("new images have", "those of the data set have") if new else ("images of the data set have", "new ones have")
+            )
+            raise UserError(f"{has} labels, and {lacks} none; --kind images takes images without labels")
+        if new[: len(old)] == old or old[: len(new)] == new:  # as of the same source, whose names may not be single
+            return max(old, new, key=len), list(range(len(new)))
+        if len(set(old)) < len(old) or len(set(new)) < len(new):
+            raise UserError("classes of the same name are on one side, so it cannot be said which is which; rename them")
+        classes = [*old, *(name for name in new if name not in old)]
+        return classes, [classes.index(name) for name in new]
+
+    def _sources(self) -> dict[str, str]:
+        """Of each path in the data set the place that it came from; empty where that is not known."""
+        found: dict[str, str] = {}
+        if self.dataset is None:
+            return found
+        for split in self.dataset.splits:
+            for path, row in read_sources(self.dataset, split).items():
+                grown = (growth for growth in self.dataset.history if row < growth.ids.get(split, 0))
+                found[path] = next((growth.source for growth in grown), "")
+        return found
 
     def grown(self, made: Dataset) -> Dataset:
         """The data set with what was made of new images."""
@@ -86,4 +112,5 @@ class Base:
         history = () if self.dataset is None else self.dataset.history
         bad = made.quarantined + (0 if self.dataset is None else self.dataset.quarantined)
         whole = replace(made, splits=dict(sorted(splits.items())), quarantined=bad)
-        return replace(whole, history=(*history, Growth(self.place, whole.fingerprint, rows)))
+        ids = {name: split.ids for name, split in whole.splits.items()}
+        return replace(whole, history=(*history, Growth(self.place, whole.fingerprint, rows, ids)))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Split
+from pipelines.datasets.image_shards import READERS, SHARDS_MANIFEST, Dataset, Split, is_shard
 from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -83,7 +84,7 @@ def ingest(
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     if not append:
         _say_missing(listing)
-    old = [] if append else _files_to_replace(destination, overwrite)
+    old = [] if append else _files_to_replace(destination, source.root, overwrite)
     rows = min(rows_per_shard, most_decoded_rows(source, listing, form)) if pixels else rows_per_shard
     parts = _parts(listing, seed, rows, base)
     connect(address)
@@ -126,24 +127,26 @@ def _close(base: Base, location: Location, name: str, listing: Listing, written:
     return dataset
 
 
-def emptied(destination: str, overwrite: bool) -> Location:
+def emptied(destination: str, source: Location | None, overwrite: bool) -> Location:
     """The folder of a new data set, without what an earlier ingest wrote there.
 
     Raises:
-        UserError: for a folder that holds anything else, or a data set that is not to be replaced.
+        UserError: for a folder that holds anything else, a data set that is not to be replaced, or the source itself.
     """
-    for file in _files_to_replace(destination, overwrite):
+    for file in _files_to_replace(destination, source, overwrite):
         file.delete_file()
     return Location.of(destination).make()
 
 
-def _files_to_replace(destination: str, overwrite: bool) -> list[Location]:
+def _files_to_replace(destination: str, source: Location | None, overwrite: bool) -> list[Location]:
     """What an earlier ingest wrote to the folder, the manifest first: what is half deleted must not read as whole.
 
     Raises:
-        UserError: for a folder that holds anything else, or a data set that is not to be replaced.
+        UserError: for a folder that holds anything else, a data set that is not to be replaced, or the source itself.
     """
     location = Location.of(destination)
+    if source is not None and source.lies_in(location):
+        raise UserError(f"the source {source} lies in {destination}, which would be replaced; choose another folder for --to")
     if (location / SHARDS_MANIFEST).exists() and not overwrite:
         raise UserError(f"{destination} already holds a data set; choose another --to or give --overwrite")
     ours = [location / name for name in (SHARDS_MANIFEST, QUARANTINE)]
@@ -152,13 +155,22 @@ def _files_to_replace(destination: str, overwrite: bool) -> list[Location]:
         if name not in (SHARDS_MANIFEST, QUARANTINE, *SPLITS) or not all(WRITTEN.fullmatch(file) for file in inner):
             raise UserError(f"{destination} holds other files than an ingest's; choose an empty folder for --to")
         ours += [location / name / file for file in inner]
+    shards = [file for file in ours if file.name.endswith(".parquet") and file.name != QUARANTINE]
+    with ThreadPoolExecutor(READERS) as pool:
+        if not all(pool.map(is_shard, shards)):
+            raise UserError(f"{destination} holds Parquet files that are no ingest's; choose an empty folder for --to")
     return ours
 
 
 def _say_missing(listing: Listing) -> None:
     """Say of how many classes a split has no image, and whether there is none to score on."""
     if listing.classes and {sample.split for sample in listing.samples} == {"train"}:
-        print("no val and no test split, so nothing will be scored: --holdout 0.1 --val 0.1 sets images aside", file=sys.stderr)
+        print(
+            "there is no val and no test split, so nothing will be scored: --holdout 0.1 --val 0.1 sets images aside",
+            file=sys.stderr,
+        )
+    if "train" not in {sample.split for sample in listing.samples}:
+        print("there is no train split: nothing can be trained on these images", file=sys.stderr)
     for split in ("train", *SCORED):
         labels = {sample.label for sample in listing.samples if sample.split == split}
         lacking = len(listing.classes) - len(labels)

@@ -12,6 +12,7 @@ from pipelines.files.location import Location
 from pipelines.ingest.sources.source import LeftOut, counted
 
 QUARANTINE = "quarantine.parquet"
+THERE = "in the data set already, by their paths"  # which is no loss, and said only
 
 
 class Unreadable(NamedTuple):
@@ -23,6 +24,7 @@ class Unreadable(NamedTuple):
 
 def write_list(location: Location, bad: Sequence[Unreadable], left_out: Sequence[LeftOut]) -> None:
     """Add both to `quarantine.parquet`, columns `path`, `reason` and `kind`: `unreadable` or `left out`."""
+    left_out = [one for one in left_out if one.reason != THERE]
     if not bad and not left_out:
         return
     file = location.make() / QUARANTINE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipelines.datasets.encoded_image import is_image
+from pipelines.datasets.image_shards import SHARDS_MANIFEST
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import is_parquet
@@ -136,6 +137,8 @@ def _existing(place: str, kind: str) -> Location:
 
 
 def _recognise(root: Location) -> str:
+    if (root / SHARDS_MANIFEST).is_file():
+        raise UserError(f"{root} is a data set already: give it as --data to the other commands, or its own source to this one")
     if root.is_file():
         return "cifar" if is_cifar(root) else next(kind for kind, is_of_kind in OF_FILES.items() if is_of_kind(root.name))
     found = [kind for kind, (recognises, _) in PUBLISHED.items() if recognises(root)]
@@ -145,9 +148,11 @@ def _recognise(root: Location) -> str:
         raise UserError(f"{root} may be {' or '.join(found)}; say which with --kind")
     if found:
         return found[0]
-    if packed := _packed(root):
+    folders = [child for name in root.children() if not is_of_system(name) and (child := root / name).is_dir()]
+    has_images = any(is_image(name) for folder in folders[:LOOKED_INTO] for name in folder.children())
+    if not has_images and (packed := _packed(root)):  # an archive beside class folders is what they came from
         return packed
-    return "folder" if any((root / name).is_dir() for name in root.children()) else "images"
+    return "folder" if folders else "images"
 
 
 def _packed(root: Location, deep: int = DEEP) -> str | None:

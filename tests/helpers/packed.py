@@ -23,6 +23,7 @@ from tests.helpers.layouts import (
     write_files,
 )
 
+STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 Labelled = dict[str, list[tuple[str, str, bytes]]]  # name, class and content of each image, by split
 
 
@@ -62,7 +63,7 @@ def as_hugging_face(root: Path) -> None:
                 {
                     "image": pa.array(
                         [{"bytes": image, "path": name} for name, _, image in mine],
-                        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+                        STRUCT,
                     ),
                     "label": pa.array([WNIDS.index(c) if c else -1 for _, c, _ in mine], pa.int64()),
                 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,24 +14,13 @@ from pipelines.errors import UserError, nearest
 
 IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo", "image_bytes", "bytes", "content")
 PATHS = (
-    "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "img_path",
-    "uri", "url", "image_uri", "image_url", "image_id", "id", "name", *IMAGES,
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "img_path", "image_name",
+    "img_name", "uri", "url", "image_uri", "image_url", "image_id", "id", "name", *IMAGES,
 )  # fmt: skip
 LABELS = (
-    "label",
-    "labels",
-    "class",
-    "cls",
-    "class_name",
-    "classname",
-    "class_id",
-    "label_id",
-    "target",
-    "category",
-    "species",
-    "breed",
-    "y",
-)
+    "label", "labels", "class", "cls", "class_name", "classname", "class_id", "class_label", "label_id", "image_label", "target",
+    "category", "species", "breed", "y",
+)  # fmt: skip
 SPLITS = ("split", "set", "subset", "partition")
 
 
@@ -62,15 +52,15 @@ def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str 
         UserError: for a column that is not there, or several that may be meant.
     """
     features = _features(schema)
-    found = _given(schema, image, where, "--image") if image else _one(_images(schema), IMAGES, where, "--image", schema)
+    found = (
+        _given(schema, image, where, "--image") if image else _one(_images(schema), (*IMAGES, *PATHS), where, "--image", schema)
+    )
     if found is None:
         raise UserError(
             f"{where} has no column of images, or of their paths; it has {', '.join(schema.names)}: say which with --image"
         )
     chosen = (
-        _given(schema, label, where, "--label")
-        if label
-        else _one(_labels(schema, features, found), LABELS, where, "--label", schema)
+        _given(schema, label, where, "--label") if label else _one(_labels(schema, features, found), LABELS, where, "--label")
     )
     for name in {found, chosen} - {None}:
         if schema.names.count(str(name)) > 1:
@@ -78,7 +68,7 @@ def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str 
     kind = schema.field(chosen).type if chosen else pa.int64()
     if pa.types.is_nested(kind) or not _is_label(kind):
         raise UserError(f"column {chosen!r} of {where} is {kind}; labels are numbers or names, one for each image: set --label")
-    return Columns(found, chosen, _names(features.get(chosen or "")))
+    return Columns(found, chosen, names_in(schema, chosen))
 
 
 def holds_images(kind: pa.DataType) -> bool:
@@ -86,6 +76,11 @@ def holds_images(kind: pa.DataType) -> bool:
     return is_binary(kind) or (
         pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and is_binary(kind.field("bytes").type)
     )
+
+
+def plain_name(name: str) -> str:
+    """A column's name by one spelling: `Image Name` is `image_name`."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
 def values_of(column: pa.ChunkedArray, where: str) -> list[Any]:
@@ -127,21 +122,22 @@ def _images(schema: pa.Schema) -> list[str]:
     tests: tuple[Callable[[pa.Field], bool], ...] = (
         lambda field: pa.types.is_struct(field.type) and holds_images(field.type),
         lambda field: is_binary(field.type),
-        lambda field: is_text(field.type) and field.name.lower() in PATHS,
+        lambda field: is_text(field.type) and plain_name(field.name) in PATHS,
     )
     return next((names for test in tests if (names := [field.name for field in schema if test(field)])), [])
 
 
 def _labels(schema: pa.Schema, features: dict[str, Any], image: str) -> list[str]:
     noted = [name for name, feature in features.items() if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"]
-    named = [name for name in schema.names if name.lower() in LABELS and name != image]
+    named = [name for name in schema.names if plain_name(name) in LABELS and name != image]
     return [name for name in noted if name in schema.names] or named
 
 
-def _one(found: Sequence[str], usual: Sequence[str], where: str, option: str, schema: pa.Schema) -> str | None:
-    """The one that is meant: the only one, or that with the most usual name."""
-    by_name = sorted((name for name in found if name.lower() in usual), key=lambda name: usual.index(name.lower()))
-    if len(found) > 1 and (not by_name or (option == "--image" and len(by_name) > 1 and by_name[0].lower() != usual[0])):
+def _one(found: Sequence[str], usual: Sequence[str], where: str, option: str) -> str | None:
+    """The one that is meant: the only one, that of the most usual name, or of labels one of a usual name."""
+    by_name = sorted((name for name in found if plain_name(name) in usual), key=lambda name: usual.index(plain_name(name)))
+    is_clear = bool(by_name) and (len(by_name) == 1 or option == "--label" or plain_name(by_name[0]) in (IMAGES[0], PATHS[0]))
+    if len(found) > 1 and not is_clear:
         raise UserError(f"{where} has columns {', '.join(found)}; say with {option} which is meant")
     return by_name[0] if by_name else found[0] if found else None
 
@@ -152,6 +148,11 @@ def _given(schema: pa.Schema, name: str, where: str, option: str) -> str:
             f"{option} {name}: {where} has no such column{nearest(name, schema.names)}; it has {', '.join(schema.names)}"
         )
     return name
+
+
+def names_in(schema: pa.Schema, label: str | None) -> tuple[str, ...] | None:
+    """Names of the classes by number, as Hugging Face notes them for a column; `None` where it does not."""
+    return _names(_features(schema).get(label or ""))
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:

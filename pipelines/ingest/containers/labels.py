@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from pipelines.errors import UserError
 
 Value = int | float | str | bool | None
-UNKNOWN = ("", "-1")
+UNKNOWN = ("", "-1", "-1.0", "nan", "null", "<na>")
+NUMBER = re.compile(r"(0|[1-9][0-9]*)(\.0+)?")  # as one writes it, and as pandas does where some are missing: "007" is a name
 DENSE = 0.5  # share of the numbers up to the largest that must occur, for numbers to be those of classes
 
 
@@ -28,13 +30,16 @@ def classes_of(values: Sequence[Value], names: Sequence[str] | None, where: str)
     plain = [_plain(value, where) for value in values]
     known = {value for value in plain if value is not None}
     numbers = _numbers(known)
+    if numbers is None and (number := next((value for value in known if isinstance(value, int)), None)) is not None:
+        name = next(value for value in known if isinstance(value, str))
+        raise UserError(f"{where} holds numbers ({number}) and names ({name!r}); write one kind")
     if names is not None and (numbers is None and known <= set(names)):
         places: dict[Value, int] = {name: place for place, name in enumerate(names)}
         return list(names), [None if value is None else places[value] for value in plain]
     if names is not None and numbers is not None:
         if bad := sorted(number for number in numbers if not 0 <= number < len(names)):
             raise UserError(f"{where}: label {bad[0]} is none of the {len(names)} classes that are named there")
-        return list(names), [None if value is None else int(value) for value in plain]
+        return list(names), [None if value is None else _as_number(value) for value in plain]
     if numbers is not None:
         return _numbered(plain, numbers)
     classes = sorted(str(value) for value in known)
@@ -44,22 +49,25 @@ def classes_of(values: Sequence[Value], names: Sequence[str] | None, where: str)
 
 def _numbered(plain: Sequence[int | str | None], numbers: set[int]) -> tuple[list[str], list[int | None]]:
     most = max(numbers, default=-1)
-    if not numbers or (min(numbers) >= 0 and len(numbers) >= DENSE * (most + 1)):
-        return [str(number) for number in range(most + 1)], [None if value is None else int(value) for value in plain]
+    if not numbers or (min(numbers) == 0 and len(numbers) >= DENSE * (most + 1)):
+        return [str(number) for number in range(most + 1)], [None if value is None else _as_number(value) for value in plain]
     place = {number: index for index, number in enumerate(sorted(numbers))}
-    return [str(number) for number in place], [None if value is None else place[int(value)] for value in plain]
+    return [str(number) for number in place], [None if value is None else place[_as_number(value)] for value in plain]
 
 
 def _numbers(known: Iterable[int | str]) -> set[int] | None:
     """The values as whole numbers, where all are written so; else `None`."""
     if not all(isinstance(value, int) or _is_number(value) for value in known):
         return None
-    return {int(value) for value in known}
+    return {_as_number(value) for value in known}
+
+
+def _as_number(value: int | str) -> int:
+    return value if isinstance(value, int) else int(float(value))
 
 
 def _is_number(value: str) -> bool:
-    """Whether a text is a number as one writes it: "007" is a name."""
-    return value.isascii() and value.isdecimal() and str(int(value)) == value
+    return NUMBER.fullmatch(value) is not None
 
 
 def _plain(value: Value, where: str) -> int | str | None:

@@ -15,23 +15,24 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import SUFFIXES, ParquetReader, is_parquet
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import Columns, values_of
+from pipelines.ingest.containers.columns import Columns, names_in, values_of
 from pipelines.ingest.containers.labels import classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted, require_samples
 from pipelines.ingest.sources.splits import settled, split_of_file
 
-READERS = 16
+READERS, MOST_EMPTY = 16, 64
 PIECE_BYTES = 256 << 20  # of images that a task reads at once
 
 
 @dataclass(frozen=True)
 class ParquetFile:
-    """A file of a source: its path below the folder, and rows and bytes of images of each row group."""
+    """A file of a source: its path below the folder, rows and bytes of images of each row group, and its names of classes."""
 
     path: str
     rows: tuple[int, ...]
     bytes: tuple[int, ...]
+    names: tuple[str, ...] | None
 
 
 def parquet_files(root: Location) -> tuple[list[str], list[LeftOut]]:
@@ -58,7 +59,9 @@ def first_schema(root: Location) -> tuple[pa.Schema, str]:
     paths, left_out = parquet_files(root)
     if not paths:
         raise UserError(f"{root} holds no Parquet file ({', '.join(SUFFIXES)}){': ' + counted(left_out) if left_out else ''}")
-    place = root / paths[0] if paths[0] else root
+    places = [root / path if path else root for path in paths]
+    # pandas writes an empty table without types.
+    place = next((one for one in places[:MOST_EMPTY] if ParquetReader(one).metadata.num_rows), places[0])
     return ParquetReader(place).schema, str(place)
 
 
@@ -83,16 +86,21 @@ class ParquetSource:
             paths = [path for path in paths if split_of[path]]
         columns = self.columns
         with ThreadPoolExecutor(READERS) as pool:
-            files = list(pool.map(lambda path: self._file(path, columns), paths))
+            files = [file for file in pool.map(lambda path: self._file(path, columns), paths) if sum(file.rows)]
             values = list(pool.map(lambda file: self._labels(file, columns), files))
+        notes: list[str] = []
+        names = columns.names
+        if len({file.names for file in files}) > 1:
+            notes, names = ["the files name their classes in different ways: they are joined by name"], None
+            values = [_by_name(part, file) for part, file in zip(values, files, strict=True)]
         flat = [value for part in values for value in part]
-        names, labels = classes_of(flat, columns.names, f"column {columns.label!r} of {self.root}")
+        classes, labels = classes_of(flat, names, f"column {columns.label!r} of {self.root}")
         keys = [(f"{file.path}:{row}", split_of[file.path]) for file in files for row in range(sum(file.rows))]
         samples, useless = settled(
             [Sample(key, label, split or "train") for (key, split), label in zip(keys, labels, strict=True)]
         )
         pieces = [piece for file in files for piece in _pieces(file)]
-        return Listing(require_samples(samples, self.root, left_out), names, left_out + useless, pieces=pieces)
+        return Listing(require_samples(samples, self.root, left_out), classes, left_out + useless, notes, pieces)
 
     def read(self, key: str) -> bytes:
         """The image of a row."""
@@ -129,6 +137,16 @@ class ParquetSource:
         """Of one of the files; an empty path is that of a source which is a file."""
         return self.root / path if path else self.root
 
+    def rows_without_bytes(self, footer: pq.FileMetaData) -> int:
+        """Rows of structs whose field `bytes` is null, so that their path counts, as far as a footer says so."""
+        chunks = [
+            footer.row_group(group).column(column)
+            for group in range(footer.num_row_groups)
+            for column in range(footer.num_columns)
+        ]
+        mine = [chunk.statistics for chunk in chunks if chunk.path_in_schema == f"{self.columns.image}.bytes"]
+        return sum(one.null_count for one in mine if one is not None and one.has_null_count)
+
     def group_bytes(self, footer: pq.FileMetaData) -> tuple[int, ...]:
         """Bytes of the images of each row group."""
         return tuple(_column_bytes(footer.row_group(group), self.columns.image) for group in range(footer.num_row_groups))
@@ -139,11 +157,16 @@ class ParquetSource:
     def _file(self, path: str, columns: Columns) -> ParquetFile:
         reader = self._reader(path)
         names = reader.schema.names
-        for name in (columns.image, columns.label):
+        for name in (columns.image, columns.label) if reader.metadata.num_rows else ():
             if name is not None and name not in names:
                 raise UserError(f"{self.place(path)} has no column {name!r}, as the other files have; it has {', '.join(names)}")
         groups = [reader.metadata.row_group(group) for group in range(reader.metadata.num_row_groups)]
-        return ParquetFile(path, tuple(group.num_rows for group in groups), self.group_bytes(reader.metadata))
+        return ParquetFile(
+            path,
+            tuple(group.num_rows for group in groups),
+            self.group_bytes(reader.metadata),
+            names_in(reader.schema, columns.label),
+        )
 
     def _labels(self, file: ParquetFile, columns: Columns) -> list[Any]:
         if columns.label is None:
@@ -153,10 +176,27 @@ class ParquetSource:
         )
 
 
+def _by_name(values: list[Any], file: ParquetFile) -> list[Any]:
+    """Labels of a file by the names of their classes, where it has such.
+
+    Raises:
+        UserError: for a number that has none.
+    """
+    if file.names is None:
+        return values
+    known: dict[Any, str | None] = {None: None, -1: None} | dict(enumerate(file.names))
+    try:
+        return [value if isinstance(value, str) else known[value] for value in values]
+    except KeyError as error:
+        raise UserError(
+            f"{file.path}: label {error.args[0]} is none of the {len(file.names)} classes that are named there"
+        ) from error
+
+
 def _read(folder: Location, path: str) -> bytes | Exception:
     try:
         return pointed_at(folder, path).read_bytes()
-    except OSError as error:
+    except (OSError, UserError) as error:
         return error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, is_parquet
 from pipelines.files.text import decoded
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, choose_columns, values_of
+from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, choose_columns, plain_name, values_of
 from pipelines.ingest.containers.labels import Value, classes_of
 from pipelines.ingest.containers.parquet_images import parquet_files, pointed_at
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
@@ -54,8 +55,9 @@ class TableSource:
     def listing(self) -> Listing:
         """Samples by the paths that the table has, in its order."""
         names, paths, labels, splits = self._columns()
-        classes, numbers = classes_of(labels, names, f"column {self.label or 'of labels'!r} of {self.root}")
         keys, left_out, notes = _found(self._folder, paths)
+        known = [label if key is not None else None for key, label in zip(keys, labels, strict=True)]
+        classes, numbers = classes_of(known, names, f"column {self.label or 'of labels'!r} of {self.root}")
         rows: dict[str, Sample] = {}
         for line, (key, number, split) in enumerate(zip(keys, numbers, splits, strict=True), 1):
             if key is None:
@@ -87,7 +89,10 @@ class TableSource:
         else:
             columns = choose_columns(table.schema, where, self.image, self.label)
             image, label, names = columns.image, columns.label, columns.names
-        split = next((name for name in table.schema.names if name.lower() in SPLITS and name not in (image, label)), None)
+        found = [name for name in table.schema.names if plain_name(name) in SPLITS and name not in (image, label)]
+        if len(found) > 1:
+            raise UserError(f"{where} has columns {', '.join(found)}, and one may say the split; rename the others")
+        split = next(iter(found), None)
         empty: list[Any] = [None] * len(table)
         paths, labels, splits = (
             values_of(table[name], f"column {name!r} of {where}") if name else empty for name in (image, label, split)
@@ -130,12 +135,15 @@ def _read_text(place: Location) -> pa.Table:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise UserError(f"{place} is no table ({error}); a line holds a path, and perhaps a label") from error
+    if not rows:
+        raise UserError(f"{place} is empty; a line holds a path, and perhaps a label")
     width = len(rows[0][1])
     for number, row in rows:
         if len(row) != width:
             raise UserError(f"{place}, line {number}: {len(row)} cells, where the first line has {width}; mend or quote it")
-    header = rows[0][1] if _is_header(rows[0][1]) else [str(place) for place in range(width)]
-    cells = [row for _, row in rows[_is_header(rows[0][1]) :]]
+    has_header = _is_header(rows[0][1], rows[1][1] if len(rows) > 1 else [])
+    header = _named(*rows[0:2]) if has_header else [str(place) for place in range(width)]
+    cells = [row for _, row in rows[has_header:]]
     return pa.Table.from_arrays([pa.array([row[i] for row in cells], pa.string()) for i in range(width)], names=header)
 
 
@@ -153,12 +161,33 @@ def _decoded(place: Location) -> str:
 
 
 def _delimiter(line: str) -> str:
-    return max(DELIMITERS, key=line.count) if any(line.count(one) for one in DELIMITERS) else ","
+    if any(line.count(one) for one in DELIMITERS):
+        return max(DELIMITERS, key=line.count)
+    return " " if is_image(line.strip().split(" ")[0]) else ","  # as the lists of DomainNet have it
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    """Whether cells are names of columns: one is usual for images or labels, and none looks like a file."""
-    return any(cell.lower() in (*PATHS, *LABELS) for cell in cells) and not any(is_image(cell) for cell in cells)
+def _is_header(cells: Sequence[str], following: Sequence[str]) -> bool:
+    """Whether cells are names of columns: none looks like an image, and one is usual or has an image below it."""
+    usual = any(plain_name(cell) in (*PATHS, *LABELS) for cell in cells)
+    return not any(map(is_image, cells)) and (usual or any(map(is_image, following)))
+
+
+def _named(first: tuple[int, list[str]], second: tuple[int, list[str]] = (0, [])) -> list[str]:
+    """Names of the columns; in another language, the one with images, and of two the other one too, get usual names."""
+    cells, below = first[1], second[1]
+    if any(plain_name(cell) in PATHS for cell in cells) or not any(map(is_image, below)):
+        return cells
+    place = next(place for place, cell in enumerate(below) if is_image(cell))
+    names = [PATHS[0] if column == place else cell for column, cell in enumerate(cells)]
+    return [name if column == place else LABELS[0] for column, name in enumerate(names)] if len(names) == 2 else names
+
+
+def _plain(path: str, folder: Location) -> str:
+    """A path by one spelling: with slashes, without detours, relative where it lies in the table's folder."""
+    if "://" in path:
+        return path
+    plain = posixpath.normpath(path.replace("\\", "/"))
+    return plain.removeprefix(f"{folder.path.rstrip('/')}/") if folder.is_local else plain
 
 
 def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | None], list[LeftOut], list[str]]:
@@ -167,14 +196,12 @@ def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | No
     A path with a folder or a suffix is taken at its word: whether it is there shows when it is read.
     """
     listed = list(paths)
-    bare = [path for path in listed if path and "/" not in path.replace("\\", "/")]
+    bare = [path for path in listed if path and "/" not in _plain(path, folder)]
     known: dict[str, list[str]] = defaultdict(list)
     for found in files_below(folder) if bare else ():
-        if not found.fault and is_image(found.path):
-            name = found.path.rpartition("/")[2]
-            for key in (found.path, name, name.rpartition(".")[0]):
-                if found.path not in known[key]:
-                    known[key].append(found.path)
+        name = found.path.rpartition("/")[2]
+        for key in {found.path, name, name.rpartition(".")[0] if is_image(name) else name} if not found.fault else ():
+            known[key].append(found.path)
     keys: list[str | None] = []
     left: list[LeftOut] = []
     for row, path in enumerate(listed, 1):
@@ -182,7 +209,7 @@ def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | No
             left.append(LeftOut(f"row {row}", "rows without a path"))
             keys.append(None)
             continue
-        key = path.replace("\\", "/").removeprefix("./") if "://" not in path else path
+        key = _plain(path, folder)
         there = known.get(key, []) if "/" not in key else [key]
         if len(there) > 1 and key not in there:
             raise UserError(f"{folder}: {path!r} of the table may be {there[0]} or {there[1]}; write the whole path")

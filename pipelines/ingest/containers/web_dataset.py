@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +16,7 @@ from typing import IO, NamedTuple, cast
 from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.text import decoded
 from pipelines.files.tree import files_below
 from pipelines.ingest.containers.columns import LABELS
 from pipelines.ingest.containers.labels import Value, classes_of
@@ -27,6 +30,8 @@ TARS = (".tar", *PACKED_TARS)
 READERS = 16
 OF_LABELS = ("cls", "json", "txt")
 CLASS_NAMES = ("classnames.txt", "classes.txt", "labels.txt")
+PLACE = re.compile(r"(?P<tar>.*?)//(?P<path>.*):(?P<offset>\d+):(?P<size>\d+)", re.DOTALL)  # in a tar that is not packed
+WORDS = 4  # from which a text is a caption
 FEW, OWN = 20, 0.5  # beyond so many samples, texts of which this share differ are captions and no classes
 
 
@@ -42,6 +47,11 @@ class ImageMember(NamedTuple):
     row: int
     offset: int
     size: int
+
+    @property
+    def suffix(self) -> str:
+        """All after the name that its sample's files share."""
+        return self.path.rpartition("/")[2].partition(".")[2].lower()
 
 
 @dataclass
@@ -67,34 +77,36 @@ class WebDatasetSource:
     label: str | None = None
 
     def listing(self) -> Listing:
-        """Samples as `tar/path:offset:size`, or of packed tars as `tar:row`, in the order of the tars."""
+        """Samples as `tar//path:offset:size`, or of packed tars as `tar:row`, in the order of the tars."""
         tars, left_out = self._tars()
         with ThreadPoolExecutor(READERS) as pool:
             contents = list(pool.map(lambda path: _contents(self._place(path)), tars))
         packed = any(path.lower().endswith(PACKED_TARS) for path in (*tars, self.root.name if not tars[0] else ""))
         keys, values, splits = list[str](), list[Value](), list[str]()
+        usual = Counter(image.suffix for samples, _ in contents for sample in samples.values() for image in sample.images)
         for path, (samples, other) in zip(tars, contents, strict=True):
-            left_out += [LeftOut(f"{path}/{name}", "links or devices in tars") for name in other]
-            for image, value in self._taken(path, samples, left_out):
-                keys.append(f"{path}:{image.row}" if packed else f"{path}/{image.path}:{image.offset}:{image.size}")
+            left_out += [LeftOut(f"{path}/{name}", reason) for name, reason in other]
+            for image, value in self._taken(path, samples, usual, left_out):
+                keys.append(f"{path}:{image.row}" if packed else f"{path}//{image.path}:{image.offset}:{image.size}")
                 values.append(value)
                 splits.append(split_of_file(path) or "train")
-        classes, labels = classes_of(_without_captions(values), self._class_names(), str(self.root))
+        values, notes = _without_captions(values, [samples for samples, _ in contents], self.label)
+        classes, labels = classes_of(values, self._class_names(), str(self.root))
         taken, useless = settled([Sample(*row) for row in zip(keys, labels, splits, strict=True)])
         rows = [sum(len(sample.images) for sample in samples.values()) for samples, _ in contents]
         pieces = [Piece(path, range(count)) for path, count in zip(tars, rows, strict=True)] if packed else []
-        return Listing(require_samples(taken, self.root, left_out), classes, left_out + useless, pieces=pieces)
+        return Listing(require_samples(taken, self.root, left_out), classes, left_out + useless, notes, pieces)
 
     def read(self, key: str) -> bytes:
         """The file as it is in its tar."""
-        path, _, numbers = key.partition(":")
-        if ":" not in numbers:
-            return next(self.read_rows(path, [int(numbers)]))
-        inside, offset, size = key.rsplit(":", 2)
-        place = self.root if inside.startswith("/") else self.root / _tar_of(inside)
-        image = place.read_part(int(offset), int(size))
-        if len(image) != int(size):
-            raise EOFError(f"{place} ends after {len(image)} of {size} bytes of {inside}")
+        place = PLACE.fullmatch(key)
+        if place is None:
+            path, _, row = key.rpartition(":")
+            return next(self.read_rows(path, [int(row)]))
+        tar, size = self._place(place["tar"]), int(place["size"])
+        image = tar.read_part(int(place["offset"]), size)
+        if len(image) != size:
+            raise EOFError(f"{tar} ends after {len(image)} of {size} bytes of {place['path']}")
         return image
 
     def read_rows(self, name: str, rows: Sequence[int]) -> Iterator[bytes]:
@@ -125,10 +137,13 @@ class WebDatasetSource:
             tars = [path for path in tars if split_of_file(path)]
         return tars, left
 
-    def _taken(self, tar: str, samples: dict[str, TarSample], left_out: list[LeftOut]) -> Iterator[tuple[ImageMember, Value]]:
-        """The image of each sample of a tar, and its label's value."""
+    def _taken(
+        self, tar: str, samples: dict[str, TarSample], usual: Counter[str], left_out: list[LeftOut]
+    ) -> Iterator[tuple[ImageMember, Value]]:
+        """The image of each sample of a tar - of several that with the most usual suffix - and its label's value."""
         for key, sample in samples.items():
             images = [one for one in sample.images if self.image is None or one.path.endswith(f".{self.image.lstrip('.')}")]
+            images.sort(key=lambda one: (-usual[one.suffix], one.suffix.count("."), one.suffix))
             reason = "" if images else "samples without an image" + (f" of suffix {self.image}" if self.image else "")
             try:
                 value = _label(sample.notes, self.label)
@@ -147,25 +162,21 @@ class WebDatasetSource:
         folder = self.root.parent if self.root.is_file() else self.root
         for name in CLASS_NAMES:
             if (file := folder / name).is_file():
-                return file.read_bytes().decode("utf-8-sig").split("\n")[: file.read_bytes().rstrip().count(b"\n") + 1]
+                return decoded(file.read_bytes()).rstrip().splitlines()
         return None
 
 
-def _tar_of(inside: str) -> str:
-    """The tar's path in that of one of its files."""
-    parts = inside.split("/")
-    return "/".join(parts[: next(place for place, part in enumerate(parts, 1) if is_tar(part))])
-
-
-def _contents(place: Location) -> tuple[dict[str, TarSample], list[str]]:
-    """The samples of a tar by what their names have in common, in the order of their first files; and what is no file."""
+def _contents(place: Location) -> tuple[dict[str, TarSample], list[LeftOut]]:
+    """The samples of a tar by what their names have in common, in the order of their first files; and what is no part of one."""
     samples: dict[str, TarSample] = {}
-    other: list[str] = []
+    other: list[LeftOut] = []
     row = 0
     for member, file in _members(place):
         if file is None:
-            other.append(member.name)
-        if file is None or not _is_sample(member):
+            other.append(LeftOut(member.name, "links or devices in tars"))
+            continue
+        if not _is_sample(member):
+            other.append(LeftOut(member.name, "hidden or of a system"))
             continue
         folder, _, name = member.name.removeprefix("./").rpartition("/")
         stem, _, suffix = name.partition(".")
@@ -223,7 +234,20 @@ def _label(notes: dict[str, bytes], wanted: str | None) -> Value:
     return of_suffix["txt"].decode("utf-8-sig").strip() if "txt" in of_suffix else None
 
 
-def _without_captions(values: list[Value]) -> list[Value]:
-    """The values; none where they are texts of which most differ, and so no names of classes."""
+def _without_captions(
+    values: list[Value], contents: Sequence[dict[str, TarSample]], wanted: str | None
+) -> tuple[list[Value], list[str]]:
+    """The values, and what is to be said: texts of `.txt` that nobody asked for may be captions, and no names of classes."""
+    notes = [sample.notes for samples in contents for sample in samples.values() if sample.images]
+    suffixes = {suffix.rpartition(".")[2] for one in notes for suffix in one}
+    if not suffixes:
+        return values, ["no sample has .cls, .json or .txt: images have no labels"]
     texts = [value for value in values if isinstance(value, str)]
-    return [None] * len(values) if len(texts) > FEW and len(set(texts)) > OWN * len(texts) else values
+    if wanted is not None or suffixes != {"txt"} or not texts:
+        return values, []
+    wordy = sum(len(text.split()) >= WORDS for text in texts) > OWN * len(texts)
+    if wordy or (len(texts) > FEW and len(set(texts)) > OWN * len(texts)):
+        return [None] * len(values), [
+            "the texts of .txt are captions and no classes: images have no labels (--label txt takes them)"
+        ]
+    return values, []

@@ -16,9 +16,11 @@ from pipelines.ingest.sources.splits import settled, split_of_folder
 
 OF_SYSTEMS = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information", "__pycache__")
 OF_SYSTEM_FILES = ("Thumbs.db", "desktop.ini", "Icon\r")
-OUTSIDE = "outside class folders"
-NAMED = 5  # folders in a message
+OUTSIDE, BESIDE = "outside class folders", "beside train/, in no split"
+NAMED, FEW_CLASSES = 5, 3  # folders in a message; classes that may be something else
 PROBERS = 32  # threads that look at the first bytes of files without suffix
+
+STRAY = 0.2  # share of the images that may lie beside an arrangement of the others; they are left out
 
 Parts = tuple[str, ...]
 
@@ -50,12 +52,22 @@ def _reason(found: Found) -> str:
     parts = found.path.split("/")
     if found.fault:
         return found.fault
+    if not found.path.isprintable() and not _is_utf_8(found.path):
+        return "whose names are not UTF-8 (rename them)"
     if any(is_of_system(part) for part in parts):
         return "hidden or of a system"
     if is_image(parts[-1]) or not has_suffix(parts[-1]):
         return ""
     suffix = f".{parts[-1].rpartition('.')[2].lower()}"
     return f"of suffix {suffix}" + (f" ({READ_BY_EXTRA[suffix]})" if suffix in READ_BY_EXTRA else "")
+
+
+def _is_utf_8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_of_system(name: str) -> bool:
@@ -82,11 +94,16 @@ def _unlabelled(paths: Sequence[str], left_out: list[LeftOut], root: Location, n
     ways = [tuple(path.split("/")) for path in paths]
     skipped = _wrappers(ways)
     splits = [split_of_folder(way[skipped]) if len(way) > skipped + 1 else None for way in ways]
-    by_folder = "train" in splits and None not in splits
+    by_folder = "train" in splits and splits.count(None) <= STRAY * len(ways)
+    left_out = left_out + [LeftOut(path, BESIDE) for path, split in zip(paths, splits, strict=True) if by_folder and not split]
     samples, _ = settled(
-        [Sample(path, None, split if by_folder and split else "train") for path, split in zip(paths, splits, strict=True)]
+        [Sample(path, None, split or "train") for path, split in zip(paths, splits, strict=True) if split or not by_folder]
+        if by_folder
+        else [Sample(path, None, "train") for path in paths]
     )
-    return Listing(require_samples(samples, root, left_out), [], left_out, list(notes))
+    tables = [path for path, reason in left_out if "/" not in path and path.lower().endswith((".csv", ".tsv"))]
+    said = [*notes, *(f"if {name} has the labels, give it as the source" for name in tables[:1])]
+    return Listing(require_samples(samples, root, left_out), [], left_out, said)
 
 
 @dataclass(frozen=True)
@@ -153,10 +170,11 @@ Place = tuple[str | None, Parts]  # the split (`None` in a folder that is none),
 
 
 def _wrappers(ways: Sequence[Parts]) -> int:
-    """How many folders hold each other and all images, until one holds several, or splits."""
-    for level in range(min((len(way) for way in ways), default=1) - 1):
-        folders = {way[level] for way in ways}
-        if len(folders) > 1 or any(map(split_of_folder, folders)):
+    """How many folders hold each other and nearly all images, until one holds several, or splits."""
+    for level in range(min((len(way) for way in ways if len(way) > 1), default=1) - 1):
+        folders = {way[level] for way in ways if len(way) > level + 1}
+        loose = sum(len(way) <= level + 1 for way in ways)
+        if len(folders) > 1 or any(map(split_of_folder, folders)) or loose > STRAY * len(ways):
             return level
     return 0
 
@@ -167,13 +185,15 @@ def _are_flat_splits(ways: Sequence[Parts], root: Location) -> bool:
     Raises:
         UserError: for folders of splits without one to train on.
     """
-    splits = {split_of_folder(way[0]) if len(way) > 1 else None for way in ways}
-    if not splits or None in splits:
+    splits = {split_of_folder(way[0]) for way in ways if len(way) > 1}
+    loose = sum(len(way) == 1 for way in ways)
+    if not splits or None in splits or loose > STRAY * len(ways):
         return False
     if "train" not in splits:
+        names = ", ".join(sorted({way[0] for way in ways if len(way) > 1}))
         raise UserError(
-            f"{root} holds {', '.join(sorted({way[0] for way in ways}))}, and no train; give the folder above, or one of them as "
-            "the source; --kind folder takes them as classes"
+            f"{root} holds {names}, and no train; give the folder above, or one of them as the source; --kind folder takes them "
+            "as classes"
         )
     return not any(len(way) > 2 and split_of_folder(way[0]) == "train" for way in ways)
 
@@ -183,8 +203,8 @@ def _by_split(ways: Sequence[Parts]) -> list[Place]:
     if any(len(way) > 2 and split_of_folder(way[0]) == "train" for way in ways):
         return [(split_of_folder(way[0]) if len(way) > 1 else None, way[1:] if len(way) > 1 else way) for way in ways]
     second = [split_of_folder(way[1]) if len(way) > 2 else None for way in ways]
-    if "train" in second and None not in second:
-        return [(split, (way[0], *way[2:])) for split, way in zip(second, ways, strict=True)]
+    if "train" in second and second.count(None) <= STRAY * len(ways):
+        return [(split, (way[0], *way[2:]) if split else way) for split, way in zip(second, ways, strict=True)]
     return [("train", way) for way in ways]
 
 
@@ -192,7 +212,7 @@ def _named(place: Place, depth: int) -> tuple[str, str]:
     """Class and split of an image; no class, and the reason, where it is left out."""
     split, way = place
     if split is None:
-        return "", "beside train/, in no split" if len(way) > 1 else OUTSIDE
+        return "", BESIDE if len(way) > 1 else OUTSIDE
     return (way[depth - 1], split) if len(way) > depth else ("", OUTSIDE)
 
 
@@ -204,6 +224,11 @@ def _oddities(
     if all(split == "train" for split, _ in placed) and (odd := [name for name in classes if split_of_folder(name)]):
         notes.append(
             f"{_some(odd)} {'is a class' if len(odd) == 1 else 'are classes'}, for beside it lies no train/ with class folders"
+        )
+    deeper = sorted({way[1] for split, way in placed if split and len(way) > depth + 1 and depth == 1})
+    if any(split not in ("train", None) for split, _ in placed) and len(deeper) > 1 and len(classes) <= FEW_CLASSES:
+        notes.append(
+            f"folders {_some(deeper)} lie in those of classes; if they are the classes, give {_some(classes[:1])}/ as the source"
         )
     parents: dict[str, set[Parts]] = defaultdict(set)
     for _, way in placed:

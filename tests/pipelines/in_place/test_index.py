@@ -136,3 +136,30 @@ def test_a_run_counts_them_at_the_first_epoch_and_learns_what_it_learns_from_a_c
     run = quorum.pretrain(None, data=data, to=tmp_path / "runs" / "one", **options)
     assert run.figures["stream/unreadable"].dropna().tolist() == [3.0, 3.0]
     assert all(torch.isfinite(weight).all() for weight in run.backbone().state_dict().values())
+
+
+def test_paths_in_the_place_of_images_are_refused(tmp_path):
+    (tmp_path / "source").mkdir()
+    rows = [{"bytes": jpeg(0), "path": "0.jpg"}, {"bytes": None, "path": "1.jpg"}]
+    pq.write_table(pa.table({"image": pa.array(rows, packed.STRUCT)}), tmp_path / "source" / "a.parquet")
+    with pytest.raises(UserError, match=r"1 rows of .* have a path in the place of an image"):
+        index(open_source(str(tmp_path / "source")), str(tmp_path / "data"), "x")
+
+
+@pytest.mark.parametrize("option", [{"in_place": True}, {}])
+def test_a_source_is_never_deleted(tmp_path, option):
+    packed.as_plain_parquet(tmp_path / "source")
+    before = {path: path.read_bytes() for path in (tmp_path / "source").rglob("*.PARQUET")}
+    for source, to in (("source", "source"), ("source/train", "source")):
+        with pytest.raises(UserError, match="which would be replaced; choose another folder for --to"):
+            quorum.ingest(tmp_path / source, tmp_path / to, overwrite=True, **option)
+    assert {path: path.read_bytes() for path in (tmp_path / "source").rglob("*.PARQUET")} == before
+
+
+def test_parquet_of_others_in_the_destination_is_never_deleted(tmp_path):
+    packed.as_plain_parquet(tmp_path / "source")
+    (tmp_path / "to" / "train").mkdir(parents=True)
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "to" / "train" / "part-00000.parquet")
+    with pytest.raises(UserError, match="holds Parquet files that are no ingest's"):
+        quorum.ingest(tmp_path / "source", tmp_path / "to", overwrite=True)
+    assert pq.read_table(tmp_path / "to" / "train" / "part-00000.parquet")["a"].to_pylist() == [1]

@@ -14,7 +14,7 @@ from pipelines.errors import UserError
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.left_out import QUARANTINE
 from pipelines.ingest.recognise import open_source
-from tests.helpers import packed
+from tests.helpers import layouts, packed
 from tests.helpers.layouts import jpeg, write_files
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -69,9 +69,9 @@ def test_the_history_says_what_it_grew_from(first, tmp_path):
     images(tmp_path / "two", {"ant": 3}, first=50)
     grown = add(tmp_path / "two", tmp_path / "data")
     assert grown.fingerprint != first.fingerprint
-    assert [(one.source, one.fingerprint, one.rows) for one in grown.history] == [
-        (str(tmp_path / "one"), first.fingerprint, {"train": 10, "val": 2}),
-        (str(tmp_path / "two"), grown.fingerprint, {"train": 3}),
+    assert list(grown.history) == [
+        (str(tmp_path / "one"), first.fingerprint, {"train": 10, "val": 2}, {"train": 10, "val": 2}),
+        (str(tmp_path / "two"), grown.fingerprint, {"train": 3}, {"train": 13, "val": 2}),
     ]
 
 
@@ -80,21 +80,23 @@ def test_a_folder_that_grew_gives_only_what_is_new(first, tmp_path, capsys):
     grown = add(tmp_path / "one", tmp_path / "data")
     new = rows(grown)["source"].to_pylist()[first.split("train").rows :]
     assert sorted(new) == ["cat/05.jpg", "dog/07.jpg", "dog/08.jpg"]
-    assert "12 in the data set already" in capsys.readouterr().err
+    assert "12 in the data set already, by their paths" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"all 15 images of the source are in .* already: nothing to add"):
         add(tmp_path / "one", tmp_path / "data")
 
 
 def test_paths_of_another_folder_that_are_there_already_are_refused(first, tmp_path):
     images(tmp_path / "two", {"cat": 2}, first=50)
-    with pytest.raises(UserError, match=r"2 paths of the source are those of images in .*, the first is cat/00.jpg"):
+    with pytest.raises(
+        UserError, match=r"2 paths of the source are those of images in .* from elsewhere, the first is cat/00.jpg"
+    ):
         add(tmp_path / "two", tmp_path / "data")
     assert Dataset.open(str(tmp_path / "data")) == first
 
 
 def test_labels_on_one_side_only_are_refused(first, tmp_path):
     write_files(tmp_path / "flat", {"a.jpg": jpeg(99)})
-    with pytest.raises(UserError, match=r"the data set has labels and the source .* has none"):
+    with pytest.raises(UserError, match="images of the data set have labels, and new ones have none"):
         ingest(open_source(str(tmp_path / "flat")), str(tmp_path / "data"), name="x", append=True)
 
 
@@ -136,3 +138,25 @@ def test_labels_that_were_chosen_before_hold_unless_there_is_a_new_class(first, 
         chosen.check(add(tmp_path / "three", tmp_path / "data"), "train", "labels.json")
     with pytest.raises(UserError, match=r"run quorum labels on these shards"):
         choose_per_class(grown, "train", 2, seed=0).check(first, "train", "labels.json")
+
+
+def test_a_path_that_came_from_another_folder_is_refused_when_a_folder_grows(first, tmp_path):
+    images(tmp_path / "two", {"ant": 2}, first=50)
+    add(tmp_path / "two", tmp_path / "data")
+    write_files(tmp_path / "two", {"cat/00.jpg": jpeg(99)})  # which the first folder has too
+    with pytest.raises(UserError, match=r"1 paths of the source are those of images in .* from elsewhere"):
+        add(tmp_path / "two", tmp_path / "data")
+
+
+def test_classes_of_one_name_keep_their_numbers(tmp_path):
+    (tmp_path / "tars").mkdir()
+    (tmp_path / "tars" / "classnames.txt").write_text("crane\ndog\ncrane\n")
+    for part in range(2):
+        files = {f"{part}{i}.jpg": jpeg(10 * part + i) for i in range(3)} | {f"{part}{i}.cls": str(i).encode() for i in range(3)}
+        write_files(tmp_path / "tars", {f"{part}.tar": layouts.tar_bytes(files)})
+        source = open_source(str(tmp_path / "tars"))
+        dataset = ingest(source, str(tmp_path / "data"), name="x", append=part == 1)
+    assert dataset.classes == ["crane", "dog", "crane"]
+    table = rows(dataset)
+    keys = zip(table["source"].to_pylist(), table["label"].to_pylist(), strict=True)
+    assert all(int(key.split(".jpg")[0][-1]) == label for key, label in keys)

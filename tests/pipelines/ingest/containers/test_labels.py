@@ -15,7 +15,9 @@ WHERE = "column 'label' of x.parquet"
     [
         ([0, 2, 1, 2], None, ["0", "1", "2"], [0, 2, 1, 2]),
         (["2", "0", "1"], None, ["0", "1", "2"], [2, 0, 1]),
-        ([1, 3, 2], None, ["0", "1", "2", "3"], [1, 3, 2]),  # counted from one: class 0 has no image
+        ([1, 3, 2], None, ["1", "2", "3"], [0, 2, 1]),  # counted from one
+        (["0.0", "10.0", "1.0", *map(str, range(2, 10))], None, [str(i) for i in range(11)], [0, 10, 1, *range(2, 10)]),
+        (["cat", "NaN", "null", "<NA>", "-1.0"], None, ["cat"], [0, None, None, None, None]),
         ([900, 5, 900], None, ["5", "900"], [1, 0, 1]),
         ([10, 9], ["a"] * 11, ["a"] * 11, [10, 9]),
         (["dog", "cat"], None, ["cat", "dog"], [1, 0]),
@@ -37,3 +39,5 @@ def test_a_number_that_no_class_has_is_refused():
         classes_of([0, 3], ["a", "b"], WHERE)
     with pytest.raises(UserError, match=r"x.parquet holds 0.5, which is no class"):
         classes_of([0, 0.5], None, WHERE)
+    with pytest.raises(UserError, match=r"x.parquet holds numbers \(0\) and names \('cat'\); write one kind"):
+        classes_of([0, "cat"], None, WHERE)

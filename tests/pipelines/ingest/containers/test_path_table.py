@@ -38,6 +38,10 @@ CAT_AND_DOG = {"cats/1.png": ("cat", "train"), "dogs/3.png": ("dog", "train")}
         ("list.csv", b'"file name",path,label\n"a, b",cats/1.png,cat\nc,dogs/3.png,dog\n'),
         ("list.csv", b"id,breed\n1,cat\n3,dog\n"),
         ("list.csv", b"Image, Class\n1.png, cat\n3.png, dog\n\n"),
+        ("list.csv", b"Bild;Klasse\ncats/1.png;cat\ndogs/3.png;dog\n"),
+        ("list.csv", b"Image Name,Class Label,Width\ncats/1.png,cat,4\ndogs/3.png,dog,4\n"),
+        ("list.csv", b",path,label\n0,cats/1.png,cat\n1,dogs//3.png,dog\n"),
+        ("list.txt", b"cats/1.png cat\ndogs/x/../3.png dog\n"),
     ],
 )
 def test_a_table_is_read_as_it_is_written(folder, name, content):
@@ -68,6 +72,9 @@ def test_rows_whose_file_is_not_there_are_counted(folder):
         (b"a/b.png,cat,4\n", "has 3 columns and no header"),
         (b"path,label,split\ncats/1.png,cat,somewhere\n", "row 1: split 'somewhere' is none of train, val and test"),
         (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"path,label\ncats/1.png,cat\ncats//1.png,dog\n", "row 2: 'cats/1.png' stands there twice"),
+        (b"path,split,Subset\ncats/1.png,train,test\n", "has columns split, Subset, and one may say the split"),
         (b"path,width\ncats/1.png,4\n\xff\xfe\x81", "line 3: 1 cells|no text"),
     ],
 )
@@ -91,3 +98,11 @@ def test_one_row_twice_is_one_image_and_is_said(folder):
     found, listing = read(folder, b"path,label\ncats/1.png,cat\ncats/1.png,cat\ndogs/3.png,dog\n")
     assert found == CAT_AND_DOG
     assert listing.notes == ["1 rows name an image a second time"]
+
+
+def test_absolute_paths_and_files_of_any_name_are_found(folder):
+    save(folder / "bare.png")
+    (folder / "bare.png").rename(folder / "bare")
+    found, listing = read(folder, f"path,label\n{folder}/cats/1.png,cat\nbare,dog\nnowhere,ant\n".encode())
+    assert found == {"cats/1.png": ("cat", "train"), "bare": ("dog", "train")}
+    assert listing.classes == ["cat", "dog"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 
 import pytest
 
@@ -48,11 +50,63 @@ def test_texts_that_are_captions_are_no_classes(tmp_path):
     files = {
         f"{i}.{suffix}": jpeg(i) if suffix == "jpg" else f"a cat {i}".encode() for i in range(30) for suffix in ("jpg", "txt")
     }
+    found, listing = read(tmp_path, files)
+    assert set(found.values()) == {None}
+    assert listing.notes == ["the texts of .txt are captions and no classes: images have no labels (--label txt takes them)"]
+    assert len(read(tmp_path, files, label="txt")[1].classes) == 30
+
+
+def test_a_few_captions_of_many_words_are_no_classes(tmp_path):
+    files = {"0.jpg": jpeg(0), "0.txt": b"a cat on a mat"}
     assert set(read(tmp_path, files)[0].values()) == {None}
 
 
+@pytest.mark.parametrize("suffix", ["cls", "json"])
+def test_many_classes_of_cls_or_json_are_no_captions(tmp_path, suffix):
+    files = {f"{i}.jpg": jpeg(i) for i in range(30)} | {f"{i}.{suffix}": b'"class %d"' % i for i in range(30)}
+    assert len(read(tmp_path, files)[1].classes) == 30
+
+
+def test_tars_without_labels_say_so(tmp_path):
+    assert read(tmp_path, {"0.jpg": jpeg(0)})[1].notes == ["no sample has .cls, .json or .txt: images have no labels"]
+
+
+def test_of_several_images_the_most_usual_one_is_taken_whatever_their_order(tmp_path):
+    files = {"0.seg.png": jpeg(9), "0.jpg": jpeg(0), "1.jpg": jpeg(1), "1.seg.png": jpeg(9), "2.jpg": jpeg(2)}
+    assert list(read(tmp_path, files)[0]) == [jpeg(0), jpeg(1), jpeg(2)]
+
+
+@pytest.mark.parametrize("name", ["sub.tar/a:b.tar", "sub.tar/a:b.tar.gz"])
+def test_names_of_tars_may_hold_anything(tmp_path, name):
+    assert read(tmp_path, {"c:0.jpg": jpeg(0), "c:0.cls": b"0"}, name)[0] == {jpeg(0): "0"}
+
+
+def test_links_and_hidden_members_are_counted(tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for member_name in ("0.jpg", ".hidden/1.jpg"):
+            member = tarfile.TarInfo(member_name)
+            member.size = len(jpeg(0))
+            tar.addfile(member, io.BytesIO(jpeg(0)))
+        link = tarfile.TarInfo("2.jpg")
+        link.type, link.linkname = tarfile.LNKTYPE, "0.jpg"
+        tar.addfile(link)
+    (tmp_path / "0.tar").write_bytes(buffer.getvalue())
+    listing = open_source(str(tmp_path)).listing()
+    assert dict(listing.left_out) == {"0.tar/.hidden/1.jpg": "hidden or of a system", "0.tar/2.jpg": "links or devices in tars"}
+
+
+@pytest.mark.parametrize("cut", [512, 1024, 1500])
+def test_a_tar_that_stops_between_its_files_is_refused(tmp_path, cut):
+    content = tar_bytes({f"{i}.jpg": jpeg(i) for i in range(3)})
+    end = len(content.rstrip(b"\0")) // 512 * 512
+    (tmp_path / "0.tar").write_bytes(content[: end - cut])
+    with pytest.raises(UserError, match=r"0\.tar is cut short"):
+        open_source(str(tmp_path)).listing()
+
+
 def test_names_of_classes_lie_beside_the_tars(tmp_path):
-    (tmp_path / "classnames.txt").write_text("cat\ndog\n")
+    (tmp_path / "classnames.txt").write_bytes(b"cat\r\ndog\r\n")
     found, listing = read(tmp_path, {"0.jpg": jpeg(0), "0.cls": b"1"})
     assert (found, listing.classes, listing.left_out) == ({jpeg(0): "dog"}, ["cat", "dog"], [])
 
@@ -65,7 +119,8 @@ def test_what_is_not_taken_is_counted(tmp_path):
     found, listing = read(tmp_path, files)
     assert list(found) == [jpeg(0)]
     assert sorted(listing.left_out) == [
-        ("index.json", "no tars"), ("train-000.tar/0.seg.png", "second images of a sample"),
+        ("index.json", "no tars"),
+        ("train-000.tar/._0.jpg", "hidden or of a system"), ("train-000.tar/0.seg.png", "second images of a sample"),
         ("train-000.tar/1", "samples without an image"), ("train-000.tar/2", "samples whose label cannot be read"),
     ]  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from pipelines.errors import UserError
@@ -217,3 +219,92 @@ def test_splits_without_one_to_train_on_are_refused_unless_they_are_asked_for_as
     with pytest.raises(UserError, match="holds test, val, and no train"):
         open_source(str(tmp_path)).listing()
     assert open_source(str(tmp_path), "folder").listing().classes == ["test", "val"]
+
+
+@pytest.mark.parametrize("stray", ["cover.png", "dog/cover.png", "dog/extra/1.png", "logos/1.png"])
+def test_a_stray_image_leaves_splits_below_classes_as_they_are(tmp_path, stray):
+    for name in (f"{c}/{split}/{i}.png" for c in ("cat", "dog") for split in ("train", "test") for i in range(3)):
+        save(tmp_path / name)
+    save(tmp_path / stray)
+    listing = open_source(str(tmp_path)).listing()
+    assert sorted({(sample.label, sample.split) for sample in listing.samples}) == [
+        (0, "test"),
+        (0, "train"),
+        (1, "test"),
+        (1, "train"),
+    ]
+    assert [one.path for one in listing.left_out] == [stray]
+
+
+def test_a_logo_beside_the_folder_of_all_others_is_left_out(tmp_path):
+    for name in (f"images/{split}/{c}/{i}.png" for c in ("cat", "dog") for split in ("train", "test") for i in range(3)):
+        save(tmp_path / name)
+    save(tmp_path / "logo.png")
+    listing = open_source(str(tmp_path)).listing()
+    assert (listing.classes, listing.left_out) == (["cat", "dog"], [("logo.png", "outside class folders")])
+
+
+def test_a_logo_beside_flat_splits_is_left_out(tmp_path):
+    for name in (f"{split}/{i}.png" for split in ("train", "test") for i in range(4)):
+        save(tmp_path / name)
+    save(tmp_path / "logo.png")
+    listing = open_source(str(tmp_path)).listing()
+    assert {sample.split for sample in listing.samples} == {"train", "test"}
+    assert (listing.classes, listing.left_out) == ([], [("logo.png", "beside train/, in no split")])
+
+
+def test_links_that_lead_nowhere_lose_no_class(tmp_path):
+    for name in ("cat/a.png", "dog/b.png"):
+        save(tmp_path / name)
+    (tmp_path / "cat" / "me").symlink_to("me")
+    (tmp_path / "cat" / "bad.png").symlink_to("a.png/x")
+    (tmp_path / "long.png").symlink_to("x" * 300)
+    listing = open_source(str(tmp_path)).listing()
+    assert listing.classes == ["cat", "dog"]
+    assert counted(listing.left_out) == "left out: 3 broken links"
+
+
+def test_folders_that_link_to_each_other_end(tmp_path):
+    for one in range(8):
+        save(tmp_path / str(one) / "a.png")
+        for other in range(8):
+            if other != one:
+                (tmp_path / str(one) / f"to-{other}").symlink_to(tmp_path / str(other))
+    listing = open_source(str(tmp_path)).listing()
+    assert len(listing.samples) < 8 * 8 * 20
+    assert {sample.key for sample in listing.samples} >= {f"{one}/a.png" for one in range(8)}
+
+
+def test_folders_may_lie_very_deep(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        os.mkdir("d")
+        os.chdir("d")
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "cat" / "a.png")
+    save(tmp_path / "dog" / "a.png")
+    assert len(open_source(str(tmp_path)).listing().samples) == 2
+
+
+def test_names_that_are_not_utf_8_are_left_out_and_make_no_class(tmp_path):
+    for name in ("cat/a.png", "dog/b.png", "caf\udce9/c.png", "cat/\udcff.png"):
+        save(tmp_path / name)
+    listing = open_source(str(tmp_path)).listing()
+    assert listing.classes == ["cat", "dog"]
+    assert counted(listing.left_out) == "left out: 2 whose names are not UTF-8 (rename them)"
+
+
+def test_an_archive_beside_class_folders_is_what_they_came_from(tmp_path):
+    for name in ("cat/a.png", "dog/b.png"):
+        save(tmp_path / name)
+    for name in ("pets.tar.gz", "metadata.parquet"):
+        (tmp_path / name).write_bytes(b"")
+    listing = open_source(str(tmp_path)).listing()
+    assert listing.classes == ["cat", "dog"]
+    assert counted(listing.left_out) == "left out: 1 of suffix .gz, 1 of suffix .parquet"
+
+
+def test_a_table_beside_images_is_told_of(tmp_path):
+    save(tmp_path / "train" / "1.png")
+    (tmp_path / "train.csv").write_text("id,label\n1,cat\n")
+    assert open_source(str(tmp_path)).listing().notes == ["if train.csv has the labels, give it as the source"]

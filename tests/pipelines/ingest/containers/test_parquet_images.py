@@ -1,0 +1,67 @@
+"""Parquet with images, as tools write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.ingest.recognise import open_source
+from tests.helpers.digit_shards import write_digits
+from tests.helpers.layouts import jpeg
+from tests.helpers.packed import features
+
+
+def write(folder: Path, name: str, labels: list, names: list[str] | None = None, first: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    images = pa.array([jpeg(first + place) for place in range(len(labels))], pa.binary())
+    table = pa.table({"image": images, "label": labels})
+    pq.write_table(table.replace_schema_metadata(features(names)) if names else table, folder / name)
+
+
+def read(folder: Path) -> dict[bytes, tuple[str, str]]:
+    source = open_source(str(folder))
+    listing = source.listing()
+    return {source.read(sample.key): (listing.classes[sample.label], sample.split) for sample in listing.samples}
+
+
+def test_files_that_name_their_classes_in_another_order_are_joined_by_name(tmp_path):
+    write(tmp_path, "train-0.parquet", [0, 1], ["cat", "dog"])
+    write(tmp_path, "test-0.parquet", [0, 1, 2], ["dog", "cat", "ant"], first=2)
+    found = read(tmp_path)
+    assert [found[jpeg(place)] for place in range(5)] == [
+        ("cat", "train"), ("dog", "train"), ("dog", "test"), ("cat", "test"), ("ant", "test"),
+    ]  # fmt: skip
+    assert open_source(str(tmp_path)).listing().notes == [
+        "the files name their classes in different ways: they are joined by name"
+    ]
+
+
+def test_numbers_in_one_file_and_names_in_another_are_refused(tmp_path):
+    write(tmp_path, "a.parquet", [0, 1])
+    write(tmp_path, "b.parquet", ["cat", "dog"], first=2)
+    with pytest.raises(UserError, match=r"holds numbers .* and names .*; write one kind"):
+        open_source(str(tmp_path)).listing()
+
+
+def test_files_without_rows_and_types_are_passed_over(tmp_path):
+    tmp_path.joinpath("x").mkdir()
+    pq.write_table(pa.table({"image": pa.array([], pa.null()), "label": pa.array([], pa.null())}), tmp_path / "x" / "a.parquet")
+    write(tmp_path / "x", "b.parquet", ["cat", "cat"])
+    assert read(tmp_path / "x") == {jpeg(0): ("cat", "train"), jpeg(1): ("cat", "train")}
+
+
+@pytest.mark.parametrize("name", ["one.parquet", "ONE.PARQUET", "one.pq"])
+def test_a_single_file_is_a_source(tmp_path, name):
+    write(tmp_path, name, ["cat", "dog"])
+    source = open_source(str(tmp_path / name))
+    assert [source.read(sample.key) for sample in source.listing().samples] == [jpeg(0), jpeg(1)]
+
+
+def test_a_data_set_is_no_source(tmp_path):
+    write_digits(tmp_path / "digits", 20, 10)
+    with pytest.raises(UserError, match="is a data set already: give it as --data"):
+        open_source(str(tmp_path / "digits"))
