@@ -35,7 +35,7 @@ def images_of(vectors: EmbeddingFolder) -> Images | None:
     if not {"shards", "split", "fingerprint"} <= manifest.keys():
         return None
     try:
-        dataset = Dataset.open(manifest["shards"])
+        dataset = Dataset.open(manifest["shards"]).as_of(manifest["fingerprint"])
     except (UserError, OSError):  # gone, or on storage that does not answer here
         dataset = None
     if dataset is None or dataset.fingerprint != manifest["fingerprint"]:

@@ -13,7 +13,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,12 +102,16 @@ class Growth(NamedTuple):
         fingerprint: from then on.
         rows: that each split got.
         ids: below which the ids of each split lie from then on.
+        classes: how many there are from then on.
+        class_counts: of each split from then on.
     """
 
     source: str
     fingerprint: str
     rows: dict[str, int]
     ids: dict[str, int]
+    classes: int
+    class_counts: dict[str, list[int]]
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,22 @@ class Dataset:
     def has_rows_of(self, fingerprint: str) -> bool:
         """Whether ids of a data set with that fingerprint are those of the same images here: it is this one, or grew to it."""
         return fingerprint == self.fingerprint or fingerprint in [growth.fingerprint for growth in self.history]
+
+    def as_of(self, fingerprint: str) -> Dataset:
+        """The data set as it was when it had a fingerprint; itself where it never had that one."""
+        fingerprints = [growth.fingerprint for growth in self.history]
+        if fingerprint == self.fingerprint or fingerprint not in fingerprints:
+            return self
+        history = self.history[: fingerprints.index(fingerprint) + 1]
+        last, splits = history[-1], {}
+        for name, ids in last.ids.items():
+            rows, shards = sum(growth.rows.get(name, 0) for growth in history), list[Shard]()
+            for shard in self.splits[name].shards:
+                if rows > 0:
+                    shards.append(shard)
+                    rows -= shard.rows
+            splits[name] = Split(ids, shards, last.class_counts[name])
+        return replace(self, classes=self.classes[: last.classes], splits=splits, history=history)
 
     def split(self, name: str) -> Split:
         """One split.

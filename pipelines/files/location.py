@@ -240,10 +240,10 @@ class Location:
 
 
 class _Raw(io.RawIOBase):
-    """A file of `pyarrow.fs` for Python's own readers."""
+    """A file of `pyarrow.fs` for Python's own readers; each read is asked again where the storage is busy."""
 
     def __init__(self, file: pa.NativeFile) -> None:
-        self._file = file
+        self._file, self._place = file, 0
 
     def readable(self) -> bool:
         return True
@@ -252,14 +252,18 @@ class _Raw(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._file.seek(offset, whence)
-        return int(self._file.tell())
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._file.size() if whence == io.SEEK_END else 0}
+        self._place = start[whence] + offset
+        return self._place
 
     def tell(self) -> int:
-        return int(self._file.tell())
+        return self._place
 
     def readinto(self, buffer: Any) -> int:
-        return int(self._file.readinto(buffer))
+        content = patiently(lambda: self._file.read_at(len(buffer), self._place))
+        buffer[: len(content)] = content
+        self._place += len(content)
+        return len(content)
 
     def close(self) -> None:
         if not self.closed:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from pipelines.errors import UserError
 from pipelines.secrets import hidden
 
 Result = TypeVar("Result")
@@ -72,6 +73,21 @@ def refusal_in(error: BaseException) -> str | None:
 def is_of_storage(error: OSError) -> bool:
     """Whether the storage refused, so that the file itself may be whole."""
     return error.errno is not None or "AWS Error" in str(error) or _says(error, PASSING)
+
+
+def is_of_remote(error: BaseException) -> bool:
+    """Whether a remote storage refused, whatever file it was about; one that is not there is not that."""
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and _says(error, ("AWS Error", *PASSING))
+
+
+def as_damage(error: Exception, said: str) -> Exception:
+    """What to raise where a file could not be read: what its storage refused, or else that it is damaged, in one sentence.
+
+    Args:
+        error: that reading met.
+        said: which file is damaged how, before the error's own words.
+    """
+    return error if is_of_remote(error) else UserError(f"{said} ({error}); fetch it again")
 
 
 def _says(error: OSError, words: tuple[str, ...]) -> bool:

@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
 
 def files_below(folder: Location) -> list[Found]:
-    """The files of a folder and of those below it, by path.
+    """The files of a folder and of those below it, folder by folder.
 
     Links are followed; one that leads back to a folder that it lies in is not.
 
@@ -40,7 +40,7 @@ def files_below(folder: Location) -> list[Found]:
     files, folders = list_folder(folder, "")
     with ThreadPoolExecutor(READERS) as pool:
         below = list(pool.map(lambda name: _all_below(folder, name), folders))
-    return sorted(found for part in (files, *below) for found in part)
+    return sorted((found for part in (files, *below) for found in part), key=lambda found: found.path.split("/"))
 
 
 def _all_below(folder: Location, name: str) -> list[Found]:

@@ -56,12 +56,17 @@ class Base:
             return listing
         classes, number = self._classes(listing)
         samples = [s if s.label is None else s._replace(label=number[s.label]) for s in listing.samples]
+        if listing.val_is_test and "val" in self.dataset.splits:
+            samples = [s._replace(split="val") if s.split == "test" else s for s in samples]
         source_of = self._sources()
         again = [sample for sample in samples if sample.key in source_of]
         if other := [sample.key for sample in again if source_of[sample.key] != self.place]:
+            known = source_of[other[0]]
+            advice = "give the folder above it, so that its name goes before the paths" if known else "ingest all of it anew"
+            where = f"from {known}" if known else "from a place that an earlier version did not note"
             raise UserError(
-                f"{len(other):,} paths of the source are those of images in {self.dataset.location} from elsewhere, the first is "
-                f"{other[0]}; give the folder above it, so that its name goes before the paths"
+                f"{len(other):,} paths of the source are those of images in {self.dataset.location} {where}, the first is "
+                f"{other[0]}; {advice}"
             )
         samples = [sample for sample in samples if sample.key not in source_of]
         if not samples:
@@ -113,4 +118,6 @@ class Base:
         bad = made.quarantined + (0 if self.dataset is None else self.dataset.quarantined)
         whole = replace(made, splits=dict(sorted(splits.items())), quarantined=bad)
         ids = {name: split.ids for name, split in whole.splits.items()}
-        return replace(whole, history=(*history, Growth(self.place, whole.fingerprint, rows, ids)))
+        class_counts = {name: split.class_counts for name, split in whole.splits.items()}
+        growth = Growth(self.place, whole.fingerprint, rows, ids, len(whole.classes), class_counts)
+        return replace(whole, history=(*history, growth))

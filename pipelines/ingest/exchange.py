@@ -86,7 +86,9 @@ def _deal(pieces: Sequence[Piece], bundles: Sequence[Sequence[ShardPlan]]) -> li
     for number, bundle in enumerate(bundles):
         for place, sample in enumerate(sample for part in bundle for sample in part.samples):
             name, _, row = sample.key.rpartition(":")
-            mine = of_name[name]
+            mine = of_name.get(name)
+            if mine is None:  # of a file that is not packed: who writes it reads it
+                continue
             found = mine[bisect_right(mine, int(row), key=lambda one: pieces[one].rows.start) - 1]
             wanted[found].append((int(row), number, place))
     for one, rows in zip(dealt, wanted, strict=True):
@@ -108,15 +110,15 @@ def _read_piece(source: PackedSource, dealt: Dealt, bundles: int) -> Any:
 
 
 def _write_bundle(writer: PartWriter, parts: Sequence[ShardPlan], *tables: pa.Table) -> list[Written]:
-    places = np.concatenate([table["place"].to_numpy() for table in tables])
-    whole = pa.concat_tables(tables).take(pa.array(np.argsort(places)))
+    whole = pa.concat_tables(tables).sort_by("place")
+    places = whole["place"].to_numpy()
     written, first = [], 0
     for part in parts:
-        rows = whole.slice(first, len(part.samples))
-        images = [
-            ValueError(fault) if image is None else image
-            for image, fault in zip(rows["image"].to_pylist(), rows["fault"].to_pylist(), strict=True)
-        ]
+        start, end = np.searchsorted(places, (first, first + len(part.samples))).tolist()
+        rows, images = whole.slice(start, end - start), list[bytes | Exception | None]([None] * len(part.samples))
+        columns = (rows[name].to_pylist() for name in SCHEMA.names)
+        for place, image, fault in zip(*columns, strict=True):
+            images[place - first] = ValueError(fault) if image is None else image
         written.append(writer.write(part, images))
         first += len(part.samples)
     return written

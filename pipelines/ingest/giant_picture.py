@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import tempfile
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def shown_small(picture: Image.Image, short_side: int, showing: Showing) -> Coar
     """
     by = max(min(picture.size) // (SPARE * short_side), 1)
     orientation, (width, height) = showing.orientation(picture), showing.size(picture)
-    with FileLock(Path(tempfile.gettempdir()) / f"quorum-giant-{getpass.getuser()}.lock"):
+    with FileLock(Path(tempfile.gettempdir()) / f"quorum-giant-{os.getuid()}.lock"):
         _check_memory(picture)
         picture.load()
         small = _in_strips(picture, by, showing)

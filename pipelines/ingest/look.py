@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,8 +15,8 @@ from PIL import Image
 
 from pipelines.datasets.encoded_image import identify, open_image
 from pipelines.ingest.left_out import Unreadable
-from pipelines.ingest.shard_writer import reason_of
-from pipelines.ingest.sources.source import Listing, Source
+from pipelines.ingest.shard_writer import or_raise, reason_of
+from pipelines.ingest.sources.source import Listing, PackedSource, Source
 from pipelines.views.shown_picture import Showing
 
 PROBED, THREADS = 200, 16
@@ -85,8 +87,10 @@ def _probe(source: Source, listing: Listing, seed: int) -> Probe:
     drawn = np.random.default_rng(seed).permutation(len(listing.samples))[:PROBED]
     keys = [listing.samples[place].key for place in sorted(drawn.tolist())]
     probe = Probe(Counter(), [], [], {})
+    packed = _read_packed(source, listing, keys)
     with ThreadPoolExecutor(THREADS) as pool:
-        for key, found in zip(keys, pool.map(lambda key: _look_at_image(source, key), keys), strict=True):
+        looks = pool.map(lambda key: _look_at_image(packed.get(key) or (lambda: source.read(key))), keys)
+        for key, found in zip(keys, looks, strict=True):
             if isinstance(found, Exception):
                 probe.unreadable.append(Unreadable(key, reason_of(found)))
                 continue
@@ -98,9 +102,22 @@ def _probe(source: Source, listing: Listing, seed: int) -> Probe:
     return probe
 
 
-def _look_at_image(source: Source, key: str) -> tuple[str, tuple[int, int], bytes] | Exception:
+def _read_packed(source: Source, listing: Listing, keys: Sequence[str]) -> dict[str, Callable[[], bytes]]:
+    """What gives the images that are packed, by key: each file is read once."""
+    names = {piece.name for piece in listing.pieces}
+    places = [(name, int(row), key) for key in keys for name, _, row in [key.rpartition(":")] if name in names]
+    found: dict[str, Callable[[], bytes]] = {}
+    for name, group in itertools.groupby(sorted(places), key=lambda place: place[0]):
+        mine = list(group)
+        if isinstance(source, PackedSource):
+            for (_, _, key), image in zip(mine, source.read_rows(name, [row for _, row, _ in mine]), strict=True):
+                found[key] = functools.partial(or_raise, image)
+    return found
+
+
+def _look_at_image(read: Callable[[], bytes]) -> tuple[str, tuple[int, int], bytes] | Exception:
     try:
-        image = source.read(key)
+        image = read()
         picture = identify(image)
         form, size = f"{picture.format} {picture.mode}", picture.size
         shown = Showing().show(open_image(image)).convert("RGB")

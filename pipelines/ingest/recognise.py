@@ -149,10 +149,19 @@ def _recognise(root: Location) -> str:
     if found:
         return found[0]
     folders = [child for name in root.children() if not is_of_system(name) and (child := root / name).is_dir()]
-    has_images = any(is_image(name) for folder in folders[:LOOKED_INTO] for name in folder.children())
+    has_images = any(_holds_images(folder) for folder in folders[:LOOKED_INTO])
     if not has_images and (packed := _packed(root)):  # an archive beside class folders is what they came from
         return packed
     return "folder" if folders else "images"
+
+
+def _holds_images(folder: Location, deep: int = DEEP) -> bool:
+    """Whether the first folders that are met in a folder, or it, hold an image."""
+    names = [name for name in folder.children() if not is_of_system(name)]
+    if any(map(is_image, names)):
+        return True
+    below = [folder / name for name in names if "." not in name][:LOOKED_INTO] if deep else []
+    return any(one.is_dir() and _holds_images(one, deep - 1) for one in below)
 
 
 def _packed(root: Location, deep: int = DEEP) -> str | None:

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from pipelines.datasets.encoded_image import identify
 from pipelines.datasets.image_shards import SCHEMA, Shard, write_shard
 from pipelines.files.location import Location
-from pipelines.files.storage_errors import is_of_storage
+from pipelines.files.storage_errors import is_of_remote, is_of_storage
 from pipelines.ingest.left_out import Unreadable
 from pipelines.ingest.sources.source import Listing, Sample, Source
 from pipelines.ingest.stored_form import StoredForm
@@ -69,18 +69,19 @@ class PartWriter:
     location: Location
     form: StoredForm
 
-    def write(self, part: ShardPlan, images: Sequence[bytes | Exception] | None = None) -> Written:
+    def write(self, part: ShardPlan, images: Sequence[bytes | Exception | None] | None = None) -> Written:
         """Read every image of the part whole, and write those that can be.
 
         Args:
             part: of the source.
-            images: of its samples, where they have been read, or why one could not be.
+            images: of its samples, where they have been read, or why one could not be; `None` of one that is still to be read.
         """
         rows, bad, dark = [], [], 0
         for offset, sample in enumerate(part.samples):
             try:
                 sample.key.encode()
-                image, is_dark = self.form.of(self._encoded(sample.key) if images is None else _or_raise(images[offset]))
+                found = None if images is None else images[offset]
+                image, is_dark = self.form.of(self._encoded(sample.key) if found is None else or_raise(found))
             except StorageError:
                 raise
             except Exception as error:  # codecs raise what they like; each is one unreadable file
@@ -102,16 +103,20 @@ class PartWriter:
             return self.source.read(key)
         except OSError as error:
             root = self.source.root
-            if root is None or root.is_local or isinstance(error, FileNotFoundError) or not is_of_storage(error):
-                raise
-            raise StorageError(str(error)) from error
+            is_remote = (
+                root is not None and not root.is_local and is_of_storage(error) and not isinstance(error, FileNotFoundError)
+            )
+            if is_remote or is_of_remote(error):
+                raise StorageError(str(error)) from error
+            raise
 
 
 class StorageError(OSError):
     """The storage of a source refused, so that nothing is said of the image."""
 
 
-def _or_raise(image: bytes | Exception) -> bytes:
+def or_raise(image: bytes | Exception) -> bytes:
+    """The image, or the error in its place."""
     if isinstance(image, Exception):
         raise image
     return image

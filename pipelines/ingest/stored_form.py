@@ -73,6 +73,10 @@ class StoredForm:
             size = f"{picture.width * picture.height / 1e6:.1f} Mpx"
             raise ValueError(f"{size}, more than --max-pixels allows ({self.max_pixels / 1e6:.1f} Mpx)")
         small = self.short_side is None or min(picture.size) <= self.short_side
+        if small and picture.width * picture.height > MAX_PIXELS:
+            raise ValueError(
+                f"{picture.width} x {picture.height} px: too many to be decoded in each epoch, and its shorter side is short"
+            )
         least = picture.size if small else self._scaled(picture.size)
         if not small and self.short_side is not None and is_giant(picture):
             coarse = shown_small(picture, self.short_side, self.showing)

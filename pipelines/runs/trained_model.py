@@ -72,8 +72,8 @@ class Trained:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """The shards that the run trains on."""
-        return Dataset.open(self.config.data)
+        """The shards that the run trains on, as they were when it began."""
+        return Dataset.open(self.config.data).as_of(self.run.identity["data"])
 
     @property
     def split(self) -> str:

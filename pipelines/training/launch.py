@@ -56,6 +56,7 @@ class Training:
         self.dataset = Dataset.open(config.data)
         if resume is not None:
             opened = Run.open(resume, kind=config.kind)
+            self.dataset = self.dataset.as_of(opened.identity["data"])
             self.resumed = opened.go_on(self.dataset.fingerprint, config.data, config.tracking.uri)
             if within is None:  # whose store may be a file of another node
                 check_run(self.resumed.address)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.datasets.image_shards import Dataset
 from tests.helpers.layouts import (
     CLASS_NUMBERS,
     VAL_CLASSES,
     WNIDS,
     kit_files,
+    pixels,
     tar_bytes,
     train_images,
     train_tar,
@@ -120,3 +123,36 @@ def buffer_of(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
+
+
+LAYOUTS: dict[str, Callable[[Path], Path | None]] = {
+    "published tars": as_published,
+    "class folders": as_folders,
+    "hugging face": as_hugging_face,
+    "plain parquet": as_plain_parquet,
+    "parquet of paths": as_uris,
+    "tars": as_tars,
+    "gzipped tars": lambda root: as_tars(root, packed=True),
+    "tars with json": lambda root: as_tars(root, label="json", prefix="deep/er/"),
+    "tars with txt": lambda root: as_tars(root, label="txt", prefix=""),
+    "a table of excel": as_table,
+}
+
+
+def content(dataset: Dataset) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """Class and pixels of each image by split and SHA-256 of its bytes."""
+    found = {}
+    for split in dataset.splits:
+        for shard in dataset.split(split).shards:
+            for row in pq.read_table(f"{dataset.location.path}/{shard.path}").to_pylist():
+                key = split, hashlib.sha256(row["image"]).hexdigest()
+                found[key] = dataset.classes[row["label"]], pixels(row["image"]).tobytes()
+    return found
+
+
+def expected() -> dict[tuple[str, str], tuple[str, bytes]]:
+    split_of = {"train": "train", "val": "test"}
+    return {
+        (split_of[split], hashlib.sha256(image).hexdigest()): (c, pixels(image).tobytes())
+        for split, rows in fifty_images().items() for _, c, image in rows
+    }  # fmt: skip

@@ -32,11 +32,13 @@ class Columns:
         image: encoded images, or paths of them.
         label: of their classes; `None` where there is none.
         names: of the classes by number.
+        notes: what the user should know of the choice.
     """
 
     image: str
     label: str | None
     names: tuple[str, ...] | None
+    notes: tuple[str, ...] = ()
 
 
 def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str | None) -> Columns:
@@ -52,23 +54,23 @@ def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str 
         UserError: for a column that is not there, or several that may be meant.
     """
     features = _features(schema)
-    found = (
-        _given(schema, image, where, "--image") if image else _one(_images(schema), (*IMAGES, *PATHS), where, "--image", schema)
-    )
+    usual = (*IMAGES, *PATHS)
+    found = _given(schema, image, where, "--image") if image else _one(_images(schema), usual, where, "--image")
     if found is None:
         raise UserError(
             f"{where} has no column of images, or of their paths; it has {', '.join(schema.names)}: say which with --image"
         )
-    chosen = (
-        _given(schema, label, where, "--label") if label else _one(_labels(schema, features, found), LABELS, where, "--label")
-    )
+    known = _labels(schema, features, found)
+    chosen = _given(schema, label, where, "--label") if label else _one(known, LABELS, where, "--label")
     for name in {found, chosen} - {None}:
         if schema.names.count(str(name)) > 1:
             raise UserError(f"{where} has {schema.names.count(str(name))} columns of the name {name!r}; rename all but one")
     kind = schema.field(chosen).type if chosen else pa.int64()
     if pa.types.is_nested(kind) or not _is_label(kind):
         raise UserError(f"column {chosen!r} of {where} is {kind}; labels are numbers or names, one for each image: set --label")
-    return Columns(found, chosen, names_in(schema, chosen))
+    others = [name for name in schema.names if name != found and _is_label(schema.field(schema.names.index(name)).type)]
+    unsure = f"no column is known to hold labels, of {', '.join(others)}: images have none, unless --label names it"
+    return Columns(found, chosen, names_in(schema, chosen), (unsure,) if others and chosen is None else ())
 
 
 def holds_images(kind: pa.DataType) -> bool:

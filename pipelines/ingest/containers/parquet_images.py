@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import SUFFIXES, ParquetReader, is_parquet
+from pipelines.files.storage_errors import is_of_remote
 from pipelines.files.tree import files_below
 from pipelines.ingest.containers.columns import Columns, names_in, values_of
 from pipelines.ingest.containers.labels import classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
-from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted, require_samples
-from pipelines.ingest.sources.splits import settled, split_of_file
+from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted
+from pipelines.ingest.sources.splits import by_names, settled
 
 READERS, MOST_EMPTY = 16, 64
 PIECE_BYTES = 256 << 20  # of images that a task reads at once
@@ -80,15 +81,11 @@ class ParquetSource:
     def listing(self) -> Listing:
         """Samples as `file:row`, in the order of files and rows."""
         paths, left_out = parquet_files(self.root)
-        split_of = {path: split_of_file(path) if path else "train" for path in paths}
-        if any(split_of.values()):
-            left_out += [LeftOut(path, "beside train/, in no split") for path in paths if split_of[path] is None]
-            paths = [path for path in paths if split_of[path]]
-        columns = self.columns
+        split_of, beside = by_names(paths)
         with ThreadPoolExecutor(READERS) as pool:
-            files = [file for file in pool.map(lambda path: self._file(path, columns), paths) if sum(file.rows)]
-            values = list(pool.map(lambda file: self._labels(file, columns), files))
-        notes: list[str] = []
+            files = [file for file in pool.map(self._file, split_of) if sum(file.rows)]
+            values = list(pool.map(self._labels, files))
+        columns, notes = self.columns, [*self.columns.notes]
         names = columns.names
         if len({file.names for file in files}) > 1:
             notes, names = ["the files name their classes in different ways: they are joined by name"], None
@@ -96,11 +93,9 @@ class ParquetSource:
         flat = [value for part in values for value in part]
         classes, labels = classes_of(flat, names, f"column {columns.label!r} of {self.root}")
         keys = [(f"{file.path}:{row}", split_of[file.path]) for file in files for row in range(sum(file.rows))]
-        samples, useless = settled(
-            [Sample(key, label, split or "train") for (key, split), label in zip(keys, labels, strict=True)]
-        )
+        samples = [Sample(key, label, split) for (key, split), label in zip(keys, labels, strict=True)]
         pieces = [piece for file in files for piece in _pieces(file)]
-        return Listing(require_samples(samples, self.root, left_out), classes, left_out + useless, notes, pieces)
+        return settled(samples, self.root, Listing([], classes, left_out + beside, notes, pieces))
 
     def read(self, key: str) -> bytes:
         """The image of a row."""
@@ -154,7 +149,8 @@ class ParquetSource:
     def _reader(self, path: str) -> ParquetReader:
         return ParquetReader(self.place(path))
 
-    def _file(self, path: str, columns: Columns) -> ParquetFile:
+    def _file(self, path: str) -> ParquetFile:
+        columns = self.columns
         reader = self._reader(path)
         names = reader.schema.names
         for name in (columns.image, columns.label) if reader.metadata.num_rows else ():
@@ -168,7 +164,8 @@ class ParquetSource:
             names_in(reader.schema, columns.label),
         )
 
-    def _labels(self, file: ParquetFile, columns: Columns) -> list[Any]:
+    def _labels(self, file: ParquetFile) -> list[Any]:
+        columns = self.columns
         if columns.label is None:
             return [None] * sum(file.rows)
         return values_of(
@@ -197,6 +194,8 @@ def _read(folder: Location, path: str) -> bytes | Exception:
     try:
         return pointed_at(folder, path).read_bytes()
     except (OSError, UserError) as error:
+        if is_of_remote(error):
+            raise
         return error
 
 

@@ -19,11 +19,12 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, is_parquet
 from pipelines.files.text import decoded
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, choose_columns, plain_name, values_of
+from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, Columns, choose_columns, plain_name, values_of
 from pipelines.ingest.containers.labels import Value, classes_of
 from pipelines.ingest.containers.parquet_images import parquet_files, pointed_at
-from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
+from pipelines.ingest.sources.source import LeftOut, Listing, Sample
 from pipelines.ingest.sources.splits import settled, split_of_folder
+from pipelines.secrets import hidden
 
 TEXT_TABLES = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz")
 DELIMITERS = ",;\t|"
@@ -51,13 +52,19 @@ class TableSource:
     root: Location
     image: str | None = None
     label: str | None = None
+    folder: Location | None = None  # that paths are relative to
+
+    def __post_init__(self) -> None:
+        """Find the folder once: on an object store each look costs a request."""
+        object.__setattr__(self, "folder", self.folder or (self.root if self.root.is_dir() else self.root.parent))
 
     def listing(self) -> Listing:
         """Samples by the paths that the table has, in its order."""
-        names, paths, labels, splits = self._columns()
-        keys, left_out, notes = _found(self._folder, paths)
+        columns, paths, labels, splits = self._columns()
+        keys, left_out = _found(self._folder, paths)
+        notes = [*columns.notes]
         known = [label if key is not None else None for key, label in zip(keys, labels, strict=True)]
-        classes, numbers = classes_of(known, names, f"column {self.label or 'of labels'!r} of {self.root}")
+        classes, numbers = classes_of(known, columns.names, f"column {self.label or 'of labels'!r} of {self.root}")
         rows: dict[str, Sample] = {}
         for line, (key, number, split) in enumerate(zip(keys, numbers, splits, strict=True), 1):
             if key is None:
@@ -67,8 +74,7 @@ class TableSource:
                 raise UserError(f"{self.root}, row {line}: {key!r} stands there twice, with two labels or splits; mend the table")
         if double := sum(key is not None for key in keys) - len(rows):
             notes.append(f"{double:,} rows name an image a second time")
-        samples, useless = settled(list(rows.values()))
-        return Listing(require_samples(samples, self.root, left_out), classes, left_out + useless, notes)
+        return settled(list(rows.values()), self.root, Listing([], classes, left_out, notes))
 
     def read(self, key: str) -> bytes:
         """The file as it is."""
@@ -76,19 +82,23 @@ class TableSource:
 
     @property
     def _folder(self) -> Location:
-        return self.root if self.root.is_dir() else self.root.parent
+        assert self.folder is not None
+        return self.folder
 
-    def _columns(self) -> tuple[Sequence[str] | None, list[str | None], list[Value], list[str | None]]:
-        """Names of the classes where the table's schema has them; path, label and split of each row."""
+    def _columns(self) -> tuple[Columns, list[str | None], list[Value], list[str | None]]:
+        """The columns; path, label and split of each row."""
         table = _read_parquet(self.root) if self.root.is_dir() or is_parquet(self.root.name) else _read_text(self.root)
         where = str(self.root)
         if table.schema.names[:1] == ["0"] and not self.image:  # without a header
             if table.num_columns > 2 and not self.label:
                 raise UserError(f"{where} has {table.num_columns} columns and no header; give it one, as path,label")
-            image, label, names = "0", "1" if table.num_columns > 1 else None, None
+            columns = Columns("0", "1" if table.num_columns > 1 else None, None)
+        elif table.num_columns == 2 and not self.label and choose_columns(table.schema, where, self.image, None).label is None:
+            image = choose_columns(table.schema, where, self.image, None).image
+            columns = choose_columns(table.schema, where, image, next(name for name in table.schema.names if name != image))
         else:
             columns = choose_columns(table.schema, where, self.image, self.label)
-            image, label, names = columns.image, columns.label, columns.names
+        image, label = columns.image, columns.label
         found = [name for name in table.schema.names if plain_name(name) in SPLITS and name not in (image, label)]
         if len(found) > 1:
             raise UserError(f"{where} has columns {', '.join(found)}, and one may say the split; rename the others")
@@ -97,7 +107,7 @@ class TableSource:
         paths, labels, splits = (
             values_of(table[name], f"column {name!r} of {where}") if name else empty for name in (image, label, split)
         )
-        return names, paths, labels, splits
+        return columns, paths, labels, splits
 
 
 def _split(name: str | None, where: str) -> str:
@@ -156,7 +166,9 @@ def _decoded(place: Location) -> str:
             raise UserError(f"{place} is cut short or damaged ({error}); fetch it again") from error
     try:
         return decoded(content)
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if b"\0" in content:
+            raise UserError(f"{place} is no text; save the table as CSV in UTF-8") from error
         return content.decode("cp1252", errors="replace")  # Excel's CSV in western countries
 
 
@@ -190,8 +202,8 @@ def _plain(path: str, folder: Location) -> str:
     return plain.removeprefix(f"{folder.path.rstrip('/')}/") if folder.is_local else plain
 
 
-def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | None], list[LeftOut], list[str]]:
-    """The key of each path (`None` where it is left out), what is left out, and notes.
+def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | None], list[LeftOut]]:
+    """The key of each path (`None` where it is left out), and what is left out.
 
     A path with a folder or a suffix is taken at its word: whether it is there shows when it is read.
     """
@@ -215,5 +227,7 @@ def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | No
             raise UserError(f"{folder}: {path!r} of the table may be {there[0]} or {there[1]}; write the whole path")
         if not there:
             left.append(LeftOut(path, "rows whose file is not there"))
+        if hidden(key) != key:
+            raise UserError(f"{hidden(key)}: its key would stand in the shards; give keys by the environment, not in addresses")
         keys.append((key if key in there else there[0]) if there else None)
-    return keys, left, []
+    return keys, left

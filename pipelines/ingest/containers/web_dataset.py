@@ -21,8 +21,8 @@ from pipelines.files.tree import files_below
 from pipelines.ingest.containers.columns import LABELS
 from pipelines.ingest.containers.labels import Value, classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
-from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted, require_samples
-from pipelines.ingest.sources.splits import settled, split_of_file
+from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted
+from pipelines.ingest.sources.splits import by_names, settled
 from pipelines.ingest.sources.tars import members
 
 PACKED_TARS = (".tar.gz", ".tgz")
@@ -54,12 +54,28 @@ class ImageMember(NamedTuple):
         return self.path.rpartition("/")[2].partition(".")[2].lower()
 
 
+class TarLabel(NamedTuple):
+    """The value of a label, and whether it is a text that nobody called one."""
+
+    value: Value
+    is_guess: bool
+
+
 @dataclass
 class TarSample:
     """The files of one name."""
 
     images: list[ImageMember] = field(default_factory=list)
-    notes: dict[str, bytes] = field(default_factory=dict)
+    label: TarLabel | None = None
+
+
+@dataclass
+class TarContent:
+    """The samples of a tar by name, how many images it has, and what is left out of it."""
+
+    samples: dict[str, TarSample] = field(default_factory=dict)
+    images: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -80,22 +96,26 @@ class WebDatasetSource:
         """Samples as `tar//path:offset:size`, or of packed tars as `tar:row`, in the order of the tars."""
         tars, left_out = self._tars()
         with ThreadPoolExecutor(READERS) as pool:
-            contents = list(pool.map(lambda path: _contents(self._place(path)), tars))
-        packed = any(path.lower().endswith(PACKED_TARS) for path in (*tars, self.root.name if not tars[0] else ""))
-        keys, values, splits = list[str](), list[Value](), list[str]()
-        usual = Counter(image.suffix for samples, _ in contents for sample in samples.values() for image in sample.images)
-        for path, (samples, other) in zip(tars, contents, strict=True):
-            left_out += [LeftOut(f"{path}/{name}", reason) for name, reason in other]
-            for image, value in self._taken(path, samples, usual, left_out):
-                keys.append(f"{path}:{image.row}" if packed else f"{path}//{image.path}:{image.offset}:{image.size}")
-                values.append(value)
-                splits.append(split_of_file(path) or "train")
-        values, notes = _without_captions(values, [samples for samples, _ in contents], self.label)
-        classes, labels = classes_of(values, self._class_names(), str(self.root))
-        taken, useless = settled([Sample(*row) for row in zip(keys, labels, splits, strict=True)])
-        rows = [sum(len(sample.images) for sample in samples.values()) for samples, _ in contents]
-        pieces = [Piece(path, range(count)) for path, count in zip(tars, rows, strict=True)] if packed else []
-        return Listing(require_samples(taken, self.root, left_out), classes, left_out + useless, notes, pieces)
+            contents = list(pool.map(self._contents, tars))
+        keys, labels, splits = list[str](), list[TarLabel](), list[str]()
+        pieces = [
+            Piece(path, range(content.images)) for path, content in zip(tars, contents, strict=True) if self._is_packed(path)
+        ]
+        usual = Counter(image.suffix for content in contents for sample in content.samples.values() for image in sample.images)
+        for path, content in zip(tars, contents, strict=True):
+            left_out += [LeftOut(f"{path}/{name}", reason) for name, reason in content.left_out]
+            for image, label in self._taken(path, content.samples, usual, left_out):
+                place = f"{path}//{image.path}:{image.offset}:{image.size}"
+                keys.append(f"{path}:{image.row}" if self._is_packed(path) else place)
+                labels.append(label)
+                splits.append(tars[path])
+        values, notes = _without_captions(labels, self.label)
+        classes, numbers = classes_of(values, self._class_names(), str(self.root))
+        samples = [Sample(*row) for row in zip(keys, numbers, splits, strict=True)]
+        return settled(samples, self.root, Listing([], classes, left_out, notes, pieces))
+
+    def _is_packed(self, path: str) -> bool:
+        return self._place(path).name.lower().endswith(PACKED_TARS)
 
     def read(self, key: str) -> bytes:
         """The file as it is in its tar."""
@@ -121,41 +141,59 @@ class WebDatasetSource:
     def _place(self, path: str) -> Location:
         return self.root / path if path else self.root
 
-    def _tars(self) -> tuple[list[str], list[LeftOut]]:
+    def _tars(self) -> tuple[dict[str, str], list[LeftOut]]:
+        """The split of each tar, and what is left out."""
         if self.root.is_file():
-            return [""], []
+            return {"": "train"}, []
         found = files_below(self.root)
         tars = [
             one.path for one in found if not one.fault and is_tar(one.path) and not any(map(is_of_system, one.path.split("/")))
         ]
-        left = [LeftOut(one.path, one.fault or "no tars") for one in sorted({*found} - {(path, "") for path in tars})]
-        left = [one for one in left if one.path not in CLASS_NAMES]
+        known = {*tars, *CLASS_NAMES}
+        left = [LeftOut(one.path, one.fault or "no tars") for one in found if one.path not in known]
         if not tars:
             raise UserError(f"{self.root} holds no tar ({', '.join(TARS)}){': ' + counted(left) if left else ''}")
-        if any(map(split_of_file, tars)):
-            left += [LeftOut(path, "beside train, in no split") for path in tars if split_of_file(path) is None]
-            tars = [path for path in tars if split_of_file(path)]
-        return tars, left
+        split_of, beside = by_names(tars)
+        return split_of, left + beside
 
     def _taken(
         self, tar: str, samples: dict[str, TarSample], usual: Counter[str], left_out: list[LeftOut]
-    ) -> Iterator[tuple[ImageMember, Value]]:
-        """The image of each sample of a tar - of several that with the most usual suffix - and its label's value."""
+    ) -> Iterator[tuple[ImageMember, TarLabel]]:
+        """The image of each sample of a tar - of several that with the most usual suffix - and its label."""
         for key, sample in samples.items():
             images = [one for one in sample.images if self.image is None or one.path.endswith(f".{self.image.lstrip('.')}")]
             images.sort(key=lambda one: (-usual[one.suffix], one.suffix.count("."), one.suffix))
-            reason = "" if images else "samples without an image" + (f" of suffix {self.image}" if self.image else "")
-            try:
-                value = _label(sample.notes, self.label)
-            except (ValueError, KeyError):
-                reason = reason or "samples whose label cannot be read"
-            if reason:
+            if not images:
+                reason = "samples without an image" + (f" of suffix {self.image}" if self.image else "")
                 left_out.append(LeftOut(f"{tar}/{key}", reason))
+            elif sample.label is None:
+                left_out.append(LeftOut(f"{tar}/{key}", "samples whose label cannot be read"))
+            else:
+                left_out += [LeftOut(f"{tar}/{one.path}", "second images of a sample") for one in images[1:]]
+                yield images[0], sample.label
+
+    def _contents(self, path: str) -> TarContent:
+        """The samples of a tar by what their names have in common, in the order of their first files."""
+        content, notes = TarContent(), dict[str, dict[str, bytes]]()
+        for member, file in _members(self._place(path)):
+            name = member.name.removeprefix("./")
+            if file is None or not _is_sample(member):
+                content.left_out.append(
+                    LeftOut(member.name, "links or devices in tars" if file is None else "hidden or of a system")
+                )
                 continue
-            left_out += [
-                LeftOut(f"{tar}/{image.path}", "second images of a sample") for image in sample.images if image != images[0]
-            ]
-            yield images[0], value
+            folder, _, file_name = name.rpartition("/")
+            stem, _, suffix = file_name.partition(".")
+            key = f"{folder}/{stem}" if folder else stem
+            sample = content.samples.setdefault(key, TarSample())
+            if is_image(name):
+                sample.images.append(ImageMember(name, content.images, member.offset_data, member.size))
+                content.images += 1
+            elif (kind := suffix.lower().rpartition(".")[2]) in OF_LABELS:
+                notes.setdefault(key, {})[kind] = file.read()
+        for key, sample in content.samples.items():
+            sample.label = _label(notes.get(key, {}), self.label)
+        return content
 
     def _class_names(self) -> list[str] | None:
         """Of a list beside the tars."""
@@ -164,29 +202,6 @@ class WebDatasetSource:
             if (file := folder / name).is_file():
                 return decoded(file.read_bytes()).rstrip().splitlines()
         return None
-
-
-def _contents(place: Location) -> tuple[dict[str, TarSample], list[LeftOut]]:
-    """The samples of a tar by what their names have in common, in the order of their first files; and what is no part of one."""
-    samples: dict[str, TarSample] = {}
-    other: list[LeftOut] = []
-    row = 0
-    for member, file in _members(place):
-        if file is None:
-            other.append(LeftOut(member.name, "links or devices in tars"))
-            continue
-        if not _is_sample(member):
-            other.append(LeftOut(member.name, "hidden or of a system"))
-            continue
-        folder, _, name = member.name.removeprefix("./").rpartition("/")
-        stem, _, suffix = name.partition(".")
-        sample = samples.setdefault(f"{folder}/{stem}" if folder else stem, TarSample())
-        if is_image(name):
-            sample.images.append(ImageMember(member.name.removeprefix("./"), row, member.offset_data, member.size))
-            row += 1
-        elif suffix.lower().rpartition(".")[2] in OF_LABELS:
-            sample.notes[suffix.lower()] = file.read()
-    return samples, other
 
 
 def _is_sample(member: tarfile.TarInfo) -> bool:
@@ -206,19 +221,21 @@ def _unpacked(file: IO[bytes], place: Location) -> AbstractContextManager[IO[byt
     return cast("AbstractContextManager[IO[bytes]]", gzip.open(file)) if is_packed else nullcontext(file)
 
 
-def _label(notes: dict[str, bytes], wanted: str | None) -> Value:
-    """What the small files of a sample say of its class; `None` where they say nothing.
+def _label(notes: dict[str, bytes], wanted: str | None) -> TarLabel | None:
+    """What the small files of a sample say of its class; `None` where they cannot be read, or lack what is wanted."""
+    try:
+        return TarLabel(_value(notes, wanted), wanted is None and {*notes} == {"txt"})
+    except (ValueError, KeyError):
+        return None
 
-    Raises:
-        ValueError, KeyError: for a label that is not there, or no label.
-    """
-    of_suffix = {suffix.rpartition(".")[2]: content for suffix, content in notes.items()}
-    if wanted in of_suffix and wanted != "json":
-        return of_suffix[wanted].decode("utf-8-sig").strip()
-    if wanted is None and "cls" in of_suffix:
-        return of_suffix["cls"].decode("utf-8-sig").strip()
-    if "json" in of_suffix:
-        content = json.loads(of_suffix["json"])
+
+def _value(notes: dict[str, bytes], wanted: str | None) -> Value:
+    if wanted in notes and wanted != "json":
+        return notes[wanted].decode("utf-8-sig").strip()
+    if wanted is None and "cls" in notes:
+        return notes["cls"].decode("utf-8-sig").strip()
+    if "json" in notes:
+        content = json.loads(notes["json"])
         if not isinstance(content, dict):
             value = content
         elif wanted is not None:
@@ -231,23 +248,20 @@ def _label(notes: dict[str, bytes], wanted: str | None) -> Value:
             return value
     if wanted is not None:
         raise KeyError(wanted)
-    return of_suffix["txt"].decode("utf-8-sig").strip() if "txt" in of_suffix else None
+    return notes["txt"].decode("utf-8-sig").strip() if "txt" in notes else None
 
 
-def _without_captions(
-    values: list[Value], contents: Sequence[dict[str, TarSample]], wanted: str | None
-) -> tuple[list[Value], list[str]]:
+def _without_captions(labels: Sequence[TarLabel], wanted: str | None) -> tuple[list[Value], list[str]]:
     """The values, and what is to be said: texts of `.txt` that nobody asked for may be captions, and no names of classes."""
-    notes = [sample.notes for samples in contents for sample in samples.values() if sample.images]
-    suffixes = {suffix.rpartition(".")[2] for one in notes for suffix in one}
-    if not suffixes:
-        return values, ["no sample has .cls, .json or .txt: images have no labels"]
-    texts = [value for value in values if isinstance(value, str)]
-    if wanted is not None or suffixes != {"txt"} or not texts:
-        return values, []
+    values = [label.value for label in labels]
+    if wanted is None and all(value is None for value in values):
+        return values, [
+            "no sample has a label in .cls, .json or .txt: images have none, unless --label names its suffix or field"
+        ]
+    texts = [str(label.value) for label in labels if label.is_guess]
     wordy = sum(len(text.split()) >= WORDS for text in texts) > OWN * len(texts)
-    if wordy or (len(texts) > FEW and len(set(texts)) > OWN * len(texts)):
+    if texts and (wordy or (len(texts) > FEW and len(set(texts)) > OWN * len(texts))):
         return [None] * len(values), [
-            "the texts of .txt are captions and no classes: images have no labels (--label txt takes them)"
+            "the texts of .txt are captions and no classes: images have no labels; --label txt takes them"
         ]
     return values, []

@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.datasets.encoded_image import encode_pixels
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import as_damage
 from pipelines.ingest.sources import safe_pickle as array_pickle
 from pipelines.ingest.sources.source import Listing, Sample
 
@@ -149,7 +150,7 @@ def _members(archive: Location) -> Iterator[tuple[str, str, bytes]]:
                 if file := tar.extractfile(member):
                     yield path.parent.name, path.name, file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{archive} is cut short or damaged ({error}); fetch it again") from error
+        raise as_damage(error, f"{archive} is cut short or damaged") from error
 
 
 def _unpickle(content: bytes, file: str) -> dict[bytes, object]:

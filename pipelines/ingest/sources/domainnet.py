@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import as_damage
 from pipelines.files.tree import files_below
 from pipelines.ingest.sources.source import Listing, Sample, require_samples
 
@@ -139,7 +140,7 @@ def _archive(path: Location) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path.open())
     except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(f"{path} is cut short or damaged ({error}); fetch it again") from error
+        raise as_damage(error, f"{path} is cut short or damaged") from error
 
 
 def _lines(path: Location) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from pipelines.datasets.encoded_image import encode_pixels
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import as_damage
 from pipelines.ingest.sources.source import Listing, Sample
 
 
@@ -65,7 +66,7 @@ def _read_idx(path: Location) -> np.ndarray:
         zeros, kind, axes = struct.unpack(">HBB", content[:4])
         shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
     except (EOFError, OSError, zlib.error, struct.error) as error:
-        raise UserError(f"{path} is cut short or damaged ({error}); fetch it again") from error
+        raise as_damage(error, f"{path} is cut short or damaged") from error
     if zeros != 0 or kind != 8 or axes != (3 if "images" in path.name else 1):
         raise UserError(f"{path} is no IDX file of the kind its name says; its first bytes are {content[:4].hex()}")
     pixels = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)

@@ -12,11 +12,11 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.tree import EMPTY, Found, files_below
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
-from pipelines.ingest.sources.splits import settled, split_of_folder
+from pipelines.ingest.sources.splits import BESIDE_TRAIN, settled, split_of_folder
 
 OF_SYSTEMS = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information", "__pycache__")
 OF_SYSTEM_FILES = ("Thumbs.db", "desktop.ini", "Icon\r")
-OUTSIDE, BESIDE = "outside class folders", "beside train/, in no split"
+OUTSIDE = "outside class folders"
 NAMED, FEW_CLASSES = 5, 3  # folders in a message; classes that may be something else
 PROBERS = 32  # threads that look at the first bytes of files without suffix
 
@@ -95,15 +95,15 @@ def _unlabelled(paths: Sequence[str], left_out: list[LeftOut], root: Location, n
     skipped = _wrappers(ways)
     splits = [split_of_folder(way[skipped]) if len(way) > skipped + 1 else None for way in ways]
     by_folder = "train" in splits and splits.count(None) <= STRAY * len(ways)
-    left_out = left_out + [LeftOut(path, BESIDE) for path, split in zip(paths, splits, strict=True) if by_folder and not split]
-    samples, _ = settled(
-        [Sample(path, None, split or "train") for path, split in zip(paths, splits, strict=True) if split or not by_folder]
-        if by_folder
-        else [Sample(path, None, "train") for path in paths]
-    )
-    tables = [path for path, reason in left_out if "/" not in path and path.lower().endswith((".csv", ".tsv"))]
+    beside = [LeftOut(path, BESIDE_TRAIN) for path, split in zip(paths, splits, strict=True) if by_folder and not split]
+    tables = [path for path, _ in left_out if "/" not in path and path.lower().endswith((".csv", ".tsv"))]
     said = [*notes, *(f"if {name} has the labels, give it as the source" for name in tables[:1])]
-    return Listing(require_samples(samples, root, left_out), [], left_out, said)
+    samples = [
+        Sample(path, None, (by_folder and split) or "train")
+        for path, split in zip(paths, splits, strict=True)
+        if split or not by_folder
+    ]
+    return settled(samples, root, Listing([], [], left_out + beside, said))
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,10 @@ class FolderSource:
             raise UserError(self._no_class(paths, left_out))
         label = {name: index for index, name in enumerate(classes)}
         outside = [LeftOut(path, reason) for path, (name, reason) in zip(paths, named, strict=True) if not name]
-        samples, useless = settled(
-            [Sample(path, label[name], split) for path, (name, split) in zip(paths, named, strict=True) if name]
-        )
-        left_out += outside + useless
+        samples = [Sample(path, label[name], split) for path, (name, split) in zip(paths, named, strict=True) if name]
+        left_out += outside
         notes = [f"class folders lie in {wrapper}/"] * bool(wrapper) + _oddities(placed, classes, left_out, skipped, self.depth)
-        return Listing(require_samples(samples, self.root, left_out), classes, left_out, notes)
+        return settled(samples, self.root, Listing([], classes, left_out, notes))
 
     def read(self, key: str) -> bytes:
         """The file as it is."""
@@ -212,7 +210,7 @@ def _named(place: Place, depth: int) -> tuple[str, str]:
     """Class and split of an image; no class, and the reason, where it is left out."""
     split, way = place
     if split is None:
-        return "", BESIDE if len(way) > 1 else OUTSIDE
+        return "", BESIDE_TRAIN if len(way) > 1 else OUTSIDE
     return (way[depth - 1], split) if len(way) > depth else ("", OUTSIDE)
 
 

@@ -12,6 +12,7 @@ from typing import IO
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import as_damage
 from pipelines.ingest.sources.source import Listing, Sample, require_samples
 from pipelines.ingest.sources.tars import members
 
@@ -136,7 +137,7 @@ def _kit_files(root: Location) -> dict[str, bytes]:
             names = {member: wanted[path] for member in tar if (path := member.name.removeprefix("./")) in wanted}
             return {name: file.read() for member, name in names.items() if (file := tar.extractfile(member))}
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{archive} is cut short or damaged ({error}); fetch it again") from error
+        raise as_damage(error, f"{archive} is cut short or damaged") from error
 
 
 def _wnids(content: bytes, where: str) -> dict[int, str]:

@@ -45,7 +45,8 @@ class Listing:
         classes: their names.
         left_out: what lies there and is not taken.
         notes: what the user should know, in sentences.
-        pieces: of a packed source, whose samples have keys `name:row`.
+        pieces: of files that are packed, whose samples have keys `name:row`.
+        val_is_test: whether its test split is what the source calls val.
     """
 
     samples: list[Sample]
@@ -53,6 +54,7 @@ class Listing:
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
+    val_is_test: bool = False
 
 
 class Source(Protocol):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from pipelines.ingest.sources.source import LeftOut, Sample
+from pipelines.files.location import Location
+from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
 
 WORDS = {
     "train": ("train", "training", "trn"),
@@ -14,6 +16,7 @@ WORDS = {
 }
 SPLIT_OF_WORD = {word: split for split, words in WORDS.items() for word in words}
 BESIDE = ("set", "data", "dataset", "images", "image", "imgs", "img", "split", "folder", "samples")  # said with one of them
+BESIDE_TRAIN = "beside train/, in no split"
 FILES_OF = re.compile(r"[a-z]+")
 
 
@@ -38,15 +41,39 @@ def _split_of(word: str) -> str | None:
     return next((SPLIT_OF_WORD[word.removesuffix(end)] for end in BESIDE if word.removesuffix(end) in SPLIT_OF_WORD), None)
 
 
-def settled(samples: Sequence[Sample]) -> tuple[list[Sample], list[LeftOut]]:
-    """Samples by the splits that they get, and what is left out: a split to score on that has no label, where training has some.
+def by_names(paths: Sequence[str]) -> tuple[dict[str, str], list[LeftOut]]:
+    """The split of each file that holds many images, and those that are left out: without a split, beside files to train on.
 
-    A val without a test beside it is the test split: so ImageNet has it.
+    Files of other names are for training where no name says so.
+    """
+    found = {path: split_of_file(path) for path in paths}
+    if "train" not in found.values():
+        return {path: split or "train" for path, split in found.items()}, []
+    left = [LeftOut(path, BESIDE_TRAIN) for path, split in found.items() if split is None]
+    return {path: split for path, split in found.items() if split}, left
+
+
+def settled(samples: Sequence[Sample], root: Location, listing: Listing) -> Listing:
+    """The listing with those samples by the splits that they get.
+
+    A split to score on that has no label is left out where training has some. A val without a test beside it is the test split:
+    so ImageNet has it.
+
+    Args:
+        samples: by the names of their splits.
+        root: of the source.
+        listing: all else that is known of the source.
+
+    Raises:
+        UserError: for no sample.
     """
     labelled = {sample.split for sample in samples if sample.label is not None}
     useless = {sample.split for sample in samples} - labelled - {"train"} if labelled else set()
     left = [LeftOut(sample.key, f"in a {sample.split} split without labels") for sample in samples if sample.split in useless]
     kept = [sample for sample in samples if sample.split not in useless]
-    if "test" not in {sample.split for sample in kept}:
+    splits = {sample.split for sample in kept}
+    val_is_test = "val" in splits and "test" not in splits
+    if val_is_test:
         kept = [sample._replace(split="test") if sample.split == "val" else sample for sample in kept]
-    return kept, left
+    left_out = [*listing.left_out, *left]
+    return replace(listing, samples=require_samples(kept, root, left_out), left_out=left_out, val_is_test=val_is_test)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from pipelines.errors import UserError
+from pipelines.files.storage_errors import as_damage
 
 
 def members(file: IO[bytes], where: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
@@ -28,7 +29,7 @@ def members(file: IO[bytes], where: str) -> Iterator[tuple[tarfile.TarFile, tarf
             file.seek(tar.offset)
             ends = _is_zeros_to_the_end(file)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{where} is cut short, damaged or no tar ({error}); fetch it again") from error
+        raise as_damage(error, f"{where} is cut short, damaged or no tar") from error
     if not ends:  # tarfile takes a header that it cannot read, or one of zeros, for the end
         raise UserError(f"{where} is cut short or damaged: its files stop without the zeros that end a tar; fetch it again")
 

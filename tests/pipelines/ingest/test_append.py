@@ -8,15 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import quorum
 from pipelines.datasets.image_shards import Dataset, read_images
 from pipelines.datasets.label_selection import choose_per_class
 from pipelines.errors import UserError
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.left_out import QUARANTINE
 from pipelines.ingest.recognise import open_source
+from pipelines.runs.run_folder import Run
+from pipelines.runs.trained_model import Trained
 from tests.helpers import layouts, packed
 from tests.helpers.layouts import jpeg, write_files
 
+COUNTS = {"train": [4, 6], "val": [1, 1]}
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 
@@ -70,9 +74,12 @@ def test_the_history_says_what_it_grew_from(first, tmp_path):
     grown = add(tmp_path / "two", tmp_path / "data")
     assert grown.fingerprint != first.fingerprint
     assert list(grown.history) == [
-        (str(tmp_path / "one"), first.fingerprint, {"train": 10, "val": 2}, {"train": 10, "val": 2}),
-        (str(tmp_path / "two"), grown.fingerprint, {"train": 3}, {"train": 13, "val": 2}),
+        (str(tmp_path / "one"), first.fingerprint, {"train": 10, "val": 2}, {"train": 10, "val": 2}, 2, COUNTS),
+        (str(tmp_path / "two"), grown.fingerprint, {"train": 3}, {"train": 13, "val": 2}, 3, COUNTS | {"train": [4, 6, 3]}),
     ]
+    assert grown.as_of(first.fingerprint) == first
+    assert grown.as_of(grown.fingerprint) == grown.as_of("another") == grown
+    assert grown.as_of(first.fingerprint).fingerprint == first.fingerprint
 
 
 def test_a_folder_that_grew_gives_only_what_is_new(first, tmp_path, capsys):
@@ -87,9 +94,7 @@ def test_a_folder_that_grew_gives_only_what_is_new(first, tmp_path, capsys):
 
 def test_paths_of_another_folder_that_are_there_already_are_refused(first, tmp_path):
     images(tmp_path / "two", {"cat": 2}, first=50)
-    with pytest.raises(
-        UserError, match=r"2 paths of the source are those of images in .* from elsewhere, the first is cat/00.jpg"
-    ):
+    with pytest.raises(UserError, match=r"2 paths of the source are those of images in .* from .*one, the first is cat/00.jpg"):
         add(tmp_path / "two", tmp_path / "data")
     assert Dataset.open(str(tmp_path / "data")) == first
 
@@ -115,7 +120,7 @@ def test_packed_sources_are_added_too(first, tmp_path):
     packed.as_tars(tmp_path / "tars", packed=True)
     grown = ingest(open_source(str(tmp_path / "tars")), str(tmp_path / "data"), name="x", append=True, rows_per_shard=9)
     assert grown.split("train").rows == first.split("train").rows + 44
-    assert grown.split("test").rows == 7
+    assert grown.split("val").rows == 2 + 7  # the data set has a val split already
     assert rows(grown)["id"].to_pylist() == list(range(54))
 
 
@@ -144,7 +149,7 @@ def test_a_path_that_came_from_another_folder_is_refused_when_a_folder_grows(fir
     images(tmp_path / "two", {"ant": 2}, first=50)
     add(tmp_path / "two", tmp_path / "data")
     write_files(tmp_path / "two", {"cat/00.jpg": jpeg(99)})  # which the first folder has too
-    with pytest.raises(UserError, match=r"1 paths of the source are those of images in .* from elsewhere"):
+    with pytest.raises(UserError, match=r"1 paths of the source are those of images in .* from .*one"):
         add(tmp_path / "two", tmp_path / "data")
 
 
@@ -160,3 +165,26 @@ def test_classes_of_one_name_keep_their_numbers(tmp_path):
     table = rows(dataset)
     keys = zip(table["source"].to_pylist(), table["label"].to_pylist(), strict=True)
     assert all(int(key.split(".jpg")[0][-1]) == label for key, label in keys)
+
+
+def test_val_stays_val_where_the_data_set_has_one(first, tmp_path):
+    names = {f"{split}/ant/{split}.jpg": jpeg(place) for place, split in enumerate(("train", "val"), 60)}
+    write_files(tmp_path / "two", names)
+    grown = add(tmp_path / "two", tmp_path / "data")
+    assert {name: split.rows for name, split in grown.splits.items()} == {"train": 11, "val": 3}
+
+
+def test_a_run_of_before_is_scored_on_what_it_was_trained_on_and_goes_on_with_it(first, tmp_path):
+    options = {
+        "views": {"large": [{"size": 16}]}, "backbone": {"name": "wrn-10-1"}, "epochs": 2, "batch_size": 4,
+        "method": {"num_clusters": [2], "dim": 16, "predictor_hidden": 16}, "stream": {"lanes": 2}, "compute": {"threads": 1},
+        "tracking": {"uri": f"sqlite:///{tmp_path}/mlflow.db"},
+    }  # fmt: skip
+    run = quorum.pretrain(None, data=tmp_path / "data", to=tmp_path / "runs" / "one", **options)
+    images(tmp_path / "two", {"ant": 3}, first=50)
+    add(tmp_path / "two", tmp_path / "data")
+    assert Trained.open(run.path).dataset == first
+    assert run.backbone() is not None
+    assert quorum.pretrain(resume=run.path).path == run.path
+    with pytest.raises(UserError, match="instance ids would not match"):
+        Run.open(run.path).go_on("another", "data", None)

@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.datasets.image_shards import Dataset
 from pipelines.ingest import exchange
 from pipelines.ingest.containers import parquet_images
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
 from tests.helpers import packed
-from tests.helpers.layouts import WNIDS, pixels
+from tests.helpers.layouts import WNIDS
+from tests.helpers.packed import LAYOUTS, content, expected
 
-LAYOUTS: dict[str, Callable[[Path], Path | None]] = {
-    "published tars": packed.as_published,
-    "class folders": packed.as_folders,
-    "hugging face": packed.as_hugging_face,
-    "plain parquet": packed.as_plain_parquet,
-    "parquet of paths": packed.as_uris,
-    "tars": packed.as_tars,
-    "gzipped tars": lambda root: packed.as_tars(root, packed=True),
-    "tars with json": lambda root: packed.as_tars(root, label="json", prefix="deep/er/"),
-    "tars with txt": lambda root: packed.as_tars(root, label="txt", prefix=""),
-    "a table of excel": packed.as_table,
-}
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
-
-
-def content(dataset: Dataset) -> dict[tuple[str, str], tuple[str, bytes]]:
-    """Class and pixels of each image by split and SHA-256 of its bytes."""
-    found = {}
-    for split in dataset.splits:
-        for shard in dataset.split(split).shards:
-            for row in pq.read_table(f"{dataset.location.path}/{shard.path}").to_pylist():
-                key = split, hashlib.sha256(row["image"]).hexdigest()
-                found[key] = dataset.classes[row["label"]], pixels(row["image"]).tobytes()
-    return found
-
-
-def expected() -> dict[tuple[str, str], tuple[str, bytes]]:
-    split_of = {"train": "train", "val": "test"}
-    return {
-        (split_of[split], hashlib.sha256(image).hexdigest()): (c, pixels(image).tobytes())
-        for split, rows in packed.fifty_images().items() for _, c, image in rows
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

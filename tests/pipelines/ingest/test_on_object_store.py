@@ -14,8 +14,8 @@ from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
 from tests.helpers import packed
 from tests.helpers.layouts import WNIDS
+from tests.helpers.packed import LAYOUTS, content, expected
 from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server
-from tests.pipelines.ingest.test_layouts import LAYOUTS, content, expected
 
 SLOW = ("published tars", "tars", "gzipped tars")
 FOLDERS = ["class folders", "hugging face", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
@@ -68,14 +68,32 @@ def test_a_busy_store_loses_no_image(server, local_ray, tmp_path):
 
 
 @pytest.mark.ray
-def test_expired_keys_stop_the_job_and_quarantine_nothing(server, local_ray, tmp_path):
+def test_a_store_that_refuses_stops_the_job_and_quarantines_nothing(server, local_ray, tmp_path, monkeypatch):
     packed.as_folders(tmp_path / "source")
-    source = open_source(upload(server, tmp_path / "source", "expired"))
+    source = open_source(upload(server, tmp_path / "source", "refusing"))
     listing = source.listing()
+    monkeypatch.setattr(type(source), "listing", lambda self: listing)
     server.faults = Faults(expired=True)
     try:
-        with pytest.raises(OSError, match="expired"):
-            source.read(listing.samples[0].key)
+        with pytest.raises(OSError, match=r"AWS Error|expired"):
+            ingest(source, str(tmp_path / "data"), name="x")
+    finally:
+        server.faults = Faults()
+    assert not (tmp_path / "data" / "quorum.json").exists()
+    assert not (tmp_path / "data" / "quarantine.parquet").exists()
+
+
+@pytest.mark.ray
+def test_a_store_that_refuses_what_a_table_names_stops_the_job_too(server, local_ray, tmp_path):
+    packed.as_folders(tmp_path / "source")
+    upload(server, tmp_path / "source", "named")
+    address = server.uri("named").partition("?")
+    rows = [f"{address[0]}/train/{c}/{name}{''.join(address[1:])},{c}" for name, c, _ in packed.fifty_images()["train"]]
+    (tmp_path / "list.csv").write_text("\n".join(["uri,label", *rows]))
+    server.faults = Faults(expired=True)
+    try:
+        with pytest.raises(OSError, match=r"AWS Error|expired"):
+            ingest(open_source(str(tmp_path / "list.csv")), str(tmp_path / "data"), name="x")
     finally:
         server.faults = Faults()
 
