@@ -287,6 +287,12 @@ def is_shard(file: Location) -> bool:
         return False
 
 
+def read_footer_of(location: Location, shard: Shard) -> dict[str, Any]:
+    """What a shard's footer says of its images."""
+    content = (_parquet_file(location, shard).metadata.metadata or {}).get(FOOTER_KEY, b"{}")
+    return dict(json.loads(content))
+
+
 def read_group(location: Location, shard: Shard, row_group: int, columns: Sequence[str]) -> pa.Table:
     """Some columns of one row group."""
     file = _parquet_file(location, shard)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from pipelines.datasets.image_shards import Dataset, Growth, Split, read_sources
+from pipelines.datasets.image_shards import Dataset, Growth, Split, read_footer_of, read_sources
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.left_out import THERE
@@ -32,6 +33,25 @@ class Base:
     def of(cls, dataset: Dataset | None, root: Location | None) -> Base:
         """The base of images from a folder; `None` for those that every node has."""
         return cls(dataset, hidden(str(root)) if root is not None else "bundled")
+
+    def check_form(self, footer: Mapping[str, int]) -> None:
+        """Refuse to store new images otherwise than those that are there.
+
+        Args:
+            footer: what the shards of the new images would say of how they are stored.
+
+        Raises:
+            UserError: with the options that they were stored by.
+        """
+        if self.dataset is None:
+            return
+        shard = next(shard for split in self.dataset.splits.values() for shard in split.shards)
+        there = read_footer_of(self.dataset.location, shard)
+        for key in ("short_side", "quality", "pixels"):
+            if there.get(key) != footer.get(key):
+                options = [f"--{name.replace('_', '-')} {there[name]}" for name in ("short_side", "quality") if name in there]
+                given = " ".join([*options, *(["--pixels"] if "pixels" in there else [])]) or "neither --short-side nor --pixels"
+                raise UserError(f"the images of {self.dataset.location} are stored with {given}; give the same")
 
     def first_id(self, split: str) -> int:
         """The id of the split's next image."""

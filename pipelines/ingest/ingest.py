@@ -80,6 +80,7 @@ def ingest(
     check_background(background, "--background")
     form = StoredForm(pixels, short_side, quality, Showing(background), max_pixels)
     base = Base.of(Dataset.open(destination) if append else None, source.root)
+    base.check_form(form.footer)
     listing = set_aside(base.new_in(source.listing()), holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     if not append:

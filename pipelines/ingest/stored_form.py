@@ -96,7 +96,8 @@ class StoredForm:
     @property
     def footer(self) -> dict[str, int]:
         """What a shard's footer says of images that are not stored as they come."""
-        return {"short_side": self.short_side, "quality": self.quality or QUALITY} if self.short_side else {}
+        said: dict[str, int] = {"short_side": self.short_side, "quality": self.quality or QUALITY} if self.short_side else {}
+        return said | ({"pixels": 1} if self.pixels else {})
 
     def stored_pixels(self, size: tuple[int, int]) -> int:
         """How many an image of that size has as it is stored."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +25,7 @@ from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, cou
 from pipelines.ingest.sources.splits import by_names, settled
 
 READERS, MOST_EMPTY = 16, 64
+BUCKETS = ("s3", "gs", "gcs")
 PIECE_BYTES = 256 << 20  # of images that a task reads at once
 
 
@@ -201,7 +204,19 @@ def _read(folder: Location, path: str) -> bytes | Exception:
 
 def pointed_at(folder: Location, path: str) -> Location:
     """The file that a path or URI in a table names; a relative one from the table's folder."""
-    return Location.of(path) if "://" in path or path.startswith("/") else folder / path
+    scheme, mark, rest = path.partition("://")
+    if not mark:
+        return Location.of(path) if path.startswith("/") else folder / path
+    bucket, _, key = rest.partition("/")
+    if "?" in path or not key or scheme not in BUCKETS:
+        return Location.of(path)
+    return _bucket(f"{scheme}://{bucket}") / unquote(key)
+
+
+@functools.lru_cache(maxsize=16)
+def _bucket(uri: str) -> Location:
+    """A bucket, opened once in a process, whose connections are kept."""
+    return Location.of(uri)
 
 
 def _column_bytes(group: pq.RowGroupMetaData, column: str) -> int:

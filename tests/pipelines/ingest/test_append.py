@@ -188,3 +188,20 @@ def test_a_run_of_before_is_scored_on_what_it_was_trained_on_and_goes_on_with_it
     assert quorum.pretrain(resume=run.path).path == run.path
     with pytest.raises(UserError, match="instance ids would not match"):
         Run.open(run.path).go_on("another", "data", None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ({"short_side": 20}, r"stored with --short-side 20 --quality 90; give the same"),
+        ({"pixels": True}, "stored with --pixels; give the same"),
+        ({}, "stored with neither --short-side nor --pixels; give the same"),
+    ],
+)
+def test_new_images_are_stored_as_the_old_ones(tmp_path, stored, said):
+    images(tmp_path / "one", {"cat": 2, "dog": 2})
+    ingest(open_source(str(tmp_path / "one")), str(tmp_path / "data"), name="x", **stored)
+    images(tmp_path / "one", {"cat": 3, "dog": 3})
+    with pytest.raises(UserError, match=said):
+        add(tmp_path / "one", tmp_path / "data", **({} if stored else {"short_side": 20}))
+    assert add(tmp_path / "one", tmp_path / "data", **stored).split("train").rows == 6
