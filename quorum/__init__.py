@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from quorum.comparing import sweep as sweep
     from quorum.data import DataSet as DataSet
     from quorum.data import LabelChoice as LabelChoice
-    from quorum.data import SourceLook as SourceLook
     from quorum.data import ingest as ingest
     from quorum.data import labels as labels
-    from quorum.data import look as look
     from quorum.data import open_data as open_data
     from quorum.scoring import Embeddings as Embeddings
     from quorum.scoring import embed as embed
     from quorum.scoring import evaluate as evaluate
     from quorum.scoring import export as export
     from quorum.settings import recipes as recipes
+    from quorum.source_look import SourceLook as SourceLook
+    from quorum.source_look import look as look
     from quorum.training import Run as Run
     from quorum.training import open_run as open_run
     from quorum.training import pretrain as pretrain
@@ -45,12 +45,12 @@ refuse_hidden_rooms()
 
 _HOMES = {
     "ingest": "quorum.data",
-    "look": "quorum.data",
+    "look": "quorum.source_look",
     "labels": "quorum.data",
     "open_data": "quorum.data",
     "DataSet": "quorum.data",
     "LabelChoice": "quorum.data",
-    "SourceLook": "quorum.data",
+    "SourceLook": "quorum.source_look",
     "pretrain": "quorum.training",
     "semisup": "quorum.training",
     "open_run": "quorum.training",

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from pipelines.datasets.image_shards import Dataset
     from pipelines.datasets.label_selection import Selection
-    from pipelines.ingest.look import Look
 
 SHOWN = 10  # images in a notebook
 
@@ -122,85 +121,6 @@ def open_data(data: str | Path) -> DataSet:
     return DataSet(Dataset.open(str(data)))
 
 
-class SourceLook:
-    """What an ingest would take of a source: what `look` returns.
-
-    Args:
-        look: what was found.
-    """
-
-    def __init__(self, look: Look) -> None:
-        self.look = look
-
-    @property
-    def counts(self) -> pd.DataFrame:
-        """Images of each class in each split."""
-        import pandas as pd
-
-        return pd.DataFrame(self.look.counts()).fillna(0).astype(int).rename_axis("class")
-
-    @property
-    def left_out(self) -> pd.Series:
-        """How many files are left out, by reason."""
-        import pandas as pd
-
-        return pd.Series(dict(self.look.left_out().most_common()), name="files", dtype=int).rename_axis("reason")
-
-    @property
-    def formats(self) -> pd.Series:
-        """How many of the images that were opened are of each format and mode."""
-        import pandas as pd
-
-        return pd.Series(dict(self.look.probe.formats.most_common()), name="images", dtype=int).rename_axis("format")
-
-    @property
-    def sheet(self) -> Image.Image:
-        """Thumbnails of some images."""
-        return self.look.sheet()
-
-    def __repr__(self) -> str:
-        return (
-            f"SourceLook({self.look.place}: {len(self.look.listing.samples):,} images, {len(self.look.listing.classes)} classes)"
-        )
-
-    def _repr_html_(self) -> str:
-        values = {"read as": self.look.kind, **{f"note {place}": note for place, note in enumerate(self.look.listing.notes, 1)}}
-        tables = (self.counts.head(SHOWN), self.left_out.to_frame(), self.formats.to_frame())
-        shown = thumbnails(list(self.look.probe.thumbnails.values()), list(self.look.probe.thumbnails))
-        return facts(repr(self), values) + "".join(table.to_html() for table in tables) + shown
-
-
-def look(
-    source: str | Path,
-    *,
-    kind: str = "auto",
-    domains: Sequence[str] = (),
-    image: str | None = None,
-    label: str | None = None,
-    depth: int = 1,
-    seed: int = 0,
-) -> SourceLook:
-    """See what `ingest` would take of a source and what it would leave out; nothing is written.
-
-    Args:
-        source: as `ingest` takes it.
-        kind: likewise, as the others.
-        domains: of DomainNet.
-        image: column of the images.
-        label: column of the labels.
-        depth: which folder is the class.
-        seed: of the draw of the images that are opened.
-
-    Raises:
-        UserError: for a source that is not understood.
-    """
-    from pipelines.ingest.look import look_at
-    from pipelines.ingest.recognise import open_source
-
-    found = open_source(str(source), kind, list(domains), image=image, label=label, depth=depth)
-    return SourceLook(look_at(found, str(source), seed))
-
-
 def ingest(
     source: str | Path,
     to: str | Path | None = None,
@@ -260,7 +180,6 @@ def ingest(
     Raises:
         UserError: for a source that is not understood, a folder in use, or too many unreadable images.
     """
-    from pipelines.errors import UserError
     from pipelines.files.location import Location
     from pipelines.ingest.ingest import ingest as run
     from pipelines.ingest.recognise import open_source
@@ -268,15 +187,7 @@ def ingest(
     from pipelines.views.view_config import WHITE
 
     found = open_source(str(source), kind, list(domains), image=image, label=label, depth=depth)
-    if (to is None) == (append is None):
-        raise UserError(
-            "to is missing: quorum ingest SOURCE --to FOLDER, or --append DATA for a data set that grows"
-            if to is None
-            else "give --to for a new data set, or --append for one that grows, not both"
-        )
-    if append is not None and (name or overwrite):
-        raise UserError("--append keeps the data set and its name; leave out --name and --overwrite")
-    grown = None if append is None else append if isinstance(append, DataSet) else open_data(append)
+    grown = _grown(to, append, name, overwrite)
     place = str(to if grown is None else grown.path)
     named = name or (Location.of(place).name if grown is None else grown.dataset.name)
     if in_place:
@@ -294,6 +205,23 @@ def ingest(
         max_bad=max_bad, overwrite=overwrite, append=grown is not None, address=address,
     )  # fmt: skip
     return DataSet(made)
+
+
+def _grown(to: str | Path | None, append: str | Path | DataSet | None, name: str | None, overwrite: bool) -> DataSet | None:
+    """The data set that is to grow; `None` for a new one.
+
+    Raises:
+        UserError: for both or none, or options of a new one.
+    """
+    from pipelines.errors import UserError
+
+    if to is None and append is None:
+        raise UserError("to is missing: quorum ingest SOURCE --to FOLDER, or --append DATA for a data set that grows")
+    if to is not None and append is not None:
+        raise UserError("give --to for a new data set, or --append for one that grows, not both")
+    if append is not None and (name or overwrite):
+        raise UserError("--append keeps the data set and its name; leave out --name and --overwrite")
+    return None if append is None else append if isinstance(append, DataSet) else open_data(append)
 
 
 def _check_in_place(grown: DataSet | None, **others: Any) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.datasets.foreign_images import ForeignImages
-from pipelines.datasets.image_shards import Dataset, Shard, Split, write_index
+from pipelines.datasets.image_shards import Dataset, Split
+from pipelines.datasets.shard_files import Shard, write_index
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import read_footer

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from pipelines.datasets.image_shards import Dataset, Growth, Split, read_footer_of, read_sources
+from pipelines.datasets.image_shards import Dataset, Growth, Split, read_sources
+from pipelines.datasets.shard_files import read_footer_of
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.left_out import THERE

@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pipelines.datasets.image_shards import READERS, SHARDS_MANIFEST, Dataset, Split, is_shard
+from pipelines.datasets.image_shards import READERS, SHARDS_MANIFEST, Dataset, Split
 from pipelines.datasets.scored_split import SCORED
+from pipelines.datasets.shard_files import is_shard
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.append import Base
@@ -56,17 +57,17 @@ def ingest(
 
     Args:
         source: where the images are.
-        destination: an empty or absent folder, on storage that every node reaches.
+        destination: an empty or absent folder.
         name: of the data set, for the logs.
         seed: of the order of the rows.
         holdout: share of the training images, of each class, that become the test split, for sources without one.
         val: share of what is left of them that becomes the `val` split, on which checkpoints and settings are chosen.
-        take: only so many of the training images, drawn by the seed; `None` for all.
+        take: only so many of the training images; `None` for all.
         rows_per_shard: images per file, at most.
-        pixels: store decoded images, which no epoch and no trial has to decode again.
-        short_side: px that the shorter side has at most as an image is stored; a larger one becomes a smaller JPEG.
-        quality: of those JPEGs, 1 to 100; `None` for 90.
-        background: RGB, 0 to 255, that transparent images lie on when they are stored smaller or decoded.
+        pixels: store decoded images.
+        short_side: px that the shorter side has at most as an image is stored; a larger one becomes a JPEG.
+        quality: of those JPEGs; `None` for 90.
+        background: RGB that transparent images lie on when they are stored smaller or decoded.
         max_pixels: that an image may have; one with more is unreadable.
         max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace a data set that is there.
@@ -86,15 +87,13 @@ def ingest(
     if not append:
         _say_missing(listing)
     old = [] if append else _files_to_replace(destination, source.root, overwrite)
-    rows = min(rows_per_shard, most_decoded_rows(source, listing, form)) if pixels else rows_per_shard
-    parts = _parts(listing, seed, rows, base)
+    most = most_decoded_rows(source, listing, form) if pixels else rows_per_shard
+    parts = _parts(listing, seed, min(rows_per_shard, most), base)
     connect(address)
     for file in old:  # only now: what may be refused has been
         file.delete_file()
-    location = Location.of(destination).make()
-    writer = PartWriter(source, listing.classes, location, form)
-    written = write_parts(writer, parts, listing.pieces, listing.left_out, max_bad)
-    return _close(base, location, name, listing, written)
+    writer = PartWriter(source, listing.classes, Location.of(destination).make(), form)
+    return _close(base, writer.location, name, listing, write_parts(writer, parts, listing.pieces, listing.left_out, max_bad))
 
 
 def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | None) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from pipelines.datasets.encoded_image import identify
-from pipelines.datasets.image_shards import SCHEMA, Shard, write_shard
+from pipelines.datasets.shard_files import SCHEMA, Shard, write_shard
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import is_of_remote, is_of_storage
 from pipelines.ingest.left_out import Unreadable

@@ -10,7 +10,8 @@ import numpy as np
 import ray
 import ray.data
 
-from pipelines.datasets.image_shards import Dataset, read_group
+from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.shard_files import read_group
 from pipelines.jobs.ray_quirks import same_in_statistics
 from pipelines.stream.crop_maker import fill_grey
 from pipelines.views.crops import center_crop

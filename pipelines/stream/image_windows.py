@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from pipelines.datasets.image_shards import Dataset, read_group
+from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.shard_files import read_group
 from pipelines.stream.crop_maker import CropMaker, draws_column
 from pipelines.stream.epoch_order import EpochOrder
 from pipelines.stream.row_groups import LanePieces, Span, SpanGroups

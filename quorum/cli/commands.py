@@ -107,7 +107,7 @@ COMMANDS: dict[str, Command] = {
             "quorum ingest s3://bucket/photos --look",
             "quorum ingest photos/ --kind images --to s3://bucket/photos",
         ),
-        instead={"look": "quorum.data:look"},
+        instead={"look": "quorum.source_look:look"},
     ),
     "labels": Command(
         "quorum.data:labels", "Choose the few labels that training may see.", ("data",), "--data FOLDER --per-class N [options]",

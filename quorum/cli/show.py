@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from quorum.clustering import Clustering
     from quorum.comparing import Comparison
-    from quorum.data import DataSet, LabelChoice, SourceLook
+    from quorum.data import DataSet, LabelChoice
     from quorum.scoring import Embeddings
+    from quorum.source_look import SourceLook
     from quorum.training import Run
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.datasets.image_shards import SCHEMA, Dataset, Split, write_shard
+from pipelines.datasets.image_shards import Dataset, Split
+from pipelines.datasets.shard_files import SCHEMA, write_shard
 from pipelines.files.location import Location
 from pipelines.ingest.sources.digits import DigitsSource
 

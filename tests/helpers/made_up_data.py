@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.datasets.image_shards import Dataset, Shard, Split
+from pipelines.datasets.image_shards import Dataset, Split
+from pipelines.datasets.shard_files import Shard
 from pipelines.files.location import Location
 
 

@@ -16,8 +16,9 @@ from safetensors import safe_open
 
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig, SemisupConfig
-from pipelines.datasets.image_shards import Dataset, Shard, Split, write_shard
+from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.datasets.label_selection import Selection, choose_listed, choose_per_class
+from pipelines.datasets.shard_files import Shard, write_shard
 from pipelines.errors import UserError
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.export import export

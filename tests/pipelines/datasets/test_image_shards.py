@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.datasets import image_shards
-from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Shard, Split, read_column, read_group, read_images
+from pipelines.datasets import shard_files
+from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, Split, read_column, read_images
 from pipelines.datasets.scored_split import scored_split
+from pipelines.datasets.shard_files import Shard, read_group
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.digits import DigitsSource
@@ -138,8 +139,8 @@ def test_unlabelled_rows_read_as_minus_one(tmp_path):
 
 
 def test_read_images_opens_the_shards_of_a_bisection_only(tmp_path, monkeypatch):
-    dataset, opened, reader = write_digits(tmp_path / "digits", 320, 10), set(), image_shards.open_parquet
-    monkeypatch.setattr(image_shards, "open_parquet", lambda *names: opened.add(names[1]) or reader(*names))
+    dataset, opened, reader = write_digits(tmp_path / "digits", 320, 10), set(), shard_files.open_parquet
+    monkeypatch.setattr(shard_files, "open_parquet", lambda *names: opened.add(names[1]) or reader(*names))
     assert list(read_images(dataset, "train", [57])) == [57]
     assert len(opened) <= 6  # of 32
 

@@ -12,7 +12,8 @@ import torch
 
 import quorum
 from pipelines.datasets import foreign_images
-from pipelines.datasets.image_shards import Dataset, read_column, read_group, read_images, read_sources
+from pipelines.datasets.image_shards import Dataset, read_column, read_images, read_sources
+from pipelines.datasets.shard_files import read_group
 from pipelines.errors import UserError
 from pipelines.in_place import index as in_place
 from pipelines.in_place.index import index

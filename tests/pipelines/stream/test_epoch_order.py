@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.datasets.image_shards import Shard, Split
+from pipelines.datasets.image_shards import Split
+from pipelines.datasets.shard_files import Shard
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
 
