@@ -139,7 +139,7 @@ class FolderSource:
         placed = _by_split([way[skipped:] for way in ways])
         named = [_named(place, self.depth) for place in placed]
         classes = sorted({name for name, _ in named if name})
-        wrapper = "/".join(ways[0][:skipped]) if ways else ""
+        wrapper = "/".join(max(ways, key=len)[:skipped]) if ways else ""
         if self.guessed and self.depth == 1 and len(classes) < 2 and paths:
             where = f"all lie in one folder, {classes[0]}/" if classes else "none lies in a class folder"
             note = f"images have no labels, for {where}; --kind folder takes folders as classes"

@@ -240,9 +240,10 @@ def test_a_stray_image_leaves_splits_below_classes_as_they_are(tmp_path, stray):
 def test_a_logo_beside_the_folder_of_all_others_is_left_out(tmp_path):
     for name in (f"images/{split}/{c}/{i}.png" for c in ("cat", "dog") for split in ("train", "test") for i in range(3)):
         save(tmp_path / name)
-    save(tmp_path / "logo.png")
+    save(tmp_path / "a-logo.png")
     listing = open_source(str(tmp_path)).listing()
-    assert (listing.classes, listing.left_out) == (["cat", "dog"], [("logo.png", "outside class folders")])
+    assert (listing.classes, listing.left_out) == (["cat", "dog"], [("a-logo.png", "outside class folders")])
+    assert listing.notes == ["class folders lie in images/"]
 
 
 def test_a_logo_beside_flat_splits_is_left_out(tmp_path):
