@@ -110,11 +110,11 @@ def shard_file(location: Location, shard: Shard) -> ParquetReader:
 
 
 def is_shard(file: Location) -> bool:
-    """Whether a Parquet file is one that `write_shard` or `write_index` wrote."""
+    """Whether a Parquet file is one that `write_shard` or `write_index` wrote, or is none: what a lost disk left of one."""
     try:
         return FOOTER_KEY in (ParquetReader(file).metadata.metadata or {})
     except UserError:
-        return False
+        return True
 
 
 def read_footer_of(location: Location, shard: Shard) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.errors import UserError
 from pipelines.evaluation import memory
 from pipelines.evaluation.features import RowsById
-from pipelines.evaluation.memory import check_memory, free_bytes
+from pipelines.evaluation.memory import check_memory
 
 
 @given(st.permutations(range(0, 60, 3)), st.integers(1, 7), st.integers(1, 40))
@@ -61,16 +61,3 @@ def test_features_that_do_not_fit_are_refused_with_their_gigabytes(monkeypatch):
     check_memory(400_000, 2048)
     with pytest.raises(UserError, match=r"features of 1,281,167 images, 2,048 each, take 12\.6 GB, and 8\.6 GB are free here"):
         check_memory(1_281_167, 2048)
-
-
-def test_what_a_container_would_give_back_counts_as_free(tmp_path, monkeypatch):
-    for name, text in (("max", "1000000"), ("current", "990000"), ("stat", "anon 5\ninactive_file 400000\n")):
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(memory, "LIMITS", [tuple(str(tmp_path / name) for name in ("max", "current", "stat"))])
-    assert free_bytes() == 410_000
-    (tmp_path / "max").write_text("max\n")
-    assert free_bytes() > 1 << 20
-
-
-def test_the_machine_says_what_is_free():
-    assert free_bytes() > 1 << 20

@@ -221,7 +221,7 @@ def test_a_destination_in_use_is_left_alone(images, tmp_path):
     with pytest.raises(UserError, match=r"already holds a data set; choose another --to or give --overwrite"):
         run(open_source(str(images), "images"), tmp_path / "data")
     assert Dataset.open(str(tmp_path / "data")) == dataset
-    with pytest.raises(UserError, match="holds other files"):
+    with pytest.raises(UserError, match="which would be replaced"):
         run(open_source(str(images)), images)
     assert sorted(path.name for path in images.iterdir()) == ["cat", "dog"]
 
