@@ -88,6 +88,7 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
     assert {"prototypes-0002.png", "pseudo-labels-0002.png", "refined-0002.png", "clusters-0002.png"} <= pictures
 
 
+@pytest.mark.slow
 def test_a_class_without_an_image_is_trained_around(local_ray, tmp_path):
     scans = DigitsSource().listing()
     samples, classes = scans.samples[:300], [*scans.classes, "eleven"]

@@ -110,6 +110,7 @@ def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered)
         cluster(from_folder(copy), resume=str(copy))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_tensors_of_ray_data_cluster_into_labels_that_open_as_one_data_set(local_ray, tmp_path, capsys):
     rows = np.repeat(np.eye(4, LUMP_DIM, dtype=np.float32), 60, axis=0)

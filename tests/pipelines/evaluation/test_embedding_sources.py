@@ -32,6 +32,7 @@ def network(tmp_path, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_published_weights_embed_images_as_timm_does_and_what_they_make_is_clustered(network, digits, tmp_path, capfd):
     made = embed("timm/test_resnet", tmp_path / "embeddings", data=digits, split="test")
     assert (made.rows, made.dim) == (359, network.num_features)

@@ -125,8 +125,9 @@ def test_images_that_cannot_be_decoded_are_grey(tmp_path):
     assert np.flatnonzero((pixels == 128).all(axis=(1, 2, 3))).tolist() == [3, 17, 40]
 
 
+@pytest.mark.slow
 @pytest.mark.ray
-def test_a_run_counts_them_at_the_first_epoch_and_learns_what_it_learns_from_a_copy(local_ray, tmp_path):
+def test_a_run_counts_them_at_each_epoch_and_learns_finite_weights(local_ray, tmp_path):
     with_bad_images(tmp_path / "source")
     data = quorum.ingest(tmp_path / "source", tmp_path / "data", in_place=True)
     options = {

@@ -174,6 +174,7 @@ def test_val_stays_val_where_the_data_set_has_one(first, tmp_path):
     assert {name: split.rows for name, split in grown.splits.items()} == {"train": 11, "val": 3}
 
 
+@pytest.mark.slow
 def test_a_run_of_before_is_scored_on_what_it_was_trained_on_and_goes_on_with_it(first, tmp_path):
     options = {
         "views": {"large": [{"size": 16}]}, "backbone": {"name": "wrn-10-1"}, "epochs": 2, "batch_size": 4,

@@ -41,6 +41,7 @@ def same(backbone, weights):
     return all(torch.equal(tensor, weights[name]) for name, tensor in backbone.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_run_from_a_file_goes_on_without_it(digits, library, tmp_path, capsys):
     place, weights = library
     given = words(digits, tmp_path, "started", *NETWORK, "--init_from", str(place))
