@@ -302,7 +302,8 @@ def test_a_sentence_names_a_dozen_of_many_columns(tmp_path):
     ("spoilt", "layout", "says"),
     [(None, pa.list_(pa.float32()), "is null"), ([], pa.list_(pa.float32()), "has 0 numbers where others have 6"),
      ([1.0] * 5, pa.large_list(pa.float64()), "has 5 numbers where others have 6"),
-     (None, pa.list_(pa.float32(), DIM), "is null"),
+     pytest.param(None, pa.list_(pa.float32(), DIM), "is null", marks=pytest.mark.skipif(
+         int(pa.__version__.split(".")[0]) < 18, reason="older pyarrow writes no null among vectors of fixed length")),
      ([1.0] * 16, pa.list_(pa.float32()), "has 16 numbers where others have 6")],
 )  # fmt: skip
 def test_one_row_of_another_length_among_many_is_named(tmp_path, spoilt, layout, says):
