@@ -11,7 +11,7 @@ import posixpath
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -34,10 +34,11 @@ class Instances:
 
     Args:
         sources: instance id of each source path.
+        elsewhere: the other split that a source path is in.
     """
 
-    def __init__(self, sources: dict[str, int]) -> None:
-        self.sources, self.ids = sources, set(sources.values())
+    def __init__(self, sources: dict[str, int], elsewhere: Mapping[str, str] | None = None) -> None:
+        self.sources, self.ids, self.elsewhere = sources, set(sources.values()), elsewhere or {}
 
     def by_id(self, key: str) -> int | None:
         """The instance of that id."""
@@ -129,6 +130,8 @@ def _by_name(name: Named, instances: Instances, roots: dict[str, str]) -> int:
         )
     if sources:
         return instances.sources[sources[0]]
+    if (split := instances.elsewhere.get(name.key)) is not None:
+        raise UserError(f"{name.where}: {name.key!r} is in split {split!r}, not in the one that is chosen from; leave it out")
     near = nearest(name.key, itertools.islice(instances.sources, MOST_COMPARED))
     raise UserError(f"{name.where}: {name.key!r} is neither an instance id nor a source path of the shards{near}")
 

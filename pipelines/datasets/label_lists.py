@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,18 +38,21 @@ class Columns:
     ids: bool | None = None
 
 
-def read_list(file: str, sources: dict[str, int], *, ids: bool = False) -> list[tuple[Line, int]]:
+def read_list(
+    file: str, sources: dict[str, int], *, ids: bool = False, elsewhere: Mapping[str, str] | None = None
+) -> list[tuple[Line, int]]:
     """The lines of a list file, each with the instance that it names.
 
     Args:
         file: text, an instance a line: its id, source path or unmistakable file name, and perhaps its class.
         sources: instance id of each source path of the shards.
         ids: whether every number is an instance id, whatever the sources are called.
+        elsewhere: the other split that a source path is in.
 
     Raises:
         UserError: for a file that cannot be read, and naming the line of what is not in the shards or may be read in two ways.
     """
-    instances = Instances(sources)
+    instances = Instances(sources, elsewhere)
     columns, rows = _with_columns(file, _separated(file, instances), instances)
     lines = [_line(where, cells, columns) for where, cells in rows]
     if not lines:

@@ -209,7 +209,8 @@ def choose_listed(dataset: Dataset, split: str, file: str, *, list_ids: bool = F
     Raises:
         UserError: naming file and line of what is not in the shards, or may be read in two ways.
     """
-    listed = read_list(file, read_sources(dataset, split), ids=list_ids)
+    elsewhere = {path: other for other in dataset.splits if other != split for path in read_sources(dataset, other)}
+    listed = read_list(file, read_sources(dataset, split), ids=list_ids, elsewhere=elsewhere)
     truth = read_column(dataset, split, "label")
     classes = dataset.classes or sorted({line.label for line, _ in listed if line.label is not None} - {*UNLABELLED})
     chosen: dict[int, int] = {}

@@ -71,7 +71,7 @@ class Base:
         What the same folder gave before is left out.
 
         Raises:
-            UserError: for nothing new, labels on one side only, or paths that are there already from elsewhere.
+            UserError: for labels on one side only, or paths that are there already from elsewhere.
         """
         if self.dataset is None:
             return listing
@@ -90,8 +90,6 @@ class Base:
                 f"{other[0]}; {advice}"
             )
         samples = [sample for sample in samples if sample.key not in source_of]
-        if not samples:
-            raise UserError(f"all {len(again):,} images of the source are in {self.dataset.location} already: nothing to add")
         left_out = [*listing.left_out, *(LeftOut(sample.key, THERE) for sample in again)]
         new = [name for name in classes if name not in self.dataset.classes]
         notes = [f"{len(new)} new classes: {', '.join(new[:5])}"] if new else []
@@ -136,8 +134,7 @@ class Base:
             splits[name] = Split(before.ids + split.ids, before.shards + split.shards, counts)
         rows = {name: split.rows for name, split in made.splits.items()}
         history = () if self.dataset is None else self.dataset.history
-        bad = made.quarantined + (0 if self.dataset is None else self.dataset.quarantined)
-        whole = replace(made, splits=dict(sorted(splits.items())), quarantined=bad)
+        whole = replace(made, splits=dict(sorted(splits.items())))
         ids = {name: split.ids for name, split in whole.splits.items()}
         class_counts = {name: split.class_counts for name, split in whole.splits.items()}
         growth = Growth(self.place, whole.fingerprint, rows, ids, len(whole.classes), class_counts)

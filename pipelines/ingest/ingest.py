@@ -82,7 +82,11 @@ def ingest(
     form = StoredForm(pixels, short_side, quality, Showing(background), max_pixels)
     base = Base.of(Dataset.open(destination) if append else None, source.root)
     base.check_form(form.footer)
-    listing = set_aside(base.new_in(source.listing()), holdout, seed, "test")
+    listing = base.new_in(source.listing())
+    if base.dataset is not None and not listing.samples:
+        print(f"all images of {base.place} are in {destination} already: nothing is added", file=sys.stderr)
+        return base.dataset
+    listing = set_aside(listing, holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
     if not append:
         _say_missing(listing)
@@ -110,8 +114,11 @@ def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | N
 def _close(base: Base, location: Location, name: str, listing: Listing, written: list[Written]) -> Dataset:
     """Write what is quarantined, and the manifest that makes the shards a data set."""
     bad = [row for result in written for row in result.bad]
-    write_list(location, bad, listing.left_out)
+    unreadable = write_list(location, bad, listing.left_out)
     say(base.place, listing.left_out, listing.notes, location)
+    if base.dataset is not None and not any(result.shard for result in written):
+        print(f"none of the {len(bad)} new images can be read: nothing is added; see {location / QUARANTINE}", file=sys.stderr)
+        return base.dataset
     if dark := sum(result.dark for result in written):
         print(
             f"{dark} images of 16 bits hold no value above 4,095, as cameras of 12 bits write them: they are shown nearly black; "
@@ -120,9 +127,9 @@ def _close(base: Base, location: Location, name: str, listing: Listing, written:
         )
     splits = {split: _split(split, listing, written) for split in sorted({result.split for result in written})}
     for split_name, split in splits.items():
-        if not split.rows:
+        if not split.rows and base.dataset is None:
             raise UserError(f"no readable image in split {split_name!r}; see {location / QUARANTINE}")
-    dataset = base.grown(Dataset(location, name, listing.classes, splits, len(bad)))
+    dataset = base.grown(Dataset(location, name, listing.classes, splits, unreadable))
     dataset.save()
     return dataset
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipelines.files.location import Location
 from pipelines.ingest.sources.source import LeftOut, counted
 
-QUARANTINE = "quarantine.parquet"
+QUARANTINE, UNREADABLE = "quarantine.parquet", "unreadable"
 THERE = "in the data set already, by their paths"  # which is no loss, and said only
 
 
@@ -22,19 +22,28 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def write_list(location: Location, bad: Sequence[Unreadable], left_out: Sequence[LeftOut]) -> None:
-    """Add both to `quarantine.parquet`, columns `path`, `reason` and `kind`: `unreadable` or `left out`."""
+def write_list(location: Location, bad: Sequence[Unreadable], left_out: Sequence[LeftOut]) -> int:
+    """Add both to `quarantine.parquet`, columns `path`, `reason` and `kind`: `unreadable` or `left out`; each once.
+
+    Returns:
+        How many are unreadable in all.
+    """
     left_out = [one for one in left_out if one.reason != THERE]
-    if not bad and not left_out:
-        return
-    file = location.make() / QUARANTINE
-    paths = [path.encode("utf-8", "backslashreplace").decode() for path, _ in (*bad, *left_out)]
-    reasons = [*(one.reason for one in bad), *(f"one of those {one.reason}" for one in left_out)]
-    kinds = ["unreadable"] * len(bad) + ["left out"] * len(left_out)
-    table = pa.table({"path": paths, "reason": reasons, "kind": kinds})
-    if file.exists():
-        table = pa.concat_tables([file.read_parquet(), table], promote_options="default")
-    file.write_parquet(table)
+    file = location / QUARANTINE
+    there = file.read_parquet().to_pylist() if file.exists() else []
+    rows = [(row["path"], row["reason"], row.get("kind", UNREADABLE)) for row in there]
+    rows += [(_shown(path), reason, UNREADABLE) for path, reason in bad]
+    rows += [(_shown(path), reason, "left out") for path, reason in left_out]
+    listed = list(dict.fromkeys(rows))
+    if listed and len(listed) > len(there):
+        location.make()
+        columns = (list(column) for column in zip(*listed, strict=True))
+        file.write_parquet(pa.table(dict(zip(("path", "reason", "kind"), columns, strict=True))))
+    return sum(kind == UNREADABLE for *_, kind in listed)
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def say(place: str, left_out: Sequence[LeftOut], notes: Sequence[str], kept: Location) -> None:

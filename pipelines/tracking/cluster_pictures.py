@@ -17,6 +17,7 @@ from pipelines.views.shown_picture import Showing
 
 mpl.use("Agg")
 DPI = 130
+GREY = (128, 128, 128)
 TILE, GAP = 72, 4  # px of an image on a sheet, and between two
 
 
@@ -60,10 +61,18 @@ def mosaic(rows: Sequence[Sequence[bytes]], columns: int, *, gap: int = GAP, abo
     canvas = Image.new("RGB", (columns * step, max(len(rows), 1) * line), "white")
     for y, row in enumerate(rows):
         for x, encoded in enumerate(row):
-            picture = Showing().show(open_image(encoded)).convert("RGB")
+            picture = _shown(encoded)
             smooth = Image.Resampling.NEAREST if picture.width < TILE else Image.Resampling.BILINEAR
             canvas.paste(picture.resize((TILE, TILE), smooth), (x * step, y * line + above))
     return np.asarray(canvas)
+
+
+def _shown(encoded: bytes) -> Image.Image:
+    """The picture, or a grey one of what cannot be decoded: images that are used in place were never looked at."""
+    try:
+        return Showing().show(open_image(encoded)).convert("RGB")
+    except Exception:  # codecs raise what they like
+        return Image.new("RGB", (TILE, TILE), GREY)
 
 
 def show_mosaic(picture: np.ndarray) -> tuple[Figure, Axes]:

@@ -7,6 +7,7 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.secrets import hidden
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from quorum.training import Run
 
 
-MOST_CLASSES = 20  # in a table
+MOST_CLASSES, MOST_PATHS = 20, 10  # in a table, and of what is left out
 
 
 def show_ingest(made: DataSet) -> None:
     """The splits of a data set, and how many files could not be read."""
     dataset = made.dataset
-    table = Table(title=f"{dataset.name}  {made.path}  fingerprint {dataset.fingerprint}", title_justify="left")
+    table = Table(title=escape(f"{dataset.name}  {made.path}  fingerprint {dataset.fingerprint}"), title_justify="left")
     for column in ("split", "images", "shards", "MB", "labels"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for name, split in dataset.splits.items():
@@ -45,33 +46,34 @@ def show_ingest_look(made: SourceLook) -> None:
     from pipelines.ingest.sources.source import counted
 
     listing, probe = made.look.listing, made.look.probe
-    table = Table(title=f"{made.look.place}, read as {made.look.kind}", title_justify="left")
+    table = Table(title=escape(f"{made.look.place}, read as {made.look.kind}"), title_justify="left")
     table.add_column("class")
     for split in made.counts.columns:
         table.add_column(f"{split} images", justify="right")
     for name, row in made.counts.head(MOST_CLASSES).iterrows():
-        table.add_row(str(name), *(f"{count:,}" for count in row))
+        table.add_row(escape(str(name)), *(f"{count:,}" for count in row))
     if len(made.counts) > MOST_CLASSES:
         table.add_row(
             f"... {len(made.counts) - MOST_CLASSES} more", *(f"{count:,}" for count in made.counts[MOST_CLASSES:].sum())
         )
     table.add_row("all", *(f"{count:,}" for count in made.counts.sum()), style="bold")
-    console = Console()
-    console.print(table)
+    Console().print(table)
     for note in listing.notes:
-        console.print(note)
+        print(note)
     if listing.left_out:
-        console.print(counted(listing.left_out, most=len(listing.left_out)))
+        print(counted(listing.left_out, most=len(listing.left_out)))
+    for path, reason in listing.left_out[:MOST_PATHS]:
+        print(f"left out: {path} ({reason})")
     found = ", ".join(f"{count} {form}" for form, count in probe.formats.most_common())
     sides = sorted(min(size) for size in probe.sizes)
     if sides:
         sizes = f"shorter sides {sides[0]} to {sides[-1]} px, half of them up to {sides[len(sides) // 2]} px"
-        console.print(f"of {len(sides) + len(probe.unreadable)} images that were opened: {found}; {sizes}")
+        print(f"of {len(sides) + len(probe.unreadable)} images that were opened: {found}; {sizes}")
     for path, reason in probe.unreadable[:MOST_CLASSES]:
-        console.print(f"unreadable: {path} ({reason})")
+        print(f"unreadable: {path} ({reason})")
     with NamedTemporaryFile(prefix="quorum-look-", suffix=".png", delete=False) as file:
         made.sheet.save(file)
-    console.print(f"nothing was written but a sheet of thumbnails: {file.name}", soft_wrap=True)
+    print(f"nothing was written but a sheet of thumbnails: {file.name}")
 
 
 def show_labels(chosen: LabelChoice) -> None:
@@ -93,7 +95,7 @@ show_semisup = show_pretrain
 
 def show_evaluate(scores: pd.Series) -> None:
     """Name and value of each score."""
-    table = Table(title=str(scores.name), title_justify="left")
+    table = Table(title=escape(str(scores.name)), title_justify="left")
     table.add_column("score")
     table.add_column("value", justify="right")
     for name, value in scores.items():
@@ -114,7 +116,7 @@ def show_export(said: str) -> None:
 def show_cluster(made: Clustering) -> None:
     """What a clustering came to, a line a head."""
     report = made.report
-    table = Table(title=f"{made.path}  {report['rows']:,} rows of {report['dim']} numbers", title_justify="left")
+    table = Table(title=escape(f"{made.path}  {report['rows']:,} rows of {report['dim']} numbers"), title_justify="left")
     columns: tuple[str, ...] = ("clusters", "minimum", "smallest", "largest", "below_minimum", "mean_similarity")
     columns += tuple(name for name in ("moved", "mean_optimality_gap") if name in report["heads"][0])  # of exact sizes
     for column in columns:

@@ -69,7 +69,7 @@ def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str 
     if pa.types.is_nested(kind) or not _is_label(kind):
         raise UserError(f"column {chosen!r} of {where} is {kind}; labels are numbers or names, one for each image: set --label")
     others = [name for name in schema.names if name != found and _is_label(schema.field(schema.names.index(name)).type)]
-    unsure = f"no column is known to hold labels, of {', '.join(others)}: images have none, unless --label names it"
+    unsure = f"no label is known among the columns {', '.join(map(repr, others))}: images have none, unless --label names one"
     return Columns(found, chosen, names_in(schema, chosen), (unsure,) if others and chosen is None else ())
 
 

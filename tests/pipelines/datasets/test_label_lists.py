@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.label_lists import read_list
 from pipelines.datasets.label_selection import Selection, choose_listed
 from pipelines.errors import UserError
 from tests.helpers.digit_shards import write_digits, write_named
@@ -132,3 +133,9 @@ def test_numbers_that_are_whole_sources_are_ids_as_ever_and_that_is_said(tmp_pat
     assert chosen(turned, tmp_path, "source\n1\n") == {0: "cat"}
     assert chosen(write_digits(tmp_path / "digits", 20, 20), tmp_path, "3\n5\n") == {3: "3", 5: "5"}
     assert capsys.readouterr().err == ""
+
+
+def test_an_image_of_another_split_is_said_to_be_in_it(tmp_path):
+    (tmp_path / "list.csv").write_text("cats/tom.jpg,cat\n")
+    with pytest.raises(UserError, match=r"line 1: 'cats/tom.jpg' is in split 'test', not in the one that is chosen from"):
+        read_list(str(tmp_path / "list.csv"), {"dogs/rex.png": 0}, elsewhere={"cats/tom.jpg": "test"})

@@ -88,8 +88,14 @@ def test_a_folder_that_grew_gives_only_what_is_new(first, tmp_path, capsys):
     new = rows(grown)["source"].to_pylist()[first.split("train").rows :]
     assert sorted(new) == ["cat/05.jpg", "dog/07.jpg", "dog/08.jpg"]
     assert "12 in the data set already, by their paths" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"all 15 images of the source are in .* already: nothing to add"):
-        add(tmp_path / "one", tmp_path / "data")
+    assert add(tmp_path / "one", tmp_path / "data") == grown  # as a nightly job does
+    assert "are in" in (said := capsys.readouterr().err)
+    assert "already: nothing is added" in said
+    (tmp_path / "one" / "cat" / "broken.jpg").write_bytes(b"none")
+    for _ in range(2):
+        assert add(tmp_path / "one", tmp_path / "data") == grown
+        assert "none of the 1 new images can be read: nothing is added" in capsys.readouterr().err
+    assert len(pq.read_table(tmp_path / "data" / QUARANTINE)) == 1
 
 
 def test_paths_of_another_folder_that_are_there_already_are_refused(first, tmp_path):

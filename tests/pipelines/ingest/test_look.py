@@ -48,3 +48,21 @@ def test_the_command_looks_instead_and_names_the_sheet(tmp_path, capsys, monkeyp
     assert Image.open(sheet).size[1] == SHEET[1] * SIDE
     assert not (tmp_path / "data").exists()
     sheet.unlink()
+
+
+def test_names_with_brackets_are_shown_as_they_are(tmp_path, capsys):
+    from quorum.cli import main
+
+    write_files(
+        tmp_path, {"cats [old]/a.jpg": jpeg(0), "[bold]x/b.jpg": jpeg(1), "cats [old]/q[/red].jpg": b"none", "a.heic": b""}
+    )
+    main(["ingest", str(tmp_path), "--look"])
+    said = capsys.readouterr().out
+    for name in (
+        "cats [old]",
+        "[bold]x",
+        "unreadable: cats [old]/q[/red].jpg (no image: starts with none)",
+        "quorum-kmeans[heif]",
+    ):
+        assert name in said
+    Path(said.split("thumbnails: ")[1].strip()).unlink()
