@@ -50,15 +50,20 @@ class Selection:
     rule: str
 
     @classmethod
-    def open(cls, place: str) -> Selection:
+    def open(cls, place: str, data: str = "FOLDER") -> Selection:
         """Read a selection.
+
+        Args:
+            place: of its file.
+            data: that it should be of, for the advice where there is none.
 
         Raises:
             UserError: for a file that is missing, damaged, or of another format.
         """
         location = Location.of(place)
         if not location.exists():
-            raise UserError(f"labels {place} is not there; make it: quorum labels --data FOLDER --per-class 4 --to {place}")
+            how = f"quorum labels --data {data} --per-class 4"
+            raise UserError(f"labels {place} is not there; make it: {how}, and give the file that this writes as --labels")
         try:
             content = read_document(location, SELECTION_FORMAT, MAKE_AGAIN)
         except OSError as error:

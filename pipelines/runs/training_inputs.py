@@ -27,7 +27,7 @@ def open_selection(config: TrainingConfig) -> Selection | None:
     Raises:
         UserError: for a file that is missing or damaged.
     """
-    return Selection.open(config.labels) if isinstance(config, SemisupConfig) else None
+    return Selection.open(config.labels, config.data) if isinstance(config, SemisupConfig) else None
 
 
 def absolute(config: AnyConfig) -> AnyConfig:
