@@ -20,6 +20,7 @@ from pipelines.files.location import Location
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.sources.idx import IdxSource
 from pipelines.ingest.sources.image_folders import FolderSource
+from pipelines.ingest.stored_form import StoredForm
 from pipelines.jobs.ray_cluster import connect
 from pipelines.stream.epoch_order import StreamShape
 
@@ -53,7 +54,13 @@ def compare(options: argparse.Namespace, work: Path) -> Comparison:
     else:
         files, title = write_photos(work / "images", options.images), f"{options.images:,} JPEGs of 500 x 375"
     datasets = {
-        side: ingest(FolderSource(Location.of(files)), str(work / side), name=side, rows_per_shard=1024, pixels=side == DECODED)
+        side: ingest(
+            FolderSource(Location.of(files)),
+            str(work / side),
+            name=side,
+            rows_per_shard=1024,
+            form=StoredForm(pixels=side == DECODED),
+        )
         for side in (ENCODED, DECODED)
     }
     seconds: dict[str, list[float]] = {side: [] for side in datasets}

@@ -181,13 +181,15 @@ def ingest(
         UserError: for a source that is not understood, a folder in use, or too many unreadable images.
     """
     from pipelines.files.location import Location
+    from pipelines.in_place.index import index
     from pipelines.ingest.ingest import ingest as run
     from pipelines.ingest.recognise import open_source
-    from pipelines.ingest.stored_form import MAX_PIXELS
+    from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
+    from pipelines.views.shown_picture import Showing
     from pipelines.views.view_config import WHITE
 
-    found = open_source(str(source), kind, list(domains), image=image, label=label, depth=depth)
     grown = _grown(to, append, name, overwrite)
+    found = open_source(str(source), kind, list(domains), image=image, label=label, depth=depth)
     place = str(to if grown is None else grown.path)
     named = name or (Location.of(place).name if grown is None else grown.dataset.name)
     if in_place:
@@ -195,13 +197,11 @@ def ingest(
             grown, holdout=holdout, val=val, take=take, pixels=pixels, short_side=short_side, quality=quality,
             max_pixels=max_pixels, background=background,
         )  # fmt: skip
-        from pipelines.in_place.index import index
-
         return DataSet(index(found, place, named, overwrite=overwrite))
+    most_pixels = MAX_PIXELS if max_pixels is None else max_pixels
+    form = StoredForm(pixels, short_side, quality, Showing(background or WHITE), most_pixels)
     made = run(
-        found, place, name=named, seed=seed, holdout=holdout, val=val, take=take,
-        rows_per_shard=rows_per_shard, pixels=pixels, short_side=short_side, quality=quality,
-        background=background or WHITE, max_pixels=max_pixels or MAX_PIXELS,
+        found, place, name=named, seed=seed, holdout=holdout, val=val, take=take, rows_per_shard=rows_per_shard, form=form,
         max_bad=max_bad, overwrite=overwrite, append=grown is not None, address=address,
     )  # fmt: skip
     return DataSet(made)

@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -50,10 +51,8 @@ class ForeignImages:
 
 def images_of(column: pa.ChunkedArray) -> pa.Array:
     """The encoded images of a column of bytes, or of structs with a field `bytes`, as binary of one chunk."""
-    kind = column.type
-    if pa.types.is_struct(kind):
-        column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks], kind.field("bytes").type)
-    return column.cast(pa.binary()).combine_chunks()
+    encoded = pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
+    return encoded.cast(pa.binary()).combine_chunks()
 
 
 @functools.lru_cache(maxsize=64)

@@ -131,7 +131,9 @@ class Selection:
 def absent_classes(dataset: Dataset, split: str) -> list[str]:
     """Names of the classes that have no row in a split; none where the split has rows whose class is unknown."""
     part = dataset.split(split)
-    return [name for name, rows in zip(dataset.classes, part.class_counts, strict=False) if not rows] if part.labelled else []
+    if not part.rows or not part.labelled:
+        return []
+    return [name for name, rows in zip(dataset.classes, part.class_counts, strict=True) if not rows]
 
 
 def say_absent(dataset: Dataset, split: str) -> None:

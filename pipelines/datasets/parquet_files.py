@@ -130,7 +130,7 @@ def find_parquet(place: str) -> FoundFiles:
         raise UserError(f"{place} is no folder and no file; {WANTED}")
     found = location.filesystem.get_file_info(pafs.FileSelector(location.path, recursive=True))
     below = sorted(info.path[len(location.path) :].lstrip("/") for info in found if info.type == pafs.FileType.File)
-    paths = [path for path in below if is_parquet(path) and not _is_hidden(path)]
+    paths = [path for path in below if is_parquet(path) and not is_hidden(path)]
     rest = sorted({*below} - {*paths} - OUR_OWN)
     if not paths:
         conversions = filter(None, (_conversion(f"{location}/{path}") for path in rest))
@@ -138,7 +138,7 @@ def find_parquet(place: str) -> FoundFiles:
     return FoundFiles(location, paths, left_out=f"{location} also holds{_kinds(rest)}; not read" if rest else "")
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
     """As Spark and pyarrow see it: `_a=1` is a partition, `_a` is hidden."""
     return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.split("/"))
 
@@ -146,8 +146,8 @@ def _is_hidden(path: str) -> bool:
 def _kinds(paths: Sequence[str]) -> str:
     """` 2 files: a.csv, .b.parquet`."""
     named = ", ".join(paths[:MOST_NAMED]) + (", ..." if len(paths) > MOST_NAMED else "")
-    hidden = sum(_is_hidden(path) for path in paths)
-    suffixes = Counter(PurePosixPath(path).suffix.lower() or "no suffix" for path in paths if not _is_hidden(path))
+    hidden = sum(is_hidden(path) for path in paths)
+    suffixes = Counter(PurePosixPath(path).suffix.lower() or "no suffix" for path in paths if not is_hidden(path))
     counted = [f"{count} {suffix}" for suffix, count in suffixes.most_common(MOST_NAMED)] + (
         [f"{hidden} hidden"] if hidden else []
     )

@@ -29,8 +29,6 @@ SCHEMA = pa.schema(
 INDEX_SCHEMA = pa.schema([field for field in SCHEMA if field.name != "image"])
 ROW_GROUP_BYTES = 4 << 20
 ROW_GROUP_ROWS = (16, 128)  # fewer make reads slow, more make a shuffle window coarse
-
-
 INGEST_AGAIN = "ingest the source again"
 
 

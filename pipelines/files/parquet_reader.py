@@ -80,6 +80,7 @@ class ParquetReader:
         done = 0
 
         def following() -> pa.Array | None:
+            """The next piece, (at most `rows`,) of the column's type; `None` after the last."""
             nonlocal left
             if left is None:  # at the start, and after an error that passed
                 file = self._open(buffer_size=BUFFER_BYTES, pre_buffer=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipelines.datasets.foreign_images import ForeignImages
 from pipelines.datasets.image_shards import Dataset, Split
-from pipelines.datasets.shard_files import Shard, write_index
+from pipelines.datasets.shard_files import write_index
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import read_footer
@@ -59,8 +59,9 @@ def index(source: Source, destination: str, name: str, *, overwrite: bool = Fals
     for (_, samples), foreign in zip(files, images, strict=True):
         split = splits.setdefault(samples[0].split, Split(0, [], []))
         splits[samples[0].split] = _with_file(split, location, samples, foreign, len(listing.classes))
-    base = Base.of(None, source.root)
-    dataset = base.grown(Dataset(location, name, listing.classes, dict(sorted(splits.items())), 0))
+    made = Dataset(location, name, listing.classes, splits, 0)
+    base = Base.of(replace(made, splits={}), source.root)
+    dataset = base.grown(made)
     write_list(location, [], listing.left_out)
     say(base.place, listing.left_out, listing.notes, location)
     dataset.save()
@@ -103,7 +104,7 @@ def _with_file(split: Split, location: Location, samples: Sequence[Sample], imag
     """The split with the rows of one more file, whose ids and labels are written."""
     path = f"{samples[0].split}/part-{len(split.shards):05d}.parquet"
     labels = [-1 if sample.label is None else sample.label for sample in samples]
-    shard: Shard = write_index(location, path, split.ids, samples[0].split, labels, [sample.key for sample in samples], images)
+    shard = write_index(location, path, split.ids, samples[0].split, labels, [sample.key for sample in samples], images)
     known = np.bincount([label for label in labels if label >= 0], minlength=classes)
     before = split.class_counts or [0] * classes
     return Split(split.ids + len(samples), [*split.shards, shard], [int(count) for count in before + known])

@@ -20,20 +20,25 @@ PART = re.compile(r"part-(\d+)\.parquet$")
 
 @dataclass(frozen=True)
 class Base:
-    """A data set that may be there.
+    """The data set that new shards follow.
 
     Attributes:
-        dataset: `None` for a new one.
+        dataset: as it is before them; an empty one where there is none yet.
         place: where the new images come from, in words.
     """
 
-    dataset: Dataset | None
+    dataset: Dataset
     place: str
 
     @classmethod
-    def of(cls, dataset: Dataset | None, root: Location | None) -> Base:
+    def of(cls, dataset: Dataset, root: Location | None) -> Base:
         """The base of images from a folder; `None` for those that every node has."""
         return cls(dataset, hidden(str(root)) if root is not None else "bundled")
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is none yet."""
+        return not self.dataset.splits
 
     def check_form(self, footer: Mapping[str, int]) -> None:
         """Refuse to store new images otherwise than those that are there.
@@ -44,7 +49,7 @@ class Base:
         Raises:
             UserError: with the options that they were stored by.
         """
-        if self.dataset is None:
+        if self.is_new:
             return
         shard = next(shard for split in self.dataset.splits.values() for shard in split.shards)
         there = read_footer_of(self.dataset.location, shard)
@@ -56,14 +61,15 @@ class Base:
 
     def first_id(self, split: str) -> int:
         """The id of the split's next image."""
-        return self.dataset.splits[split].ids if self.dataset is not None and split in self.dataset.splits else 0
+        return self._before(split).ids
 
     def next_part(self, split: str) -> int:
         """The number of the split's next shard."""
-        if self.dataset is None or split not in self.dataset.splits:
-            return 0
-        numbers = [int(found[1]) for shard in self.dataset.splits[split].shards if (found := PART.search(shard.path))]
+        numbers = [int(found[1]) for shard in self._before(split).shards if (found := PART.search(shard.path))]
         return max(numbers, default=-1) + 1
+
+    def _before(self, split: str) -> Split:
+        return self.dataset.splits.get(split, Split(0, [], []))
 
     def new_in(self, listing: Listing) -> Listing:
         """What is new in a listing, with the classes that the data set has, and after them new ones.
@@ -73,7 +79,7 @@ class Base:
         Raises:
             UserError: for labels on one side only, or paths that are there already from elsewhere.
         """
-        if self.dataset is None:
+        if self.is_new:
             return listing
         classes, number = self._classes(listing)
         samples = [s if s.label is None else s._replace(label=number[s.label]) for s in listing.samples]
@@ -101,12 +107,10 @@ class Base:
         Raises:
             UserError: for labels on one side only, or names that are not single.
         """
-        old, new = self.dataset.classes if self.dataset is not None else [], listing.classes
+        old, new = self.dataset.classes, listing.classes
         if bool(old) != bool(new):
-            has, lacks = (
-                ("new images have", "those of the data set have") if new else ("images of the data set have", "new ones have")
-            )
-            raise UserError(f"{has} labels, and {lacks} none; --kind images takes images without labels")
+            has, lacks = ("new images", "those of the data set") if new else ("images of the data set", "new ones")
+            raise UserError(f"{has} have labels, and {lacks} have none; --kind images takes images without labels")
         if new[: len(old)] == old or old[: len(new)] == new:  # as of the same source, whose names may not be single
             return max(old, new, key=len), list(range(len(new)))
         if len(set(old)) < len(old) or len(set(new)) < len(new):
@@ -117,8 +121,6 @@ class Base:
     def _sources(self) -> dict[str, str]:
         """Of each path in the data set the place that it came from; empty where that is not known."""
         found: dict[str, str] = {}
-        if self.dataset is None:
-            return found
         for split in self.dataset.splits:
             for path, row in read_sources(self.dataset, split).items():
                 grown = (growth for growth in self.dataset.history if row < growth.ids.get(split, 0))
@@ -127,15 +129,15 @@ class Base:
 
     def grown(self, made: Dataset) -> Dataset:
         """The data set with what was made of new images."""
-        splits = {} if self.dataset is None else dict(self.dataset.splits)
-        for name, split in made.splits.items():
-            before = splits.get(name, Split(0, [], []))
-            counts = [sum(pair) for pair in zip_longest(before.class_counts, split.class_counts, fillvalue=0)]
-            splits[name] = Split(before.ids + split.ids, before.shards + split.shards, counts)
+        splits = {}
+        for name in sorted({*self.dataset.splits, *made.splits}):
+            before, new = self._before(name), made.splits.get(name, Split(0, [], []))
+            counts = [sum(pair) for pair in zip_longest(before.class_counts, new.class_counts, fillvalue=0)]
+            counts += [0] * (len(made.classes) - len(counts)) if counts else []
+            splits[name] = Split(before.ids + new.ids, before.shards + new.shards, counts)
         rows = {name: split.rows for name, split in made.splits.items()}
-        history = () if self.dataset is None else self.dataset.history
-        whole = replace(made, splits=dict(sorted(splits.items())))
+        whole = replace(made, splits=splits)
         ids = {name: split.ids for name, split in whole.splits.items()}
         class_counts = {name: split.class_counts for name, split in whole.splits.items()}
         growth = Growth(self.place, whole.fingerprint, rows, ids, len(whole.classes), class_counts)
-        return replace(whole, history=(*history, growth))
+        return replace(whole, history=(*self.dataset.history, growth))

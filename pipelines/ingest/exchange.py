@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written
+from pipelines.ingest.shard_writer import PartWriter, ShardPlan, UnreadError, Written, reason_of
 from pipelines.ingest.sources.source import PackedSource, Piece
 
 MOST_OBJECTS = 100_000  # that the driver keeps track of; more bundles would be smaller, and fewer fit less memory
@@ -102,8 +102,7 @@ def _read_piece(source: PackedSource, dealt: Dealt, bundles: int) -> Any:
     found: list[list[tuple[int, bytes | None, str | None]]] = [[] for _ in range(bundles)]
     images = source.read_rows(dealt.piece.name, dealt.rows)
     for bundle, place, image in zip(dealt.bundles, dealt.places, images, strict=True):
-        is_whole = isinstance(image, bytes)
-        found[bundle].append((place, image if is_whole else None, None if is_whole else str(image)))  # type: ignore[arg-type]
+        found[bundle].append((place, image, None) if isinstance(image, bytes) else (place, None, reason_of(image)))
     columns = [tuple(zip(*rows, strict=True)) or ((), (), ()) for rows in found]
     tables = [pa.table([list(column) for column in three], schema=SCHEMA) for three in columns]
     return tables if bundles > 1 else tables[0]
@@ -118,7 +117,7 @@ def _write_bundle(writer: PartWriter, parts: Sequence[ShardPlan], *tables: pa.Ta
         rows, images = whole.slice(start, end - start), list[bytes | Exception | None]([None] * len(part.samples))
         columns = (rows[name].to_pylist() for name in SCHEMA.names)
         for place, image, fault in zip(*columns, strict=True):
-            images[place - first] = ValueError(fault) if image is None else image
+            images[place - first] = UnreadError(fault) if image is None else image
         written.append(writer.write(part, images))
         first += len(part.samples)
     return written

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,11 +23,9 @@ from pipelines.ingest.left_out import QUARANTINE, say, write_list
 from pipelines.ingest.set_aside import set_aside, take_some
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
 from pipelines.ingest.sources.source import Listing, Source
-from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
+from pipelines.ingest.stored_form import StoredForm
 from pipelines.ingest.write_parts import write_parts
 from pipelines.jobs.ray_cluster import connect
-from pipelines.views.shown_picture import Showing
-from pipelines.views.view_config import WHITE, check_background
 
 SPLITS = ("train", *SCORED)
 WRITTEN = re.compile(r"part-\d{5}\.parquet(\..*\.partial)?")
@@ -43,11 +41,7 @@ def ingest(
     val: float = 0.0,
     take: int | None = None,
     rows_per_shard: int = 4096,
-    pixels: bool = False,
-    short_side: int | None = None,
-    quality: int | None = None,
-    background: Sequence[int] = WHITE,
-    max_pixels: int = MAX_PIXELS,
+    form: StoredForm | None = None,
     max_bad: float = 0.01,
     overwrite: bool = False,
     append: bool = False,
@@ -64,11 +58,7 @@ def ingest(
         val: share of what is left of them that becomes the `val` split, on which checkpoints and settings are chosen.
         take: only so many of the training images; `None` for all.
         rows_per_shard: images per file, at most.
-        pixels: store decoded images.
-        short_side: px that the shorter side has at most as an image is stored; a larger one becomes a JPEG.
-        quality: of those JPEGs; `None` for 90.
-        background: RGB that transparent images lie on when they are stored smaller or decoded.
-        max_pixels: that an image may have; one with more is unreadable.
+        form: in which images are stored; `None` keeps their bytes.
         max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace a data set that is there.
         append: add to the data set that is there: its ids stay, new ones follow.
@@ -78,12 +68,12 @@ def ingest(
         UserError: for a destination in use, an empty split, or too many unreadable images.
     """
     _check_numbers(rows_per_shard, seed, max_bad, take)
-    check_background(background, "--background")
-    form = StoredForm(pixels, short_side, quality, Showing(background), max_pixels)
-    base = Base.of(Dataset.open(destination) if append else None, source.root)
+    form = form or StoredForm()
+    empty = Dataset(Location.of(destination), name, [], {}, 0)
+    base = Base.of(Dataset.open(destination) if append else empty, source.root)
     base.check_form(form.footer)
     listing = base.new_in(source.listing())
-    if base.dataset is not None and not listing.samples:
+    if append and not listing.samples:
         print(f"all images of {base.place} are in {destination} already: nothing is added", file=sys.stderr)
         return base.dataset
     listing = set_aside(listing, holdout, seed, "test")
@@ -91,13 +81,13 @@ def ingest(
     if not append:
         _say_missing(listing)
     old = [] if append else _files_to_replace(destination, source.root, overwrite)
-    most = most_decoded_rows(source, listing, form) if pixels else rows_per_shard
+    most = most_decoded_rows(source, listing, form) if form.pixels else rows_per_shard
     parts = _parts(listing, seed, min(rows_per_shard, most), base)
     connect(address)
     for file in old:  # only now: what may be refused has been
         file.delete_file()
     writer = PartWriter(source, listing.classes, Location.of(destination).make(), form)
-    return _close(base, writer.location, name, listing, write_parts(writer, parts, listing.pieces, listing.left_out, max_bad))
+    return _close(base, listing, write_parts(writer, parts, listing.pieces, listing.left_out, max_bad))
 
 
 def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | None) -> None:
@@ -111,12 +101,13 @@ def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | N
             raise UserError(f"{option} is {value}; it must be {rule}")
 
 
-def _close(base: Base, location: Location, name: str, listing: Listing, written: list[Written]) -> Dataset:
+def _close(base: Base, listing: Listing, written: list[Written]) -> Dataset:
     """Write what is quarantined, and the manifest that makes the shards a data set."""
+    location = base.dataset.location
     bad = [row for result in written for row in result.bad]
     unreadable = write_list(location, bad, listing.left_out)
     say(base.place, listing.left_out, listing.notes, location)
-    if base.dataset is not None and not any(result.shard for result in written):
+    if not base.is_new and not any(result.shard for result in written):
         print(f"none of the {len(bad)} new images can be read: nothing is added; see {location / QUARANTINE}", file=sys.stderr)
         return base.dataset
     if dark := sum(result.dark for result in written):
@@ -127,9 +118,9 @@ def _close(base: Base, location: Location, name: str, listing: Listing, written:
         )
     splits = {split: _split(split, listing, written) for split in sorted({result.split for result in written})}
     for split_name, split in splits.items():
-        if not split.rows and base.dataset is None:
+        if not split.rows and base.is_new:
             raise UserError(f"no readable image in split {split_name!r}; see {location / QUARANTINE}")
-    dataset = base.grown(Dataset(location, name, listing.classes, splits, unreadable))
+    dataset = base.grown(replace(base.dataset, classes=listing.classes, splits=splits, quarantined=unreadable))
     dataset.save()
     return dataset
 

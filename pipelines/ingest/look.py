@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipelines.datasets.encoded_image import identify, open_image
 from pipelines.ingest.left_out import Unreadable
+from pipelines.ingest.recognise import KINDS
 from pipelines.ingest.shard_writer import or_raise, reason_of
 from pipelines.ingest.sources.source import Listing, PackedSource, Source
 from pipelines.views.shown_picture import Showing
@@ -80,7 +81,7 @@ def look_at(source: Source, place: str, seed: int = 0) -> Look:
         UserError: for a source that cannot be read.
     """
     listing = source.listing()
-    return Look(place, type(source).__name__.removesuffix("Source").lower(), listing, _probe(source, listing, seed))
+    return Look(place, KINDS[type(source)], listing, _probe(source, listing, seed))
 
 
 def _probe(source: Source, listing: Listing, seed: int) -> Probe:

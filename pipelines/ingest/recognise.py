@@ -34,6 +34,11 @@ SOURCE_KINDS = ("auto", "digits", *PUBLISHED, *CONTAINERS, "folder", "images")
 OF_FILES: dict[str, Callable[[str], bool]] = {
     "parquet": is_parquet, "webdataset": is_tar, "table": lambda name: is_table(name) or is_parquet(name),
 }  # fmt: skip
+KINDS: dict[type[Source], str] = {
+    DigitsSource: "digits", IdxSource: "idx", DomainNetSource: "domainnet", CifarSource: "cifar",
+    MiniImageNetSource: "mini-imagenet", ImageNetSource: "imagenet", ParquetSource: "parquet", WebDatasetSource: "webdataset",
+    TableSource: "table", FolderSource: "folder", ImagesSource: "images",
+}  # fmt: skip
 LOOKED_INTO, DEEP = 8, 3  # folders of a folder, and levels, that are looked into for packed images
 
 
@@ -105,12 +110,12 @@ def _open_container(root: Location, kind: str, image: str | None, label: str | N
     if kind == "webdataset":
         return WebDatasetSource(root, image, label)
     if kind == "table" and not (root.is_dir() or is_parquet(root.name)):
-        return TableSource(root, image, label)
+        return TableSource.open(root, image, label)
     schema, where = first_schema(root)
     columns = choose_columns(schema, where, image, label)
     if holds_images(schema.field(columns.image).type):
         return ParquetSource(root, columns)
-    return TableSource(root, columns.image, columns.label)
+    return TableSource.open(root, columns.image, columns.label)
 
 
 def _existing(place: str, kind: str) -> Location:

@@ -111,6 +111,10 @@ class PartWriter:
             raise
 
 
+class UnreadError(Exception):
+    """An image could not be read, for the reason that it says."""
+
+
 class StorageError(OSError):
     """The storage of a source refused, so that nothing is said of the image."""
 
@@ -126,7 +130,7 @@ def reason_of(error: Exception) -> str:
     """Why an image is set aside."""
     if isinstance(error, UnicodeEncodeError):
         return "its name is not UTF-8: rename it"
-    if isinstance(error, UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError | UnreadError):
         return str(error)
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than --max-pixels allows"

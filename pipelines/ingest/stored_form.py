@@ -13,6 +13,7 @@ from pipelines.errors import UserError
 from pipelines.ingest.giant_picture import is_giant, shown_small
 from pipelines.views.coarse_picture import shown_coarsely
 from pipelines.views.shown_picture import Showing, seems_of_12_bits
+from pipelines.views.view_config import check_background
 
 MAX_PIXELS = 2 * 89_478_485  # that PIL opens
 QUALITY = 90  # of JPEGs that are made smaller; docs/pixels.md has the bytes and the noise of others
@@ -41,6 +42,7 @@ class StoredForm:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
+        check_background(self.showing.background, "--background")
         if self.short_side is not None and self.short_side < 1:
             raise UserError(f"--short_side is {self.short_side}; give the px of the shorter side, for example 256")
         if self.max_pixels < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import ray
@@ -13,7 +14,7 @@ import ray.data
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.shard_files import read_group
 from pipelines.jobs.ray_quirks import same_in_statistics
-from pipelines.stream.crop_maker import fill_grey
+from pipelines.stream.crop_maker import shown_or_grey
 from pipelines.views.crops import center_crop
 from pipelines.views.shown_picture import Showing
 
@@ -44,12 +45,8 @@ class CenterReader:
             table = read_group(self.location, shard, group, DATA_COLUMNS).slice(0, rows)
             pixels = np.empty((rows, self.view.size, self.view.size, 3), np.uint8)
             for row, image in enumerate(table["image"].to_pylist()):
-                try:
-                    center_crop(image, self.view.size, self.view.resize_to, self.view.showing, pixels[row])
-                except Exception:
-                    if self.checked:
-                        raise
-                    fill_grey([pixels[row]])
+                take = partial(center_crop, image, self.view.size, self.view.resize_to, self.view.showing, pixels[row])
+                shown_or_grey(take, [pixels[row]], checked=self.checked)
             labels = table["label"].fill_null(-1).to_numpy().astype(np.int64)
             yield {"id": table["id"].to_numpy(), "label": labels, "image": pixels}
 

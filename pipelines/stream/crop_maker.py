@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -76,17 +77,26 @@ class CropMaker:
             made["unreadable"] = np.zeros(rows, np.uint8)
         for row, (image, count) in enumerate(zip(table["image"].to_pylist(), counts, strict=True)):
             places = [view[row] for view in views[:count]]
-            try:
-                random_crops(image, self.crops[:count], draws[row, :count], self.showing, places)
-            except Exception:
-                if self.checked:
-                    raise
+            take = partial(random_crops, image, self.crops[:count], draws[row, :count], self.showing, places)
+            if not shown_or_grey(take, places, checked=self.checked):
                 made["unreadable"][row] = 1
-                fill_grey(places)
         return made
 
 
-def fill_grey(places: Sequence[np.ndarray]) -> None:
-    """What is shown of an image that cannot be decoded."""
-    for place in places:
-        place[...] = GREY
+def shown_or_grey(take: Callable[[], object], places: Sequence[np.ndarray], *, checked: bool) -> bool:
+    """Take the crops of an image, or show it grey; whether it could be decoded.
+
+    Args:
+        take: the crops.
+        places: that it writes to, uint8 (S, S, 3) each.
+        checked: whether the image was decoded once: then an error is one of the storage or of ours, and raised.
+    """
+    try:
+        take()
+    except Exception:  # codecs raise what they like
+        if checked:
+            raise
+        for place in places:
+            place[...] = GREY
+        return False
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.datasets.parquet_files import is_hidden
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import SUFFIXES, ParquetReader, is_parquet
@@ -31,12 +32,21 @@ PIECE_BYTES = 256 << 20  # of images that a task reads at once
 
 @dataclass(frozen=True)
 class ParquetFile:
-    """A file of a source: its path below the folder, rows and bytes of images of each row group, and its names of classes."""
+    """A file of a source.
+
+    Attributes:
+        path: below the folder.
+        rows: of each row group.
+        bytes: of the images of each row group.
+        names: of its classes, as it notes them.
+        labels: of its rows, as they stand there; `None` where there is none.
+    """
 
     path: str
     rows: tuple[int, ...]
     bytes: tuple[int, ...]
     names: tuple[str, ...] | None
+    labels: list[Any]
 
 
 def parquet_files(root: Location) -> tuple[list[str], list[LeftOut]]:
@@ -45,9 +55,8 @@ def parquet_files(root: Location) -> tuple[list[str], list[LeftOut]]:
         return [""], []
     taken, left = [], []
     for found in files_below(root):
-        name = found.path.rpartition("/")[2]
-        hidden = any(is_of_system(part) or part.startswith("_") for part in found.path.split("/"))
-        if not found.fault and not hidden and is_parquet(name):
+        hidden = is_hidden(found.path) or any(map(is_of_system, found.path.split("/")))
+        if not found.fault and not hidden and is_parquet(found.path):
             taken.append(found.path)
         else:
             left.append(LeftOut(found.path, found.fault or ("hidden or of a system" if hidden else "no Parquet files")))
@@ -65,8 +74,9 @@ def first_schema(root: Location) -> tuple[pa.Schema, str]:
         raise UserError(f"{root} holds no Parquet file ({', '.join(SUFFIXES)}){': ' + counted(left_out) if left_out else ''}")
     places = [root / path if path else root for path in paths]
     # pandas writes an empty table without types.
-    place = next((one for one in places[:MOST_EMPTY] if ParquetReader(one).metadata.num_rows), places[0])
-    return ParquetReader(place).schema, str(place)
+    readers = ((place, ParquetReader(place)) for place in places[:MOST_EMPTY])
+    place, reader = next((one for one in readers if one[1].metadata.num_rows), (places[0], ParquetReader(places[0])))
+    return reader.schema, str(place)
 
 
 @dataclass(frozen=True)
@@ -87,13 +97,12 @@ class ParquetSource:
         split_of, beside = by_names(paths)
         with ThreadPoolExecutor(READERS) as pool:
             files = [file for file in pool.map(self._file, split_of) if sum(file.rows)]
-            values = list(pool.map(self._labels, files))
         columns, notes = self.columns, [*self.columns.notes]
         names = columns.names
         if len({file.names for file in files}) > 1:
             notes, names = ["the files name their classes in different ways: they are joined by name"], None
-            values = [_by_name(part, file) for part, file in zip(values, files, strict=True)]
-        flat = [value for part in values for value in part]
+            files = [replace(file, labels=_by_name(file)) for file in files]
+        flat = [label for file in files for label in file.labels]
         classes, labels = classes_of(flat, names, f"column {columns.label!r} of {self.root}")
         keys = [(f"{file.path}:{row}", split_of[file.path]) for file in files for row in range(sum(file.rows))]
         samples = [Sample(key, label, split) for (key, split), label in zip(keys, labels, strict=True)]
@@ -153,40 +162,29 @@ class ParquetSource:
         return ParquetReader(self.place(path))
 
     def _file(self, path: str) -> ParquetFile:
-        columns = self.columns
-        reader = self._reader(path)
+        reader, label = self._reader(path), self.columns.label
         names = reader.schema.names
-        for name in (columns.image, columns.label) if reader.metadata.num_rows else ():
+        for name in (self.columns.image, label) if reader.metadata.num_rows else ():
             if name is not None and name not in names:
                 raise UserError(f"{self.place(path)} has no column {name!r}, as the other files have; it has {', '.join(names)}")
-        groups = [reader.metadata.row_group(group) for group in range(reader.metadata.num_row_groups)]
-        return ParquetFile(
-            path,
-            tuple(group.num_rows for group in groups),
-            self.group_bytes(reader.metadata),
-            names_in(reader.schema, columns.label),
-        )
-
-    def _labels(self, file: ParquetFile) -> list[Any]:
-        columns = self.columns
-        if columns.label is None:
-            return [None] * sum(file.rows)
-        return values_of(
-            self._reader(file.path).read([columns.label])[columns.label], f"column {columns.label!r} of {self.place(file.path)}"
-        )
+        rows = tuple(reader.metadata.row_group(group).num_rows for group in range(reader.metadata.num_row_groups))
+        labels = [None] * sum(rows)
+        if label is not None and labels:
+            labels = values_of(reader.read([label])[label], f"column {label!r} of {self.place(path)}")
+        return ParquetFile(path, rows, self.group_bytes(reader.metadata), names_in(reader.schema, label), labels)
 
 
-def _by_name(values: list[Any], file: ParquetFile) -> list[Any]:
+def _by_name(file: ParquetFile) -> list[Any]:
     """Labels of a file by the names of their classes, where it has such.
 
     Raises:
         UserError: for a number that has none.
     """
     if file.names is None:
-        return values
+        return file.labels
     known: dict[Any, str | None] = {None: None, -1: None} | dict(enumerate(file.names))
     try:
-        return [value if isinstance(value, str) else known[value] for value in values]
+        return [value if isinstance(value, str) else known[value] for value in file.labels]
     except KeyError as error:
         raise UserError(
             f"{file.path}: label {error.args[0]} is none of the {len(file.names)} classes that are named there"

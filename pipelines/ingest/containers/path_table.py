@@ -45,23 +45,25 @@ class TableSource:
 
     Attributes:
         root: the table, or a folder of Parquet tables.
+        folder: that relative paths begin in.
         image: column of the paths; `None` to find it.
         label: column of the labels; `None` to find it.
     """
 
     root: Location
+    folder: Location
     image: str | None = None
     label: str | None = None
-    folder: Location | None = None  # that paths are relative to
 
-    def __post_init__(self) -> None:
-        """Find the folder once: on an object store each look costs a request."""
-        object.__setattr__(self, "folder", self.folder or (self.root if self.root.is_dir() else self.root.parent))
+    @classmethod
+    def open(cls, root: Location, image: str | None, label: str | None) -> TableSource:
+        """The source; its folder is found once, for on an object store each look is a request."""
+        return cls(root, root if root.is_dir() else root.parent, image, label)
 
     def listing(self) -> Listing:
         """Samples by the paths that the table has, in its order."""
         columns, paths, labels, splits = self._columns()
-        keys, left_out = _found(self._folder, paths)
+        keys, left_out = _found(self.folder, paths)
         notes = [*columns.notes]
         known = [label if key is not None else None for key, label in zip(keys, labels, strict=True)]
         classes, numbers = classes_of(known, columns.names, f"column {self.label or 'of labels'!r} of {self.root}")
@@ -78,12 +80,7 @@ class TableSource:
 
     def read(self, key: str) -> bytes:
         """The file as it is."""
-        return pointed_at(self._folder, key).read_bytes()
-
-    @property
-    def _folder(self) -> Location:
-        assert self.folder is not None
-        return self.folder
+        return pointed_at(self.folder, key).read_bytes()
 
     def _columns(self) -> tuple[Columns, list[str | None], list[Value], list[str | None]]:
         """The columns; path, label and split of each row."""
@@ -93,11 +90,11 @@ class TableSource:
             if table.num_columns > 2 and not self.label:
                 raise UserError(f"{where} has {table.num_columns} columns and no header; give it one, as path,label")
             columns = Columns("0", "1" if table.num_columns > 1 else None, None)
-        elif table.num_columns == 2 and not self.label and choose_columns(table.schema, where, self.image, None).label is None:
-            image = choose_columns(table.schema, where, self.image, None).image
-            columns = choose_columns(table.schema, where, image, next(name for name in table.schema.names if name != image))
         else:
             columns = choose_columns(table.schema, where, self.image, self.label)
+            if columns.label is None and table.num_columns == 2:
+                other = next(name for name in table.schema.names if name != columns.image)
+                columns = choose_columns(table.schema, where, columns.image, other)
         image, label = columns.image, columns.label
         found = [name for name in table.schema.names if plain_name(name) in SPLITS and name not in (image, label)]
         if len(found) > 1:

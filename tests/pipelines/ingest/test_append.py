@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,12 +16,14 @@ from pipelines.errors import UserError
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.left_out import QUARANTINE
 from pipelines.ingest.recognise import open_source
+from pipelines.ingest.stored_form import StoredForm
 from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
 from tests.helpers import layouts, packed
 from tests.helpers.layouts import jpeg, write_files
 
 COUNTS = {"train": [4, 6], "val": [1, 1]}
+GROWN_COUNTS = {"train": [4, 6, 3], "val": [1, 1, 0]}
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 
@@ -65,7 +68,8 @@ def test_old_rows_stay_and_new_ones_follow_with_their_classes_after_the_old_ones
         first.split("train").class_counts[1] + 2,
         3,
     ]
-    assert grown.split("val") == first.split("val")
+    assert grown.split("val") == replace(first.split("val"), class_counts=[1, 1, 0])
+    assert quorum.open_data(tmp_path / "data").counts.loc["ant"].to_dict() == {"train": 3, "val": 0}
     assert len(read_images(grown, "train", [0, len(before), len(before) + 4])) == 3
 
 
@@ -75,7 +79,14 @@ def test_the_history_says_what_it_grew_from(first, tmp_path):
     assert grown.fingerprint != first.fingerprint
     assert list(grown.history) == [
         (str(tmp_path / "one"), first.fingerprint, {"train": 10, "val": 2}, {"train": 10, "val": 2}, 2, COUNTS),
-        (str(tmp_path / "two"), grown.fingerprint, {"train": 3}, {"train": 13, "val": 2}, 3, COUNTS | {"train": [4, 6, 3]}),
+        (
+            str(tmp_path / "two"),
+            grown.fingerprint,
+            {"train": 3},
+            {"train": 13, "val": 2},
+            3,
+            {"train": [4, 6, 3], "val": [1, 1, 0]},
+        ),
     ]
     assert grown.as_of(first.fingerprint) == first
     assert grown.as_of(grown.fingerprint) == grown.as_of("another") == grown
@@ -207,8 +218,8 @@ def test_a_run_of_before_is_scored_on_what_it_was_trained_on_and_goes_on_with_it
 )
 def test_new_images_are_stored_as_the_old_ones(tmp_path, stored, said):
     images(tmp_path / "one", {"cat": 2, "dog": 2})
-    ingest(open_source(str(tmp_path / "one")), str(tmp_path / "data"), name="x", **stored)
+    ingest(open_source(str(tmp_path / "one")), str(tmp_path / "data"), name="x", form=StoredForm(**stored))
     images(tmp_path / "one", {"cat": 3, "dog": 3})
     with pytest.raises(UserError, match=said):
-        add(tmp_path / "one", tmp_path / "data", **({} if stored else {"short_side": 20}))
-    assert add(tmp_path / "one", tmp_path / "data", **stored).split("train").rows == 6
+        add(tmp_path / "one", tmp_path / "data", form=StoredForm(**({} if stored else {"short_side": 20})))
+    assert add(tmp_path / "one", tmp_path / "data", form=StoredForm(**stored)).split("train").rows == 6

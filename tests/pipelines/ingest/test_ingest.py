@@ -20,6 +20,7 @@ from pipelines.ingest.ingest import ingest
 from pipelines.ingest.left_out import QUARANTINE
 from pipelines.ingest.recognise import open_source
 from pipelines.ingest.sources.digits import DigitsSource
+from pipelines.ingest.stored_form import StoredForm
 from tests.helpers.layouts import pixels
 
 pytestmark = pytest.mark.ray
@@ -84,7 +85,7 @@ def test_the_same_source_and_seed_give_the_same_data(images, tmp_path):
 def test_decoded_shards_hold_the_same_rows_in_as_many_files_as_their_size_needs(images, tmp_path, monkeypatch):
     monkeypatch.setattr(ingest_part, "SHARD_BYTES", 3 * 8 * 8 * 15)
     encoded = run(open_source(str(images)), tmp_path / "encoded")
-    decoded = run(open_source(str(images)), tmp_path / "decoded", pixels=True)
+    decoded = run(open_source(str(images)), tmp_path / "decoded", form=StoredForm(pixels=True))
     assert [shard.rows for shard in decoded.split("train").shards] == [15, 15, 10]
     for column in ("id", "label", "split", "source"):
         assert rows(decoded)[column].to_pylist() == rows(encoded)[column].to_pylist()

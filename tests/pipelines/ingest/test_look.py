@@ -30,6 +30,7 @@ def test_a_look_counts_classes_formats_and_what_is_left_out(tmp_path):
 def test_a_look_at_packed_images_reads_a_few(tmp_path):
     packed.as_tars(tmp_path, packed=True)
     found = quorum.look(tmp_path)
+    assert found.look.kind == "webdataset"
     assert found.counts.sum().to_dict() == {"test": 7, "train": 44}
     assert sorted(found.counts.index) == sorted(WNIDS)
     assert found.formats.to_dict() == {"JPEG RGB": 51}
