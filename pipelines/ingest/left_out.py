@@ -28,12 +28,11 @@ def write_list(location: Location, bad: Sequence[Unreadable], left_out: Sequence
     Returns:
         How many are unreadable in all.
     """
-    left_out = [one for one in left_out if one.reason != THERE]
     file = location / QUARANTINE
     there = file.read_parquet().to_pylist() if file.exists() else []
     rows = [(row["path"], row["reason"], row.get("kind", UNREADABLE)) for row in there]
     rows += [(_shown(path), reason, UNREADABLE) for path, reason in bad]
-    rows += [(_shown(path), reason, "left out") for path, reason in left_out]
+    rows += [(_shown(path), reason, "left out") for path, reason in _to_list(left_out)]
     listed = list(dict.fromkeys(rows))
     if listed and len(listed) > len(there):
         location.make()
@@ -51,4 +50,9 @@ def say(place: str, left_out: Sequence[LeftOut], notes: Sequence[str], kept: Loc
     for note in notes:
         print(f"{place}: {note}", file=sys.stderr)
     if left_out:
-        print(f"{place}: {counted(left_out)}; paths and reasons are in {kept / QUARANTINE}", file=sys.stderr)
+        listed = f"; paths and reasons are in {kept / QUARANTINE}" if _to_list(left_out) else ""
+        print(f"{place}: {counted(left_out)}{listed}", file=sys.stderr)
+
+
+def _to_list(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    return [one for one in left_out if one.reason != THERE]

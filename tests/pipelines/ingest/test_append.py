@@ -98,7 +98,7 @@ def test_a_folder_that_grew_gives_only_what_is_new(first, tmp_path, capsys):
     grown = add(tmp_path / "one", tmp_path / "data")
     new = rows(grown)["source"].to_pylist()[first.split("train").rows :]
     assert sorted(new) == ["cat/05.jpg", "dog/07.jpg", "dog/08.jpg"]
-    assert "12 in the data set already, by their paths" in capsys.readouterr().err
+    assert "12 in the data set already, by their paths\n" in capsys.readouterr().err  # and are on no list
     assert add(tmp_path / "one", tmp_path / "data") == grown  # as a nightly job does
     assert "are in" in (said := capsys.readouterr().err)
     assert "already: nothing is added" in said
