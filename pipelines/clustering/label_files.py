@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,21 +12,31 @@ from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 
+Metric = Literal["cosine", "euclidean"]
 TASK_ROWS = 1 << 17  # of one file of labels, at least one row group
 
 
 @dataclass(frozen=True)
 class FrozenClusters:
-    """What labels follow from: K of each head, centers (sum of K, D), prices (sum of K,)."""
+    """What labels follow from.
+
+    Attributes:
+        heads: K of each.
+        centers: (sum of K, D) float32; unit vectors where the metric is cosine.
+        prices: (sum of K,) added to similarities: x . c of unit rows, or x . c - |c|^2 / 2.
+        metric: cosine or euclidean.
+    """
 
     heads: list[int]
     centers: np.ndarray
     prices: np.ndarray
+    metric: Metric = "cosine"
 
     @classmethod
     def of(cls, kmeans: OnlineConstrainedKMeans) -> FrozenClusters:
         """The present state of a clustering."""
-        return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.duals.numpy(force=True))
+        metric: Metric = "cosine" if kmeans.spherical else "euclidean"
+        return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.duals.numpy(force=True), metric)
 
     def per_head(self, values: np.ndarray) -> list[np.ndarray]:
         """Values of the clusters of each head, (K, ...), out of those of all heads."""
@@ -34,7 +45,8 @@ class FrozenClusters:
     def kmeans(self, device: str) -> OnlineConstrainedKMeans:
         """The clustering, to ask for labels."""
         centers = torch.from_numpy(self.centers.copy())
-        made = OnlineConstrainedKMeans(self.heads, centers.shape[1], initial_centers=centers)
+        spherical = self.metric == "cosine"
+        made = OnlineConstrainedKMeans(self.heads, centers.shape[1], initial_centers=centers, spherical=spherical)
         made.duals.copy_(torch.from_numpy(self.prices.copy()))
         return made.to(device)
 

@@ -213,5 +213,5 @@ def _write_result(
     (run.location / REPORT).write_json(report)
     clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
     record_result(record, entry.global_step, config.passes, heads, labels_rate, clusters)
-    close_result(run.location, vectors, config.heads, exact=config.exact)
+    close_result(run.location, vectors, config.heads, exact=config.exact, metric=labelled.model.metric)
     return report

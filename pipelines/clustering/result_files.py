@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 
 from algos.scores import size_figures
-from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
+from pipelines.clustering.label_files import FrozenClusters, LabelledFolder, Metric
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.tracking import figures as names
@@ -94,10 +94,10 @@ def record_result(record: Record, step: int, passes: int, heads: list[Head], rat
     record.flush()
 
 
-def close_result(folder: Location, vectors: EmbeddingFolder, heads: list[int], *, exact: bool) -> None:
+def close_result(folder: Location, vectors: EmbeddingFolder, heads: list[int], *, exact: bool, metric: Metric) -> None:
     """Write the manifest: a folder without it holds no finished clustering."""
     content = {
         "format": CLUSTERS_FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": heads, "labels": "labels",
-        "exact": exact,
+        "exact": exact, "metric": metric,
     }  # fmt: skip
     (folder / CLUSTERS_MANIFEST).write_json(content)

@@ -1,0 +1,125 @@
+"""Clusters to go on with: those of a finished `quorum cluster`, or centers from a file of anybody's."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.clustering.config import ClusterConfig
+from pipelines.clustering.label_files import FrozenClusters, Metric
+from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST
+from pipelines.config.recipe import read_stored
+from pipelines.datasets.vector_column import as_lists, list_lengths
+from pipelines.errors import UserError, nearest
+from pipelines.files.documents import damage_in_words
+from pipelines.files.location import Location
+from pipelines.runs.run_folder import Run
+
+HEAD, CENTER, PRICE = "head", "center", "price"  # columns of `centers.parquet`
+
+
+@dataclass(frozen=True)
+class FinishedClusters:
+    """The clusters, and where they came from.
+
+    Attributes:
+        location: the run's folder, or the file.
+        model: centers and prices of all heads.
+        run: the run; `None` for a file.
+        config: of the run; `None` for a file.
+    """
+
+    location: Location
+    model: FrozenClusters
+    run: Run | None = None
+    config: ClusterConfig | None = None
+
+    @classmethod
+    def open(cls, place: str, metric: Metric = "cosine") -> FinishedClusters:
+        """The clusters of a run, of a Parquet file with a column `center` (and perhaps `head` and `price`), or of an `.npy`.
+
+        Args:
+            place: a local path or URI.
+            metric: of the centers in a file; a run knows its own.
+
+        Raises:
+            UserError: for a run that is not finished, and for a file that holds no centers.
+        """
+        location = Location.of(place)
+        if location.is_file():
+            return cls(location, _read_centers(location, metric))
+        run = Run.open(place, kind=ClusterConfig.kind)
+        if not (run.location / CLUSTERS_MANIFEST).exists():
+            raise UserError(f"{place} is not finished; go on with it: quorum cluster --resume {place}")
+        manifest = run.location / CLUSTERS_MANIFEST
+        with damage_in_words(manifest, "take the labels again: quorum cluster --resume"):
+            content = manifest.read_json()
+            if content["format"] != CLUSTERS_FORMAT:
+                raise UserError(f"{manifest} has format {content['format']}, this version reads {CLUSTERS_FORMAT}")
+            metric = content.get("metric", "cosine")
+        config = read_stored(run.config_file(), ClusterConfig)
+        return cls(location, _read_centers(run.location / CENTERS, metric), run, config)
+
+    def head(self, number: int) -> FrozenClusters:
+        """The clusters of one head.
+
+        Raises:
+            UserError: for a head that is not there.
+        """
+        if not 0 <= number < len(self.model.heads):
+            raise UserError(f"{self.location} has heads 0 to {len(self.model.heads) - 1}; there is no head {number}")
+        centers, prices = (self.model.per_head(values)[number] for values in (self.model.centers, self.model.prices))
+        return FrozenClusters([self.model.heads[number]], centers, prices, self.model.metric)
+
+    def labels(self, head: int = 0) -> Iterator[pa.Table]:
+        """Ids, `label` and `similarity` of a head, file by file, in the order of the vectors.
+
+        Raises:
+            UserError: where there is no run, so no labels.
+        """
+        if self.run is None:
+            raise UserError(f"{self.location} is a file of centers, which has no labels; give the folder of a quorum cluster run")
+        self.head(head)
+        folder = self.location / "labels"
+        for name in sorted(folder.children()):
+            table = (folder / name).read_parquet(["id", f"label_head{head}", f"similarity_head{head}"])
+            yield table.rename_columns(["id", "label", "similarity"])
+
+
+def _read_centers(place: Location, metric: Metric) -> FrozenClusters:
+    """Centers in a file, the heads one after another; prices are 0 where it has none."""
+    with damage_in_words(place, "give a file of centers, such as centers.parquet of quorum cluster"):
+        centers, heads, prices = _array(place) if place.name.endswith(".npy") else _table(place)
+    if len(centers) == 0 or not np.isfinite(centers).all():
+        raise UserError(f"{place} holds {'NaN or infinity' if len(centers) else 'no center'}; give a file of centers, one a row")
+    if metric == "cosine":
+        lengths = np.linalg.norm(centers, axis=1, keepdims=True)
+        if not lengths.all():
+            raise UserError(f"center {int(lengths.argmin())} of {place} is all zeros and has no direction; remove it")
+        centers = centers if np.allclose(lengths, 1, atol=1e-5) else centers / lengths  # our own keep their bits
+    return FrozenClusters(heads, centers, prices, metric)
+
+
+def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
+    centers = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False).astype(np.float32)
+    if centers.ndim != 2:
+        raise UserError(f"{place} has an array of shape {centers.shape}; centers are of shape (K, D)")
+    return centers, [len(centers)], np.zeros(len(centers), np.float32)
+
+
+def _table(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
+    table = place.read_parquet()
+    names = table.column_names
+    if CENTER not in names:
+        raise UserError(f"{place} has no column {CENTER!r}{nearest(CENTER, names)}; it has {', '.join(names[:12])}")
+    lengths = np.unique(list_lengths(lists := as_lists(table[CENTER])))
+    if len(lengths) > 1 or -1 in lengths:
+        raise UserError(f"{place} has centers that are null or of different lengths; give one of the same length in each row")
+    centers = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1).astype(np.float32)
+    heads = np.bincount(table[HEAD].to_numpy()).tolist() if HEAD in names else [len(table)]
+    prices = table[PRICE].to_numpy().astype(np.float32) if PRICE in names else np.zeros(len(table), np.float32)
+    return centers, heads, prices
