@@ -5,20 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.label_files import FrozenClusters, Metric
 from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST
-from pipelines.config.recipe import read_stored
+from pipelines.config.recipe import stored_values
 from pipelines.datasets.vector_column import as_lists, list_lengths
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 
+KIND = "cluster"  # of the runs
 HEAD, CENTER, PRICE = "head", "center", "price"  # columns of `centers.parquet`
 
 
@@ -30,13 +31,13 @@ class FinishedClusters:
         location: the run's folder, or the file.
         model: centers and prices of all heads.
         run: the run; `None` for a file.
-        config: of the run; `None` for a file.
+        config: plain values of the run's configuration; `None` for a file.
     """
 
     location: Location
     model: FrozenClusters
     run: Run | None = None
-    config: ClusterConfig | None = None
+    config: dict[str, Any] | None = None
 
     @classmethod
     def open(cls, place: str, metric: Metric = "cosine") -> FinishedClusters:
@@ -52,7 +53,7 @@ class FinishedClusters:
         location = Location.of(place)
         if location.is_file():
             return cls(location, _read_centers(location, metric))
-        run = Run.open(place, kind=ClusterConfig.kind)
+        run = Run.open(place, kind=KIND)
         if not (run.location / CLUSTERS_MANIFEST).exists():
             raise UserError(f"{place} is not finished; go on with it: quorum cluster --resume {place}")
         manifest = run.location / CLUSTERS_MANIFEST
@@ -61,8 +62,7 @@ class FinishedClusters:
             if content["format"] != CLUSTERS_FORMAT:
                 raise UserError(f"{manifest} has format {content['format']}, this version reads {CLUSTERS_FORMAT}")
             metric = content.get("metric", "cosine")
-        config = read_stored(run.config_file(), ClusterConfig)
-        return cls(location, _read_centers(run.location / CENTERS, metric), run, config)
+        return cls(location, _read_centers(run.location / CENTERS, metric), run, stored_values(run.config_file()))
 
     def head(self, number: int) -> FrozenClusters:
         """The clusters of one head.
