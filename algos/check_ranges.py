@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def require_shares(config: object, *keys: str, part: str = "") -> None:
     """Refuse values outside [0, 1].
@@ -35,6 +37,19 @@ def require_not_negative(config: object, *keys: str, part: str = "") -> None:
     for key in keys:
         if not getattr(config, key) >= 0:  # nor NaN
             raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must be 0 or more")
+
+
+def require_size_ratios(config: object, *, part: str = "") -> None:
+    """Refuse a `min_size_ratio` outside [0, 1] and a `max_size_ratio` below 1: the mean size lies between them.
+
+    Raises:
+        ValueError: naming the key.
+    """
+    require_shares(config, "min_size_ratio", part=part)
+    key = "max_size_ratio"
+    most = getattr(config, key)
+    if most is not None and not 1 <= most < math.inf:
+        raise ValueError(f"{_spelled(part, key)} is {most}; it must be 1 or more, of the mean size, or null for no maximum")
 
 
 def _spelled(part: str, key: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -58,15 +60,17 @@ def accuracy(predictions: Tensor, labels: Tensor) -> float:
     return float((predictions == labels).double().mean())
 
 
-def size_figures(counts: Tensor, min_size: float) -> dict[str, float]:
-    """What a cluster-size distribution looks like: smallest, largest, normalised entropy, minimum, and misses of it.
+def size_figures(counts: Tensor, min_size: float, max_size: float = math.inf) -> dict[str, float]:
+    """What a cluster-size distribution looks like: smallest, largest, normalised entropy, bounds, and misses of them.
 
     Args:
         counts: (K,) rows of each cluster.
         min_size: gamma, the minimum asked for.
+        max_size: Gamma, the maximum asked for; infinity for none, of which nothing is said.
     """
     share = counts.double() / counts.sum().clamp(min=1)
     entropy = -(share * share.clamp(min=1e-12).log()).sum() / torch.log(torch.tensor(float(max(len(counts), 2))))
+    above = {"max_size": max_size, "clusters_above_maximum": float((counts > max_size).sum())} if max_size < math.inf else {}
     return {
         "cluster_size_min": float(counts.min()),
         "cluster_size_max": float(counts.max()),
@@ -75,6 +79,7 @@ def size_figures(counts: Tensor, min_size: float) -> dict[str, float]:
         "empty_clusters": float((counts == 0).sum()),
         "clusters_below_minimum": float((counts < min_size).sum()),
         "smallest_to_minimum": float(counts.min() / min_size) if min_size > 0 else 1.0,
+        **above,
     }
 
 

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algos.exact.minimum_rows import minimum_rows
 from algos.exact.repair_sizes import repair_sizes
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
+from algos.exact.size_limits import minimum_rows
 from algos.kmeans.batches import batch_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes

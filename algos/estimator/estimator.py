@@ -27,23 +27,22 @@ from torch import Tensor
 from algos.estimator.far_rows import far_rows
 from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, split
 from algos.estimator.input_rows import Table, read_table
-from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_shortfall
-from algos.exact.minimum_rows import minimum_rows
+from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_missed_bounds
+from algos.estimator.size_bounds import DEFAULT_RATIO, SizeBounds, Wanted
 from algos.exact.repair_sizes import repair_sizes
 from algos.kmeans import constrained_kmeans as core
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from algos.kmeans.passes import Passes, Settling
 
-DEFAULT_RATIO = 0.4
-FIXED = ("n_clusters", "metric", "min_size_ratio", "dual_lr")  # from the first batch of a stream on
-NEARLY = 1e-9  # relative; a smaller excess of a minimum is rounding
+FIXED = ("n_clusters", "metric", "min_size_ratio", "max_size_ratio", "dual_lr")  # from the first batch of a stream on
 
 
 class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
-    """K-means whose clusters keep a minimum size, online and without an n x K problem.
+    """K-means whose clusters keep a minimum size, and a maximum where one is set, online and without an n x K problem.
 
     Cosine geometry maximises the sum of x . c over directions x and unit centers c; Euclidean geometry minimises squared
-    distances, as x . c - |c|^2 / 2. Either adds a price, the cluster's dual, that rises while the cluster lacks rows.
+    distances, as x . c - |c|^2 / 2. Either adds a price, the cluster's dual, that rises while the cluster lacks rows, and falls
+    while it has more than its maximum.
 
     `labels_` is the argmax under the last centers and duals, the rule of `predict` too, so `predict(X)` on the rows of
     `fit` returns `labels_`; with `exact=True` apart from rows that tie, such as copies of one row.
@@ -55,6 +54,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         min_size_ratio: a cluster's minimum as a share of the mean size n / K, in [0, 1]: 0 is plain k-means, 1 equal sizes.
         min_cluster_size: the minimum in rows, or in weight, instead; then leave `min_size_ratio` at its default. Not in
             `partial_fit`.
+        max_size_ratio: a cluster's maximum as a ratio to the mean size, 1 or more; `None` for no maximum.
+        max_cluster_size: the maximum in rows, or in weight, instead. Not in `partial_fit`.
         dual_lr: step size of the duals in the first pass, falling with 1 / pass; constant in `partial_fit`. In units of rows
             of length 1 (cosine) or root mean square 1 around their mean (Euclidean), so free of the data's scale. `None`
             takes `default_dual_lr` for the batches of a pass; in `partial_fit` for those so far, 20 at least.
@@ -64,7 +65,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             `dual_lr`) less a penalty for rows that clusters lacked: the highest price for each. 0 makes all passes.
         metric: 'cosine' or 'euclidean'.
         init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D).
-        exact: whether `fit` ends with the best labels for its centers that really keep the minimum. Not with weights
+        exact: whether `fit` ends with the best labels for its centers that really keep both bounds. Not with weights
             that differ.
         device: where to compute; `None` takes that of a tensor, else the CPU. Results are numpy arrays in any case.
         random_state: of the initial centers and the order of rows.
@@ -73,14 +74,17 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     Attributes:
         cluster_centers_: (K, D) in the data's dtype; unit vectors in cosine geometry.
         labels_: (n,) int32 cluster of each row of the last `fit` or `partial_fit`.
-        duals_: (K,) float64 the prices, in similarities: of unit rows, or in half squared distances of the data.
+        duals_: (K,) float64 the prices, in similarities: of unit rows, or in half squared distances of the data; below zero
+            where a maximum holds rows off.
         counts_: (K,) int64 rows of each cluster in `labels_`; after `partial_fit` all rows given to it in the stream. With
             weights their sums, float64, here and below.
         min_size_: the minimum in rows that `fit` aimed at.
+        max_size_: the maximum likewise; infinity without one.
         pass_counts_: (K,) int64 rows given to each cluster during the last pass, to which the certificate applies.
         outliers_: places of rows, in Euclidean geometry, that lie far from the others (ten times their root mean square distance)
             and are too few for a cluster of the minimum size: `fit`, or a stream's first batch, did not learn from them.
-        certificate_slack_: margin of the certificate in that pass, in rows; never below zero but by rounding.
+        certificate_slack_: margin of the minimum's certificate in that pass, in rows; never below zero but by rounding.
+        certificate_slack_above_: the same of the maximum; infinity without one.
         objective_: sum of similarities x . c, or -1/2 sum of squared distances, of `labels_`.
         n_iter_: passes made; `n_steps_` counts batches, also those of `partial_fit`.
         repair_cost_: with `exact`, objective given up against the labels before the repair; may be negative.
@@ -94,6 +98,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "min_size_ratio": [Interval(Real, 0, 1, closed="both")],
         "min_cluster_size": [Interval(Real, 0, None, closed="left"), None],
+        "max_size_ratio": [Interval(Real, 1, None, closed="left"), None],
+        "max_cluster_size": [Interval(Real, 0, None, closed="neither"), None],
         "dual_lr": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -112,6 +118,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         *,
         min_size_ratio: float = DEFAULT_RATIO,
         min_cluster_size: float | None = None,
+        max_size_ratio: float | None = None,
+        max_cluster_size: float | None = None,
         dual_lr: float | None = None,
         batch_size: int | str = 1024,
         max_iter: int = 20,
@@ -126,6 +134,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self.n_clusters = n_clusters
         self.min_size_ratio = min_size_ratio
         self.min_cluster_size = min_cluster_size
+        self.max_size_ratio = max_size_ratio
+        self.max_cluster_size = max_cluster_size
         self.dual_lr = dual_lr
         self.batch_size = batch_size
         self.max_iter = max_iter
@@ -149,12 +159,12 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             The estimator.
 
         Raises:
-            ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, a minimum that
-                n cannot give, rows that are not finite, rows without a direction in cosine geometry, weights that
+            ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, bounds that
+                n rows cannot keep, rows that are not finite, rows without a direction in cosine geometry, weights that
                 differ with `exact`.
 
         Warns:
-            ConvergenceWarning: where `labels_` leave a cluster below its minimum, or rows are fewer different ones than clusters.
+            ConvergenceWarning: where `labels_` leave a cluster outside its bounds, or distinct rows are fewer than clusters.
             UserWarning: where there are `outliers_`.
         """
         self._validate_params()
@@ -162,24 +172,26 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         counting, self._unit = table.counting()
         if self.exact and (counting.weights is not None or len(counting) < len(table)):
             raise ValueError("exact=True moves rows that count alike; leave sample_weight out, or exact")
-        self.min_size_, ratio = self._minimum(counting)
+        bounds = self._bounds(counting)
+        self.min_size_, self.max_size_ = bounds.least, bounds.most
         learned, near = self._without_far(table, counting, self.min_size_ / self._unit)
         num_batches = self._num_batches(len(learned))
         random = check_random_state(self.random_state)
-        self._start(learned, near, random, ratio, num_batches)
+        self._start(learned, near, random, (bounds.min_ratio, bounds.max_ratio), num_batches)
         self.n_iter_, passes, settling = 0, Passes(self._core), Settling(self.tol)
         while self.n_iter_ < self.max_iter and not settling.done:
             order = torch.from_numpy(random.permutation(len(learned))).to(learned.rows.device)
             self.n_iter_ += 1
-            settling.add(*self._pass(passes, learned, order.tensor_split(num_batches)), self._core.duals)
-        self._prices = self._core.duals
+            settling.add(*self._pass(passes, learned, order.tensor_split(num_batches)), self._core.prices)
+        self._prices = self._core.prices
         labels, self.objective_ = self._repair(table.rows) if self.exact else self._nearest(table)
         self._publish(labels, table.weights)
         exact = "set exact=True for labels that keep it, " if counting.weights is None else ""
         distinct = functools.partial(distinct_rows, counting.rows, self._geometry)
-        warn_of_shortfall(
-            self.counts_, self.min_size_, distinct, advice=f"{exact}raise max_iter or dual_lr, or lower the minimum"
+        advice = (
+            f"{exact}raise max_iter or dual_lr, or {'lower the minimum' if self.max_size_ == math.inf else 'widen the bounds'}"
         )
+        warn_of_missed_bounds(self.counts_, self.min_size_, self.max_size_, distinct, advice=advice)
         return self
 
     def partial_fit(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> ConstrainedKMeans:
@@ -198,8 +210,11 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             UserWarning: where the first batch has `outliers_`.
         """
         self._validate_params()
-        if self.min_cluster_size is not None:
-            raise ValueError("min_cluster_size needs the number of rows, which a stream does not tell; set min_size_ratio")
+        for name in ("min", "max"):
+            if getattr(self, f"{name}_cluster_size") is not None:
+                raise ValueError(
+                    f"{name}_cluster_size needs the number of rows, which a stream does not tell; set {name}_size_ratio"
+                )
         first = not hasattr(self, "_core")
         if not first:
             self._require_same_settings()
@@ -211,15 +226,15 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             self._unit = unit
             counting, near = self._without_far(table, counting, self.min_size_ratio * len(counting) / self.n_clusters)
             learned = table.without(torch.from_numpy(self.outliers_).to(table.rows.device))
-            self._start(counting, near, check_random_state(self.random_state), self.min_size_ratio, LEAST_BATCHES)
+            ratios = (self.min_size_ratio, self.max_size_ratio)
+            self._start(counting, near, check_random_state(self.random_state), ratios, LEAST_BATCHES)
             warn_of_equal_centers(self._core.centers)
         if self.dual_lr is None:
-            seen = max(self.n_steps_ + 1, LEAST_BATCHES)
-            self._core.dual_lr.fill_(core.default_dual_lr(self.n_clusters, self.min_size_ratio, seen))
+            self._core.set_dual_lr(max(self.n_steps_ + 1, LEAST_BATCHES))
         labels = self._core.assign(self._geometry.prepare(table.rows, table.lengths))[0]
         self._core.partial_fit(self._geometry.prepare(learned.rows, learned.lengths), *self._batch_weights(learned))
         self.n_steps_ += 1
-        self._prices = self._core.duals
+        self._prices = self._core.prices
         before = 0 if first else self.counts_
         self._publish(labels, table.weights)
         self.counts_ = self.counts_ + before
@@ -260,33 +275,26 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if num_rows < self.n_clusters:
             raise ValueError(f"n_samples={num_rows} should be >= n_clusters={self.n_clusters}")
 
-    def _minimum(self, learned: Table) -> tuple[float, float]:
-        """The minimum in rows, or in weight, and as a ratio to the mean size."""
+    def _bounds(self, learned: Table) -> SizeBounds:
+        """Sizes that clusters of these rows may have."""
         self._require_rows(len(learned))
-        rows, unit, alike = len(learned), self._unit, learned.weights is None
-        if self.min_cluster_size is None:
-            ratio = self.min_size_ratio
-            return unit * (minimum_rows(ratio, rows, self.n_clusters) if alike else ratio * rows / self.n_clusters), ratio
-        if self.min_size_ratio != DEFAULT_RATIO:
-            raise ValueError("both min_cluster_size and min_size_ratio are set; give one of them")
-        wanted = self.min_cluster_size / unit
-        wanted = math.ceil(wanted - NEARLY * rows) if alike else wanted
-        if wanted * self.n_clusters > rows * (1 + NEARLY):
-            needed = f"{self.n_clusters} clusters of at least {self.min_cluster_size:.10g} {'rows' if unit == 1 else 'weight'}"
-            raise ValueError(f"{needed} need {self.n_clusters * self.min_cluster_size:.10g}; X has {rows * unit:.10g}")
-        return wanted * unit, min(wanted * self.n_clusters / rows, 1.0)
+        wanted = Wanted(self.min_size_ratio, self.min_cluster_size, self.max_size_ratio, self.max_cluster_size)
+        return wanted.of_rows(len(learned), self.n_clusters, self._unit, alike=learned.weights is None)
 
     def _num_batches(self, num_rows: int) -> int:
         rows = batch_rows(num_rows, self.n_clusters) if isinstance(self.batch_size, str) else self.batch_size
         return min(max(math.ceil(num_rows / rows), LEAST_BATCHES), num_rows)
 
-    def _start(self, table: Table, near: Table, random: np.random.RandomState, ratio: float, num_batches: int) -> None:
+    def _start(
+        self, table: Table, near: Table, random: np.random.RandomState, ratios: tuple[float, float | None], num_batches: int
+    ) -> None:
         rows = table.rows
         self._geometry = Geometry.of(near.rows, near.weights, spherical=self.metric == "cosine")
         self._core = core.OnlineConstrainedKMeans(
             [self.n_clusters],
             rows.shape[1],
-            min_size_ratio=ratio,
+            min_size_ratio=ratios[0],
+            max_size_ratio=ratios[1],
             dual_lr=self.dual_lr,
             batches_per_epoch=num_batches,
             dtype=rows.dtype,
@@ -315,14 +323,16 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
                 )
 
     def _look_at_stream(self) -> None:
-        """Warn from time to time of a cluster that has less than half of its minimum."""
-        minimum = self.min_size_ratio * self.counts_.sum() / self.n_clusters
-        if self.n_steps_ % LEAST_BATCHES == 0 and self.counts_.min() < minimum / 2:
+        """Warn from time to time of a cluster that has less than half of its minimum, or more than twice its maximum."""
+        mean = self.counts_.sum() / self.n_clusters
+        least, most = self.min_size_ratio * mean, math.inf if self.max_size_ratio is None else self.max_size_ratio * mean
+        if self.n_steps_ % LEAST_BATCHES == 0 and (self.counts_.min() < least / 2 or self.counts_.max() > most * 2):
             advice = "raise dual_lr, or lower min_size_ratio or n_clusters"
-            warn_of_shortfall(self.counts_, minimum, None, advice=advice)
+            advice += "" if most == math.inf else ", or raise max_size_ratio"
+            warn_of_missed_bounds(self.counts_, least, most, None, advice=advice)
 
     def _pass(self, passes: Passes, table: Table, batches: tuple[Tensor, ...]) -> tuple[float, float]:
-        """One pass; returns the mean similarity and the share of the rows that clusters lacked."""
+        """One pass; returns the mean similarity and the share of the rows by which clusters were off their bounds."""
         passes.begin(self.n_iter_ - 1)
         total = torch.zeros((), dtype=torch.float64, device=table.rows.device)
         batch_weight = None if table.weights is None else len(table) / len(batches)
@@ -338,10 +348,13 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         given, (summary,) = passes.end()
         self.pass_counts_ = (given.to(torch.int64) if self._unit == 1 else given * self._unit).numpy(force=True)
         self.certificate_slack_ = float(summary.slack) * self._unit
+        self.certificate_slack_above_ = float(summary.slack_above) * self._unit
         if self.verbose:
             sizes = f"smallest cluster {self.pass_counts_.min():.10g} rows, minimum {self.min_size_:.10g}"
+            if self.max_size_ < math.inf:
+                sizes += f", largest {self.pass_counts_.max():.10g}, maximum {self.max_size_:.10g}"
             print(f"pass {self.n_iter_}: {sizes}, mean similarity {similarity:.5f}")
-        return similarity, float((summary.min_size - given).clamp(min=0).sum()) / len(table)
+        return similarity, float(summary.off_bounds(given)) / len(table)
 
     def _nearest(self, table: Table) -> tuple[Tensor, float]:
         """Argmax labels (n,) under the prices, and their objective in the data's units."""
@@ -361,11 +374,12 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         return labels, float(total) * self._geometry.scale**2
 
     def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
-        """Labels (n,) that keep the minimum, and their objective; their prices replace the duals."""
+        """Labels (n,) that keep both bounds, and their objective; their prices replace the duals."""
         similarities = exact_similarities(rows, self._core.centers, self._geometry)
-        repair = repair_sizes(similarities, len(rows), self._core.duals, round(self.min_size_ / self._unit))
+        most = None if self.max_size_ == math.inf else round(self.max_size_ / self._unit)
+        repair = repair_sizes(similarities, len(rows), self._core.prices, round(self.min_size_ / self._unit), most)
         self._prices = repair.prices.to(rows.device)
-        self._core.duals.copy_(self._prices)
+        self._core.take_prices(self._prices)
         unit = self._geometry.scale**2 * self._unit
         self.repair_moves_, self.repair_cost_, self.optimality_gap_ = repair.moves, repair.cost * unit, repair.gap * unit
         prepared = (self._geometry.prepare(piece.double()) for piece in split(rows, rows.shape[1]))

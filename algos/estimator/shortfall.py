@@ -1,4 +1,4 @@
-"""What to say of clusters that stay below the minimum that was promised, and of rows that stand in its way.
+"""What to say of clusters outside the bounds that were promised, and of rows that stand in their way.
 
 Shapes: n rows, D features, K clusters.
 """
@@ -18,29 +18,33 @@ from torch import Tensor
 from algos.estimator.geometry import Geometry, split
 
 LEVEL = 3  # of the stack: who called `fit`
-NEARLY = 1e-9  # relative; a smaller lack is rounding
+NEARLY = 1e-9  # relative; a smaller miss is rounding
 
 
-def warn_of_shortfall(counts: NDArray[Any], minimum: float, distinct: Callable[[], int] | None, *, advice: str) -> None:
-    """Warn where a cluster got less than its minimum, or where rows are too few to tell all clusters apart.
+def warn_of_missed_bounds(
+    counts: NDArray[Any], least: float, most: float, distinct: Callable[[], int] | None, *, advice: str
+) -> None:
+    """Warn where a cluster lies outside its bounds, or where rows are too few to tell all clusters apart.
 
     Args:
         counts: (K,) rows, or weight, of each cluster.
-        minimum: that each was to get.
+        least: that each was to get.
+        most: that each was to get; may be infinite.
         distinct: counts the different rows; `None` where nobody can know.
-        advice: what brings more clusters to the minimum.
+        advice: what brings more clusters within their bounds.
     """
-    clusters, lacking = len(counts), int((counts < minimum * (1 - NEARLY)).sum())
-    if not lacking and counts.min() > 0:
+    clusters, lacking = len(counts), int((counts < least * (1 - NEARLY)).sum())
+    over = int((counts > most * (1 + NEARLY)).sum())
+    if not lacking and not over and counts.min() > 0:
         return
     found = clusters if distinct is None else distinct()
     few = f"X has {found} distinct row{'s' * (found != 1)} for n_clusters={clusters}" if found < clusters else ""
-    if lacking:
-        said = (
-            f"the smallest cluster has {counts.min():.10g} and the minimum is {minimum:.10g}, which {lacking} of {clusters} miss"
-        )
+    said = [f"the smallest cluster has {counts.min():.10g} and the minimum is {least:.10g}, which {lacking} of {clusters} miss"]
+    said += [f"the largest cluster has {counts.max():.10g} and the maximum is {most:.10g}, which {over} of {clusters} exceed"]
+    said = [each for each, misses in zip(said, (lacking, over), strict=True) if misses]
+    if said:
         why = f"{few}: choose fewer, or exact=True, which parts copies of one row" if few else advice
-        warnings.warn(f"{said}; {why}", ConvergenceWarning, stacklevel=LEVEL)
+        warnings.warn(f"{', and '.join(said)}; {why}", ConvergenceWarning, stacklevel=LEVEL)
     elif few:
         warnings.warn(f"{few}, so {int((counts == 0).sum())} are empty; choose fewer", ConvergenceWarning, stacklevel=LEVEL)
 

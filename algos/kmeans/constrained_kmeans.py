@@ -1,16 +1,20 @@
-"""Online constrained k-means: every cluster gets a minimum share of the stream.
+"""Online constrained k-means: every cluster gets a minimum share of the stream, and where it is asked for no more than a maximum.
 
 Shapes: B rows of a batch, D embedding size, K clusters. Embeddings and centers are unit vectors, so the
 similarity of a row and a cluster is their dot product. A cluster's *dual* is the price that its lower bound adds to its
-similarities: it rises while the cluster gets less than its minimum share and falls otherwise. Without `spherical`, rows
-and centers have any length and the similarity is x . c - |c|^2 / 2: largest where the Euclidean distance is smallest.
+similarities: it rises while the cluster gets less than its minimum share and falls otherwise. An upper bound has a dual
+of its own, which is taken off them: it rises while the cluster gets more than its maximum share. The price of a cluster is
+the first less the second. Without `spherical`, rows and centers have any length and the similarity is
+x . c - |c|^2 / 2: largest where the Euclidean distance is smallest.
 
 Source: Qian et al., "Unsupervised Visual Representation Learning by Online Constrained K-Means", CVPR 2022, section 3.2.
-There: dual rho_k, minimum size gamma_k = ratio * N / K, dual step size lambda.
+There: dual rho_k, minimum size gamma_k = ratio * N / K, dual step size lambda. The upper bound is the same derivation with the
+other sign, with dual sigma_k and maximum size Gamma_k.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -23,9 +27,9 @@ from algos.kmeans.certificate import EpochSummary, margins
 FEW_THREADS = 4  # of a CPU: numpy, which uses one, finds a row's maximum in a quarter of the time that torch takes on one
 
 
-def priced_similarities(embeddings: Tensor, centers: Tensor, duals: Tensor, *, spherical: bool = True) -> Tensor:
+def priced_similarities(embeddings: Tensor, centers: Tensor, prices: Tensor, *, spherical: bool = True) -> Tensor:
     """Similarity of each row and center after the center's price is added, (B, K)."""
-    prices = duals if spherical else duals - centers.square().sum(dim=1) / 2
+    prices = prices if spherical else prices - centers.square().sum(dim=1) / 2
     return torch.addmm(prices, embeddings, centers.T)
 
 
@@ -57,6 +61,14 @@ def ascend(duals: Tensor, share: Tensor, min_share: Tensor, dual_lr: Tensor, *, 
     """
     duals = duals - dual_lr * (share - min_share)
     return duals if equality else duals.clamp(min=0.0)  # a lower bound can only attract; equality may also repel
+
+
+def ascend_above(max_duals: Tensor, share: Tensor, max_share: Tensor, dual_lr: Tensor) -> Tensor:
+    """Raise the upper bound's dual of clusters that got more than their maximum share of the batch, lower the others'.
+
+    All (K,). `share` is n_k / B, `max_share` is Gamma_k / N. The dual is taken off a cluster's similarities.
+    """
+    return (max_duals + dual_lr * (share - max_share)).clamp(min=0.0)
 
 
 def move(centers: Tensor, seen: Tensor, counts: Tensor, sums: Tensor, *, normalize: bool = True) -> Tensor:
@@ -103,7 +115,8 @@ class OnlineConstrainedKMeans(nn.Module):
         dim: D.
         min_size_ratio: a cluster's minimum share of the rows times K, in [0, 1]. 0 is plain online k-means, 1 asks for
             equal sizes and lets the duals go below zero.
-        dual_lr: lambda; `None` takes `default_dual_lr` of each head.
+        max_size_ratio: a cluster's maximum share of the rows times K, 1 or more; `None` for no upper bound.
+        dual_lr: lambda of both bounds; `None` takes `default_dual_lr` of each head, for each bound by its own ratio.
         batches_per_epoch: N / B; only the default of `dual_lr` needs it.
         average_from: first epoch of the second stage; `None` for never.
         seed: of the random initial centers.
@@ -126,6 +139,10 @@ class OnlineConstrainedKMeans(nn.Module):
     rows: Tensor
     min_share: Tensor
     dual_lr: Tensor
+    max_duals: Tensor
+    start_max_duals: Tensor
+    max_share: Tensor
+    max_dual_lr: Tensor
     offsets: Tensor
     statistics: Tensor
 
@@ -135,6 +152,7 @@ class OnlineConstrainedKMeans(nn.Module):
         dim: int,
         *,
         min_size_ratio: float = 0.4,
+        max_size_ratio: float | None = None,
         dual_lr: float | None = None,
         batches_per_epoch: float = 1000.0,
         average_from: int | None = None,
@@ -146,6 +164,8 @@ class OnlineConstrainedKMeans(nn.Module):
         super().__init__()
         if not 0 <= min_size_ratio <= 1:
             raise ValueError(f"min_size_ratio is {min_size_ratio}; it must lie in [0, 1]")
+        if max_size_ratio is not None and not 1 <= max_size_ratio < math.inf:
+            raise ValueError(f"max_size_ratio is {max_size_ratio}; it must be 1 or more, or None for no upper bound")
         if not num_clusters or min(num_clusters) < 1:
             raise ValueError(f"num_clusters is {list(num_clusters)}; give at least one head of at least one cluster")
         if dual_lr is not None and dual_lr <= 0:
@@ -155,16 +175,16 @@ class OnlineConstrainedKMeans(nn.Module):
         self.num_clusters = tuple(num_clusters)
         self.spherical = spherical
         self.equality = min_size_ratio == 1
+        self.bounded_above = max_size_ratio is not None and not self.equality  # which keeps any upper bound too
         self.average_from = average_from
         total = sum(num_clusters)
         sizes = torch.tensor(self.num_clusters)
-        steps = [dual_lr or default_dual_lr(k, min_size_ratio, batches_per_epoch) for k in num_clusters]
         centers = random_centers(total, dim, seed, dtype) if initial_centers is None else initial_centers.to(dtype).clone()
         if centers.shape != (total, dim):
             raise ValueError(f"initial_centers have shape {tuple(centers.shape)}; {(total, dim)} is needed")
         # Derived from the configuration, so they are not part of the state.
         self.register_buffer("min_share", (min_size_ratio / sizes.to(dtype)).repeat_interleave(sizes), persistent=False)
-        self.register_buffer("dual_lr", torch.tensor(steps, dtype=dtype).repeat_interleave(sizes), persistent=False)
+        self.register_buffer("dual_lr", torch.zeros(total, dtype=dtype), persistent=False)
         self.register_buffer("offsets", (sizes.cumsum(0) - sizes)[:, None], persistent=False)
         self.register_buffer("centers", centers)
         self.register_buffer("epoch_centers", centers.clone())
@@ -172,6 +192,12 @@ class OnlineConstrainedKMeans(nn.Module):
         self.register_buffer("counts", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("epoch", torch.tensor(0))
         self.register_buffer("start_duals", torch.zeros(total, dtype=dtype))
+        if self.bounded_above:
+            shares = (max_size_ratio or 0.0) / sizes.to(dtype)
+            self.register_buffer("max_share", shares.repeat_interleave(sizes), persistent=False)
+            self.register_buffer("max_dual_lr", torch.zeros(total, dtype=dtype), persistent=False)
+            self.register_buffer("max_duals", torch.zeros(total, dtype=dtype))
+            self.register_buffer("start_max_duals", torch.zeros(total, dtype=dtype))
         self.register_buffer("share_sum", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("batches", torch.tensor(0))
         self.register_buffer("rows", torch.tensor(0.0, dtype=torch.float64))
@@ -179,6 +205,16 @@ class OnlineConstrainedKMeans(nn.Module):
         self.register_buffer("statistics", torch.zeros(total, dim + 1, dtype=torch.float64), persistent=False)
         self._has_rows = False  # whether `statistics` holds a batch
         self._summing: Summing | None = None
+        self._given_lr, self._ratios, self._batches_per_epoch = dual_lr, (min_size_ratio, max_size_ratio), batches_per_epoch
+        self.set_dual_lr()
+
+    def set_dual_lr(self, batches_per_epoch: float | None = None, divisor: float = 1.0) -> None:
+        """Set the step sizes of the duals: the given one, or the defaults for so many batches (or as before), over a divisor."""
+        self._batches_per_epoch = batches_per_epoch or self._batches_per_epoch
+        for step, ratio in zip((self.dual_lr, getattr(self, "max_dual_lr", None)), self._ratios, strict=True):
+            if step is not None and ratio is not None:
+                steps = [self._given_lr or default_dual_lr(k, ratio, self._batches_per_epoch) for k in self.num_clusters]
+                step.copy_(torch.tensor(steps, dtype=step.dtype).repeat_interleave(torch.tensor(self.num_clusters)) / divisor)
 
     def per_head(self, tensor: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         """Views of a stacked tensor, one for each head."""
@@ -189,11 +225,31 @@ class OnlineConstrainedKMeans(nn.Module):
         """The centers (sum of K, D) that rows are assigned to."""
         return self.epoch_centers if self.averaging else self.centers
 
+    @property
+    def prices(self) -> Tensor:
+        """What is added to each cluster's similarities (sum of K,): the dual of its lower bound less that of its upper one."""
+        return self.duals - self.max_duals if self.bounded_above else self.duals
+
+    @torch.no_grad()
+    def take_prices(self, prices: Tensor) -> None:
+        """Go on from signed prices (sum of K,): those above zero are duals of lower bounds, the others of upper ones.
+
+        Without an upper bound only differences matter, and the least price of each head becomes zero unless sizes are equal.
+        """
+        prices = prices.to(self.duals)
+        if self.bounded_above:
+            self.duals.copy_(prices.clamp(min=0.0))
+            self.max_duals.copy_((-prices).clamp(min=0.0))
+        elif self.equality or bool((prices >= 0).all()):
+            self.duals.copy_(prices)
+        else:
+            self.duals.copy_(torch.cat([head - head.min() for head in self.per_head(prices)]))
+
     @torch.no_grad()
     def priced(self, embeddings: Tensor) -> Tensor:
         """Similarities of rows (B, D) to the running centers with their prices, (B, sum of K)."""
         centers = self.running_centers
-        return priced_similarities(embeddings.to(centers.dtype), centers, self.duals, spherical=self.spherical)
+        return priced_similarities(embeddings.to(centers.dtype), centers, self.prices, spherical=self.spherical)
 
     @torch.no_grad()
     def assign(self, embeddings: Tensor) -> Tensor:
@@ -205,7 +261,7 @@ class OnlineConstrainedKMeans(nn.Module):
         """Similarity of rows (B, D) to the centers that `assign` gave them, (H, B); `priced` adds each center's price."""
         centers, stacked = self.running_centers, labels + self.offsets
         similarity = (centers[stacked] * embeddings.to(centers.dtype)).sum(dim=-1)
-        return similarity + self.duals[stacked] if priced else similarity
+        return similarity + self.prices[stacked] if priced else similarity
 
     @torch.no_grad()
     def collect(self, embeddings: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
@@ -241,6 +297,8 @@ class OnlineConstrainedKMeans(nn.Module):
         whole = rows if batch_weight is None else batch_weight
         share = counts / whole
         self.duals = ascend(self.duals, share, self.min_share * (rows / whole), self.dual_lr, equality=self.equality)
+        if self.bounded_above:
+            self.max_duals = ascend_above(self.max_duals, share, self.max_share * (rows / whole), self.max_dual_lr)
         seen = self.counts.to(counts.dtype)
         self.centers = move(self.centers, seen, counts, sums, normalize=self.spherical and not self.averaging)
         # In place, which spares the module's look-up of each name.
@@ -274,6 +332,8 @@ class OnlineConstrainedKMeans(nn.Module):
         self.epoch_centers.copy_(self.centers)
         self.counts.zero_()
         self.start_duals.copy_(self.duals)
+        if self.bounded_above:
+            self.start_max_duals.copy_(self.max_duals)
         self.share_sum.zero_()
         self.batches.zero_()
         self.rows.zero_()
@@ -282,14 +342,17 @@ class OnlineConstrainedKMeans(nn.Module):
         return summaries
 
     def _summaries(self) -> list[EpochSummary]:
+        rows, batch_rows = float(self.rows), self.rows / self.batches.clamp(min=1)
         missing = self.batches * self.min_share.double() - self.share_sum
-        slack = margins(self.duals - self.start_duals, self.dual_lr, missing, self.rows / self.batches.clamp(min=1))
-        rows = float(self.rows)
+        slack = margins(self.duals - self.start_duals, self.dual_lr, missing, batch_rows)
+        above, most = torch.full_like(slack, torch.inf), torch.full_like(self.min_share, torch.inf)
+        if self.bounded_above:
+            excess, most = self.share_sum - self.batches * self.max_share.double(), self.max_share
+            above = margins(self.max_duals - self.start_max_duals, self.max_dual_lr, excess, batch_rows)
+        heads = zip(*map(self.per_head, (self.counts, self.min_share, slack, most, above)), strict=True)
         return [
-            EpochSummary(counts.clone(), float(min_share[0]) * rows, head.min())
-            for counts, min_share, head in zip(
-                self.per_head(self.counts), self.per_head(self.min_share), self.per_head(slack), strict=True
-            )
+            EpochSummary(counts.clone(), float(least[0]) * rows, low.min(), float(greatest[0]) * rows, high.min())
+            for counts, least, low, greatest, high in heads
         ]
 
     def _follow_epoch(self) -> None:

@@ -21,17 +21,16 @@ class Passes:
     """A clustering's passes over fixed rows.
 
     Args:
-        kmeans: on its device, with the step sizes of the duals in the first pass.
+        kmeans: on its device.
     """
 
     def __init__(self, kmeans: OnlineConstrainedKMeans) -> None:
         self.kmeans = kmeans
         self.carried = torch.zeros_like(kmeans.counts)  # rows that the present pass began with
-        self._first_dual_lr = kmeans.dual_lr.clone()
 
     def begin(self, number: int) -> None:
         """Start pass `number`, from 0: the step of the duals falls with 1 / pass, so that prices settle."""
-        self.kmeans.dual_lr.copy_(self._first_dual_lr / (number + 1))
+        self.kmeans.set_dual_lr(divisor=number + 1)
 
     def end(self) -> tuple[Tensor, list[EpochSummary]]:
         """Close a pass; returns the rows (sum of K,) that it gave to each cluster, and the heads' summaries."""
@@ -45,9 +44,9 @@ class Passes:
 class Settling:
     """Tells when passes gain nothing any more.
 
-    A pass is worth its mean similarity less the share of rows that clusters lacked, each at the highest price. Paid for at the
-    best prices or more, a bound is kept by the best labels (an exact penalty), so neither similarity bought with missing rows
-    nor rows bought with too much similarity count as a gain. Passes are compared at the present price.
+    A pass is worth its mean similarity less the share of rows by which clusters were off their bounds, each at the highest price.
+    Paid for at the best prices or more, a bound is kept by the best labels (an exact penalty), so neither similarity bought with
+    missing rows nor rows bought with too much similarity count as a gain. Passes are compared at the present price.
 
     Args:
         tol: least gain in mean similarity over the best pass so far; 0 never stops.
@@ -57,11 +56,11 @@ class Settling:
         self.tol = tol
         self._best, self._idle = (-math.inf, 0.0), 0
 
-    def add(self, similarity: float, lacking: float, duals: Tensor) -> None:
-        """Take note of a pass: its mean similarity, the share of its rows that clusters lacked, and the prices (K,) after it."""
-        price = float(duals.max() - duals.min().clamp(max=0))
-        gained = similarity - price * lacking > self._best[0] - price * self._best[1] + self.tol
-        self._best, self._idle = ((similarity, lacking), 0) if gained else (self._best, self._idle + 1)
+    def add(self, similarity: float, off: float, prices: Tensor) -> None:
+        """Take note of a pass: mean similarity, share of rows by which clusters were off their bounds, prices (K,) after it."""
+        price = float(prices.max() - prices.min().clamp(max=0))
+        gained = similarity - price * off > self._best[0] - price * self._best[1] + self.tol
+        self._best, self._idle = ((similarity, off), 0) if gained else (self._best, self._idle + 1)
 
     @property
     def done(self) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from algos.check_ranges import require_not_negative, require_positive, require_shares
-from algos.exact.minimum_rows import minimum_rows
+from algos.check_ranges import require_not_negative, require_positive, require_size_ratios
+from algos.exact.size_limits import maximum_rows, minimum_rows
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from pipelines.config.plain_values import plain
 from pipelines.config.sections import CheckpointConfig, ComputeConfig, TrackingConfig
@@ -35,7 +36,9 @@ class ClusterConfig:
         column: of the vectors.
         id: column of integer or string ids; null takes `id` where there is one, else numbers the rows over the sorted files.
         min_size_ratio: a cluster's minimum as a share of N / K, in [0, 1]: 0 is plain k-means, 1 asks for equal sizes.
-        exact: end with labels under which every cluster has its minimum, by the cheapest moves of rows near those that lack.
+        max_size_ratio: a cluster's maximum as a ratio to N / K, 1 or more; null for no maximum.
+        exact: end with labels under which every cluster keeps its bounds, by the cheapest moves of rows; auto does so too, and
+            false leaves the labels of the last prices, near the bounds.
         dual_lr: step size of the prices in the first pass, falling with 1 / pass; null takes the core's rule.
         passes: over all rows, before the one that writes labels.
         batch_size: rows of a global batch, a multiple of lanes; null takes N / 32 within [max(256, K), 8192].
@@ -57,7 +60,8 @@ class ClusterConfig:
     column: str = "embedding"
     id: str | None = None
     min_size_ratio: float = 0.4
-    exact: bool = False
+    max_size_ratio: float | None = None
+    exact: bool | Literal["auto"] = "auto"
     dual_lr: float | None = None
     passes: int = 5
     batch_size: int | None = None
@@ -75,7 +79,7 @@ class ClusterConfig:
             raise UserError(f"num_clusters is {self.num_clusters}; give at least one head of at least one cluster")
         require_positive(self, "passes", "lanes", "batch_size", "window", "dual_lr")
         require_not_negative(self, "seed")
-        require_shares(self, "min_size_ratio")
+        require_size_ratios(self)
         if self.compute.workers > self.lanes:
             raise UserError(f"{self.compute.workers} workers, but lanes is {self.lanes}; set lanes to at least the workers")
         if self.batch_size is not None and self.batch_size % self.lanes:
@@ -86,15 +90,20 @@ class ClusterConfig:
         """K of each head."""
         return [self.num_clusters] if isinstance(self.num_clusters, int) else list(self.num_clusters)
 
-    def exact_minimums(self, rows: int) -> list[int]:
-        """Least rows of a cluster, of each head, as `exact` gives them."""
-        return [minimum_rows(self.min_size_ratio, rows, clusters) for clusters in self.heads]
+    def exact_bounds(self, rows: int) -> list[tuple[int, int | None]]:
+        """Least and most rows of a cluster, of each head, as exact sizes keep them; `None` for no maximum."""
+        ratio = self.max_size_ratio
+        return [
+            (minimum_rows(self.min_size_ratio, rows, clusters), None if ratio is None else maximum_rows(ratio, rows, clusters))
+            for clusters in self.heads
+        ]
 
-    def minimums(self, rows: int) -> list[float]:
-        """Rows that a cluster of each head is to have: a share of the mean size, which exact sizes round."""
+    def bounds(self, rows: int) -> list[tuple[float, float]]:
+        """Least and most rows that a cluster of each head is to have: ratios to the mean size, which exact sizes round."""
         if self.exact:
-            return [float(least) for least in self.exact_minimums(rows)]
-        return [self.min_size_ratio * rows / clusters for clusters in self.heads]
+            return [(float(least), math.inf if most is None else float(most)) for least, most in self.exact_bounds(rows)]
+        ratio = math.inf if self.max_size_ratio is None else self.max_size_ratio
+        return [(self.min_size_ratio * rows / clusters, ratio * rows / clusters) for clusters in self.heads]
 
     def check(self, vectors: EmbeddingFolder) -> None:
         """Refuse what cannot work with these vectors.

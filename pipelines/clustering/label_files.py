@@ -36,7 +36,7 @@ class FrozenClusters:
     def of(cls, kmeans: OnlineConstrainedKMeans) -> FrozenClusters:
         """The present state of a clustering."""
         metric: Metric = "cosine" if kmeans.spherical else "euclidean"
-        return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.duals.numpy(force=True), metric)
+        return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.prices.numpy(force=True), metric)
 
     def per_head(self, values: np.ndarray) -> list[np.ndarray]:
         """Values of the clusters of each head, (K, ...), out of those of all heads."""

@@ -182,7 +182,9 @@ def _last_checkpoint(config: ClusterConfig, run: Run) -> Entry | None:
 def _task(config: ClusterConfig, vectors: EmbeddingFolder) -> ClusterTask:
     """What the workers need of the configuration."""
     shape = config.shape(vectors)
-    return ClusterTask(config.heads, config.min_size_ratio, config.dual_lr, config.passes, shape, config.seed)
+    return ClusterTask(
+        config.heads, config.min_size_ratio, config.max_size_ratio, config.dual_lr, config.passes, shape, config.seed
+    )
 
 
 def _write_result(
@@ -200,10 +202,11 @@ def _write_result(
     labels_rate = vectors.rows / (time.monotonic() - labelling)
     exact: list[dict[str, float]] = [{} for _ in config.heads]
     if config.exact:
-        repaired = repair_labels(labelled, config.exact_minimums(vectors.rows), gpu=config.compute.gpu)
+        least, most = (list(bounds) for bounds in zip(*config.exact_bounds(vectors.rows), strict=True))
+        repaired = repair_labels(labelled, least, most, gpu=config.compute.gpu)
         record.tag("quorum.exact", "true")  # the parameter says how the run was started
         labelled, exact = repaired.labelled, repaired.figures()
-    heads = Head.all_of(labelled, config.minimums(vectors.rows), exact)
+    heads = Head.all_of(labelled, config.bounds(vectors.rows), exact)
     report = {
         "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
         "seconds": time.monotonic() - began, "rows_per_second": by_present_names(state["figures"]).get(ROWS_PER_SECOND),
@@ -213,5 +216,5 @@ def _write_result(
     (run.location / REPORT).write_json(report)
     clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
     record_result(record, entry.global_step, config.passes, heads, labels_rate, clusters)
-    close_result(run.location, vectors, config.heads, exact=config.exact, metric=labelled.model.metric)
+    close_result(run.location, vectors, config.heads, exact=bool(config.exact), metric=labelled.model.metric)
     return report

@@ -43,6 +43,7 @@ class ClusterTask:
     Attributes:
         heads: K of each.
         min_size_ratio: a cluster's minimum as a share of N / K.
+        max_size_ratio: its maximum likewise; `None` for none.
         dual_lr: step size of the prices in the first pass; null takes the core's rule.
         passes: over all rows.
         shape: how a pass is cut into batches.
@@ -51,6 +52,7 @@ class ClusterTask:
 
     heads: list[int]
     min_size_ratio: float
+    max_size_ratio: float | None
     dual_lr: float | None
     passes: int
     shape: StreamShape
@@ -168,7 +170,7 @@ class Clustering:
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
         figures = {names.ROWS_PER_SECOND: self._rate(), names.WAIT_SECONDS: self.stream.take_waited()}
         return figures | names.of_heads(
-            size_figures(counts.cpu(), summary.min_size) | {"certificate_slack": float(summary.slack), "similarity": mean}
+            size_figures(counts.cpu(), summary.min_size, summary.max_size) | summary.figures() | {"similarity": mean}
             for summary, counts, mean in zip(summaries, given, similarity, strict=True)
         )
 
@@ -196,7 +198,8 @@ class Clustering:
 def new_kmeans(task: ClusterTask, vectors: EmbeddingFolder) -> OnlineConstrainedKMeans:
     """The clustering core for these vectors, before it has learned anything."""
     return OnlineConstrainedKMeans(
-        task.heads, vectors.dim, min_size_ratio=task.min_size_ratio, dual_lr=task.dual_lr,
+        task.heads, vectors.dim, min_size_ratio=task.min_size_ratio, max_size_ratio=task.max_size_ratio,
+        dual_lr=task.dual_lr,
         batches_per_epoch=task.shape.steps(vectors.rows),
     )  # fmt: skip
 

@@ -24,22 +24,23 @@ CLUSTERS_FORMAT = 1
 
 @dataclass(frozen=True)
 class Head:
-    """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, the minimum in rows.
+    """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, its bounds in rows.
 
-    `exact` holds figures of the repair, where there was one.
+    `exact` holds figures of the repair, where there was one; `maximum` is infinity where there is none.
     """
 
     counts: np.ndarray
     sums: np.ndarray
     minimum: float
+    maximum: float
     exact: dict[str, float]
 
     @classmethod
-    def all_of(cls, labelled: LabelledFolder, least: Sequence[float], exact: list[dict[str, float]]) -> list[Head]:
-        """The heads; `least` are the rows that a cluster of each was to have."""
+    def all_of(cls, labelled: LabelledFolder, bounds: Sequence[tuple[float, float]], exact: list[dict[str, float]]) -> list[Head]:
+        """The heads; `bounds` are the least and the most rows that a cluster of each was to have."""
         model = labelled.model
         counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums)
-        return [cls(n, total, float(m), figures) for n, total, m, figures in zip(counts, sums, least, exact, strict=True)]
+        return [cls(n, total, *mine, figures) for n, total, mine, figures in zip(counts, sums, bounds, exact, strict=True)]
 
     @property
     def similarity(self) -> float:
@@ -48,16 +49,22 @@ class Head:
 
     def report(self) -> dict[str, float]:
         """The figures of `report.json`."""
+        above = {
+            "maximum": self.maximum, "above_maximum": int((self.counts > self.maximum).sum()),
+            "rows_too_many": float(np.clip(self.counts - self.maximum, 0, None).sum()),
+        }  # fmt: skip
         return {
             "clusters": len(self.counts), "minimum": self.minimum, "smallest": int(self.counts.min()),
             "largest": int(self.counts.max()), "below_minimum": int((self.counts < self.minimum).sum()),
             "rows_missing": float(np.clip(self.minimum - self.counts, 0, None).sum()),
-            "mean_similarity": self.similarity, **self.exact,
+            **(above if self.maximum < np.inf else {}), "mean_similarity": self.similarity, **self.exact,
         }  # fmt: skip
 
     def figures(self) -> dict[str, float]:
         """What MLflow gets, by plain names."""
-        return size_figures(torch.from_numpy(self.counts), self.minimum) | {"similarity": self.similarity} | self.exact
+        return (
+            size_figures(torch.from_numpy(self.counts), self.minimum, self.maximum) | {"similarity": self.similarity} | self.exact
+        )
 
 
 def write_tables(folder: Location, model: FrozenClusters, heads: list[Head]) -> None:
@@ -71,9 +78,10 @@ def write_tables(folder: Location, model: FrozenClusters, heads: list[Head]) -> 
     center = pa.FixedSizeListArray.from_arrays(flat, model.centers.shape[1])
     counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
     mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)
-    minimum = np.repeat([head.minimum for head in heads], sizes)
+    minimum, maximum = (np.repeat([getattr(head, bound) for head in heads], sizes) for bound in ("minimum", "maximum"))
+    bounds = {"minimum": minimum, "maximum": pa.array(maximum, mask=maximum == np.inf)}
     (folder / CENTERS).write_parquet(pa.table(names | {"center": center, "price": pa.array(model.prices)}))
-    (folder / SIZES).write_parquet(pa.table(names | {"rows": counts, "minimum": minimum, "similarity": mean}))
+    (folder / SIZES).write_parquet(pa.table(names | {"rows": counts, **bounds, "similarity": mean}))
 
 
 def record_result(record: Record, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:
@@ -88,7 +96,7 @@ def record_result(record: Record, step: int, passes: int, heads: list[Head], rat
         clusters: (H, N) labels by instance id, for sheets of images and figures against the truth; N is 0 without images.
     """
     figures = {names.LABELS_PER_SECOND: rate} | names.of_heads((head.figures() for head in heads), names.LABELS)
-    state = EpochSnapshot(clusters, [head.counts for head in heads], [head.minimum for head in heads])
+    state = EpochSnapshot(clusters, [head.counts for head in heads], [(head.minimum, head.maximum) for head in heads])
     record.epoch(passes, step, figures, state, pictures=True)
     record.files([REPORT, CENTERS, SIZES], "clustering")
     record.flush()

@@ -21,19 +21,21 @@ GREY = (128, 128, 128)
 TILE, GAP = 72, 4  # px of an image on a sheet, and between two
 
 
-def cluster_size_histogram(counts: Sequence[np.ndarray], min_sizes: Sequence[float], path: Path) -> None:
-    """Sorted cluster sizes of each head against its minimum.
+def cluster_size_histogram(counts: Sequence[np.ndarray], bounds: Sequence[tuple[float, float]], path: Path) -> None:
+    """Sorted cluster sizes of each head against its bounds.
 
     Args:
         counts: (K,) rows of each cluster, per head.
-        min_sizes: gamma of each head.
+        bounds: least and greatest size of a cluster, per head; infinity where there is no greatest.
         path: PNG to write.
     """
     figure = Figure(figsize=(5 * len(counts), 3.2), layout="constrained")
     axes = figure.subplots(1, len(counts), squeeze=False)[0]
-    for index, (ax, sizes, least) in enumerate(zip(axes, counts, min_sizes, strict=True)):
+    for index, (ax, sizes, (least, most)) in enumerate(zip(axes, counts, bounds, strict=True)):
         ax.plot(np.sort(sizes)[::-1], drawstyle="steps-mid", color="tab:blue")
         ax.axhline(least, color="tab:red", linewidth=1, linestyle="--", label=f"minimum {least:.1f}")
+        if most < np.inf:
+            ax.axhline(most, color="tab:red", linewidth=1, linestyle=":", label=f"maximum {most:.1f}")
         ax.set(title=f"head {index}: {len(sizes)} clusters", xlabel="cluster, by size", ylabel="images", ylim=(0, None))
         ax.legend(frameon=False)
     write_picture(figure, path)

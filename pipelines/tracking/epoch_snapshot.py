@@ -20,7 +20,7 @@ class EpochSnapshot:
     Attributes:
         clusters: (H, N) int32, -1 unseen.
         counts: (K,) rows of each cluster, per head.
-        min_sizes: minimum of each head.
+        bounds: least and greatest size of a cluster, per head; infinity where there is no greatest.
         classes: guesses of each instance's class by name, (N,).
         reliable: (N,) bool; `None` without classes.
         prototypes: (C, D) unit rows; `None` without classes.
@@ -28,7 +28,7 @@ class EpochSnapshot:
 
     clusters: np.ndarray
     counts: list[np.ndarray]
-    min_sizes: list[float]
+    bounds: list[tuple[float, float]]
     classes: dict[str, np.ndarray] = field(default_factory=dict)
     reliable: np.ndarray | None = None
     prototypes: np.ndarray | None = None
@@ -39,7 +39,7 @@ def epoch_snapshot(report: EpochReport, knowledge: InstanceGuesses) -> EpochSnap
     return EpochSnapshot(
         clusters=knowledge.clusters.numpy(),
         counts=[head.counts.cpu().numpy().astype(np.int64) for head in report.heads],
-        min_sizes=[head.min_size for head in report.heads],
+        bounds=[(head.min_size, head.max_size) for head in report.heads],
         classes={name: guess.numpy() for name, guess in knowledge.classes.items()},
         reliable=None if knowledge.reliable is None else knowledge.reliable.numpy(),
         prototypes=None if knowledge.prototypes is None else knowledge.prototypes.numpy(),

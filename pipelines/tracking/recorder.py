@@ -205,7 +205,7 @@ class Recorder:
         folder = self.folder / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         sizes, lines = (folder / f"{name}-{epoch:04d}.png" for name in ("cluster-sizes", "curves"))
-        cluster_size_histogram(state.counts, state.min_sizes, sizes)
+        cluster_size_histogram(state.counts, state.bounds, sizes)
         curves(self._series, lines)
         images = [] if self.dataset is None else self._draw_images(folder, epoch, state, self.dataset)
         return [sizes, lines, *images]

@@ -143,7 +143,7 @@ def end_epoch(session: Session, epoch: int) -> None:
     figures = {names.EPOCH_LOSS: loss, names.ROWS_LEFT_OUT: float(session.stream.left_out)}
     figures[names.IMAGES_SEEN] = float(session.global_step * session.step_rows)
     figures |= names.of_method(report.figures) | names.of_heads(
-        size_figures(head.counts.cpu(), head.min_size) | {"certificate_slack": float(head.slack)} for head in report.heads
+        size_figures(head.counts.cpu(), head.min_size, head.max_size) | head.figures() for head in report.heads
     )
     evaluated = time.monotonic()
     scored = scores(session, epoch)

@@ -39,7 +39,7 @@ class Option:
     @property
     def is_flag(self) -> bool:
         """Whether it is given without a value: `--key`, `--no-key`."""
-        return self.hint is bool
+        return bool in alternatives(self.hint)
 
     @property
     def section(self) -> str:

@@ -117,8 +117,11 @@ def show_cluster(made: Clustering) -> None:
     """What a clustering came to, a line a head."""
     report = made.report
     table = Table(title=escape(f"{made.path}  {report['rows']:,} rows of {report['dim']} numbers"), title_justify="left")
-    columns: tuple[str, ...] = ("clusters", "minimum", "smallest", "largest", "below_minimum", "mean_similarity")
-    columns += tuple(name for name in ("moved", "mean_optimality_gap") if name in report["heads"][0])  # of exact sizes
+    known = (
+        "clusters", "minimum", "smallest", "largest", "maximum", "below_minimum", "above_maximum", "mean_similarity", "moved",
+        "mean_repair_cost", "mean_optimality_gap",
+    )  # fmt: skip
+    columns = tuple(name for name in known if name in report["heads"][0])  # no maximum, or no exact sizes
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for head in report["heads"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from algos.check_ranges import require_positive, require_shares
+from algos.check_ranges import require_positive, require_shares, require_size_ratios
 
 Epoch = Literal["previous", "current"]
 
@@ -18,6 +18,7 @@ class CoKeConfig:
         name: of the method.
         num_clusters: clusters of each head [K].
         min_size_ratio: a cluster's minimum share of the rows times K [ratio]; 0 no minimum, 1 equal sizes.
+        max_size_ratio: a cluster's maximum likewise, 1 or more; null for none.
         dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`, from K, the ratio and the batches of an epoch.
         dim: size of the embeddings [D].
         predictor_hidden: width of the predictor; 0 for none.
@@ -35,6 +36,7 @@ class CoKeConfig:
     name: Literal["coke"] = "coke"
     num_clusters: list[int] = field(default_factory=lambda: [3000, 4000, 5000])
     min_size_ratio: float = 0.4
+    max_size_ratio: float | None = None
     dual_lr: float | None = None
     dim: int = 128
     predictor_hidden: int = 512
@@ -50,7 +52,8 @@ class CoKeConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
-        require_shares(self, "min_size_ratio", "label_weight", "predictor_weight", "large_weight", part="method")
+        require_size_ratios(self, part="method")
+        require_shares(self, "label_weight", "predictor_weight", "large_weight", part="method")
         require_positive(self, "temperature", "slot_temperature", "dim", "slots", "dual_lr", part="method")
         if not self.num_clusters or min(self.num_clusters) < 2:
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")

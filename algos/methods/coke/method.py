@@ -44,6 +44,7 @@ class CoKe:
             config.num_clusters,
             config.dim,
             min_size_ratio=config.min_size_ratio,
+            max_size_ratio=config.max_size_ratio,
             dual_lr=config.dual_lr,
             batches_per_epoch=num_instances / batch_size,
             average_from=config.average_from,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from algos.check_ranges import require_not_negative, require_positive, require_shares
+from algos.check_ranges import require_not_negative, require_positive, require_shares, require_size_ratios
 
 Alignment = Literal["window", "debias", "none"]
 Vote = Literal["similarity", "count", "score"]
@@ -20,6 +20,7 @@ class ProtoConConfig:
         num_clusters: clusters of each head [K]; null takes one head of N / instances_per_cluster.
         instances_per_cluster: wanted size of a cluster [n].
         min_size_ratio: a cluster's minimum share of the rows times K [gamma / n].
+        max_size_ratio: a cluster's maximum likewise, 1 or more; null for none.
         dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`.
         dim: size of the embeddings [D].
         temperature: of prototypes and consistency [T].
@@ -43,6 +44,7 @@ class ProtoConConfig:
     num_clusters: list[int] | None = None
     instances_per_cluster: int = 250
     min_size_ratio: float = 0.9
+    max_size_ratio: float | None = None
     dual_lr: float | None = None
     dim: int = 128
     temperature: float = 0.1
@@ -63,7 +65,8 @@ class ProtoConConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
-        require_shares(self, "min_size_ratio", "refine_weight", "debias_momentum", "ema_momentum", part="method")
+        require_size_ratios(self, part="method")
+        require_shares(self, "refine_weight", "debias_momentum", "ema_momentum", part="method")
         require_positive(self, "instances_per_cluster", "dim", "temperature", "refine_from", "dual_lr", part="method")
         require_not_negative(self, "debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight", part="method")
         if not 0 < self.confidence_threshold <= 1:

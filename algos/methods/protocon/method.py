@@ -78,7 +78,7 @@ class ProtoCon:
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         heads = config.clusters(num_instances)
         self.kmeans = OnlineConstrainedKMeans(
-            heads, config.dim, min_size_ratio=config.min_size_ratio, dual_lr=config.dual_lr,
+            heads, config.dim, min_size_ratio=config.min_size_ratio, max_size_ratio=config.max_size_ratio, dual_lr=config.dual_lr,
             batches_per_epoch=num_instances / batch_size, seed=seed,
         )  # fmt: skip
         self.memory = InstanceMemory(num_instances, len(heads), memory_columns(len(heads), num_classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 import warnings
@@ -170,7 +171,7 @@ def exact_optimum(kmeans: ConstrainedKMeans, rows: np.ndarray) -> float:
         table = rows @ kmeans.cluster_centers_.T / np.linalg.norm(rows, axis=1, keepdims=True)
     else:
         table = -((rows[:, None] - kmeans.cluster_centers_) ** 2).sum(axis=2) / 2
-    return best_total(table, kmeans.min_size_)
+    return best_total(table, kmeans.min_size_, min(kmeans.max_size_, len(rows)))
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -183,6 +184,47 @@ def test_exact_is_the_optimum_at_its_centers(metric, ratio):
     assert 0 <= kmeans.optimality_gap_ < 1e-8
     plain = ConstrainedKMeans(5, min_size_ratio=ratio, metric=metric, random_state=1).fit(rows)
     assert plain.objective_ - kmeans.objective_ == pytest.approx(kmeans.repair_cost_, abs=1e-8)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(("least", "most"), [(0.0, 1.2), (0.4, 2.0), (0.8, 1.3), (1.0, 1.0)])
+def test_exact_keeps_both_bounds_at_the_optimum_of_its_centers(metric, least, most):
+    rows = skewed(121, dtype=np.float64)
+    kmeans = ConstrainedKMeans(
+        5, min_size_ratio=least, max_size_ratio=most, metric=metric, exact=True, dual_lr=0.05, random_state=1
+    ).fit(rows)
+    assert kmeans.min_size_ <= kmeans.counts_.min()
+    assert kmeans.counts_.max() <= kmeans.max_size_ < math.inf
+    assert kmeans.objective_ == pytest.approx(exact_optimum(kmeans, rows), rel=1e-8)
+    assert 0 <= kmeans.optimality_gap_ < 1e-8
+    assert (kmeans.predict(rows) == kmeans.labels_).all()
+
+
+def test_the_largest_cluster_shrinks_to_its_maximum_and_both_certificates_hold():
+    rows = skewed(2000)
+    free = ConstrainedKMeans(8, random_state=0).fit(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        kmeans = ConstrainedKMeans(8, max_size_ratio=1.2, random_state=0).fit(rows)
+    assert free.counts_.max() > 330  # so the maximum of 300 binds
+    assert kmeans.counts_.max() < 1.1 * 300
+    assert kmeans.duals_.min() < 0
+    assert kmeans.certificate_slack_ >= -1e-2
+    assert kmeans.certificate_slack_above_ >= -1e-2
+    assert (free.max_size_, free.certificate_slack_above_) == (math.inf, math.inf)
+
+
+def test_a_maximum_in_weight_bounds_the_weight():
+    rows = skewed(1000, dtype=np.float64)
+    weights = np.where(np.arange(1000) % 2, 0.5, 1.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        kmeans = ConstrainedKMeans(4, max_cluster_size=300, random_state=0).fit(rows, sample_weight=weights)
+    assert kmeans.max_size_ == 300
+    assert kmeans.counts_.sum() == pytest.approx(1000)
+    assert kmeans.counts_.max() < 1.1 * 300
+    with pytest.warns(ConvergenceWarning, match=r"largest cluster has [\d.]+ and the maximum is 260, which \d of 4 exceed"):
+        ConstrainedKMeans(4, max_cluster_size=260, max_iter=1, random_state=0).fit(rows, sample_weight=weights)
 
 
 def test_real_digits_keep_a_minimum_in_rows():

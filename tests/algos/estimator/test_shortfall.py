@@ -10,26 +10,26 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from algos.estimator.geometry import Geometry
-from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_shortfall
+from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_missed_bounds
 
 
 def test_the_smallest_the_minimum_and_the_remedy_are_said():
     with pytest.warns(ConvergenceWarning, match="smallest cluster has 3 and the minimum is 8, which 2 of 4 miss; do so"):
-        warn_of_shortfall(np.array([3, 9, 7, 8]), 8, lambda: 27, advice="do so")
+        warn_of_missed_bounds(np.array([3, 9, 7, 8]), 8, np.inf, lambda: 27, advice="do so")
     with pytest.warns(
         ConvergenceWarning, match=r"which 1 of 2 miss; X has 1 distinct row for n_clusters=2: choose fewer, or exact"
     ):
-        warn_of_shortfall(np.array([9, 0]), 4, lambda: 1, advice="do so")
+        warn_of_missed_bounds(np.array([9, 0]), 4, np.inf, lambda: 1, advice="do so")
     with pytest.warns(ConvergenceWarning, match=r"X has 2 distinct rows for n_clusters=3, so 1 are empty; choose fewer"):
-        warn_of_shortfall(np.array([9, 1, 0]), 0, lambda: 2, advice="do so")
+        warn_of_missed_bounds(np.array([9, 1, 0]), 0, np.inf, lambda: 2, advice="do so")
 
 
 def test_nothing_is_said_of_kept_minimums_rounding_and_few_rows():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_shortfall(np.array([8, 9]), 8, None, advice="")
-        warn_of_shortfall(np.array([2.1 - 1e-12, 9]), 2.1, None, advice="")
-        warn_of_shortfall(np.array([0, 9]), 0, lambda: 5, advice="")
+        warn_of_missed_bounds(np.array([8, 9]), 8, np.inf, None, advice="")
+        warn_of_missed_bounds(np.array([2.1 - 1e-12, 9]), 2.1, np.inf, None, advice="")
+        warn_of_missed_bounds(np.array([0, 9]), 0, np.inf, lambda: 5, advice="")
         warn_of_far_rows(np.empty(0, np.int64), 9)
         warn_of_equal_centers(torch.eye(3))
 

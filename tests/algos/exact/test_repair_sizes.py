@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algos.exact import price_search, similarities
-from algos.exact.minimum_rows import minimum_rows
 from algos.exact.repair_sizes import repair_sizes
 from algos.exact.similarities import priced_labels
+from algos.exact.size_limits import minimum_rows
 from tests.helpers.oracle import best_total
 from tests.helpers.price_tables import lookup, zeros
 

@@ -32,16 +32,20 @@ def test_equality_makes_the_certificate_an_equality(golden):
 
 
 unit_batches = st.tuples(
-    st.integers(1, 40), st.integers(1, 9), st.integers(2, 5), st.sampled_from([0.0, 0.4, 1.0]), st.integers(0, 10_000)
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.integers(2, 5),
+    st.sampled_from([(0.0, None), (0.4, None), (1.0, None), (0.0, 1.0), (0.4, 1.7), (1.0, 3.0)]),
+    st.integers(0, 10_000),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(unit_batches)
 def test_certificate_holds_for_any_stream(case):
-    rows, clusters, dim, ratio, seed = case  # K > B, a batch of one and empty clusters among them
+    rows, clusters, dim, (ratio, most), seed = case  # K > B, a batch of one and empty clusters among them
     generator = torch.Generator().manual_seed(seed)
-    kmeans = OnlineConstrainedKMeans([clusters, 3], dim, min_size_ratio=ratio, dual_lr=2.0, seed=seed)
+    kmeans = OnlineConstrainedKMeans([clusters, 3], dim, min_size_ratio=ratio, max_size_ratio=most, dual_lr=2.0, seed=seed)
     for _ in range(3):
         for _ in range(4):
             labels = kmeans.partial_fit(F.normalize(torch.randn(rows, dim, generator=generator), dim=1))
@@ -51,10 +55,17 @@ def test_certificate_holds_for_any_stream(case):
         duals = kmeans.duals.clone()
         assert ratio == 1.0 or bool((duals >= 0).all())
         raised = (duals - kmeans.start_duals).double()
-        for summary, head_raised, head_counts in zip(
-            kmeans.end_epoch(), kmeans.per_head(raised), kmeans.per_head(counts), strict=True
+        raised_above = (kmeans.max_duals - kmeans.start_max_duals).double() if kmeans.bounded_above else raised
+        for summary, head_raised, head_above, head_counts in zip(
+            kmeans.end_epoch(), *map(kmeans.per_head, (raised, raised_above, counts)), strict=True
         ):
             bound = summary.min_size - head_counts.double() - rows / 2.0 * head_raised
             assert float(bound.max()) <= 1e-3
             assert float(summary.slack) == pytest.approx(-float(bound.max()), abs=1e-3)
+            if kmeans.bounded_above:
+                above = head_counts.double() - summary.max_size - rows / 2.0 * head_above
+                assert float(summary.slack_above) == pytest.approx(-float(above.max()), abs=1e-3)
+                assert float(above.max()) <= 1e-3
+            else:
+                assert (summary.max_size, float(summary.slack_above)) == (float("inf"), float("inf"))
         torch.testing.assert_close(kmeans.centers.norm(dim=1), torch.ones(clusters + 3), atol=1e-5, rtol=0)

@@ -15,6 +15,7 @@ from algos.kmeans.constrained_kmeans import (
     OnlineConstrainedKMeans,
     add_statistics,
     ascend,
+    ascend_above,
     assign,
     default_dual_lr,
     move,
@@ -73,6 +74,41 @@ def test_ascend_by_hand():
     torch.testing.assert_close(ascend(*args, equality=True), torch.tensor([-0.3, 0.2]))
 
 
+def test_ascend_above_by_hand():
+    # K = 2, max share .5: the hit cluster (share 1) rises by lambda * .5, the other falls by as much, and not below zero.
+    args = torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]), torch.tensor([1.0, 1.0])
+    torch.testing.assert_close(ascend_above(torch.tensor([0.1, 0.7]), *args), torch.tensor([0.6, 0.2]))
+    torch.testing.assert_close(ascend_above(torch.tensor([0.1, 0.3]), *args), torch.tensor([0.6, 0.0]))
+
+
+def test_a_cluster_above_its_maximum_is_priced_out():
+    start = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    kmeans = OnlineConstrainedKMeans([2], 2, min_size_ratio=0.0, max_size_ratio=1.5, dual_lr=2.0, initial_centers=start)
+    rows = torch.tensor([[0.8, 0.6]]).repeat(4, 1)
+    assert kmeans.partial_fit(rows)[0].tolist() == [0] * 4  # share 1 of at most .75: sigma rises by 2 * .25
+    assert kmeans.prices.tolist() == [-0.5, 0.0]
+    assert kmeans.partial_fit(rows)[0].tolist() == [1] * 4  # .8 + .2 * .. - .5 against .6
+    assert kmeans.max_duals.tolist() == [0.0, 0.5]  # falls by 2 * .75, and not below zero
+
+
+def test_a_maximum_that_never_binds_changes_no_bit():
+    rows = F.normalize(torch.randn(8, 40, 6, generator=torch.Generator().manual_seed(2)), dim=2)
+    free, bounded = (OnlineConstrainedKMeans([4], 6, max_size_ratio=most, dual_lr=2.0) for most in (None, 4.0))
+    for batch in rows:
+        assert torch.equal(free.partial_fit(batch), bounded.partial_fit(batch))
+    assert torch.equal(free.centers, bounded.centers)
+    assert torch.equal(free.prices, bounded.prices)
+    assert set(bounded.state_dict()) - set(free.state_dict()) == {"max_duals", "start_max_duals"}
+
+
+@pytest.mark.parametrize(("most", "prices"), [(1.5, [0.5, -0.25, 0.0]), (None, [0.75, 0.0, 0.25])])
+def test_signed_prices_are_taken_up_by_the_bounds_that_there_are(most, prices):
+    kmeans = OnlineConstrainedKMeans([3], 2, max_size_ratio=most)
+    kmeans.take_prices(torch.tensor([0.5, -0.25, 0.0]))
+    assert kmeans.prices.tolist() == prices  # without a maximum only differences count
+    assert bool((kmeans.duals >= 0).all())
+
+
 def test_move_by_hand():
     centers = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
     seen, counts = torch.tensor([1.0, 0.0, 3.0]), torch.tensor([1.0, 2.0, 0.0])
@@ -84,9 +120,10 @@ def test_move_by_hand():
     torch.testing.assert_close(move(centers, seen, counts, sums, normalize=False)[0], torch.tensor([0.5, 0.5]))
 
 
-def test_weights_count_as_repeated_rows_in_every_head():
+@pytest.mark.parametrize("most", [None, 1.2])
+def test_weights_count_as_repeated_rows_in_every_head(most):
     rows, times = F.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), dim=1), torch.arange(20) % 4
-    once, again = (OnlineConstrainedKMeans([3, 2], 4, dual_lr=0.5) for _ in range(2))
+    once, again = (OnlineConstrainedKMeans([3, 2], 4, max_size_ratio=most, dual_lr=0.5) for _ in range(2))
     for _ in range(3):
         once.partial_fit(rows, times.double())
         again.partial_fit(rows.repeat_interleave(times, dim=0))
@@ -154,12 +191,12 @@ def test_clusters_without_a_hit_keep_their_center_bit_for_bit():
     assert torch.equal(kmeans.centers[others], before[others])
 
 
-@pytest.mark.parametrize("ratio", [0.5, 1.0])
-def test_online_duals_approach_the_exact_optimum(ratio):
-    # Fixed centers and a skewed stream: averaged over many passes, prices alone must come close to the LP with the same minimum.
+@pytest.mark.parametrize(("ratio", "most"), [(0.5, None), (1.0, None), (0.0, 1.5), (0.5, 1.5), (0.0, 1.2)])
+def test_online_duals_approach_the_exact_optimum(ratio, most):
+    # Fixed centers and a skewed stream: averaged over many passes, prices alone must come close to the LP with the same bounds.
     generator = torch.Generator().manual_seed(3)
     clusters, n = 5, 60
-    kmeans = OnlineConstrainedKMeans([clusters], 3, min_size_ratio=ratio, dual_lr=0.1, seed=3)
+    kmeans = OnlineConstrainedKMeans([clusters], 3, min_size_ratio=ratio, max_size_ratio=most, dual_lr=0.1, seed=3)
     rows = F.normalize(torch.randn(n, 3, generator=generator) + torch.tensor([1.5, 0.0, 0.0]), dim=1)
     centers = kmeans.centers.clone()
     values, counts = [], []
@@ -168,23 +205,25 @@ def test_online_duals_approach_the_exact_optimum(ratio):
         values.append(float((rows * centers[labels]).sum()))
         counts.append(torch.bincount(labels, minlength=clusters))
         kmeans.centers.copy_(centers)
-    optimum = best_total((rows @ centers.T).double().numpy(), ratio * n / clusters)
+    greatest = n if most is None else most * n / clusters
+    optimum = best_total((rows @ centers.T).double().numpy(), ratio * n / clusters, greatest)
     plain = float((rows @ centers.T).max(dim=1).values.sum())
     late = torch.stack(counts[200:]).double().mean(dim=0)
     assert late.min() >= ratio * n / clusters * 0.97
+    assert late.max() <= greatest * 1.03
     assert np.mean(values[200:]) == pytest.approx(optimum, rel=0.01)
     assert optimum < plain - 0.5  # the minimum costs something here, so the test can fail
 
 
 def _cluster_shard(rows: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    """Every rank takes its uneven slice of each global batch; once with a lower bound, once with equality."""
+    """Every rank takes its uneven slice of each global batch; with a lower bound, with equality, and with both bounds."""
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     results = []
-    for ratio in (0.4, 1.0):
-        kmeans = OnlineConstrainedKMeans([7, 4], rows.shape[-1], min_size_ratio=ratio, dual_lr=3.0, seed=1)
+    for ratio, most in ((0.4, None), (1.0, None), (0.4, 1.5)):
+        kmeans = OnlineConstrainedKMeans([7, 4], rows.shape[-1], min_size_ratio=ratio, max_size_ratio=most, dual_lr=3.0, seed=1)
         labels = [kmeans.partial_fit(batch.tensor_split([11, 20, 30][: workers - 1])[rank]) for batch in rows]
         kmeans.end_epoch()
-        results.append((torch.stack(labels), kmeans.duals, kmeans.epoch_centers))
+        results.append((torch.stack(labels), kmeans.prices, kmeans.epoch_centers))
     return results
 
 
@@ -228,12 +267,13 @@ def test_accumulated_batches_equal_the_whole_batch():
     assert torch.equal(whole.duals, parts.duals)
 
 
-def test_state_goes_on_in_mid_epoch_bit_for_bit():
+@pytest.mark.parametrize("most", [None, 1.5])
+def test_state_goes_on_in_mid_epoch_bit_for_bit(most):
     rows = F.normalize(torch.randn(20, 16, 4), dim=2)
-    straight = OnlineConstrainedKMeans([5, 3], 4, dual_lr=2.0, average_from=1)
+    straight = OnlineConstrainedKMeans([5, 3], 4, max_size_ratio=most, dual_lr=2.0, average_from=1)
     for step, batch in enumerate(rows):
         if step == 13:
-            resumed = OnlineConstrainedKMeans([5, 3], 4, dual_lr=2.0, average_from=1, seed=9)
+            resumed = OnlineConstrainedKMeans([5, 3], 4, max_size_ratio=most, dual_lr=2.0, average_from=1, seed=9)
             resumed.load_state_dict(straight.state_dict())
             assert resumed.averaging
         labels = straight.partial_fit(batch)
@@ -258,6 +298,8 @@ def test_another_number_of_clusters_is_refused_in_words():
     ("arguments", "message"),
     [
         ({"min_size_ratio": 1.2}, "must lie in"),
+        ({"max_size_ratio": 0.9}, "max_size_ratio is 0.9; it must be 1 or more"),
+        ({"max_size_ratio": float("nan")}, "it must be 1 or more"),
         ({"num_clusters": []}, "at least one head"),
         ({"num_clusters": [0]}, "at least one"),
         ({"dual_lr": 0.0}, "must be positive"),

@@ -57,7 +57,7 @@ def test_figures_messages_and_the_reason_of_a_stop_reach_the_driver_though_the_r
 def test_the_curves_of_a_run_that_goes_on_have_what_its_labels_told_of_the_truth(store, some_digits, tmp_path):
     address = start_run(store.uri, "quorum", "first", params={}, tags={})
     labels = np.arange(some_digits.split("train").ids)[None] % 7
-    state = EpochSnapshot(labels, [np.bincount(labels[0])], [10.0])
+    state = EpochSnapshot(labels, [np.bincount(labels[0])], [(10.0, np.inf)])
     for epoch in range(2):
         recorder = Recorder(str(tmp_path / "run"), str(tmp_path / "run"), address, some_digits)
         recorder.metrics({EPOCH: float(epoch), "train/epoch_loss": 1.0}, 10 * (epoch + 1))
