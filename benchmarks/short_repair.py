@@ -16,7 +16,7 @@ from torch import Tensor
 
 from algos.exact.repair_sizes import repair_sizes
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
-from algos.exact.size_limits import minimum_rows
+from algos.exact.size_bounds import minimum_rows
 from algos.kmeans.batches import batch_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes
@@ -64,7 +64,7 @@ def short(before: Labelled, least: int) -> tuple[Tensor, int]:
         for piece in rows.split(max(PIECE // len(kmeans.centers), 1)):
             lists[0].add(kmeans.priced(before.rows[piece]), before.labels[piece], piece)
 
-    ((places, owners),) = list_rows([before.counts], [least], fill)
+    ((places, owners),) = list_rows([before.counts], [least], [None], fill)
     labels = before.labels.clone()
     labels[places] = repair_listed(before.rows[places], owners, kmeans.centers, kmeans.duals, before.counts, least)
     return labels, len(places)

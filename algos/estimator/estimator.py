@@ -28,7 +28,7 @@ from algos.estimator.far_rows import far_rows
 from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, split
 from algos.estimator.input_rows import Table, read_table
 from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_missed_bounds
-from algos.estimator.size_bounds import DEFAULT_RATIO, SizeBounds, Wanted
+from algos.estimator.wanted_sizes import DEFAULT_RATIO, SizeBounds, Wanted
 from algos.exact.repair_sizes import repair_sizes
 from algos.kmeans import constrained_kmeans as core
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows

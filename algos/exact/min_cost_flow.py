@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from algos.exact.shortest_paths import Arc, all_distances, shortest_paths, trace
+from algos.exact.signed_prices import SizeBounds
 from algos.exact.similarities import Similarities, pieces
 
 
@@ -26,22 +27,24 @@ class ClusterFlow:
         similarities: as in `repair_sizes`.
         labels: (n,) an argmax under the prices.
         prices: (K,) zero or more.
-        min_sizes: (K,) least rows of each cluster.
+        bounds: of the sizes.
     """
 
-    def __init__(self, similarities: Similarities, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> None:
+    def __init__(self, similarities: Similarities, labels: Tensor, prices: Tensor, bounds: SizeBounds) -> None:
         self.similarities = similarities
         self.num_rows, self.pool = len(labels), len(prices)
         counts = labels.bincount(minlength=self.pool)
         self.members = list(labels.argsort(stable=True).split(counts.tolist()))
         self.prices = torch.cat([prices, prices.new_zeros(1)])
-        # Only a cluster without a price may count rows in the pool: a price on a bound that is not tight is not optimal.
-        self.spare = torch.where(prices > 0, 0, (counts - min_sizes).clamp(min=0))
-        self.excess = torch.cat([counts - min_sizes - self.spare, (self.spare.sum() - (len(labels) - min_sizes.sum()))[None]])
+        self.room = bounds.most - bounds.least
+        # A price on a bound that is not tight is not optimal: with one, a cluster counts none of its room in the pool, or all.
+        self.spare = (counts - bounds.least).clamp(min=0).minimum(self.room)
+        self.spare = torch.where(prices > 0, 0, torch.where(prices < 0, self.room, self.spare))
+        surplus = self.spare.sum() - (len(labels) - bounds.least.sum())
+        self.excess = torch.cat([counts - bounds.least - self.spare, surplus[None]])
         self.costs = prices.new_full((self.pool + 1, self.pool + 1), torch.inf)
         self.movers = torch.full((self.pool + 1, self.pool + 1), -1)
-        self.costs[: self.pool, self.pool] = 0
-        self.costs[self.pool, : self.pool] = torch.where(self.spare > 0, 0.0, torch.inf)
+        self._open_pool()
         for cluster in range(self.pool):
             self._price_arcs(cluster, self.members[cluster], torch.arange(self.pool))
 
@@ -67,7 +70,8 @@ class ClusterFlow:
         """
         distances = all_distances(self._reduced(torch.arange(self.pool + 1)).fill_diagonal_(0.0))
         from_nodes = distances[distances[:, :-1].isfinite().all(dim=1)]
-        return (self.prices + (from_nodes - from_nodes[:, -1:]).mean(dim=0))[:-1].clamp(min=0.0)
+        from_nodes = from_nodes[from_nodes[:, -1].isfinite()] if bool(from_nodes[:, -1].isfinite().any()) else from_nodes[:, :-1]
+        return self.prices[:-1] + (from_nodes - from_nodes[:, -1:]).mean(dim=0)[: self.pool]
 
     def _reduced(self, nodes: Tensor) -> Tensor:
         """Costs of the arcs from the nodes after the prices, never below zero but by rounding."""
@@ -102,7 +106,7 @@ class ClusterFlow:
                 self.spare[target] -= 1
         self.excess[path[0].source] -= 1
         self.excess[path[-1].target] += 1
-        self.costs[self.pool, :-1] = torch.where(self.spare > 0, 0.0, torch.inf)
+        self._open_pool()
         moved = [
             (source, target, self.movers[source, target].clone()) for source, target in arcs if self.pool not in {source, target}
         ]
@@ -115,6 +119,11 @@ class ClusterFlow:
             self.members[target] = torch.cat([self.members[target], row[None]])
             self._price_arcs(target, row[None], torch.arange(self.pool))
         return len(moved)
+
+    def _open_pool(self) -> None:
+        """Arcs into the pool from clusters with room, and back from those that count rows there."""
+        self.costs[:-1, self.pool] = torch.where(self.spare < self.room, 0.0, torch.inf)
+        self.costs[self.pool, :-1] = torch.where(self.spare > 0, 0.0, torch.inf)
 
     def _price_arcs(self, cluster: int, rows: Tensor, targets: Tensor) -> None:
         """Lower the costs from a cluster to the targets to the cheapest of these members."""

@@ -1,4 +1,4 @@
-"""Prices near the best ones for minimum sizes: a search on each row's best few clusters, before the exact solution.
+"""Prices near the best ones for bounds on sizes: a search on each row's best few clusters, before the exact solution.
 
 Shapes: n rows, K clusters.
 """
@@ -10,17 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from algos.exact.signed_prices import SizeBounds
 from algos.exact.similarities import Similarities, pieces, priced_labels
 from algos.kmeans.constrained_kmeans import assign
 
 CANDIDATES = 16  # clusters a row that price search considers
 ROUNDS, STEPS = 6, 60  # of price search: passes over all similarities, steps over the candidates in between
-
-
-def imbalance(counts: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
-    """Rows that each cluster lacks (positive) or a price keeps above the minimum (negative), (K,)."""
-    missing = min_sizes - counts
-    return torch.where(prices > 0, missing, missing.clamp(min=0))
 
 
 class Start(NamedTuple):
@@ -31,38 +26,38 @@ class Start(NamedTuple):
     prices: Tensor
 
     @classmethod
-    def of(cls, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> Start:
+    def of(cls, labels: Tensor, prices: Tensor, bounds: SizeBounds) -> Start:
         """The start from these labels and prices."""
-        return cls(misplaced(labels, prices, min_sizes), labels, prices)
+        return cls(misplaced(labels, prices, bounds), labels, prices)
 
     def or_better(self, other: Start) -> Start:
         """This one, unless the other is better."""
         return other if other.misplaced < self.misplaced else self
 
 
-def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> tuple[Tensor, Tensor]:
+def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, bounds: SizeBounds) -> tuple[Tensor, Tensor]:
     """Prices near the optimum and the argmax labels under them: the fewer rows are out of place, the fewer paths follow.
 
     Each round adapts the prices on the best few clusters of each row; one pass then finds these anew, and the labels with them.
     """
-    best, num_rows = Start.of(labels, prices, min_sizes), len(labels)
+    best, num_rows = Start.of(labels, prices, bounds), len(labels)
     if best.misplaced > num_rows // 10:  # prices far off mislead the search; none at all are then the better start
         prices = torch.zeros_like(prices)
-        best = best.or_better(Start.of(priced_labels(similarities, num_rows, prices)[0], prices, min_sizes))
+        best = best.or_better(Start.of(priced_labels(similarities, num_rows, prices)[0], prices, bounds))
     few = min(len(prices), num_rows // len(prices))  # paths for so few rows cost no more than a round
     lists = candidates(similarities, num_rows, prices) if best.misplaced > few else None
     for _ in range(ROUNDS):
         if lists is None or best.misplaced <= few:
             break
-        prices = adapt_prices(*lists, prices, min_sizes)
+        prices = adapt_prices(*lists, prices, bounds)
         lists = candidates(similarities, num_rows, prices)
-        best = best.or_better(Start.of(lists[1][:, 0].clone(), prices, min_sizes))  # a view would keep the lists
+        best = best.or_better(Start.of(lists[1][:, 0].clone(), prices, bounds))  # a view would keep the lists
     return best.labels, best.prices
 
 
-def misplaced(labels: Tensor, prices: Tensor, min_sizes: Tensor) -> int:
-    """Rows that are lacking somewhere or held by a price."""
-    return int(imbalance(labels.bincount(minlength=len(prices)), prices, min_sizes).abs().sum())
+def misplaced(labels: Tensor, prices: Tensor, bounds: SizeBounds) -> int:
+    """Rows that are lacking or too many somewhere, or held or kept out by a price."""
+    return int(bounds.imbalance(labels.bincount(minlength=len(prices)), prices).abs().sum())
 
 
 def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +70,7 @@ def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tup
     return values, indices
 
 
-def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_sizes: Tensor) -> Tensor:
+def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, bounds: SizeBounds) -> Tensor:
     """Prices (K,) with the least imbalance met in sign-based steps that each cluster shortens when its sign turns.
 
     `values` and `indices` (n, C) are those of `candidates`. Clusters that few lists hold lack rows whatever their price; no price
@@ -93,12 +88,13 @@ def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, min_sizes: Ten
     for _ in range(STEPS):
         chosen = assign(values + prices[indices])
         labels = indices.gather(1, chosen[:, None])[:, 0]
-        lacking = imbalance(labels.bincount(minlength=len(prices)), prices, min_sizes)
+        lacking = bounds.imbalance(labels.bincount(minlength=len(prices)), prices)
         if lacking.abs().sum() < least:
             best, least = prices, lacking.abs().sum()
         turned = sign * lacking.sign()
         step = torch.where(turned > 0, step * 1.2, torch.where(turned < 0, step / 2, step)).clamp(max=longest)
         sign = lacking.sign().double()
-        prices = torch.minimum(prices + step * sign, highest).clamp(min=0.0)
-        prices = prices - prices.min()  # changes no label, and frees rows above the minimum that prices would hold
+        moved = torch.minimum(prices + step * sign, highest)
+        prices = bounds.bounded(torch.where(moved * prices < 0, 0.0, moved))  # another bound begins at zero
+        prices = bounds.shifted(prices, len(values))
     return best

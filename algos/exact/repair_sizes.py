@@ -1,4 +1,4 @@
-"""Labels whose clusters really reach a minimum size, at the least loss of similarity, for fixed centers.
+"""Labels whose clusters really keep bounds on their sizes, at the least loss of similarity, for fixed centers.
 
 Prices alone leave clusters a few rows short. The exact labels are the optimum of a linear program with n x K unknowns; here
 the argmax under prices, which is optimal for the sizes that it has, is the start of a min-cost flow over the clusters alone
@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from algos.exact.min_cost_flow import ClusterFlow
 from algos.exact.price_search import search_prices
+from algos.exact.signed_prices import SizeBounds
 from algos.exact.similarities import Similarities, bound_objective, priced_labels
 
 
@@ -26,11 +26,12 @@ class Repair:
 
     Attributes:
         labels: (n,) int64.
-        prices: (K,) float64, zero or more; the labels are an argmax under them, a strict one where no rows tie.
+        prices: (K,) float64, positive where a minimum is tight and negative where a maximum is; the labels are an argmax under
+            them, a strict one where no rows tie.
         objective: total similarity of the labels.
         cost: total similarity lost against the argmax under the prices given; below zero if clusters that a price had
-            kept above the minimum gave rows back.
-        gap: by weak duality no labels of these sizes have a total above `objective + gap`; 0 up to rounding.
+            kept off their bounds gave rows back or got them.
+        gap: by weak duality no labels within these bounds have a total above `objective + gap`; 0 up to rounding.
         moves: rows moved along shortest paths.
     """
 
@@ -42,8 +43,10 @@ class Repair:
     moves: int
 
 
-def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_size: int | Tensor) -> Repair:
-    """Best labels with at least `min_size` rows in every cluster.
+def repair_sizes(
+    similarities: Similarities, num_rows: int, prices: Tensor, min_size: int | Tensor, max_size: int | Tensor | None = None
+) -> Repair:
+    """Best labels with at least `min_size` and at most `max_size` rows in every cluster.
 
     Time: 3 passes over all similarities, up to 2 + `ROUNDS` for the search for prices, O(K^3) once, then for each search for
     paths O(K^2) a hop and for each path the similarities of its clusters' members. The prices keep paths few.
@@ -54,32 +57,29 @@ def repair_sizes(similarities: Similarities, num_rows: int, prices: Tensor, min_
         num_rows: n.
         prices: (K,) where the search starts, such as the duals of online constrained k-means.
         min_size: least rows of a cluster, one for all or (K,) int64.
+        max_size: most rows, likewise; `None` for no bound.
 
     Returns:
         The labels, their prices, cost and optimality gap.
 
     Raises:
-        ValueError: if the minimum sizes together exceed n.
+        ValueError: if a minimum exceeds its maximum, the minimums together exceed n, or the maximums together are below n.
     """
-    flow, before, moves = optimal_flow(similarities, num_rows, prices, min_size)
-    labels, prices = flow.labels(), flow.central_prices()
-    objective, bound = bound_objective(similarities, labels, prices, torch.as_tensor(min_size).expand(len(prices)))
+    bounds = SizeBounds.of(min_size, max_size, len(prices))
+    flow, before, moves = optimal_flow(similarities, num_rows, prices, bounds)
+    labels, prices = flow.labels(), bounds.bounded(flow.central_prices())
+    objective, bound = bound_objective(similarities, labels, prices, bounds)
     return Repair(labels, prices, objective, before - objective, max(bound - objective, 0.0), moves)
 
 
-def optimal_flow(
-    similarities: Similarities, num_rows: int, prices: Tensor, min_size: int | Tensor
-) -> tuple[ClusterFlow, float, int]:
+def optimal_flow(similarities: Similarities, num_rows: int, prices: Tensor, bounds: SizeBounds) -> tuple[ClusterFlow, float, int]:
     """The flow behind `repair_sizes`, at its optimum; total similarity of the argmax under the prices given; rows moved.
 
     Raises:
         ValueError: as `repair_sizes`.
     """
-    min_sizes = torch.as_tensor(min_size).expand(len(prices))
-    if min_sizes.sum() > num_rows:
-        raise ValueError(f"{len(prices)} clusters need {int(min_sizes.sum())} rows for their minimum sizes; there are {num_rows}")
-    prices = prices.double().cpu()
-    prices = prices - prices.min()  # a constant added to all changes no label
+    bounds.require(num_rows)
+    prices = bounds.shifted(prices.double().cpu(), num_rows)
     labels, before = priced_labels(similarities, num_rows, prices)
-    flow = ClusterFlow(similarities, *search_prices(similarities, labels, prices, min_sizes), min_sizes)
+    flow = ClusterFlow(similarities, *search_prices(similarities, labels, prices, bounds), bounds)
     return flow, before, flow.run()

@@ -1,8 +1,9 @@
-"""Minimum sizes for tables that no memory holds: a repair that looks at the rows that are cheapest to move, and at no others.
+"""Bounds on sizes for tables that no memory holds: a repair that looks at the rows that are cheapest to move, and at no others.
 
-For each cluster the rows of other clusters that lose least by joining it are listed, in one pass over the table; the exact repair
-of `algos.exact.repair_sizes` runs on those alone, while all other rows stay where they are. Its labels keep every minimum. How
-far they are from the best ones is bounded over the whole table by the prices that the rows were labelled under (weak duality).
+For each cluster the rows of other clusters that lose least by joining it are listed, and its own rows that lose least by leaving
+it for one with room, in one pass over the table; the exact repair of `algos.exact.repair_sizes` runs on those alone, while all
+other rows stay where they are. Its labels keep every bound. How far they are from the best ones is bounded over the whole table
+by the prices that the rows were labelled under (weak duality).
 
 Shapes: B rows of a batch, K clusters, S listed rows, D embedding size.
 """
@@ -15,28 +16,38 @@ import torch
 from torch import Tensor
 
 from algos.exact.repair_sizes import optimal_flow
+from algos.exact.signed_prices import SizeBounds
 
-SPARE = 16  # rows listed for a cluster beyond four times what it lacks, so that moves may go by way of clusters that lack none
+SPARE = 16  # rows listed for a cluster beyond four times what it lacks, so that moves may go by way of clusters within bounds
 BUFFER = 1 << 18  # entries that may wait to be sorted, or as many as are listed
 
 
-def widths(counts: Tensor, min_size: int, factor: int = 1) -> Tensor:
-    """Rows to list for each cluster of these sizes, (K,) int64; `factor` widens lists that were too short."""
+def widths(counts: Tensor, min_size: int, max_size: int | None = None, factor: int = 1) -> Tensor:
+    """Rows to list for each cluster of these sizes, int64; `factor` widens lists that were too short.
+
+    Returns:
+        (K,) of rows that would join; with a maximum that a cluster exceeds (2 K,), of rows that would leave besides.
+    """
     lacking = (min_size - counts).clamp(min=0)
-    return factor * (4 * lacking + lacking.sum().clamp(max=SPARE))
+    over = torch.zeros_like(counts) if max_size is None else (counts - max_size).clamp(min=0)
+    spare = (lacking.sum() + over.sum()).clamp(max=SPARE)
+    both = (lacking, over) if bool(over.any()) else (lacking,)
+    return factor * torch.cat([4 * each + spare for each in both])
 
 
 class Shortlist:
     """For each cluster the rows of others that lose least by joining it, the lowest places first among equal losses.
 
-    Lists of the parts of a table, merged, are the list of the table, whatever the parts. An entry is a row and a cluster.
+    With `room` also, as if they were clusters K to 2 K - 1, its own rows that lose least by leaving it for one with room. Lists
+    of the parts of a table, merged, are the list of the table, whatever the parts. An entry is a row and a cluster.
 
     Args:
-        widths: (K,) int64 most entries of each cluster.
+        widths: (K,) int64 most entries of each cluster, or (2 K,) with `room`.
+        room: (K,) bool, clusters that may get rows from those with too many.
     """
 
-    def __init__(self, widths: Tensor) -> None:
-        self.widths = widths
+    def __init__(self, widths: Tensor, room: Tensor | None = None) -> None:
+        self.widths, self.room = widths, room
         none = widths.new_empty(0)
         self._entries = [(none, torch.empty(0, device=widths.device), none, none)]
         self._waiting = 0
@@ -46,8 +57,13 @@ class Shortlist:
         """List rows by their priced similarities (B, K) and labels (B,); their places (B,) are above those added before."""
         losses = priced.gather(1, labels[:, None]) - priced
         losses.scatter_(1, labels[:, None], torch.inf)
-        rows, clusters = (losses < self._limits).nonzero(as_tuple=True)
+        rows, clusters = (losses < self._limits[: losses.shape[1]]).nonzero(as_tuple=True)
         self.merge(clusters, losses[rows, clusters], places[rows], labels[rows])
+        if self.room is not None:
+            lost = losses.masked_fill_(~self.room, torch.inf).amin(dim=1)
+            leaving = labels + losses.shape[1]
+            rows = (lost < self._limits[leaving]).nonzero()[:, 0]
+            self.merge(leaving[rows], lost[rows], places[rows], labels[rows])
 
     def merge(self, clusters: Tensor, losses: Tensor, places: Tensor, owners: Tensor) -> None:
         """Take up entries of another list, each (E,)."""
@@ -60,8 +76,8 @@ class Shortlist:
         """The list, by cluster and loss, each (E,).
 
         Returns:
-            The clusters, what each row's priced similarity is less there than in its own cluster, the rows' places, and their
-            own clusters.
+            The clusters, K more where a row would leave, what each row's priced similarity is less there than in its own
+            cluster, the rows' places, and their own clusters.
         """
         clusters, losses, places, owners = (torch.cat(column) for column in zip(*self._entries, strict=True))
         order = places.argsort(stable=True)
@@ -88,23 +104,33 @@ class Shortlist:
 
 
 def list_rows(
-    counts: Sequence[Tensor], min_sizes: Sequence[int], fill: Callable[[list[Shortlist]], None]
+    counts: Sequence[Tensor],
+    min_sizes: Sequence[int],
+    max_sizes: Sequence[int | None],
+    fill: Callable[[list[Shortlist]], None],
 ) -> list[tuple[Tensor, Tensor]]:
-    """Each head's listed rows, as `Shortlist.rows` gives them: enough of them for every minimum, none where nothing lacks.
+    """Each head's listed rows, as `Shortlist.rows` gives them: enough of them for every bound, none where all are kept.
 
     Args:
         counts: (K,) sizes of each head.
         min_sizes: least rows of a cluster of each head; K times as many rows must exist.
+        max_sizes: most rows, or `None`; K times as many must be no fewer than there are.
         fill: enters the whole table into an empty shortlist of each head; called again for lists that proved too short.
     """
-    factor = 1
+    heads, factor = list(zip(counts, min_sizes, max_sizes, strict=True)), 1
     while True:
-        lists = [Shortlist(widths(sizes, least, factor)) for sizes, least in zip(counts, min_sizes, strict=True)]
+        lists = [empty_list(*head, factor=factor) for head in heads]
         fill(lists)
         listed = [each.rows() for each in lists]
-        if all(suffices(sizes, owners, least) for sizes, (_, owners), least in zip(counts, listed, min_sizes, strict=True)):
+        if all(suffices(n, owners, least, most) for (n, least, most), (_, owners) in zip(heads, listed, strict=True)):
             return listed
         factor *= 4
+
+
+def empty_list(counts: Tensor, min_size: int, max_size: int | None, factor: int = 1) -> Shortlist:
+    """A shortlist as wide as clusters of these sizes (K,) need."""
+    wanted = widths(counts, min_size, max_size, factor)
+    return Shortlist(wanted, None if max_size is None or len(wanted) == len(counts) else counts < max_size)
 
 
 def outside_minimum(counts: Tensor, owners: Tensor, min_size: int) -> Tensor:
@@ -112,13 +138,27 @@ def outside_minimum(counts: Tensor, owners: Tensor, min_size: int) -> Tensor:
     return (min_size - (counts - owners.bincount(minlength=len(counts)))).clamp(min=0)
 
 
-def suffices(counts: Tensor, owners: Tensor, min_size: int) -> bool:
-    """Whether the listed rows are enough to give every cluster its minimum."""
-    return int(outside_minimum(counts, owners, min_size).sum()) <= len(owners)
+def outside_maximum(counts: Tensor, owners: Tensor, max_size: int) -> Tensor:
+    """Most rows (K,) of the listed ones that each cluster may get; below zero where others alone are too many."""
+    return max_size - (counts - owners.bincount(minlength=len(counts)))
 
 
-def repair_listed(vectors: Tensor, owners: Tensor, centers: Tensor, prices: Tensor, counts: Tensor, min_size: int) -> Tensor:
-    """Labels (S,) of the listed rows under which every cluster has its minimum, the best ones while the other rows stay.
+def suffices(counts: Tensor, owners: Tensor, min_size: int, max_size: int | None = None) -> bool:
+    """Whether the listed rows are enough for every cluster to keep its bounds."""
+    fits = max_size is None or int(outside_maximum(counts, owners, max_size).min()) >= 0
+    return fits and int(outside_minimum(counts, owners, min_size).sum()) <= len(owners)
+
+
+def repair_listed(
+    vectors: Tensor,
+    owners: Tensor,
+    centers: Tensor,
+    prices: Tensor,
+    counts: Tensor,
+    min_size: int,
+    max_size: int | None = None,
+) -> Tensor:
+    """Labels (S,) of the listed rows under which every cluster keeps its bounds, the best ones while the other rows stay.
 
     Args:
         vectors: (S, D) the listed rows.
@@ -127,22 +167,26 @@ def repair_listed(vectors: Tensor, owners: Tensor, centers: Tensor, prices: Tens
         prices: (K,) of the labels so far.
         counts: (K,) sizes of all rows' clusters.
         min_size: least rows of a cluster.
+        max_size: most rows, or `None`.
 
     Raises:
-        ValueError: where the list is too short to reach every minimum, see `suffices`.
+        ValueError: where the list is too short to keep every bound, see `suffices`.
     """
 
     def similarities(rows: Tensor, clusters: Tensor) -> Tensor:
         return vectors[rows].double() @ centers[clusters].double().T
 
-    return optimal_flow(similarities, len(vectors), prices, outside_minimum(counts, owners, min_size))[0].labels()
+    most = None if max_size is None else outside_maximum(counts, owners, max_size)
+    bounds = SizeBounds.of(outside_minimum(counts, owners, min_size), most, len(counts))
+    return optimal_flow(similarities, len(vectors), prices, bounds)[0].labels()
 
 
-def bound_over_all(total: float, counts: Tensor, prices: Tensor, min_size: int) -> float:
-    """Total similarity that no labels with these minimum sizes exceed, from the total of the argmax under any prices (K,).
+def bound_over_all(total: float, counts: Tensor, prices: Tensor, min_size: int, max_size: int | None = None) -> float:
+    """Total similarity that no labels with these bounds exceed, from the total of the argmax under any prices (K,).
 
-    `counts` (K,) are that argmax's sizes. The bound is sum_i max_k (s_ik + p_k) - min_size * sum_k p_k for p >= 0; taking the
-    least price off all tightens it.
+    `counts` (K,) are that argmax's sizes. The bound is sum_i max_k (s_ik + p_k) - sum_k (p_k^+ min_size - p_k^- max_size), for
+    prices with the constant added that makes it tightest.
     """
-    prices = prices.double() - prices.double().min()
-    return total + float(prices @ counts.double()) - min_size * float(prices.sum())
+    bounds = SizeBounds.of(min_size, max_size, len(prices))
+    prices = bounds.shifted(prices.double(), int(counts.sum()))
+    return total + float(prices @ counts.double()) - bounds.value(prices)

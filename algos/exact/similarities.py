@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from algos.exact.signed_prices import SizeBounds
 from algos.kmeans.constrained_kmeans import assign
 
 # Similarities (rows asked for, clusters asked for) in float64 on the CPU, given indices of rows and of clusters.
@@ -34,14 +35,14 @@ def priced_labels(similarities: Similarities, num_rows: int, prices: Tensor) -> 
     return labels, float(total)
 
 
-def bound_objective(similarities: Similarities, labels: Tensor, prices: Tensor, min_sizes: Tensor) -> tuple[float, float]:
-    """Total similarity of the labels, and the Lagrangian bound that no labels with these minimum sizes exceed.
+def bound_objective(similarities: Similarities, labels: Tensor, prices: Tensor, bounds: SizeBounds) -> tuple[float, float]:
+    """Total similarity of the labels, and the Lagrangian bound that no labels within these bounds of sizes exceed.
 
-    The bound is sum_i max_k (s_ik + p_k) - sum_k min_size_k p_k; it holds for any prices p >= 0.
+    The bound is sum_i max_k (s_ik + p_k) - sum_k (p_k^+ least_k - p_k^- most_k); it holds for any prices p.
     """
     clusters, achieved, best = torch.arange(len(prices)), [], []
     for piece in pieces(torch.arange(len(labels)), len(prices)):
         values = similarities(piece, clusters)
         achieved.append(values.gather(1, labels[piece][:, None]).sum())
         best.append((values + prices).amax(dim=1).sum())
-    return float(torch.stack(achieved).sum()), float(torch.stack(best).sum() - (min_sizes * prices).sum())
+    return float(torch.stack(achieved).sum()), float(torch.stack(best).sum()) - bounds.value(prices)

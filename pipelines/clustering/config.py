@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from algos.check_ranges import require_not_negative, require_positive, require_size_ratios
-from algos.exact.size_limits import maximum_rows, minimum_rows
+from algos.exact.size_bounds import maximum_rows, minimum_rows
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from pipelines.config.plain_values import plain
 from pipelines.config.sections import CheckpointConfig, ComputeConfig, TrackingConfig

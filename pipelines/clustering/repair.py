@@ -1,4 +1,4 @@
-"""`quorum cluster --exact`: after the labels are written, the rows that are cheapest to move give every cluster its minimum.
+"""`quorum cluster --exact`: after the labels are written, the rows that are cheapest to move bring all clusters into bounds.
 
 One pass over the vectors lists them (see `algos.exact.shortlist`), the driver solves for their labels, and the files that hold a
 row that moves are written anew.
@@ -7,6 +7,7 @@ row that moves are written anew.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import ray
@@ -22,12 +23,12 @@ from pipelines.progress import progress
 
 @dataclass(frozen=True)
 class Repaired:
-    """Labels that keep the minimum of every cluster.
+    """Labels that keep the bounds of every cluster.
 
     Attributes:
         labelled: what they come to.
         moved: rows that changed their cluster, of each head.
-        gap: total similarity, of each head, that labels with these minimum sizes could gain at most.
+        gap: total similarity, of each head, that labels within these bounds could gain at most.
     """
 
     labelled: LabelledFolder
@@ -40,17 +41,21 @@ class Repaired:
         return [{"moved": moved, "mean_optimality_gap": gap / rows} for moved, gap in zip(self.moved, self.gap, strict=True)]
 
 
-def repair_labels(labelled: LabelledFolder, minimums: list[int], *, gpu: bool) -> Repaired:
-    """Change the files of labels so that every cluster of head h has at least `minimums[h]` rows; K times as many must exist."""
+def repair_labels(labelled: LabelledFolder, minimums: list[int], maximums: list[int | None], *, gpu: bool) -> Repaired:
+    """Change the files of labels so that every cluster of head h has `minimums[h]` rows at least and `maximums[h]` at most.
+
+    K times the minimum must be no more than all rows, K times the maximum no fewer; `None` is no maximum.
+    """
     model = labelled.model
     sizes, prices = (
         [torch.from_numpy(mine.copy()) for mine in model.per_head(values)] for values in (labelled.counts, model.prices)
     )
     totals = [float(mine.sum()) for mine in model.per_head(labelled.sums)]
-    bounds = [bound_over_all(*mine) for mine in zip(totals, sizes, prices, minimums, strict=True)]
+    bounds = [bound_over_all(*mine) for mine in zip(totals, sizes, prices, minimums, maximums, strict=True)]
     moved = [0] * len(minimums)
-    if any(int(n.min()) < least for n, least in zip(sizes, minimums, strict=True)):
-        repairs = _solve(labelled, _list_rows(labelled, sizes, minimums, gpu=gpu), sizes, minimums)
+    heads = [_Head(*mine) for mine in zip(sizes, minimums, maximums, strict=True)]
+    if any(head.is_broken for head in heads):
+        repairs = _solve(labelled, _list_rows(labelled, heads, gpu=gpu), heads)
         moved = [len(each.moves.places) for each in repairs]
         _write(labelled, [each.moves for each in repairs])
         counts, sums = (np.concatenate(each) for each in zip(*((one.counts, one.sums) for one in repairs), strict=True))
@@ -60,12 +65,25 @@ def repair_labels(labelled: LabelledFolder, minimums: list[int], *, gpu: bool) -
     return Repaired(labelled, moved, gap)
 
 
-def _list_rows(labelled: LabelledFolder, sizes: list[Tensor], minimums: list[int], *, gpu: bool) -> list[tuple[Tensor, Tensor]]:
-    """Places (S,) of each head's listed rows and their clusters so far: enough rows for every minimum."""
+class _Head(NamedTuple):
+    """Sizes (K,) of a head's clusters before the repair, and the bounds that each is to keep."""
+
+    sizes: Tensor
+    least: int
+    most: int | None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a cluster is out of its bounds."""
+        return int(self.sizes.min()) < self.least or (self.most is not None and int(self.sizes.max()) > self.most)
+
+
+def _list_rows(labelled: LabelledFolder, heads: list[_Head], *, gpu: bool) -> list[tuple[Tensor, Tensor]]:
+    """Places (S,) of each head's listed rows and their clusters so far: enough rows for every bound."""
     files, model = labelled.files, ray.put(labelled.model)
 
     def fill(lists: list[Shortlist]) -> None:
-        lister = RowLister(labelled.vectors, files, model, labelled.folder, [each.widths for each in lists], gpu=gpu)
+        lister = RowLister(labelled.vectors, files, model, labelled.folder, [(each.widths, each.room) for each in lists], gpu=gpu)
         with progress("list", len(files), "files") as bar:
             for batch in over_parts(len(files), lister, gpu=gpu):
                 for head, each in enumerate(lists):
@@ -73,7 +91,8 @@ def _list_rows(labelled: LabelledFolder, sizes: list[Tensor], minimums: list[int
                     each.merge(*(torch.from_numpy(batch[name][mine]) for name in ENTRY))
                 bar.advance(1)
 
-    return list_rows(sizes, minimums, fill)
+    sizes, minimums, maximums = zip(*heads, strict=True)
+    return list_rows(sizes, minimums, maximums, fill)
 
 
 @dataclass(frozen=True)
@@ -101,9 +120,7 @@ class _Members:
         return cls(labels.numpy(), similarity, counts, sums)
 
 
-def _solve(
-    labelled: LabelledFolder, listed: list[tuple[Tensor, Tensor]], sizes: list[Tensor], minimums: list[int]
-) -> list[_HeadRepair]:
+def _solve(labelled: LabelledFolder, listed: list[tuple[Tensor, Tensor]], heads: list[_Head]) -> list[_HeadRepair]:
     """The best moves of each head among its listed rows."""
     model = labelled.model
     together = torch.cat([places for places, _ in listed]).unique()
@@ -114,7 +131,7 @@ def _solve(
         mine = rows if len(places) == len(rows) else rows[torch.searchsorted(together, places)]
         labels = owners
         if len(mine):
-            labels = repair_listed(mine, owners, centers, prices, sizes[head], minimums[head])
+            labels = repair_listed(mine, owners, centers, prices, *heads[head])
         changed = labels != owners
         came, left = (_Members.of(mine[changed], each[changed], centers) for each in (labels, owners))
         moves = Moves(places[changed].numpy(), came.labels, came.similarity)

@@ -50,7 +50,7 @@ class RowLister:
         todo: list[LabelFile],
         model: ray.ObjectRef,
         folder: Location,
-        wanted: list[Tensor],
+        wanted: list[tuple[Tensor, Tensor | None]],
         *,
         gpu: bool,
     ) -> None:
@@ -65,10 +65,13 @@ class RowLister:
             columns = (torch.cat(column).numpy(force=True) for column in zip(*found, strict=True))
             yield {"head": heads} | dict(zip(ENTRY, columns, strict=True))
 
+    def _empty(self, widths: Tensor, room: Tensor | None) -> Shortlist:
+        return Shortlist(widths.to(self.device), None if room is None else room.to(self.device))
+
     def _list(self, part: LabelFile) -> list[Shortlist]:
         kmeans = ray.get(self.model).kmeans(self.device)
         owners = _read_labels(self.folder / part.name, len(self.wanted)).to(self.device)
-        lists, done = [Shortlist(mine.to(self.device)) for mine in self.wanted], 0
+        lists, done = [self._empty(*mine) for mine in self.wanted], 0
         for group in part.groups:
             pieces = (torch.from_numpy(rows) for rows, _ in self.vectors.pieces(part.shard, group))
             for piece in (few for rows in pieces for few in row_batches(kmeans, rows, SIMILARITIES_LOOKED_AT)):

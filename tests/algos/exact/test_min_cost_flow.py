@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from algos.exact.min_cost_flow import ClusterFlow
+from algos.exact.signed_prices import SizeBounds
 from tests.helpers.price_tables import lookup, zeros
 
 
@@ -23,7 +24,7 @@ def consistent(flow: ClusterFlow, table: torch.Tensor) -> None:
 
 def test_the_invariant_holds_after_every_path():
     table = torch.randn(40, 5, generator=torch.Generator().manual_seed(6), dtype=torch.float64) + torch.arange(5)
-    flow = ClusterFlow(lookup(table), table.argmax(dim=1), zeros(5), torch.full((5,), 7))
+    flow = ClusterFlow(lookup(table), table.argmax(dim=1), zeros(5), SizeBounds.of(7, None, 5))
     searches, sent = 0, 0
     while bool((flow.excess > 0).any()):
         searches += 1
@@ -40,7 +41,7 @@ def test_the_invariant_holds_after_every_path():
 def test_a_row_that_two_paths_want_goes_along_the_nearer():
     # Clusters 1 and 2 lack a row each; row 0 loses least in both.
     table = torch.tensor([[5.0, 4.0, 3.0], [5.0, 0.0, 0.5], [5.0, 0.0, 0.0], [5.0, 0.0, 0.0]], dtype=torch.float64)
-    flow = ClusterFlow(lookup(table), table.argmax(dim=1), zeros(3), torch.full((3,), 1))
+    flow = ClusterFlow(lookup(table), table.argmax(dim=1), zeros(3), SizeBounds.of(1, None, 3))
     nearer, farther = flow._shortest_paths()
     assert [(arc.source, arc.target, arc.cost) for arc in nearer] == [(3, 0, 0.0), (0, 1, 1.0)]
     assert [(arc.source, arc.target, arc.cost) for arc in farther] == [(3, 0, 0.0), (0, 2, 2.0)]

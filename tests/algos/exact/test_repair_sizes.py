@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from algos.exact import price_search, similarities
 from algos.exact.repair_sizes import repair_sizes
 from algos.exact.similarities import priced_labels
-from algos.exact.size_limits import minimum_rows
+from algos.exact.size_bounds import minimum_rows
 from tests.helpers.oracle import best_total
 from tests.helpers.price_tables import lookup, zeros
 
@@ -82,6 +82,54 @@ def test_labels_reach_the_optimum_of_the_linear_program(problem, share):
     assert repair.gap <= 1e-9
     assert bool((repair.prices >= 0).all())
     if not ties:
+        assert torch.equal(priced_labels(lookup(table), n, repair.prices)[0], repair.labels)
+
+
+sizes_of = st.tuples(st.integers(1, 6), st.integers(1, 30), st.integers(0, 10_000))
+
+
+@st.composite
+def bounded_problems(draw):
+    """A table (n, K), prices to start from, and bounds that can hold: of one size for all, or of each cluster."""
+    clusters, extra, seed = draw(sizes_of)
+    generator = torch.Generator().manual_seed(seed)
+    n = clusters + extra
+    table = torch.randn(n, clusters, generator=generator, dtype=torch.float64)
+    kind = draw(st.sampled_from(["free", "ties", "copies", "equal rows"]))
+    if kind == "ties":
+        table = table.round()
+    elif kind == "copies":
+        table = table[torch.randint(0, min(n, 3), (n,), generator=generator)]
+    elif kind == "equal rows":
+        table = table[:1].expand(n, -1).contiguous()
+    prices = draw(st.sampled_from([0.0, 0.1, 4.0])) * torch.randn(clusters, generator=generator)
+    own = torch.randint(0, clusters, (n,), generator=generator).bincount(minlength=clusters)  # sizes that are possible
+    slack = draw(st.sampled_from([0, 1, 5]))
+    least = (own - torch.randint(0, slack + 1, (clusters,), generator=generator)).clamp(min=0)
+    most = own + torch.randint(0, slack + 1, (clusters,), generator=generator)
+    if draw(st.booleans()):
+        least, most = torch.full_like(own, int(least.min())), torch.full_like(own, int(most.max()))
+    return table, prices, least, most, kind
+
+
+@settings(max_examples=200, deadline=None)
+@given(bounded_problems())
+def test_labels_within_both_bounds_reach_the_optimum_of_the_linear_program(problem):
+    table, prices, least, most, kind = problem
+    n, clusters = table.shape
+    repair = repair_sizes(lookup(table), n, prices, least, most)
+    counts = repair.labels.bincount(minlength=clusters)
+    assert bool(((least <= counts) & (counts <= most)).all())
+    optimum = best_total(table.numpy(), least.numpy(), most.numpy())
+    assert repair.objective == pytest.approx(float(table.gather(1, repair.labels[:, None]).sum()))
+    assert repair.objective == pytest.approx(optimum, abs=1e-9)
+    assert -1e-9 <= optimum - repair.objective <= repair.gap + 1e-9
+    assert repair.gap <= 1e-9
+    assert bool((counts[repair.prices > 1e-12] == least[repair.prices > 1e-12]).all())  # a price belongs to a tight bound
+    assert bool((counts[repair.prices < -1e-12] == most[repair.prices < -1e-12]).all())
+    priced = table + repair.prices
+    assert bool((priced.gather(1, repair.labels[:, None])[:, 0] >= priced.amax(dim=1) - 1e-12).all())
+    if kind == "free":
         assert torch.equal(priced_labels(lookup(table), n, repair.prices)[0], repair.labels)
 
 

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from algos.exact.signed_prices import SizeBounds
 from algos.exact.similarities import bound_objective
 from tests.helpers.oracle import best_total
 from tests.helpers.price_tables import lookup
@@ -21,6 +22,6 @@ def test_any_prices_bound_the_optimum(clusters, extra, seed, scale):
     table = torch.randn(n, clusters, generator=generator, dtype=torch.float64)
     prices = scale * torch.rand(clusters, generator=generator, dtype=torch.float64)
     labels = torch.arange(n) % clusters
-    achieved, bound = bound_objective(lookup(table), labels, prices, torch.full((clusters,), least))
+    achieved, bound = bound_objective(lookup(table), labels, prices, SizeBounds.of(least, None, clusters))
     assert achieved == pytest.approx(float(table.gather(1, labels[:, None]).sum()))
     assert achieved <= best_total(table.numpy(), least) + 1e-9 <= bound + 2e-9

@@ -48,7 +48,7 @@ def similarities(labelled: LabelledFolder, head: int) -> np.ndarray:
 def test_every_cluster_gets_its_minimum_near_the_optimum(labelled, share):
     before = table_of(labelled)
     minimums = [int(share * LUMP_ROWS / clusters) for clusters in HEADS]
-    repaired = repair_labels(labelled, minimums, gpu=False)
+    repaired = repair_labels(labelled, minimums, [None, None], gpu=False)
     assert max(repaired.moved) > 0
     after = table_of(labelled)
     assert after.schema == before.schema
@@ -91,7 +91,7 @@ def test_moves_that_are_written_again_change_nothing(labelled):
 
 def test_labels_that_keep_their_minimums_are_left_alone(labelled):
     before = table_of(labelled)
-    repaired = repair_labels(labelled, [0, 0], gpu=False)
+    repaired = repair_labels(labelled, [0, 0], [None, None], gpu=False)
     assert table_of(labelled).equals(before)
     assert repaired.labelled is labelled
     assert repaired.moved == [0, 0]
@@ -99,7 +99,7 @@ def test_labels_that_keep_their_minimums_are_left_alone(labelled):
 
 def test_a_head_that_lacks_nothing_stays_as_it_is_beside_one_that_does(labelled):
     before = table_of(labelled)
-    repaired = repair_labels(labelled, [LUMP_ROWS // HEADS[0], 0], gpu=False)
+    repaired = repair_labels(labelled, [LUMP_ROWS // HEADS[0], 0], [None, None], gpu=False)
     assert repaired.moved[0] > repaired.moved[1] == 0
     assert table_of(labelled)["label_head1"].equals(before["label_head1"])
 
@@ -107,6 +107,6 @@ def test_a_head_that_lacks_nothing_stays_as_it_is_beside_one_that_does(labelled)
 def test_lists_that_are_too_short_are_widened(labelled, monkeypatch):
     monkeypatch.setattr(shortlist, "SPARE", 1)
     minimums = [LUMP_ROWS // clusters for clusters in HEADS]
-    repaired = repair_labels(labelled, minimums, gpu=False)
+    repaired = repair_labels(labelled, minimums, [None, None], gpu=False)
     smallest = [int(mine.min()) for mine in repaired.labelled.model.per_head(repaired.labelled.counts)]
     assert smallest == minimums

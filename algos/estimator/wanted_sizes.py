@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from algos.exact.size_limits import maximum_rows, minimum_rows
+from algos.exact.size_bounds import maximum_rows, minimum_rows
 
 DEFAULT_RATIO = 0.4
 NEARLY = 1e-9  # relative; a smaller excess of a bound is rounding

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from algos.estimator.size_bounds import DEFAULT_RATIO, SizeBounds, Wanted
+from algos.estimator.wanted_sizes import DEFAULT_RATIO, SizeBounds, Wanted
 
 
 def test_ratios_are_rounded_towards_the_mean_size_where_rows_count_alike():

@@ -12,6 +12,6 @@ def minimum_rows(min_size_ratio: float, num_rows: int, num_clusters: int) -> int
 
 
 def maximum_rows(max_size_ratio: float, num_rows: int, num_clusters: int) -> int:
-    """Most rows of a cluster at a ratio of 1 or more to the mean size n / K: rounded down, but no less than all rows need."""
+    """Most rows of a cluster at a ratio of 1 or more to the mean size n / K: rounded down, but no fewer than all rows need."""
     wanted = math.floor(max_size_ratio * num_rows / num_clusters + 1e-9)
-    return max(wanted, -(-num_rows // num_clusters))
+    return max(wanted, math.ceil(num_rows / num_clusters))
