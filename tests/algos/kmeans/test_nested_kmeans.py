@@ -1,0 +1,116 @@
+"""Two levels: the clusters of a parent, bounds on both, and the same labels whoever shares the rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algos.kmeans.constrained_kmeans import priced_similarities
+from algos.kmeans.nested_kmeans import NestedConstrainedKMeans, share_clusters
+
+
+def test_clusters_are_shared_in_proportion_to_size_by_hand():
+    # 10 clusters of 100 rows: 6.2, 2.9 and .9 of them; whole parts 6, 2 and at least 1, the last goes to the largest rest.
+    assert share_clusters(torch.tensor([62, 29, 9]), 10, 0.4, None).tolist() == [6, 3, 1]
+    assert share_clusters(torch.tensor([98, 1, 1]), 10, 0.1, None).tolist() == [8, 1, 1]
+    assert share_clusters(torch.tensor([50, 50]), 10, 1.0, 1.0).tolist() == [5, 5]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=12), st.integers(1, 8), st.sampled_from([(0.0, None), (0.4, 2.0)]))
+def test_shares_keep_bounds_possible_or_say_that_they_cannot(sizes, times, bounds):
+    total, rows = times * len(sizes), torch.tensor(sizes)
+    try:
+        shares = share_clusters(rows, total, *bounds)
+    except ValueError:
+        assert bounds[0] > 0  # without bounds there are always such shares
+        return
+    assert int(shares.sum()) == total
+    assert int(shares.min()) >= 1
+    mean = rows.sum() / total
+    assert bool((shares * bounds[0] * mean <= rows + 1e-4).all())
+    assert bounds[1] is None or bool((shares * bounds[1] * mean >= rows - 1e-4).all())
+
+
+def test_bounds_that_no_shares_keep_are_refused():
+    with pytest.raises(ValueError, match=r"2 parents of these sizes \(45 to 55 rows\).*lower min_size_ratio"):
+        share_clusters(torch.tensor([55, 45]), 10, 1.0, None)
+
+
+def made(children, dim=5, spherical=True, seed=0, **options):
+    generator = torch.Generator().manual_seed(seed)
+    parents, centers = (
+        F.normalize(torch.randn(count, dim, generator=generator), dim=1) for count in (len(children), sum(children))
+    )
+    options = {"min_size_ratio": 0.4, "max_size_ratio": 2.0, "dual_lr": 2.0, "spherical": spherical} | options
+    prices = 0.1 * torch.randn(len(children), generator=generator)
+    return NestedConstrainedKMeans(parents, prices, torch.tensor(children), centers, **options)
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+@pytest.mark.parametrize("children", [[3, 1, 7], [4], [1, 1], [40, 2, 2, 9]])
+def test_labels_are_the_best_clusters_of_the_best_parent(children, spherical):
+    kmeans = made(children, spherical=spherical)
+    rows = F.normalize(torch.randn(200, 5, generator=torch.Generator().manual_seed(1)), dim=1)
+    rows[:150] = rows[0]  # many of one parent
+    kmeans.duals.copy_(torch.rand(len(kmeans.duals)))
+    priced = priced_similarities(rows, kmeans.centers, kmeans.prices, spherical=spherical)
+    parents = kmeans.assign_parents(rows)
+    wanted = priced.masked_fill(kmeans.parent_of != parents[:, None], -torch.inf).argmax(dim=1)
+    assert torch.equal(kmeans.assign(rows)[0], wanted)
+    assert kmeans.assign(rows[:0]).shape == (1, 0)
+
+
+def test_a_stream_keeps_the_bounds_of_a_flat_clustering():
+    generator = torch.Generator().manual_seed(3)
+    lumps = F.normalize(torch.randn(12, 8, generator=generator), dim=1)
+    rows = F.normalize(
+        lumps[torch.randint(0, 12, (4000,), generator=generator)] + 0.3 * torch.randn(4000, 8, generator=generator), dim=1
+    )
+    parents = F.normalize(torch.randn(4, 8, generator=generator), dim=1)
+    sizes = (rows @ parents.T).argmax(dim=1).bincount(minlength=4)
+    children = share_clusters(sizes, 40, 0.4, 2.0)
+    kmeans = NestedConstrainedKMeans(
+        parents, torch.zeros(4), children, rows[:40], min_size_ratio=0.4, max_size_ratio=2.0, batches_per_epoch=20
+    )
+    for number in range(8):
+        kmeans.set_dual_lr(divisor=number + 1)
+        for batch in rows[torch.randperm(4000, generator=generator)].split(200):
+            kmeans.partial_fit(batch)
+        counts = kmeans.counts.clone()
+        (summary,) = kmeans.end_epoch()
+    assert (summary.min_size, summary.max_size) == (pytest.approx(40), pytest.approx(200))
+    assert float(summary.off_bounds(counts)) < 0.02 * 4000
+    assert float(summary.slack) > -1e-2
+    assert float(summary.slack_above) > -1e-2
+
+
+def _cluster_shard(rows):
+    rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    kmeans = made([3, 1, 9, 4], dim=rows.shape[-1])
+    labels = [kmeans.partial_fit(batch.tensor_split([11, 20, 30][: workers - 1])[rank]) for batch in rows]
+    return torch.cat(labels, dim=1), kmeans.prices, kmeans.centers
+
+
+def test_workers_equal_one_process(gloo):
+    rows = F.normalize(torch.randn(12, 37, 6, generator=torch.Generator().manual_seed(5)), dim=2)
+    _, prices, centers = _cluster_shard(rows)
+    for _, mine, moved in gloo(2, _cluster_shard, rows):
+        assert torch.equal(mine, prices)
+        assert torch.equal(moved, centers)
+
+
+def test_state_holds_the_parents():
+    first, second = made([3, 1, 7]), made([3, 1, 7], seed=4)
+    second.load_state_dict(first.state_dict())
+    rows = F.normalize(torch.randn(50, 5), dim=1)
+    assert torch.equal(first.partial_fit(rows), second.partial_fit(rows))
+
+
+def test_children_that_do_not_add_up_are_refused():
+    with pytest.raises(ValueError, match="each parent needs at least one"):
+        NestedConstrainedKMeans(torch.eye(2), torch.zeros(2), torch.tensor([3, 0]), torch.ones(3, 2))
