@@ -33,6 +33,11 @@ def priced_similarities(embeddings: Tensor, centers: Tensor, prices: Tensor, *, 
     return torch.addmm(prices, embeddings, centers.T)
 
 
+def closeness(embeddings: Tensor, centers: Tensor, *, spherical: bool = True) -> Tensor:
+    """Similarity of each row to a center of its own, both (..., D): x . c, or minus half the squared distance."""
+    return (centers * embeddings).sum(dim=-1) if spherical else (embeddings - centers).square().sum(dim=-1) / -2
+
+
 def assign(similarities: Tensor) -> Tensor:
     """Cluster of each row of priced similarities (B, K), (B,) int64; the first of equal ones."""
     if similarities.device.type == "cpu" and torch.get_num_threads() <= FEW_THREADS:
@@ -258,9 +263,12 @@ class OnlineConstrainedKMeans(nn.Module):
 
     @torch.no_grad()
     def similarity(self, embeddings: Tensor, labels: Tensor, *, priced: bool = False) -> Tensor:
-        """Similarity of rows (B, D) to the centers that `assign` gave them, (H, B); `priced` adds each center's price."""
+        """Similarity of rows (B, D) to the centers that `assign` gave them, (H, B); `priced` adds each center's price.
+
+        Without `spherical` it is minus half the squared distance: less than x . c - |c|^2 / 2 by what all centers share.
+        """
         centers, stacked = self.running_centers, labels + self.offsets
-        similarity = (centers[stacked] * embeddings.to(centers.dtype)).sum(dim=-1)
+        similarity = closeness(embeddings.to(centers.dtype), centers[stacked], spherical=self.spherical)
         return similarity + self.prices[stacked] if priced else similarity
 
     @torch.no_grad()

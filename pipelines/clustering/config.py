@@ -11,6 +11,7 @@ from algos.exact.size_bounds import maximum_rows, minimum_rows
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from pipelines.config.plain_values import plain
 from pipelines.config.sections import CheckpointConfig, ComputeConfig, TrackingConfig
+from pipelines.datasets.vector_column import Metric
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape
 
@@ -35,6 +36,7 @@ class ClusterConfig:
         num_clusters: K, or a list for several heads.
         column: of the vectors.
         id: column of integer or string ids; null takes `id` where there is one, else numbers the rows over the sorted files.
+        metric: cosine, by which only directions count, or euclidean: centers are means, and rows are the nearer the closer.
         min_size_ratio: a cluster's minimum as a share of N / K, in [0, 1]: 0 is plain k-means, 1 asks for equal sizes.
         max_size_ratio: a cluster's maximum as a ratio to N / K, 1 or more; null for no maximum.
         exact: end with labels under which every cluster keeps its bounds, by the cheapest moves of rows; auto does so too, and
@@ -59,6 +61,7 @@ class ClusterConfig:
     num_clusters: int | list[int]
     column: str = "embedding"
     id: str | None = None
+    metric: Metric = "cosine"
     min_size_ratio: float = 0.4
     max_size_ratio: float | None = None
     exact: bool | Literal["auto"] = "auto"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.clustering.label_files import FrozenClusters, Metric
+from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST
 from pipelines.config.recipe import stored_values
-from pipelines.datasets.vector_column import as_lists, list_lengths
+from pipelines.datasets.vector_column import Metric, as_lists, list_lengths
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
@@ -97,6 +97,7 @@ def _read_centers(place: Location, metric: Metric) -> FrozenClusters:
     if len(centers) == 0 or not np.isfinite(centers).all():
         raise UserError(f"{place} holds {'NaN or infinity' if len(centers) else 'no center'}; give a file of centers, one a row")
     if metric == "cosine":
+        centers, prices = centers.astype(np.float32), prices.astype(np.float32)
         lengths = np.linalg.norm(centers, axis=1, keepdims=True)
         if not lengths.all():
             raise UserError(f"center {int(lengths.argmin())} of {place} is all zeros and has no direction; remove it")
@@ -105,10 +106,10 @@ def _read_centers(place: Location, metric: Metric) -> FrozenClusters:
 
 
 def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
-    centers = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False).astype(np.float32)
+    centers = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
     if centers.ndim != 2:
         raise UserError(f"{place} has an array of shape {centers.shape}; centers are of shape (K, D)")
-    return centers, [len(centers)], np.zeros(len(centers), np.float32)
+    return _floats(centers), [len(centers)], np.zeros(len(centers), np.float32)
 
 
 def _table(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
@@ -119,7 +120,12 @@ def _table(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
     lengths = np.unique(list_lengths(lists := as_lists(table[CENTER])))
     if len(lengths) > 1 or -1 in lengths:
         raise UserError(f"{place} has centers that are null or of different lengths; give one of the same length in each row")
-    centers = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1).astype(np.float32)
+    centers = _floats(lists.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1))
     heads = np.bincount(table[HEAD].to_numpy()).tolist() if HEAD in names else [len(table)]
-    prices = table[PRICE].to_numpy().astype(np.float32) if PRICE in names else np.zeros(len(table), np.float32)
+    prices = _floats(table[PRICE].to_numpy()) if PRICE in names else np.zeros(len(table), np.float32)
     return centers, heads, prices
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    """Numbers as float32, or as float64 where they are stored so."""
+    return values.astype(np.float64 if values.dtype == np.float64 else np.float32)

@@ -1,4 +1,4 @@
-"""Where a clustering of vectors starts: k-means++ on a sample of rows from all over the folder.
+"""Where a clustering of vectors starts: the form of its rows, and k-means++ on a sample of them from all over the folder.
 
 A function of the vectors and the seed. Random directions, the core's default, suit embeddings that are still being learned; fixed
 ones fill few of them, and the first passes would go into moving the empty ones.
@@ -11,27 +11,58 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
+from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
+from pipelines.datasets.vector_column import DIRECTIONS, Metric, RowForm
 
 ROWS_PER_CLUSTER = 10
 LEAST_GROUPS = 64  # row groups that the sample comes from, where there are as many
 MOST_SEEDED = 4096  # clusters; k-means++ costs K times the sample, and beyond that random rows must do
+ROWS_OF_FORM = 1 << 16  # whose mean and spread stand for those of all
 READERS = 8
 SAMPLE, CHOICE = 1, 2  # what random numbers are for; numpy takes (seed,) and (seed, 0) for the same
 
 
-def draw_initial_centers(vectors: EmbeddingFolder, heads: Sequence[int], seed: int) -> np.ndarray:
-    """Unit centers (sum of K, D) float32 of all heads.
+def draw_form(vectors: EmbeddingFolder, metric: Metric, clusters: int, min_size_ratio: float, seed: int) -> RowForm:
+    """What rows become under a metric; of Euclidean ones origin and scale are those of a sample, or of all where they are few.
+
+    Rows that lie far from the others give no scale, see `algos.estimator.far_rows`.
+
+    Args:
+        vectors: the rows.
+        metric: cosine or euclidean.
+        clusters: K, of which each is to have `min_size_ratio` of the mean size.
+        min_size_ratio: see `clusters`.
+        seed: of the sample.
 
     Raises:
-        UserError: for a sampled row that has no direction.
+        UserError: for a sampled row with NaN or infinity, and for rows whose spread is beyond float32.
+    """
+    if metric == "cosine":
+        return DIRECTIONS
+    import torch
+
+    from algos.estimator.far_rows import far_rows  # which loads scikit-learn
+
+    stored = vectors.in_form(RowForm("euclidean", dtype="float64"))
+    sample = sample_rows(stored, min(ROWS_OF_FORM, vectors.rows), seed)
+    least = min_size_ratio * len(sample) / clusters
+    if least > 1:
+        sample = np.delete(sample, far_rows(torch.from_numpy(sample), None, least).without_scale.numpy(), axis=0)
+    return RowForm.around(sample)
+
+
+def draw_initial_centers(vectors: EmbeddingFolder, heads: Sequence[int], seed: int) -> np.ndarray:
+    """Centers (sum of K, D) float32 of all heads, among rows as they are read.
+
+    Raises:
+        UserError: for a sampled row that is spoilt.
     """
     sample = sample_rows(vectors, min(ROWS_PER_CLUSTER * max(heads), vectors.rows), seed)
     return np.concatenate([_choose(sample, clusters, (seed, head, 0, CHOICE)) for head, clusters in enumerate(heads)])
 
 
 def sample_rows(vectors: EmbeddingFolder, least: int, seed: int) -> np.ndarray:
-    """At least so many unit rows (R, D), drawn without replacement from random row groups, in proportion to their rows."""
+    """At least so many rows (R, D), drawn without replacement from random row groups, in proportion to their rows."""
     groups = [(shard, group) for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
     rows = np.array([vectors.shards[shard].row_groups[group] for shard, group in groups])
     random = np.random.default_rng((seed, 0, 0, SAMPLE))
@@ -44,7 +75,7 @@ def sample_rows(vectors: EmbeddingFolder, least: int, seed: int) -> np.ndarray:
     with ThreadPoolExecutor(READERS) as pool:
         read = list(pool.map(lambda one, picked: vectors.read(*groups[one], picked), order.tolist(), chosen))
     sample, places = (np.concatenate(parts) for parts in zip(*read, strict=True))
-    bad = first_without_direction(sample, places)
+    bad = first_spoilt(sample, places)
     if bad is not None:
         raise vectors.refusal(bad)
     return sample

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.vector_column import Metric, RowForm
 from pipelines.files.location import Location
 
-Metric = Literal["cosine", "euclidean"]
 TASK_ROWS = 1 << 17  # of one file of labels, at least one row group
 
 
@@ -22,7 +21,7 @@ class FrozenClusters:
 
     Attributes:
         heads: K of each.
-        centers: (sum of K, D) float32; unit vectors where the metric is cosine.
+        centers: (sum of K, D); unit vectors where the metric is cosine.
         prices: (sum of K,) added to similarities: x . c of unit rows, or x . c - |c|^2 / 2.
         metric: cosine or euclidean.
     """
@@ -37,6 +36,16 @@ class FrozenClusters:
         """The present state of a clustering."""
         metric: Metric = "cosine" if kmeans.spherical else "euclidean"
         return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.prices.numpy(force=True), metric)
+
+    def among(self, form: RowForm) -> FrozenClusters:
+        """These clusters of the data's own units, as rows of a form meet them."""
+        return replace(self, centers=form.take(self.centers), prices=(self.prices / form.unit).astype(np.float32))
+
+    def in_data_units(self, form: RowForm) -> FrozenClusters:
+        """These clusters of rows of a form, in units of the data; those of directions stay as they are."""
+        if self.metric == "cosine":
+            return self
+        return replace(self, centers=form.restore(self.centers), prices=self.prices.astype(np.float64) * form.unit)
 
     def per_head(self, values: np.ndarray) -> list[np.ndarray]:
         """Values of the clusters of each head, (K, ...), out of those of all heads."""
@@ -90,7 +99,8 @@ class LabelledFolder:
         files: the files of labels.
         folder: where they are.
         counts: (sum of K,) rows of each cluster of all heads.
-        sums: (sum of K,) their similarities.
+        sums: (sum of K,) their similarities, in units of rows as they are read.
+        far: rows more than ten times as far from the origin as Euclidean rows are in root mean square.
     """
 
     vectors: EmbeddingFolder
@@ -99,3 +109,4 @@ class LabelledFolder:
     folder: Location
     counts: np.ndarray
     sums: np.ndarray
+    far: int = 0

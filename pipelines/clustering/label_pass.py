@@ -14,11 +14,12 @@ import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder, label_files
-from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
+from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
 from pipelines.files.location import Location
 from pipelines.progress import progress
 from pipelines.stream.ray_data import configure_ray_data
 
+FAR = 10.0  # times the root mean square around the origin, as the estimator has it in `algos.estimator.far_rows`
 SIMILARITIES_HELD = 1 << 22  # numbers held at once
 
 
@@ -32,8 +33,8 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str
 class LabelWriter:
     """Reads, labels and writes the rows of parts, a row group at a time; runs in Ray Data tasks.
 
-    Called with a batch of part numbers, yields a row for each: `part`, `rows`, `bad` (place of a row without direction, or -1),
-    and per cluster of all heads `counts` and `similarity`, the sum over its rows.
+    Called with a batch of part numbers, yields a row for each: `part`, `rows`, `bad` (place of a spoilt row, or -1), `far`
+    (rows far out), and per cluster of all heads `counts` and `similarity`, the sum over its rows.
     """
 
     def __init__(
@@ -51,15 +52,16 @@ class LabelWriter:
     def _write(self, number: int, kmeans: OnlineConstrainedKMeans) -> dict[str, np.ndarray]:
         part, total = self.todo[number], len(kmeans.centers)
         counts, sums, rows, bad = np.zeros(total, np.int64), np.zeros(total), 0, -1
+        self._far = 0
         try:
             with (self.folder / part.name).written() as sink:
                 for stacked, similarity in self._label(part, kmeans, sink):
                     counts += np.bincount(stacked, minlength=total)
                     sums += np.bincount(stacked, weights=similarity, minlength=total)
                     rows += len(stacked) // len(kmeans.num_clusters)
-        except _NoDirectionError as error:
+        except _SpoiltRowError as error:
             bad = error.place
-        columns = {"part": number, "rows": rows, "bad": bad}
+        columns = {"part": number, "rows": rows, "bad": bad, "far": self._far}
         return {name: np.array([value]) for name, value in columns.items()} | {"counts": counts[None], "similarity": sums[None]}
 
     def _label(self, part: LabelFile, kmeans: OnlineConstrainedKMeans, sink: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -68,10 +70,11 @@ class LabelWriter:
         for group in part.groups:
             ids, done = self.vectors.read_ids(part.shard, group), 0
             for vectors, places in self.vectors.pieces(part.shard, group):
-                if (bad := first_without_direction(vectors, places)) is not None:
-                    raise _NoDirectionError(bad)
+                if (bad := first_spoilt(vectors, places)) is not None:
+                    raise _SpoiltRowError(bad)
+                self._far += 0 if kmeans.spherical else int((np.square(vectors).sum(axis=1) > FAR**2).sum())
                 labels, similarity = label(kmeans, torch.from_numpy(vectors))
-                table = _table(ids.slice(done, len(places)), labels, similarity)
+                table = _table(ids.slice(done, len(places)), labels, similarity * self.vectors.form.unit)
                 done += len(places)
                 writer = writer or pq.ParquetWriter(sink, table.schema)
                 writer.write_table(table)
@@ -80,8 +83,8 @@ class LabelWriter:
             writer.close()
 
 
-class _NoDirectionError(Exception):
-    """A row that gave none, by its place; within a task, whose own errors would reach the user with a stack."""
+class _SpoiltRowError(Exception):
+    """A row that cannot be read, by its place; within a task, whose own errors would reach the user with a stack."""
 
     def __init__(self, place: int) -> None:
         self.place = place
@@ -95,7 +98,7 @@ def row_batches(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, numbers: in
 
 
 def label(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (H, R) int64 of unit rows (R, D) and the similarity of each row to its center, without prices."""
+    """Labels (H, R) int64 of rows (R, D) and the similarity of each to its center, without prices."""
     labels, similarity = [], []
     for piece in row_batches(kmeans, rows):
         labels.append(kmeans.assign(piece))
@@ -115,13 +118,13 @@ def write_labels(vectors: EmbeddingFolder, model: FrozenClusters, folder: Locati
     """Write `part-....parquet` (id, label and similarity of each head) to a folder, with tasks on the whole cluster.
 
     Raises:
-        UserError: for a row that has no direction.
+        UserError: for a spoilt row.
         RuntimeError: if a row was missed or came twice.
     """
     todo = label_files(vectors)
     writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), gpu=gpu)
     folder.delete_cut_off()
-    seen, rows = np.zeros(len(todo), np.int64), 0
+    seen, rows, far = np.zeros(len(todo), np.int64), 0, 0
     counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
     with progress("label", vectors.rows, "rows") as bar:
         for batch in over_parts(len(todo), writer, gpu=gpu):
@@ -129,6 +132,7 @@ def write_labels(vectors: EmbeddingFolder, model: FrozenClusters, folder: Locati
                 raise vectors.refusal(bad)
             np.add.at(seen, batch["part"], 1)
             rows += int(batch["rows"].sum())
+            far += int(batch["far"].sum())
             counts += batch["counts"].sum(axis=0)
             sums += batch["similarity"].sum(axis=0)
             bar.move_to(rows)
@@ -136,4 +140,4 @@ def write_labels(vectors: EmbeddingFolder, model: FrozenClusters, folder: Locati
         raise RuntimeError(
             f"{rows} rows were labelled, {vectors.rows} expected; {int((seen != 1).sum())} files are not written once"
         )
-    return LabelledFolder(vectors, model, todo, folder, counts, sums)
+    return LabelledFolder(vectors, model, todo, folder, counts, sums, far)

@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.label_pass import write_labels
-from pipelines.clustering.loop import ClusterJob, ClusterTask, cluster_worker, new_kmeans
+from pipelines.clustering.loop import ClusterJob, ClusterTask, cluster_worker, form_of, new_kmeans
 from pipelines.clustering.repair import repair_labels
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
@@ -150,6 +150,13 @@ def _remarks(vectors: EmbeddingFolder) -> Iterator[str]:
         )
 
 
+def _far_remark(far: int, minimum: float) -> str:
+    return (
+        f"{far} of the rows lie more than ten times as far from the mean as rows do in root mean square, too few for a cluster "
+        f"of {minimum:.0f}: they may hold a center that no price fills; remove or rescale them, or set min_size_ratio 0"
+    )
+
+
 def _create(config: ClusterConfig, vectors: EmbeddingFolder) -> Run:
     folder, shape = Location.of(config.to), config.shape(vectors)
     params = {
@@ -183,8 +190,9 @@ def _task(config: ClusterConfig, vectors: EmbeddingFolder) -> ClusterTask:
     """What the workers need of the configuration."""
     shape = config.shape(vectors)
     return ClusterTask(
-        config.heads, config.min_size_ratio, config.max_size_ratio, config.dual_lr, config.passes, shape, config.seed
-    )
+        config.heads, config.min_size_ratio, config.max_size_ratio, config.dual_lr, config.passes, shape, config.seed,
+        config.metric,
+    )  # fmt: skip
 
 
 def _write_result(
@@ -197,7 +205,7 @@ def _write_result(
     state = run.checkpoints.load(entry)
     kmeans = new_kmeans(_task(config, vectors), vectors)
     kmeans.load_state_dict(state["kmeans"])
-    labelling = time.monotonic()
+    labelling, vectors = time.monotonic(), vectors.in_form(form_of(state))
     labelled = write_labels(vectors, FrozenClusters.of(kmeans), run.location / "labels", gpu=config.compute.gpu)
     labels_rate = vectors.rows / (time.monotonic() - labelling)
     exact: list[dict[str, float]] = [{} for _ in config.heads]
@@ -206,13 +214,16 @@ def _write_result(
         repaired = repair_labels(labelled, least, most, gpu=config.compute.gpu)
         record.tag("quorum.exact", "true")  # the parameter says how the run was started
         labelled, exact = repaired.labelled, repaired.figures()
-    heads = Head.all_of(labelled, config.bounds(vectors.rows), exact)
+    bounds = config.bounds(vectors.rows)
+    heads = Head.all_of(labelled, bounds, exact)
+    if 0 < labelled.far < (largest := max(least for least, _ in bounds)):
+        print(_far_remark(labelled.far, largest), file=sys.stderr)
     report = {
         "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
         "seconds": time.monotonic() - began, "rows_per_second": by_present_names(state["figures"]).get(ROWS_PER_SECOND),
-        "label_rows_per_second": labels_rate,
+        "label_rows_per_second": labels_rate, **({"far_rows": labelled.far} if config.metric == "euclidean" else {}),
     }  # fmt: skip
-    write_tables(run.location, labelled.model, heads)
+    write_tables(run.location, labelled.model.in_data_units(vectors.form), heads)
     (run.location / REPORT).write_json(report)
     clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
     record_result(record, entry.global_step, config.passes, heads, labels_rate, clusters)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -21,8 +21,9 @@ from algos.kmeans.certificate import EpochSummary
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes
 from algos.scores import size_figures
-from pipelines.clustering.initial_centers import draw_initial_centers
+from pipelines.clustering.initial_centers import draw_form, draw_initial_centers
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.vector_column import DIRECTIONS, Metric, RowForm
 from pipelines.files.location import Location
 from pipelines.jobs.stop_watch import Next, StopWatch
 from pipelines.jobs.worker import Worker
@@ -48,6 +49,7 @@ class ClusterTask:
         passes: over all rows.
         shape: how a pass is cut into batches.
         seed: of the first centers and the order of the rows.
+        metric: cosine or euclidean.
     """
 
     heads: list[int]
@@ -57,6 +59,7 @@ class ClusterTask:
     passes: int
     shape: StreamShape
     seed: int
+    metric: Metric = "cosine"
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,6 @@ class Clustering:
         self.rank, self.device = worker.rank, worker.device
         worker.claim_device()
         self.stops = StopWatch(worker.wished, worker.announced)
-        source = VectorSource(job.vectors, worker.device)
-        self.stream = EpochStream(
-            source, self.task.shape, seed=self.task.seed, rank=worker.rank, workers=worker.count, beside=worker.beside
-        )
         self.kmeans = new_kmeans(self.task, job.vectors).to(worker.device)
         self.similarity = EpochSums(len(self.task.heads)).to(worker.device)  # of this pass
         self.passes = Passes(self.kmeans)
@@ -108,6 +107,10 @@ class Clustering:
             self._start()
         else:
             self._restore(self.store.load(entry))
+        source = VectorSource(job.vectors.in_form(self.form), worker.device)
+        self.stream = EpochStream(
+            source, self.task.shape, seed=self.task.seed, rank=worker.rank, workers=worker.count, beside=worker.beside
+        )
 
     @property
     def global_step(self) -> int:
@@ -116,18 +119,22 @@ class Clustering:
 
     def _start(self) -> None:
         # Rank 0 alone reads the sample; a center that differed in one bit would give workers different labels.
-        centers = torch.zeros_like(self.kmeans.centers)
+        centers, form = torch.zeros_like(self.kmeans.centers), [DIRECTIONS]
         if self.rank == 0:
-            drawn = draw_initial_centers(self.job.vectors, self.task.heads, self.task.seed)
-            centers.copy_(torch.from_numpy(drawn))
+            task, vectors = self.task, self.job.vectors
+            form = [draw_form(vectors, task.metric, max(task.heads), task.min_size_ratio, task.seed)]
+            centers.copy_(torch.from_numpy(draw_initial_centers(vectors.in_form(form[0]), task.heads, task.seed)))
         if is_distributed():
+            dist.broadcast_object_list(form, src=0)
             dist.broadcast(centers, src=0)
+        self.form = form[0]
         self.kmeans.centers.copy_(centers)
         self.kmeans.epoch_centers.copy_(centers)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.kmeans.load_state_dict(state["kmeans"])
         self.passes.carried = state["carried"].to(self.device)
+        self.form = form_of(state)
         self.similarity.load_state_dict(state["similarity"])
         self.number, self.step = state["epoch"], state["step"]
 
@@ -159,7 +166,7 @@ class Clustering:
         """Figures and checkpoint of a pass."""
         given, summaries = self.passes.end()
         self.similarity.exchange()
-        similarity = self.similarity.take() / given[: self.task.heads[0]].sum()
+        similarity = self.similarity.take() * self.form.unit / given[: self.task.heads[0]].sum()
         figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
         self.number, self.step = self.number + 1, 0
         if self.rank == 0:  # before the checkpoint: what is done again is told again, and what is not must be told
@@ -189,18 +196,22 @@ class Clustering:
         state = {
             "epoch": self.number, "step": self.step, "identity": self.job.identity, "config": self.job.config,
             "kmeans": self.kmeans.state_dict(), "carried": self.passes.carried, "similarity": self.similarity.state_dict(),
-            "figures": figures or {},
+            "form": asdict(self.form), "figures": figures or {},
         }  # fmt: skip
         save = partial(self.store.save, state, epoch=self.number, step=self.step, global_step=self.global_step)
         save_together(save, self.rank)
+
+
+def form_of(state: dict[str, Any]) -> RowForm:
+    """What the rows of the clustering in a checkpoint became; earlier ones made directions of them."""
+    return RowForm(**state.get("form", {}))
 
 
 def new_kmeans(task: ClusterTask, vectors: EmbeddingFolder) -> OnlineConstrainedKMeans:
     """The clustering core for these vectors, before it has learned anything."""
     return OnlineConstrainedKMeans(
         task.heads, vectors.dim, min_size_ratio=task.min_size_ratio, max_size_ratio=task.max_size_ratio,
-        dual_lr=task.dual_lr,
-        batches_per_epoch=task.shape.steps(vectors.rows),
+        dual_lr=task.dual_lr, batches_per_epoch=task.shape.steps(vectors.rows), spherical=task.metric == "cosine",
     )  # fmt: skip
 
 

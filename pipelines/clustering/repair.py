@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import ray
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
+from algos.kmeans.constrained_kmeans import closeness
 from pipelines.clustering.label_files import LabelFile, LabelledFolder
 from pipelines.clustering.label_pass import over_parts
 from pipelines.clustering.repair_tasks import ENTRY, LabelMover, Moves, RowFetcher, RowLister, within
@@ -28,7 +30,8 @@ class Repaired:
     Attributes:
         labelled: what they come to.
         moved: rows that changed their cluster, of each head.
-        gap: total similarity, of each head, that labels within these bounds could gain at most.
+        gap: total similarity, of each head and in units of rows as they are read, that labels within these bounds could gain
+            at most.
     """
 
     labelled: LabelledFolder
@@ -37,8 +40,9 @@ class Repaired:
 
     def figures(self) -> list[dict[str, float]]:
         """Of each head, for its report: rows moved, and the gap in mean similarity."""
-        rows = self.labelled.vectors.rows
-        return [{"moved": moved, "mean_optimality_gap": gap / rows} for moved, gap in zip(self.moved, self.gap, strict=True)]
+        vectors = self.labelled.vectors
+        per_row = vectors.form.unit / vectors.rows
+        return [{"moved": moved, "mean_optimality_gap": gap * per_row} for moved, gap in zip(self.moved, self.gap, strict=True)]
 
 
 def repair_labels(labelled: LabelledFolder, minimums: list[int], maximums: list[int | None], *, gpu: bool) -> Repaired:
@@ -114,15 +118,15 @@ class _Members:
     sums: np.ndarray
 
     @classmethod
-    def of(cls, rows: Tensor, labels: Tensor, centers: Tensor) -> _Members:
-        similarity, clusters = (rows * centers[labels]).sum(dim=1).numpy(), len(centers)
+    def of(cls, rows: Tensor, labels: Tensor, centers: Tensor, *, spherical: bool) -> _Members:
+        similarity, clusters = closeness(rows, centers[labels], spherical=spherical).numpy(), len(centers)
         counts, sums = (np.bincount(labels, weights, minlength=clusters) for weights in (None, similarity))
         return cls(labels.numpy(), similarity, counts, sums)
 
 
 def _solve(labelled: LabelledFolder, listed: list[tuple[Tensor, Tensor]], heads: list[_Head]) -> list[_HeadRepair]:
     """The best moves of each head among its listed rows."""
-    model = labelled.model
+    model, spherical = labelled.model, labelled.model.metric == "cosine"
     together = torch.cat([places for places, _ in listed]).unique()
     rows = _fetch(labelled, together.numpy())
     repairs = []
@@ -131,12 +135,19 @@ def _solve(labelled: LabelledFolder, listed: list[tuple[Tensor, Tensor]], heads:
         mine = rows if len(places) == len(rows) else rows[torch.searchsorted(together, places)]
         labels = owners
         if len(mine):
-            labels = repair_listed(mine, owners, centers, prices, *heads[head])
+            as_products = (mine, centers) if spherical else _as_products(mine, centers)
+            labels = repair_listed(as_products[0], owners, as_products[1], prices, *heads[head])
         changed = labels != owners
-        came, left = (_Members.of(mine[changed], each[changed], centers) for each in (labels, owners))
-        moves = Moves(places[changed].numpy(), came.labels, came.similarity)
+        came, left = (_Members.of(mine[changed], each[changed], centers, spherical=spherical) for each in (labels, owners))
+        moves = Moves(places[changed].numpy(), came.labels, came.similarity * labelled.vectors.form.unit)
         repairs.append(_HeadRepair(moves, came.counts - left.counts, came.sums - left.sums))
     return repairs
+
+
+def _as_products(rows: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and centers, float64 with one number more, whose products are x . c - |c|^2 / 2."""
+    rows, centers = rows.double(), centers.double()
+    return F.pad(rows, (0, 1), value=1.0), torch.cat([centers, centers.square().sum(dim=1, keepdim=True) / -2], dim=1)
 
 
 def _fetch(labelled: LabelledFolder, places: np.ndarray) -> Tensor:

@@ -28,7 +28,7 @@ SIMILARITIES_LOOKED_AT = 1 << 20  # similarities looked at together: all of the 
 
 @dataclass(frozen=True)
 class Moves:
-    """Rows of one head that change their cluster: places (M,) ascending, new labels, similarities (M,) to the new centers."""
+    """Rows of one head that change their cluster: places (M,) ascending, new labels, similarities (M,) as files have them."""
 
     places: np.ndarray
     labels: np.ndarray

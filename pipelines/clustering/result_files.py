@@ -10,8 +10,9 @@ import pyarrow as pa
 import torch
 
 from algos.scores import size_figures
-from pipelines.clustering.label_files import FrozenClusters, LabelledFolder, Metric
+from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.vector_column import Metric
 from pipelines.files.location import Location
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import EpochSnapshot
@@ -26,7 +27,8 @@ CLUSTERS_FORMAT = 1
 class Head:
     """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, its bounds in rows.
 
-    `exact` holds figures of the repair, where there was one; `maximum` is infinity where there is none.
+    Similarities are in units of the data: cosines, or minus half the squared distance. `exact` holds figures of the repair,
+    where there was one; `maximum` is infinity where there is none.
     """
 
     counts: np.ndarray
@@ -34,18 +36,25 @@ class Head:
     minimum: float
     maximum: float
     exact: dict[str, float]
+    metric: Metric = "cosine"
 
     @classmethod
     def all_of(cls, labelled: LabelledFolder, bounds: Sequence[tuple[float, float]], exact: list[dict[str, float]]) -> list[Head]:
         """The heads; `bounds` are the least and the most rows that a cluster of each was to have."""
         model = labelled.model
-        counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums)
-        return [cls(n, total, *mine, figures) for n, total, mine, figures in zip(counts, sums, bounds, exact, strict=True)]
+        counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums * labelled.vectors.form.unit)
+        parts = zip(counts, sums, bounds, exact, strict=True)
+        return [cls(n, total, *mine, figures, model.metric) for n, total, mine, figures in parts]
 
     @property
     def similarity(self) -> float:
         """Mean similarity of a row to its center."""
         return float(self.sums.sum() / self.counts.sum())
+
+    @property
+    def inertia(self) -> float:
+        """Sum of the squared distances of rows to their centers, where the metric is Euclidean."""
+        return float(-2 * self.sums.sum())
 
     def report(self) -> dict[str, float]:
         """The figures of `report.json`."""
@@ -57,7 +66,8 @@ class Head:
             "clusters": len(self.counts), "minimum": self.minimum, "smallest": int(self.counts.min()),
             "largest": int(self.counts.max()), "below_minimum": int((self.counts < self.minimum).sum()),
             "rows_missing": float(np.clip(self.minimum - self.counts, 0, None).sum()),
-            **(above if self.maximum < np.inf else {}), "mean_similarity": self.similarity, **self.exact,
+            **(above if self.maximum < np.inf else {}), "mean_similarity": self.similarity,
+            **({"inertia": self.inertia} if self.metric == "euclidean" else {}), **self.exact,
         }  # fmt: skip
 
     def figures(self) -> dict[str, float]:
@@ -68,13 +78,13 @@ class Head:
 
 
 def write_tables(folder: Location, model: FrozenClusters, heads: list[Head]) -> None:
-    """Write `centers.parquet` and `sizes.parquet`."""
+    """Write `centers.parquet` and `sizes.parquet`, of clusters in units of the data."""
     sizes = [len(head.counts) for head in heads]
     names = {
         "head": pa.array(np.repeat(np.arange(len(heads)), sizes), pa.int32()),
         "cluster": pa.array(np.concatenate([np.arange(size) for size in sizes]), pa.int32()),
     }
-    flat = pa.array(model.centers.astype(np.float32).reshape(-1))
+    flat = pa.array(model.centers.reshape(-1))
     center = pa.FixedSizeListArray.from_arrays(flat, model.centers.shape[1])
     counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
     mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipelines.datasets.id_column import check_ids, plain_ids, repeated_ids
 from pipelines.datasets.parquet_files import STREAMED_BYTES, ParquetFooter, find_parquet
-from pipelines.datasets.vector_column import as_lists, check_vectors, dimension, list_lengths
+from pipelines.datasets.vector_column import DIRECTIONS, RowForm, as_lists, check_vectors, dimension
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
@@ -57,6 +57,7 @@ class EmbeddingFolder:
         shards: the files, by path.
         single: whether one file of the folder was asked for.
         left_out: a sentence about files that are not read, or nothing.
+        form: what `read` and `pieces` make of a row.
     """
 
     location: Location
@@ -66,6 +67,7 @@ class EmbeddingFolder:
     shards: list[VectorFile]
     single: bool = False
     left_out: str = field(default="", compare=False)
+    form: RowForm = DIRECTIONS
 
     @property
     def place(self) -> Location:
@@ -115,17 +117,22 @@ class EmbeddingFolder:
             _check_whole(found.location, shards)
         return cls(found.location, column, ids, dimension(filled, column), shards, found.single, found.left_out)
 
+    def in_form(self, form: RowForm) -> EmbeddingFolder:
+        """The same files, whose rows are read in another form."""
+        return replace(self, form=form)
+
     def row_name(self, place: int) -> str:
         """`row R of FILE` of the row in a place."""
         file = int(np.searchsorted(self.starts, place, side="right")) - 1
         return f"row {place - int(self.starts[file])} of {self.location}/{self.shards[file].path}"
 
     def refusal(self, place: int) -> UserError:
-        """The error for a row that gave no direction."""
-        return UserError(
-            f"{self.row_name(place)} has no direction: its {self.column!r} is null, all zeros, not {self.dim} numbers long, "
-            "or holds NaN or infinity; mend or remove it"
-        )
+        """The error for a row that is spoilt: it cannot be read in this form."""
+        return UserError(f"{self.row_name(place)} {self.form.refusal(self.column, self.dim)}")
+
+    def rows_of(self, column: pa.Array) -> np.ndarray:
+        """Rows (R, D) of a list column in this form; NaN for a spoilt one."""
+        return self.form.rows(column, self.dim)
 
     def first(self, shard: int, group: int) -> int:
         """Place of the first row of a row group."""
@@ -141,15 +148,15 @@ class EmbeddingFolder:
         return sum(self.is_large(shard, group) for shard, file in enumerate(self.shards) for group in range(len(file.row_groups)))
 
     def read(self, shard: int, group: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Unit vectors (R, D) float32 and places (R,) int64 of some rows of a row group, or all; NaN without a direction."""
+        """Rows (R, D) in this form and places (R,) int64 of some rows of a row group, or all; NaN for a spoilt one."""
         first = self.first(shard, group)
         if self.is_large(shard, group):
             wanted = np.arange(self.shards[shard].row_groups[group]) if rows is None else rows
             return self._pick(shard, group, wanted), first + wanted
         vectors = self.read_stored(shard, group)
         if rows is None:
-            return unit_rows(vectors, self.dim), first + np.arange(len(vectors))
-        return unit_rows(vectors.take(pa.array(rows)), self.dim), first + rows
+            return self.rows_of(vectors), first + np.arange(len(vectors))
+        return self.rows_of(vectors.take(pa.array(rows))), first + rows
 
     def pieces(self, shard: int, group: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """As `read` gives all rows of a row group, but those of a large one in pieces."""
@@ -158,7 +165,7 @@ class EmbeddingFolder:
             return
         start = self.first(shard, group)
         for stored in self._stored_pieces(shard, group):
-            yield unit_rows(stored, self.dim), np.arange(start, start + len(stored))
+            yield self.rows_of(stored), np.arange(start, start + len(stored))
             start += len(stored)
 
     def read_stored(self, shard: int, group: int) -> pa.Array:
@@ -184,12 +191,12 @@ class EmbeddingFolder:
         return (as_lists(piece) for piece in self._open(shard).pieces(group, self.column, rows))
 
     def _pick(self, shard: int, group: int, rows: np.ndarray) -> np.ndarray:
-        """Unit vectors of some rows of a large row group, in any order, out of its pieces."""
-        vectors, order, start = np.empty((len(rows), self.dim), np.float32), np.argsort(rows, kind="stable"), 0
+        """Some rows of a large row group, in any order, out of its pieces."""
+        vectors, order, start = np.empty((len(rows), self.dim), self.form.dtype), np.argsort(rows, kind="stable"), 0
         ascending = rows[order]
         for stored in self._stored_pieces(shard, group):
             first, last = np.searchsorted(ascending, (start, start + len(stored))).tolist()
-            vectors[order[first:last]] = unit_rows(stored.take(pa.array(ascending[first:last] - start)), self.dim)
+            vectors[order[first:last]] = self.rows_of(stored.take(pa.array(ascending[first:last] - start)))
             start += len(stored)
             if last == len(rows):
                 break
@@ -199,21 +206,7 @@ class EmbeddingFolder:
         return open_parquet(self.location, self.shards[shard].path, self.shards[shard].digest)
 
 
-def unit_rows(column: pa.Array, dim: int) -> np.ndarray:
-    """Rows of a list column divided by their length, (R, D) float32; NaN for a row that has no direction."""
-    lengths = list_lengths(column)
-    whole = np.flatnonzero(lengths == dim)
-    values = (column if len(whole) == len(column) else column.take(pa.array(whole))).flatten()
-    numbers = values.to_numpy(zero_copy_only=False).reshape(-1, dim)
-    numbers = numbers.astype(np.float64 if numbers.dtype == np.float64 else np.float32, copy=False)
-    rows = np.full((len(column), dim), np.nan, np.float32)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = numbers / np.abs(numbers).max(axis=1, keepdims=True)  # or the squares of float32 may overflow
-        rows[whole] = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
-    return rows
-
-
-def first_without_direction(rows: np.ndarray, places: np.ndarray) -> int | None:
+def first_spoilt(rows: np.ndarray, places: np.ndarray) -> int | None:
     """Lowest place of a row with NaN; `None` where every row is whole."""
     bad = places[np.isnan(rows).any(axis=1)]
     return int(bad.min()) if len(bad) else None

@@ -1,4 +1,4 @@
-"""A column of vectors, however it was written: lists of any kind, or tensors of Arrow and of Ray Data; how long its vectors are.
+"""A column of vectors, however it was written: lists of any kind, or tensors of Arrow and of Ray Data; what its rows become.
 
 Tensors are lists with a name: what stores them is read, so that nobody needs to know the name. Free of torch and Ray.
 """
@@ -6,10 +6,13 @@ Tensors are lists with a name: what stores them is read, so that nobody needs to
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import DTypeLike
 
 from pipelines.datasets.parquet_files import STREAMED_BYTES, ParquetFooter
 from pipelines.errors import UserError
@@ -17,7 +20,99 @@ from pipelines.errors import UserError
 WHOLE_TYPES = (pa.int8(), pa.uint8(), pa.int16(), pa.uint16())  # quantised vectors; longer integers are tokens or counts
 FIRST_ROWS = 1024  # which tell how long vectors are
 NULL_OF_FIXED_SIZE = "Expected all lists to be of size"  # what Arrow says of one
+FARTHEST = 1e12  # of a number of a shifted and scaled row; float32 loses the distances of one that is farther out
+Metric = Literal["cosine", "euclidean"]
+SMALLEST = 1e-15  # scale of Euclidean rows, and one over the largest
 NUMBERS = "lists or tensors of float16, float32, float64, or integers of 8 or 16 bits"
+
+
+@dataclass(frozen=True)
+class RowForm:
+    """What the numbers of a row become: its direction, or (x - origin) / scale, which keeps float32 precise far from 0.
+
+    Attributes:
+        metric: by which rows are compared; cosine makes unit rows of them.
+        origin: D numbers that are subtracted; none for rows as they are stored.
+        scale: divides the difference.
+        dtype: of the rows.
+    """
+
+    metric: Metric = "cosine"
+    origin: tuple[float, ...] = ()
+    scale: float = 1.0
+    dtype: str = "float32"
+
+    @classmethod
+    def around(cls, rows: np.ndarray) -> RowForm:
+        """The Euclidean form for rows such as these (R, D): their mean, and the root mean square around it.
+
+        Raises:
+            UserError: for a root mean square whose square does not fit float32.
+        """
+        rows = rows.astype(np.float64, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = rows.mean(axis=0)
+            spread = float(np.sqrt(np.square(rows - mean).sum(axis=1).mean()))
+        if spread and not SMALLEST < spread < 1 / SMALLEST:
+            raise UserError(
+                f"the vectors spread by {spread:.3g} around their mean, whose square float32 does not hold; bring them to about 1"
+            )
+        return cls("euclidean", tuple(mean.tolist()), spread or 1.0)
+
+    @property
+    def unit(self) -> float:
+        """What similarities of rows of this form are multiplied by, in units of the data."""
+        return self.scale**2
+
+    def rows(self, column: pa.Array, dim: int) -> np.ndarray:
+        """Rows of a list column, (R, D); NaN for one that has no such form."""
+        lengths = list_lengths(column)
+        whole = np.flatnonzero(lengths == dim)
+        values = (column if len(whole) == len(column) else column.take(pa.array(whole))).flatten()
+        numbers = values.to_numpy(zero_copy_only=False).reshape(-1, dim)
+        numbers = numbers.astype(np.float64 if numbers.dtype == np.float64 else np.float32, copy=False)
+        rows = np.full((len(column), dim), np.nan, self.dtype)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            rows[whole] = _directions(numbers) if self.metric == "cosine" else self._shifted(numbers)
+        return rows
+
+    def restore(self, centers: np.ndarray) -> np.ndarray:
+        """Centers (K, D) among such rows in units of the data, float64; unit centers stay as they are."""
+        return centers if self.metric == "cosine" else centers.astype(np.float64) * self.scale + self._origin(np.float64)
+
+    def take(self, centers: np.ndarray) -> np.ndarray:
+        """Centers (K, D) in units of the data among such rows, float32; unit centers stay as they are."""
+        if self.metric == "cosine":
+            return centers
+        moved: np.ndarray = ((centers.astype(np.float64) - self._origin(np.float64)) / self.scale).astype(np.float32)
+        return moved
+
+    def refusal(self, column: str, dim: int) -> str:
+        """What is wrong with a row that has no such form, as the end of a sentence."""
+        if self.metric == "cosine":
+            return (
+                f"has no direction: its {column!r} is null, all zeros, not {dim} numbers long, or holds NaN or infinity; "
+                "mend or remove it"
+            )
+        return (
+            f"has no distance to others: its {column!r} is null, not {dim} numbers long, or holds NaN, infinity or a number "
+            f"more than {FARTHEST:.0e} times as far out as rows are; mend or remove it"
+        )
+
+    def _shifted(self, numbers: np.ndarray) -> np.ndarray:
+        moved: np.ndarray = (numbers - self._origin(numbers.dtype)) / self.scale
+        farthest = np.maximum(moved.max(axis=1), -moved.min(axis=1))
+        moved[~(farthest < (FARTHEST if self.origin else np.inf))] = np.nan
+        return moved
+
+    def _origin(self, dtype: DTypeLike) -> np.ndarray:
+        """The origin, in `dtype` where that holds it: a difference of two such numbers is rounded once."""
+        origin = np.array(self.origin or 0.0)
+        rounded = origin.astype(dtype)
+        return rounded if (rounded == origin).all() else origin
+
+
+DIRECTIONS = RowForm()
 
 
 def check_vectors(footer: ParquetFooter, column: str) -> None:
@@ -41,6 +136,13 @@ def as_lists(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         stored = pa.large_list(stored.value_type)
         lists = [chunk.cast(stored) for chunk in lists]
     return lists[0] if len(lists) == 1 else pa.chunked_array(lists, stored).combine_chunks()
+
+
+def _directions(numbers: np.ndarray) -> np.ndarray:
+    """Rows divided by their length, NaN for one of zeros."""
+    scaled = numbers / np.abs(numbers).max(axis=1, keepdims=True)  # or the squares of float32 may overflow
+    unit: np.ndarray = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    return unit
 
 
 def list_lengths(column: pa.Array) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Vectors on their way to a clustering: Parquet rows -> batches of unit rows on a worker's device."""
+"""Vectors on their way to a clustering: Parquet rows -> batches of rows in their form on a worker's device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
+from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
 from pipelines.stream.epoch_order import EpochOrder
 from pipelines.stream.host_copy import joined
 from pipelines.stream.prefetch import Columns
@@ -16,10 +16,10 @@ from pipelines.stream.vector_windows import VectorReader
 
 @dataclass(frozen=True)
 class VectorSource:
-    """The unit rows of a folder.
+    """The rows of a folder.
 
     Attributes:
-        rows: the folder.
+        rows: the folder, with the form of its rows.
         device: where batches go.
     """
 
@@ -27,17 +27,17 @@ class VectorSource:
     device: torch.device
 
     def reader(self, order: EpochOrder, lanes: range, start_step: int) -> VectorReader:
-        """Reads and normalises some lanes of a pass."""
+        """Reads some lanes of a pass."""
         return VectorReader(self.rows, order, lanes, start_step)
 
     def to_host(self, parts: list[Columns]) -> Tensor:
         """A copy of the rows (b, D), in page-locked memory where the device is a GPU.
 
         Raises:
-            UserError: for a row that has no direction, naming its file and row.
+            UserError: for a spoilt row, naming its file and row.
         """
         for part in parts:
-            bad = first_without_direction(part["vector"], part["id"])
+            bad = first_spoilt(part["vector"], part["id"])
             if bad is not None:
                 raise self.rows.refusal(bad)
         return joined(parts, "vector", pin=self.device.type == "cuda")

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from pipelines.datasets.embedding_folder import EmbeddingFolder, unit_rows
+from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.stream.epoch_order import EpochOrder, Piece, step_column
 from pipelines.stream.ray_data import BLOCK_BYTES
 from pipelines.stream.row_groups import LanePieces, Span, SpanGroups
 
 
 class VectorReader:
-    """Reads, normalises and shuffles the windows of some lanes.
+    """Reads and shuffles the windows of some lanes.
 
     Called with a batch of span numbers, yields the rows of each of their steps as columns `step`, `id` (places) and `vector`.
     """
@@ -58,7 +58,7 @@ class VectorReader:
                 if stored is None:
                     large[piece.shard, piece.row_group].append((index, piece))
                 else:
-                    vectors[index, piece.places] = unit_rows(stored.take(pa.array(piece.rows)), self.vectors.dim)
+                    vectors[index, piece.places] = self.vectors.rows_of(stored.take(pa.array(piece.rows)))
         for place, mine in large.items():  # gone through once for all lanes
             found, _ = self.vectors.read(*place, np.concatenate([piece.rows for _, piece in mine]))
             for index, piece in mine:

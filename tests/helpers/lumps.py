@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 LUMP_ROWS, LUMP_DIM = 2000, 8
 
 
-def write_lumps(folder: Path) -> None:
-    """Lumps of very different sizes, sorted by lump, in two files of short row groups; ids are strings."""
+def write_lumps(folder: Path, offset: float = 0.0) -> None:
+    """Lumps of very different sizes around `offset`, sorted by lump, in two files of short row groups; ids are strings."""
     random = np.random.default_rng(0)
     share = random.pareto(1.0, 15) + 0.1
     lump = np.sort(random.choice(15, LUMP_ROWS, p=share / share.sum()))
     rows = (random.normal(size=(15, LUMP_DIM))[lump] + 0.8 * random.normal(size=(LUMP_ROWS, LUMP_DIM))).astype(np.float32)
+    rows += np.float32(offset)
     folder.mkdir()
     for name, mine in (("a", slice(0, 1100)), ("b", slice(1100, LUMP_ROWS))):
         ids = [f"row-{place}" for place in range(LUMP_ROWS)[mine]]

@@ -183,6 +183,18 @@ def test_euclidean_centers_are_plain_means_and_the_nearest_wins():
     assert start.tolist() == [[0.0, 0.0], [10.0, 0.0]]
 
 
+@pytest.mark.parametrize(("spherical", "expected"), [(True, [[0.6, 8.0]]), (False, [[-0.1, -0.5]])])
+def test_a_row_is_close_to_a_center_by_cosine_or_by_minus_half_the_squared_distance(spherical, expected):
+    start = torch.tensor([[1.0, 0.0], [0.0, 10.0]])
+    kmeans = OnlineConstrainedKMeans([2], 2, initial_centers=start, spherical=spherical)
+    rows = torch.tensor([[0.6, 0.2], [1.0, 10.0]]) if not spherical else torch.tensor([[0.6, 0.8], [0.6, 0.8]])
+    torch.testing.assert_close(kmeans.similarity(rows, torch.tensor([[0, 1]])), torch.tensor(expected))
+    kmeans.duals.copy_(torch.tensor([1.0, 2.0]))
+    torch.testing.assert_close(
+        kmeans.similarity(rows, torch.tensor([[0, 1]]), priced=True), torch.tensor(expected) + torch.tensor([[1.0, 2.0]])
+    )
+
+
 def test_clusters_without_a_hit_keep_their_center_bit_for_bit():
     kmeans = OnlineConstrainedKMeans([8], 4, min_size_ratio=0.0)
     before = kmeans.centers.clone()

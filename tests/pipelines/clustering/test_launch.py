@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,22 @@ import torch
 from mlflow.tracking import MlflowClient
 from pyarrow.dataset import dataset
 
+from algos.estimator.estimator import ConstrainedKMeans
+from algos.estimator.geometry import Geometry
 from pipelines.clustering.config import ClusterConfig
+from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.launch import Clustering, cluster
+from pipelines.clustering.loop import form_of
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST
 from pipelines.config.recipe import read_stored
 from pipelines.config.sections import ComputeConfig
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.vector_column import RowForm
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import CONFIG_FILE, Run
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
-from tests.helpers.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS, PASSES, STEPS
+from tests.helpers.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS, PASSES, STEPS, options, write_lumps
 from tests.helpers.runs import cut_back, final_state, store_of
 
 
@@ -184,6 +189,73 @@ def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, 
         second["figures"]["clusters/head0/similarity"], rel=1e-9
     )
     assert straight.equals(resumed)
+
+
+OFFSET = 1e4
+
+
+@pytest.fixture(scope="module")
+def far_from_zero(tmp_path_factory) -> Path:
+    """The lumps far from the origin."""
+    made = tmp_path_factory.mktemp("far") / "embeddings"
+    write_lumps(made, OFFSET)
+    return made
+
+
+@pytest.fixture(scope="module")
+def euclidean(local_ray, far_from_zero) -> Path:
+    """Their clustering by distance, by one worker that was never stopped."""
+    to = far_from_zero.parent / "clusters"
+    main(["cluster", str(far_from_zero), "--to", str(to), "--metric", "euclidean", *options(), "--exact"])
+    return to
+
+
+@pytest.mark.ray
+def test_euclidean_labels_are_the_nearest_centers_less_their_prices_in_units_of_the_data(euclidean, far_from_zero):
+    table, found = labels_of(euclidean), FinishedClusters.open(str(euclidean))
+    rows = pa.concat_tables(pq.read_table(far_from_zero / f"{name}.parquet") for name in "ab")["embedding"]
+    rows = np.stack(rows.to_numpy(zero_copy_only=False)).astype(np.float64)
+    report = json.loads((euclidean / "report.json").read_text())
+    assert (found.model.metric, found.model.centers.dtype, report["far_rows"]) == ("euclidean", np.float64, 0)
+    for head, told in enumerate(report["heads"]):
+        mine, labels = found.head(head), table[f"label_head{head}"].to_numpy()
+        half_squares = np.square(rows[:, None] - mine.centers).sum(axis=2) / 2
+        best = (half_squares - mine.prices).argmin(axis=1)
+        assert (best != labels).sum() <= told["moved"] + 2  # ties in the last bit
+        nearest = half_squares[np.arange(LUMP_ROWS), labels]
+        np.testing.assert_allclose(table[f"similarity_head{head}"].to_numpy(), -nearest, rtol=1e-4, atol=1e-4)
+        assert told["inertia"] == pytest.approx(2 * nearest.sum(), rel=1e-5)
+        assert told["mean_similarity"] == pytest.approx(-nearest.mean(), rel=1e-5)
+        assert told["smallest"] == np.bincount(labels).min() >= 0.4 * LUMP_ROWS / len(mine.centers)
+        means = [rows[labels == cluster].mean(axis=0) for cluster in range(len(mine.centers))]
+        within = np.square(rows - np.array(means)[labels]).sum()  # nearly as good as the best centers of these labels
+        assert told["inertia"] < 1.05 * within < 0.6 * np.square(rows - rows.mean(axis=0)).sum()
+
+
+@pytest.mark.ray
+def test_the_estimator_predicts_the_same_labels_from_the_same_centers(euclidean, far_from_zero):
+    rows = pa.concat_tables(pq.read_table(far_from_zero / f"{name}.parquet") for name in "ab")["embedding"]
+    rows = np.stack(rows.to_numpy(zero_copy_only=False))
+    state = final_state(euclidean, PASSES)
+    form = form_of(state)
+    estimator = ConstrainedKMeans(CLUSTERS, metric="euclidean", random_state=0, max_iter=1).fit(rows)
+    estimator._geometry = Geometry(False, torch.tensor(form.origin), form.scale)
+    estimator._core.centers.copy_(state["kmeans"]["centers"][:CLUSTERS])
+    estimator._prices = state["kmeans"]["duals"][:CLUSTERS]
+    moved = json.loads((euclidean / "report.json").read_text())["heads"][0]["moved"]
+    assert (estimator.predict(rows) != labels_of(euclidean)["label_head0"].to_numpy()).sum() <= moved + 2
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_euclidean_run_killed_in_mid_pass_goes_on_with_two_workers_in_the_same_bits(euclidean):
+    copy = cut_back(euclidean, euclidean.parent / "killed", STEPS + 8, "labels", "*.parquet", "report.json", CLUSTERS_MANIFEST)
+    assert store_of(copy).latest().step == 8
+    main(["cluster", "--resume", str(copy), "--compute.workers", "2"])
+    first, second = final_state(euclidean, PASSES), final_state(copy, PASSES)
+    assert first["form"] == second["form"] != asdict(RowForm())
+    assert all(torch.equal(first["kmeans"][name], second["kmeans"][name]) for name in ("centers", "duals", "counts"))
+    assert labels_of(euclidean).equals(labels_of(copy))
 
 
 @pytest.mark.slow

@@ -16,22 +16,27 @@ from pipelines.clustering.label_pass import write_labels
 from pipelines.clustering.repair import repair_labels
 from pipelines.clustering.repair_tasks import LabelMover, Moves
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
 from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
 from tests.helpers.oracle import best_total
 
 HEADS = [6, 3]
+EUCLIDEAN = RowForm("euclidean", (0.25,) * LUMP_DIM, 2.0)
 
 pytestmark = pytest.mark.ray
 
 
 @pytest.fixture
-def labelled(local_ray, lumps, tmp_path, monkeypatch) -> LabelledFolder:
-    """Labels in several files under random centers."""
+def labelled(request, local_ray, lumps, tmp_path, monkeypatch) -> LabelledFolder:
+    """Labels in several files under random centers, by cosine or by the metric of the test."""
     monkeypatch.setattr(label_files, "TASK_ROWS", 400)
-    centers = F.normalize(torch.randn(sum(HEADS), LUMP_DIM, generator=torch.Generator().manual_seed(0)), dim=1).numpy()
-    model = FrozenClusters(HEADS, centers, np.linspace(0.0, 0.1, sum(HEADS), dtype=np.float32))
-    return write_labels(EmbeddingFolder.open(str(lumps)), model, Location.of(str(tmp_path / "labels")), gpu=False)
+    form = getattr(request, "param", RowForm())
+    centers = torch.randn(sum(HEADS), LUMP_DIM, generator=torch.Generator().manual_seed(0)) / 2
+    centers = (F.normalize(centers, dim=1) if form.metric == "cosine" else centers).numpy()
+    model = FrozenClusters(HEADS, centers, np.linspace(0.0, 0.1, sum(HEADS), dtype=np.float32), form.metric)
+    vectors = EmbeddingFolder.open(str(lumps)).in_form(form)
+    return write_labels(vectors, model, Location.of(str(tmp_path / "labels")), gpu=False)
 
 
 def table_of(labelled: LabelledFolder) -> pa.Table:
@@ -41,10 +46,13 @@ def table_of(labelled: LabelledFolder) -> pa.Table:
 def similarities(labelled: LabelledFolder, head: int) -> np.ndarray:
     vectors = labelled.vectors
     rows = [vectors.read(shard, group)[0] for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
-    return np.concatenate(rows).astype(np.float64) @ labelled.model.per_head(labelled.model.centers)[head].T
+    all_rows, centers = np.concatenate(rows).astype(np.float64), labelled.model.per_head(labelled.model.centers)[head]
+    if labelled.model.metric == "cosine":
+        return all_rows @ centers.T
+    return -np.square(all_rows[:, None] - centers).sum(axis=2) / 2
 
 
-@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize(("labelled", "share"), [(RowForm(), 0.5), (RowForm(), 1.0), (EUCLIDEAN, 1.0)], indirect=["labelled"])
 def test_every_cluster_gets_its_minimum_near_the_optimum(labelled, share):
     before = table_of(labelled)
     minimums = [int(share * LUMP_ROWS / clusters) for clusters in HEADS]
@@ -63,7 +71,8 @@ def test_every_cluster_gets_its_minimum_near_the_optimum(labelled, share):
         assert (repaired.moved[head] > 0) == (np.bincount(old, minlength=HEADS[head]).min() < least)
         table = similarities(labelled, head)
         mine = table[np.arange(LUMP_ROWS), labels]
-        np.testing.assert_allclose(after[f"similarity_head{head}"].to_numpy(), mine, atol=1e-5)
+        written = after[f"similarity_head{head}"].to_numpy() / labelled.vectors.form.unit
+        np.testing.assert_allclose(written, mine, atol=1e-5)
         assert sums[head].sum() == pytest.approx(mine.sum(), abs=1e-2)
         best = best_total(table, least)
         assert best <= mine.sum() + repaired.gap[head] + 1e-2

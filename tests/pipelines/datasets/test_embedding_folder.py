@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.datasets import embedding_folder
-from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction, unit_rows
+from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
+from pipelines.datasets.vector_column import RowForm
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import EpochOrder, StreamShape
 from pipelines.stream.vector_windows import VectorReader
@@ -85,7 +86,7 @@ def test_another_column_of_ids_can_be_named(tmp_path):
 
 
 def test_a_row_whose_squares_overflow_has_a_direction():
-    rows = unit_rows(lists(np.array([[3e30, 4e30], [3e-30, 4e-30]], np.float32)), 2)
+    rows = RowForm().rows(lists(np.array([[3e30, 4e30], [3e-30, 4e-30]], np.float32)), 2)
     np.testing.assert_allclose(rows, [[0.6, 0.8]] * 2, rtol=1e-6)
 
 
@@ -121,15 +122,15 @@ def test_a_row_without_direction_is_named_by_file_and_row(tmp_path, spoilt):
     write(tmp_path / "b.parquet", pa.array(rows, pa.list_(pa.float32(), DIM)))
     write(tmp_path / "a.parquet", random_rows(10))
     vectors = EmbeddingFolder.open(str(tmp_path))
-    assert first_without_direction(*vectors.read(1, 0)) is None
-    place = first_without_direction(*vectors.read(1, 1))
+    assert first_spoilt(*vectors.read(1, 0)) is None
+    place = first_spoilt(*vectors.read(1, 1))
     assert place == 29
     assert f"row 19 of {tmp_path}/b.parquet has no direction" in str(vectors.refusal(place))
 
 
 def test_rows_that_differ_in_length_but_not_on_average_are_named_when_they_are_read():
-    rows = unit_rows(pa.array([[1.0, 2.0, 3.0], [1.0], [1.0, 0.0]], pa.list_(pa.float32())), 2)
-    assert first_without_direction(rows, np.arange(3)) == 0
+    rows = RowForm().rows(pa.array([[1.0, 2.0, 3.0], [1.0], [1.0, 0.0]], pa.list_(pa.float32())), 2)
+    assert first_spoilt(rows, np.arange(3)) == 0
     assert rows[2].tolist() == [1.0, 0.0]
 
 
@@ -386,6 +387,19 @@ def test_large_row_groups_are_read_in_pieces(tmp_path, small_pieces, layout):
     np.testing.assert_allclose(some, unit(rows)[10 + wanted], atol=1e-6)
     assert places.tolist() == (10 + wanted).tolist()
     np.testing.assert_allclose(all_rows(vectors), unit(rows), atol=1e-6)
+    around = vectors.in_form(RowForm("euclidean", (1.0,) * DIM, 2.0))
+    np.testing.assert_allclose(all_rows(around), (rows - 1) / 2, rtol=1e-6)
+    np.testing.assert_allclose(np.concatenate([piece for piece, _ in around.pieces(0, 1)]), (rows[10:20] - 1) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("spoilt", [SPOILT["nan"], SPOILT["infinity"], SPOILT["null number"]])
+def test_a_row_without_a_distance_is_named_and_one_of_zeros_is_read(tmp_path, spoilt):
+    rows = [[0.0] * DIM, *random_rows(5).tolist(), spoilt]
+    write(tmp_path / "a.parquet", pa.array(rows, pa.list_(pa.float32(), DIM)))
+    vectors = EmbeddingFolder.open(str(tmp_path)).in_form(RowForm("euclidean", (1.0,) * DIM, 2.0))
+    place = first_spoilt(*vectors.read(0, 0))
+    assert place == 6
+    assert f"row 6 of {tmp_path}/a.parquet has no distance to others" in str(vectors.refusal(place))
 
 
 @pytest.mark.parametrize("lanes", [range(2), range(1, 2)])

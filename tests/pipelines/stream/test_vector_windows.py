@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.vector_column import RowForm
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.stream.vector_windows import VectorReader
-from tests.helpers.lumps import LUMP_ROWS
+from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
 from tests.helpers.steps import steps_of
 
 BATCH = 96
@@ -35,3 +36,12 @@ def test_the_batches_of_any_number_of_workers_joined_are_those_of_one(lumps, wor
         assert np.array_equal(step["vector"], later["vector"])
     every = np.concatenate([vectors.read(s, g)[0] for s, file in enumerate(vectors.shards) for g in range(len(file.row_groups))])
     assert all(np.array_equal(step["vector"], every[step["id"]]) for step in whole)
+
+
+def test_windows_hold_rows_in_the_form_of_the_folder(lumps):
+    vectors = EmbeddingFolder.open(str(lumps)).in_form(RowForm("euclidean", (0.5,) * LUMP_DIM, 3.0))
+    order = EpochOrder(vectors, StreamShape(BATCH, 4, 64), seed=3, epoch=1)
+    every = np.concatenate([vectors.read(s, g)[0] for s, file in enumerate(vectors.shards) for g in range(len(file.row_groups))])
+    steps = steps_of(VectorReader(vectors, order, range(4)), BATCH)
+    assert np.linalg.norm(every, axis=1).std() > 0.1
+    assert all(np.array_equal(step["vector"], every[step["id"]]) for step in steps)
