@@ -225,6 +225,13 @@ class OnlineConstrainedKMeans(nn.Module):
         """Views of a stacked tensor, one for each head."""
         return torch.split(tensor, list(self.num_clusters), dim=dim)
 
+    @torch.no_grad()
+    def start_from(self, centers: Tensor, prices: Tensor) -> None:
+        """Take the centers (sum of K, D) and prices (sum of K,) of another clustering, before the first batch."""
+        self.centers.copy_(centers)
+        self.epoch_centers.copy_(centers)
+        self.take_prices(prices)
+
     @property
     def running_centers(self) -> Tensor:
         """The centers (sum of K, D) that rows are assigned to."""
@@ -239,16 +246,17 @@ class OnlineConstrainedKMeans(nn.Module):
     def take_prices(self, prices: Tensor) -> None:
         """Go on from signed prices (sum of K,): those above zero are duals of lower bounds, the others of upper ones.
 
-        Without an upper bound only differences matter, and the least price of each head becomes zero unless sizes are equal.
+        Without an upper bound those of each head are raised together until none is below zero, which changes no label.
         """
         prices = prices.to(self.duals)
         if self.bounded_above:
-            self.duals.copy_(prices.clamp(min=0.0))
             self.max_duals.copy_((-prices).clamp(min=0.0))
-        elif self.equality or bool((prices >= 0).all()):
-            self.duals.copy_(prices)
-        else:
-            self.duals.copy_(torch.cat([head - head.min() for head in self.per_head(prices)]))
+            self.start_max_duals.copy_(self.max_duals)
+            prices = prices.clamp(min=0.0)
+        elif not self.equality:
+            prices = torch.cat([head - head.min().clamp(max=0.0) for head in self.per_head(prices)])
+        self.duals.copy_(prices)
+        self.start_duals.copy_(prices)
 
     @torch.no_grad()
     def priced(self, embeddings: Tensor) -> Tensor:

@@ -18,9 +18,7 @@ from torch import Tensor
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, assign, priced_similarities
 
-BLOCK_ROWS = (
-    16  # of one parent, compared with its clusters in one product; constant, so that a row's label does not depend on others
-)
+BLOCK_ROWS = 16  # of one parent, compared with its clusters in one product; constant, so no label depends on other rows
 NUMBERS_HELD = 1 << 24  # of centers, gathered for the blocks of one product
 
 
@@ -45,7 +43,8 @@ def share_clusters(sizes: Tensor, total: int, min_size_ratio: float, max_size_ra
     if bool((least > most).any()) or not int(least.sum()) <= total <= int(most.sum()):
         raise ValueError(
             f"{total} clusters cannot be shared among {len(sizes)} parents of these sizes ({int(sizes.min())} to "
-            f"{int(sizes.max())} rows) so that both levels keep their bounds; lower min_size_ratio, raise max_size_ratio, or ask for more clusters"
+            f"{int(sizes.max())} rows) so that both levels keep their bounds; lower min_size_ratio, raise max_size_ratio, or ask "
+            "for more clusters"
         )
     given = wanted.floor().clamp(least, most)
     while (missing := total - int(given.sum())) != 0:  # a few rounds: each moves as many as it can by one

@@ -20,25 +20,34 @@ CARRIED = 10  # a pass starts from the old center at the weight of a tenth of it
 class Passes:
     """A clustering's passes over fixed rows.
 
+    A clustering that starts from a finished one is to stay near it: each of its passes begins from the old centers at the weight
+    of all their rows, and the duals' step goes on falling.
+
     Args:
         kmeans: on its device.
+        before: passes that a finished clustering made, whose centers and prices these are; `None` for new ones.
     """
 
-    def __init__(self, kmeans: OnlineConstrainedKMeans) -> None:
+    def __init__(self, kmeans: OnlineConstrainedKMeans, before: int | None = None) -> None:
         self.kmeans = kmeans
+        self._before, self._one_in = before or 0, CARRIED if before is None else 1
         self.carried = torch.zeros_like(kmeans.counts)  # rows that the present pass began with
 
     def begin(self, number: int) -> None:
         """Start pass `number`, from 0: the step of the duals falls with 1 / pass, so that prices settle."""
-        self.kmeans.set_dual_lr(divisor=number + 1)
+        self.kmeans.set_dual_lr(divisor=self._before + number + 1)
 
     def end(self) -> tuple[Tensor, list[EpochSummary]]:
         """Close a pass; returns the rows (sum of K,) that it gave to each cluster, and the heads' summaries."""
         given = self.kmeans.counts - self.carried
         summaries = self.kmeans.end_epoch()
-        self.carried = given // CARRIED
-        self.kmeans.counts.copy_(self.carried)
+        self.carry(given)
         return given, summaries
+
+    def carry(self, rows: Tensor) -> None:
+        """Begin with the old centers at their weight after a pass that gave them these rows (sum of K,)."""
+        self.carried = rows // self._one_in
+        self.kmeans.counts.copy_(self.carried)
 
 
 class Settling:

@@ -33,9 +33,10 @@ class ClusterConfig:
     Attributes:
         data: Parquet file with the embeddings, or folder of such files, a local path or URI.
         to: folder of the run and its result; empty or absent at the start, where every node reaches it.
-        num_clusters: K, or a list for several heads.
+        num_clusters: K, or a list for several heads; null takes those of `start_from`.
         column: of the vectors.
         id: column of integer or string ids; null takes `id` where there is one, else numbers the rows over the sorted files.
+        start_from: finished run of `quorum cluster`, or a file of centers, to start from: clusters keep their numbers.
         metric: cosine, by which only directions count, or euclidean: centers are means, and rows are the nearer the closer.
         min_size_ratio: a cluster's minimum as a share of N / K, in [0, 1]: 0 is plain k-means, 1 asks for equal sizes.
         max_size_ratio: a cluster's maximum as a ratio to N / K, 1 or more; null for no maximum.
@@ -54,13 +55,14 @@ class ClusterConfig:
     """
 
     kind: ClassVar[str] = "cluster"
-    input_paths: ClassVar[tuple[str, ...]] = ("data",)  # in a file of options they may be relative to it
+    input_paths: ClassVar[tuple[str, ...]] = ("data", "start_from")  # in a file of options they may be relative to it
 
     data: str
     to: str
-    num_clusters: int | list[int]
+    num_clusters: int | list[int] | None = None
     column: str = "embedding"
     id: str | None = None
+    start_from: str | None = None
     metric: Metric = "cosine"
     min_size_ratio: float = 0.4
     max_size_ratio: float | None = None
@@ -78,7 +80,9 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
-        if min(self.heads, default=0) < 1:
+        if self.num_clusters is None and self.start_from is None:
+            raise UserError("num_clusters is missing; give it, a recipe that has it, or start_from")
+        if self.num_clusters is not None and min(self.heads, default=0) < 1:
             raise UserError(f"num_clusters is {self.num_clusters}; give at least one head of at least one cluster")
         require_positive(self, "passes", "lanes", "batch_size", "window", "dual_lr")
         require_not_negative(self, "seed")
@@ -90,7 +94,9 @@ class ClusterConfig:
 
     @property
     def heads(self) -> list[int]:
-        """K of each head."""
+        """K of each head; none where the clusters that are started from tell."""
+        if self.num_clusters is None:
+            return []
         return [self.num_clusters] if isinstance(self.num_clusters, int) else list(self.num_clusters)
 
     def exact_bounds(self, rows: int) -> list[tuple[int, int | None]]:

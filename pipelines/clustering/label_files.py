@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
@@ -89,6 +90,19 @@ def label_files(vectors: EmbeddingFolder, least_rows: int | None = None) -> list
     return made
 
 
+def changed_rows(table: pa.Table, heads: int) -> np.ndarray:
+    """Rows (H,) of a table of labels whose label is another than the one they started with; 0 where that is not known."""
+    if start_column(0) not in table.column_names:
+        return np.zeros(heads, np.int64)
+    pairs = ((table[f"label_head{head}"], table[start_column(head)]) for head in range(heads))
+    return np.array([int((now.to_numpy() != before.to_numpy()).sum()) for now, before in pairs])
+
+
+def start_column(head: int) -> str:
+    """Column of the labels under the clusters that a run started from."""
+    return f"start_label_head{head}"
+
+
 @dataclass(frozen=True)
 class LabelledFolder:
     """Labels in files, and what they come to.
@@ -101,6 +115,7 @@ class LabelledFolder:
         counts: (sum of K,) rows of each cluster of all heads.
         sums: (sum of K,) their similarities, in units of rows as they are read.
         far: rows more than ten times as far from the origin as Euclidean rows are in root mean square.
+        changed: (files, H) rows with another label than under the clusters that the run started from; `None` without such.
     """
 
     vectors: EmbeddingFolder
@@ -110,3 +125,10 @@ class LabelledFolder:
     counts: np.ndarray
     sums: np.ndarray
     far: int = 0
+    changed: np.ndarray | None = None
+
+    def since_start(self) -> list[dict[str, float]]:
+        """Of each head, for its report: rows that changed their cluster, and their share."""
+        if self.changed is None:
+            return [{} for _ in self.model.heads]
+        return [{"changed_since_start": n, "changed_share": n / self.vectors.rows} for n in self.changed.sum(axis=0).tolist()]

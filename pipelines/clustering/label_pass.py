@@ -13,7 +13,7 @@ import ray.data
 import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
-from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder, label_files
+from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder, changed_rows, label_files, start_column
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
 from pipelines.files.location import Location
 from pipelines.progress import progress
@@ -34,37 +34,51 @@ class LabelWriter:
     """Reads, labels and writes the rows of parts, a row group at a time; runs in Ray Data tasks.
 
     Called with a batch of part numbers, yields a row for each: `part`, `rows`, `bad` (place of a spoilt row, or -1), `far`
-    (rows far out), and per cluster of all heads `counts` and `similarity`, the sum over its rows.
+    (rows far out), `changed` (rows of each head with another label than under the clusters `start`), and per cluster of all
+    heads `counts` and `similarity`, the sum over its rows.
     """
 
     def __init__(
-        self, vectors: EmbeddingFolder, todo: list[LabelFile], model: ray.ObjectRef, folder: Location, *, gpu: bool
+        self,
+        vectors: EmbeddingFolder,
+        todo: list[LabelFile],
+        model: ray.ObjectRef,
+        folder: Location,
+        *,
+        gpu: bool,
+        start: ray.ObjectRef | None = None,
     ) -> None:
-        self.vectors, self.todo, self.model, self.folder = vectors, todo, model, folder
+        self.vectors, self.todo, self.model, self.folder, self.start = vectors, todo, model, folder, start
         self.device = "cuda" if gpu else "cpu"
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Write the parts whose numbers `batch["id"]` holds."""
         kmeans = ray.get(self.model).kmeans(self.device)
+        start = None if self.start is None else ray.get(self.start).kmeans(self.device)
         for number in batch["id"].tolist():
-            yield self._write(number, kmeans)
+            yield self._write(number, kmeans, start)
 
-    def _write(self, number: int, kmeans: OnlineConstrainedKMeans) -> dict[str, np.ndarray]:
+    def _write(
+        self, number: int, kmeans: OnlineConstrainedKMeans, start: OnlineConstrainedKMeans | None
+    ) -> dict[str, np.ndarray]:
         part, total = self.todo[number], len(kmeans.centers)
         counts, sums, rows, bad = np.zeros(total, np.int64), np.zeros(total), 0, -1
-        self._far = 0
+        self._far, self._changed = 0, np.zeros(len(kmeans.num_clusters), np.int64)
         try:
             with (self.folder / part.name).written() as sink:
-                for stacked, similarity in self._label(part, kmeans, sink):
+                for stacked, similarity in self._label(part, kmeans, start, sink):
                     counts += np.bincount(stacked, minlength=total)
                     sums += np.bincount(stacked, weights=similarity, minlength=total)
                     rows += len(stacked) // len(kmeans.num_clusters)
         except _SpoiltRowError as error:
             bad = error.place
         columns = {"part": number, "rows": rows, "bad": bad, "far": self._far}
-        return {name: np.array([value]) for name, value in columns.items()} | {"counts": counts[None], "similarity": sums[None]}
+        arrays = {"changed": self._changed, "counts": counts, "similarity": sums}
+        return {name: np.array([value]) for name, value in (columns | arrays).items()}
 
-    def _label(self, part: LabelFile, kmeans: OnlineConstrainedKMeans, sink: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _label(
+        self, part: LabelFile, kmeans: OnlineConstrainedKMeans, start: OnlineConstrainedKMeans | None, sink: Any
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Write a part; yields the clusters of all heads and the similarities of each piece's rows, both (H x R,)."""
         writer = None
         for group in part.groups:
@@ -75,6 +89,11 @@ class LabelWriter:
                 self._far += 0 if kmeans.spherical else int((np.square(vectors).sum(axis=1) > FAR**2).sum())
                 labels, similarity = label(kmeans, torch.from_numpy(vectors))
                 table = _table(ids.slice(done, len(places)), labels, similarity * self.vectors.form.unit)
+                if start is not None:
+                    before, _ = label(start, torch.from_numpy(vectors))
+                    for head, mine in enumerate(before):
+                        table = table.append_column(start_column(head), pa.array(mine, pa.int32()))
+                    self._changed += changed_rows(table, len(before))
                 done += len(places)
                 writer = writer or pq.ParquetWriter(sink, table.schema)
                 writer.write_table(table)
@@ -114,18 +133,24 @@ def _table(ids: pa.Array, labels: np.ndarray, similarity: np.ndarray) -> pa.Tabl
     return pa.table(columns)
 
 
-def write_labels(vectors: EmbeddingFolder, model: FrozenClusters, folder: Location, *, gpu: bool) -> LabelledFolder:
+def write_labels(
+    vectors: EmbeddingFolder, model: FrozenClusters, folder: Location, *, gpu: bool, start: FrozenClusters | None = None
+) -> LabelledFolder:
     """Write `part-....parquet` (id, label and similarity of each head) to a folder, with tasks on the whole cluster.
+
+    Where the run started from other clusters, files also have each row's label under these: `start_label_head0`.
 
     Raises:
         UserError: for a spoilt row.
         RuntimeError: if a row was missed or came twice.
     """
     todo = label_files(vectors)
-    writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), gpu=gpu)
+    began = None if start is None else ray.put(start)
+    writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), gpu=gpu, start=began)
     folder.delete_cut_off()
     seen, rows, far = np.zeros(len(todo), np.int64), 0, 0
     counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
+    changed = np.zeros((len(todo), len(model.heads)), np.int64)
     with progress("label", vectors.rows, "rows") as bar:
         for batch in over_parts(len(todo), writer, gpu=gpu):
             for bad in batch["bad"][batch["bad"] >= 0].tolist():
@@ -133,6 +158,7 @@ def write_labels(vectors: EmbeddingFolder, model: FrozenClusters, folder: Locati
             np.add.at(seen, batch["part"], 1)
             rows += int(batch["rows"].sum())
             far += int(batch["far"].sum())
+            changed[batch["part"]] = batch["changed"]
             counts += batch["counts"].sum(axis=0)
             sums += batch["similarity"].sum(axis=0)
             bar.move_to(rows)
@@ -140,4 +166,4 @@ def write_labels(vectors: EmbeddingFolder, model: FrozenClusters, folder: Locati
         raise RuntimeError(
             f"{rows} rows were labelled, {vectors.rows} expected; {int((seen != 1).sum())} files are not written once"
         )
-    return LabelledFolder(vectors, model, todo, folder, counts, sums, far)
+    return LabelledFolder(vectors, model, todo, folder, counts, sums, far, None if start is None else changed)

@@ -17,6 +17,7 @@ from pipelines.clustering.loop import ClusterJob, ClusterTask, cluster_worker, f
 from pipelines.clustering.repair import repair_labels
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
+from pipelines.clustering.warm_start import START, WarmStart
 from pipelines.datasets.embedding_folder import WHOLE_BYTES, EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
@@ -64,10 +65,12 @@ class Clustering:
         self.began, self.resume = time.monotonic(), resume
         self.config = config
         self.resumed: Run | None = None
+        self.start: WarmStart | None = None
         self.vectors = EmbeddingFolder.open(config.data, config.column, config.id)
 
     def check(self) -> None:
         """Refuse a configuration that does not go with the vectors, and a folder that is taken or finished."""
+        self._find_start()
         self.config.check(self.vectors)
         # Ray Train's workers run in folders of their own, and a resume may come from anywhere.
         to = str(Location.of(self.resume or self.config.to))
@@ -80,6 +83,19 @@ class Clustering:
                 print(remark, file=sys.stderr)
         else:
             self.resumed = _reopen(self.config, self.vectors)
+
+    def _find_start(self) -> None:
+        """The clusters to start from, and their K for a configuration that leaves it to them; a run has its own copy of them."""
+        config, kept = self.config, Location.of(self.resume or self.config.to)
+        if config.start_from is None:
+            return
+        if self.resume is not None and (kept / START).exists():
+            self.start = WarmStart.read(kept, config.metric)
+            return
+        self.start = WarmStart.of(config.start_from, self.vectors, config.metric, config.heads, config.passes)
+        heads = self.start.model.heads
+        place = str(Location.of(config.start_from))
+        self.config = replace(config, num_clusters=heads[0] if len(heads) == 1 else heads, start_from=place)
 
     @property
     def workers(self) -> Workers:
@@ -94,11 +110,13 @@ class Clustering:
 
     def create(self) -> Run:
         """Make the run; one that is gone on with loses its manifest, because its labels are about to change."""
-        if self.resumed is None:
-            return _create(self.config, self.vectors)
-        (self.resumed.location / CLUSTERS_MANIFEST).delete_file()
-        write_config(self.resumed.location, self.config.to_dict())
-        return self.resumed
+        run = self.resumed or _create(self.config, self.vectors)
+        if self.resumed is not None:
+            (run.location / CLUSTERS_MANIFEST).delete_file()
+            write_config(run.location, self.config.to_dict())
+        if self.start is not None and not (run.location / START).exists():
+            self.start.write(run.location)
+        return run
 
     @property
     def pictured(self) -> tuple[Dataset, str] | tuple[()]:
@@ -109,7 +127,7 @@ class Clustering:
         """The passes that are left."""
         if _last_checkpoint(self.config, run) is not None:
             return None
-        config, task = self.config, _task(self.config, self.vectors)
+        config, task = self.config, _task(self.config, self.vectors, self.start)
         stored = without_secrets(config.to_dict())
         job = ClusterJob(
             task, self.vectors, str(run.location), record, run.identity, stored, config.checkpoint.every_steps,
@@ -119,7 +137,7 @@ class Clustering:
 
     def finish(self, run: Run, record: Record) -> Clustered:
         """Label every row, and write what the clusters are."""
-        return Clustered(run, _write_result(self.config, self.vectors, run, record, self.began, self.images))
+        return Clustered(run, _write_result(self.config, self.vectors, run, record, self.began, self.images, self.start))
 
 
 def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
@@ -186,27 +204,34 @@ def _last_checkpoint(config: ClusterConfig, run: Run) -> Entry | None:
     return entry if entry is not None and entry.epoch == config.passes else None
 
 
-def _task(config: ClusterConfig, vectors: EmbeddingFolder) -> ClusterTask:
+def _task(config: ClusterConfig, vectors: EmbeddingFolder, start: WarmStart | None) -> ClusterTask:
     """What the workers need of the configuration."""
     shape = config.shape(vectors)
     return ClusterTask(
         config.heads, config.min_size_ratio, config.max_size_ratio, config.dual_lr, config.passes, shape, config.seed,
-        config.metric,
+        config.metric, None if start is None else start.passes,
     )  # fmt: skip
 
 
 def _write_result(
-    config: ClusterConfig, vectors: EmbeddingFolder, run: Run, record: Record, began: float, images: Images | None
+    config: ClusterConfig,
+    vectors: EmbeddingFolder,
+    run: Run,
+    record: Record,
+    began: float,
+    images: Images | None,
+    start: WarmStart | None,
 ) -> dict[str, Any]:
     """Labels, then centers, sizes and report, then the manifest."""
     entry = _last_checkpoint(config, run)
     if entry is None:
         raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {run.location}")
     state = run.checkpoints.load(entry)
-    kmeans = new_kmeans(_task(config, vectors), vectors)
+    kmeans = new_kmeans(_task(config, vectors, start), vectors)
     kmeans.load_state_dict(state["kmeans"])
     labelling, vectors = time.monotonic(), vectors.in_form(form_of(state))
-    labelled = write_labels(vectors, FrozenClusters.of(kmeans), run.location / "labels", gpu=config.compute.gpu)
+    old = None if start is None else start.model.among(vectors.form)
+    labelled = write_labels(vectors, FrozenClusters.of(kmeans), run.location / "labels", gpu=config.compute.gpu, start=old)
     labels_rate = vectors.rows / (time.monotonic() - labelling)
     exact: list[dict[str, float]] = [{} for _ in config.heads]
     if config.exact:

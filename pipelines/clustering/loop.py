@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -22,6 +23,7 @@ from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes
 from algos.scores import size_figures
 from pipelines.clustering.initial_centers import draw_form, draw_initial_centers
+from pipelines.clustering.warm_start import WarmStart
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import DIRECTIONS, Metric, RowForm
 from pipelines.files.location import Location
@@ -50,6 +52,7 @@ class ClusterTask:
         shape: how a pass is cut into batches.
         seed: of the first centers and the order of the rows.
         metric: cosine or euclidean.
+        before: passes of the finished clustering that it starts from; null where it starts anew.
     """
 
     heads: list[int]
@@ -60,6 +63,7 @@ class ClusterTask:
     shape: StreamShape
     seed: int
     metric: Metric = "cosine"
+    before: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Clustering:
         self.stops = StopWatch(worker.wished, worker.announced)
         self.kmeans = new_kmeans(self.task, job.vectors).to(worker.device)
         self.similarity = EpochSums(len(self.task.heads)).to(worker.device)  # of this pass
-        self.passes = Passes(self.kmeans)
+        self.passes = Passes(self.kmeans, self.task.before)
         self.number, self.step = 0, 0  # pass and step to do next
         self.saved_at = -1  # global step of the last checkpoint of this process
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", job.keep_last)
@@ -118,18 +122,20 @@ class Clustering:
         return self.number * self.stream.steps + self.step
 
     def _start(self) -> None:
-        # Rank 0 alone reads the sample; a center that differed in one bit would give workers different labels.
-        centers, form = torch.zeros_like(self.kmeans.centers), [DIRECTIONS]
+        # Rank 0 alone reads; a center that differed in one bit would give workers different labels.
+        kmeans, form = self.kmeans, [DIRECTIONS]
+        first = [torch.zeros_like(each) for each in (kmeans.centers, kmeans.duals, kmeans.counts)]
         if self.rank == 0:
-            task, vectors = self.task, self.job.vectors
-            form = [draw_form(vectors, task.metric, max(task.heads), task.min_size_ratio, task.seed)]
-            centers.copy_(torch.from_numpy(draw_initial_centers(vectors.in_form(form[0]), task.heads, task.seed)))
+            form[0], read = _first_clusters(self.job)
+            for mine, given in zip(first, read, strict=True):
+                mine.copy_(torch.from_numpy(given))
         if is_distributed():
             dist.broadcast_object_list(form, src=0)
-            dist.broadcast(centers, src=0)
-        self.form = form[0]
-        self.kmeans.centers.copy_(centers)
-        self.kmeans.epoch_centers.copy_(centers)
+            for each in first:
+                dist.broadcast(each, src=0)
+        self.form, (centers, prices, rows) = form[0], first
+        kmeans.start_from(centers, prices)
+        self.passes.carry(rows)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.kmeans.load_state_dict(state["kmeans"])
@@ -200,6 +206,18 @@ class Clustering:
         }  # fmt: skip
         save = partial(self.store.save, state, epoch=self.number, step=self.step, global_step=self.global_step)
         save_together(save, self.rank)
+
+
+def _first_clusters(job: ClusterJob) -> tuple[RowForm, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The form of the rows; centers and prices to start from, among such rows, and the rows that the clusters had."""
+    task = job.task
+    form = draw_form(job.vectors, task.metric, max(task.heads), task.min_size_ratio, task.seed)
+    if task.before is None:
+        centers = draw_initial_centers(job.vectors.in_form(form), task.heads, task.seed)
+        return form, (centers, np.zeros(len(centers)), np.zeros(len(centers)))
+    start = WarmStart.read(Location.of(job.run), task.metric)
+    model = start.model.among(form)
+    return form, (model.centers, model.prices, start.rows)
 
 
 def form_of(state: dict[str, Any]) -> RowForm:

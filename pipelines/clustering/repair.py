@@ -61,9 +61,9 @@ def repair_labels(labelled: LabelledFolder, minimums: list[int], maximums: list[
     if any(head.is_broken for head in heads):
         repairs = _solve(labelled, _list_rows(labelled, heads, gpu=gpu), heads)
         moved = [len(each.moves.places) for each in repairs]
-        _write(labelled, [each.moves for each in repairs])
+        changed = _write(labelled, [each.moves for each in repairs])
         counts, sums = (np.concatenate(each) for each in zip(*((one.counts, one.sums) for one in repairs), strict=True))
-        labelled = replace(labelled, counts=labelled.counts + counts, sums=labelled.sums + sums)
+        labelled = replace(labelled, counts=labelled.counts + counts, sums=labelled.sums + sums, changed=changed)
     reached = [float(mine.sum()) for mine in model.per_head(labelled.sums)]
     gap = [max(bound - mine, 0.0) for bound, mine in zip(bounds, reached, strict=True)]
     return Repaired(labelled, moved, gap)
@@ -159,12 +159,17 @@ def _fetch(labelled: LabelledFolder, places: np.ndarray) -> Tensor:
     return rows
 
 
-def _write(labelled: LabelledFolder, moves: list[Moves]) -> None:
-    """Change the files that hold a row that moves."""
+def _write(labelled: LabelledFolder, moves: list[Moves]) -> np.ndarray | None:
+    """Change the files that hold a row that moves; returns `LabelledFolder.changed` after that."""
     files = _holding(labelled.files, [mine.places for mine in moves])
-    written = [batch["part"] for batch in over_parts(len(files), LabelMover(files, moves, labelled.folder))]
+    written, changed = list[np.ndarray](), None if labelled.changed is None else labelled.changed.copy()
+    for batch in over_parts(len(files), LabelMover(files, moves, labelled.folder)):
+        written.append(batch["part"])
+        if changed is not None:
+            changed[batch["part"]] = batch["changed"]
     if sorted(np.concatenate(written).tolist()) != [file.number for file in files]:
         raise RuntimeError(f"{len(written)} files of labels were changed, {len(files)} expected, each once")
+    return changed
 
 
 def _holding(files: list[LabelFile], places: list[np.ndarray]) -> list[LabelFile]:

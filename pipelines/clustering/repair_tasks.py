@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from algos.exact.shortlist import Shortlist
-from pipelines.clustering.label_files import LabelFile
+from pipelines.clustering.label_files import LabelFile, changed_rows
 from pipelines.clustering.label_pass import row_batches
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
@@ -104,7 +104,7 @@ class RowFetcher:
 
 
 class LabelMover:
-    """Writes each file of labels anew with its moves, however often it runs; yields the file's `part` number."""
+    """Writes each file of labels anew with its moves, however often it runs; yields its `part` number, and `changed` rows."""
 
     def __init__(self, todo: list[LabelFile], moves: list[Moves], folder: Location) -> None:
         self.todo, self.moves, self.folder = todo, ray.put(moves), folder
@@ -120,7 +120,7 @@ class LabelMover:
                 table = _moved(table, head, Moves(each.places[mine] - part.start, each.labels[mine], each.similarity[mine]))
             with (self.folder / part.name).written() as sink:
                 pq.write_table(table, sink)
-            yield {"part": np.array([part.number])}
+            yield {"part": np.array([part.number]), "changed": changed_rows(table, len(moves))[None]}
 
 
 def _moved(table: pa.Table, head: int, moves: Moves) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,8 @@ class Head:
     """What the labels of one head came to: rows (K,) of each cluster, sums (K,) of their similarities, its bounds in rows.
 
     Similarities are in units of the data: cosines, or minus half the squared distance. `exact` holds figures of the repair,
-    where there was one; `maximum` is infinity where there is none.
+    where there was one, `since_start` those of rows that changed their cluster, where the run started from others; `maximum` is
+    infinity where there is none.
     """
 
     counts: np.ndarray
@@ -37,14 +38,15 @@ class Head:
     maximum: float
     exact: dict[str, float]
     metric: Metric = "cosine"
+    since_start: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def all_of(cls, labelled: LabelledFolder, bounds: Sequence[tuple[float, float]], exact: list[dict[str, float]]) -> list[Head]:
         """The heads; `bounds` are the least and the most rows that a cluster of each was to have."""
         model = labelled.model
         counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums * labelled.vectors.form.unit)
-        parts = zip(counts, sums, bounds, exact, strict=True)
-        return [cls(n, total, *mine, figures, model.metric) for n, total, mine, figures in parts]
+        parts = zip(counts, sums, bounds, exact, labelled.since_start(), strict=True)
+        return [cls(n, total, *mine, figures, model.metric, changed) for n, total, mine, figures, changed in parts]
 
     @property
     def similarity(self) -> float:
@@ -67,31 +69,35 @@ class Head:
             "largest": int(self.counts.max()), "below_minimum": int((self.counts < self.minimum).sum()),
             "rows_missing": float(np.clip(self.minimum - self.counts, 0, None).sum()),
             **(above if self.maximum < np.inf else {}), "mean_similarity": self.similarity,
-            **({"inertia": self.inertia} if self.metric == "euclidean" else {}), **self.exact,
+            **({"inertia": self.inertia} if self.metric == "euclidean" else {}), **self.exact, **self.since_start,
         }  # fmt: skip
 
     def figures(self) -> dict[str, float]:
         """What MLflow gets, by plain names."""
-        return (
-            size_figures(torch.from_numpy(self.counts), self.minimum, self.maximum) | {"similarity": self.similarity} | self.exact
-        )
+        sizes = size_figures(torch.from_numpy(self.counts), self.minimum, self.maximum)
+        return sizes | {"similarity": self.similarity} | self.exact | self.since_start
 
 
 def write_tables(folder: Location, model: FrozenClusters, heads: list[Head]) -> None:
     """Write `centers.parquet` and `sizes.parquet`, of clusters in units of the data."""
-    sizes = [len(head.counts) for head in heads]
-    names = {
-        "head": pa.array(np.repeat(np.arange(len(heads)), sizes), pa.int32()),
-        "cluster": pa.array(np.concatenate([np.arange(size) for size in sizes]), pa.int32()),
-    }
-    flat = pa.array(model.centers.reshape(-1))
-    center = pa.FixedSizeListArray.from_arrays(flat, model.centers.shape[1])
+    centers = cluster_table(model)
     counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
     mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)
-    minimum, maximum = (np.repeat([getattr(head, bound) for head in heads], sizes) for bound in ("minimum", "maximum"))
+    minimum, maximum = (np.repeat([getattr(head, bound) for head in heads], model.heads) for bound in ("minimum", "maximum"))
     bounds = {"minimum": minimum, "maximum": pa.array(maximum, mask=maximum == np.inf)}
-    (folder / CENTERS).write_parquet(pa.table(names | {"center": center, "price": pa.array(model.prices)}))
+    names = {name: centers[name] for name in ("head", "cluster")}
+    (folder / CENTERS).write_parquet(centers)
     (folder / SIZES).write_parquet(pa.table(names | {"rows": counts, **bounds, "similarity": mean}))
+
+
+def cluster_table(model: FrozenClusters) -> pa.Table:
+    """`head`, `cluster`, `center` and `price` of all clusters."""
+    columns = {
+        "head": pa.array(np.repeat(np.arange(len(model.heads)), model.heads), pa.int32()),
+        "cluster": pa.array(np.concatenate([np.arange(size) for size in model.heads]), pa.int32()),
+        "center": pa.FixedSizeListArray.from_arrays(pa.array(model.centers.reshape(-1)), model.centers.shape[1]),
+    }
+    return pa.table(columns | {"price": pa.array(model.prices)})
 
 
 def record_result(record: Record, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:

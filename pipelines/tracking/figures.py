@@ -45,6 +45,7 @@ OF_HEAD = {  # plain name of a head's figure -> its name below the head
     "min_size": "min_size", "certificate_slack": "certificate_slack", "similarity": "similarity",
     "max_size": "max_size", "clusters_above_maximum": "above_maximum", "certificate_slack_above": "certificate_slack_above",
     "moved": "moved", "mean_optimality_gap": "mean_optimality_gap",
+    "changed_since_start": "changed_since_start", "changed_share": "changed_share",
     "nmi": "nmi", "purity": "purity", "ari": "ari", "matched_accuracy": "matched_accuracy",
 }  # fmt: skip
 OF_TRUTH = ("nmi", "purity", "ari", "matched_accuracy")  # of a head

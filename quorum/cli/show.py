@@ -119,9 +119,9 @@ def show_cluster(made: Clustering) -> None:
     table = Table(title=escape(f"{made.path}  {report['rows']:,} rows of {report['dim']} numbers"), title_justify="left")
     known = (
         "clusters", "minimum", "smallest", "largest", "maximum", "below_minimum", "above_maximum", "mean_similarity", "moved",
-        "mean_repair_cost", "mean_optimality_gap",
+        "mean_repair_cost", "mean_optimality_gap", "changed_since_start",
     )  # fmt: skip
-    columns = tuple(name for name in known if name in report["heads"][0])  # no maximum, or no exact sizes
+    columns = tuple(name for name in known if name in report["heads"][0])  # no maximum, no exact sizes, no start from others
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for head in report["heads"]:

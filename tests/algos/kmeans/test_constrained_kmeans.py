@@ -195,6 +195,19 @@ def test_a_row_is_close_to_a_center_by_cosine_or_by_minus_half_the_squared_dista
     )
 
 
+@pytest.mark.parametrize(("ratio", "expected"), [(0.4, [0.0, 0.75, 0.25, 0.0]), (1.0, [-0.5, 0.25, 0.25, 0.0])])
+def test_a_start_from_other_clusters_keeps_labels_numbers_and_the_certificate(ratio, expected):
+    first = OnlineConstrainedKMeans([2, 2], 4, min_size_ratio=1.0, seed=1)
+    first.duals.copy_(torch.tensor([-0.5, 0.25, 0.25, 0.0]))
+    second = OnlineConstrainedKMeans([2, 2], 4, min_size_ratio=ratio, seed=2)
+    second.start_from(first.centers, first.duals)
+    assert second.duals.tolist() == expected
+    rows = F.normalize(torch.randn(50, 4, generator=torch.Generator().manual_seed(0)), dim=1)
+    assert torch.equal(first.assign(rows), second.assign(rows))
+    second.partial_fit(rows)
+    assert all(abs(float(summary.slack)) < 0.01 for summary in second.end_epoch())  # rows: nothing but rounding
+
+
 def test_clusters_without_a_hit_keep_their_center_bit_for_bit():
     kmeans = OnlineConstrainedKMeans([8], 4, min_size_ratio=0.0)
     before = kmeans.centers.clone()

@@ -33,6 +33,19 @@ def test_steps_fall_and_the_next_pass_starts_from_a_tenth_of_the_rows():
         assert torch.equal(kmeans.counts, given // CARRIED)
 
 
+def test_finished_centers_begin_each_pass_at_the_weight_of_their_rows_and_steps_go_on_falling():
+    kmeans = OnlineConstrainedKMeans([1], 1, dual_lr=0.6, initial_centers=torch.zeros(1, 1), spherical=False)
+    passes = Passes(kmeans, before=5)
+    passes.carry(torch.tensor([4.0]))
+    for number, center in enumerate([0.5, 0.75]):  # each time the mean of four old rows and four new ones at 1
+        passes.begin(number)
+        torch.testing.assert_close(kmeans.dual_lr, torch.tensor([0.6 / (6 + number)]))
+        kmeans.partial_fit(torch.ones(4, 1))
+        given, _ = passes.end()
+        assert given.tolist() == [4]
+        torch.testing.assert_close(kmeans.centers, torch.tensor([[center]]))
+
+
 def settled_after(passes: list[tuple[float, ...]], tol: float, duals: list[float]) -> int | None:
     settling = Settling(tol)
     for number, (similarity, lacking, *price) in enumerate(passes, start=1):

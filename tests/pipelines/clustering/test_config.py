@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from pipelines.clustering.config import ClusterConfig
@@ -27,6 +28,10 @@ from quorum.cli import main
         (["--pases", "3"], "nearest valid name: passes"),
         (["--column", "embeding"], "nearest valid name: embedding"),
         (["--id", "pth"], "nearest valid name: path"),
+        (["--start_from", "ABSENT"], "holds no run.json"),
+        (["--start_from", "WIDE"], "has rows of 8 numbers, the centers of"),
+        (["--start_from", "TWO"], "asks for heads of [20] clusters"),
+        (["--metric", "euclid"], "metric"),
         (["--to", "INSIDE"], "lies in the folder of the embeddings"),
         (["--to", "USED"], "is not empty"),
     ],
@@ -35,7 +40,12 @@ def test_what_cannot_work_is_one_sentence_and_leaves_nothing_behind(lumps, tmp_p
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "something").touch()
-    places = {"INSIDE": str(lumps / "clusters"), "USED": str(tmp_path / "used")}
+    np.save(tmp_path / "used" / "wide.npy", np.eye(20))
+    np.save(tmp_path / "used" / "two.npy", np.eye(8)[:2])
+    places = {
+        "INSIDE": str(lumps / "clusters"), "USED": str(tmp_path / "used"), "ABSENT": str(tmp_path / "absent"),
+        "WIDE": str(tmp_path / "used" / "wide.npy"), "TWO": str(tmp_path / "used" / "two.npy"),
+    }  # fmt: skip
     words = ["cluster", str(lumps), "--to", str(tmp_path / "to"), "--num_clusters", "20", *(places.get(w, w) for w in given)]
     with pytest.raises(SystemExit):
         main(words)
@@ -50,6 +60,13 @@ def test_the_folder_of_embeddings_must_be_named(capsys):
     with pytest.raises(SystemExit):
         main(["cluster", "--to", "x", "--num_clusters", "3"])
     assert "data is missing" in capsys.readouterr().err
+
+
+def test_the_number_of_clusters_must_be_named_where_no_start_tells_it(capsys, lumps):
+    with pytest.raises(SystemExit):
+        main(["cluster", str(lumps), "--to", "x"])
+    assert "num_clusters is missing; give it, a recipe that has it, or start_from" in capsys.readouterr().err
+    assert ClusterConfig(data="", to="", start_from="clusters/first").heads == []
 
 
 def test_a_resume_keeps_what_its_result_depends_on(capsys, tmp_path):

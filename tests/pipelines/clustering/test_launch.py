@@ -258,6 +258,42 @@ def test_a_euclidean_run_killed_in_mid_pass_goes_on_with_two_workers_in_the_same
     assert labels_of(euclidean).equals(labels_of(copy))
 
 
+@pytest.mark.ray
+def test_a_start_from_finished_clusters_keeps_their_numbers_and_tells_what_changed(clustered, lumps):
+    to = clustered.parent / "warm"
+    given = [word for word in options() if word not in ("--num_clusters", f"[{CLUSTERS}, 7]")]
+    main(["cluster", str(lumps), "--to", str(to), "--start_from", str(clustered), *given, "--passes", "1"])
+    before, after, report = labels_of(clustered), labels_of(to), json.loads((to / "report.json").read_text())
+    assert from_folder(to).num_clusters == [CLUSTERS, 7]
+    for head, told in enumerate(report["heads"]):
+        labels = after[f"label_head{head}"].to_numpy()
+        assert after[f"start_label_head{head}"].equals(before[f"label_head{head}"])
+        assert told["changed_since_start"] == (labels != before[f"label_head{head}"].to_numpy()).sum()
+        assert told["changed_share"] == told["changed_since_start"] / LUMP_ROWS < 0.06
+    address = Run.open(str(to)).address
+    metrics = MlflowClient(address.uri).get_run(address.run_id).data.metrics
+    assert metrics["labels/head1/changed_since_start"] == report["heads"][1]["changed_since_start"]
+    assert all(is_known(name) for name in metrics)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_warm_start_that_was_killed_goes_on_without_the_run_it_started_from(euclidean, far_from_zero):
+    first, to = euclidean.parent / "first", euclidean.parent / "warm"
+    shutil.copytree(euclidean, first)
+    given = [word for word in options() if word not in ("--num_clusters", f"[{CLUSTERS}, 7]")]
+    command = ["--metric", "euclidean", "--start_from", str(first), *given, "--passes", "2"]
+    main(["cluster", str(far_from_zero), "--to", str(to), *command])
+    shutil.rmtree(first)
+    copy = cut_back(to, to.parent / "warm-killed", STEPS + 8, "labels", "report.json", CLUSTERS_MANIFEST)
+    main(["cluster", "--resume", str(copy), "--compute.workers", "2"])
+    straight, resumed = final_state(to, 2), final_state(copy, 2)
+    assert all(torch.equal(straight["kmeans"][name], resumed["kmeans"][name]) for name in ("centers", "duals", "counts"))
+    assert labels_of(to).equals(labels_of(copy))
+    assert labels_of(to)["start_label_head0"].equals(labels_of(euclidean)["label_head0"])
+    assert json.loads((to / "report.json").read_text())["heads"][0]["changed_share"] < 0.1
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_row_without_direction_stops_the_run_in_words(local_ray, lumps, tmp_path):

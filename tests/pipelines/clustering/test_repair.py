@@ -79,6 +79,24 @@ def test_every_cluster_gets_its_minimum_near_the_optimum(labelled, share):
         assert mine.sum() >= best - 0.01 * abs(best)
 
 
+def test_rows_that_changed_since_a_start_are_counted_after_the_repair(labelled, tmp_path):
+    other = FrozenClusters(HEADS, np.roll(labelled.model.centers, 1, axis=1), labelled.model.prices)
+    begun = write_labels(labelled.vectors, labelled.model, Location.of(str(tmp_path / "begun")), gpu=False, start=other)
+    table = table_of(begun)
+    told = begun.since_start()
+    repaired = repair_labels(begun, [int(0.9 * LUMP_ROWS / clusters) for clusters in HEADS], gpu=False)
+    after = table_of(repaired.labelled)
+    for head in range(2):
+        started = table[f"start_label_head{head}"].to_numpy()
+        for figures, labels in ((told, table), (repaired.labelled.since_start(), after)):
+            changed = (labels[f"label_head{head}"].to_numpy() != started).sum()
+            assert figures[head] == {"changed_since_start": changed, "changed_share": changed / LUMP_ROWS}
+        assert after[f"start_label_head{head}"].equals(table[f"start_label_head{head}"])
+    assert repaired.labelled.since_start() != told
+    rows = torch.from_numpy(begun.vectors.read(0, 0)[0])
+    np.testing.assert_array_equal(table["start_label_head0"].to_numpy()[:150], other.kmeans("cpu").assign(rows)[0])
+
+
 def test_moves_that_are_written_again_change_nothing(labelled):
     place = labelled.folder / labelled.files[1].name
     start = labelled.files[1].start
