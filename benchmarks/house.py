@@ -30,6 +30,7 @@ ORDER = (
     ("pipelines.config",),
     ("pipelines.runs",),
     ("pipelines.evaluation", "pipelines.clustering"),
+    ("pipelines.curation",),
     ("pipelines.training",),
     ("tune",),
     ("quorum",),

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from quorum.comparing import Comparison as Comparison
     from quorum.comparing import compare as compare
     from quorum.comparing import sweep as sweep
+    from quorum.curation import Curated as Curated
+    from quorum.curation import Deduplicated as Deduplicated
+    from quorum.curation import centers as centers
+    from quorum.curation import curate as curate
+    from quorum.curation import dedup as dedup
     from quorum.data import DataSet as DataSet
     from quorum.data import LabelChoice as LabelChoice
     from quorum.data import ingest as ingest
@@ -62,6 +67,11 @@ _HOMES = {
     "cluster": "quorum.clustering",
     "open_clusters": "quorum.clustering",
     "Clustering": "quorum.clustering",
+    "curate": "quorum.curation",
+    "Curated": "quorum.curation",
+    "dedup": "quorum.curation",
+    "Deduplicated": "quorum.curation",
+    "centers": "quorum.curation",
     "sweep": "quorum.comparing",
     "compare": "quorum.comparing",
     "Comparison": "quorum.comparing",

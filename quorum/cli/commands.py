@@ -147,6 +147,27 @@ COMMANDS: dict[str, Command] = {
         config="pipelines.clustering.config:ClusterConfig",
         only_keys=(_text("storage", "folder that holds the run, whose own is NAME; --to says both", str, None),),
     ),
+    "curate": Command(
+        "quorum.curation:curate", "Choose as many rows of every cluster: a balanced sample.", ("run",),
+        "RUN --per-cluster M|--total N --to FILE|FOLDER [options]",
+        (
+            "quorum curate clusters/first --total 10000 --to sample.parquet",
+            "quorum curate clusters/first --per-cluster 10 --pick nearest --to sample.parquet",
+        ),
+    ),
+    "dedup": Command(
+        "quorum.curation:dedup", "Find near-duplicates within clusters, and which rows to keep.", ("run",),
+        "RUN|EMBEDDINGS --to FOLDER [options]",
+        (
+            "quorum dedup clusters/first --threshold 0.95 --to data/deduplicated",
+            "quorum dedup clusters/first --keep-by quality --to data/deduplicated",
+        ),
+    ),
+    "centers": Command(
+        "quorum.curation:centers", "Write a clustering's centers for NumPy or faiss.", ("run",),
+        "RUN --to FILE.npy|FILE.faiss|FILE.parquet [options]",
+        ("quorum centers clusters/first --to centers.npy", "quorum centers clusters/first --to quantizer.faiss --prices"),
+    ),
     "export": Command(
         "quorum.scoring:export", "Write a run's backbone for torchvision or timm.", ("run",), "RUN --to FILE [options]",
         ("quorum export outputs/first --to first.safetensors",),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from quorum.clustering import Clustering
     from quorum.comparing import Comparison
+    from quorum.curation import Curated, Deduplicated
     from quorum.data import DataSet, LabelChoice
     from quorum.scoring import Embeddings
     from quorum.source_look import SourceLook
@@ -129,6 +130,37 @@ def show_cluster(made: Clustering) -> None:
         table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in values))
     Console().print(table)
     print(hidden(f"labels, centers, sizes and report.json: {made.path}"))
+
+
+def show_curate(made: Curated) -> None:
+    """How many rows the clusters gave."""
+    taken, short = made.sample.taken, made.sample.short
+    table = Table(title=escape(f"{made.path}  {made.rows:,} of {made.sample.sizes.sum():,} rows"), title_justify="left")
+    for column in ("clusters", "rows of each, least", "most", "clusters with fewer than that"):
+        table.add_column(column, justify="right")
+    table.add_row(*(f"{value:,}" for value in (len(taken), taken.min(), taken.max(), short)))
+    Console().print(table)
+
+
+def show_dedup(made: Deduplicated) -> None:
+    """How many rows are near-duplicates."""
+    report = made.report
+    table = Table(
+        title=escape(f"{made.path}  cosine {report['threshold']} or more, kept: {report['keep']}"), title_justify="left"
+    )
+    columns = ("rows", "kept", "removed", "groups", "largest_group", "clusters", "largest_cluster", "seconds")
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    table.add_row(*("all pairs" if report[name] is None else f"{report[name]:,.0f}" for name in columns))
+    Console().print(table)
+    if report["clusters"] is not None:
+        beside = f", and in the {report['neighbours']} next to it" if report["neighbours"] else ""
+        print(f"rows were compared in their cluster{beside}; a pair that a border cuts otherwise is missed")
+
+
+def show_centers(said: str) -> None:
+    """How they are asked."""
+    print(said)
 
 
 def show_compare(made: Comparison, *, sizes: bool = False) -> None:

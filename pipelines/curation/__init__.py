@@ -1,0 +1,1 @@
+"""What people do with finished clusters: a balanced sample, near-duplicates, centers for other programs."""

@@ -1,0 +1,101 @@
+"""The rows that `quorum dedup` compares: those of a clustering, or embeddings as one cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.clustering.finished_clusters import FinishedClusters
+from pipelines.clustering.label_files import FrozenClusters
+from pipelines.curation.finished_labels import open_labels
+from pipelines.curation.labelled_rows import LabelledRows
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.runs.run_folder import RUN_FILE
+
+MOST_ALL_PAIRS = 50_000  # rows whose pairs are all compared without being asked to
+
+
+@dataclass(frozen=True)
+class RowsToCompare:
+    """Vectors and how they are clustered.
+
+    Attributes:
+        vectors: the rows.
+        clusters: that they were put into; `None` where all pairs are compared.
+        labels: of one head.
+    """
+
+    vectors: EmbeddingFolder
+    clusters: FinishedClusters | None = None
+    labels: LabelledRows | None = None
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(K,) rows of each cluster."""
+        return np.array([self.vectors.rows]) if self.labels is None else self.labels.counts()
+
+    @property
+    def model(self) -> FrozenClusters | None:
+        """Centers and prices of the head."""
+        return None if self.clusters is None or self.labels is None else self.clusters.head(self.labels.head)
+
+    def neighbours(self, asked: int | None) -> int:
+        """Clusters besides its own that a row is compared in; 1 where nothing is asked for and it can be.
+
+        Raises:
+            UserError: for a number that is none, or rows without neighbours.
+        """
+        if asked is not None and not (isinstance(asked, int) and asked >= 0):
+            raise UserError(f"--neighbours is {asked}; it must be a whole number, at least 0")
+        model = self.model
+        if model is None or model.metric == "euclidean":
+            if asked:
+                why = "all pairs of embeddings are compared" if model is None else "which center is next is not told by the angle"
+                raise UserError(f"--neighbours {asked} is for clusters of directions, and here {why}; leave it out")
+            return 0
+        return min(1 if asked is None else asked, len(model.centers) - 1)
+
+
+def rows_to_compare(
+    place: str, *, head: int, data: str | None, column: str | None, id_column: str | None, all_pairs: bool
+) -> RowsToCompare:  # fmt: skip
+    """The rows of a clustering's folder, or of embeddings.
+
+    Raises:
+        UserError: for options of the other one, rows that are not those of the clustering, or too many without one.
+    """
+    if (Location.of(place) / RUN_FILE).exists():
+        if given := _given(all_pairs=all_pairs, column=column, id=id_column):
+            raise UserError(f"{given} goes with embeddings, and {place} is a clustering; leave it out, or give its embeddings")
+        return _of_run(place, head, data)
+    vectors = EmbeddingFolder.open(place, column or "embedding", id_column)
+    if given := _given(head=head, data=data):
+        raise UserError(f"{given} goes with a clustering, and {place} is none; leave it out")
+    if vectors.rows > MOST_ALL_PAIRS and not all_pairs:
+        raise UserError(
+            f"{place} has {vectors.rows:,} rows, and the time for all pairs grows with their square; cluster them, "
+            f"quorum cluster --data {place} --to FOLDER --num-clusters {vectors.rows // 1000}, and give that FOLDER, "
+            "or give --all-pairs"
+        )
+    return RowsToCompare(vectors)
+
+
+def _given(**options: object) -> str:
+    """The first option that has a value, as it is written."""
+    return next((f"--{name.replace('_', '-')}" for name, value in options.items() if value), "")
+
+
+def _of_run(place: str, head: int, data: str | None) -> RowsToCompare:
+    clusters, labels = open_labels(place, head)
+    config, run = clusters.config, clusters.run
+    assert config is not None
+    assert run is not None
+    vectors = EmbeddingFolder.open(data or config["data"], config["column"], config["id"])
+    if vectors.fingerprint != run.identity["data"] or vectors.rows != labels.rows:
+        raise UserError(
+            f"{vectors.place} holds other rows than {place} was made of; restore them, or say where they are now: --data"
+        )
+    return RowsToCompare(vectors, clusters, labels)
