@@ -73,7 +73,7 @@ class FinishedClusters:
         if not 0 <= number < len(self.model.heads):
             raise UserError(f"{self.location} has heads 0 to {len(self.model.heads) - 1}; there is no head {number}")
         centers, prices = (self.model.per_head(values)[number] for values in (self.model.centers, self.model.prices))
-        return FrozenClusters([self.model.heads[number]], centers, prices, self.model.metric)
+        return FrozenClusters([self.model.heads[number]], centers, prices, self.model.metric, first=number)
 
     def labels(self, head: int = 0) -> Iterator[pa.Table]:
         """Ids, `label` and `similarity` of a head, file by file, in the order of the vectors.

@@ -13,7 +13,8 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import Metric, RowForm
 from pipelines.files.location import Location
 
-TASK_ROWS = 1 << 17  # of one file of labels, at least one row group
+TASK_ROWS, FEWEST_ROWS = 1 << 17, 1 << 14  # of one file of labels, at least one row group
+FILES = 16  # of fewer rows than so many files of `TASK_ROWS`: processors that end together
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,19 @@ class FrozenClusters:
         centers: (sum of K, D); unit vectors where the metric is cosine.
         prices: (sum of K,) added to similarities: x . c of unit rows, or x . c - |c|^2 / 2.
         metric: cosine or euclidean.
+        first: number of the first head, by which the labels' columns are named.
     """
 
     heads: list[int]
     centers: np.ndarray
     prices: np.ndarray
     metric: Metric = "cosine"
+    first: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of the heads."""
+        return range(self.first, self.first + len(self.heads))
 
     @classmethod
     def of(cls, kmeans: OnlineConstrainedKMeans) -> FrozenClusters:
@@ -79,12 +87,13 @@ class LabelFile:
 
 def label_files(vectors: EmbeddingFolder, least_rows: int | None = None) -> list[LabelFile]:
     """The files of labels to write, in the order of the vectors."""
+    least = least_rows or min(TASK_ROWS, max(vectors.rows // FILES, FEWEST_ROWS))
     made, start = list[LabelFile](), 0
     for index, shard in enumerate(vectors.shards):
         first = 0
         for group in range(len(shard.row_groups)):
             mine = sum(shard.row_groups[first : group + 1])
-            if mine >= (least_rows or TASK_ROWS) or (mine and group + 1 == len(shard.row_groups)):
+            if mine >= least or (mine and group + 1 == len(shard.row_groups)):
                 made.append(LabelFile(len(made), index, range(first, group + 1), start, mine))
                 first, start = group + 1, start + mine
     return made

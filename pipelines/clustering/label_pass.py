@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +22,10 @@ from pipelines.files.location import Location
 from pipelines.progress import progress
 from pipelines.stream.ray_data import configure_ray_data
 
+Item = TypeVar("Item")
 FAR = 10.0  # times the root mean square around the origin, as the estimator has it in `algos.estimator.far_rows`
-SIMILARITIES_HELD = 1 << 22  # numbers held at once
+SIMILARITIES_HELD = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers held at once: what a core's cache holds, or keeps a GPU busy
+GROUP_ROWS = 1 << 17  # of a row group of labels
 
 
 def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str, np.ndarray]]:
@@ -31,75 +36,100 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str
 
 
 class LabelWriter:
-    """Reads, labels and writes the rows of parts, a row group at a time; runs in Ray Data tasks.
+    """Reads, labels and writes the rows of parts, a piece at a time; runs in Ray Data tasks.
 
     Called with a batch of part numbers, yields a row for each: `part`, `rows`, `bad` (place of a spoilt row, or -1), `far`
     (rows far out), `changed` (rows of each head with another label than under the clusters `start`), and per cluster of all
     heads `counts` and `similarity`, the sum over its rows.
+
+    Args:
+        vectors: the rows.
+        todo: the parts.
+        model: that the labels follow from.
+        folder: of the files.
+        start: clusters that the run started from; files then also have each row's label under these: `start_label_head0`.
+        gpu: whether rows are labelled on one.
+        threads: that label rows, where not on a GPU; they change no bit.
+        keep: whether a file that is there stays as it is; only counted then.
     """
 
     def __init__(
-        self,
-        vectors: EmbeddingFolder,
-        todo: list[LabelFile],
-        model: ray.ObjectRef,
-        folder: Location,
-        *,
-        gpu: bool,
-        start: ray.ObjectRef | None = None,
-    ) -> None:
+        self, vectors: EmbeddingFolder, todo: list[LabelFile], model: ray.ObjectRef, folder: Location, *,
+        start: ray.ObjectRef | None = None, gpu: bool, threads: int = 1, keep: bool = False,
+    ) -> None:  # fmt: skip
         self.vectors, self.todo, self.model, self.folder, self.start = vectors, todo, model, folder, start
-        self.device = "cuda" if gpu else "cpu"
+        self.device, self.threads, self.keep = "cuda" if gpu else "cpu", 1 if gpu else threads, keep
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Write the parts whose numbers `batch["id"]` holds."""
-        kmeans = ray.get(self.model).kmeans(self.device)
-        start = None if self.start is None else ray.get(self.start).kmeans(self.device)
+        model = ray.get(self.model)
+        clusterings = [model.kmeans(self.device)]
+        if self.start is not None:
+            clusterings.append(ray.get(self.start).kmeans(self.device))
         for number in batch["id"].tolist():
-            yield self._write(number, kmeans, start)
+            part, bad, self._far = self.todo[number], -1, 0
+            counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
+            changed = np.zeros(len(model.heads), np.int64)
+            try:
+                for table in self._tables(part, model, clusterings):
+                    _count(table, model, counts, sums)
+                    changed += changed_rows(table, len(model.heads))
+            except _SpoiltRowError as error:
+                bad = error.place
+            rows = int(counts.sum()) // len(model.heads)
+            columns = {"part": number, "rows": rows, "bad": bad, "far": self._far}
+            totals = {"counts": counts[None], "similarity": sums[None] / self.vectors.form.unit, "changed": changed[None]}
+            yield {name: np.array([value]) for name, value in columns.items()} | totals
 
-    def _write(
-        self, number: int, kmeans: OnlineConstrainedKMeans, start: OnlineConstrainedKMeans | None
-    ) -> dict[str, np.ndarray]:
-        part, total = self.todo[number], len(kmeans.centers)
-        counts, sums, rows, bad = np.zeros(total, np.int64), np.zeros(total), 0, -1
-        self._far, self._changed = 0, np.zeros(len(kmeans.num_clusters), np.int64)
-        try:
-            with (self.folder / part.name).written() as sink:
-                for stacked, similarity in self._label(part, kmeans, start, sink):
-                    counts += np.bincount(stacked, minlength=total)
-                    sums += np.bincount(stacked, weights=similarity, minlength=total)
-                    rows += len(stacked) // len(kmeans.num_clusters)
-        except _SpoiltRowError as error:
-            bad = error.place
-        columns = {"part": number, "rows": rows, "bad": bad, "far": self._far}
-        arrays = {"changed": self._changed, "counts": counts, "similarity": sums}
-        return {name: np.array([value]) for name, value in (columns | arrays).items()}
+    def _tables(self, part: LabelFile, model: FrozenClusters, clusterings: list[OnlineConstrainedKMeans]) -> Iterator[pa.Table]:
+        """The row groups of a file of labels: of one that is kept, or as they have been written."""
+        place = self.folder / part.name
+        if self.keep and place.exists():
+            yield from _row_groups(place)
+            return
+        with place.written() as sink:
+            writer = None
+            for table in _collected(self._label(part, model, *clusterings)):
+                # Ids and similarities hardly come again: a dictionary of them is work for nothing.
+                again = [f"label_head{head}" for head in model.numbers]
+                writer = writer or pq.ParquetWriter(sink, table.schema, use_dictionary=again)
+                writer.write_table(table)
+                yield table
+            if writer is not None:
+                writer.close()
 
     def _label(
-        self, part: LabelFile, kmeans: OnlineConstrainedKMeans, start: OnlineConstrainedKMeans | None, sink: Any
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Write a part; yields the clusters of all heads and the similarities of each piece's rows, both (H x R,)."""
-        writer = None
+        self,
+        part: LabelFile,
+        model: FrozenClusters,
+        kmeans: OnlineConstrainedKMeans,
+        start: OnlineConstrainedKMeans | None = None,
+    ) -> Iterator[pa.Table]:
+        """Ids, labels and similarities of a part, piece by piece; with time to spare the next is read meanwhile."""
+        threads = min(self.threads, os.cpu_count() or 1)
+        pieces = self._pieces(part)
+        if threads > 1 or self.device != "cpu":
+            pieces = _read_ahead(pieces)
+        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        with pool if threads > 1 else nullcontext() as sharing:
+            for ids, rows in pieces:
+                labels, similarity = label(kmeans, torch.from_numpy(rows), sharing)
+                table = _table(ids, model.numbers, labels, similarity * self.vectors.form.unit)
+                before = () if start is None else label(start, torch.from_numpy(rows), sharing)[0]
+                for head, mine in enumerate(before):
+                    table = table.append_column(start_column(head), pa.array(mine, pa.int32()))
+                yield table
+
+    def _pieces(self, part: LabelFile) -> Iterator[tuple[pa.Array, np.ndarray]]:
         for group in part.groups:
             ids, done = self.vectors.read_ids(part.shard, group), 0
-            for vectors, places in self.vectors.pieces(part.shard, group):
-                if (bad := first_spoilt(vectors, places)) is not None:
+            for rows, places in self.vectors.pieces(part.shard, group):
+                if (bad := first_spoilt(rows, places)) is not None:
                     raise _SpoiltRowError(bad)
-                self._far += 0 if kmeans.spherical else int((np.square(vectors).sum(axis=1) > FAR**2).sum())
-                labels, similarity = label(kmeans, torch.from_numpy(vectors))
-                table = _table(ids.slice(done, len(places)), labels, similarity * self.vectors.form.unit)
-                if start is not None:
-                    before, _ = label(start, torch.from_numpy(vectors))
-                    for head, mine in enumerate(before):
-                        table = table.append_column(start_column(head), pa.array(mine, pa.int32()))
-                    self._changed += changed_rows(table, len(before))
+                if self.vectors.form.metric == "euclidean":
+                    self._far += int((np.square(rows).sum(axis=1) > FAR**2).sum())
+                yield ids.slice(done, len(places)), rows
                 done += len(places)
-                writer = writer or pq.ParquetWriter(sink, table.schema)
-                writer.write_table(table)
-                yield (labels + kmeans.offsets.numpy(force=True)).ravel(), similarity.ravel()
-        if writer is not None:
-            writer.close()
 
 
 class _SpoiltRowError(Exception):
@@ -109,44 +139,108 @@ class _SpoiltRowError(Exception):
         self.place = place
 
 
-def row_batches(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, numbers: int = SIMILARITIES_HELD) -> Iterator[torch.Tensor]:
+def row_batches(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, numbers: int | None = None) -> Iterator[torch.Tensor]:
     """Rows (R, D) on the clustering's device, in row_batches whose similarities are about so many numbers."""
+    device = kmeans.centers.device
     width = max(len(kmeans.centers), len(kmeans.num_clusters) * rows.shape[1])
-    for piece in rows.split(max(numbers // width, 1)):
-        yield piece.to(kmeans.centers.device)
+    for piece in rows.split(max((numbers or SIMILARITIES_HELD[device.type]) // width, 1)):
+        yield piece.to(device)
 
 
-def label(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (H, R) int64 of rows (R, D) and the similarity of each to its center, without prices."""
-    labels, similarity = [], []
-    for piece in row_batches(kmeans, rows):
-        labels.append(kmeans.assign(piece))
-        similarity.append(kmeans.similarity(piece, labels[-1]))
+def label(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, pool: Executor | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (H, R) int64 of rows (R, D) and the similarity of each to its center, without prices.
+
+    Args:
+        kmeans: the clustering.
+        rows: at least one.
+        pool: threads to share them.
+    """
+
+    def label_some(piece: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = kmeans.assign(piece)
+        return labels, kmeans.similarity(piece, labels)
+
+    batches = row_batches(kmeans, rows)
+    labels, similarity = zip(*(pool.map(label_some, batches) if pool else map(label_some, batches)), strict=True)
     return torch.cat(labels, dim=1).numpy(force=True), torch.cat(similarity, dim=1).numpy(force=True)
 
 
-def _table(ids: pa.Array, labels: np.ndarray, similarity: np.ndarray) -> pa.Table:
+def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The items, each of which is made by a thread while the one before it is used."""
+    end = object()
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = reader.submit(next, items, end)
+            yield item  # type: ignore[misc]
+
+
+def _collected(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of the pieces in tables of about `GROUP_ROWS`."""
+    held, rows = list[pa.Table](), 0
+    for piece in pieces:
+        held.append(piece)
+        rows += len(piece)
+        if rows >= GROUP_ROWS:
+            yield pa.concat_tables(held)
+            held, rows = [], 0
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _row_groups(place: Location) -> Iterator[pa.Table]:
+    with place.filesystem.open_input_file(place.path) as file:
+        opened = pq.ParquetFile(file)
+        for group in range(opened.num_row_groups):
+            yield opened.read_row_group(group)
+
+
+def _table(ids: pa.Array, heads: Iterable[int], labels: np.ndarray, similarity: np.ndarray) -> pa.Table:
     columns = {"id": ids}
-    for head in range(len(labels)):
-        columns[f"label_head{head}"] = pa.array(labels[head], pa.int32())
-        columns[f"similarity_head{head}"] = pa.array(similarity[head], pa.float32())
+    for head, mine, similar in zip(heads, labels, similarity, strict=True):
+        columns[f"label_head{head}"] = pa.array(mine, pa.int32())
+        columns[f"similarity_head{head}"] = pa.array(similar, pa.float32())
     return pa.table(columns)
 
 
+def _count(table: pa.Table, model: FrozenClusters, counts: np.ndarray, sums: np.ndarray) -> None:
+    """Add the rows of each cluster of all heads to `counts`, and their similarities to `sums`, both (sum of K,)."""
+    start = 0
+    for head, clusters in zip(model.numbers, model.heads, strict=True):
+        labels, similarity = table[f"label_head{head}"].to_numpy(), table[f"similarity_head{head}"].to_numpy()
+        mine = slice(start, start + clusters)
+        counts[mine] += np.bincount(labels, minlength=clusters)
+        sums[mine] += np.bincount(labels, weights=similarity, minlength=clusters)
+        start += clusters
+
+
 def write_labels(
-    vectors: EmbeddingFolder, model: FrozenClusters, folder: Location, *, gpu: bool, start: FrozenClusters | None = None
+    vectors: EmbeddingFolder,
+    model: FrozenClusters,
+    folder: Location,
+    *,
+    gpu: bool,
+    start: FrozenClusters | None = None,
+    keep: bool = False,
 ) -> LabelledFolder:
     """Write `part-....parquet` (id, label and similarity of each head) to a folder, with tasks on the whole cluster.
 
-    Where the run started from other clusters, files also have each row's label under these: `start_label_head0`.
+    Args:
+        vectors: the rows.
+        model: that the labels follow from.
+        folder: of the files.
+        gpu: whether each task gets one.
+        start: clusters that the run started from; files then also have each row's label under these: `start_label_head0`.
+        keep: whether files that are there stay, because they were made of the same rows and clusters.
 
     Raises:
         UserError: for a spoilt row.
         RuntimeError: if a row was missed or came twice.
     """
     todo = label_files(vectors)
+    threads = max(int(ray.cluster_resources().get("CPU", 1)) // len(todo), 1)
     began = None if start is None else ray.put(start)
-    writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), gpu=gpu, start=began)
+    writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), start=began, gpu=gpu, threads=threads, keep=keep)
     folder.delete_cut_off()
     seen, rows, far = np.zeros(len(todo), np.int64), 0, 0
     counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))

@@ -14,7 +14,13 @@ SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(lambda sizes: 
 
 @pytest.mark.parametrize(
     ("budget", "sizes", "expected"),
-    [(10, [2, 9, 9], [2, 4, 4]), (6, [1, 9, 2], [1, 3, 2]), (20, [2, 9, 9], [2, 9, 9]), (99, [2, 0], [2, 0]), (0, [2, 3], [0, 0])],
+    [
+        (10, [2, 9, 9], [2, 4, 4]),
+        (6, [1, 9, 2], [1, 3, 2]),
+        (20, [2, 9, 9], [2, 9, 9]),
+        (99, [2, 0], [2, 0]),
+        (0, [2, 3], [0, 0]),
+    ],
 )
 def test_small_clusters_give_all_and_the_others_what_is_left_in_equal_parts(budget, sizes, expected):
     assert share(budget, np.array(sizes), np.random.default_rng(0)).tolist() == expected
