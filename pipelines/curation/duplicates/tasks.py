@@ -18,7 +18,7 @@ from pipelines.curation.duplicates.exchange import SLICE, batches, read_slices, 
 from pipelines.curation.duplicates.keep_order import PLACE, RANK, KeepOrder
 from pipelines.curation.duplicates.nearest_earlier import NONE, nearest_earlier
 from pipelines.curation.labelled_rows import LabelledRows
-from pipelines.datasets.embedding_folder import EmbeddingFolder, first_without_direction
+from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
 from pipelines.files.location import Location
 
 FLUSHED_BYTES = 128 << 20  # of rows that are dealt together
@@ -81,7 +81,7 @@ class Dealing:
         for group in part.groups:
             ids, first = self.vectors.read_ids(part.shard, group), self.vectors.first(part.shard, group)
             for vectors, places in self.vectors.pieces(part.shard, group):
-                if (bad := first_without_direction(vectors, places)) is not None:
+                if (bad := first_spoilt(vectors, places)) is not None:
                     raise NoDirectionError(bad)
                 here = places - part.start
                 done = int(places[0]) - first
