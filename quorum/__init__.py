@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from pipelines.config.training_config import PretrainConfig as PretrainConfig
     from pipelines.config.training_config import SemisupConfig as SemisupConfig
     from pipelines.errors import UserError as UserError
+    from quorum.assigning import Assignment as Assignment
+    from quorum.assigning import JoinedLabels as JoinedLabels
+    from quorum.assigning import Quality as Quality
+    from quorum.assigning import assign as assign
+    from quorum.assigning import join_labels as join_labels
+    from quorum.assigning import quality as quality
     from quorum.clustering import Clustering as Clustering
     from quorum.clustering import cluster as cluster
     from quorum.clustering import open_clusters as open_clusters
@@ -67,6 +73,12 @@ _HOMES = {
     "cluster": "quorum.clustering",
     "open_clusters": "quorum.clustering",
     "Clustering": "quorum.clustering",
+    "assign": "quorum.assigning",
+    "Assignment": "quorum.assigning",
+    "join_labels": "quorum.assigning",
+    "JoinedLabels": "quorum.assigning",
+    "quality": "quorum.assigning",
+    "Quality": "quorum.assigning",
     "curate": "quorum.curation",
     "Curated": "quorum.curation",
     "dedup": "quorum.curation",

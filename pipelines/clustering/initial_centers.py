@@ -62,7 +62,18 @@ def draw_initial_centers(vectors: EmbeddingFolder, heads: Sequence[int], seed: i
 
 
 def sample_rows(vectors: EmbeddingFolder, least: int, seed: int) -> np.ndarray:
-    """At least so many rows (R, D), drawn without replacement from random row groups, in proportion to their rows."""
+    """Rows (R, D) of `sample_places`."""
+    return sample_places(vectors, least, seed)[0]
+
+
+def sample_places(vectors: EmbeddingFolder, least: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """At least so many rows (R, D) and their places (R,), drawn without replacement from random row groups.
+
+    Each of these gives in proportion to its rows.
+
+    Raises:
+        UserError: for a row that is spoilt.
+    """
     groups = [(shard, group) for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
     rows = np.array([vectors.shards[shard].row_groups[group] for shard, group in groups])
     random = np.random.default_rng((seed, 0, 0, SAMPLE))
@@ -78,7 +89,7 @@ def sample_rows(vectors: EmbeddingFolder, least: int, seed: int) -> np.ndarray:
     bad = first_spoilt(sample, places)
     if bad is not None:
         raise vectors.refusal(bad)
-    return sample
+    return sample, places
 
 
 def _choose(sample: np.ndarray, clusters: int, seed: Sequence[int]) -> np.ndarray:

@@ -54,6 +54,16 @@ class LabelledRows:
         for name in self.names:
             yield from self._pieces(name, columns)
 
+    def following(self, place: int, *columns: str) -> Iterator[pa.Table]:
+        """As `pieces`, of the rows from a place on."""
+        first = int(np.searchsorted(self.starts, place, side="right")) - 1
+        passed = int(self.starts[first])
+        for name in self.names[first:]:
+            for table in self._pieces(name, columns):
+                if passed + len(table) > place:
+                    yield table.slice(max(place - passed, 0))
+                passed += len(table)
+
     def read(self, start: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Labels (R,) int64 and similarities (R,) float32 of rows in consecutive places."""
         labels, similarity = np.empty(rows, np.int64), np.empty(rows, np.float32)
@@ -68,6 +78,17 @@ class LabelledRows:
                     labels[into], similarity[into] = table[LABEL].to_numpy()[mine], table[SIMILARITY].to_numpy()[mine]
                 done += len(table)
         return labels, similarity
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Labels (P,) int64 of rows in ascending places (P,)."""
+        labels = np.empty(len(places), np.int64)
+        for number in np.unique(np.searchsorted(self.starts, places, side="right") - 1).tolist():
+            done = int(self.starts[number])
+            for table in self._pieces(self.names[number], (LABEL,)):
+                first, last = np.searchsorted(places, (done, done + len(table))).tolist()
+                labels[first:last] = table[LABEL].to_numpy()[places[first:last] - done]
+                done += len(table)
+        return labels
 
     def counts(self) -> np.ndarray:
         """Rows (K,) int64 of each cluster."""

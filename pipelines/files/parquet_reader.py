@@ -70,27 +70,30 @@ class ParquetReader:
         """Some columns of all rows, or all."""
         return self._whole(lambda file: file.read(columns=None if columns is None else list(columns)))
 
-    def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
-        """Some columns of a row group."""
-        return self._whole(lambda file: file.read_row_group(group, columns=list(columns)))
+    def read_row_group(self, group: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Some columns of a row group, or all."""
+        return self._whole(lambda file: file.read_row_group(group, columns=None if columns is None else list(columns)))
 
     def pieces(self, group: int, column: str, rows: int) -> Iterator[pa.Array]:
         """A column of a row group in pieces of at most so many rows; neither its bytes nor its rows are ever held whole."""
-        left: Iterator[pa.RecordBatch] | None = None
-        done = 0
+        return (batch.column(batch.schema.get_field_index(column)) for batch in self.batches(group, rows, [column]))
 
-        def following() -> pa.Array | None:
-            """The next piece, (at most `rows`,) of the column's type; `None` after the last."""
+    def batches(self, group: int, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Some columns of a row group, or all, in pieces as `pieces` has them."""
+        left: Iterator[pa.RecordBatch] | None = None
+        done, wanted = 0, None if columns is None else list(columns)
+
+        def following() -> pa.RecordBatch | None:
+            """The next piece, (at most `rows`,); `None` after the last."""
             nonlocal left
             if left is None:  # at the start, and after an error that passed
                 file = self._open(buffer_size=BUFFER_BYTES, pre_buffer=False)
-                left = islice(file.iter_batches(rows, row_groups=[group], columns=[column], use_threads=False), done, None)
+                left = islice(file.iter_batches(rows, row_groups=[group], columns=wanted, use_threads=False), done, None)
             try:
-                batch = next(left, None)
+                return next(left, None)
             except BaseException:
                 left = None
                 raise
-            return None if batch is None else batch.column(batch.schema.get_field_index(column))
 
         while (piece := self._told(following)) is not None:
             done += 1

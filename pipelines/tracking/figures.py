@@ -7,6 +7,7 @@
 | `pseudo_labels/` | guesses that a method with classes trains on |
 | `clusters/`, `clusters/headN/` | clusters of the rows that are trained on, and those of each head |
 | `labels/`, `labels/headN/` | labels that a clustering of embeddings wrote, and those of each head |
+| `quality/headN/` | how good the clusters of each head of such a clustering are |
 | `stream/` | how fast rows come, and what training waits for |
 | `progress/` | how far a run is |
 | `evaluate/...`, `untrained/...` | scores of a checkpoint, and of its network before the first step: `evaluate/test/knn_top1` |
@@ -45,11 +46,13 @@ OF_HEAD = {  # plain name of a head's figure -> its name below the head
     "min_size": "min_size", "certificate_slack": "certificate_slack", "similarity": "similarity",
     "max_size": "max_size", "clusters_above_maximum": "above_maximum", "certificate_slack_above": "certificate_slack_above",
     "moved": "moved", "mean_optimality_gap": "mean_optimality_gap",
-    "changed_since_start": "changed_since_start", "changed_share": "changed_share",
+    "mean_repair_cost": "mean_repair_cost", "changed_since_start": "changed_since_start", "changed_share": "changed_share",
+    "size_gini": "size_gini", "silhouette": "silhouette", "simplified_silhouette": "simplified_silhouette",
+    "closest_centers": "closest_centers",
     "nmi": "nmi", "purity": "purity", "ari": "ari", "matched_accuracy": "matched_accuracy",
 }  # fmt: skip
 OF_TRUTH = ("nmi", "purity", "ari", "matched_accuracy")  # of a head
-CLUSTERS, LABELS, VAL, TEST = "clusters", "labels", "val", "test"  # sections with heads
+CLUSTERS, LABELS, QUALITY, VAL, TEST = "clusters", "labels", "quality", "val", "test"  # sections with heads
 PSEUDO_LABELS = "pseudo_labels"
 EVALUATE, UNTRAINED = "evaluate", "untrained"  # in front of a score's name
 
@@ -82,7 +85,7 @@ _KNOWN = {f"{section}/{name}" for section, names in PLAIN.items() for name in na
     score(VAL, ROWS),
     score(TEST, ROWS),
 }
-_HEAD = re.compile(rf"({CLUSTERS}|{LABELS}|{VAL}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
+_HEAD = re.compile(rf"({CLUSTERS}|{LABELS}|{QUALITY}|{VAL}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
 _SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/)")
 
 

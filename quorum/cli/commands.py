@@ -147,6 +147,23 @@ COMMANDS: dict[str, Command] = {
         config="pipelines.clustering.config:ClusterConfig",
         only_keys=(_text("storage", "folder that holds the run, whose own is NAME; --to says both", str, None),),
     ),
+    "assign": Command(
+        "quorum.assigning:assign", "Label rows, of any number, under finished clusters.", ("clusters",),
+        "RUN|CENTERS --data EMBEDDINGS --to FOLDER [options]",
+        (
+            "quorum assign clusters/first --data data/new --to labels/new",
+            "quorum assign centers.npy --metric euclidean --data data/new --to labels/new",
+        ),
+    ),
+    "join": Command(
+        "quorum.assigning:join_labels", "Write labels beside the rows that they are of.", ("run",),
+        "RUN|ASSIGNMENT --to FOLDER [options]",
+        ("quorum join clusters/first --to data/labelled", "quorum join labels/new --to data/labelled --prefix quorum_"),
+    ),
+    "quality": Command(
+        "quorum.assigning:quality", "Say how good clusters are: sizes, similarity, silhouette, nearest clusters.", ("run",),
+        "RUN [options]", ("quorum quality clusters/first", "quorum quality clusters/first --sample 20000"),
+    ),
     "curate": Command(
         "quorum.curation:curate", "Choose as many rows of every cluster: a balanced sample.", ("run",),
         "RUN --per-cluster M|--total N --to FILE|FOLDER [options]",

@@ -17,7 +17,21 @@ from pipelines.config.key_types import alternatives
 
 REQUIRED = inspect.Parameter.empty
 NAMES = {int: "N", float: "X", str: "TEXT"}
-PATHS = ("data", "to", "storage", "labels", "init_from", "resume", "config", "recipe", "list", "listed", "source", "run")
+PATHS = (
+    "data",
+    "to",
+    "storage",
+    "labels",
+    "init_from",
+    "resume",
+    "config",
+    "recipe",
+    "list",
+    "listed",
+    "source",
+    "run",
+    "clusters",
+)
 
 
 @dataclass(frozen=True)

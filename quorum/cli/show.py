@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +15,7 @@ from pipelines.secrets import hidden
 if TYPE_CHECKING:
     import pandas as pd
 
+    from quorum.assigning import Assignment, JoinedLabels, Quality
     from quorum.clustering import Clustering
     from quorum.comparing import Comparison
     from quorum.curation import Curated, Deduplicated
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 
 MOST_CLASSES, MOST_PATHS = 20, 10  # in a table, and of what is left out
+MOST_PAIRS = 5  # of centers
+ASSIGNED_COLUMNS = (
+    "head", "clusters", "smallest", "largest", "empty", "mean_similarity", "run_mean_similarity", "moved_share",
+)  # fmt: skip
+QUALITY_COLUMNS = (
+    "head", "clusters", "min_size", "smallest", "largest", "maximum", "empty", "size_gini", "similarity", "silhouette",
+    "simplified_silhouette",
+)  # fmt: skip
 
 
 def show_ingest(made: DataSet) -> None:
@@ -130,6 +139,47 @@ def show_cluster(made: Clustering) -> None:
         table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in values))
     Console().print(table)
     print(hidden(f"labels, centers, sizes and report.json: {made.path}"))
+
+
+def show_assign(made: Assignment) -> None:
+    """What the labels came to, a line a head."""
+    report = made.report
+    rate = f"{report['rows']:,} rows of {report['dim']} numbers, {report['rows_per_second']:,.0f} a second"
+    _head_table(f"{made.path}  {rate}", report["heads"], ASSIGNED_COLUMNS)
+    rule = "similarity plus price" if report["prices"] else "similarity alone"
+    print(f"a label is the argmax of {rule}; labels, sizes.parquet and assigned.json: {hidden(made.path)}")
+    if "moved_share" in report["heads"][0]:
+        print("moved share: rows, of all, that would have to change cluster for the shares to be those of the run's own rows")
+
+
+def show_join(made: JoinedLabels) -> None:
+    """How many rows have their labels beside them."""
+    print(hidden(f"{made.path}: {made.rows:,} rows in {made.files:,} files with {', '.join(made.columns)}"))
+
+
+def show_quality(made: Quality) -> None:
+    """The figures of each head, and the clusters that may be one."""
+    report = made.report
+    title = f"{made.path}  {report['rows']:,} rows, silhouettes of {report['sample']:,}"
+    _head_table(title, report["heads"], QUALITY_COLUMNS)
+    unit = "cosine" if report["metric"] == "cosine" else "distance"
+    for head in report["heads"]:
+        if pairs := head["closest_pairs"][:MOST_PAIRS]:
+            said = ", ".join(f"{a} and {b} ({close:.3f})" for a, b, close in pairs)
+            print(f"head {head['head']}, closest centers by {unit}, which may be one cluster: {said}")
+    print(hidden(f"quality.json, quality.parquet and pictures, also in MLflow: {made.path}"))
+
+
+def _head_table(title: str, heads: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    """A line a head, of the columns that it has."""
+    shown = [name for name in columns if heads[0].get(name) is not None]
+    table = Table(title=escape(title), title_justify="left")
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right")
+    for head in heads:
+        values = (head[name] for name in shown)
+        table.add_row(*("-" if one is None else f"{one:,.4g}" if isinstance(one, float) else f"{one:,}" for one in values))
+    Console().print(table)
 
 
 def show_curate(made: Curated) -> None:
