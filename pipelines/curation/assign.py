@@ -69,7 +69,7 @@ def assign(
     folder = Location.of(to)
     if not vectors.single and folder.lies_in(vectors.location):
         raise UserError(f"--to {folder} lies in the folder of the embeddings, whose files are read as rows; choose another")
-    plan = {"data": vectors.fingerprint, "clusters": _digest(model), "files": len(label_files(vectors))}
+    plan = {"data": vectors.fingerprint, "model": _digest(model), "files": len(label_files(vectors))}
     keep = may_take(folder, plan, ASSIGNED)
     connect(address)
     if gpu and not ray.cluster_resources().get("GPU", 0):

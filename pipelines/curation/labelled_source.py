@@ -47,7 +47,7 @@ class LabelledSource:
             with damage_in_words(folder / ASSIGNED, "assign again, to another folder"):
                 where, column, ids, fingerprint = said["place"], said["column"], said["id"], said["data"]
                 sizes = {int(one["head"]): int(one["clusters"]) for one in said["heads"]}
-                identity = f"{fingerprint}-{said['clusters']}"
+                identity = f"{fingerprint}-{said['model']}"
         else:
             found = FinishedClusters.open(place)
             if found.run is None or found.config is None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.curation.share import share, share_tree
 
-SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(lambda sizes: np.array(sizes))
+SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(np.array)
 
 
 @pytest.mark.parametrize(
