@@ -26,6 +26,7 @@ from torch import Tensor
 
 from algos.estimator.far_rows import far_rows
 from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, split
+from algos.estimator.given_clusters import GivenClusters
 from algos.estimator.input_rows import Table, read_table
 from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_missed_bounds
 from algos.estimator.wanted_sizes import DEFAULT_RATIO, SizeBounds, Wanted
@@ -64,7 +65,9 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         tol: stop when three passes in a row gained no more than this over the best one before, in mean similarity (units of
             `dual_lr`) less a penalty for rows that clusters lacked: the highest price for each. 0 makes all passes.
         metric: 'cosine' or 'euclidean'.
-        init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D).
+        init: 'k-means++' on a sample of 10 rows a cluster, 'random' rows, or an array (K, D). A fitted `ConstrainedKMeans`, or a
+            tuple of centers (K, D) and prices (K,) as `duals_` has them, is gone on with: clusters keep their numbers, and rows
+            that are as they were their labels, all but a few.
         exact: whether `fit` ends with the best labels for its centers that really keep both bounds. Not with weights
             that differ.
         device: where to compute; `None` takes that of a tensor, else the CPU. Results are numpy arrays in any case.
@@ -93,6 +96,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     """
 
     counts_: NDArray[Any]
+    _steps_before = 0  # batches of a stream that made the clusters it started from
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -177,8 +181,11 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         learned, near = self._without_far(table, counting, self.min_size_ / self._unit)
         num_batches = self._num_batches(len(learned))
         random = check_random_state(self.random_state)
-        self._start(learned, near, random, (bounds.min_ratio, bounds.max_ratio), num_batches)
-        self.n_iter_, passes, settling = 0, Passes(self._core), Settling(self.tol)
+        given = self._start(learned, near, random, (bounds.min_ratio, bounds.max_ratio), num_batches)
+        self.n_iter_, settling = 0, Settling(self.tol)
+        passes = Passes(self._core, None if given is None else given.passes)
+        if given is not None:
+            passes.carry(given.rows(len(learned)).to(self._core.counts))
         while self.n_iter_ < self.max_iter and not settling.done:
             order = torch.from_numpy(random.permutation(len(learned))).to(learned.rows.device)
             self.n_iter_ += 1
@@ -198,7 +205,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """Learn from one mini-batch (B, D) of a stream; after `fit` it goes on from there.
 
         The minimum is a share of the stream, so only `min_size_ratio` can set it. The first batch gives the initial
-        centers, unless `init` is an array, and the scale in Euclidean geometry. `labels_` are those that the batch got.
+        centers, unless `init` has some, and the scale in Euclidean geometry. `labels_` are those that the batch got.
 
         Raises:
             ValueError: as `fit`; also for `min_cluster_size`, a first batch of fewer rows than clusters, and settings that
@@ -227,10 +234,12 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             counting, near = self._without_far(table, counting, self.min_size_ratio * len(counting) / self.n_clusters)
             learned = table.without(torch.from_numpy(self.outliers_).to(table.rows.device))
             ratios = (self.min_size_ratio, self.max_size_ratio)
-            self._start(counting, near, check_random_state(self.random_state), ratios, LEAST_BATCHES)
+            given = self._start(counting, near, check_random_state(self.random_state), ratios, LEAST_BATCHES)
+            if given is not None:
+                self._core.counts.copy_(given.rows(LEAST_BATCHES * len(counting)))
             warn_of_equal_centers(self._core.centers)
         if self.dual_lr is None:
-            self._core.set_dual_lr(max(self.n_steps_ + 1, LEAST_BATCHES))
+            self._core.set_dual_lr(max(self._steps_before + self.n_steps_ + 1, LEAST_BATCHES))
         labels = self._core.assign(self._geometry.prepare(table.rows, table.lengths))[0]
         self._core.partial_fit(self._geometry.prepare(learned.rows, learned.lengths), *self._batch_weights(learned))
         self.n_steps_ += 1
@@ -287,8 +296,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
 
     def _start(
         self, table: Table, near: Table, random: np.random.RandomState, ratios: tuple[float, float | None], num_batches: int
-    ) -> None:
-        rows = table.rows
+    ) -> GivenClusters | None:
+        """Make geometry and core; returns the clusters that they start from, if any."""
+        rows, given = table.rows, GivenClusters.of(self.init, self.metric, self.max_iter)
+        init = self.init if given is None else given.centers
         self._geometry = Geometry.of(near.rows, near.weights, spherical=self.metric == "cosine")
         self._core = core.OnlineConstrainedKMeans(
             [self.n_clusters],
@@ -298,10 +309,15 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             dual_lr=self.dual_lr,
             batches_per_epoch=num_batches,
             dtype=rows.dtype,
-            initial_centers=initial_centers(self.init, self.n_clusters, rows, self._geometry, random, table.weights),
+            initial_centers=initial_centers(init, self.n_clusters, rows, self._geometry, random, table.weights),
             spherical=self._geometry.spherical,
         ).to(rows.device)
+        if given is not None:
+            prices = torch.from_numpy(given.prices / self._geometry.scale**2)
+            self._core.start_from(self._core.centers, prices.to(self._core.duals))
+        self._steps_before = 0 if given is None else given.steps
         self.n_steps_, self._settings = 0, {name: getattr(self, name) for name in FIXED}
+        return given
 
     def _without_far(self, table: Table, counting: Table, least: float) -> tuple[Table, Table]:
         """The rows to learn from and those that give the geometry: all that count, but in Euclidean geometry for far ones."""
@@ -395,7 +411,17 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self.duals_ = (self._prices.double() * self._geometry.scale**2).numpy(force=True)
         self._n_features_out = self.n_clusters
 
+    def __sklearn_clone__(self) -> ConstrainedKMeans:
+        """As scikit-learn clones, but what to start from stays fitted."""
+        made: ConstrainedKMeans = super().__sklearn_clone__()
+        if isinstance(self.init, ConstrainedKMeans):
+            made.init = self.init
+        return made
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+ConstrainedKMeans._parameter_constraints["init"].append(ConstrainedKMeans)  # which has no name before it is made

@@ -27,12 +27,18 @@ def draw(source: LabelledSource, sizes: pa.Table, folder: Path) -> list[Path]:
     heads = [sizes.filter(pa.array(sizes["head"].to_numpy() == mine.head)) for mine in source.heads]
     made = [folder / "sizes.png"]
     counts = [mine["rows"].to_numpy() for mine in heads]
-    cluster_size_histogram(counts, [float(mine["minimum"][0].as_py()) for mine in heads], made[0])
+    cluster_size_histogram(counts, [_bounds(mine) for mine in heads], made[0])
     images = images_of(source.vectors)
     for rows, mine in zip(source.heads, heads, strict=True) if images else ():
         assert images is not None
         made += _sheets(rows, mine, images, folder)
     return made
+
+
+def _bounds(sizes: pa.Table) -> tuple[float, float]:
+    """Least and greatest size of a cluster; tables of an earlier version know no greatest."""
+    most = sizes["maximum"][0].as_py() if "maximum" in sizes.column_names else None
+    return float(sizes["minimum"][0].as_py()), np.inf if most is None else float(most)
 
 
 def _sheets(rows: LabelledRows, sizes: pa.Table, images: Images, folder: Path) -> list[Path]:
