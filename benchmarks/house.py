@@ -26,7 +26,7 @@ ORDER = (
     ("pipelines.datasets", "pipelines.jobs"),
     ("pipelines.views",),
     ("pipelines.ingest", "pipelines.tracking"),
-    ("pipelines.stream",),
+    ("pipelines.stream", "pipelines.working_copy"),
     ("pipelines.config",),
     ("pipelines.runs",),
     ("pipelines.evaluation", "pipelines.clustering"),

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pipelines.runs.run_folder import Run as RunFolder
 
 RESUMABLE = (  # what a resumed clustering may change
-    "exact", "compute.workers", "compute.cpus_per_worker", "compute.gpu", "compute.max_failures", "compute.grace", "checkpoint.",
-    "tracking.uri",
+    "exact", "keep_copy", "compute.workers", "compute.cpus_per_worker", "compute.gpu", "compute.max_failures", "compute.grace",
+    "checkpoint.", "tracking.uri",
 )  # fmt: skip
 
 

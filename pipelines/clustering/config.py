@@ -47,6 +47,10 @@ class ClusterConfig:
         batch_size: rows of a global batch, a multiple of lanes; null takes N / 32 within [max(256, K), 8192].
         lanes: most workers that can share the run. Part of its identity, as batch_size and window are.
         window: rows of a lane that are shuffled together and read by one task; null takes the largest row group, within 256 MB.
+        copy: whether a shuffled copy of the vectors is written below `to` and streamed in their place: `always`, `never`, or
+            `auto`: where files are unfit for the stream, by row groups too large for its windows or rows in an order.
+        copy_dtype: of the copy's numbers, float32 or float16.
+        keep_copy: leave the copy there at the end.
         compute: see `ComputeConfig`.
         checkpoint: besides the end of each pass.
         tracking: see `TrackingConfig`; without a server, a sqlite file beside the folder `to`.
@@ -72,6 +76,9 @@ class ClusterConfig:
     batch_size: int | None = None
     lanes: int = 8
     window: int | None = None
+    copy: Literal["auto", "always", "never"] = "auto"
+    copy_dtype: Literal["float32", "float16"] = "float32"
+    keep_copy: bool = False
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     checkpoint: CheckpointConfig = field(default_factory=_frequent_checkpoints)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

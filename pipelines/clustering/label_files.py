@@ -10,6 +10,7 @@ import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.row_spans import RowSpan, row_spans
 from pipelines.datasets.vector_column import Metric, RowForm
 from pipelines.files.location import Location
 
@@ -69,15 +70,8 @@ class FrozenClusters:
         return made.to(device)
 
 
-@dataclass(frozen=True)
-class LabelFile:
+class LabelFile(RowSpan):
     """One file of labels, by its number: row groups of one file of vectors, and their places."""
-
-    number: int
-    shard: int
-    groups: range
-    start: int
-    rows: int
 
     @property
     def name(self) -> str:
@@ -88,15 +82,7 @@ class LabelFile:
 def label_files(vectors: EmbeddingFolder, least_rows: int | None = None) -> list[LabelFile]:
     """The files of labels to write, in the order of the vectors."""
     least = least_rows or min(TASK_ROWS, max(vectors.rows // FILES, FEWEST_ROWS))
-    made, start = list[LabelFile](), 0
-    for index, shard in enumerate(vectors.shards):
-        first = 0
-        for group in range(len(shard.row_groups)):
-            mine = sum(shard.row_groups[first : group + 1])
-            if mine >= least or (mine and group + 1 == len(shard.row_groups)):
-                made.append(LabelFile(len(made), index, range(first, group + 1), start, mine))
-                first, start = group + 1, start + mine
-    return made
+    return [LabelFile(**vars(span)) for span in row_spans(vectors, least)]
 
 
 def changed_rows(table: pa.Table, heads: int) -> np.ndarray:

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import nullcontext
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-import ray.data
 import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.kmeans.row_threads import RowThreads
 from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder, changed_rows, label_files, start_column
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
 from pipelines.files.location import Location
 from pipelines.progress import progress
-from pipelines.stream.ray_data import configure_ray_data
+from pipelines.stream.ray_data import cpus_of_each, over_parts
 
 Item = TypeVar("Item")
 FAR = 10.0  # times the root mean square around the origin, as the estimator has it in `algos.estimator.far_rows`
-SIMILARITIES_HELD = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers held at once: what a core's cache holds, or keeps a GPU busy
+SIMILARITIES_HELD = {"cpu": 1 << 22, "cuda": 1 << 26}  # numbers held at once
 GROUP_ROWS = 1 << 17  # of a row group of labels
-
-
-def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str, np.ndarray]]:
-    """What `task` yields for parts 0 to count - 1, as it comes: Ray Data tasks on the whole cluster, one for each part."""
-    configure_ray_data()
-    numbers = ray.data.range(count, override_num_blocks=count)
-    yield from numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None).iter_batches(batch_size=None)
 
 
 class LabelWriter:
@@ -49,19 +41,20 @@ class LabelWriter:
         folder: of the files.
         start: clusters that the run started from; files then also have each row's label under these: `start_label_head0`.
         gpu: whether rows are labelled on one.
-        threads: that label rows, where not on a GPU; they change no bit.
+        cpus: of a task, whose threads share the rows; they change no bit.
         keep: whether a file that is there stays as it is; only counted then.
     """
 
     def __init__(
         self, vectors: EmbeddingFolder, todo: list[LabelFile], model: ray.ObjectRef, folder: Location, *,
-        start: ray.ObjectRef | None = None, gpu: bool, threads: int = 1, keep: bool = False,
+        start: ray.ObjectRef | None = None, gpu: bool, cpus: int = 1, keep: bool = False,
     ) -> None:  # fmt: skip
         self.vectors, self.todo, self.model, self.folder, self.start = vectors, todo, model, folder, start
-        self.device, self.threads, self.keep = "cuda" if gpu else "cpu", 1 if gpu else threads, keep
+        self.device, self.cpus, self.keep = "cuda" if gpu else "cpu", cpus, keep
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Write the parts whose numbers `batch["id"]` holds."""
+        torch.set_num_threads(1)  # the rows of a piece are what threads share
         model = ray.get(self.model)
         clusterings = [model.kmeans(self.device)]
         if self.start is not None:
@@ -106,16 +99,11 @@ class LabelWriter:
         start: OnlineConstrainedKMeans | None = None,
     ) -> Iterator[pa.Table]:
         """Ids, labels and similarities of a part, piece by piece; with time to spare the next is read meanwhile."""
-        threads = min(self.threads, os.cpu_count() or 1)
-        pieces = self._pieces(part)
-        if threads > 1 or self.device != "cpu":
-            pieces = _read_ahead(pieces)
-        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-        with pool if threads > 1 else nullcontext() as sharing:
-            for ids, rows in pieces:
-                labels, similarity = label(kmeans, torch.from_numpy(rows), sharing)
+        with closing(RowThreads(self.cpus)) as threads:
+            for ids, rows in _read_ahead(self._pieces(part)):
+                labels, similarity = label(kmeans, torch.from_numpy(rows), threads)
                 table = _table(ids, model.numbers, labels, similarity * self.vectors.form.unit)
-                before = () if start is None else label(start, torch.from_numpy(rows), sharing)[0]
+                before = () if start is None else label(start, torch.from_numpy(rows), threads)[0]
                 for head, mine in enumerate(before):
                     table = table.append_column(start_column(head), pa.array(mine, pa.int32()))
                 yield table
@@ -147,21 +135,19 @@ def row_batches(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, numbers: in
         yield piece.to(device)
 
 
-def label(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, pool: Executor | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (H, R) int64 of rows (R, D) and the similarity of each to its center, without prices.
+def label(
+    kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, threads: RowThreads | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (H, R) int64 of rows (R, D), one at least, and the similarity of each to its center, without prices.
 
     Args:
         kmeans: the clustering.
-        rows: at least one.
-        pool: threads to share them.
+        rows: on the CPU.
+        threads: to share them; the caller's own where none are given.
     """
-
-    def label_some(piece: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        labels = kmeans.assign(piece)
-        return labels, kmeans.similarity(piece, labels)
-
-    batches = row_batches(kmeans, rows)
-    labels, similarity = zip(*(pool.map(label_some, batches) if pool else map(label_some, batches)), strict=True)
+    threads = threads or RowThreads(1)
+    batches = [rows] if kmeans.centers.device.type == "cpu" else row_batches(kmeans, rows)
+    labels, similarity = zip(*(threads.label(kmeans, piece) for piece in batches), strict=True)
     return torch.cat(labels, dim=1).numpy(force=True), torch.cat(similarity, dim=1).numpy(force=True)
 
 
@@ -238,15 +224,15 @@ def write_labels(
         RuntimeError: if a row was missed or came twice.
     """
     todo = label_files(vectors)
-    threads = max(int(ray.cluster_resources().get("CPU", 1)) // len(todo), 1)
+    cpus = cpus_of_each(len(todo))
     began = None if start is None else ray.put(start)
-    writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), start=began, gpu=gpu, threads=threads, keep=keep)
+    writer = LabelWriter(vectors, todo, ray.put(model), folder.make(), start=began, gpu=gpu, cpus=cpus, keep=keep)
     folder.delete_cut_off()
     seen, rows, far = np.zeros(len(todo), np.int64), 0, 0
     counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
     changed = np.zeros((len(todo), len(model.heads)), np.int64)
     with progress("label", vectors.rows, "rows") as bar:
-        for batch in over_parts(len(todo), writer, gpu=gpu):
+        for batch in over_parts(len(todo), writer, gpu=gpu, cpus=cpus):
             for bad in batch["bad"][batch["bad"] >= 0].tolist():
                 raise vectors.refusal(bad)
             np.add.at(seen, batch["part"], 1)

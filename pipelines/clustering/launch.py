@@ -18,7 +18,7 @@ from pipelines.clustering.repair import repair_labels
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
 from pipelines.clustering.warm_start import START, WarmStart
-from pipelines.datasets.embedding_folder import WHOLE_BYTES, EmbeddingFolder
+from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -27,10 +27,16 @@ from pipelines.runs.checkpoints import Entry
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, run_job
 from pipelines.secrets import without_secrets
+from pipelines.stream.epoch_order import StreamShape
 from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import check_run, tracking_uri
 from pipelines.tracking.old_figures import by_present_names
 from pipelines.tracking.record import Record
+from pipelines.working_copy.copy_plan import CopyPlan
+from pipelines.working_copy.fitness import why_unfit
+from pipelines.working_copy.write_copy import cost, remove, write_copy
+
+COPY = "working-copy"  # folder of a run
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Clustering:
         self.resumed: Run | None = None
         self.start: WarmStart | None = None
         self.vectors = EmbeddingFolder.open(config.data, config.column, config.id)
+        self.plan: CopyPlan | None = None
 
     def check(self) -> None:
         """Refuse a configuration that does not go with the vectors, and a folder that is taken or finished."""
@@ -81,8 +88,15 @@ class Clustering:
             _check_folder(self.config, self.vectors)
             for remark in _remarks(self.vectors):
                 print(remark, file=sys.stderr)
+            self.config = _with_copy_settled(self.config, self.vectors)
         else:
             self.resumed = _reopen(self.config, self.vectors)
+        self.plan = _plan(self.config, self.vectors) if self.config.copy == "always" else None
+
+    @property
+    def streamed(self) -> EmbeddingFolder:
+        """What the passes read: the vectors, or their copy as it is planned."""
+        return self.plan.planned() if self.plan else self.vectors
 
     def _find_start(self) -> None:
         """The clusters to start from, and their K for a configuration that leaves it to them; a run has its own copy of them."""
@@ -110,7 +124,7 @@ class Clustering:
 
     def create(self) -> Run:
         """Make the run; one that is gone on with loses its manifest, because its labels are about to change."""
-        run = self.resumed or _create(self.config, self.vectors)
+        run = self.resumed or _create(self.config, self.vectors, self.config.shape(self.streamed))
         if self.resumed is not None:
             (run.location / CLUSTERS_MANIFEST).delete_file()
             write_config(run.location, self.config.to_dict())
@@ -127,17 +141,21 @@ class Clustering:
         """The passes that are left."""
         if _last_checkpoint(self.config, run) is not None:
             return None
-        config, task = self.config, _task(self.config, self.vectors, self.start)
+        config, task = self.config, _task(self.config, self.streamed, self.start)
+        vectors = write_copy(self.plan) if self.plan else self.vectors
         stored = without_secrets(config.to_dict())
         job = ClusterJob(
-            task, self.vectors, str(run.location), record, run.identity, stored, config.checkpoint.every_steps,
+            task, vectors, str(run.location), record, run.identity, stored, config.checkpoint.every_steps,
             config.checkpoint.keep_last,
         )  # fmt: skip
         return Task(cluster_worker, job, config.passes * task.shape.steps(self.vectors.rows))
 
     def finish(self, run: Run, record: Record) -> Clustered:
         """Label every row, and write what the clusters are."""
-        return Clustered(run, _write_result(self.config, self.vectors, run, record, self.began, self.images, self.start))
+        report = _write_result(self.config, self.vectors, run, record, self.began, self.images, self.start)
+        if self.plan and not self.config.keep_copy:
+            remove(self.plan.location)
+        return Clustered(run, report)
 
 
 def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
@@ -161,11 +179,6 @@ def _remarks(vectors: EmbeddingFolder) -> Iterator[str]:
     if again:
         who = f"{again} of the ids {vectors.id_column!r}, such as {first},"
         yield f"{who} {'belongs' if again == 1 else 'belong'} to several rows; labels come in the order of the rows"
-    if large := vectors.large_groups:
-        yield (
-            f"row groups of more than {WHOLE_BYTES >> 20} MB, of which {vectors.place} has {large}, are read in pieces, once for "
-            "each window of a pass, which is slow; write files with row_group_size=8192 or so"
-        )
 
 
 def _far_remark(far: int, minimum: float) -> str:
@@ -175,8 +188,26 @@ def _far_remark(far: int, minimum: float) -> str:
     )
 
 
-def _create(config: ClusterConfig, vectors: EmbeddingFolder) -> Run:
-    folder, shape = Location.of(config.to), config.shape(vectors)
+def _plan(config: ClusterConfig, vectors: EmbeddingFolder) -> CopyPlan:
+    return CopyPlan.of(vectors, Location.of(config.to) / COPY, config.copy_dtype, config.seed, config.metric)
+
+
+def _with_copy_settled(config: ClusterConfig, vectors: EmbeddingFolder) -> ClusterConfig:
+    """The configuration with `auto` decided, as the run keeps it; says why a copy is written and what it costs."""
+    if config.copy == "never":
+        return config
+    plan, why = _plan(config, vectors), "as it was wished"
+    if config.copy == "auto":
+        unfit = why_unfit(vectors, config.shape(vectors), plan.group_rows)
+        if unfit is None:
+            return replace(config, copy="never")
+        why = f"{vectors.place} is unfit to be streamed as it is: {unfit}"
+    print(f"{why}; {cost(plan)}", file=sys.stderr)
+    return replace(config, copy="always")
+
+
+def _create(config: ClusterConfig, vectors: EmbeddingFolder, shape: StreamShape) -> Run:
+    folder = Location.of(config.to)
     params = {
         "batch_size": shape.batch_size, "window": shape.window, "data.rows": vectors.rows, "data.dim": vectors.dim,
     }  # fmt: skip

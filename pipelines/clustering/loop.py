@@ -5,6 +5,7 @@ What a worker holds is the clustering's state, one batch and the stream's window
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from algos.distributed.epoch_sums import EpochSums
 from algos.kmeans.certificate import EpochSummary
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes
+from algos.kmeans.row_threads import RowThreads
 from algos.scores import size_figures
 from pipelines.clustering.initial_centers import draw_form, draw_initial_centers
 from pipelines.clustering.warm_start import WarmStart
@@ -97,7 +99,9 @@ class Clustering:
     def __init__(self, job: ClusterJob, worker: Worker) -> None:
         self.job, self.task, self.report = job, job.task, worker.report
         self.rank, self.device = worker.rank, worker.device
-        worker.claim_device()
+        on_cpu = worker.device.type == "cpu"
+        worker.claim_device(1)  # thread an operator: the rows of a batch are what threads share
+        self.threads = RowThreads(max((os.cpu_count() or 1) // worker.local_count, 1) if on_cpu else 1)
         self.stops = StopWatch(worker.wished, worker.announced)
         self.kmeans = new_kmeans(self.task, job.vectors).to(worker.device)
         self.similarity = EpochSums(len(self.task.heads)).to(worker.device)  # of this pass
@@ -151,10 +155,10 @@ class Clustering:
 
     def learn(self, step: int, rows: Tensor) -> None:
         """Rows (b, D) of a global batch: labels, the sum of the statistics over the workers, new centers and prices."""
-        labels = self.kmeans.assign(rows)
+        labels, similarity = self.threads.label(self.kmeans, rows)
         self.kmeans.collect(rows, labels)
         self.kmeans.begin_update()
-        self.similarity.add(self.kmeans.similarity(rows, labels).sum(dim=1, dtype=torch.float64))
+        self.similarity.add(similarity.sum(dim=1, dtype=torch.float64))
         self.kmeans.finish_update()
         self.step = step + 1
 
@@ -236,7 +240,7 @@ def new_kmeans(task: ClusterTask, vectors: EmbeddingFolder) -> OnlineConstrained
 def cluster_worker(job: ClusterJob, worker: Worker) -> None:
     """Cluster from where the run stands to the end of the last pass, or until it is wished to stop."""
     clustering = Clustering(job, worker)
-    with closing(clustering.stops), closing(clustering.stream):
+    with closing(clustering.stops), closing(clustering.stream), closing(clustering.threads):
         done = cluster_passes(clustering)
     if clustering.rank == 0:
         job.record.flush()

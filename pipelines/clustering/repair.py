@@ -18,9 +18,9 @@ from torch import Tensor
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
 from algos.kmeans.constrained_kmeans import closeness
 from pipelines.clustering.label_files import LabelFile, LabelledFolder
-from pipelines.clustering.label_pass import over_parts
 from pipelines.clustering.repair_tasks import ENTRY, LabelMover, Moves, RowFetcher, RowLister, within
 from pipelines.progress import progress
+from pipelines.stream.ray_data import over_parts
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def converted(values: Mapping[str, Any]) -> dict[str, Any]:
             new[part] = {new_spelling(key) or key: value for key, value in new[part].items()}
     if "method" in new:  # of a training, which goes on with the pixels that it began with
         new["stream"] = {"pixels": 1, **new.get("stream", {})}
+    elif "num_clusters" in new:  # of a clustering, whose batches were of the files as they are
+        new.setdefault("copy", "never")
     return new
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.clustering.label_pass import over_parts
 from pipelines.curation.begun_folder import finish, may_take, take
 from pipelines.curation.labelled_rows import LABEL, SIMILARITY, LabelledRows
 from pipelines.curation.labelled_source import LabelledSource
@@ -21,6 +20,7 @@ from pipelines.files.parquet_reader import ParquetReader, open_parquet
 from pipelines.jobs.deaths import deaths_in_words
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
+from pipelines.stream.ray_data import over_parts
 
 JOINED, JOINED_FORMAT = "_joined.json", 1  # readers of Parquet folders skip names that begin so
 CLUSTER = "cluster"

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipelines.datasets.id_column import check_ids, plain_ids, repeated_ids
 from pipelines.datasets.parquet_files import STREAMED_BYTES, ParquetFooter, find_parquet
-from pipelines.datasets.vector_column import DIRECTIONS, RowForm, as_lists, check_vectors, dimension
+from pipelines.datasets.vector_column import DIRECTIONS, RowForm, as_lists, check_vectors, dimension, number_type
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
@@ -58,6 +58,7 @@ class EmbeddingFolder:
         single: whether one file of the folder was asked for.
         left_out: a sentence about files that are not read, or nothing.
         form: what `read` and `pieces` make of a row.
+        finished: whether the files hold rows as their form makes them, so that they are only read.
     """
 
     location: Location
@@ -68,6 +69,7 @@ class EmbeddingFolder:
     single: bool = False
     left_out: str = field(default="", compare=False)
     form: RowForm = DIRECTIONS
+    finished: bool = False
 
     @property
     def place(self) -> Location:
@@ -78,6 +80,12 @@ class EmbeddingFolder:
     def rows(self) -> int:
         """Rows of all files."""
         return sum(shard.rows for shard in self.shards)
+
+    @property
+    def holds_float64(self) -> bool:
+        """Whether the first file with rows stores its vectors in float64."""
+        first = next(number for number, shard in enumerate(self.shards) if shard.rows)
+        return bool(number_type(self._open(first).schema.field(self.column).type) == pa.float64())
 
     @functools.cached_property
     def starts(self) -> np.ndarray:
@@ -132,6 +140,9 @@ class EmbeddingFolder:
 
     def rows_of(self, column: pa.Array) -> np.ndarray:
         """Rows (R, D) of a list column in this form; NaN for a spoilt one."""
+        if self.finished:
+            numbers: np.ndarray = column.flatten().to_numpy().reshape(-1, self.dim)
+            return numbers
         return self.form.rows(column, self.dim)
 
     def first(self, shard: int, group: int) -> int:
@@ -152,21 +163,31 @@ class EmbeddingFolder:
         first = self.first(shard, group)
         if self.is_large(shard, group):
             wanted = np.arange(self.shards[shard].row_groups[group]) if rows is None else rows
-            return self._pick(shard, group, wanted), first + wanted
-        vectors = self.read_stored(shard, group)
+            vectors = np.empty((len(wanted), self.dim), self.form.dtype)
+            self.pick(shard, group, wanted, vectors, np.arange(len(wanted)))
+            return vectors, first + wanted
+        stored = self.read_stored(shard, group)
         if rows is None:
-            return self.rows_of(vectors), first + np.arange(len(vectors))
-        return self.rows_of(vectors.take(pa.array(rows))), first + rows
+            return self.rows_of(stored), first + np.arange(len(stored))
+        return self.rows_of(stored.take(pa.array(rows))), first + rows
 
     def pieces(self, shard: int, group: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """As `read` gives all rows of a row group, but those of a large one in pieces."""
-        if not self.is_large(shard, group):
-            yield self.read(shard, group)
-            return
+        """As `read` gives all rows of a row group, but those of a long one in pieces of `STREAMED_BYTES` as float64."""
         start = self.first(shard, group)
         for stored in self._stored_pieces(shard, group):
             yield self.rows_of(stored), np.arange(start, start + len(stored))
             start += len(stored)
+
+    def pick(self, shard: int, group: int, rows: np.ndarray, into: np.ndarray, at: np.ndarray) -> None:
+        """Put some rows (R,) of a row group, in any order, out of its pieces into rows `at` (R,) of an array."""
+        order, start = np.argsort(rows, kind="stable"), 0
+        ascending = rows[order]
+        for stored in self._stored_pieces(shard, group):
+            first, last = np.searchsorted(ascending, (start, start + len(stored))).tolist()
+            into[at[order[first:last]]] = self.rows_of(stored.take(pa.array(ascending[first:last] - start)))
+            start += len(stored)
+            if last == len(rows):
+                break
 
     def read_stored(self, shard: int, group: int) -> pa.Array:
         """The vectors of a row group as lists of the numbers that are stored."""
@@ -188,19 +209,9 @@ class EmbeddingFolder:
 
     def _stored_pieces(self, shard: int, group: int) -> Iterator[pa.Array]:
         rows = max(1, STREAMED_BYTES // (8 * self.dim))
+        if self.shards[shard].row_groups[group] <= 2 * rows:  # or a short piece would be left
+            return iter([self.read_stored(shard, group)])
         return (as_lists(piece) for piece in self._open(shard).pieces(group, self.column, rows))
-
-    def _pick(self, shard: int, group: int, rows: np.ndarray) -> np.ndarray:
-        """Some rows of a large row group, in any order, out of its pieces."""
-        vectors, order, start = np.empty((len(rows), self.dim), self.form.dtype), np.argsort(rows, kind="stable"), 0
-        ascending = rows[order]
-        for stored in self._stored_pieces(shard, group):
-            first, last = np.searchsorted(ascending, (start, start + len(stored))).tolist()
-            vectors[order[first:last]] = self.rows_of(stored.take(pa.array(ascending[first:last] - start)))
-            start += len(stored)
-            if last == len(rows):
-                break
-        return vectors
 
     def _open(self, shard: int) -> ParquetReader:
         return open_parquet(self.location, self.shards[shard].path, self.shards[shard].digest)

@@ -224,6 +224,11 @@ def _rows_a_piece(footer: ParquetFooter, group: int, column: str) -> int:
     return max(1, int(STREAMED_BYTES / (8 * mean)))
 
 
+def number_type(kind: pa.DataType) -> pa.DataType:
+    """Of the numbers in a column of vectors of that type."""
+    return _stored_type(kind).value_type
+
+
 def _stored_type(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 

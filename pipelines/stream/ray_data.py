@@ -1,7 +1,11 @@
-"""Settings of this process's Ray Data pipelines: ordered, small blocks, quiet, and considerate of the training thread."""
+"""This process's Ray Data pipelines: ordered, small blocks, quiet, and considerate of the training thread."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 import ray.data
 
 from pipelines.jobs.ray_quirks import Breather
@@ -24,3 +28,25 @@ def configure_ray_data(pipelines: int | None = None) -> None:
     if pipelines is not None or context.override_object_store_memory_limit_fraction is None:
         context.override_object_store_memory_limit_fraction = 0.5 / (pipelines or 1)
     context.custom_execution_callback_classes = [Breather]
+
+
+def over_parts(count: int, task: Any, *, gpu: bool = False, cpus: int = 1) -> Iterator[dict[str, np.ndarray]]:
+    """What `task` yields for parts 0 to count - 1, as it comes: Ray Data tasks on the whole cluster, one for each part.
+
+    Args:
+        count: of the parts.
+        task: called with a batch whose column `id` holds part numbers.
+        gpu: whether each takes a GPU.
+        cpus: of each.
+    """
+    configure_ray_data()
+    numbers = ray.data.range(count, override_num_blocks=count)
+    mapped = numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None, num_cpus=cpus if cpus > 1 else None)
+    yield from mapped.iter_batches(batch_size=None)
+
+
+def cpus_of_each(tasks: int) -> int:
+    """CPUs that each of so many tasks may take where they have the cluster to themselves, on any of its nodes."""
+    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    nodes = [cpus for cpus in nodes if cpus] or [1]
+    return max(1, min(*nodes, sum(nodes) // tasks))

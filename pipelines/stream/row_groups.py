@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from pipelines.stream.epoch_order import EpochOrder, Piece
+from pipelines.stream.epoch_order import EpochOrder, Piece, StreamShape
 
 Group = TypeVar("Group")
 Span = Sequence[tuple[int, range]]  # numbers and steps of windows that follow each other
@@ -39,9 +39,7 @@ class SpanGroups(Generic[Group]):
 
     def __init__(self, order: EpochOrder, lanes: range, row_bytes: float) -> None:
         self._order, self._lanes = order, lanes
-        # Those of a window and of the next one, whose first and last reach beyond them.
-        rows = 2 * order.shape.window_steps * order.shape.lane_rows + 3 * order.largest_group
-        self._kept = len(lanes) * rows * row_bytes <= HELD_BYTES
+        self._kept = fits(order.shape, order.largest_group, len(lanes), row_bytes)
 
     def spans(self, start_step: int) -> list[Span]:
         """The windows that hold `start_step` or a later step, cut into what one task reads after another."""
@@ -71,6 +69,12 @@ class SpanGroups(Generic[Group]):
     def _plans(self, span: Span) -> Iterator[tuple[int, range, dict[int, list[Piece]]]]:
         for window, steps in span:
             yield window, steps, {lane: self._order.pieces(lane, window, steps) for lane in self._lanes}
+
+
+def fits(shape: StreamShape, largest_group: int, lanes: int, row_bytes: float) -> bool:
+    """Whether a task can keep the row groups of a window of so many lanes and of the next one, so that each is read once."""
+    rows = 2 * shape.window_steps * shape.lane_rows + 3 * largest_group  # the first and the last reach beyond their windows
+    return lanes * rows * row_bytes <= HELD_BYTES
 
 
 def _places(plan: dict[int, list[Piece]]) -> list[tuple[int, int]]:

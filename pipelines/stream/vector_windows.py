@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder
-from pipelines.stream.epoch_order import EpochOrder, Piece, step_column
+from pipelines.stream.epoch_order import EpochOrder, step_column
 from pipelines.stream.ray_data import BLOCK_BYTES
 from pipelines.stream.row_groups import LanePieces, Span, SpanGroups
 
@@ -51,16 +51,15 @@ class VectorReader:
         """The vectors (lanes, rows, D) of a window, each lane's in step order, and their places (lanes, rows)."""
         vectors = np.empty((len(self.lanes), rows, self.vectors.dim), np.float32)
         places = np.empty((len(self.lanes), rows), np.int64)
-        large = defaultdict[tuple[int, int], list[tuple[int, Piece]]](list)
+        large = defaultdict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]](list)  # rows, and where each goes
         for index, lane in enumerate(self.lanes):
             for piece, stored in pieces(lane):
                 places[index, piece.places] = self.vectors.first(piece.shard, piece.row_group) + piece.rows
                 if stored is None:
-                    large[piece.shard, piece.row_group].append((index, piece))
+                    large[piece.shard, piece.row_group].append((piece.rows, index * rows + piece.places))
                 else:
                     vectors[index, piece.places] = self.vectors.rows_of(stored.take(pa.array(piece.rows)))
         for place, mine in large.items():  # gone through once for all lanes
-            found, _ = self.vectors.read(*place, np.concatenate([piece.rows for _, piece in mine]))
-            for index, piece in mine:
-                vectors[index, piece.places], found = found[: len(piece.rows)], found[len(piece.rows) :]
+            wanted, at = (np.concatenate(part) for part in zip(*mine, strict=True))
+            self.vectors.pick(*place, wanted, vectors.reshape(-1, self.vectors.dim), at)
         return vectors, places

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from pipelines.clustering.label_files import label_files
-from pipelines.clustering.label_pass import over_parts
 from pipelines.clustering.source_images import images_of
 from pipelines.curation.duplicates.exchange import SLICE, SliceIndex
 from pipelines.curation.duplicates.keep_order import KeepOrder, check_column, keep_order
@@ -28,6 +27,7 @@ from pipelines.files.location import Location
 from pipelines.free_memory import free_bytes
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import in_bytes, progress
+from pipelines.stream.ray_data import over_parts
 from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_tracker import Tracker
 
