@@ -1,58 +1,65 @@
 """Prices near the best ones for bounds on sizes: a search on each row's best few clusters, before the exact solution.
 
-Shapes: n rows, K clusters.
+Shapes: n rows, K clusters, C listed clusters of a row.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from algos.exact.signed_prices import SizeBounds
-from algos.exact.similarities import Similarities, pieces, priced_labels
-from algos.kmeans.constrained_kmeans import assign
+from algos.exact.similarities import Similarities, pieces
+from algos.exact.smooth_dual import SmoothDual
 
 CANDIDATES = 16  # clusters a row that price search considers
-ROUNDS, STEPS = 6, 60  # of price search: passes over all similarities, steps over the candidates in between
+ROUNDS = 6  # of price search, each with a pass over all similarities
+SAMPLED_ROWS, SAMPLED = 16, 1 << 22  # rows a cluster, and similarities in all, of the first search where prices are far off
+WIDEST = 24  # width of the first smoothing: one over this of a list's span
+
+
+class Lists(NamedTuple):
+    """Similarities and indices of rows' best clusters under some prices, the best first, both (n, C)."""
+
+    values: Tensor
+    indices: Tensor
 
 
 class Start(NamedTuple):
-    """Rows out of place in the argmax labels (n,) under prices (K,); of two starts that with fewer is the better one."""
+    """Lists under prices (K,) whose first clusters leave so many rows out of place; the fewer, the fewer paths follow."""
 
     misplaced: int
-    labels: Tensor
+    lists: Lists
     prices: Tensor
 
     @classmethod
-    def of(cls, labels: Tensor, prices: Tensor, bounds: SizeBounds) -> Start:
-        """The start from these labels and prices."""
-        return cls(misplaced(labels, prices, bounds), labels, prices)
-
-    def or_better(self, other: Start) -> Start:
-        """This one, unless the other is better."""
-        return other if other.misplaced < self.misplaced else self
-
-
-def search_prices(similarities: Similarities, labels: Tensor, prices: Tensor, bounds: SizeBounds) -> tuple[Tensor, Tensor]:
-    """Prices near the optimum and the argmax labels under them: the fewer rows are out of place, the fewer paths follow.
-
-    Each round adapts the prices on the best few clusters of each row; one pass then finds these anew, and the labels with them.
-    """
-    best, num_rows = Start.of(labels, prices, bounds), len(labels)
-    if best.misplaced > num_rows // 10:  # prices far off mislead the search; none at all are then the better start
-        prices = torch.zeros_like(prices)
-        best = best.or_better(Start.of(priced_labels(similarities, num_rows, prices)[0], prices, bounds))
-    few = min(len(prices), num_rows // len(prices))  # paths for so few rows cost no more than a round
-    lists = candidates(similarities, num_rows, prices) if best.misplaced > few else None
-    for _ in range(ROUNDS):
-        if lists is None or best.misplaced <= few:
-            break
-        prices = adapt_prices(*lists, prices, bounds)
+    def of(cls, similarities: Similarities, num_rows: int, prices: Tensor, bounds: SizeBounds) -> Start:
+        """The start from these prices: one pass over all similarities."""
         lists = candidates(similarities, num_rows, prices)
-        best = best.or_better(Start.of(lists[1][:, 0].clone(), prices, bounds))  # a view would keep the lists
-    return best.labels, best.prices
+        return cls(misplaced(lists.indices[:, 0], prices, bounds), lists, prices)
+
+
+def search_prices(similarities: Similarities, start: Start, bounds: SizeBounds) -> Start:
+    """Prices near the optimum, and lists under them.
+
+    Each round adapts the prices on the best few clusters of each row; one pass then finds these anew. Prices far off make others
+    the best ones: a search on a sample of rows, with longer lists, goes before.
+    """
+    best, num_rows, num_clusters = start, len(start.lists.values), len(start.prices)
+    few = min(2 * num_clusters, num_rows // 50)  # paths for so few rows cost no more than a round
+    for number in range(ROUNDS):
+        if best.misplaced <= few:
+            break
+        if number == 0 and best.misplaced > num_rows // 20 and num_clusters > CANDIDATES:
+            prices = sampled_prices(similarities, num_rows, start.prices, bounds)
+            start = Start.of(similarities, num_rows, prices, bounds)
+        prices = adapt_prices(*start.lists, start.prices, bounds)
+        start = Start.of(similarities, num_rows, prices, bounds)
+        best = min(best, start, key=lambda each: each.misplaced)
+    return best
 
 
 def misplaced(labels: Tensor, prices: Tensor, bounds: SizeBounds) -> int:
@@ -60,41 +67,49 @@ def misplaced(labels: Tensor, prices: Tensor, bounds: SizeBounds) -> int:
     return int(bounds.imbalance(labels.bincount(minlength=len(prices)), prices).abs().sum())
 
 
-def candidates(similarities: Similarities, num_rows: int, prices: Tensor) -> tuple[Tensor, Tensor]:
-    """Similarities and indices of each row's best clusters under the prices, the best first, both (n, CANDIDATES)."""
-    clusters, width = torch.arange(len(prices)), min(CANDIDATES, len(prices))
-    values, indices = torch.empty(num_rows, width, dtype=torch.float64), torch.empty(num_rows, width, dtype=torch.int64)
-    for piece in pieces(torch.arange(num_rows), len(prices)):
-        priced, indices[piece] = (similarities(piece, clusters) + prices).topk(width, dim=1)
-        values[piece] = priced - prices[indices[piece]]
-    return values, indices
+def candidates(
+    similarities: Similarities, num_rows: int, prices: Tensor, *, rows: Tensor | None = None, width: int = CANDIDATES
+) -> Lists:
+    """The best clusters of all rows, or of some, under the prices."""
+    rows, clusters, width = torch.arange(num_rows) if rows is None else rows, torch.arange(len(prices)), min(width, len(prices))
+    values, indices = torch.empty(len(rows), width, dtype=torch.float64), torch.empty(len(rows), width, dtype=torch.int64)
+    for places in pieces(torch.arange(len(rows)), len(prices)):
+        found = similarities(rows[places], clusters)
+        indices[places] = (found + prices).topk(width, dim=1).indices
+        values[places] = found.gather(1, indices[places])
+    return Lists(values, indices)
 
 
-def adapt_prices(values: Tensor, indices: Tensor, prices: Tensor, bounds: SizeBounds) -> Tensor:
-    """Prices (K,) with the least imbalance met in sign-based steps that each cluster shortens when its sign turns.
+def sampled_prices(similarities: Similarities, num_rows: int, prices: Tensor, bounds: SizeBounds) -> Tensor:
+    """Prices (K,) that suit a sample of the rows with long lists."""
+    count = min(num_rows, SAMPLED_ROWS * len(prices))
+    rows = torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))[:count].sort().values
+    lists = candidates(similarities, num_rows, prices, rows=rows, width=max(SAMPLED // count, CANDIDATES))
+    return adapt_prices(*lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6)
 
-    `values` and `indices` (n, C) are those of `candidates`. Clusters that few lists hold lack rows whatever their price; no price
-    rises by more than the median lead of a list's first cluster over its last, beyond which a cluster would win most rows
-    unseen.
 
-    Source of the step rule: Riedmiller and Braun, A direct adaptive method (RPROP), ICNN 1993.
+def adapt_prices(
+    values: Tensor, indices: Tensor, prices: Tensor, bounds: SizeBounds, *, share: float = 1.0, widest: float = WIDEST
+) -> Tensor:
+    """Prices (K,) with sizes near the bounds on these lists (n, C), see `algos.exact.smooth_dual`.
+
+    Clusters that few lists hold lack rows whatever their price; no price moves by more than the median lead of a list's first
+    cluster over its 16th, beyond which a cluster would win most rows unseen. Lists of a `share` of all rows want that share of
+    the sizes.
     """
-    longest = values.std().clamp(min=1e-12)
-    step, sign = (longest / 100).repeat(len(prices)), torch.zeros_like(prices)
     listed = values + prices[indices]
-    lead = (listed[:, 0] - listed[:, -1]).median().clamp(min=longest / 100) if indices.shape[1] < len(prices) else torch.inf
-    highest = prices + lead
-    best, least = prices, torch.tensor(torch.inf)
-    for _ in range(STEPS):
-        chosen = assign(values + prices[indices])
-        labels = indices.gather(1, chosen[:, None])[:, 0]
-        lacking = bounds.imbalance(labels.bincount(minlength=len(prices)), prices)
-        if lacking.abs().sum() < least:
-            best, least = prices, lacking.abs().sum()
-        turned = sign * lacking.sign()
-        step = torch.where(turned > 0, step * 1.2, torch.where(turned < 0, step / 2, step)).clamp(max=longest)
-        sign = lacking.sign().double()
-        moved = torch.minimum(prices + step * sign, highest)
-        prices = bounds.bounded(torch.where(moved * prices < 0, 0.0, moved))  # another bound begins at zero
-        prices = bounds.shifted(prices, len(values))
-    return best
+    last = min(CANDIDATES, listed.shape[1]) - 1
+    lead = max(
+        float((listed.amax(dim=1) - listed[:, : last + 1].amin(dim=1)).median()),
+        float(values.std()) / 100 if len(values) > 1 else 0.0,
+        1e-12,
+    )
+    free = values.shape[1] == len(prices) or share < 1
+    reach = np.full(len(prices), np.inf if free else lead)
+    dual = SmoothDual(
+        values.numpy(), indices.numpy(), bounds.least.numpy() * share, bounds.most.numpy() * share,
+        np.maximum(prices.numpy() - reach, np.where(bounds.bounded_above, -np.inf, 0.0)), prices.numpy() + reach,
+    )  # fmt: skip
+    narrowest = max(lead * len(prices) / len(values) / 8, lead * 1e-6)
+    found = torch.from_numpy(dual.minimum(prices.numpy(), lead / widest, narrowest / share))
+    return bounds.bounded(bounds.shifted(found, round(len(values) / share)))

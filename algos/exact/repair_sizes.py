@@ -1,10 +1,12 @@
 """Labels whose clusters really keep bounds on their sizes, at the least loss of similarity, for fixed centers.
 
-Prices alone leave clusters a few rows short. The exact labels are the optimum of a linear program with n x K unknowns; here
-the argmax under prices, which is optimal for the sizes that it has, is the start of a min-cost flow over the clusters alone
-(see `algos.exact.min_cost_flow`), whose potentials are the optimal prices.
+Prices alone leave clusters a few rows short or over. The exact labels are the optimum of a linear program with n x K unknowns;
+here the argmax under prices, which is optimal for the sizes that it has, is the start of a min-cost flow over the clusters alone
+(see `algos.exact.row_flow`), whose potentials are the optimal prices. The flow looks at each row's best few clusters; a pass over
+all similarities under its prices then shows whether another cluster would have been better for some row: that one is listed too
+and the flow goes on (column generation), until there is none.
 
-Shapes: n rows, K clusters. Similarities are asked for in pieces, never all n x K at once.
+Shapes: n rows, K clusters, E entries. Similarities are asked for in pieces, never all n x K at once.
 Source of the problem: Qian et al., CVPR 2022, section 3.2, equation 4 with fixed centers.
 """
 
@@ -12,12 +14,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from algos.exact.min_cost_flow import ClusterFlow
-from algos.exact.price_search import search_prices
+from algos.exact.middle_prices import middle_prices
+from algos.exact.price_search import Start, search_prices
+from algos.exact.row_flow import Entries, RowFlow
 from algos.exact.signed_prices import SizeBounds
-from algos.exact.similarities import Similarities, bound_objective, priced_labels
+from algos.exact.similarities import SIMILARITIES_HELD, Similarities, pieces
+
+SPARE = 16  # rows listed for a cluster that no path reaches, or four times what any such cluster lacks
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,9 @@ def repair_sizes(
 ) -> Repair:
     """Best labels with at least `min_size` and at most `max_size` rows in every cluster.
 
-    Time: 3 passes over all similarities, up to 2 + `ROUNDS` for the search for prices, O(K^3) once, then for each search for
-    paths O(K^2) a hop and for each path the similarities of its clusters' members. The prices keep paths few.
-    Memory: O(n CANDIDATES + K^2 + PIECE) numbers.
+    Time: a pass over all similarities for the start, one for each round of the search for prices, and one or more for the
+    proof; the rest grows with the rows near a border. The prices keep paths few.
+    Memory: O(n CANDIDATES + K neighbours + SIMILARITIES_HELD) numbers.
 
     Args:
         similarities: a function of row indices (b,) and cluster indices (c,) that returns (b, c) float64 on the CPU.
@@ -66,20 +73,81 @@ def repair_sizes(
         ValueError: if a minimum exceeds its maximum, the minimums together exceed n, or the maximums together are below n.
     """
     bounds = SizeBounds.of(min_size, max_size, len(prices))
-    flow, before, moves = optimal_flow(similarities, num_rows, prices, bounds)
-    labels, prices = flow.labels(), bounds.bounded(flow.central_prices())
-    objective, bound = bound_objective(similarities, labels, prices, bounds)
-    return Repair(labels, prices, objective, before - objective, max(bound - objective, 0.0), moves)
+    flow, proof, before = optimal_flow(similarities, num_rows, prices, bounds)
+    labels, prices = torch.from_numpy(flow.labels), torch.from_numpy(flow.prices[:-1].copy())
+    gap = proof.best - bounds.value(prices) - proof.objective
+    return Repair(labels, prices, proof.objective, before - proof.objective, max(gap, 0.0), flow.moves)
 
 
-def optimal_flow(similarities: Similarities, num_rows: int, prices: Tensor, bounds: SizeBounds) -> tuple[ClusterFlow, float, int]:
-    """The flow behind `repair_sizes`, at its optimum; total similarity of the argmax under the prices given; rows moved.
+def optimal_flow(similarities: Similarities, num_rows: int, prices: Tensor, bounds: SizeBounds) -> tuple[RowFlow, Audit, float]:
+    """The flow behind `repair_sizes`, at its optimum, the proof, and the total similarity of the argmax under the prices given.
 
     Raises:
         ValueError: as `repair_sizes`.
     """
     bounds.require(num_rows)
     prices = bounds.shifted(prices.double().cpu(), num_rows)
-    labels, before = priced_labels(similarities, num_rows, prices)
-    flow = ClusterFlow(similarities, *search_prices(similarities, labels, prices, bounds), bounds)
-    return flow, before, flow.run()
+    start = Start.of(similarities, num_rows, prices, bounds)
+    before = float(start.lists.values[:, 0].sum())
+    _, (values, indices), prices = search_prices(similarities, start, bounds)
+    entries = Entries(np.arange(num_rows).repeat(values.shape[1]), indices.numpy().ravel(), values.numpy().ravel())
+    flow = RowFlow(entries, indices[:, 0].numpy().copy(), values[:, 0].numpy().copy(), prices.numpy(), bounds)
+    while True:
+        lost = flow.run()[:-1]
+        if lost.any():
+            flow.take(cheapest_into(similarities, flow, lost))
+        else:
+            flow.prices = middle_prices(flow.slack(), flow.prices)
+            flow.prices[:-1] = bounds.bounded(torch.from_numpy(flow.prices[:-1])).numpy()
+            proof = audit(similarities, torch.from_numpy(flow.labels), torch.from_numpy(flow.prices[:-1]), flow.tolerance)
+            if not len(proof.better.rows):
+                return flow, proof, before
+            flow.take(proof.better)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a pass over all similarities says of labels and prices.
+
+    Attributes:
+        objective: total similarity of the labels.
+        best: total of the best priced similarities.
+        better: for each row whose label is not the best under the prices, that which is.
+    """
+
+    objective: float
+    best: float
+    better: Entries
+
+
+def audit(similarities: Similarities, labels: Tensor, prices: Tensor, tolerance: float = 0.0) -> Audit:
+    """Look at all similarities under some labels (n,) and prices (K,)."""
+    clusters, achieved, best, found = torch.arange(len(prices)), [], [], []
+    for piece in pieces(torch.arange(len(labels)), len(prices)):
+        values = similarities(piece, clusters)
+        own = values.gather(1, labels[piece][:, None])[:, 0]
+        top, index = (values + prices).max(dim=1)
+        achieved.append(own.sum())
+        best.append(top.sum())
+        rows = (top > own + prices[labels[piece]] + 8 * tolerance).nonzero()[:, 0]
+        found.append((piece[rows], index[rows], values[rows, index[rows]]))
+    better = Entries(*(torch.cat(column).numpy() for column in zip(*found, strict=True)))
+    return Audit(float(torch.stack(achieved).sum()), float(torch.stack(best).sum()), better)
+
+
+def cheapest_into(similarities: Similarities, flow: RowFlow, lost: np.ndarray) -> Entries:
+    """For each cluster that no path reaches, the rows of others that lose least by joining it."""
+    clusters = torch.from_numpy(np.flatnonzero(lost))
+    prices, labels, own = torch.from_numpy(flow.prices), torch.from_numpy(flow.labels), torch.from_numpy(flow.own)
+    rows = torch.from_numpy(np.flatnonzero(~lost[flow.labels]))
+    width = max(SPARE, min(4 * int(np.abs(flow.excess).max()), SIMILARITIES_HELD // len(clusters)))
+    losses, places = torch.empty(0, len(clusters), dtype=torch.float64), torch.empty(0, len(clusters), dtype=torch.int64)
+    for piece in pieces(rows, len(prices)):
+        priced = similarities(piece, clusters) + prices[clusters]
+        losses = torch.cat([losses, (own + prices[labels])[piece, None] - priced])
+        places = torch.cat([places, piece[:, None].expand(-1, len(clusters))])
+        losses, kept = losses.topk(min(width, len(losses)), dim=0, largest=False)
+        places = places.gather(0, kept)
+    targets = clusters.expand(len(places), -1)
+    values = (own + prices[labels])[places] - losses - prices[clusters]
+    return Entries(*(each.reshape(-1).numpy() for each in (places, targets, values)))

@@ -178,7 +178,7 @@ def repair_listed(
 
     most = None if max_size is None else outside_maximum(counts, owners, max_size)
     bounds = SizeBounds.of(outside_minimum(counts, owners, min_size), most, len(counts))
-    return optimal_flow(similarities, len(vectors), prices, bounds)[0].labels()
+    return torch.from_numpy(optimal_flow(similarities, len(vectors), prices, bounds)[0].labels)
 
 
 def bound_over_all(total: float, counts: Tensor, prices: Tensor, min_size: int, max_size: int | None = None) -> float:

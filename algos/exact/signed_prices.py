@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 UNBOUNDED = 1 << 40  # rows
@@ -47,6 +49,11 @@ class SizeBounds(NamedTuple):
             raise ValueError(f"{clusters} clusters need {least} rows for their minimum sizes; there are {num_rows}")
         if most < num_rows:
             raise ValueError(f"{clusters} clusters have room for {most} rows under their maximum sizes; there are {num_rows}")
+
+    @property
+    def bounded_above(self) -> NDArray[np.bool_]:
+        """Clusters with a maximum, (K,)."""
+        return (self.most < UNBOUNDED).numpy()
 
     def bounded(self, prices: Tensor) -> Tensor:
         """The prices (K,), but none below 0 where there is no maximum."""
