@@ -47,7 +47,7 @@ def test_a_copy_has_each_row_once_as_passes_over_the_original_have_it(tmp_path, 
     assert np.histogram(first, 5, (0, ROWS))[0].min() > 15  # of 125: a part has rows from everywhere
     opened = EmbeddingFolder.open(str(plan.location))
     assert [file.row_groups for file in opened.shards] == [file.row_groups for file in plan.planned().shards]
-    np.testing.assert_array_equal(plan.planned().to_rows(opened.read_stored(0, 0)), rows[: plan.row_groups(0)[0]])
+    np.testing.assert_array_equal(plan.planned().rows_of(opened.read_stored(0, 0)), rows[: plan.row_groups(0)[0]])
 
 
 def test_the_copy_is_the_same_however_rows_lie_in_files(tmp_path):
@@ -64,7 +64,7 @@ def test_half_precision_is_half_as_large_and_near(tmp_path):
     rows, places = read_copy(plan)
     assert rows.dtype == np.float16
     np.testing.assert_allclose(rows.astype(np.float32), vectors.read(0, 0)[0][places], atol=1e-3)
-    again = plan.planned().to_rows(pa.array(list(rows)))
+    again = plan.planned().rows_of(pa.array(list(rows)))
     np.testing.assert_allclose(np.linalg.norm(again, axis=1), 1, atol=1e-6)
     assert first_too_large(np.array([[1, 2], [np.inf, 0]], np.float16)) == 1
     assert first_too_large(rows) is None
