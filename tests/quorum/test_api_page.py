@@ -23,7 +23,8 @@ SECTIONS = {name: text for names, text in re.findall(r"^### ([^\n]+)\n(.*?)(?=^#
             for name in names.split(", ")}  # fmt: skip
 FUNCTIONS = [name for name in quorum.__all__ if inspect.isfunction(getattr(quorum, name))]
 OBJECTS = {"DataSet": quorum.DataSet, "SourceLook": quorum.SourceLook, "LabelChoice": quorum.LabelChoice, "Run": quorum.Run,
-           "Embeddings": quorum.Embeddings, "Clustering": quorum.Clustering, "Comparison": quorum.Comparison}  # fmt: skip
+           "Embeddings": quorum.Embeddings, "Clustering": quorum.Clustering, "Comparison": quorum.Comparison,
+           "Curated": quorum.Curated, "Deduplicated": quorum.Deduplicated}  # fmt: skip
 HANDLES = {"dataset", "compared", "opened"}  # of what lies below the front door
 MEMBER = re.compile(r"^\| `(\w+)([^`]*)` \| (.+) \|$", re.MULTILINE)
 

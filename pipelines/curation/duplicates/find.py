@@ -164,7 +164,7 @@ def tasks_of_clusters(sizes: np.ndarray) -> np.ndarray:
         sizes: (K,) bytes of each cluster's vectors.
     """
     most = min(TASK_BYTES, int(sizes.sum()) // TASKS + 1)
-    numbers: np.ndarray = (np.cumsum(sizes) - sizes) // most
+    numbers: np.ndarray = np.unique((np.cumsum(sizes) - sizes) // most, return_inverse=True)[1]
     return numbers
 
 
