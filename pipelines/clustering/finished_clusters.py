@@ -17,6 +17,7 @@ from pipelines.datasets.vector_column import Metric, as_lists, list_lengths
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 from pipelines.runs.run_folder import Run
 
 KIND = "cluster"  # of the runs
@@ -113,7 +114,7 @@ def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
 
 
 def _table(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
-    table = place.read_parquet()
+    table = ParquetReader(place).read()
     names = table.column_names
     if CENTER not in names:
         raise UserError(f"{place} has no column {CENTER!r}{nearest(CENTER, names)}; it has {', '.join(names[:12])}")

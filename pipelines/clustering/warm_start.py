@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.clustering.finished_clusters import FinishedClusters
+from pipelines.clustering.finished_clusters import HEAD, PRICE, FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.result_files import SIZES, cluster_table
 from pipelines.datasets.embedding_folder import EmbeddingFolder
@@ -19,9 +19,10 @@ from pipelines.datasets.vector_column import Metric
 from pipelines.errors import UserError
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 
 START = "start.parquet"  # in the run's folder
-ROWS, PASSES = "rows", b"passes"  # column of the file, and what its schema says
+ROWS, PASSES = "rows", "passes"  # columns of the file, beside those of `centers.parquet`
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,14 @@ class WarmStart:
             UserError: for a file that is damaged.
         """
         place = folder / START
-        model = FinishedClusters.open(str(place), metric).model
+        table = ParquetReader(place).read()
         with damage_in_words(place, "restore it, or start anew"):
-            table = place.read_parquet([ROWS])
-            return cls(model, table[ROWS].to_numpy(), int(table.schema.metadata[PASSES]))
+            rows, passes = (table[name].to_numpy() for name in (ROWS, PASSES))
+            table.select([HEAD, PRICE])  # without which a file of anybody's would do
+        return cls(FinishedClusters.open(str(place), metric).model, rows, int(passes[0]))
 
     def write(self, folder: Location) -> None:
         """Keep it in a run's folder."""
-        table = cluster_table(self.model).append_column(ROWS, [self.rows])
-        (folder / START).write_parquet(table.replace_schema_metadata({PASSES: str(self.passes)}))
+        passes = np.full(len(self.rows), self.passes)
+        table = cluster_table(self.model).append_column(ROWS, [self.rows]).append_column(PASSES, [passes])
+        (folder / START).write_parquet(table, write_page_checksum=True)

@@ -21,6 +21,8 @@ import torch
 import yaml
 from PIL import Image
 
+from pipelines.clustering.label_files import FrozenClusters
+from pipelines.clustering.warm_start import WarmStart
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND
 from pipelines.datasets.embedding_folder import EmbeddingFolder
@@ -235,6 +237,21 @@ def same_embeddings(folder: Path) -> str:
     return READ
 
 
+def write_start(folder: Path) -> None:
+    centers = np.random.default_rng(0).normal(size=(9, 6))
+    model = FrozenClusters([5, 4], centers, np.arange(9) / 8, "euclidean")
+    WarmStart(model, np.arange(9.0) + 1, 5).write(Location.of(folder))
+
+
+def same_start(folder: Path) -> str:
+    found, whole = (WarmStart.read(Location.of(one), "euclidean") for one in (folder, folder.parent / "whole"))
+    given = [(each.model.heads, each.model.centers.tolist(), each.model.prices.tolist(), each.rows.tolist(), each.passes)
+             for each in (found, whole)]  # fmt: skip
+    if given[0] != given[1]:
+        raise LostError("another start than was kept")
+    return READ
+
+
 def write_journal(folder: Path) -> None:
     journal = Journal(folder)
     for number in range(ENTRIES):
@@ -325,6 +342,7 @@ FORMATS: dict[str, Format] = {
     "run": Format(write_run, same_run, "run.json", JSON),
     "journal": Format(write_journal, opened_journal, "journal.jsonl", TEXT),
     "embeddings": Format(write_embeddings, same_embeddings),
+    "clusters to start from": Format(write_start, same_start, "start.parquet"),
     "pretrain recipe": _recipe("coke_digits", CONFIG_OF_COMMAND["pretrain"]),
     "semisup recipe": _recipe("protocon_digits", CONFIG_OF_COMMAND["semisup"]),
     "sweep recipe": _recipe("sweeps/coke_ratio", SweepConfig),
