@@ -241,11 +241,13 @@ def test_online_duals_approach_the_exact_optimum(ratio, most):
 
 
 def _cluster_shard(rows: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    """Every rank takes its uneven slice of each global batch; with a lower bound, with equality, and with both bounds."""
+    """Every rank takes its uneven slice of each global batch; with a lower bound, with equality, with both, and by distance."""
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     results = []
-    for ratio, most in ((0.4, None), (1.0, None), (0.4, 1.5)):
-        kmeans = OnlineConstrainedKMeans([7, 4], rows.shape[-1], min_size_ratio=ratio, max_size_ratio=most, dual_lr=3.0, seed=1)
+    for least, most, spherical in ((0.4, None, True), (1.0, None, True), (0.4, 1.5, True), (0.4, 1.5, False)):
+        kmeans = OnlineConstrainedKMeans(
+            [7, 4], rows.shape[-1], min_size_ratio=least, max_size_ratio=most, dual_lr=3.0, seed=1, spherical=spherical
+        )
         labels = [kmeans.partial_fit(batch.tensor_split([11, 20, 30][: workers - 1])[rank]) for batch in rows]
         kmeans.end_epoch()
         results.append((torch.stack(labels), kmeans.prices, kmeans.epoch_centers))
