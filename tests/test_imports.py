@@ -9,8 +9,8 @@ from tests.helpers.fresh_imports import loaded_by
 
 OF_TASKS = [
     "pipelines.stream.image_windows", "pipelines.stream.vector_windows", "pipelines.stream.center_crops", "pipelines.views.crops",
-    "pipelines.datasets.embedding_folder", "pipelines.clustering.initial_centers", "pipelines.tracking.recorder",
-    "pipelines.curation.duplicates.tasks",
+    "pipelines.datasets.embedding_folder", "pipelines.working_copy.copy_tasks", "pipelines.working_copy.fitness",
+    "pipelines.clustering.initial_centers", "pipelines.tracking.recorder", "pipelines.curation.duplicates.tasks",
 ]  # fmt: skip
 
 

@@ -94,6 +94,8 @@ class ClusterConfig:
         require_positive(self, "passes", "lanes", "batch_size", "window", "dual_lr")
         require_not_negative(self, "seed")
         require_size_ratios(self)
+        if self.keep_copy and self.copy == "never":
+            raise UserError("keep_copy is set, but copy is never, so there is no copy to keep; leave one of them out")
         if self.compute.workers > self.lanes:
             raise UserError(f"{self.compute.workers} workers, but lanes is {self.lanes}; set lanes to at least the workers")
         if self.batch_size is not None and self.batch_size % self.lanes:

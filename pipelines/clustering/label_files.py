@@ -9,8 +9,7 @@ import pyarrow as pa
 import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
-from pipelines.datasets.embedding_folder import EmbeddingFolder
-from pipelines.datasets.row_spans import RowSpan, row_spans
+from pipelines.datasets.embedding_folder import EmbeddingFolder, RowSpan
 from pipelines.datasets.vector_column import Metric, RowForm
 from pipelines.files.location import Location
 
@@ -82,7 +81,7 @@ class LabelFile(RowSpan):
 def label_files(vectors: EmbeddingFolder, least_rows: int | None = None) -> list[LabelFile]:
     """The files of labels to write, in the order of the vectors."""
     least = least_rows or min(TASK_ROWS, max(vectors.rows // FILES, FEWEST_ROWS))
-    return [LabelFile(**vars(span)) for span in row_spans(vectors, least)]
+    return [LabelFile(**vars(span)) for span in vectors.spans(least)]
 
 
 def changed_rows(table: pa.Table, heads: int) -> np.ndarray:

@@ -200,7 +200,7 @@ def _with_copy_settled(config: ClusterConfig, vectors: EmbeddingFolder) -> Clust
     if config.copy == "auto":
         unfit = why_unfit(vectors, config.shape(vectors), plan.group_rows)
         if unfit is None:
-            return replace(config, copy="never")
+            return replace(config, copy="never", keep_copy=False)
         why = f"{vectors.place} is unfit to be streamed as it is: {unfit}"
     print(f"{why}; {cost(plan)}", file=sys.stderr)
     return replace(config, copy="always")

@@ -46,6 +46,17 @@ class VectorFile:
 
 
 @dataclass(frozen=True)
+class RowSpan:
+    """Row groups of one file that a task takes together: the span's number, the file's, and the places of its rows."""
+
+    number: int
+    shard: int
+    groups: range
+    start: int
+    rows: int
+
+
+@dataclass(frozen=True)
 class EmbeddingFolder:
     """The files and what is read of them.
 
@@ -157,6 +168,18 @@ class EmbeddingFolder:
     def large_groups(self) -> int:
         """Row groups that are never held whole."""
         return sum(self.is_large(shard, group) for shard, file in enumerate(self.shards) for group in range(len(file.row_groups)))
+
+    def spans(self, least_rows: int) -> list[RowSpan]:
+        """All rows in their order, cut between row groups into spans of at least so many rows, but at the end of a file."""
+        made, start = list[RowSpan](), 0
+        for index, shard in enumerate(self.shards):
+            first = rows = 0
+            for group, more in enumerate(shard.row_groups):
+                rows += more
+                if rows >= least_rows or (rows and group + 1 == len(shard.row_groups)):
+                    made.append(RowSpan(len(made), index, range(first, group + 1), start, rows))
+                    first, start, rows = group + 1, start + rows, 0
+        return made
 
     def read(self, shard: int, group: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Rows (R, D) in this form and places (R,) int64 of some rows of a row group, or all; NaN for a spoilt one."""

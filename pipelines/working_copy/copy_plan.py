@@ -14,8 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.datasets.embedding_folder import EmbeddingFolder, VectorFile
-from pipelines.datasets.row_spans import RowSpan, row_spans
+from pipelines.datasets.embedding_folder import EmbeddingFolder, RowSpan, VectorFile
 from pipelines.datasets.vector_column import Metric, RowForm
 from pipelines.files.location import Location
 
@@ -83,7 +82,7 @@ class CopyPlan:
     @cached_property
     def spans(self) -> list[RowSpan]:
         """The original, as tasks deal it."""
-        return row_spans(self.original, -(-self.part_bytes // self.row_bytes))
+        return self.original.spans(-(-self.part_bytes // self.row_bytes))
 
     def lots(self, span: RowSpan) -> list[range]:
         """Places of a span that are dealt together into one file."""

@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.datasets.embedding_folder import first_spoilt
-from pipelines.datasets.row_spans import RowSpan
+from pipelines.datasets.embedding_folder import RowSpan, first_spoilt
 from pipelines.datasets.vector_column import as_lists
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import patiently

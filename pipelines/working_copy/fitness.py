@@ -16,7 +16,7 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.row_groups import fits
 
-MOST_EFFECT = 4.0  # a batch is worth at least a quarter of its rows
+MOST_EFFECT = 2.0  # a batch is worth at least half of its rows
 STRETCHES, STRETCH_ROWS = 32, 256  # of the sample: rows that follow each other, and how many of them are looked at
 CHANCE = 6.0  # standard errors of a correlation among shuffled rows
 READERS = 8

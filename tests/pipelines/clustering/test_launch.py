@@ -20,7 +20,7 @@ from algos.estimator.estimator import ConstrainedKMeans
 from algos.estimator.geometry import Geometry
 from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.finished_clusters import FinishedClusters
-from pipelines.clustering.launch import Clustering, cluster
+from pipelines.clustering.launch import COPY, Clustering, cluster
 from pipelines.clustering.loop import form_of
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST
 from pipelines.config.recipe import read_stored
@@ -170,6 +170,27 @@ def test_a_resume_that_is_refused_leaves_a_finished_run_as_it_was(clustered):
 def from_folder(folder: Path) -> ClusterConfig:
     """The configuration that a run's folder holds."""
     return read_stored(str(folder / CONFIG_FILE), ClusterConfig)
+
+
+@pytest.mark.ray
+def test_rows_in_lumps_were_streamed_from_a_copy_which_is_gone(clustered):
+    assert from_folder(clustered).copy == "always"
+    assert not (clustered / COPY).exists()
+
+
+@pytest.mark.ray
+def test_a_copy_is_kept_on_request_and_the_labels_are_of_the_files_rows(local_ray, tables, tmp_path):
+    kind = np.random.default_rng(0).integers(4, size=400)
+    rows = np.eye(4, LUMP_DIM, dtype=np.float32)[kind]
+    pq.write_table(pa.table({"embedding": list(rows)}), tmp_path / "x.parquet", row_group_size=100)
+    shutil.copy(tables, tmp_path / "mlflow.db")
+    config = ClusterConfig(data=str(tmp_path / "x.parquet"), to=str(tmp_path / "to"), num_clusters=4, passes=1)
+    cluster(replace(config, copy="always", copy_dtype="float16", keep_copy=True))
+    copy = EmbeddingFolder.open(str(tmp_path / "to" / COPY))
+    assert (copy.rows, copy.id_column) == (400, "id")
+    labels = labels_of(tmp_path / "to")
+    assert labels["id"].to_pylist() == list(range(400))
+    assert len({*zip(kind.tolist(), labels["label_head0"].to_pylist(), strict=True)}) == 4
 
 
 @pytest.mark.slow

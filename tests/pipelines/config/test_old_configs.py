@@ -116,3 +116,11 @@ def test_options_that_only_training_has_are_none_of_a_clustering(tmp_path):
     (tmp_path / "c.yaml").write_text("data: x\nto: y\nnum_clusters: 3\ncompute: {precision: bf16}\n")
     with pytest.raises(UserError, match=r"unknown key 'compute\.precision'"):
         read_recipe(str(tmp_path / "c.yaml"), ClusterConfig)
+
+
+def test_a_clustering_from_before_working_copies_goes_on_with_the_batches_of_its_files(tmp_path):
+    (tmp_path / "config.yaml").write_text("data: x\nto: y\nnum_clusters: 3\n")
+    assert read_stored(str(tmp_path / "config.yaml"), ClusterConfig).copy == "never"
+    assert read_recipe(str(tmp_path / "config.yaml"), ClusterConfig).copy == "auto"
+    (tmp_path / "config.yaml").write_text("data: x\nto: y\nnum_clusters: 3\ncopy: always\n")
+    assert read_stored(str(tmp_path / "config.yaml"), ClusterConfig).copy == "always"
