@@ -19,6 +19,7 @@ from pipelines.jobs.ray_cluster import READERS
 from pipelines.jobs.ray_quirks import same_in_statistics
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
+AHEAD_BYTES = 256 << 20  # of rows that are ready: every process that makes or takes them has them in its memory too
 START_AHEAD = 10.0  # seconds before an epoch's expected end at which the next one's pipeline starts
 
 Columns = dict[str, np.ndarray]
@@ -111,6 +112,8 @@ def _blocks(reader: Reader) -> ray.data.Dataset:
     numbers = ray.data.range(count, override_num_blocks=count)
     numbers.context.target_max_block_size = reader.block_bytes
     if reader.finish is None:
+        options = numbers.context.execution_options  # of this data set alone
+        options.resource_limits = options.resource_limits.copy(object_store_memory=AHEAD_BYTES)
         return numbers.map_batches(reader, batch_size=None, zero_copy_batch=True)
     # Reading takes little time of a CPU, and with one of its own it would wait for those who wait for it.
     read = numbers.map_batches(reader, batch_size=None, zero_copy_batch=True, num_cpus=0, concurrency=min(READERS, count))
