@@ -163,7 +163,7 @@ def tasks_of_clusters(sizes: np.ndarray) -> np.ndarray:
     Args:
         sizes: (K,) bytes of each cluster's vectors.
     """
-    most = min(TASK_BYTES, int(sizes.sum()) // TASKS + 1)
+    most = min(TASK_BYTES, -(-int(sizes.sum()) // TASKS))
     numbers: np.ndarray = np.unique((np.cumsum(sizes) - sizes) // most, return_inverse=True)[1]
     return numbers
 

@@ -144,7 +144,7 @@ def test_too_many_rows_are_to_be_clustered_first(tmp_path, monkeypatch):
             find_duplicates(str(tmp_path / "a.parquet"), str(tmp_path / "d"), threshold=0.9, **options)
 
 
-def test_clusters_are_put_into_tasks_in_their_order_a_large_one_alone():
+def test_clusters_are_put_into_tasks_in_their_order_until_one_has_its_part():
     assert tasks_of_clusters(np.full(128, 1000)).tolist() == np.repeat(np.arange(64), 2).tolist()
     sizes = np.array([10, 10**9, 20, 30])
     assert tasks_of_clusters(sizes).tolist() == [0, 0, 1, 1]
