@@ -96,7 +96,37 @@ def _choose(sample: np.ndarray, clusters: int, seed: Sequence[int]) -> np.ndarra
     random = np.random.default_rng(seed)
     if clusters > MOST_SEEDED:
         return sample[random.permutation(len(sample))[:clusters]]
-    from sklearn.cluster import kmeans_plusplus  # two seconds, and a resumed run needs no first centers
+    chosen = plus_plus(sample, clusters, np.random.RandomState(int(random.integers(2**31))))
+    centers: np.ndarray = sample[chosen]
+    return centers
 
-    centers, _ = kmeans_plusplus(sample, clusters, random_state=int(random.integers(2**31)))
-    return np.asarray(centers, np.float32)
+
+def plus_plus(rows: np.ndarray, clusters: int, random: np.random.RandomState) -> np.ndarray:
+    """Places (K,) of rows (R, D) float32 that greedy k-means++ takes for centers.
+
+    Of `2 + log K` rows drawn in proportion to their squared distance to the nearest center, the one that leaves the least sum
+    of them comes next. These are the rows that scikit-learn takes, which makes float64 of all rows at every step.
+    """
+    exact = rows.astype(np.float64)
+    squares = np.einsum("ij,ij->i", exact, exact)
+    ones = np.ones(len(rows), np.float32)
+
+    def distances(places: np.ndarray) -> np.ndarray:
+        found = (-2 * exact[places]) @ exact.T
+        found += squares[places, None]
+        found += squares
+        single: np.ndarray = np.maximum(found.astype(np.float32), 0)
+        return single
+
+    chosen = [int(random.choice(len(rows), p=ones / ones.sum()))]
+    nearest = distances(np.array(chosen))[0]
+    left, drawn = nearest @ ones, 2 + int(np.log(clusters))
+    for _ in range(1, clusters):
+        places = np.searchsorted(np.cumsum(nearest), random.uniform(size=drawn) * left).clip(max=len(rows) - 1)
+        nearer = distances(places)
+        np.minimum(nearest, nearer, out=nearer)
+        sums = nearer @ ones[:, None]
+        best = int(sums.argmin())
+        chosen.append(int(places[best]))
+        left, nearest = sums[best], nearer[best]
+    return np.array(chosen)

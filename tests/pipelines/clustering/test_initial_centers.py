@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.cluster import kmeans_plusplus
 
 from pipelines.clustering import initial_centers
-from pipelines.clustering.initial_centers import draw_form, draw_initial_centers, sample_rows
+from pipelines.clustering.initial_centers import draw_form, draw_initial_centers, plus_plus, sample_rows
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import RowForm
 from pipelines.errors import UserError
@@ -79,3 +80,12 @@ def test_a_sampled_row_without_a_distance_is_named(tmp_path):
     vectors = folder_of(tmp_path, np.array([[1.0, 0.0], [0.0, 0.0], [np.inf, 0.0]]))
     with pytest.raises(UserError, match=r"row 2 of .*x\.parquet has no distance to others"):
         draw_form(vectors, "euclidean", 2, 0.4, seed=0)
+
+
+@pytest.mark.parametrize(("rows", "dim", "clusters"), [(40, 3, 40), (900, 16, 90), (700, 100, 50)])
+def test_k_means_plus_plus_takes_the_rows_that_scikit_learn_takes(rows, dim, clusters):
+    drawn = np.random.default_rng(dim).normal(size=(rows, dim)).astype(np.float32)
+    drawn[rows // 2 :: 7] = drawn[0]  # copies, as data has them
+    unit = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    _, places = kmeans_plusplus(unit, clusters, random_state=3)
+    assert plus_plus(unit, clusters, np.random.RandomState(3)).tolist() == places.tolist()
