@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.datasets import embedding_folder
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.files.location import Location
+from pipelines.stream.epoch_order import EpochOrder, StreamShape
+from pipelines.stream.vector_windows import VectorReader
 from pipelines.working_copy.copy_plan import CopyPlan, CopyType
 from pipelines.working_copy.copy_tasks import NO_DIRECTION, PartMaker, RowDealer, first_too_large
 from tests.helpers.copies import read_copy, small_plan, write_rows
+from tests.pipelines.stream.test_row_groups import Counting, column_bytes, read_bytes
 
 ROWS, DIM = 1000, 6
 
@@ -79,3 +86,24 @@ def test_a_row_without_direction_is_told_by_its_place_in_the_original(tmp_path):
     last = list(deal({"id": np.array([1])}))[-1]
     assert (last["fault"].tolist(), last["place"].tolist()) == ([NO_DIRECTION], [912])
     assert "row 212 of" in str(vectors.refusal(912))
+
+
+def test_dealing_reads_a_row_group_once_and_a_pass_over_the_copy_its_column(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(40_000, 16)).astype(np.float32)
+    (tmp_path / "v").mkdir()
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), 16)
+    pq.write_table(pa.table({"embedding": vectors}), tmp_path / "v" / "a.parquet", row_group_size=40_000)
+    handler = Counting()
+    counted = Location(pafs.PyFileSystem(handler), str(tmp_path / "v"))
+    original = replace(EmbeddingFolder.open(str(tmp_path / "v")), location=counted)
+    plan = CopyPlan(original, Location.of(tmp_path / "copy").make(), "float32", 0, part_bytes=640_000, group_bytes=64_000)
+    dealt = (plan.location / "dealt").make()
+    list(RowDealer(plan, plan.spans, dealt, frozenset())({"id": np.arange(len(plan.spans))}))
+    assert (len(plan.spans), len(list(plan.all_lots))) == (1, 4)
+    assert handler.bytes <= 1.1 * column_bytes(tmp_path / "v", ("embedding",))
+    list(PartMaker(plan, list(range(plan.parts)), dealt)({"id": np.arange(plan.parts)}))
+    place = Location(counted.filesystem, plan.location.path)
+    copy = replace(EmbeddingFolder.open(str(plan.location)), location=place, finished=True)
+    reader = VectorReader(copy, EpochOrder(copy, StreamShape(64, 2, 1024), seed=3, epoch=0), range(2))
+    read_bytes(reader, handler)  # and opens the files
+    assert read_bytes(reader, handler) <= 1.1 * column_bytes(tmp_path / "copy", ("embedding",))
