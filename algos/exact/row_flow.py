@@ -81,8 +81,10 @@ class RowFlow:
 
     def reduced(self, entries: Entries) -> Numbers:
         """What rows lose in these clusters after the prices, (E,)."""
-        loss = (self.own + self.prices[self.labels])[entries.rows]
-        return loss - entries.values - self.prices[entries.clusters]
+        loss: Numbers = (self.own + self.prices[self.labels])[entries.rows]
+        loss -= entries.values
+        loss -= self.prices[entries.clusters]
+        return loss
 
     def run(self) -> NDArray[np.bool_]:
         """Move rows until every cluster is within its bounds, or no path leads on; returns nodes (K + 1,) then out of reach."""
@@ -91,7 +93,8 @@ class RowFlow:
             near, reach = self.near(wanted)
             if not self._send_within(near, reach):
                 if reach == np.inf:
-                    return np.isinf(dijkstra(self._graph(near), indices=np.flatnonzero(self.excess > 0), min_only=True))
+                    distance: Numbers = dijkstra(self._graph(near), indices=np.flatnonzero(self.excess > 0), min_only=True)
+                    return np.array(distance == np.inf)
                 wanted *= 2
         return np.zeros(self.pool + 1, dtype=bool)
 

@@ -73,7 +73,7 @@ class SmoothDual:
         total = shares.sum(axis=1, keepdims=True)
         shares /= total
         granted = prices.clip(min=0) @ self.least + prices.clip(max=0) @ self.most
-        sizes = np.bincount(self.indices.ravel(), shares.ravel(), minlength=len(prices))
+        sizes: Numbers = np.bincount(self.indices.ravel(), shares.ravel(), minlength=len(prices)).astype(np.float64)
         return Smoothed(float(top.sum() + width * np.log(total).sum() - granted), shares, sizes)
 
     def _descend(self, prices: Numbers, width: float) -> Numbers:
@@ -112,7 +112,7 @@ class SmoothDual:
         shared = sparse.csr_matrix((shares[rows, places], (rows, self.indices[rows, places])), shape=shape)
         both = (shared.T @ shared).tocsr()
         both.setdiag(0)
-        own = np.bincount(self.indices.ravel(), (shares * (1 - shares)).ravel(), minlength=clusters)
+        own: Numbers = np.bincount(self.indices.ravel(), (shares * (1 - shares)).ravel(), minlength=clusters).astype(np.float64)
         own += damping * np.maximum(here.sizes, self.least) + 1e-9
         hessian = (sparse.diags(own) - both).tocsr()[free][:, free] / width
         step = np.zeros(clusters)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from algos.exact import price_search, similarities
 from algos.exact.repair_sizes import repair_sizes
 from algos.exact.similarities import priced_labels
-from algos.exact.size_bounds import minimum_rows
+from algos.exact.size_bounds import maximum_rows, minimum_rows
 from tests.helpers.oracle import best_total
 from tests.helpers.price_tables import lookup, zeros
 
@@ -49,6 +49,33 @@ def test_a_cluster_that_a_price_overfilled_gives_rows_back():
 def test_more_rows_than_there_are_is_an_error():
     with pytest.raises(ValueError, match="3 clusters need 6 rows for their minimum sizes; there are 5"):
         repair_sizes(lookup(torch.zeros(5, 3)), 5, zeros(3), 2)
+
+
+def test_bounds_that_cannot_hold_are_an_error():
+    with pytest.raises(ValueError, match="3 clusters have room for 3 rows under their maximum sizes; there are 5"):
+        repair_sizes(lookup(torch.zeros(5, 3)), 5, zeros(3), 0, 1)
+    with pytest.raises(ValueError, match="cluster 1 is to have 2 rows at least and 1 at most"):
+        repair_sizes(lookup(torch.zeros(5, 3)), 5, zeros(3), torch.tensor([0, 2, 0]), torch.tensor([5, 1, 5]))
+
+
+def test_the_row_that_loses_least_leaves_a_full_cluster():
+    table = torch.tensor([[5.0, 0.0], [5.0, 4.0], [5.0, 2.0]], dtype=torch.float64)
+    repair = repair_sizes(lookup(table), 3, zeros(2), 0, 2)
+    assert repair.labels.tolist() == [0, 1, 0]
+    assert float(repair.prices[0]) <= 0 <= float(repair.prices[1])
+    assert 1.0 < float(repair.prices[1] - repair.prices[0]) < 3.0
+
+
+def test_one_cluster_takes_all_rows():
+    repair = repair_sizes(lookup(torch.ones(4, 1, dtype=torch.float64)), 4, zeros(1), 4, 4)
+    assert (repair.labels.tolist(), repair.objective, repair.gap) == ([0, 0, 0, 0], 4.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "rows", "clusters", "most"), [(2.0, 100, 10, 20), (1.0, 101, 10, 11), (1.45, 100, 10, 14), (1.1, 30, 10, 3)]
+)
+def test_the_maximum_is_rounded_down_as_far_as_all_rows_have_room(ratio, rows, clusters, most):
+    assert maximum_rows(ratio, rows, clusters) == most
 
 
 @pytest.mark.parametrize(

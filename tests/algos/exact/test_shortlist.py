@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algos.exact import shortlist
-from algos.exact.shortlist import Shortlist, bound_over_all, repair_listed, suffices, widths
+from algos.exact.shortlist import Shortlist, bound_over_all, empty_list, list_rows, repair_listed, suffices, widths
 from algos.exact.similarities import priced_labels
 from tests.helpers.oracle import best_total
 
@@ -134,3 +134,63 @@ def test_few_rows_listed_are_as_good_as_all():
     assert best - reached < 1e-3 * best
     assert bound_over_all(float(table.gather(1, labels[:, None]).sum()), counts, prices, least) >= best - 1e-6
     assert shortlist.outside_minimum(counts, owners, least).sum() <= len(places)
+
+
+def test_a_cluster_with_too_many_lists_its_own_rows_that_lose_least_by_leaving():
+    # Clusters 0 and 1 are full, 2 has room; leaving goes to 2, whatever 1 would give.
+    each = Shortlist(torch.tensor([0, 0, 0, 2, 0, 0]), room=torch.tensor([False, False, True]))
+    each.add(
+        torch.tensor([[3.0, 2.9, 0.0], [3.0, 0.0, 2.0], [3.0, 0.0, 1.0]]), torch.zeros(3, dtype=torch.int64), torch.arange(3)
+    )
+    assert listed(each) == [(3, 1.0, 1, 0), (3, 2.0, 2, 0)]
+
+
+def test_a_maximum_that_is_exceeded_widens_the_lists():
+    assert widths(torch.tensor([10, 3]), 0, 12).tolist() == [0, 0]
+    assert widths(torch.tensor([10, 3]), 0, 8).tolist() == [2, 2, 10, 2]
+    assert not suffices(torch.tensor([10, 3]), torch.tensor([0]), 0, 8)
+    assert suffices(torch.tensor([10, 3]), torch.tensor([0, 0]), 0, 8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems, st.integers(0, 2), st.integers(0, 3))
+def test_lists_of_both_bounds_keep_them_within_the_bound(sizes, spare, above):
+    clusters, least, *_ = sizes
+    rows, centers, prices, labels, counts = problem(*sizes)
+    table = rows.double() @ centers.double().T
+    prices = prices - prices.mean()  # signed
+    most = -(-len(rows) // clusters) + above
+    with mock.patch.object(shortlist, "SPARE", spare):
+        ((places, owners),) = list_rows(
+            [counts], [least], [most], lambda lists: lists[0].add(table.float() + prices, labels, torch.arange(len(rows)))
+        )
+    after = labels.clone()
+    if len(places):
+        after[places] = repair_listed(rows[places], owners, centers, prices, counts, least, most)
+    sizes_after = after.bincount(minlength=clusters)
+    assert sizes_after.min() >= least
+    assert sizes_after.max() <= most
+    reached, best = float(table.gather(1, after[:, None]).sum()), best_total(table.numpy(), least, most)
+    bound = bound_over_all(float(table.gather(1, labels[:, None]).sum()), counts, prices, least, most)
+    assert reached <= best + 1e-6 <= bound + 2e-6
+
+
+def test_few_rows_listed_for_a_maximum_are_nearly_as_good_as_all():
+    generator = torch.Generator().manual_seed(0)
+    rows = F.normalize(torch.randn(4000, 8, generator=generator), dim=1)
+    centers = F.normalize(torch.randn(20, 8, generator=generator), dim=1)
+    table = rows.double() @ centers.double().T
+    labels = table.argmax(dim=1)
+    counts = labels.bincount(minlength=20)
+    least, most = 120, 280
+    assert counts.max() > most
+    each = empty_list(counts, least, most)
+    each.add(table.float(), labels, torch.arange(4000))
+    places, owners = each.rows()
+    assert suffices(counts, owners, least, most)
+    after = labels.clone()
+    after[places] = repair_listed(rows[places], owners, centers, torch.zeros(20), counts, least, most)
+    assert after.bincount(minlength=20).min() >= 120
+    assert after.bincount(minlength=20).max() <= 280
+    best = best_total(table.numpy(), least, most)
+    assert best - float(table.gather(1, after[:, None]).sum()) < 2e-3 * best

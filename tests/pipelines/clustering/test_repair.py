@@ -84,7 +84,7 @@ def test_rows_that_changed_since_a_start_are_counted_after_the_repair(labelled, 
     begun = write_labels(labelled.vectors, labelled.model, Location.of(str(tmp_path / "begun")), gpu=False, start=other)
     table = table_of(begun)
     told = begun.since_start()
-    repaired = repair_labels(begun, [int(0.9 * LUMP_ROWS / clusters) for clusters in HEADS], gpu=False)
+    repaired = repair_labels(begun, [int(0.9 * LUMP_ROWS / clusters) for clusters in HEADS], [None, None], gpu=False)
     after = table_of(repaired.labelled)
     for head in range(2):
         started = table[f"start_label_head{head}"].to_numpy()
@@ -95,6 +95,22 @@ def test_rows_that_changed_since_a_start_are_counted_after_the_repair(labelled, 
     assert repaired.labelled.since_start() != told
     rows = torch.from_numpy(begun.vectors.read(0, 0)[0])
     np.testing.assert_array_equal(table["start_label_head0"].to_numpy()[:150], other.kmeans("cpu").assign(rows)[0])
+
+
+def test_no_cluster_exceeds_its_maximum(labelled):
+    maximums = [int(1.5 * LUMP_ROWS / clusters) for clusters in HEADS]
+    assert max(labelled.counts) > max(maximums)
+    repaired = repair_labels(labelled, [100, 0], maximums, gpu=False)
+    after = table_of(labelled)
+    for head, most in enumerate(maximums):
+        labels = after[f"label_head{head}"].to_numpy()
+        counts = np.bincount(labels, minlength=HEADS[head])
+        np.testing.assert_array_equal(counts, repaired.labelled.model.per_head(repaired.labelled.counts)[head])
+        assert counts.max() <= most
+        assert counts.min() >= [100, 0][head]
+        table = similarities(labelled, head)
+        reached, best = table[np.arange(LUMP_ROWS), labels].sum(), best_total(table, [100, 0][head], most)
+        assert best - 0.01 * abs(best) <= reached <= best + 1e-6 <= reached + repaired.gap[head] + 1e-2
 
 
 def test_moves_that_are_written_again_change_nothing(labelled):
