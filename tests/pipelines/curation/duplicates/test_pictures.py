@@ -14,11 +14,8 @@ from pipelines.tracking.cluster_pictures import GAP, TILE
 
 
 def removed(folder, pairs):
-    columns = {
-        "id": [one for one, _ in pairs],
-        "duplicate_of": [of for _, of in pairs],
-        "similarity": np.linspace(0.99, 0.9, len(pairs)),
-    }
+    ids, earlier = [one for one, _ in pairs], [of for _, of in pairs]
+    columns = {"id": ids, "duplicate_of": earlier, "similarity": np.linspace(0.99, 0.9, len(pairs))}
     pq.write_table(pa.table(columns), folder / "removed.parquet")
 
 
