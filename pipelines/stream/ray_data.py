@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import ray.data
+import ray.exceptions
 
+from pipelines.errors import UserError
 from pipelines.jobs.ray_quirks import Breather
 
 BLOCK_BYTES = 16 << 20
+RAYS_ADVICE = re.compile(r"\s+Failed to .* after \d+/\d+ attempts .*", re.DOTALL)  # that it adds to what a task raises
 
 
 def configure_ray_data(pipelines: int | None = None) -> None:
@@ -38,11 +42,19 @@ def over_parts(count: int, task: Any, *, gpu: bool = False, cpus: int = 1) -> It
         task: called with a batch whose column `id` holds part numbers.
         gpu: whether each takes a GPU.
         cpus: of each.
+
+    Raises:
+        UserError: that a task met, without its stack.
     """
     configure_ray_data()
     numbers = ray.data.range(count, override_num_blocks=count)
     mapped = numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None, num_cpus=cpus if cpus > 1 else None)
-    yield from mapped.iter_batches(batch_size=None)
+    try:
+        yield from mapped.iter_batches(batch_size=None)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise UserError(RAYS_ADVICE.sub("", str(error.cause))) from None
+        raise
 
 
 def cpus_of_each(tasks: int) -> int:

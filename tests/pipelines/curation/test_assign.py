@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -160,3 +161,17 @@ def test_a_spoilt_row_is_named_and_nothing_is_finished(local_ray, tmp_path):
         assign(centers, data, str(tmp_path / "made"))
     assert not (tmp_path / "made" / ASSIGNED).exists()
     assert (tmp_path / "made" / BEGUN).exists()
+
+
+@pytest.mark.ray
+def test_a_file_that_is_damaged_is_one_sentence_and_no_stack(local_ray, tmp_path):
+    centers, data = write_centers(tmp_path / "c.parquet"), tmp_path / "rows"
+    data.mkdir()
+    rows = pa.array(np.random.default_rng(0).normal(size=(500, 2)).tolist(), pa.list_(pa.float32(), 2))
+    pq.write_table(pa.table({"embedding": rows}), data / "a.parquet", write_page_checksum=True)
+    content = bytearray((data / "a.parquet").read_bytes())
+    content[2000] ^= 255
+    (data / "a.parquet").write_bytes(content)
+    with pytest.raises(UserError) as refused:
+        assign(centers, str(data), str(tmp_path / "made"))
+    assert re.fullmatch(r"\S+a\.parquet is damaged \(.*\); restore it, or make it again", str(refused.value))
