@@ -1,7 +1,8 @@
-"""Exact minimum sizes from a short list of rows (`quorum cluster --exact`) against the optimum over all rows.
+"""Exact sizes from a short list of rows (`quorum cluster --exact`) against the optimum over all rows.
 
 Both sides start from the same centers, prices and labels of a few passes over a mixture of lumps of power-law sizes, in this
-process. Run from the repository's root: `python -m benchmarks.short_repair`, with `--ratios 0.4 0.8 1.0` for several minimums.
+process. Run from the repository's root: `python -m benchmarks.short_repair`, with `--ratios 0.4 1.0 0.4:2`
+for several minimums, the last with a maximum.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from algos.exact.repair_sizes import repair_sizes
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
-from algos.exact.size_bounds import minimum_rows
+from algos.exact.size_bounds import maximum_rows, minimum_rows
 from algos.kmeans.batches import batch_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes
@@ -56,7 +57,7 @@ def cluster(rows: Tensor, clusters: int, passes: int, ratio: float) -> Labelled:
     return Labelled(rows, kmeans, labels, labels.bincount(minlength=clusters))
 
 
-def short(before: Labelled, least: int) -> tuple[Tensor, int]:
+def short(before: Labelled, least: int, most: int | None) -> tuple[Tensor, int]:
     """Labels (n,) from a short list, and how many rows it had."""
     kmeans, rows = before.kmeans, torch.arange(len(before.rows))
 
@@ -64,16 +65,17 @@ def short(before: Labelled, least: int) -> tuple[Tensor, int]:
         for piece in rows.split(max(PIECE // len(kmeans.centers), 1)):
             lists[0].add(kmeans.priced(before.rows[piece]), before.labels[piece], piece)
 
-    ((places, owners),) = list_rows([before.counts], [least], [None], fill)
+    ((places, owners),) = list_rows([before.counts], [least], [most], fill)
     labels = before.labels.clone()
-    labels[places] = repair_listed(before.rows[places], owners, kmeans.centers, kmeans.duals, before.counts, least)
+    labels[places] = repair_listed(before.rows[places], owners, kmeans.centers, kmeans.duals, before.counts, least, most)
     return labels, len(places)
 
 
-def whole(before: Labelled, least: int) -> Tensor:
+def whole(before: Labelled, least: int, most: int | None) -> Tensor:
     """The best labels (n,) over all rows."""
     centers, data = before.kmeans.centers.double(), before.rows.double()
-    return repair_sizes(lambda rows, clusters: data[rows] @ centers[clusters].T, len(data), before.kmeans.duals, least).labels
+    prices = before.kmeans.duals
+    return repair_sizes(lambda mine, clusters: data[mine] @ centers[clusters].T, len(data), prices, least, most).labels
 
 
 def compare(options: argparse.Namespace) -> Comparison:
@@ -81,24 +83,27 @@ def compare(options: argparse.Namespace) -> Comparison:
     rows = F.normalize(torch.from_numpy(mixture(options.rows, options.dim, options.clusters)), dim=1)
     table: list[dict[str, str | float]] = []
     ratios = []
-    for ratio in options.ratios:
+    for bounds in options.ratios:
+        ratio, *maximum = (float(part) for part in bounds.split(":"))
         before = cluster(rows, options.clusters, options.passes, ratio)
         least = minimum_rows(ratio, len(rows), options.clusters)
+        most = maximum_rows(maximum[0], len(rows), options.clusters) if maximum else None
         began = time.perf_counter()
-        labels, listed = short(before, least)
+        labels, listed = short(before, least, most)
         middle = time.perf_counter()
-        best = whole(before, least)
+        best = whole(before, least, most)
         seconds = middle - began, time.perf_counter() - middle
         ours, optimum = before.similarity(labels), before.similarity(best)
-        bound = bound_over_all(before.similarity(before.labels), before.counts, before.kmeans.duals, least)
+        bound = bound_over_all(before.similarity(before.labels), before.counts, before.kmeans.duals, least, most)
         ratios.append(seconds[1] / seconds[0])
         table.append(
             {
-                "ratio": f"{ratio}",
+                "ratio": bounds,
                 "clusters below": int((before.counts < least).sum()),
                 "rows missing": int((least - before.counts).clamp(min=0).sum()),
                 "rows listed": listed,
                 "smallest after / minimum": f"{int(labels.bincount(minlength=options.clusters).min())} / {least}",
+                "largest after / maximum": f"{int(labels.bincount(minlength=options.clusters).max())} / {most or '-'}",
                 "below the optimum": f"{(optimum - ours) / optimum:.4%}",
                 "gap stated": f"{(bound - ours) / ours:.3%}",
                 "s": seconds[0],
@@ -118,7 +123,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--clusters", type=int, default=500)
     parser.add_argument("--passes", type=int, default=2)
-    parser.add_argument("--ratios", type=float, nargs="+", default=[0.4])
+    parser.add_argument("--ratios", nargs="+", default=["0.4"], metavar="MIN[:MAX]")
     return parser
 
 

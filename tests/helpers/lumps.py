@@ -33,5 +33,5 @@ def options() -> list[str]:
     """Of a clustering of the lumps in two heads, which takes seconds."""
     return [
         "--num_clusters", f"[{CLUSTERS}, 7]", "--id", "path", "--batch_size", "96", "--lanes", "4", "--window", "64",
-        "--passes", str(PASSES), "--checkpoint.every_steps", "8", "--checkpoint.keep_last", "50",
+        "--passes", str(PASSES), "--checkpoint.every_steps", "8", "--checkpoint.keep_last", "50", "--no-exact",
     ]  # fmt: skip

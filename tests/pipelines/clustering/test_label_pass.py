@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from algos.kmeans import row_threads
 from pipelines.clustering import label_pass
 from pipelines.clustering.label_files import FrozenClusters, label_files
 from pipelines.clustering.label_pass import LabelWriter, write_labels
@@ -41,12 +42,11 @@ def write(lumps, model, tmp_path, monkeypatch):
 def test_threads_and_pieces_change_no_bit(write, monkeypatch):
     whole, counted = write()
     assert whole["id"].to_pylist() == [f"row-{place}" for place in range(LUMP_ROWS)]
-    monkeypatch.setattr(label_pass, "SIMILARITIES_HELD", {"cpu": 12 * 7})  # seven rows at a time
+    monkeypatch.setattr(row_threads, "MOST_NUMBERS", 12 * 7)  # seven rows at a time
     monkeypatch.setattr(label_pass, "GROUP_ROWS", 100)
     monkeypatch.setattr(embedding_folder, "WHOLE_BYTES", 8 * LUMP_DIM * 149)  # row groups of 150 come in pieces
     monkeypatch.setattr(embedding_folder, "STREAMED_BYTES", 8 * LUMP_DIM * 60)
-    monkeypatch.setattr(label_pass.os, "cpu_count", lambda: 4)
-    pieces, again = write("pieces", threads=3)
+    pieces, again = write("pieces", cpus=3)
     assert pieces.select([0, 1, 3]).equals(whole.select([0, 1, 3]))
     for column in (2, 4):
         np.testing.assert_allclose(pieces[column].to_numpy(), whole[column].to_numpy(), atol=1e-6)
