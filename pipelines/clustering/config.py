@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from algos.check_ranges import require_not_negative, require_positive, require_size_ratios
 from algos.exact.size_bounds import maximum_rows, minimum_rows
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
+from algos.kmeans.metric import Metric
 from pipelines.config.plain_values import plain
 from pipelines.config.sections import CheckpointConfig, ComputeConfig, TrackingConfig
-from pipelines.datasets.vector_column import Metric
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from algos.kmeans.metric import Metric
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST
 from pipelines.config.recipe import stored_values
-from pipelines.datasets.vector_column import Metric, as_lists, list_lengths
+from pipelines.datasets.vector_column import as_lists, list_lengths
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location

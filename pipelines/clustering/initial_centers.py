@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from algos.kmeans.metric import Metric
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
-from pipelines.datasets.vector_column import DIRECTIONS, Metric, RowForm
+from pipelines.datasets.vector_column import DIRECTIONS, RowForm
 
 ROWS_PER_CLUSTER = 10
 LEAST_GROUPS = 64  # row groups that the sample comes from, where there are as many

@@ -9,8 +9,9 @@ import pyarrow as pa
 import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.kmeans.metric import Metric
 from pipelines.datasets.embedding_folder import EmbeddingFolder, RowSpan
-from pipelines.datasets.vector_column import Metric, RowForm
+from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
 
 TASK_ROWS, FEWEST_ROWS = 1 << 17, 1 << 14  # of one file of labels, at least one row group

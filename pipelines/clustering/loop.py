@@ -21,13 +21,14 @@ from algos.distributed.collectives import is_distributed
 from algos.distributed.epoch_sums import EpochSums
 from algos.kmeans.certificate import EpochSummary
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.kmeans.metric import Metric
 from algos.kmeans.passes import Passes
 from algos.kmeans.row_threads import RowThreads
 from algos.scores import size_figures
 from pipelines.clustering.initial_centers import draw_form, draw_initial_centers
 from pipelines.clustering.warm_start import WarmStart
 from pipelines.datasets.embedding_folder import EmbeddingFolder
-from pipelines.datasets.vector_column import DIRECTIONS, Metric, RowForm
+from pipelines.datasets.vector_column import DIRECTIONS, RowForm
 from pipelines.files.location import Location
 from pipelines.jobs.stop_watch import Next, StopWatch
 from pipelines.jobs.worker import Worker

@@ -30,19 +30,23 @@ class Repaired:
     Attributes:
         labelled: what they come to.
         moved: rows that changed their cluster, of each head.
-        gap: total similarity, of each head and in units of rows as they are read, that labels within these bounds could gain
-            at most.
+        cost: total similarity, of each head and in units of rows as they are read, that the moves gave up.
+        gap: the same that labels within these bounds could gain at most.
     """
 
     labelled: LabelledFolder
     moved: list[int]
+    cost: list[float]
     gap: list[float]
 
     def figures(self) -> list[dict[str, float]]:
-        """Of each head, for its report: rows moved, and the gap in mean similarity."""
+        """Of each head, for its report: rows moved, what that cost, and the gap, both in mean similarity."""
         vectors = self.labelled.vectors
         per_row = vectors.form.unit / vectors.rows
-        return [{"moved": moved, "mean_optimality_gap": gap * per_row} for moved, gap in zip(self.moved, self.gap, strict=True)]
+        return [
+            {"moved": moved, "mean_repair_cost": cost * per_row, "mean_optimality_gap": gap * per_row}
+            for moved, cost, gap in zip(self.moved, self.cost, self.gap, strict=True)
+        ]
 
 
 def repair_labels(labelled: LabelledFolder, minimums: list[int], maximums: list[int | None], *, gpu: bool) -> Repaired:
@@ -66,7 +70,8 @@ def repair_labels(labelled: LabelledFolder, minimums: list[int], maximums: list[
         labelled = replace(labelled, counts=labelled.counts + counts, sums=labelled.sums + sums, changed=changed)
     reached = [float(mine.sum()) for mine in model.per_head(labelled.sums)]
     gap = [max(bound - mine, 0.0) for bound, mine in zip(bounds, reached, strict=True)]
-    return Repaired(labelled, moved, gap)
+    cost = [before - mine for before, mine in zip(totals, reached, strict=True)]
+    return Repaired(labelled, moved, cost, gap)
 
 
 class _Head(NamedTuple):

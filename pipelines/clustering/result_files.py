@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from algos.kmeans.metric import Metric
 from algos.scores import size_figures
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
 from pipelines.datasets.embedding_folder import EmbeddingFolder
-from pipelines.datasets.vector_column import Metric
 from pipelines.files.location import Location
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import EpochSnapshot

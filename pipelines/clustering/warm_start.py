@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from algos.kmeans.metric import Metric
 from pipelines.clustering.finished_clusters import HEAD, PRICE, FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.result_files import SIZES, cluster_table
 from pipelines.datasets.embedding_folder import EmbeddingFolder
-from pipelines.datasets.vector_column import Metric
 from pipelines.errors import UserError
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location

@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 import ray
 
+from algos.kmeans.metric import Metric
 from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder, label_files
 from pipelines.clustering.label_pass import write_labels
 from pipelines.clustering.result_files import SIZES
 from pipelines.curation.begun_folder import finish, may_take, take
 from pipelines.datasets.embedding_folder import EmbeddingFolder
-from pipelines.datasets.vector_column import DIRECTIONS, Metric, RowForm
+from pipelines.datasets.vector_column import DIRECTIONS, RowForm
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import open_parquet

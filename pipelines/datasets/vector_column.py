@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import DTypeLike
 
+from algos.kmeans.metric import Metric
 from pipelines.datasets.parquet_files import STREAMED_BYTES, ParquetFooter
 from pipelines.errors import UserError
 
@@ -21,7 +21,7 @@ WHOLE_TYPES = (pa.int8(), pa.uint8(), pa.int16(), pa.uint16())  # quantised vect
 FIRST_ROWS = 1024  # which tell how long vectors are
 NULL_OF_FIXED_SIZE = "Expected all lists to be of size"  # what Arrow says of one
 FARTHEST = 1e12  # of a number of a shifted and scaled row; float32 loses the distances of one that is farther out
-Metric = Literal["cosine", "euclidean"]
+
 SMALLEST = 1e-15  # scale of Euclidean rows, and one over the largest
 NUMBERS = "lists or tensors of float16, float32, float64, or integers of 8 or 16 bits"
 

@@ -14,8 +14,9 @@ from typing import Literal
 
 import numpy as np
 
+from algos.kmeans.metric import Metric
 from pipelines.datasets.embedding_folder import EmbeddingFolder, RowSpan, VectorFile
-from pipelines.datasets.vector_column import Metric, RowForm
+from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
 
 CopyType = Literal["float32", "float16"]
