@@ -61,7 +61,7 @@ def main() -> None:
     """Each case in turn."""
     options = parse(command_line())
     table = Table(*COLUMNS)
-    worst = dict.fromkeys(("pass", "label"), np.inf)
+    worst, starts = dict.fromkeys(("pass", "label"), np.inf), dict[tuple[int, int], float]()
     for dim in options.dims:
         rows = mixture(options.rows if dim <= 64 else options.rows // 6, dim, options.clusters)
         for group in options.groups:
@@ -71,10 +71,12 @@ def main() -> None:
                 rates, seen, first = run_job(folder, options)
             ratios = {name: rate / bare for name, rate in rates.items()}
             worst = {name: min(worst[name], ratio) for name, ratio in ratios.items()}
+            starts[dim, group] = first
             table.add_row(*cells(f"{len(rows):,} x {dim} in {group:,}", bare, rates, ratios, seen, first))
     Console().print(table)
     for name, ratio in worst.items():
-        Figure(f"cluster_{name}_ratio", ratio, "x").tell()
+        Figure(f"{name}_rate", ratio, "x").tell()
+    Figure("cluster_start", starts[options.dims[0], sorted(options.groups)[len(options.groups) // 2]], "s").tell()
 
 
 def cells(
