@@ -102,7 +102,7 @@ class RowFlow:
         """At least so many entries of the lowest reduced costs, and the cost above which others lie."""
         if wanted + len(self.labels) >= len(self.entries.rows):
             return self.entries, np.inf
-        costs = self.reduced(self.entries)
+        costs = self.reduced(self.entries).clip(min=0.0)
         reach = float(np.partition(costs, wanted + len(self.labels))[wanted + len(self.labels)])  # each row has one of cost 0
         rows = np.zeros(len(self.labels), dtype=bool)
         within = costs <= reach

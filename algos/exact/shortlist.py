@@ -22,17 +22,40 @@ SPARE = 16  # rows listed for a cluster beyond four times what it lacks, so that
 BUFFER = 1 << 18  # entries that may wait to be sorted, or as many as are listed
 
 
-def widths(counts: Tensor, min_size: int, max_size: int | None = None, factor: int = 1) -> Tensor:
+def widths(
+    counts: Tensor, min_size: int | Tensor, max_size: int | Tensor | None = None, factor: int = 1, groups: Tensor | None = None
+) -> Tensor:
     """Rows to list for each cluster of these sizes, int64; `factor` widens lists that were too short.
+
+    Args:
+        counts: (K,) sizes.
+        min_size: least rows of a cluster, one number for all or (K,).
+        max_size: most rows likewise, or `None`.
+        factor: of the widths.
+        groups: (K,) which clusters may exchange rows, those of one number; all where it is `None`.
 
     Returns:
         (K,) of rows that would join; with a maximum that a cluster exceeds (2 K,), of rows that would leave besides.
     """
     lacking = (min_size - counts).clamp(min=0)
     over = torch.zeros_like(counts) if max_size is None else (counts - max_size).clamp(min=0)
-    spare = (lacking.sum() + over.sum()).clamp(max=SPARE)
+    spare = sums_of_groups(lacking + over, groups).clamp(max=SPARE)
     both = (lacking, over) if bool(over.any()) else (lacking,)
     return factor * torch.cat([4 * each + spare for each in both])
+
+
+def sums_of_groups(values: Tensor, groups: Tensor | None, of: Tensor | None = None) -> Tensor:
+    """For each cluster the sum of the values in its group; () where all are one.
+
+    Args:
+        values: (K,), or one for each of `of`.
+        groups: (K,) of the clusters; `None` where all are one group.
+        of: clusters that the values belong to, in place of 0 to K - 1.
+    """
+    if groups is None:
+        return values.sum()
+    sums = values.new_zeros(int(groups.max()) + 1)
+    return sums.index_add_(0, groups if of is None else groups[of], values)[groups]
 
 
 class Shortlist:
@@ -53,15 +76,23 @@ class Shortlist:
         self._waiting = 0
         self._limits = torch.where(widths > 0, torch.inf, -torch.inf)  # loss (K,) that an entry must stay below
 
-    def add(self, priced: Tensor, labels: Tensor, places: Tensor) -> None:
-        """List rows by their priced similarities (B, K) and labels (B,); their places (B,) are above those added before."""
-        losses = priced.gather(1, labels[:, None]) - priced
-        losses.scatter_(1, labels[:, None], torch.inf)
-        rows, clusters = (losses < self._limits[: losses.shape[1]]).nonzero(as_tuple=True)
-        self.merge(clusters, losses[rows, clusters], places[rows], labels[rows])
+    def add(self, priced: Tensor, labels: Tensor, places: Tensor, clusters: Tensor | None = None) -> None:
+        """List rows by their priced similarities (B, K) and labels (B,).
+
+        Their places (B,) are above those added before for any cluster. Rows that may join some clusters only have similarities to
+        these, (B, C): `clusters` are their numbers, each row's in a run that begins with the first and has its label in it.
+        """
+        own = labels[:, None] if clusters is None else labels[:, None] - clusters[:, :1]
+        losses = priced.gather(1, own) - priced
+        losses.scatter_(1, own, torch.inf)
+        limits = self._limits[: losses.shape[1]] if clusters is None else self._limits[clusters]
+        rows, columns = (losses < limits).nonzero(as_tuple=True)
+        joined = columns if clusters is None else clusters[rows, columns]
+        self.merge(joined, losses[rows, columns], places[rows], labels[rows])
         if self.room is not None:
-            lost = losses.masked_fill_(~self.room, torch.inf).amin(dim=1)
-            leaving = labels + losses.shape[1]
+            room = self.room if clusters is None else self.room[clusters]
+            lost = losses.masked_fill_(~room, torch.inf).amin(dim=1)
+            leaving = labels + len(self.room)
             rows = (lost < self._limits[leaving]).nonzero()[:, 0]
             self.merge(leaving[rows], lost[rows], places[rows], labels[rows])
 
@@ -105,48 +136,59 @@ class Shortlist:
 
 def list_rows(
     counts: Sequence[Tensor],
-    min_sizes: Sequence[int],
-    max_sizes: Sequence[int | None],
+    min_sizes: Sequence[int | Tensor],
+    max_sizes: Sequence[int | Tensor | None],
     fill: Callable[[list[Shortlist]], None],
+    groups: Tensor | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
     """Each head's listed rows, as `Shortlist.rows` gives them: enough of them for every bound, none where all are kept.
 
     Args:
         counts: (K,) sizes of each head.
-        min_sizes: least rows of a cluster of each head; K times as many rows must exist.
-        max_sizes: most rows, or `None`; K times as many must be no fewer than there are.
+        min_sizes: least rows of a cluster of each head, or of each cluster (K,); together no more than there are.
+        max_sizes: most rows, or `None`; together no fewer than there are.
         fill: enters the whole table into an empty shortlist of each head; called again for lists that proved too short.
+        groups: (K,) which clusters of a head may exchange rows; the bounds of each group must be as those of all are.
     """
     heads, factor = list(zip(counts, min_sizes, max_sizes, strict=True)), 1
     while True:
-        lists = [empty_list(*head, factor=factor) for head in heads]
+        lists = [empty_list(*head, factor=factor, groups=groups) for head in heads]
         fill(lists)
         listed = [each.rows() for each in lists]
-        if all(suffices(n, owners, least, most) for (n, least, most), (_, owners) in zip(heads, listed, strict=True)):
+        if all(suffices(n, owners, least, most, groups) for (n, least, most), (_, owners) in zip(heads, listed, strict=True)):
             return listed
         factor *= 4
 
 
-def empty_list(counts: Tensor, min_size: int, max_size: int | None, factor: int = 1) -> Shortlist:
-    """A shortlist as wide as clusters of these sizes (K,) need."""
-    wanted = widths(counts, min_size, max_size, factor)
+def empty_list(
+    counts: Tensor, min_size: int | Tensor, max_size: int | Tensor | None, factor: int = 1, groups: Tensor | None = None
+) -> Shortlist:
+    """A shortlist as wide as clusters of these sizes (K,) need; arguments as of `widths`."""
+    wanted = widths(counts, min_size, max_size, factor, groups)
     return Shortlist(wanted, None if max_size is None or len(wanted) == len(counts) else counts < max_size)
 
 
-def outside_minimum(counts: Tensor, owners: Tensor, min_size: int) -> Tensor:
+def outside_minimum(counts: Tensor, owners: Tensor, min_size: int | Tensor) -> Tensor:
     """Least rows (K,) of the listed ones that each cluster must get, given all sizes (K,) and the listed rows' clusters."""
     return (min_size - (counts - owners.bincount(minlength=len(counts)))).clamp(min=0)
 
 
-def outside_maximum(counts: Tensor, owners: Tensor, max_size: int) -> Tensor:
+def outside_maximum(counts: Tensor, owners: Tensor, max_size: int | Tensor) -> Tensor:
     """Most rows (K,) of the listed ones that each cluster may get; below zero where others alone are too many."""
     return max_size - (counts - owners.bincount(minlength=len(counts)))
 
 
-def suffices(counts: Tensor, owners: Tensor, min_size: int, max_size: int | None = None) -> bool:
-    """Whether the listed rows are enough for every cluster to keep its bounds."""
+def suffices(
+    counts: Tensor,
+    owners: Tensor,
+    min_size: int | Tensor,
+    max_size: int | Tensor | None = None,
+    groups: Tensor | None = None,
+) -> bool:
+    """Whether the listed rows are enough for every cluster to keep its bounds; arguments as of `list_rows`."""
     fits = max_size is None or int(outside_maximum(counts, owners, max_size).min()) >= 0
-    return fits and int(outside_minimum(counts, owners, min_size).sum()) <= len(owners)
+    wanted = sums_of_groups(outside_minimum(counts, owners, min_size), groups)
+    return fits and bool((wanted <= sums_of_groups(torch.ones_like(owners), groups, owners)).all())
 
 
 def repair_listed(
@@ -155,8 +197,8 @@ def repair_listed(
     centers: Tensor,
     prices: Tensor,
     counts: Tensor,
-    min_size: int,
-    max_size: int | None = None,
+    min_size: int | Tensor,
+    max_size: int | Tensor | None = None,
 ) -> Tensor:
     """Labels (S,) of the listed rows under which every cluster keeps its bounds, the best ones while the other rows stay.
 
@@ -166,8 +208,8 @@ def repair_listed(
         centers: (K, D).
         prices: (K,) of the labels so far.
         counts: (K,) sizes of all rows' clusters.
-        min_size: least rows of a cluster.
-        max_size: most rows, or `None`.
+        min_size: least rows of a cluster, one number for all or (K,).
+        max_size: most rows likewise, or `None`.
 
     Raises:
         ValueError: where the list is too short to keep every bound, see `suffices`.
@@ -181,7 +223,9 @@ def repair_listed(
     return torch.from_numpy(optimal_flow(similarities, len(vectors), prices, bounds)[0].labels)
 
 
-def bound_over_all(total: float, counts: Tensor, prices: Tensor, min_size: int, max_size: int | None = None) -> float:
+def bound_over_all(
+    total: float, counts: Tensor, prices: Tensor, min_size: int | Tensor, max_size: int | Tensor | None = None
+) -> float:
     """Total similarity that no labels with these bounds exceed, from the total of the argmax under any prices (K,).
 
     `counts` (K,) are that argmax's sizes. The bound is sum_i max_k (s_ik + p_k) - sum_k (p_k^+ min_size - p_k^- max_size), for

@@ -233,6 +233,11 @@ class OnlineConstrainedKMeans(nn.Module):
         self.take_prices(prices)
 
     @property
+    def numbers_per_row(self) -> int:
+        """Numbers that labelling holds for each row: its similarities, or the center of each head that it went to."""
+        return max(len(self.centers), len(self.num_clusters) * self.centers.shape[1])
+
+    @property
     def running_centers(self) -> Tensor:
         """The centers (sum of K, D) that rows are assigned to."""
         return self.epoch_centers if self.averaging else self.centers

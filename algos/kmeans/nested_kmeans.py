@@ -85,6 +85,11 @@ class NestedConstrainedKMeans(OnlineConstrainedKMeans):
         self._widest = int(counts.max())
 
     @property
+    def numbers_per_row(self) -> int:
+        """Numbers that labelling holds for each row: similarities to the parents, or to the clusters of one, or its center."""
+        return max(len(self.parent_centers), self._widest, self.centers.shape[1])
+
+    @property
     def first_child(self) -> Tensor:
         """Number of each parent's first cluster, (M,) int64."""
         return self.child_counts.cumsum(0) - self.child_counts
@@ -114,6 +119,20 @@ class NestedConstrainedKMeans(OnlineConstrainedKMeans):
             found = priced.argmax(dim=2) + first[owners][:, None]
             labels[members[members >= 0]] = found[members >= 0]
         return labels
+
+    @torch.no_grad()
+    def priced_within(self, embeddings: Tensor, parents: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What `assign_within` takes the maximum of, some rows at a time, of which those of a parent come in their order.
+
+        Yields:
+            Places (n,) among rows (B, D), priced similarities (n, C) to the clusters of given parents (B,), -inf where a parent
+            has no more of them, and the clusters (n, C) int64.
+        """
+        rows, first = embeddings.to(self.centers.dtype), self.first_child
+        for members, owners in self._blocks(parents):
+            priced, clusters = self._priced_blocks(rows, members, first[owners], self.child_counts[owners])
+            block, place = (members >= 0).nonzero(as_tuple=True)
+            yield members[block, place], priced[block, place], clusters[block]
 
     def _blocks(self, parents: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows in blocks of one parent: places (b, BLOCK_ROWS), -1 where there is none; parents (b,); some blocks at a time."""

@@ -41,8 +41,7 @@ class RowThreads:
             labels = kmeans.assign(piece)
             return labels, kmeans.similarity(piece, labels)
 
-        width = max(len(kmeans.centers), len(kmeans.num_clusters) * rows.shape[1])
-        pieces = [rows] if rows.device.type == "cuda" else rows.tensor_split(self._pieces(len(rows), width))
+        pieces = [rows] if rows.device.type == "cuda" else rows.tensor_split(self._pieces(len(rows), kmeans.numbers_per_row))
         labels, similarity = zip(*self._map(of, pieces), strict=True)
         return torch.cat(labels, dim=1), torch.cat(similarity, dim=1)
 

@@ -33,7 +33,8 @@ class ClusterConfig:
     Attributes:
         data: Parquet file with the embeddings, or folder of such files, a local path or URI.
         to: folder of the run and its result; empty or absent at the start, where every node reaches it.
-        num_clusters: K, or a list for several heads; null takes those of `start_from`.
+        num_clusters: K, or a list for several heads; null takes those of `start_from`, or the product of `levels`.
+        levels: M and C for K = M * C clusters on two levels: each row is compared with M parents and some C clusters below one.
         column: of the vectors.
         id: column of integer or string ids; null takes `id` where there is one, else numbers the rows over the sorted files.
         start_from: finished run of `quorum cluster`, or a file of centers, to start from: clusters keep their numbers.
@@ -43,7 +44,7 @@ class ClusterConfig:
         exact: end with labels under which every cluster keeps its bounds, by the cheapest moves of rows; auto does so too, and
             false leaves the labels of the last prices, near the bounds.
         dual_lr: step size of the prices in the first pass, falling with 1 / pass; null takes the core's rule.
-        passes: over all rows, before the one that writes labels.
+        passes: over all rows, before the one that writes labels; with `levels` as many for each of them.
         batch_size: rows of a global batch, a multiple of lanes; null takes N / 32 within [max(256, K), 8192].
         lanes: most workers that can share the run. Part of its identity, as batch_size and window are.
         window: rows of a lane that are shuffled together and read by one task; null takes the largest row group, within 256 MB.
@@ -64,6 +65,7 @@ class ClusterConfig:
     data: str
     to: str
     num_clusters: int | list[int] | None = None
+    levels: list[int] | None = None
     column: str = "embedding"
     id: str | None = None
     start_from: str | None = None
@@ -87,10 +89,11 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
-        if self.num_clusters is None and self.start_from is None:
+        if self.num_clusters is None and self.levels is None and self.start_from is None:
             raise UserError("num_clusters is missing; give it, a recipe that has it, or start_from")
         if self.num_clusters is not None and min(self.heads, default=0) < 1:
             raise UserError(f"num_clusters is {self.num_clusters}; give at least one head of at least one cluster")
+        self._check_levels()
         require_positive(self, "passes", "lanes", "batch_size", "window", "dual_lr")
         require_not_negative(self, "seed")
         require_size_ratios(self)
@@ -101,11 +104,31 @@ class ClusterConfig:
         if self.batch_size is not None and self.batch_size % self.lanes:
             raise UserError(f"batch_size {self.batch_size} is not a multiple of lanes {self.lanes}; change one of them")
 
+    def _check_levels(self) -> None:
+        if self.levels is None:
+            return
+        if len(self.levels) != 2 or min(self.levels) < 1:
+            raise UserError(f"levels is {self.levels}; give two numbers of at least 1, [M, C]: M parents of some C clusters each")
+        clusters = math.prod(self.levels)
+        if self.start_from is not None:
+            raise UserError("levels and start_from are set, but a clustering on two levels starts anew; leave one of them out")
+        if len(self.heads) != 1:
+            raise UserError(
+                f"num_clusters {self.num_clusters} asks for {len(self.heads)} heads, and levels make one; leave it out"
+            )
+        if self.heads[0] != clusters:
+            raise UserError(f"num_clusters is {self.num_clusters}, and levels {self.levels} make {clusters}; leave it out")
+
+    @property
+    def all_passes(self) -> int:
+        """Passes over all rows, of all levels."""
+        return self.passes * len(self.levels or [1])
+
     @property
     def heads(self) -> list[int]:
         """K of each head; none where the clusters that are started from tell."""
         if self.num_clusters is None:
-            return []
+            return [] if self.levels is None else [math.prod(self.levels)]
         return [self.num_clusters] if isinstance(self.num_clusters, int) else list(self.num_clusters)
 
     def exact_bounds(self, rows: int) -> list[tuple[int, int | None]]:
@@ -131,7 +154,8 @@ class ClusterConfig:
         """
         rows, most = vectors.rows, max(self.heads)
         if most > rows:
-            raise UserError(f"num_clusters is {most}, but {self.data} has {rows} rows; choose fewer clusters")
+            asked = f"num_clusters is {most}" if self.levels is None else f"levels {self.levels} make {most} clusters"
+            raise UserError(f"{asked}, but {self.data} has {rows} rows; choose fewer clusters")
         if (self.batch_size or self.lanes) > rows:
             key, value = ("batch_size", self.batch_size) if self.batch_size else ("lanes", self.lanes)
             raise UserError(f"{key} {value} exceeds the {rows} rows of {self.data}; choose a smaller one")

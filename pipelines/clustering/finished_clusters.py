@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from algos.kmeans.metric import Metric
 from pipelines.clustering.label_files import FrozenClusters
+from pipelines.clustering.levels.parent_files import read_parents
 from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST
 from pipelines.config.recipe import stored_values
 from pipelines.datasets.vector_column import as_lists, list_lengths
@@ -64,7 +65,8 @@ class FinishedClusters:
             if content["format"] != CLUSTERS_FORMAT:
                 raise UserError(f"{manifest} has format {content['format']}, this version reads {CLUSTERS_FORMAT}")
             metric = content.get("metric", "cosine")
-        return cls(location, _read_centers(run.location / CENTERS, metric), run, stored_values(run.config_file()))
+        model = replace(_read_centers(run.location / CENTERS, metric), parents=read_parents(run.location))
+        return cls(location, model, run, stored_values(run.config_file()))
 
     def head(self, number: int) -> FrozenClusters:
         """The clusters of one head.
@@ -75,7 +77,7 @@ class FinishedClusters:
         if not 0 <= number < len(self.model.heads):
             raise UserError(f"{self.location} has heads 0 to {len(self.model.heads) - 1}; there is no head {number}")
         centers, prices = (self.model.per_head(values)[number] for values in (self.model.centers, self.model.prices))
-        return FrozenClusters([self.model.heads[number]], centers, prices, self.model.metric, first=number)
+        return replace(self.model, heads=[self.model.heads[number]], centers=centers, prices=prices, first=number)
 
     def labels(self, head: int = 0) -> Iterator[pa.Table]:
         """Ids, `label` and `similarity` of a head, file by file, in the order of the vectors.

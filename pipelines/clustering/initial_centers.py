@@ -59,7 +59,7 @@ def draw_initial_centers(vectors: EmbeddingFolder, heads: Sequence[int], seed: i
         UserError: for a sampled row that is spoilt.
     """
     sample = sample_rows(vectors, min(ROWS_PER_CLUSTER * max(heads), vectors.rows), seed)
-    return np.concatenate([_choose(sample, clusters, (seed, head, 0, CHOICE)) for head, clusters in enumerate(heads)])
+    return np.concatenate([draw_centers(sample, clusters, seed, head=head) for head, clusters in enumerate(heads)])
 
 
 def sample_rows(vectors: EmbeddingFolder, least: int, seed: int) -> np.ndarray:
@@ -93,8 +93,17 @@ def sample_places(vectors: EmbeddingFolder, least: int, seed: int) -> tuple[np.n
     return sample, places
 
 
-def _choose(sample: np.ndarray, clusters: int, seed: Sequence[int]) -> np.ndarray:
-    random = np.random.default_rng(seed)
+def draw_centers(sample: np.ndarray, clusters: int, seed: int, *, head: int, level: int = 0) -> np.ndarray:
+    """Centers (K, D) among the rows of a sample (R, D), by k-means++ where K allows; K is at most R.
+
+    Args:
+        sample: the rows.
+        clusters: K.
+        seed: of the run.
+        head: whose they are, or which parent's.
+        level: of the clusters, from the top.
+    """
+    random = np.random.default_rng((seed, head, level, CHOICE))
     if clusters > MOST_SEEDED:
         return sample[random.permutation(len(sample))[:clusters]]
     chosen = plus_plus(sample, clusters, np.random.RandomState(int(random.integers(2**31))))

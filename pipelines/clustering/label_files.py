@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.metric import Metric
+from algos.kmeans.nested_kmeans import NestedConstrainedKMeans
+from pipelines.clustering.levels.frozen_parents import FrozenParents
 from pipelines.datasets.embedding_folder import EmbeddingFolder, RowSpan
 from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
@@ -28,6 +31,7 @@ class FrozenClusters:
         prices: (sum of K,) added to similarities: x . c of unit rows, or x . c - |c|^2 / 2.
         metric: cosine or euclidean.
         first: number of the first head, by which the labels' columns are named.
+        parents: of the clusters, where these are on two levels: a row's label is the best cluster of its best parent.
     """
 
     heads: list[int]
@@ -35,6 +39,7 @@ class FrozenClusters:
     prices: np.ndarray
     metric: Metric = "cosine"
     first: int = 0
+    parents: FrozenParents | None = None
 
     @property
     def numbers(self) -> range:
@@ -45,17 +50,43 @@ class FrozenClusters:
     def of(cls, kmeans: OnlineConstrainedKMeans) -> FrozenClusters:
         """The present state of a clustering."""
         metric: Metric = "cosine" if kmeans.spherical else "euclidean"
-        return cls(list(kmeans.num_clusters), kmeans.centers.numpy(force=True), kmeans.prices.numpy(force=True), metric)
+        parents = None
+        if isinstance(kmeans, NestedConstrainedKMeans):
+            above = (kmeans.parent_centers, kmeans.parent_prices, kmeans.child_counts)
+            parents = FrozenParents(*(each.numpy(force=True) for each in above))
+        centers, prices = (each.numpy(force=True) for each in (kmeans.centers, kmeans.prices))
+        return cls(list(kmeans.num_clusters), centers, prices, metric, parents=parents)
 
     def among(self, form: RowForm) -> FrozenClusters:
         """These clusters of the data's own units, as rows of a form meet them."""
-        return replace(self, centers=form.take(self.centers), prices=(self.prices / form.unit).astype(np.float32))
+        return self._each(form.take, lambda prices: (prices / form.unit).astype(np.float32))
 
     def in_data_units(self, form: RowForm) -> FrozenClusters:
         """These clusters of rows of a form, in units of the data; those of directions stay as they are."""
         if self.metric == "cosine":
             return self
-        return replace(self, centers=form.restore(self.centers), prices=self.prices.astype(np.float64) * form.unit)
+        return self._each(form.restore, lambda prices: prices.astype(np.float64) * form.unit)
+
+    def without_prices(self) -> FrozenClusters:
+        """These clusters where a row's label is the nearest center, or that of the nearest parent."""
+        return self._each(lambda centers: centers, np.zeros_like)
+
+    def above(self) -> FrozenClusters:
+        """The parents, as clusters of one level.
+
+        Raises:
+            ValueError: where there are none.
+        """
+        if self.parents is None:
+            raise ValueError("these clusters have no parents")
+        return FrozenClusters([len(self.parents.children)], self.parents.centers, self.parents.prices, self.metric)
+
+    def _each(self, centers: Callable[[np.ndarray], np.ndarray], prices: Callable[[np.ndarray], np.ndarray]) -> FrozenClusters:
+        """These clusters, and their parents, with other centers and prices."""
+        parents = self.parents
+        if parents is not None:
+            parents = replace(parents, centers=centers(parents.centers), prices=prices(parents.prices))
+        return replace(self, centers=centers(self.centers), prices=prices(self.prices), parents=parents)
 
     def per_head(self, values: np.ndarray) -> list[np.ndarray]:
         """Values of the clusters of each head, (K, ...), out of those of all heads."""
@@ -63,9 +94,13 @@ class FrozenClusters:
 
     def kmeans(self, device: str) -> OnlineConstrainedKMeans:
         """The clustering, to ask for labels."""
-        centers = torch.from_numpy(self.centers.copy())
-        spherical = self.metric == "cosine"
-        made = OnlineConstrainedKMeans(self.heads, centers.shape[1], initial_centers=centers, spherical=spherical)
+        centers, spherical = torch.from_numpy(self.centers.copy()), self.metric == "cosine"
+        if self.parents is None:
+            made = OnlineConstrainedKMeans(self.heads, centers.shape[1], initial_centers=centers, spherical=spherical)
+        else:
+            above, prices = (torch.from_numpy(each.copy()) for each in (self.parents.centers, self.parents.prices))
+            children = torch.from_numpy(self.parents.children.copy())
+            made = NestedConstrainedKMeans(above, prices, children, centers, spherical=spherical)
         made.duals.copy_(torch.from_numpy(self.prices.copy()))
         return made.to(device)
 

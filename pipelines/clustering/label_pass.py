@@ -130,8 +130,7 @@ class _SpoiltRowError(Exception):
 def row_batches(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, numbers: int | None = None) -> Iterator[torch.Tensor]:
     """Rows (R, D) on the clustering's device, in row_batches whose similarities are about so many numbers."""
     device = kmeans.centers.device
-    width = max(len(kmeans.centers), len(kmeans.num_clusters) * rows.shape[1])
-    for piece in rows.split(max((numbers or SIMILARITIES_HELD[device.type]) // width, 1)):
+    for piece in rows.split(max((numbers or SIMILARITIES_HELD[device.type]) // kmeans.numbers_per_row, 1)):
         yield piece.to(device)
 
 

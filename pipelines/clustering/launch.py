@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from pipelines.clustering.config import ClusterConfig
-from pipelines.clustering.label_files import FrozenClusters
+from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
 from pipelines.clustering.label_pass import write_labels
-from pipelines.clustering.loop import ClusterJob, ClusterTask, cluster_worker, form_of, new_kmeans
-from pipelines.clustering.repair import repair_labels
+from pipelines.clustering.levels.level_clusterings import restored_kmeans
+from pipelines.clustering.levels.parent_files import ParentSizes
+from pipelines.clustering.levels.repair_levels import RepairedLevels, SizeRatios, repair_levels
+from pipelines.clustering.loop import ClusterJob, ClusterTask, cluster_worker, form_of
+from pipelines.clustering.repair import Repaired, repair_labels
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
 from pipelines.clustering.warm_start import START, WarmStart
@@ -148,7 +151,7 @@ class Clustering:
             task, vectors, str(run.location), record, run.identity, stored, config.checkpoint.every_steps,
             config.checkpoint.keep_last,
         )  # fmt: skip
-        return Task(cluster_worker, job, config.passes * task.shape.steps(self.vectors.rows))
+        return Task(cluster_worker, job, config.all_passes * task.shape.steps(self.vectors.rows))
 
     def finish(self, run: Run, record: Record) -> Clustered:
         """Label every row, and write what the clusters are."""
@@ -232,7 +235,7 @@ def _reopen(config: ClusterConfig, vectors: EmbeddingFolder) -> Run:
 def _last_checkpoint(config: ClusterConfig, run: Run) -> Entry | None:
     """That of the end of the last pass."""
     entry = run.checkpoints.latest()
-    return entry if entry is not None and entry.epoch == config.passes else None
+    return entry if entry is not None and entry.epoch == config.all_passes else None
 
 
 def _task(config: ClusterConfig, vectors: EmbeddingFolder, start: WarmStart | None) -> ClusterTask:
@@ -240,8 +243,16 @@ def _task(config: ClusterConfig, vectors: EmbeddingFolder, start: WarmStart | No
     shape = config.shape(vectors)
     return ClusterTask(
         config.heads, config.min_size_ratio, config.max_size_ratio, config.dual_lr, config.passes, shape, config.seed,
-        config.metric, None if start is None else start.passes,
+        config.metric, None if start is None else start.passes, None if config.levels is None else config.levels[0],
     )  # fmt: skip
+
+
+def _repaired(config: ClusterConfig, labelled: LabelledFolder) -> Repaired:
+    """Labels that keep their bounds, on every level."""
+    if config.levels is not None:
+        return repair_levels(labelled, SizeRatios(config.min_size_ratio, config.max_size_ratio), gpu=config.compute.gpu)
+    least, most = (list(bounds) for bounds in zip(*config.exact_bounds(labelled.vectors.rows), strict=True))
+    return repair_labels(labelled, least, most, gpu=config.compute.gpu)
 
 
 def _write_result(
@@ -258,30 +269,30 @@ def _write_result(
     if entry is None:
         raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {run.location}")
     state = run.checkpoints.load(entry)
-    kmeans = new_kmeans(_task(config, vectors, start), vectors)
-    kmeans.load_state_dict(state["kmeans"])
+    kmeans = restored_kmeans(_task(config, vectors, start), vectors, state["kmeans"])
     labelling, vectors = time.monotonic(), vectors.in_form(form_of(state))
     old = None if start is None else start.model.among(vectors.form)
     labelled = write_labels(vectors, FrozenClusters.of(kmeans), run.location / "labels", gpu=config.compute.gpu, start=old)
     labels_rate = vectors.rows / (time.monotonic() - labelling)
-    exact: list[dict[str, float]] = [{} for _ in config.heads]
-    if config.exact:
-        least, most = (list(bounds) for bounds in zip(*config.exact_bounds(vectors.rows), strict=True))
-        repaired = repair_labels(labelled, least, most, gpu=config.compute.gpu)
+    repaired = _repaired(config, labelled) if config.exact else None
+    if repaired is not None:
         record.tag("quorum.exact", "true")  # the parameter says how the run was started
-        labelled, exact = repaired.labelled, repaired.figures()
+        labelled = repaired.labelled
     bounds = config.bounds(vectors.rows)
-    heads = Head.all_of(labelled, bounds, exact)
+    heads = Head.all_of(labelled, bounds, [{} for _ in config.heads] if repaired is None else repaired.figures())
+    moved = repaired.parents_moved if isinstance(repaired, RepairedLevels) else None
+    parents = ParentSizes.of(labelled, config.min_size_ratio, config.max_size_ratio, moved)
     if 0 < labelled.far < (largest := max(least for least, _ in bounds)):
         print(_far_remark(labelled.far, largest), file=sys.stderr)
     report = {
         "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
         "seconds": time.monotonic() - began, "rows_per_second": by_present_names(state["figures"]).get(ROWS_PER_SECOND),
         "label_rows_per_second": labels_rate, **({"far_rows": labelled.far} if config.metric == "euclidean" else {}),
+        **({} if parents is None else {"parents": parents.report()}),
     }  # fmt: skip
-    write_tables(run.location, labelled.model.in_data_units(vectors.form), heads)
+    write_tables(run.location, labelled.model.in_data_units(vectors.form), heads, parents)
     (run.location / REPORT).write_json(report)
     clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
-    record_result(record, entry.global_step, config.passes, heads, labels_rate, clusters)
+    record_result(record, entry.global_step, config.all_passes, heads, labels_rate, clusters, parents)
     close_result(run.location, vectors, config.heads, exact=bool(config.exact), metric=labelled.model.metric)
     return report

@@ -20,12 +20,12 @@ from torch import Tensor
 from algos.distributed.collectives import is_distributed
 from algos.distributed.epoch_sums import EpochSums
 from algos.kmeans.certificate import EpochSummary
-from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.metric import Metric
 from algos.kmeans.passes import Passes
 from algos.kmeans.row_threads import RowThreads
 from algos.scores import size_figures
 from pipelines.clustering.initial_centers import draw_form, draw_initial_centers
+from pipelines.clustering.levels.level_clusterings import below, children_of, draw_children, new_kmeans, restored_kmeans
 from pipelines.clustering.warm_start import WarmStart
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import DIRECTIONS, RowForm
@@ -51,11 +51,12 @@ class ClusterTask:
         min_size_ratio: a cluster's minimum as a share of N / K.
         max_size_ratio: its maximum likewise; `None` for none.
         dual_lr: step size of the prices in the first pass; null takes the core's rule.
-        passes: over all rows.
+        passes: over all rows, of each level.
         shape: how a pass is cut into batches.
         seed: of the first centers and the order of the rows.
         metric: cosine or euclidean.
         before: passes of the finished clustering that it starts from; null where it starts anew.
+        parents: M of a clustering on two levels, of one head; null for one level.
     """
 
     heads: list[int]
@@ -67,6 +68,21 @@ class ClusterTask:
     seed: int
     metric: Metric = "cosine"
     before: int | None = None
+    parents: int | None = None
+
+    @property
+    def first_heads(self) -> list[int]:
+        """K of each head in the first pass."""
+        return self.heads if self.parents is None else [self.parents]
+
+    @property
+    def all_passes(self) -> int:
+        """Of all levels."""
+        return self.passes if self.parents is None else 2 * self.passes
+
+    def is_of_parents(self, number: int) -> bool:
+        """Whether pass `number`, from 0, is one of those that parents get before the clusters below them."""
+        return self.parents is not None and number < self.passes
 
 
 @dataclass(frozen=True)
@@ -143,7 +159,8 @@ class Clustering:
         self.passes.carry(rows)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.kmeans.load_state_dict(state["kmeans"])
+        self.kmeans = restored_kmeans(self.task, self.job.vectors, state["kmeans"]).to(self.device)
+        self.passes = Passes(self.kmeans, self.task.before)
         self.passes.carried = state["carried"].to(self.device)
         self.form = form_of(state)
         self.similarity.load_state_dict(state["similarity"])
@@ -151,7 +168,7 @@ class Clustering:
 
     def begin_pass(self) -> None:
         """Start the pass and its clock."""
-        self.passes.begin(self.number)
+        self.passes.begin(self.number % self.task.passes)  # of its level
         self._began, self._began_at = time.monotonic(), self.step
 
     def learn(self, step: int, rows: Tensor) -> None:
@@ -170,27 +187,42 @@ class Clustering:
             self.save()
         if self.rank == 0 and time.monotonic() - self._noted > LOG_SECONDS:
             self._noted = time.monotonic()
-            note = f"pass {self.number + 1}/{self.task.passes}  {self._rate():,.0f} rows/s"
+            note = f"pass {self.number + 1}/{self.task.all_passes}  {self._rate():,.0f} rows/s"
             self.job.record.metrics({names.ROWS_PER_SECOND: self._rate()}, self.global_step, note)
 
     def end_pass(self) -> None:
         """Figures and checkpoint of a pass."""
         given, summaries = self.passes.end()
         self.similarity.exchange()
-        similarity = self.similarity.take() * self.form.unit / given[: self.task.heads[0]].sum()
+        similarity = self.similarity.take() * self.form.unit / given[: self.kmeans.num_clusters[0]].sum()
         figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
         self.number, self.step = self.number + 1, 0
+        if self.task.parents is not None and self.number == self.task.passes:
+            self._descend(given)
         if self.rank == 0:  # before the checkpoint: what is done again is told again, and what is not must be told
             self.job.record.epoch(self.number - 1, self.global_step, figures, None, pictures=False)
         self.save(figures)
         self.report(figures)
 
+    def _descend(self, given: Tensor) -> None:
+        """Go on with the clusters below parents, to which the last pass has given these rows (M,); they stay as they are."""
+        (clusters,), vectors = self.task.heads, self.job.vectors
+        children = children_of(self.task, vectors, given, clusters)
+        first = self.kmeans.centers.new_empty(clusters, vectors.dim)
+        if self.rank == 0:
+            first.copy_(torch.from_numpy(draw_children(vectors.in_form(self.form), self.kmeans, children, self.task.seed)))
+        if is_distributed():
+            dist.broadcast(first, src=0)
+        self.kmeans = below(self.kmeans, children, first, self.task, vectors)
+        self.passes = Passes(self.kmeans)
+
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:
         figures = {names.ROWS_PER_SECOND: self._rate(), names.WAIT_SECONDS: self.stream.take_waited()}
-        return figures | names.of_heads(
+        heads = (
             size_figures(counts.cpu(), summary.min_size, summary.max_size) | summary.figures() | {"similarity": mean}
             for summary, counts, mean in zip(summaries, given, similarity, strict=True)
         )
+        return figures | names.of_heads(heads, names.PARENTS if self.task.is_of_parents(self.number) else names.CLUSTERS)
 
     def _rate(self) -> float:
         """Rows a second over all workers since the pass began, or since the resume."""
@@ -218,7 +250,7 @@ def _first_clusters(job: ClusterJob) -> tuple[RowForm, tuple[np.ndarray, np.ndar
     task = job.task
     form = draw_form(job.vectors, task.metric, max(task.heads), task.min_size_ratio, task.seed)
     if task.before is None:
-        centers = draw_initial_centers(job.vectors.in_form(form), task.heads, task.seed)
+        centers = draw_initial_centers(job.vectors.in_form(form), task.first_heads, task.seed)
         return form, (centers, np.zeros(len(centers)), np.zeros(len(centers)))
     start = WarmStart.read(Location.of(job.run), task.metric)
     model = start.model.among(form)
@@ -228,14 +260,6 @@ def _first_clusters(job: ClusterJob) -> tuple[RowForm, tuple[np.ndarray, np.ndar
 def form_of(state: dict[str, Any]) -> RowForm:
     """What the rows of the clustering in a checkpoint became; earlier ones made directions of them."""
     return RowForm(**state.get("form", {}))
-
-
-def new_kmeans(task: ClusterTask, vectors: EmbeddingFolder) -> OnlineConstrainedKMeans:
-    """The clustering core for these vectors, before it has learned anything."""
-    return OnlineConstrainedKMeans(
-        task.heads, vectors.dim, min_size_ratio=task.min_size_ratio, max_size_ratio=task.max_size_ratio,
-        dual_lr=task.dual_lr, batches_per_epoch=task.shape.steps(vectors.rows), spherical=task.metric == "cosine",
-    )  # fmt: skip
 
 
 def cluster_worker(job: ClusterJob, worker: Worker) -> None:
@@ -251,7 +275,7 @@ def cluster_worker(job: ClusterJob, worker: Worker) -> None:
 
 def cluster_passes(clustering: Clustering) -> bool:
     """Cluster to the end of the last pass; returns whether it came there, or saved and left as it was wished."""
-    stream, passes = clustering.stream, clustering.task.passes
+    stream, passes = clustering.stream, clustering.task.all_passes
     for number in range(clustering.number, passes):
         clustering.begin_pass()
         stops = False

@@ -17,8 +17,10 @@ from torch import Tensor
 
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
 from algos.kmeans.constrained_kmeans import closeness
-from pipelines.clustering.label_files import LabelFile, LabelledFolder
-from pipelines.clustering.repair_tasks import ENTRY, LabelMover, Moves, RowFetcher, RowLister, within
+from algos.kmeans.metric import Metric
+from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder
+from pipelines.clustering.repair_tasks import ENTRY, Compare, LabelMover, Moves, RowFetcher, RowLister, with_all, within
+from pipelines.datasets.vector_column import RowForm
 from pipelines.progress import progress
 from pipelines.stream.ray_data import over_parts
 
@@ -61,38 +63,55 @@ def repair_labels(labelled: LabelledFolder, minimums: list[int], maximums: list[
     totals = [float(mine.sum()) for mine in model.per_head(labelled.sums)]
     bounds = [bound_over_all(*mine) for mine in zip(totals, sizes, prices, minimums, maximums, strict=True)]
     moved = [0] * len(minimums)
-    heads = [_Head(*mine) for mine in zip(sizes, minimums, maximums, strict=True)]
-    if any(head.is_broken for head in heads):
-        repairs = _solve(labelled, _list_rows(labelled, heads, gpu=gpu), heads)
+    heads = [BoundedSizes(*mine) for mine in zip(sizes, minimums, maximums, strict=True)]
+    if any(bool(head.broken.any()) for head in heads):
+        repairs = _solve(labelled, listed_rows(labelled, model, heads, gpu=gpu), heads)
         moved = [len(each.moves.places) for each in repairs]
-        changed = _write(labelled, [each.moves for each in repairs])
-        counts, sums = (np.concatenate(each) for each in zip(*((one.counts, one.sums) for one in repairs), strict=True))
-        labelled = replace(labelled, counts=labelled.counts + counts, sums=labelled.sums + sums, changed=changed)
+        labelled = write_moves(labelled, repairs)
     reached = [float(mine.sum()) for mine in model.per_head(labelled.sums)]
     gap = [max(bound - mine, 0.0) for bound, mine in zip(bounds, reached, strict=True)]
     cost = [before - mine for before, mine in zip(totals, reached, strict=True)]
     return Repaired(labelled, moved, cost, gap)
 
 
-class _Head(NamedTuple):
-    """Sizes (K,) of a head's clusters before the repair, and the bounds that each is to keep."""
+class BoundedSizes(NamedTuple):
+    """Sizes (K,) of a head's clusters before the repair, and the bounds that each is to keep: one number for all, or (K,)."""
 
     sizes: Tensor
-    least: int
-    most: int | None
+    least: int | Tensor
+    most: int | Tensor | None
 
     @property
-    def is_broken(self) -> bool:
-        """Whether a cluster is out of its bounds."""
-        return int(self.sizes.min()) < self.least or (self.most is not None and int(self.sizes.max()) > self.most)
+    def broken(self) -> Tensor:
+        """Clusters that are out of their bounds, (K,) bool."""
+        below = self.sizes < self.least
+        return below if self.most is None else below | (self.sizes > self.most)
 
 
-def _list_rows(labelled: LabelledFolder, heads: list[_Head], *, gpu: bool) -> list[tuple[Tensor, Tensor]]:
-    """Places (S,) of each head's listed rows and their clusters so far: enough rows for every bound."""
-    files, model = labelled.files, ray.put(labelled.model)
+def listed_rows(
+    labelled: LabelledFolder,
+    model: FrozenClusters,
+    heads: list[BoundedSizes],
+    *,
+    gpu: bool,
+    compare: Compare = with_all,
+    groups: Tensor | None = None,
+) -> list[tuple[Tensor, Tensor]]:
+    """Places (S,) of each head's listed rows and their clusters so far: enough rows for every bound.
+
+    Args:
+        labelled: the rows with their labels.
+        model: what they are compared with.
+        heads: sizes and bounds of the clusters that they may join.
+        gpu: whether tasks get one.
+        compare: gives the similarities that count.
+        groups: (K,) which clusters may exchange rows; all where it is `None`.
+    """
+    files, compared = labelled.files, ray.put(model)
 
     def fill(lists: list[Shortlist]) -> None:
-        lister = RowLister(labelled.vectors, files, model, labelled.folder, [(each.widths, each.room) for each in lists], gpu=gpu)
+        wanted = [(each.widths, each.room) for each in lists]
+        lister = RowLister(labelled.vectors, files, compared, labelled.folder, wanted, gpu=gpu, compare=compare)
         with progress("list", len(files), "files") as bar:
             for batch in over_parts(len(files), lister, gpu=gpu):
                 for head, each in enumerate(lists):
@@ -101,16 +120,25 @@ def _list_rows(labelled: LabelledFolder, heads: list[_Head], *, gpu: bool) -> li
                 bar.advance(1)
 
     sizes, minimums, maximums = zip(*heads, strict=True)
-    return list_rows(sizes, minimums, maximums, fill)
+    return list_rows(sizes, minimums, maximums, fill, groups)
 
 
 @dataclass(frozen=True)
-class _HeadRepair:
+class HeadRepair:
     """Moves of a head, and what they add to its clusters' sizes and sums of similarities, (K,) each."""
 
     moves: Moves
     counts: np.ndarray
     sums: np.ndarray
+
+    @classmethod
+    def between(cls, rows: ListedRows, before: Tensor, after: Tensor, centers: Tensor, form: RowForm) -> HeadRepair:
+        """The repair that gives listed rows other labels than before, both (S,), under centers (K, D)."""
+        changed, spherical = after != before, form.metric == "cosine"
+        vectors = rows.vectors[changed]
+        came, left = (_Members.of(vectors, each[changed], centers, spherical=spherical) for each in (after, before))
+        moves = Moves(rows.places[changed].numpy(), came.labels, came.similarity * form.unit)
+        return cls(moves, came.counts - left.counts, came.sums - left.sums)
 
 
 @dataclass(frozen=True)
@@ -129,24 +157,25 @@ class _Members:
         return cls(labels.numpy(), similarity, counts, sums)
 
 
-def _solve(labelled: LabelledFolder, listed: list[tuple[Tensor, Tensor]], heads: list[_Head]) -> list[_HeadRepair]:
+def _solve(labelled: LabelledFolder, listed: list[tuple[Tensor, Tensor]], heads: list[BoundedSizes]) -> list[HeadRepair]:
     """The best moves of each head among its listed rows."""
-    model, spherical = labelled.model, labelled.model.metric == "cosine"
-    together = torch.cat([places for places, _ in listed]).unique()
-    rows = _fetch(labelled, together.numpy())
+    model = labelled.model
+    together = fetch(labelled, torch.cat([places for places, _ in listed]).unique())
     repairs = []
     for head, (places, owners) in enumerate(listed):
         centers, prices = (torch.from_numpy(model.per_head(each)[head].copy()) for each in (model.centers, model.prices))
-        mine = rows if len(places) == len(rows) else rows[torch.searchsorted(together, places)]
-        labels = owners
-        if len(mine):
-            as_products = (mine, centers) if spherical else _as_products(mine, centers)
-            labels = repair_listed(as_products[0], owners, as_products[1], prices, *heads[head])
-        changed = labels != owners
-        came, left = (_Members.of(mine[changed], each[changed], centers, spherical=spherical) for each in (labels, owners))
-        moves = Moves(places[changed].numpy(), came.labels, came.similarity * labelled.vectors.form.unit)
-        repairs.append(_HeadRepair(moves, came.counts - left.counts, came.sums - left.sums))
+        rows = together.at(places)
+        labels = best_labels(rows.vectors, owners, centers, prices, heads[head], model.metric)
+        repairs.append(HeadRepair.between(rows, owners, labels, centers, labelled.vectors.form))
     return repairs
+
+
+def best_labels(rows: Tensor, owners: Tensor, centers: Tensor, prices: Tensor, sizes: BoundedSizes, metric: Metric) -> Tensor:
+    """Labels (S,) of listed rows (S, D), their clusters before that (S,), under which clusters (K, D) keep their bounds."""
+    if not len(rows):
+        return owners
+    rows, centers = (rows, centers) if metric == "cosine" else _as_products(rows, centers)
+    return repair_listed(rows, owners, centers, prices, *sizes)
 
 
 def _as_products(rows: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,26 +184,46 @@ def _as_products(rows: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     return F.pad(rows, (0, 1), value=1.0), torch.cat([centers, centers.square().sum(dim=1, keepdim=True) / -2], dim=1)
 
 
-def _fetch(labelled: LabelledFolder, places: np.ndarray) -> Tensor:
-    """Rows (S, D) in ascending places (S,)."""
-    rows = torch.empty(len(places), labelled.vectors.dim)
-    files = _holding(labelled.files, [places])
-    for batch in over_parts(len(files), RowFetcher(labelled.vectors, files, places)):
-        rows[torch.from_numpy(np.searchsorted(places, batch["place"]))] = torch.from_numpy(batch["vector"].copy())
-    return rows
+@dataclass(frozen=True)
+class ListedRows:
+    """Rows in ascending places (S,): vectors (S, D), and labels (S, H) int64 in the files."""
+
+    places: Tensor
+    vectors: Tensor
+    labels: Tensor
+
+    def at(self, places: Tensor) -> ListedRows:
+        """Those in some of the places, ascending."""
+        if len(places) == len(self.places):
+            return self
+        chosen = torch.searchsorted(self.places, places)
+        return ListedRows(places, self.vectors[chosen], self.labels[chosen])
 
 
-def _write(labelled: LabelledFolder, moves: list[Moves]) -> np.ndarray | None:
-    """Change the files that hold a row that moves; returns `LabelledFolder.changed` after that."""
+def fetch(labelled: LabelledFolder, places: Tensor) -> ListedRows:
+    """The rows in ascending places (S,)."""
+    heads, found = len(labelled.model.heads), places.numpy()
+    vectors, labels = torch.empty(len(places), labelled.vectors.dim), torch.empty(len(places), heads, dtype=torch.int64)
+    files = _holding(labelled.files, [found])
+    for batch in over_parts(len(files), RowFetcher(labelled.vectors, files, found, labelled.folder, heads)):
+        mine = torch.from_numpy(np.searchsorted(found, batch["place"]))
+        vectors[mine], labels[mine] = (torch.from_numpy(batch[name].copy()) for name in ("vector", "label"))
+    return ListedRows(places, vectors, labels)
+
+
+def write_moves(labelled: LabelledFolder, repairs: list[HeadRepair]) -> LabelledFolder:
+    """Change the files that hold a row that moves, one repair a head; returns what the labels come to after that."""
+    moves = [each.moves for each in repairs]
     files = _holding(labelled.files, [mine.places for mine in moves])
     written, changed = list[np.ndarray](), None if labelled.changed is None else labelled.changed.copy()
     for batch in over_parts(len(files), LabelMover(files, moves, labelled.folder)):
         written.append(batch["part"])
         if changed is not None:
             changed[batch["part"]] = batch["changed"]
-    if sorted(np.concatenate(written).tolist()) != [file.number for file in files]:
+    if sorted(np.concatenate([*written, np.empty(0, np.int64)]).tolist()) != [file.number for file in files]:
         raise RuntimeError(f"{len(written)} files of labels were changed, {len(files)} expected, each once")
-    return changed
+    counts, sums = (np.concatenate(each) for each in zip(*((one.counts, one.sums) for one in repairs), strict=True))
+    return replace(labelled, counts=labelled.counts + counts, sums=labelled.sums + sums, changed=changed)
 
 
 def _holding(files: list[LabelFile], places: list[np.ndarray]) -> list[LabelFile]:

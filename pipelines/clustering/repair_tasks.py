@@ -6,8 +6,9 @@ is computed twice that could differ in a last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from algos.exact.shortlist import Shortlist
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from pipelines.clustering.label_files import LabelFile, changed_rows
 from pipelines.clustering.label_pass import row_batches
 from pipelines.datasets.embedding_folder import EmbeddingFolder
@@ -35,6 +37,34 @@ class Moves:
     similarity: np.ndarray
 
 
+class Compared(NamedTuple):
+    """Some rows' similarities to the clusters that they may join.
+
+    Attributes:
+        head: whose clusters these are.
+        rows: which of the rows, (n,) int64.
+        priced: (n, C) similarities with prices.
+        labels: (n,) the rows' own clusters.
+        clusters: (n, C) the clusters, or `None` where they are all of the head's; see `Shortlist.add`.
+    """
+
+    head: int
+    rows: Tensor
+    priced: Tensor
+    labels: Tensor
+    clusters: Tensor | None = None
+
+
+Compare = Callable[[OnlineConstrainedKMeans, Tensor, Tensor], Iterator[Compared]]  # of rows (b, D) with labels (H, b) in files
+
+
+def with_all(kmeans: OnlineConstrainedKMeans, rows: Tensor, labels: Tensor) -> Iterator[Compared]:
+    """Every row (b, D) with every cluster, head by head."""
+    every = torch.arange(len(rows), device=rows.device)
+    for head, (priced, mine) in enumerate(zip(kmeans.per_head(kmeans.priced(rows), dim=1), labels, strict=True)):
+        yield Compared(head, every, priced, mine)
+
+
 def within(places: np.ndarray, start: int, rows: int) -> slice:
     """Which of the ascending places lie in `start` to `start + rows - 1`."""
     first, last = np.searchsorted(places, (start, start + rows)).tolist()
@@ -42,7 +72,17 @@ def within(places: np.ndarray, start: int, rows: int) -> slice:
 
 
 class RowLister:
-    """Yields each file's shortlists, of all heads: `head`, `cluster`, `loss`, `place`, `owner` of each entry."""
+    """Yields each file's shortlists, of all heads: `head`, `cluster`, `loss`, `place`, `owner` of each entry.
+
+    Args:
+        vectors: the rows.
+        todo: the files.
+        model: what rows are compared with.
+        folder: of the files.
+        wanted: widths of each head's list, and its clusters with room, as of `Shortlist`.
+        gpu: whether rows are compared on one.
+        compare: gives the similarities that count.
+    """
 
     def __init__(
         self,
@@ -53,9 +93,10 @@ class RowLister:
         wanted: list[tuple[Tensor, Tensor | None]],
         *,
         gpu: bool,
+        compare: Compare = with_all,
     ) -> None:
         self.vectors, self.todo, self.model, self.folder, self.wanted = vectors, todo, model, folder, wanted
-        self.device = "cuda" if gpu else "cpu"
+        self.device, self.compare = "cuda" if gpu else "cpu", compare
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Entries of each file."""
@@ -73,33 +114,33 @@ class RowLister:
         owners = _read_labels(self.folder / part.name, len(self.wanted)).to(self.device)
         lists, done = [self._empty(*mine) for mine in self.wanted], 0
         for group in part.groups:
-            pieces = (torch.from_numpy(rows) for rows, _ in self.vectors.pieces(part.shard, group))
-            for piece in (few for rows in pieces for few in row_batches(kmeans, rows, SIMILARITIES_LOOKED_AT)):
+            pieces = (torch.from_numpy(piece) for piece, _ in self.vectors.pieces(part.shard, group))
+            for piece in (few for many in pieces for few in row_batches(kmeans, many, SIMILARITIES_LOOKED_AT)):
                 mine = torch.arange(done, done + len(piece), device=self.device)
-                heads = kmeans.per_head(kmeans.priced(piece), dim=1)
-                for each, priced, labels in zip(lists, heads, owners[:, mine], strict=True):
-                    each.add(priced, labels, part.start + mine)
+                for head, rows, priced, labels, clusters in self.compare(kmeans, piece, owners[:, mine]):
+                    lists[head].add(priced, labels, part.start + mine[rows], clusters)
                 done += len(piece)
         return lists
 
 
 class RowFetcher:
-    """Yields `place` and `vector` of some rows of each file."""
+    """Yields `place`, `vector` and `label` (n, H) of some rows of each file."""
 
-    def __init__(self, vectors: EmbeddingFolder, todo: list[LabelFile], places: np.ndarray) -> None:
-        self.vectors, self.todo, self.places = vectors, todo, ray.put(places)
+    def __init__(self, vectors: EmbeddingFolder, todo: list[LabelFile], places: np.ndarray, folder: Location, heads: int) -> None:
+        self.vectors, self.todo, self.places, self.folder, self.heads = vectors, todo, ray.put(places), folder, heads
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Rows of each file, a row group at a time."""
         places = ray.get(self.places)
         for number in batch["id"].tolist():
             part = self.todo[number]
-            start = part.start
+            start, labels = part.start, _read_labels(self.folder / part.name, self.heads).numpy().T
             for group in part.groups:
                 rows = self.vectors.shards[part.shard].row_groups[group]
                 mine = places[within(places, start, rows)]
                 if len(mine):
-                    yield {"place": mine, "vector": self.vectors.read(part.shard, group, mine - start)[0]}
+                    read = self.vectors.read(part.shard, group, mine - start)[0]
+                    yield {"place": mine, "vector": read, "label": labels[mine - part.start]}
                 start += rows
 
 

@@ -12,6 +12,7 @@ import torch
 from algos.kmeans.metric import Metric
 from algos.scores import size_figures
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
+from pipelines.clustering.levels.parent_files import PARENTS, ParentSizes, with_parents
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.tracking import figures as names
@@ -78,16 +79,19 @@ class Head:
         return sizes | {"similarity": self.similarity} | self.exact | self.since_start
 
 
-def write_tables(folder: Location, model: FrozenClusters, heads: list[Head]) -> None:
-    """Write `centers.parquet` and `sizes.parquet`, of clusters in units of the data."""
+def write_tables(folder: Location, model: FrozenClusters, heads: list[Head], parents: ParentSizes | None = None) -> None:
+    """Write `centers.parquet`, `sizes.parquet` and, of clusters with parents, `parents.parquet`, in units of the data."""
     centers = cluster_table(model)
     counts, sums = (np.concatenate([getattr(head, part) for head in heads]) for part in ("counts", "sums"))
     mean = pa.array(sums / np.maximum(counts, 1), mask=counts == 0)
     minimum, maximum = (np.repeat([getattr(head, bound) for head in heads], model.heads) for bound in ("minimum", "maximum"))
     bounds = {"minimum": minimum, "maximum": pa.array(maximum, mask=maximum == np.inf)}
     names = {name: centers[name] for name in ("head", "cluster")}
-    (folder / CENTERS).write_parquet(centers)
-    (folder / SIZES).write_parquet(pa.table(names | {"rows": counts, **bounds, "similarity": mean}))
+    sizes = pa.table(names | {"rows": counts, **bounds, "similarity": mean})
+    (folder / CENTERS).write_parquet(with_parents(centers, model))
+    (folder / SIZES).write_parquet(with_parents(sizes, model))
+    if model.parents is not None and parents is not None:
+        parents.write(folder, model.parents)
 
 
 def cluster_table(model: FrozenClusters) -> pa.Table:
@@ -100,7 +104,9 @@ def cluster_table(model: FrozenClusters) -> pa.Table:
     return pa.table(columns | {"price": pa.array(model.prices)})
 
 
-def record_result(record: Record, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray) -> None:
+def record_result(
+    record: Record, step: int, passes: int, heads: list[Head], rate: float, clusters: np.ndarray, parents: ParentSizes | None
+) -> None:
     """Record the labels' figures, what pictures are drawn of, and the tables; all of it beside what the passes left.
 
     Args:
@@ -110,11 +116,13 @@ def record_result(record: Record, step: int, passes: int, heads: list[Head], rat
         heads: what their labels came to.
         rate: rows labelled a second.
         clusters: (H, N) labels by instance id, for sheets of images and figures against the truth; N is 0 without images.
+        parents: of the clusters; `None` where they have none.
     """
     figures = {names.LABELS_PER_SECOND: rate} | names.of_heads((head.figures() for head in heads), names.LABELS)
+    figures |= {} if parents is None else names.of_heads([parents.figures()], names.PARENTS)
     state = EpochSnapshot(clusters, [head.counts for head in heads], [(head.minimum, head.maximum) for head in heads])
     record.epoch(passes, step, figures, state, pictures=True)
-    record.files([REPORT, CENTERS, SIZES], "clustering")
+    record.files([REPORT, CENTERS, SIZES, *([] if parents is None else [PARENTS])], "clustering")
     record.flush()
 
 

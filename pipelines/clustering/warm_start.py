@@ -57,6 +57,8 @@ class WarmStart:
         model, dim = found.model, found.model.centers.shape[1]
         if model.metric != metric:
             raise UserError(f"the clusters of {place} are {model.metric}, this clustering is {metric}; set metric {model.metric}")
+        if model.parents is not None:
+            raise UserError(f"{place} has clusters on two levels, which nothing starts from; give a run of one level, or a file")
         if dim != vectors.dim:
             raise UserError(
                 f"{vectors.place} has rows of {vectors.dim} numbers, the centers of {place} have {dim}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def assign(
     began = time.monotonic()
     found = _open_clusters(clusters, metric)
     model = found.model if head is None else found.head(head)
-    model = model if prices else replace(model, prices=np.zeros_like(model.prices))
+    model = model if prices else model.without_prices()
     vectors = _open_rows(found, data, column, id_column)
     _check_width(vectors, found)
     folder = Location.of(to)
@@ -127,7 +127,10 @@ def _check_width(vectors: EmbeddingFolder, found: FinishedClusters) -> None:
 def _digest(model: FrozenClusters) -> str:
     """Hash over all that labels follow from."""
     said = f"{model.heads} {model.first} {model.metric} {model.centers.dtype} {model.prices.dtype}"
-    return hashlib.sha256(said.encode() + model.centers.tobytes() + model.prices.tobytes()).hexdigest()[:16]
+    numbers = [model.centers, model.prices]
+    if model.parents is not None:
+        numbers += [model.parents.centers, model.parents.prices, model.parents.children]
+    return hashlib.sha256(said.encode() + b"".join(each.tobytes() for each in numbers)).hexdigest()[:16]
 
 
 def _write_sizes(folder: Location, found: FinishedClusters, labelled: LabelledFolder) -> dict[str, Any]:

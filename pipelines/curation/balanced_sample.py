@@ -70,7 +70,9 @@ def write_sample(
     sizes = rows.counts()
     if total is not None and total > rows.rows:
         raise UserError(f"--total is {total:,}, and {place} has {rows.rows:,} rows; give at most that")
-    taken = np.minimum(sizes, per_cluster or 0) if total is None else share_tree(total, sizes, [], seed)
+    above = clusters.model.parents
+    parents = [] if above is None else [above.parent_of]
+    taken = np.minimum(sizes, per_cluster or 0) if total is None else share_tree(total, sizes, parents, seed)
     sample = _Sample(taken, pick, seed)
     with progress("choose", rows.rows, "rows") as bar:
         for piece in rows.pieces():

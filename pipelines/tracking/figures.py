@@ -6,6 +6,7 @@
 | `val/`, `test/` | scores on the split of that name |
 | `pseudo_labels/` | guesses that a method with classes trains on |
 | `clusters/`, `clusters/headN/` | clusters of the rows that are trained on, and those of each head |
+| `parents/headN/` | clusters that are parents of others, where a clustering of embeddings has two levels |
 | `labels/`, `labels/headN/` | labels that a clustering of embeddings wrote, and those of each head |
 | `quality/headN/` | how good the clusters of each head of such a clustering are |
 | `stream/` | how fast rows come, and what training waits for |
@@ -53,6 +54,7 @@ OF_HEAD = {  # plain name of a head's figure -> its name below the head
 }  # fmt: skip
 OF_TRUTH = ("nmi", "purity", "ari", "matched_accuracy")  # of a head
 CLUSTERS, LABELS, QUALITY, VAL, TEST = "clusters", "labels", "quality", "val", "test"  # sections with heads
+PARENTS = "parents"  # another of them
 PSEUDO_LABELS = "pseudo_labels"
 EVALUATE, UNTRAINED = "evaluate", "untrained"  # in front of a score's name
 
@@ -85,7 +87,7 @@ _KNOWN = {f"{section}/{name}" for section, names in PLAIN.items() for name in na
     score(VAL, ROWS),
     score(TEST, ROWS),
 }
-_HEAD = re.compile(rf"({CLUSTERS}|{LABELS}|{QUALITY}|{VAL}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
+_HEAD = re.compile(rf"({CLUSTERS}|{PARENTS}|{LABELS}|{QUALITY}|{VAL}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
 _SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/)")
 
 

@@ -1,0 +1,1 @@
+"""Clusterings on two levels: parents, and clusters below them."""
