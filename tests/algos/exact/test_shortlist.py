@@ -194,3 +194,49 @@ def test_few_rows_listed_for_a_maximum_are_nearly_as_good_as_all():
     assert after.bincount(minlength=20).max() <= 280
     best = best_total(table.numpy(), least, most)
     assert best - float(table.gather(1, after[:, None]).sum()) < 2e-3 * best
+
+
+def test_only_groups_with_a_broken_bound_list_rows_by_hand():
+    groups = torch.tensor([0, 0, 1, 1])
+    assert widths(torch.tensor([10, 3, 9, 9]), 5, groups=groups).tolist() == [2, 10, 0, 0]
+    assert widths(torch.tensor([10, 3, 9, 1]), torch.tensor([5, 5, 5, 2]), 9, groups=groups).tolist() == [3, 11, 1, 5, 7, 3, 1, 1]
+    # Two rows of the first group are not enough for the three that its second cluster lacks, whatever the other has.
+    counts, owners = torch.tensor([10, 2, 9, 9]), torch.tensor([0, 0, 2, 2])
+    assert suffices(counts, owners, 5)
+    assert not suffices(counts, owners, 5, groups=groups)
+    assert suffices(counts, torch.tensor([0, 0, 0]), 5, groups=groups)
+
+
+def test_rows_that_may_join_some_clusters_are_listed_as_if_the_others_were_out_of_reach():
+    generator = torch.Generator().manual_seed(0)
+    priced, clusters = torch.rand(60, 6, generator=generator), torch.tensor([[0, 1, 2], [3, 4, 5]])
+    family = torch.arange(60) % 2
+    others = torch.ones_like(priced, dtype=torch.bool).scatter_(1, clusters[family], False)
+    dense = priced.masked_fill(others, -torch.inf)
+    labels, places = dense.argmax(dim=1), torch.arange(60)
+    wanted = torch.tensor([3, 0, 4, 2, 9, 1, 0, 2, 5, 1, 0, 3])
+    room = torch.tensor([True, True, False, True, False, True])
+    one, other = Shortlist(wanted, room), Shortlist(wanted, room)
+    one.add(dense, labels, places)
+    for each in (0, 1):
+        mine = family == each
+        here = clusters[each].expand(int(mine.sum()), -1)
+        other.add(priced[mine].gather(1, here), labels[mine], places[mine], here)
+    assert listed(one) == listed(other)
+    assert len(listed(one)) == 30
+
+
+def test_every_cluster_may_have_bounds_of_its_own():
+    generator = torch.Generator().manual_seed(3)
+    rows, centers = torch.randn(80, 3, generator=generator), torch.randn(4, 3, generator=generator)
+    priced = rows @ centers.T
+    labels = priced.argmax(dim=1)
+    counts = labels.bincount(minlength=4)
+    least, most = torch.zeros_like(counts), counts + 1
+    least[0], most[0] = counts[0] + 5, counts[0] + 9
+    ((places, owners),) = list_rows([counts], [least], [most], lambda lists: lists[0].add(priced, labels, torch.arange(80)))
+    after = labels.clone()
+    after[places] = repair_listed(rows[places], owners, centers, torch.zeros(4), counts, least, most)
+    sizes = after.bincount(minlength=4)
+    assert bool(((least <= sizes) & (sizes <= most)).all())
+    assert float(priced.gather(1, after[:, None]).sum()) == pytest.approx(best_total(priced.double().numpy(), least, most), abs=1e-4)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from algos.kmeans import nested_kmeans
 from algos.kmeans.constrained_kmeans import priced_similarities
 from algos.kmeans.nested_kmeans import NestedConstrainedKMeans, share_clusters
 
@@ -63,6 +64,26 @@ def test_labels_are_the_best_clusters_of_the_best_parent(children, spherical):
     wanted = priced.masked_fill(kmeans.parent_of != parents[:, None], -torch.inf).argmax(dim=1)
     assert torch.equal(kmeans.assign(rows)[0], wanted)
     assert kmeans.assign(rows[:0]).shape == (1, 0)
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+def test_similarities_within_parents_are_those_that_labels_are_the_maximum_of(spherical, monkeypatch):
+    monkeypatch.setattr(nested_kmeans, "NUMBERS_HELD", 100)  # some blocks at a time
+    kmeans = made([3, 1, 7], spherical=spherical)
+    rows = F.normalize(torch.randn(90, 5, generator=torch.Generator().manual_seed(1)), dim=1)
+    parents = torch.arange(90) % 3
+    priced = priced_similarities(rows, kmeans.centers, kmeans.prices, spherical=spherical)
+    found, last = torch.full_like(priced, torch.nan), torch.full((3,), -1)
+    for places, mine, clusters in kmeans.priced_within(rows, parents):
+        for place, values, numbers in zip(places.tolist(), mine, clusters, strict=True):
+            assert place > last[parents[place]]
+            last[parents[place]] = place
+            here = values > -torch.inf
+            found[place, numbers[here]] = values[here]
+    others = kmeans.parent_of != parents[:, None]
+    assert torch.equal(found.isnan(), others)
+    torch.testing.assert_close(found[~others], priced[~others], atol=1e-6, rtol=1e-6)
+    assert torch.equal(kmeans.assign_within(rows, parents), found.nan_to_num(nan=-torch.inf).argmax(dim=1))
 
 
 def test_a_stream_keeps_the_bounds_of_a_flat_clustering():
