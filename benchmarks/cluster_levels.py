@@ -65,7 +65,9 @@ def main() -> None:
 
 def cells(name: str, head: dict[str, Any], report: dict[str, Any]) -> list[str]:
     """Of a way, in the order of the columns."""
-    values = [head[column] for column in COLUMNS] + [report[each] for each in ("rows_per_second", "label_rows_per_second", "seconds")]
+    values = [head[column] for column in COLUMNS] + [
+        report[each] for each in ("rows_per_second", "label_rows_per_second", "seconds")
+    ]
     return [name, *(f"{value:,.4f}" if 0 < value < 1 else f"{value:,.0f}" for value in values)]
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from algos.kmeans.metric import Metric
 from pipelines.clustering.label_files import FrozenClusters
-from pipelines.clustering.levels.parent_files import read_parents
+from pipelines.clustering.levels.parent_files import PARENT, read_parents
 from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST
 from pipelines.config.recipe import stored_values
 from pipelines.datasets.vector_column import as_lists, list_lengths
@@ -55,7 +55,7 @@ class FinishedClusters:
         """
         location = Location.of(place)
         if location.is_file():
-            return cls(location, _read_centers(location, metric))
+            return cls(location, _read_centers(location, metric, alone=True))
         run = Run.open(place, kind=KIND)
         if not (run.location / CLUSTERS_MANIFEST).exists():
             raise UserError(f"{place} is not finished; go on with it: quorum cluster --resume {place}")
@@ -65,7 +65,9 @@ class FinishedClusters:
             if content["format"] != CLUSTERS_FORMAT:
                 raise UserError(f"{manifest} has format {content['format']}, this version reads {CLUSTERS_FORMAT}")
             metric = content.get("metric", "cosine")
-        model = replace(_read_centers(run.location / CENTERS, metric), parents=read_parents(run.location))
+        model = _read_centers(run.location / CENTERS, metric)
+        if "levels" in content:
+            model = replace(model, parents=read_parents(run.location))
         return cls(location, model, run, stored_values(run.config_file()))
 
     def head(self, number: int) -> FrozenClusters:
@@ -94,10 +96,10 @@ class FinishedClusters:
             yield table.rename_columns(["id", "label", "similarity"])
 
 
-def _read_centers(place: Location, metric: Metric) -> FrozenClusters:
-    """Centers in a file, the heads one after another; prices are 0 where it has none."""
+def _read_centers(place: Location, metric: Metric, *, alone: bool = False) -> FrozenClusters:
+    """Centers in a file, the heads one after another; prices are 0 where it has none. `alone`: without the run's folder."""
     with damage_in_words(place, "give a file of centers, such as centers.parquet of quorum cluster"):
-        centers, heads, prices = _array(place) if place.name.endswith(".npy") else _table(place)
+        centers, heads, prices = _array(place) if place.name.endswith(".npy") else _table(place, alone=alone)
     if len(centers) == 0 or not np.isfinite(centers).all():
         raise UserError(f"{place} holds {'NaN or infinity' if len(centers) else 'no center'}; give a file of centers, one a row")
     if metric == "cosine":
@@ -116,9 +118,11 @@ def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
     return _floats(centers), [len(centers)], np.zeros(len(centers), np.float32)
 
 
-def _table(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
+def _table(place: Location, *, alone: bool) -> tuple[np.ndarray, list[int], np.ndarray]:
     table = ParquetReader(place).read()
     names = table.column_names
+    if alone and {HEAD, CENTER, PRICE, PARENT} <= set(names):
+        raise UserError(f"{place} has clusters on two levels; give the folder of the run, which has their parents too")
     if CENTER not in names:
         raise UserError(f"{place} has no column {CENTER!r}{nearest(CENTER, names)}; it has {', '.join(names[:12])}")
     lengths = np.unique(list_lengths(lists := as_lists(table[CENTER])))

@@ -71,6 +71,11 @@ class FrozenClusters:
         """These clusters where a row's label is the nearest center, or that of the nearest parent."""
         return self._each(lambda centers: centers, np.zeros_like)
 
+    @property
+    def priced(self) -> bool:
+        """Whether a label may be another than that of the nearest center."""
+        return bool(self.prices.any()) or (self.parents is not None and bool(self.parents.prices.any()))
+
     def above(self) -> FrozenClusters:
         """The parents, as clusters of one level.
 

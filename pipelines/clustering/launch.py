@@ -294,5 +294,6 @@ def _write_result(
     (run.location / REPORT).write_json(report)
     clusters = clusters_by_id(labelled, images) if images else np.empty((len(heads), 0), np.int32)
     record_result(record, entry.global_step, config.all_passes, heads, labels_rate, clusters, parents)
-    close_result(run.location, vectors, config.heads, exact=bool(config.exact), metric=labelled.model.metric)
+    exact, metric = bool(config.exact), labelled.model.metric
+    close_result(run.location, vectors, config.heads, exact=exact, metric=metric, levels=config.levels)
     return report

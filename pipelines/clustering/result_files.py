@@ -126,10 +126,12 @@ def record_result(
     record.flush()
 
 
-def close_result(folder: Location, vectors: EmbeddingFolder, heads: list[int], *, exact: bool, metric: Metric) -> None:
+def close_result(
+    folder: Location, vectors: EmbeddingFolder, heads: list[int], *, exact: bool, metric: Metric, levels: list[int] | None = None
+) -> None:
     """Write the manifest: a folder without it holds no finished clustering."""
     content = {
         "format": CLUSTERS_FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": heads, "labels": "labels",
-        "exact": exact, "metric": metric,
+        "exact": exact, "metric": metric, **({} if levels is None else {"levels": levels}),
     }  # fmt: skip
     (folder / CLUSTERS_MANIFEST).write_json(content)

@@ -85,7 +85,7 @@ def assign(
         labelled = write_labels(rows, model.among(form), take(folder, plan) / LABELS, gpu=gpu, keep=keep)
     rate = vectors.rows / (time.monotonic() - labelling)
     report = _write_sizes(folder, found, labelled) | {
-        "clusters": str(found.location), "metric": model.metric, "prices": bool(model.prices.any()), "place": str(vectors.place),
+        "clusters": str(found.location), "metric": model.metric, "prices": model.priced, "place": str(vectors.place),
         "column": vectors.column, "id": vectors.id_column, "seconds": time.monotonic() - began, "rows_per_second": rate,
     }  # fmt: skip
     report = without_secrets(report | plan)

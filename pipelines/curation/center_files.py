@@ -64,6 +64,8 @@ def write_centers(place: str, to: str, *, head: int = 0, prices: bool = False, o
     if target.is_dir() or (target.exists() and not overwrite):
         raise UserError(f"{target} is there already; choose another --to or give --overwrite")
     model = FinishedClusters.open(place).head(head)
+    if prices and model.parents is not None:
+        raise UserError(f"clusters of {place} are on two levels, and no price of one cluster tells its label; leave --prices out")
     centers = with_prices(model) if prices else model.centers.astype(np.float32)
     target.parent.make()
     if suffix == ".parquet":

@@ -16,6 +16,7 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 
 PARENTS = "parents.parquet"  # in the run's folder
+PARENT = "parent"  # column there, and of the tables of clusters
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,17 @@ class ParentSizes:
         centers = pa.FixedSizeListArray.from_arrays(pa.array(parents.centers.reshape(-1)), dim)
         sizes = {"children": parents.children, "rows": self.rows, "minimum": self.least}
         most = pa.nulls(len(self.rows), pa.int64()) if self.most is None else pa.array(self.most)
-        table = pa.table({"parent": numbers, "center": centers, "price": parents.prices} | sizes | {"maximum": most})
+        table = pa.table({PARENT: numbers, "center": centers, "price": parents.prices} | sizes | {"maximum": most})
         (folder / PARENTS).write_parquet(table)
 
 
-def read_parents(folder: Location) -> FrozenParents | None:
-    """The parents in a finished run's folder; `None` where clusters have none.
+def read_parents(folder: Location) -> FrozenParents:
+    """The parents in the folder of a finished run on two levels.
 
     Raises:
-        UserError: for a file that is damaged.
+        UserError: for a file that is missing or damaged.
     """
     place = folder / PARENTS
-    if not place.exists():
-        return None
     with damage_in_words(place, "take the labels again: quorum cluster --resume"):
         table = ParquetReader(place).read()
         centers = table["center"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
@@ -93,4 +92,4 @@ def with_parents(table: pa.Table, model: FrozenClusters) -> pa.Table:
     if model.parents is None:
         return table
     place = table.schema.get_field_index("cluster") + 1
-    return table.add_column(place, "parent", pa.array(model.parents.parent_of, pa.int32()))
+    return table.add_column(place, PARENT, pa.array(model.parents.parent_of, pa.int32()))

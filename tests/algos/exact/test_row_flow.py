@@ -80,3 +80,14 @@ def test_a_cluster_on_no_list_is_said_to_be_out_of_reach():
     assert not flow.run().any()
     assert np.bincount(flow.labels).tolist() == [2, 2, 2]
     assert flow.own.sum() == 6.0
+
+
+def test_costs_that_rounding_leaves_below_zero_lie_within_reach():
+    table = torch.full((40, 2), 0.3, dtype=torch.float64)
+    flow = flow_of(table, 20)
+    flow.prices[:2] = 0.6  # 0.3 + 0.6 - 0.3 - 0.6 is -1.1e-16
+    flow.count()
+    assert flow.reduced(flow.entries).min() < 0
+    assert flow.near(1)[1] == 0.0
+    assert not flow.run().any()
+    assert np.bincount(flow.labels).tolist() == [20, 20]

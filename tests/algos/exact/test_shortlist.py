@@ -239,4 +239,6 @@ def test_every_cluster_may_have_bounds_of_its_own():
     after[places] = repair_listed(rows[places], owners, centers, torch.zeros(4), counts, least, most)
     sizes = after.bincount(minlength=4)
     assert bool(((least <= sizes) & (sizes <= most)).all())
-    assert float(priced.gather(1, after[:, None]).sum()) == pytest.approx(best_total(priced.double().numpy(), least, most), abs=1e-4)
+    assert float(priced.gather(1, after[:, None]).sum()) == pytest.approx(
+        best_total(priced.double().numpy(), least, most), abs=1e-4
+    )
