@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algos.exact.repair_sizes import repair_sizes
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
-from algos.exact.size_bounds import maximum_rows, minimum_rows
 from algos.kmeans.batches import batch_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.passes import Passes

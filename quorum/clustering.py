@@ -53,7 +53,7 @@ class Clustering:
 
     @property
     def sizes(self) -> pd.DataFrame:
-        """Rows, minimum and mean similarity of each cluster."""
+        """Rows, bounds and mean similarity of each cluster."""
         frame: pd.DataFrame = (self.folder.location / "sizes.parquet").read_parquet().to_pandas()
         return frame
 

@@ -1,4 +1,4 @@
-"""Online constrained k-means as a scikit-learn estimator: clusters of a minimum size from any table of rows.
+"""Online constrained k-means as a scikit-learn estimator: clusters of bounded sizes from any table of rows.
 
 The clustering itself is `algos.kmeans.constrained_kmeans`; here are scikit-learn's contract, passes over the data, and units. In
 Euclidean geometry the core sees rows after a shift and a division by one number, so that a step of the duals means the
@@ -29,7 +29,7 @@ from algos.estimator.geometry import Geometry, exact_similarities, initial_cente
 from algos.estimator.given_clusters import GivenClusters
 from algos.estimator.input_rows import Table, read_table
 from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_missed_bounds
-from algos.estimator.wanted_sizes import DEFAULT_RATIO, SizeBounds, Wanted
+from algos.estimator.wanted_sizes import DEFAULT_RATIO, Sizes, Wanted
 from algos.exact.repair_sizes import repair_sizes
 from algos.kmeans import constrained_kmeans as core
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
@@ -91,7 +91,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         objective_: sum of similarities x . c, or -1/2 sum of squared distances, of `labels_`.
         n_iter_: passes made; `n_steps_` counts batches, also those of `partial_fit`.
         repair_cost_: with `exact`, objective given up against the labels before the repair; may be negative.
-        optimality_gap_: with `exact`, bound on what other labels of these minimum sizes could gain at these centers.
+        optimality_gap_: with `exact`, bound on what other labels within these bounds could gain at these centers.
         repair_moves_: with `exact`, rows moved one at a time.
     """
 
@@ -182,7 +182,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         num_batches = self._num_batches(len(learned))
         random = check_random_state(self.random_state)
         given = self._start(learned, near, random, (bounds.min_ratio, bounds.max_ratio), num_batches)
-        self.n_iter_, settling = 0, Settling(self.tol)
+        self.n_iter_, settling = 0, Settling(self.tol, bounded_above=self._core.bounded_above)
         passes = Passes(self._core, None if given is None else given.passes)
         if given is not None:
             passes.carry(given.rows(len(learned)).to(self._core.counts))
@@ -284,7 +284,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if num_rows < self.n_clusters:
             raise ValueError(f"n_samples={num_rows} should be >= n_clusters={self.n_clusters}")
 
-    def _bounds(self, learned: Table) -> SizeBounds:
+    def _bounds(self, learned: Table) -> Sizes:
         """Sizes that clusters of these rows may have."""
         self._require_rows(len(learned))
         wanted = Wanted(self.min_size_ratio, self.min_cluster_size, self.max_size_ratio, self.max_cluster_size)

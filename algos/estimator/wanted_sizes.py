@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from algos.exact.size_bounds import maximum_rows, minimum_rows
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 
 DEFAULT_RATIO = 0.4
 NEARLY = 1e-9  # relative; a smaller excess of a bound is rounding
 
 
 @dataclass(frozen=True)
-class SizeBounds:
+class Sizes:
     """Least and greatest size of a cluster.
 
     Attributes:
@@ -37,7 +37,7 @@ class Wanted:
     max_ratio: float | None
     max_size: float | None
 
-    def of_rows(self, rows: int, clusters: int, unit: float, *, alike: bool) -> SizeBounds:
+    def of_rows(self, rows: int, clusters: int, unit: float, *, alike: bool) -> Sizes:
         """The bounds for so many rows.
 
         Args:
@@ -55,7 +55,7 @@ class Wanted:
             raise ValueError(
                 f"the minimum of a cluster is {least * unit:.10g} and the maximum {most * unit:.10g}; change one of them"
             )
-        return SizeBounds(least * unit, most * unit, min_ratio, max_ratio)
+        return Sizes(least * unit, most * unit, min_ratio, max_ratio)
 
     def _least(self, rows: int, clusters: int, unit: float, *, alike: bool) -> tuple[float, float]:
         if self.min_size is None:

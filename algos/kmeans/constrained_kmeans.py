@@ -197,12 +197,8 @@ class OnlineConstrainedKMeans(nn.Module):
         self.register_buffer("counts", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("epoch", torch.tensor(0))
         self.register_buffer("start_duals", torch.zeros(total, dtype=dtype))
-        if self.bounded_above:
-            shares = (max_size_ratio or 0.0) / sizes.to(dtype)
-            self.register_buffer("max_share", shares.repeat_interleave(sizes), persistent=False)
-            self.register_buffer("max_dual_lr", torch.zeros(total, dtype=dtype), persistent=False)
-            self.register_buffer("max_duals", torch.zeros(total, dtype=dtype))
-            self.register_buffer("start_max_duals", torch.zeros(total, dtype=dtype))
+        if max_size_ratio is not None and self.bounded_above:
+            self._bound_above(max_size_ratio, sizes)
         self.register_buffer("share_sum", torch.zeros(total, dtype=torch.float64))
         self.register_buffer("batches", torch.tensor(0))
         self.register_buffer("rows", torch.tensor(0.0, dtype=torch.float64))
@@ -212,6 +208,14 @@ class OnlineConstrainedKMeans(nn.Module):
         self._summing: Summing | None = None
         self._given_lr, self._ratios, self._batches_per_epoch = dual_lr, (min_size_ratio, max_size_ratio), batches_per_epoch
         self.set_dual_lr()
+
+    def _bound_above(self, max_size_ratio: float, sizes: Tensor) -> None:
+        """Make room for the duals of upper bounds: state that a clustering without them does not have."""
+        nothing = torch.zeros_like(self.duals)
+        self.register_buffer("max_share", (max_size_ratio / sizes.to(nothing)).repeat_interleave(sizes), persistent=False)
+        self.register_buffer("max_dual_lr", nothing.clone(), persistent=False)
+        self.register_buffer("max_duals", nothing.clone())
+        self.register_buffer("start_max_duals", nothing)
 
     def set_dual_lr(self, batches_per_epoch: float | None = None, divisor: float = 1.0) -> None:
         """Set the step sizes of the duals: the given one, or the defaults for so many batches (or as before), over a divisor."""

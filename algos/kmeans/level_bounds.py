@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from algos.exact.size_bounds import maximum_rows, minimum_rows
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.kmeans.nested_kmeans import share_clusters
 
 

@@ -14,6 +14,7 @@ from algos.kmeans.certificate import EpochSummary
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 
 PATIENCE = 3  # passes in a row without a gain, after which to stop; after one or two, prices may still win or lose a cluster
+NEAR = 0.01  # share of the rows by which clusters may be off their bounds when passes stop
 CARRIED = 10  # a pass starts from the old center at the weight of a tenth of its rows; nothing at all is noisy at first
 
 
@@ -57,19 +58,25 @@ class Settling:
     Paid for at the best prices or more, a bound is kept by the best labels (an exact penalty), so neither similarity bought with
     missing rows nor rows bought with too much similarity count as a gain. Passes are compared at the present price.
 
+    With a maximum, prices are still small when similarities have settled: passes that come nearer to the bounds by a tenth count
+    as a gain as long as more than a hundredth of the rows is off them.
+
     Args:
         tol: least gain in mean similarity over the best pass so far; 0 never stops.
+        bounded_above: whether there is a maximum.
     """
 
-    def __init__(self, tol: float) -> None:
-        self.tol = tol
-        self._best, self._idle = (-math.inf, 0.0), 0
+    def __init__(self, tol: float, *, bounded_above: bool = False) -> None:
+        self.tol, self.bounded_above = tol, bounded_above
+        self._best, self._least_off, self._idle = (-math.inf, 0.0), math.inf, 0
 
     def add(self, similarity: float, off: float, prices: Tensor) -> None:
         """Take note of a pass: mean similarity, share of rows by which clusters were off their bounds, prices (K,) after it."""
         price = float(prices.max() - prices.min().clamp(max=0))
         gained = similarity - price * off > self._best[0] - price * self._best[1] + self.tol
-        self._best, self._idle = ((similarity, off), 0) if gained else (self._best, self._idle + 1)
+        nearer = self.bounded_above and NEAR < off < 0.9 * self._least_off
+        self._best = (similarity, off) if gained else self._best
+        self._idle, self._least_off = 0 if gained or nearer else self._idle + 1, min(off, self._least_off)
 
     @property
     def done(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from algos.check_ranges import require_not_negative, require_positive, require_size_ratios
-from algos.exact.size_bounds import maximum_rows, minimum_rows
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from algos.kmeans.metric import Metric
 from pipelines.config.plain_values import plain
@@ -97,6 +97,10 @@ class ClusterConfig:
         require_positive(self, "passes", "lanes", "batch_size", "window", "dual_lr")
         require_not_negative(self, "seed")
         require_size_ratios(self)
+        if self.metric == "euclidean" and self.copy_dtype == "float16":
+            raise UserError(
+                "copy_dtype float16 and metric euclidean: numbers far from 0 would lose their differences; set float32"
+            )
         if self.keep_copy and self.copy == "never":
             raise UserError("keep_copy is set, but copy is never, so there is no copy to keep; leave one of them out")
         if self.compute.workers > self.lanes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow as pa
 from algos.kmeans.metric import Metric
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.levels.parent_files import PARENT, read_parents
-from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST
+from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST, METRIC_KEY
 from pipelines.config.recipe import stored_values
 from pipelines.datasets.vector_column import as_lists, list_lengths
 from pipelines.errors import UserError, nearest
@@ -23,7 +23,7 @@ from pipelines.files.parquet_reader import ParquetReader
 from pipelines.runs.run_folder import Run
 
 KIND = "cluster"  # of the runs
-HEAD, CENTER, PRICE = "head", "center", "price"  # columns of `centers.parquet`
+HEAD, CLUSTER, CENTER, PRICE = "head", "cluster", "center", "price"  # columns of `centers.parquet`
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class FinishedClusters:
     config: dict[str, Any] | None = None
 
     @classmethod
-    def open(cls, place: str, metric: Metric = "cosine") -> FinishedClusters:
+    def open(cls, place: str, metric: Metric | None = None) -> FinishedClusters:
         """The clusters of a run, of a Parquet file with a column `center` (and perhaps `head` and `price`), or of an `.npy`.
 
         Args:
             place: a local path or URI.
-            metric: of the centers in a file; a run knows its own.
+            metric: of the centers in a file of anybody's, cosine where none is named; a run and its files know their own.
 
         Raises:
-            UserError: for a run that is not finished, and for a file that holds no centers.
+            UserError: for a run that is not finished, a file that holds no centers, or one of another metric.
         """
         location = Location.of(place)
         if location.is_file():
@@ -96,11 +96,14 @@ class FinishedClusters:
             yield table.rename_columns(["id", "label", "similarity"])
 
 
-def _read_centers(place: Location, metric: Metric, *, alone: bool = False) -> FrozenClusters:
+def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False) -> FrozenClusters:
     """Centers in a file, the heads one after another; prices are 0 where it has none. `alone`: without the run's folder."""
     with damage_in_words(place, "give a file of centers, such as centers.parquet of quorum cluster"):
-        centers, heads, prices = _array(place) if place.name.endswith(".npy") else _table(place, alone=alone)
-    if len(centers) == 0 or not np.isfinite(centers).all():
+        centers, heads, prices, stored = _array(place) if place.name.endswith(".npy") else _table(place, alone=alone)
+    if stored is not None and metric not in (None, stored):
+        raise UserError(f"{place} holds centers of the {stored} metric; set --metric {stored}, or leave it out")
+    metric = stored or metric or "cosine"
+    if len(centers) == 0 or not (np.isfinite(centers).all() and np.isfinite(prices).all()):
         raise UserError(f"{place} holds {'NaN or infinity' if len(centers) else 'no center'}; give a file of centers, one a row")
     if metric == "cosine":
         centers, prices = centers.astype(np.float32), prices.astype(np.float32)
@@ -111,14 +114,14 @@ def _read_centers(place: Location, metric: Metric, *, alone: bool = False) -> Fr
     return FrozenClusters(heads, centers, prices, metric)
 
 
-def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray]:
+def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray, Metric | None]:
     centers = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
     if centers.ndim != 2:
         raise UserError(f"{place} has an array of shape {centers.shape}; centers are of shape (K, D)")
-    return _floats(centers), [len(centers)], np.zeros(len(centers), np.float32)
+    return _floats(centers), [len(centers)], np.zeros(len(centers), np.float32), None
 
 
-def _table(place: Location, *, alone: bool) -> tuple[np.ndarray, list[int], np.ndarray]:
+def _table(place: Location, *, alone: bool) -> tuple[np.ndarray, list[int], np.ndarray, Metric | None]:
     table = ParquetReader(place).read()
     names = table.column_names
     if alone and {HEAD, CENTER, PRICE, PARENT} <= set(names):
@@ -128,10 +131,26 @@ def _table(place: Location, *, alone: bool) -> tuple[np.ndarray, list[int], np.n
     lengths = np.unique(list_lengths(lists := as_lists(table[CENTER])))
     if len(lengths) > 1 or -1 in lengths:
         raise UserError(f"{place} has centers that are null or of different lengths; give one of the same length in each row")
-    centers = _floats(lists.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1))
-    heads = np.bincount(table[HEAD].to_numpy()).tolist() if HEAD in names else [len(table)]
-    prices = _floats(table[PRICE].to_numpy()) if PRICE in names else np.zeros(len(table), np.float32)
-    return centers, heads, prices
+    order, heads = _in_order(place, table)
+    centers = _floats(lists.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1))[order]
+    prices = _floats(table[PRICE].to_numpy())[order] if PRICE in names else np.zeros(len(table), np.float32)
+    said = (table.schema.metadata or {}).get(METRIC_KEY, b"").decode()
+    return centers, heads, prices, next((metric for metric in get_args(Metric) if metric == said), None)
+
+
+def _in_order(place: Location, table: pa.Table) -> tuple[np.ndarray, list[int]]:
+    """The rows by head and cluster, as far as the table names them, and the clusters of each head."""
+    head, cluster = (
+        table[name].to_numpy() if name in table.column_names else np.zeros(len(table), int) for name in (HEAD, CLUSTER)
+    )
+    order = np.lexsort((np.arange(len(table)), cluster, head))
+    numbers, sizes = np.unique(head, return_counts=True)
+    places = np.arange(len(table)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    if (numbers != np.arange(len(numbers))).any() or (CLUSTER in table.column_names and (cluster[order] != places).any()):
+        raise UserError(
+            f"{place} has gaps or repetitions in its columns {HEAD!r} and {CLUSTER!r}; number each head's clusters from 0"
+        )
+    return order, sizes.tolist()
 
 
 def _floats(values: np.ndarray) -> np.ndarray:

@@ -128,7 +128,7 @@ class _SpoiltRowError(Exception):
 
 
 def row_batches(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, numbers: int | None = None) -> Iterator[torch.Tensor]:
-    """Rows (R, D) on the clustering's device, in row_batches whose similarities are about so many numbers."""
+    """Rows (R, D) on the clustering's device, so many at a time that their similarities are about so many numbers."""
     device = kmeans.centers.device
     for piece in rows.split(max((numbers or SIMILARITIES_HELD[device.type]) // kmeans.numbers_per_row, 1)):
         yield piece.to(device)
@@ -231,7 +231,7 @@ def write_labels(
     counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
     changed = np.zeros((len(todo), len(model.heads)), np.int64)
     with progress("label", vectors.rows, "rows") as bar:
-        for batch in over_parts(len(todo), writer, gpu=gpu, cpus=cpus):
+        for batch in over_parts(len(todo), writer, gpu=gpu):
             for bad in batch["bad"][batch["bad"] >= 0].tolist():
                 raise vectors.refusal(bad)
             np.add.at(seen, batch["part"], 1)

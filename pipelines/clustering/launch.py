@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.clustering.config import ClusterConfig
+from pipelines.clustering.initial_centers import draw_form
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
 from pipelines.clustering.label_pass import write_labels
 from pipelines.clustering.levels.level_clusterings import restored_kmeans
@@ -201,7 +202,8 @@ def _with_copy_settled(config: ClusterConfig, vectors: EmbeddingFolder) -> Clust
         return config
     plan, why = _plan(config, vectors), "as it was wished"
     if config.copy == "auto":
-        unfit = why_unfit(vectors, config.shape(vectors), plan.group_rows)
+        form = draw_form(vectors, config.metric, max(config.heads), config.min_size_ratio, config.seed)
+        unfit = why_unfit(vectors.in_form(form), config.shape(vectors), plan.group_rows)
         if unfit is None:
             return replace(config, copy="never", keep_copy=False)
         why = f"{vectors.place} is unfit to be streamed as it is: {unfit}"

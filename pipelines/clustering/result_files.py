@@ -21,6 +21,7 @@ from pipelines.tracking.record import Record
 
 CLUSTERS_MANIFEST, REPORT = "clusters.json", "report.json"
 CENTERS, SIZES = "centers.parquet", "sizes.parquet"
+METRIC_KEY = b"quorum.metric"  # of the metadata of a file of centers
 CLUSTERS_FORMAT = 1
 
 
@@ -101,7 +102,7 @@ def cluster_table(model: FrozenClusters) -> pa.Table:
         "cluster": pa.array(np.concatenate([np.arange(size) for size in model.heads]), pa.int32()),
         "center": pa.FixedSizeListArray.from_arrays(pa.array(model.centers.reshape(-1)), model.centers.shape[1]),
     }
-    return pa.table(columns | {"price": pa.array(model.prices)})
+    return pa.table(columns | {"price": pa.array(model.prices)}).replace_schema_metadata({METRIC_KEY: model.metric})
 
 
 def record_result(

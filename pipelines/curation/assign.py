@@ -96,7 +96,7 @@ def assign(
 def _open_clusters(place: str, metric: str | None) -> FinishedClusters:
     if metric is not None and metric not in METRICS:
         raise UserError(f"--metric is {metric!r}; give {' or '.join(METRICS)}{nearest(metric, METRICS)}")
-    found = FinishedClusters.open(place, next((one for one in METRICS if one == metric), METRICS[0]))
+    found = FinishedClusters.open(place, next((one for one in METRICS if one == metric), None))
     if metric not in (None, found.model.metric):
         raise UserError(f"the clusters of {place} are {found.model.metric}, and --metric asks for {metric}; leave it out")
     return found

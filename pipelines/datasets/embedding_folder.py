@@ -70,6 +70,7 @@ class EmbeddingFolder:
         left_out: a sentence about files that are not read, or nothing.
         form: what `read` and `pieces` make of a row.
         finished: whether the files hold rows as their form makes them, so that they are only read.
+        copy_of: the files that these are a copy of, whose places its ids are; refusals name rows of those.
     """
 
     location: Location
@@ -81,6 +82,7 @@ class EmbeddingFolder:
     left_out: str = field(default="", compare=False)
     form: RowForm = DIRECTIONS
     finished: bool = False
+    copy_of: EmbeddingFolder | None = field(default=None, compare=False)
 
     @property
     def place(self) -> Location:
@@ -147,7 +149,16 @@ class EmbeddingFolder:
 
     def refusal(self, place: int) -> UserError:
         """The error for a row that is spoilt: it cannot be read in this form."""
+        if self.copy_of is not None:
+            return self.copy_of.in_form(self.form).refusal(self._copied_place(place))
         return UserError(f"{self.row_name(place)} {self.form.refusal(self.column, self.dim)}")
+
+    def _copied_place(self, place: int) -> int:
+        """Where the row in a place of a copy stands in the files that it is a copy of."""
+        shard = int(np.searchsorted(self.starts, place, side="right")) - 1
+        ends = np.cumsum(self.shards[shard].row_groups)
+        group = int(np.searchsorted(ends, place - self.starts[shard], side="right"))
+        return int(self.read_ids(shard, group)[place - self.first(shard, group)].as_py())
 
     def rows_of(self, column: pa.Array) -> np.ndarray:
         """Rows (R, D) of a list column in this form; NaN for a spoilt one."""

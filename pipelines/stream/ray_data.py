@@ -34,21 +34,20 @@ def configure_ray_data(pipelines: int | None = None) -> None:
     context.custom_execution_callback_classes = [Breather]
 
 
-def over_parts(count: int, task: Any, *, gpu: bool = False, cpus: int = 1) -> Iterator[dict[str, np.ndarray]]:
+def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str, np.ndarray]]:
     """What `task` yields for parts 0 to count - 1, as it comes: Ray Data tasks on the whole cluster, one for each part.
 
     Args:
         count: of the parts.
         task: called with a batch whose column `id` holds part numbers.
         gpu: whether each takes a GPU.
-        cpus: of each.
 
     Raises:
         UserError: that a task met, without its stack.
     """
     configure_ray_data()
     numbers = ray.data.range(count, override_num_blocks=count)
-    mapped = numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None, num_cpus=cpus if cpus > 1 else None)
+    mapped = numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None)
     try:
         yield from mapped.iter_batches(batch_size=None)
     except ray.exceptions.RayTaskError as error:
@@ -58,7 +57,10 @@ def over_parts(count: int, task: Any, *, gpu: bool = False, cpus: int = 1) -> It
 
 
 def cpus_of_each(tasks: int) -> int:
-    """CPUs that each of so many tasks may take where they have the cluster to themselves, on any of its nodes."""
+    """CPUs that the threads of each of so many tasks may use where these have the cluster to themselves, on any of its nodes.
+
+    Ray is asked for one: for more, a task might wait for ever beside another job.
+    """
     nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
     nodes = [cpus for cpus in nodes if cpus] or [1]
     return max(1, min(*nodes, sum(nodes) // tasks))

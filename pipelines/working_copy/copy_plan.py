@@ -128,7 +128,7 @@ class CopyPlan:
         """The copy as it will be opened, but for the digests of its files."""
         files = [VectorFile(part_name(part), "", self.row_groups(part)) for part in range(self.parts)]
         finished = self.dtype == "float32" and self.original.form.metric == "cosine"
-        return EmbeddingFolder(self.location, COLUMN, ID, self.original.dim, files, finished=finished)
+        return EmbeddingFolder(self.location, COLUMN, ID, self.original.dim, files, finished=finished, copy_of=self.original)
 
     def _generator(self, use: int, number: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, 0, 0, 0, use, 1 + number))

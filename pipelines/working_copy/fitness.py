@@ -69,7 +69,7 @@ def design_effect(vectors: EmbeddingFolder, shape: StreamShape) -> float:
 
 def likeness(vectors: EmbeddingFolder, stretch: int) -> Likeness:
     """Likeness of rows within stretches of so many that follow each other in a row group, on a sample; the same every time."""
-    sums, counts = np.zeros((0, vectors.dim)), np.zeros(0, np.int64)
+    sums, counts, squares = np.zeros((0, vectors.dim)), np.zeros(0, np.int64), 0.0
     random = np.random.default_rng(0)
     groups = [(s, g) for s, file in enumerate(vectors.shards) for g, rows in enumerate(file.row_groups) if rows > 1]
     chosen = sorted(random.permutation(len(groups))[:STRETCHES].tolist())
@@ -82,7 +82,8 @@ def likeness(vectors: EmbeddingFolder, stretch: int) -> Likeness:
             for part in np.split(rows.astype(np.float64), np.cumsum([len(one) for one in mine])[:-1]):
                 whole = part[~np.isnan(part).any(axis=1)]
                 sums, counts = np.vstack([sums, whole.sum(axis=0)]), np.append(counts, len(whole))
-    return _likeness(sums, counts)
+                squares += float((whole**2).sum())
+    return _likeness(sums, counts, squares)
 
 
 def _some_rows(rows: int, stretch: int, random: np.random.Generator) -> np.ndarray:
@@ -92,14 +93,14 @@ def _some_rows(rows: int, stretch: int, random: np.random.Generator) -> np.ndarr
     return start + np.sort(random.permutation(stretch)[:STRETCH_ROWS])
 
 
-def _likeness(sums: np.ndarray, counts: np.ndarray) -> Likeness:
-    """Of sums (S, D) of the unit rows of stretches and their counts (S,): mean cosines within and between stretches compared."""
+def _likeness(sums: np.ndarray, counts: np.ndarray, total: float) -> Likeness:
+    """Of sums (S, D) of the rows of stretches, their counts (S,) and the total of their squares: by mean products of two rows."""
     own = float((counts * (counts - 1)).sum())
     others = float(counts.sum() ** 2 - (counts**2).sum())
     if not own or not others:
         return Likeness(0.0, 1.0)
     squares = float((sums**2).sum())
-    within = (squares - counts.sum()) / own
+    within = (squares - total) / own
     between = (float((sums.sum(axis=0) ** 2).sum()) - squares) / others
-    spread = max(1 - between, 1e-12)
+    spread = max(total / int(counts.sum()) - between, 1e-12)
     return Likeness((within - between) / spread, (2 / own) ** 0.5)

@@ -60,7 +60,7 @@ def write_copy(plan: CopyPlan) -> EmbeddingFolder:
     planned = plan.planned()
     if [file.row_groups for file in copy.shards] != [file.row_groups for file in planned.shards]:
         raise RuntimeError(f"{plan.location} has other row groups than were planned; remove it")
-    return replace(copy, location=plan.location, finished=planned.finished)
+    return replace(copy, location=plan.location, finished=planned.finished, copy_of=planned.copy_of)
 
 
 def remove(folder: Location) -> None:

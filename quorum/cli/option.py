@@ -23,6 +23,7 @@ PATHS = (
     "storage",
     "labels",
     "init_from",
+    "start_from",
     "resume",
     "config",
     "recipe",

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.exact.shortlist import bound_over_all
-from algos.exact.size_bounds import maximum_rows, minimum_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.level_bounds import parent_bounds
 from algos.kmeans.nested_kmeans import NestedConstrainedKMeans

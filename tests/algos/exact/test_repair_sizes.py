@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from algos.exact import price_search, similarities
 from algos.exact.repair_sizes import repair_sizes
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.exact.similarities import priced_labels
-from algos.exact.size_bounds import maximum_rows, minimum_rows
 from tests.helpers.oracle import best_total
 from tests.helpers.price_tables import lookup, zeros
 

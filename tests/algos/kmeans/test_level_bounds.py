@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algos.exact.size_bounds import maximum_rows, minimum_rows
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.kmeans.level_bounds import can_be_kept, child_counts, parent_bounds
 
 

@@ -73,3 +73,14 @@ def test_rows_that_are_lacking_cost_the_highest_price():
 def test_a_price_that_rises_makes_no_pass_worse_than_one_before():
     rising = [(0.8, 0.10 - 0.01 * n, 0.05 + 0.05 * n) for n in range(9)]  # fewer rows lacking each time, at no cost
     assert settled_after(rising, 1e-4, [0.0]) is None
+
+
+def test_with_a_maximum_passes_go_on_while_they_come_nearer_to_the_bounds():
+    free, bounded = Settling(1e-4), Settling(1e-4, bounded_above=True)
+    done = {}
+    for number, off in enumerate([0.5, 0.4, 0.3, 0.2, 0.1, 0.02, 0.009, 0.001, 0.001, 0.001], start=1):
+        for name, settling in (("free", free), ("bounded", bounded)):
+            settling.add(0.7, off, torch.tensor([1e-6, 0.0]))  # prices too small to weigh what is off
+            if settling.done:
+                done.setdefault(name, number)
+    assert done == {"free": 1 + PATIENCE, "bounded": 6 + PATIENCE}  # the sixth is the last nearer one above a hundredth

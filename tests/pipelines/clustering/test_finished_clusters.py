@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.clustering.finished_clusters import FinishedClusters
+from pipelines.clustering.label_files import FrozenClusters
+from pipelines.clustering.result_files import cluster_table
 from pipelines.errors import UserError
 from tests.helpers.lumps import CLUSTERS, LUMP_ROWS
 
@@ -37,6 +39,25 @@ def test_a_file_of_anybodys_centers_is_taken_and_made_of_unit_length(tmp_path):
         next(found.labels())
 
 
+def test_a_file_in_another_order_keeps_the_numbers_of_its_clusters(tmp_path):
+    columns = {"head": [1, 0, 0, 1], "cluster": [1, 1, 0, 0], "center": [[0.0, -1.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]]}
+    pq.write_table(pa.table(columns | {"price": [4.0, 2.0, 1.0, 3.0]}), tmp_path / "c.parquet")
+    found = FinishedClusters.open(str(tmp_path / "c.parquet")).model
+    assert found.heads == [2, 2]
+    assert found.centers.tolist() == [[1, 0], [0, 1], [-1, 0], [0, -1]]
+    assert found.prices.tolist() == [1, 2, 3, 4]
+
+
+def test_a_file_of_euclidean_clusters_says_so(tmp_path):
+    model = FrozenClusters([2], np.array([[1e4, 0.0], [1e4, 3.0]]), np.zeros(2), "euclidean")
+    pq.write_table(cluster_table(model), tmp_path / "c.parquet")
+    found = FinishedClusters.open(str(tmp_path / "c.parquet")).model
+    assert found.metric == "euclidean"
+    assert found.centers.tolist() == [[1e4, 0], [1e4, 3]]
+    with pytest.raises(UserError, match="holds centers of the euclidean metric; set --metric euclidean"):
+        FinishedClusters.open(str(tmp_path / "c.parquet"), "cosine")
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
@@ -45,6 +66,10 @@ def test_a_file_of_anybodys_centers_is_taken_and_made_of_unit_length(tmp_path):
         ({"center": [[1.0, 0.0], None]}, "null or of different lengths"),
         ({"center": [[1.0, float("nan")]]}, "NaN or infinity"),
         ({"center": [[1.0, 0.0], [0.0, 0.0]]}, "center 1 of .* is all zeros"),
+        ({"center": [[1.0, 0.0], [0.0, 1.0]], "price": [0.0, float("nan")]}, "NaN or infinity"),
+        ({"center": [[1.0, 0.0], [0.0, 1.0]], "price": [0.0, None]}, "NaN or infinity"),
+        ({"center": [[1.0, 0.0], [0.0, 1.0]], "head": [1, 1]}, "has gaps or repetitions"),
+        ({"center": [[1.0, 0.0], [0.0, 1.0]], "cluster": [0, 2]}, "has gaps or repetitions"),
     ],
 )
 def test_what_is_no_center_is_refused_in_one_sentence(tmp_path, columns, words):

@@ -39,7 +39,7 @@ def write(lumps, model, tmp_path, monkeypatch):
     return run
 
 
-def test_threads_and_pieces_change_no_bit(write, monkeypatch):
+def test_threads_and_pieces_change_no_label(write, monkeypatch):
     whole, counted = write()
     assert whole["id"].to_pylist() == [f"row-{place}" for place in range(LUMP_ROWS)]
     monkeypatch.setattr(row_threads, "MOST_NUMBERS", 12 * 7)  # seven rows at a time

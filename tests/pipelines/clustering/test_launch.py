@@ -115,6 +115,28 @@ def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered)
         cluster(from_folder(copy), resume=str(copy))
 
 
+@pytest.mark.ray
+def test_labels_keep_both_bounds_where_nothing_is_said_of_it(local_ray, lumps, tmp_path):
+    to = tmp_path / "bounded"
+    given = ["--num_clusters", "20", "--id", "path", "--max_size_ratio", "1.5", "--passes", "1", "--copy", "never"]
+    main(["cluster", str(lumps), "--to", str(to), *given])
+    (mine,) = json.loads((to / "report.json").read_text())["heads"]
+    counts = np.bincount(labels_of(to)["label_head0"].to_numpy(), minlength=20)
+    assert 40 <= counts.min() == mine["smallest"]
+    assert counts.max() == mine["largest"] <= mine["maximum"] == 150
+    assert mine["moved"] > 0  # so the prices of one pass alone do not keep them
+    assert mine["mean_optimality_gap"] >= 0
+    assert (mine["below_minimum"], mine["above_maximum"]) == (0, 0)
+    client = MlflowClient(Run.open(str(to)).address.uri)
+    metrics = client.get_run(Run.open(str(to)).address.run_id).data.metrics
+    assert {
+        "labels/head0/above_maximum",
+        "labels/head0/mean_repair_cost",
+        "clusters/head0/certificate_slack_above",
+    } <= metrics.keys()
+    assert metrics["clusters/head0/certificate_slack_above"] > -0.05
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 def test_tensors_of_ray_data_cluster_into_labels_that_open_as_one_data_set(local_ray, tmp_path, capsys):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.vector_column import RowForm
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.working_copy.fitness import design_effect, likeness, why_unfit
 
@@ -48,6 +49,17 @@ def test_the_correlation_is_the_share_of_the_variance_that_lies_between_lumps(tm
     between = ((means - unit.mean(axis=0)) ** 2).sum(axis=1).mean()
     share = between / ((unit - unit.mean(axis=0)) ** 2).sum(axis=1).mean()
     assert likeness(write(tmp_path / "a.parquet", rows), 500).correlation == pytest.approx(share, abs=0.05)
+
+
+def test_rows_in_the_order_of_their_lengths_are_unfit_by_distance_and_offsets_are_no_order(tmp_path):
+    random = np.random.default_rng(0)
+    directions = random.normal(size=(ROWS, DIM))
+    rows = directions / np.linalg.norm(directions, axis=1, keepdims=True) + np.sort(random.gamma(2, size=ROWS))[:, None]
+    sorted_rows = write(tmp_path / "a.parquet", rows.astype(np.float32))
+    assert "in an order" in why_unfit(sorted_rows.in_form(RowForm.around(rows)), SHAPE, 512)
+    far = random.normal(size=(ROWS, DIM)) + 1e4
+    shuffled = write(tmp_path / "b.parquet", far.astype(np.float32))
+    assert why_unfit(shuffled.in_form(RowForm.around(far)), SHAPE, 512) is None
 
 
 @pytest.mark.parametrize("kinds", [20, 40, 200])

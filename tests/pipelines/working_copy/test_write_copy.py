@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.datasets.vector_column import RowForm
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.stream.prefetch import Columns
 from pipelines.working_copy import write_copy as writing
 from pipelines.working_copy.copy_plan import CopyPlan
@@ -70,7 +72,7 @@ def test_a_copy_that_was_cut_off_goes_on_where_it_was_and_is_the_one_that_never_
         write_copy(plan)
     after = times(plan, folder)
     assert {name: after[name] for name in before} == before
-    assert len(after) == len(list(plan.all_lots)) if folder else plan.parts + 1
+    assert len(after) == (len(list(plan.all_lots)) if folder else plan.parts + 1)
     for each in (plan, straight):
         write_copy(each)
     for mine, theirs in zip(read_copy(straight), read_copy(plan), strict=True):
@@ -113,6 +115,25 @@ def test_a_bad_row_is_refused_by_its_place_in_the_original(tmp_path, monkeypatch
     rows[911] = 0
     with pytest.raises(UserError, match=r"row 311 of .*1\.parquet has no direction"):
         write_copy(small_plan(write_rows(tmp_path / "v", rows, (600, 400)), tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_euclidean_copy_holds_the_numbers_as_they_were_stored_and_names_rows_of_the_original(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(writing, "over_parts", here)
+    rows = (1e6 + np.random.default_rng(0).normal(size=(ROWS, DIM))).astype(kind)
+    rows[700] = 1e30
+    vectors = write_rows(tmp_path / "v", rows, (600, 400))
+    plan = CopyPlan.of(vectors, Location.of(tmp_path / "copy"), "float32", 3, "euclidean")
+    plan = replace(plan, part_bytes=128 * plan.row_bytes, group_bytes=20 * plan.row_bytes, block_rows=100)
+    copy = write_copy(plan)
+    found, places = read_copy(plan)
+    np.testing.assert_array_equal(found[np.argsort(places)], rows)
+    assert found.dtype == kind
+    form = RowForm("euclidean", (1e6,) * DIM)
+    place = int(np.flatnonzero(places == 700)[0])
+    refusal = str(copy.in_form(form).refusal(place))
+    assert refusal == str(vectors.in_form(form).refusal(700))
+    assert refusal.startswith(f"row 100 of {tmp_path / 'v'}/1.parquet")
 
 
 def test_a_copy_may_lie_on_an_object_store(vectors, tmp_path, monkeypatch):

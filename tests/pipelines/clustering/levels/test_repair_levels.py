@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algos.exact.size_bounds import maximum_rows, minimum_rows
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.kmeans.level_bounds import child_counts, parent_bounds
 from pipelines.clustering import label_files
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
