@@ -81,7 +81,7 @@ def read_parents(folder: Location) -> FrozenParents:
         UserError: for a file that is missing or damaged.
     """
     place = folder / PARENTS
-    with damage_in_words(place, "take the labels again: quorum cluster --resume"):
+    with damage_in_words(place, "restore it, or cluster again"):
         table = ParquetReader(place).read()
         centers = table["center"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
         return FrozenParents(centers, table["price"].to_numpy(), table["children"].to_numpy().astype(np.int64))

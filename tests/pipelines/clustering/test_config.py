@@ -22,6 +22,13 @@ from quorum.cli import main
         (["--lanes", "3000"], "lanes 3000 exceeds the 2000 rows"),
         (["--num_clusters", "0"], "num_clusters is 0"),
         (["--num_clusters", "[]"], "num_clusters is []"),
+        (["--levels", "[4]"], "levels is [4]; give two numbers of at least 1, [M, C]"),
+        (["--levels", "[2, 5, 2]"], "levels is [2, 5, 2]; give two numbers"),
+        (["--levels", "[20, 0]"], "levels is [20, 0]; give two numbers of at least 1"),
+        (["--levels", "[4, 6]"], "num_clusters is 20, and levels [4, 6] make 24"),
+        (["--levels", "[4, 5]", "--num_clusters", "[20, 5]"], "num_clusters is [20, 5], 2 heads, and levels make one"),
+        (["--levels", "[60, 50]", "--num_clusters", "3000"], "levels [60, 50] make 3000 clusters, but"),
+        (["--levels", "[4, 5]", "--start_from", "TWO"], "levels and start_from are set"),
         (["--min_size_ratio", "1.5"], "min_size_ratio is 1.5"),
         (["--max_size_ratio", "0.9"], "max_size_ratio is 0.9; it must be 1 or more"),
         (["--dual_lr", "0"], "dual_lr is 0"),
@@ -72,6 +79,13 @@ def test_the_number_of_clusters_must_be_named_where_no_start_tells_it(capsys, lu
         main(["cluster", str(lumps), "--to", "x"])
     assert "num_clusters is missing; give it, a recipe that has it, or start_from" in capsys.readouterr().err
     assert ClusterConfig(data="", to="", start_from="clusters/first").heads == []
+
+
+def test_levels_say_how_many_clusters_and_passes_there_are():
+    made = ClusterConfig(data="", to="", levels=[1000, 100], passes=3)
+    assert (made.heads, made.all_passes) == ([100_000], 6)
+    assert ClusterConfig(data="", to="", levels=[4, 5], num_clusters=[20]).heads == [20]
+    assert ClusterConfig(data="", to="", num_clusters=20, passes=3).all_passes == 3
 
 
 def test_a_resume_keeps_what_its_result_depends_on(capsys, tmp_path):
