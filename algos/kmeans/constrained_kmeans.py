@@ -242,6 +242,11 @@ class OnlineConstrainedKMeans(nn.Module):
         return max(len(self.centers), len(self.num_clusters) * self.centers.shape[1])
 
     @property
+    def rows_together(self) -> int:
+        """Least rows that are worth a call of `assign`, beside the cost of any call."""
+        return 1
+
+    @property
     def running_centers(self) -> Tensor:
         """The centers (sum of K, D) that rows are assigned to."""
         return self.epoch_centers if self.averaging else self.centers

@@ -19,6 +19,7 @@ from torch import Tensor
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, assign, priced_similarities
 
 BLOCK_ROWS = 16  # of one parent, compared with its clusters in one product; constant, so no label depends on other rows
+ROWS_OF_PARENT = 4  # that should come together
 NUMBERS_HELD = 1 << 24  # of centers, gathered for the blocks of one product
 
 
@@ -88,6 +89,11 @@ class NestedConstrainedKMeans(OnlineConstrainedKMeans):
     def numbers_per_row(self) -> int:
         """Numbers that labelling holds for each row: similarities to the parents, or to the clusters of one, or its center."""
         return max(len(self.parent_centers), self._widest, self.centers.shape[1])
+
+    @property
+    def rows_together(self) -> int:
+        """Least rows that are worth a call of `assign`: centers are then fetched for several rows of their parent."""
+        return ROWS_OF_PARENT * len(self.parent_centers)
 
     @property
     def first_child(self) -> Tensor:

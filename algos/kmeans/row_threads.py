@@ -41,7 +41,8 @@ class RowThreads:
             labels = kmeans.assign(piece)
             return labels, kmeans.similarity(piece, labels)
 
-        pieces = [rows] if rows.device.type == "cuda" else rows.tensor_split(self._pieces(len(rows), kmeans.numbers_per_row))
+        whole, count = rows.device.type == "cuda", self._pieces(len(rows), kmeans.numbers_per_row, kmeans.rows_together)
+        pieces = [rows] if whole else rows.tensor_split(count)
         labels, similarity = zip(*self._map(of, pieces), strict=True)
         return torch.cat(labels, dim=1), torch.cat(similarity, dim=1)
 
@@ -50,9 +51,9 @@ class RowThreads:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _pieces(self, rows: int, width: int) -> int:
+    def _pieces(self, rows: int, width: int, together: int = 1) -> int:
         """Even ones: the product of a single row is another routine's, with other last bits."""
-        shared = min(PIECES * self.count, rows // LEAST_ROWS) if self.count > 1 else 1
+        shared = min(PIECES * self.count, rows // max(LEAST_ROWS, together)) if self.count > 1 else 1
         return max(shared, -(-rows * width // MOST_NUMBERS), 1)
 
     def _map(self, call: Callable[[Given], Result], pieces: Iterable[Given]) -> Iterable[Result]:

@@ -115,9 +115,7 @@ class ClusterConfig:
         if self.start_from is not None:
             raise UserError("levels and start_from are set, but a clustering on two levels starts anew; leave one of them out")
         if len(self.heads) != 1:
-            raise UserError(
-                f"num_clusters {self.num_clusters} asks for {len(self.heads)} heads, and levels make one; leave it out"
-            )
+            raise UserError(f"num_clusters is {self.num_clusters}, {len(self.heads)} heads, and levels make one; leave it out")
         if self.heads[0] != clusters:
             raise UserError(f"num_clusters is {self.num_clusters}, and levels {self.levels} make {clusters}; leave it out")
 
