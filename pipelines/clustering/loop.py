@@ -25,7 +25,7 @@ from algos.kmeans.passes import Passes
 from algos.kmeans.row_threads import RowThreads
 from algos.scores import size_figures
 from pipelines.clustering.initial_centers import draw_form, draw_initial_centers
-from pipelines.clustering.levels.level_clusterings import below, children_of, draw_children, new_kmeans, restored_kmeans
+from pipelines.clustering.levels.level_clusterings import FirstChildren, draw_children, new_kmeans, restored_kmeans
 from pipelines.clustering.warm_start import WarmStart
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import DIRECTIONS, RowForm
@@ -198,22 +198,23 @@ class Clustering:
         figures = self._figures(summaries, self.kmeans.per_head(given), similarity.tolist())
         self.number, self.step = self.number + 1, 0
         if self.task.parents is not None and self.number == self.task.passes:
-            self._descend(given)
+            self._descend()
         if self.rank == 0:  # before the checkpoint: what is done again is told again, and what is not must be told
             self.job.record.epoch(self.number - 1, self.global_step, figures, None, pictures=False)
         self.save(figures)
         self.report(figures)
 
-    def _descend(self, given: Tensor) -> None:
-        """Go on with the clusters below parents, to which the last pass has given these rows (M,); they stay as they are."""
+    def _descend(self) -> None:
+        """Go on with the clusters below the parents, which stay as they are from here on."""
         (clusters,), vectors = self.task.heads, self.job.vectors
-        children = children_of(self.task, vectors, given, clusters)
-        first = self.kmeans.centers.new_empty(clusters, vectors.dim)
+        first = FirstChildren.empty(self.kmeans, clusters)
         if self.rank == 0:
-            first.copy_(torch.from_numpy(draw_children(vectors.in_form(self.form), self.kmeans, children, self.task.seed)))
+            for mine, given in zip(first, draw_children(self.task, vectors.in_form(self.form), self.kmeans), strict=True):
+                mine.copy_(given)
         if is_distributed():
-            dist.broadcast(first, src=0)
-        self.kmeans = below(self.kmeans, children, first, self.task, vectors)
+            for each in first:
+                dist.broadcast(each, src=0)
+        self.kmeans = first.below(self.kmeans, self.task, vectors)
         self.passes = Passes(self.kmeans)
 
     def _figures(self, summaries: list[EpochSummary], given: tuple[Tensor, ...], similarity: list[float]) -> dict[str, float]:

@@ -138,6 +138,10 @@ def show_cluster(made: Clustering) -> None:
         values = (head[column] for column in columns)
         table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in values))
     Console().print(table)
+    if "parents" in report:
+        told = report["parents"]
+        off = told["below_minimum"] + told.get("above_maximum", 0)
+        print(f"{told['clusters']:,} parents of {told['smallest']:,} to {told['largest']:,} rows, {off:,} out of their bounds")
     print(hidden(f"labels, centers, sizes and report.json: {made.path}"))
 
 

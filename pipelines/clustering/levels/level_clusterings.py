@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.exact.repair_sizes import repair_sizes
+from algos.exact.size_bounds import maximum_rows, minimum_rows
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, assign, priced_similarities
 from algos.kmeans.level_bounds import child_counts
 from algos.kmeans.nested_kmeans import NestedConstrainedKMeans
 from pipelines.clustering.initial_centers import draw_centers, sample_rows
@@ -17,6 +19,7 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 if TYPE_CHECKING:
     from pipelines.clustering.loop import ClusterTask
 
+SETTLED_ROWS = 64  # a parent, of those that settle its price
 LEAST_SAMPLE, MOST_SAMPLE = 4, 10  # rows a cluster, of those that the first centers of clusters are drawn from
 EASY_SAMPLE = 40_960  # rows, up to which it is the larger of the two
 LABELLED_TOGETHER = 8192
@@ -37,48 +40,81 @@ def restored_kmeans(task: ClusterTask, vectors: EmbeddingFolder, state: dict[str
     return kmeans
 
 
-def children_of(task: ClusterTask, vectors: EmbeddingFolder, given: Tensor, clusters: int) -> Tensor:
-    """Clusters of each parent, (M,) int64 on the CPU, where the last pass has given the parents these rows (M,)."""
-    return child_counts(given.cpu(), clusters, vectors.rows, task.min_size_ratio, task.max_size_ratio)
+class FirstChildren(NamedTuple):
+    """What the clusters below parents begin with.
+
+    Attributes:
+        prices: (M,) of the parents from here on.
+        children: (M,) int64 clusters of each parent.
+        centers: (K, D) first ones of the clusters.
+    """
+
+    prices: Tensor
+    children: Tensor
+    centers: Tensor
+
+    @classmethod
+    def empty(cls, parents: OnlineConstrainedKMeans, clusters: int) -> FirstChildren:
+        """Room for them, on the parents' device."""
+        count, dim = parents.centers.shape
+        children = torch.empty(count, dtype=torch.int64, device=parents.centers.device)
+        return cls(torch.empty_like(parents.duals), children, parents.centers.new_empty(clusters, dim))
+
+    def below(self, parents: OnlineConstrainedKMeans, task: ClusterTask, vectors: EmbeddingFolder) -> NestedConstrainedKMeans:
+        """The clustering that begins with them below parents, on their device."""
+        given = (each.cpu() for each in (parents.centers, *self))
+        return NestedConstrainedKMeans(*given, **_options(task, vectors)).to(parents.centers.device)
 
 
-def below(
-    parents: OnlineConstrainedKMeans, children: Tensor, first: Tensor, task: ClusterTask, vectors: EmbeddingFolder
-) -> NestedConstrainedKMeans:
-    """The clustering below parents, each of which has so many clusters (M,), with first centers (K, D); on their device."""
-    device, options = parents.centers.device, _options(task, vectors)
-    centers, prices = parents.centers.cpu(), parents.prices.cpu()
-    return NestedConstrainedKMeans(centers, prices, children, first.cpu(), **options).to(device)
+def draw_children(task: ClusterTask, vectors: EmbeddingFolder, parents: OnlineConstrainedKMeans) -> FirstChildren:
+    """What the clusters of each parent begin with, on the CPU, by a sample of the rows.
 
-
-def draw_children(vectors: EmbeddingFolder, parents: OnlineConstrainedKMeans, children: Tensor, seed: int) -> np.ndarray:
-    """First centers (K, D) float32 of the clusters of each parent, among its own rows in a sample.
-
-    They are copies where these are too few; a parent without a row in the sample gives its own center.
+    Prices of the parents become those that keep their bounds in the sample: as the last batches left them they are about right
+    for a pass, and not for labels. Centers are drawn among a parent's own rows. They are copies where these are too few; a
+    parent without a row in the sample gives its own center.
 
     Args:
+        task: of the clustering.
         vectors: the rows, as they are read.
-        parents: of which there are M.
-        children: (M,) clusters of each.
-        seed: of the sample, and of what is drawn from it.
+        parents: after their last pass.
 
     Raises:
         UserError: for a sampled row that is spoilt.
     """
-    clusters = int(children.sum())
+    (clusters,) = task.heads
     wanted = min(MOST_SAMPLE * clusters, max(LEAST_SAMPLE * clusters, EASY_SAMPLE), vectors.rows)
-    sample, device = sample_rows(vectors, wanted, seed), parents.centers.device
-    labels = torch.cat([parents.assign(few.to(device))[0].cpu() for few in torch.from_numpy(sample).split(LABELLED_TOGETHER)])
-    order, sizes = labels.argsort(stable=True).numpy(), labels.bincount(minlength=len(children))
-    centers = np.empty((clusters, sample.shape[1]), np.float32)
-    done = 0
-    for parent, mine in enumerate(np.split(order, sizes.cumsum(0)[:-1].numpy())):
-        rows = sample[mine] if len(mine) else parents.centers[parent : parent + 1].numpy(force=True)
-        count = int(children[parent])
-        chosen = draw_centers(rows, min(count, len(rows)), seed, level=1, head=parent)
-        centers[done : done + count] = np.resize(chosen, (count, sample.shape[1]))
-        done += count
-    return centers
+    sample = torch.from_numpy(sample_rows(vectors, wanted, task.seed))
+    centers, prices = parents.centers.cpu(), settled_prices(parents, sample, task)
+    labels = torch.cat(
+        [
+            assign(priced_similarities(few, centers, prices, spherical=parents.spherical))
+            for few in sample.split(LABELLED_TOGETHER)
+        ]
+    )
+    sizes = labels.bincount(minlength=len(centers))
+    children = child_counts(sizes, clusters, vectors.rows, task.min_size_ratio, task.max_size_ratio)
+    members = labels.argsort(stable=True).split(sizes.tolist())
+    first = []
+    for parent, (mine, count) in enumerate(zip(members, children.tolist(), strict=True)):
+        rows = (sample[mine] if len(mine) else centers[parent : parent + 1]).numpy()
+        chosen = draw_centers(rows, min(count, len(rows)), task.seed, level=1, head=parent)
+        first.append(torch.from_numpy(np.resize(chosen, (count, rows.shape[1]))))
+    return FirstChildren(prices, children, torch.cat(first))
+
+
+def settled_prices(parents: OnlineConstrainedKMeans, sample: Tensor, task: ClusterTask) -> Tensor:
+    """Prices (M,) of parents under which these keep their bounds in a sample of rows (R, D), on the CPU."""
+    count, random = len(parents.centers), torch.Generator().manual_seed(task.seed)
+    chosen = torch.randperm(len(sample), generator=random)[: max(SETTLED_ROWS * count, EASY_SAMPLE)]
+    rows, centers = sample[chosen].double(), parents.centers.cpu().double()
+    shift = torch.zeros(count, dtype=torch.float64) if parents.spherical else centers.square().sum(dim=1) / -2
+
+    def similarities(some: Tensor, clusters: Tensor) -> Tensor:
+        return torch.addmm(shift[clusters], rows[some], centers[clusters].T)
+
+    least = minimum_rows(task.min_size_ratio, len(rows), count)
+    most = None if task.max_size_ratio is None else maximum_rows(task.max_size_ratio, len(rows), count)
+    return repair_sizes(similarities, len(rows), parents.prices.cpu(), least, most).prices.to(parents.centers.dtype)
 
 
 def _options(task: ClusterTask, vectors: EmbeddingFolder) -> dict[str, Any]:
