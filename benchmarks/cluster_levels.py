@@ -22,7 +22,6 @@ from benchmarks.report import Figure, new_parser, parse
 from benchmarks.runs.cluster_job import write_vectors
 from benchmarks.runs.command import quorum
 
-LUMPS = 3000  # of the rows, of power-law sizes
 COLUMNS = ("clusters", "mean_similarity", "minimum", "smallest", "maximum", "largest", "moved")
 
 
@@ -31,6 +30,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--lumps", type=int, default=300, help="of power-law sizes, in random directions: nothing groups them")
     parser.add_argument("--levels", type=int, nargs=2, default=[60, 50])
     parser.add_argument("--passes", type=int, default=5, help="of the flat clustering, and of each level")
     parser.add_argument("--max-size-ratio", type=float, default=2.0)
@@ -47,7 +47,7 @@ def main() -> None:
         del ways["flat"]
     table, similarity, off = Table("", *COLUMNS, "rows/s", "labels/s", "s"), dict[str, float](), 0
     with tempfile.TemporaryDirectory() as folder:
-        vectors = write_vectors(Path(folder) / "vectors", mixture(options.rows, options.dim, LUMPS))
+        vectors = write_vectors(Path(folder) / "vectors", mixture(options.rows, options.dim, options.lumps))
         given = ["--passes", str(options.passes), "--max-size-ratio", str(options.max_size_ratio)]
         for name, words in ways.items():
             quorum("cluster", "--data", str(vectors), "--to", f"{folder}/{name}", *given, *words)
