@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algos.exact.repair_sizes import repair_sizes
-from algos.exact.size_bounds import maximum_rows, minimum_rows
+from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, assign, priced_similarities
 from algos.kmeans.level_bounds import child_counts
 from algos.kmeans.nested_kmeans import NestedConstrainedKMeans
