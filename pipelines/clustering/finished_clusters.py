@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -80,20 +79,6 @@ class FinishedClusters:
             raise UserError(f"{self.location} has heads 0 to {len(self.model.heads) - 1}; there is no head {number}")
         centers, prices = (self.model.per_head(values)[number] for values in (self.model.centers, self.model.prices))
         return replace(self.model, heads=[self.model.heads[number]], centers=centers, prices=prices, first=number)
-
-    def labels(self, head: int = 0) -> Iterator[pa.Table]:
-        """Ids, `label` and `similarity` of a head, file by file, in the order of the vectors.
-
-        Raises:
-            UserError: where there is no run, so no labels.
-        """
-        if self.run is None:
-            raise UserError(f"{self.location} is a file of centers, which has no labels; give the folder of a quorum cluster run")
-        self.head(head)
-        folder = self.location / "labels"
-        for name in sorted(folder.children()):
-            table = (folder / name).read_parquet(["id", f"label_head{head}", f"similarity_head{head}"])
-            yield table.rename_columns(["id", "label", "similarity"])
 
 
 def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False) -> FrozenClusters:

@@ -14,8 +14,8 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 
-from pipelines.curation.finished_labels import open_labels
 from pipelines.curation.labelled_rows import ID, LABEL, SIMILARITY
+from pipelines.curation.labelled_source import FinishedLabels
 from pipelines.curation.share import share_tree
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
@@ -66,7 +66,8 @@ def write_sample(
     """
     _check_options(per_cluster, total, pick, seed)
     target = _target(to, overwrite=overwrite)
-    clusters, rows = open_labels(place, head)
+    labels = FinishedLabels.open(place, head)
+    rows = labels.heads[0]
     sizes = rows.counts()
     if total is not None and total > rows.rows:
         raise UserError(f"--total is {total:,}, and {place} has {rows.rows:,} rows; give at most that")
@@ -79,7 +80,7 @@ def write_sample(
             sample.add(piece)
             bar.advance(len(piece))
     how = {
-        "clusters": str(clusters.location),
+        "clusters": str(labels.folder),
         "head": head,
         "pick": pick,
         "seed": seed,

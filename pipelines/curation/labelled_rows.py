@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +36,12 @@ class LabelledRows:
     def names(self) -> list[str]:
         """Of the files."""
         return [name for name in self.folder.children() if is_parquet(name)]
+
+    @property
+    def digest(self) -> str:
+        """Hash over the files' footers, which hold sizes and statistics of the labels of all heads."""
+        digests = [[name, ParquetReader(self.folder / name).digest] for name in self.names]
+        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
 
     @cached_property
     def starts(self) -> np.ndarray:

@@ -62,6 +62,11 @@ class ParquetReader:
         self.metadata = self._whole(lambda file: file.metadata)
 
     @property
+    def digest(self) -> str:
+        """Of the footer, as `read_footer` has it."""
+        return self._told(lambda: read_footer(self._place)[1])
+
+    @property
     def schema(self) -> pa.Schema:
         """Of the table."""
         return self.metadata.schema.to_arrow_schema()

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
-from pipelines.curation.finished_labels import open_labels
 from pipelines.curation.labelled_rows import LabelledRows
+from pipelines.curation.labelled_source import LabelledSource
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -70,7 +70,8 @@ def rows_to_compare(
     if (Location.of(place) / RUN_FILE).exists():
         if given := _given(all_pairs=all_pairs, column=column, id=id_column):
             raise UserError(f"{given} goes with embeddings, and {place} is a clustering; leave it out, or give its embeddings")
-        return _of_run(place, head, data)
+        source = LabelledSource.open(place, data, head)
+        return RowsToCompare(source.vectors, source.labels.clusters, source.heads[0])
     vectors = EmbeddingFolder.open(place, column or "embedding", id_column)
     if given := _given(head=head, data=data):
         raise UserError(f"{given} goes with a clustering, and {place} is none; leave it out")
@@ -86,16 +87,3 @@ def rows_to_compare(
 def _given(**options: object) -> str:
     """The first option that has a value, as it is written."""
     return next((f"--{name.replace('_', '-')}" for name, value in options.items() if value), "")
-
-
-def _of_run(place: str, head: int, data: str | None) -> RowsToCompare:
-    clusters, labels = open_labels(place, head)
-    config, run = clusters.config, clusters.run
-    assert config is not None
-    assert run is not None
-    vectors = EmbeddingFolder.open(data or config["data"], config["column"], config["id"])
-    if vectors.fingerprint != run.identity["data"] or vectors.rows != labels.rows:
-        raise UserError(
-            f"{vectors.place} holds other rows than {place} was made of; restore them, or say where they are now: --data"
-        )
-    return RowsToCompare(vectors, clusters, labels)

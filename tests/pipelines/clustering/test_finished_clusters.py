@@ -11,20 +11,17 @@ from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.result_files import cluster_table
 from pipelines.errors import UserError
-from tests.helpers.lumps import CLUSTERS, LUMP_ROWS
+from tests.helpers.lumps import CLUSTERS
 
 
 @pytest.mark.ray
-def test_a_finished_run_gives_the_centers_prices_and_labels_of_each_head(clustered):
+def test_a_finished_run_gives_the_centers_and_prices_of_each_head(clustered):
     found = FinishedClusters.open(str(clustered))
     table = pq.read_table(clustered / "centers.parquet")
     assert found.model.heads == [CLUSTERS, 7]
     assert found.model.metric == "cosine"
     assert found.model.prices.tolist() == table["price"].to_pylist()
     np.testing.assert_array_equal(found.head(1).centers, np.stack(table["center"].to_numpy(zero_copy_only=False))[CLUSTERS:])
-    labels = pa.concat_tables(found.labels(1))
-    assert labels.column_names == ["id", "label", "similarity"]
-    assert len(labels) == LUMP_ROWS
     with pytest.raises(UserError, match="has heads 0 to 1; there is no head 2"):
         found.head(2)
 
@@ -35,8 +32,6 @@ def test_a_file_of_anybodys_centers_is_taken_and_made_of_unit_length(tmp_path):
     np.testing.assert_allclose(found.model.centers, [[0.6, 0.8], [0, 1]], rtol=1e-6)
     assert found.model.prices.tolist() == [0, 0]
     assert FinishedClusters.open(str(tmp_path / "centers.npy"), "euclidean").model.centers.tolist() == [[3, 4], [0, 2]]
-    with pytest.raises(UserError, match="has no labels"):
-        next(found.labels())
 
 
 def test_a_file_in_another_order_keeps_the_numbers_of_its_clusters(tmp_path):

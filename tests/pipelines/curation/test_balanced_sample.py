@@ -102,7 +102,7 @@ def test_the_random_order_is_even_and_of_each_seed_its_own():
         ({"total": 3000}, r"--total is 3,000, and .* has 2,000 rows"),
         ({"total": 3, "pick": "nearst"}, "--pick is 'nearst'; nearest valid name: nearest"),
         ({"total": 3, "seed": -1}, "--seed is -1"),
-        ({"total": 3, "head": 2}, "has heads 0 to 1; there is no head 2"),
+        ({"total": 3, "head": 2}, "has labels of heads 0, 1; there is no head 2"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused_in_one_sentence(clustered, tmp_path, options, words):
@@ -120,6 +120,9 @@ def test_a_sample_that_is_there_and_runs_without_labels_are_refused(clustered, t
     with pytest.raises(UserError, match="is a file of centers, which has no labels"):
         write_sample(str(clustered / "centers.parquet"), str(tmp_path / "b.parquet"), per_cluster=1)
     unfinished = relabelled(clustered, tmp_path / "run", 1)
+    (unfinished / "labels" / "part-000000.parquet").unlink()
+    with pytest.raises(UserError, match=r"labels holds no file of labels; take them again: quorum cluster --resume"):
+        write_sample(str(unfinished), str(tmp_path / "b.parquet"), per_cluster=1)
     (unfinished / "clusters.json").unlink()
     with pytest.raises(UserError, match="is not finished; go on with it"):
         write_sample(str(unfinished), str(tmp_path / "b.parquet"), per_cluster=1)

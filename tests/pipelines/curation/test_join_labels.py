@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from quorum.cli import main
+from tests.helpers.lumps import CLUSTERS
 
 CENTERS = np.array([[1.0, 0.0], [0.0, 1.0]])
 
@@ -87,6 +89,31 @@ def test_what_was_killed_goes_on_with_the_copies_that_are_there(labelled, tmp_pa
     assert join_labels(str(labelled), str(tmp_path / "joined")).rows == 4
     assert (tmp_path / "joined" / "y.pq").stat().st_mtime_ns == kept
     assert read(tmp_path / "joined", "part=a/x.parquet").read()["cluster"].to_pylist() == [0, 1, 0]
+
+
+@pytest.mark.ray
+def test_a_join_is_not_gone_on_with_once_a_repair_of_the_run_changed_its_labels(clustered, tmp_path):
+    run = shutil.copytree(clustered, tmp_path / "run")
+    before = LabelledSource.open(str(run))
+    plan = {"data": before.vectors.fingerprint, "labels": before.identity, "columns": ["cluster", "similarity"]}
+    joining.take(Location.of(tmp_path / "joined"), plan)
+    part = sorted((run / "labels").iterdir())[0]
+    table = pq.read_table(part)
+    place = table.schema.get_field_index("label_head0")
+    moved = pa.array((table["label_head0"].to_numpy() + 1) % CLUSTERS, pa.int32())
+    pq.write_table(table.set_column(place, "label_head0", moved), part)
+    with pytest.raises(UserError, match="was begun with other labels; give the same again"):
+        join_labels(str(run), str(tmp_path / "joined"), head=0)
+
+
+@pytest.mark.ray
+def test_rows_that_changed_places_in_files_of_the_same_footers_are_told_from_each_other(clustered, tmp_path):
+    run = shutil.copytree(clustered, tmp_path / "run")
+    before = LabelledSource.open(str(run)).identity
+    sizes = pq.read_table(run / "sizes.parquet").to_pydict()
+    sizes["similarity"][0] += 1e-9
+    pq.write_table(pa.table(sizes), run / "sizes.parquet")
+    assert LabelledSource.open(str(run)).identity != before
 
 
 @pytest.mark.ray

@@ -110,7 +110,7 @@ def test_three_equal_rows_are_one_and_a_table_without_near_duplicates_stays(loca
         ({"keep": "nearst"}, "nearest valid name: nearest"),
         ({"keep_by": "stars"}, "has no column 'stars'; set --keep-by"),
         ({"neighbours": -1}, "--neighbours is -1; it must be a whole number, at least 0"),
-        ({"head": 5}, "has heads 0 to 1; there is no head 5"),
+        ({"head": 5}, "has labels of heads 0, 1; there is no head 5"),
         ({"column": "embedding"}, "--column goes with embeddings, and .* is a clustering"),
         ({"all_pairs": True}, "--all-pairs goes with embeddings"),
     ],
@@ -125,7 +125,7 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(clustered, tmp_path,
 def test_other_rows_than_those_of_the_clustering_are_refused(clustered, lumps, tmp_path):
     shutil.copytree(lumps, tmp_path / "moved")
     (tmp_path / "moved" / "b.parquet").unlink()
-    with pytest.raises(UserError, match=r"holds other rows than .* was made of; restore them, or say where they are now: --data"):
+    with pytest.raises(UserError, match=r"holds other rows than .* has labels of; restore them, or say where they are now"):
         find_duplicates(str(clustered), str(tmp_path / "d"), threshold=0.9, data=str(tmp_path / "moved"))
     with pytest.raises(UserError, match="whose files are all read as rows"):
         find_duplicates(str(clustered), str(clustered / "labels" / "d"), threshold=0.9)
