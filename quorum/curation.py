@@ -186,7 +186,15 @@ def dedup(
     )  # fmt: skip
 
 
-def centers(run: str | Path | Clustering, to: str | Path, *, head: int = 0, prices: bool = False, overwrite: bool = False) -> str:
+def centers(
+    run: str | Path | Clustering,
+    to: str | Path,
+    *,
+    head: int = 0,
+    prices: bool = False,
+    metric: Literal["cosine", "euclidean"] | None = None,
+    overwrite: bool = False,
+) -> str:
     """Write the centers of a clustering for NumPy, faiss or Parquet; returns a line that says what they are.
 
     Args:
@@ -194,14 +202,15 @@ def centers(run: str | Path | Clustering, to: str | Path, *, head: int = 0, pric
         to: file to write, ending in .npy, .faiss (a coarse quantizer, which needs faiss) or .parquet.
         head: whose centers.
         prices: give each center one number more, by which the nearest center is the label.
+        metric: of a file of centers: cosine, the default, or euclidean; a clustering knows its own.
         overwrite: replace the file.
 
     Raises:
-        UserError: for another file name, a file that is there, or faiss that is not installed.
+        UserError: for another file name, another metric, a file that is there, or faiss that is not installed.
     """
     from pipelines.curation.center_files import write_centers
 
-    made = write_centers(_place(run), str(to), head=head, prices=prices, overwrite=overwrite)
+    made = write_centers(_place(run), str(to), head=head, prices=prices, metric=metric, overwrite=overwrite)
     asked = "inner product with unit rows" if made.metric == "cosine" else "Euclidean distance"
     line = f"{made.location}: {made.clusters:,} centers of {made.dim} numbers, to be asked by {asked}"
     if prices:

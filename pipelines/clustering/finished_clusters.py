@@ -21,6 +21,7 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 from pipelines.runs.run_folder import Run
 
+METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 KIND = "cluster"  # of the runs
 HEAD, CLUSTER, CENTER, PRICE = "head", "cluster", "center", "price"  # columns of `centers.parquet`
 
@@ -79,6 +80,20 @@ class FinishedClusters:
             raise UserError(f"{self.location} has heads 0 to {len(self.model.heads) - 1}; there is no head {number}")
         centers, prices = (self.model.per_head(values)[number] for values in (self.model.centers, self.model.prices))
         return replace(self.model, heads=[self.model.heads[number]], centers=centers, prices=prices, first=number)
+
+
+def open_clusters(place: str, metric: str | None) -> FinishedClusters:
+    """The clusters of a run, or of a file by the metric that is asked for: its own or cosine where none is.
+
+    Raises:
+        UserError: for a metric that is none, or another than the clusters', and as `FinishedClusters.open`.
+    """
+    if metric is not None and metric not in METRICS:
+        raise UserError(f"--metric is {metric!r}; give {' or '.join(METRICS)}{nearest(metric, METRICS)}")
+    found = FinishedClusters.open(place, next((one for one in METRICS if one == metric), None))
+    if metric not in (None, found.model.metric):
+        raise UserError(f"the clusters of {place} are {found.model.metric}, and --metric asks for {metric}; leave it out")
+    return found
 
 
 def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False) -> FrozenClusters:

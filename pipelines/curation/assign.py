@@ -12,15 +12,14 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from algos.kmeans.metric import Metric
-from pipelines.clustering.finished_clusters import FinishedClusters
+from pipelines.clustering.finished_clusters import FinishedClusters, open_clusters
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder, label_files
 from pipelines.clustering.label_pass import write_labels
 from pipelines.clustering.result_files import SIZES
 from pipelines.curation.begun_folder import finish, may_take, take
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import DIRECTIONS, RowForm
-from pipelines.errors import UserError, nearest
+from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import open_parquet
 from pipelines.jobs.deaths import deaths_in_words
@@ -29,7 +28,6 @@ from pipelines.secrets import without_secrets
 
 ASSIGNED, ASSIGNED_FORMAT = "assigned.json", 1
 LABELS = "labels"
-METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def assign(
         UserError: for clusters that are not finished or of another metric, rows of another length, or a folder in use.
     """
     began = time.monotonic()
-    found = _open_clusters(clusters, metric)
+    found = open_clusters(clusters, metric)
     model = found.model if head is None else found.head(head)
     model = model if prices else model.without_prices()
     vectors = _open_rows(found, data, column, id_column)
@@ -91,15 +89,6 @@ def assign(
     report = without_secrets(report | plan)
     finish(folder, ASSIGNED, report, ASSIGNED_FORMAT)
     return Assigned(folder, report)
-
-
-def _open_clusters(place: str, metric: str | None) -> FinishedClusters:
-    if metric is not None and metric not in METRICS:
-        raise UserError(f"--metric is {metric!r}; give {' or '.join(METRICS)}{nearest(metric, METRICS)}")
-    found = FinishedClusters.open(place, next((one for one in METRICS if one == metric), None))
-    if metric not in (None, found.model.metric):
-        raise UserError(f"the clusters of {place} are {found.model.metric}, and --metric asks for {metric}; leave it out")
-    return found
 
 
 def _open_rows(found: FinishedClusters, data: str, column: str | None, id_column: str | None) -> EmbeddingFolder:

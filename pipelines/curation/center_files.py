@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from pipelines.clustering.finished_clusters import CENTER, HEAD, PRICE, FinishedClusters
+from pipelines.clustering.finished_clusters import open_clusters
 from pipelines.clustering.label_files import FrozenClusters
+from pipelines.clustering.result_files import cluster_table
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 
@@ -38,7 +38,9 @@ class CenterFile:
     priced: bool
 
 
-def write_centers(place: str, to: str, *, head: int = 0, prices: bool = False, overwrite: bool = False) -> CenterFile:
+def write_centers(
+    place: str, to: str, *, head: int = 0, prices: bool = False, metric: str | None = None, overwrite: bool = False
+) -> CenterFile:  # fmt: skip
     """Write the centers of one head.
 
     With `prices` each center has one number more, so that the nearest center is the label: of unit rows with a 1 behind them by
@@ -47,13 +49,14 @@ def write_centers(place: str, to: str, *, head: int = 0, prices: bool = False, o
     Args:
         place: a clustering's folder, or a file of centers.
         to: file to write: .npy, (K, D) float32; .faiss, an `IndexFlatIP` of unit centers, or an `IndexFlatL2`; or .parquet, with
-            the columns of `centers.parquet`.
+            the columns of `centers.parquet`, whose numbers keep their type.
         head: whose centers.
         prices: add the prices.
+        metric: of a file of centers; default cosine.
         overwrite: replace the file.
 
     Raises:
-        UserError: for another file name, a file that is there, a head that is not there, or faiss that is not installed.
+        UserError: for another file name or metric, a file that is there, a head that is not, or faiss that is not installed.
     """
     target = Location.of(to)
     suffix = posixpath.splitext(target.path)[1].lower()
@@ -63,13 +66,13 @@ def write_centers(place: str, to: str, *, head: int = 0, prices: bool = False, o
         raise UserError("--prices is for .npy and .faiss; a Parquet file has the prices in a column of its own")
     if target.is_dir() or (target.exists() and not overwrite):
         raise UserError(f"{target} is there already; choose another --to or give --overwrite")
-    model = FinishedClusters.open(place).head(head)
+    model = open_clusters(place, metric).head(head)
     if prices and model.parents is not None:
         raise UserError(f"clusters of {place} are on two levels, and no price of one cluster tells its label; leave --prices out")
     centers = with_prices(model) if prices else model.centers.astype(np.float32)
     target.parent.make()
     if suffix == ".parquet":
-        target.write_parquet(_table(model))
+        target.write_parquet(cluster_table(model))
     else:
         target.write_bytes(_faiss(centers, model) if suffix == ".faiss" else _npy(centers))
     priced = bool(model.prices.any()) and not prices and suffix != ".parquet"
@@ -102,12 +105,3 @@ def _faiss(centers: np.ndarray, model: FrozenClusters) -> bytes:
     index.add(np.ascontiguousarray(centers))
     content: bytes = faiss.serialize_index(index).tobytes()
     return content
-
-
-def _table(model: FrozenClusters) -> pa.Table:
-    clusters, dim = model.centers.shape
-    center = pa.FixedSizeListArray.from_arrays(pa.array(model.centers.astype(np.float32).reshape(-1)), dim)
-    numbers = pa.array(np.arange(clusters), pa.int32())
-    return pa.table(
-        {HEAD: pa.array(np.zeros(clusters), pa.int32()), "cluster": numbers, CENTER: center, PRICE: pa.array(model.prices)}
-    )

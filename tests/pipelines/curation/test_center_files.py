@@ -13,6 +13,7 @@ from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.curation.center_files import with_prices, write_centers
 from pipelines.errors import UserError
+from quorum import centers
 
 
 @pytest.fixture
@@ -38,6 +39,25 @@ def test_parquet_is_clusters_that_can_be_gone_on_with(clusters, tmp_path):
     found = FinishedClusters.open(str(tmp_path / "c.parquet"))
     assert found.model.heads == [2]
     assert found.model.prices.tolist() == [0.25, 0]
+
+
+def test_euclidean_centers_in_float64_keep_every_bit(tmp_path):
+    rows = np.array([[1e9 + 1 / 3, 0.1], [1e9 + 2 / 3, 3.0]])
+    np.save(tmp_path / "far.npy", rows)
+    write_centers(str(tmp_path / "far.npy"), str(tmp_path / "c.parquet"), metric="euclidean")
+    found = FinishedClusters.open(str(tmp_path / "c.parquet"), "euclidean")
+    assert found.model.centers.tolist() == rows.tolist()
+    assert pq.read_table(tmp_path / "c.parquet")["head"].to_pylist() == [0, 0]
+
+
+def test_a_bare_file_of_centers_has_the_metric_that_is_asked_for(tmp_path):
+    np.save(tmp_path / "far.npy", np.array([[3.0, 4.0], [0.0, 2.0]]))
+    assert write_centers(str(tmp_path / "far.npy"), str(tmp_path / "c.npy"), metric="euclidean").metric == "euclidean"
+    assert np.load(tmp_path / "c.npy").tolist() == [[3, 4], [0, 2]]
+    assert "to be asked by Euclidean distance" in centers(tmp_path / "far.npy", tmp_path / "d.npy", metric="euclidean")
+    assert write_centers(str(tmp_path / "far.npy"), str(tmp_path / "e.npy")).metric == "cosine"
+    with pytest.raises(UserError, match="--metric is 'euclid'; give cosine or euclidean; nearest valid name: euclidean"):
+        write_centers(str(tmp_path / "far.npy"), str(tmp_path / "f.npy"), metric="euclid")
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
