@@ -16,7 +16,7 @@ import torch
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.row_threads import RowThreads
 from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder, changed_rows, label_files, start_column
-from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
+from pipelines.datasets.embedding_folder import EmbeddingFolder, SpoiltRowError, check_rows
 from pipelines.files.location import Location
 from pipelines.progress import progress
 from pipelines.stream.ray_data import cpus_of_each, over_parts
@@ -67,7 +67,7 @@ class LabelWriter:
                 for table in self._tables(part, model, clusterings):
                     _count(table, model, counts, sums)
                     changed += changed_rows(table, len(model.heads))
-            except _SpoiltRowError as error:
+            except SpoiltRowError as error:
                 bad = error.place
             rows = int(counts.sum()) // len(model.heads)
             columns = {"part": number, "rows": rows, "bad": bad, "far": self._far}
@@ -112,19 +112,11 @@ class LabelWriter:
         for group in part.groups:
             ids, done = self.vectors.read_ids(part.shard, group), 0
             for rows, places in self.vectors.pieces(part.shard, group):
-                if (bad := first_spoilt(rows, places)) is not None:
-                    raise _SpoiltRowError(bad)
+                check_rows(rows, places)
                 if self.vectors.form.metric == "euclidean":
                     self._far += int((np.square(rows).sum(axis=1) > FAR**2).sum())
                 yield ids.slice(done, len(places)), rows
                 done += len(places)
-
-
-class _SpoiltRowError(Exception):
-    """A row that cannot be read, by its place; within a task, whose own errors would reach the user with a stack."""
-
-    def __init__(self, place: int) -> None:
-        self.place = place
 
 
 def row_batches(kmeans: OnlineConstrainedKMeans, rows: torch.Tensor, numbers: int | None = None) -> Iterator[torch.Tensor]:
@@ -150,14 +142,17 @@ def label(
     return torch.cat(labels, dim=1).numpy(force=True), torch.cat(similarity, dim=1).numpy(force=True)
 
 
+class _End:
+    """Comes after the last item."""
+
+
 def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:
     """The items, each of which is made by a thread while the one before it is used."""
-    end = object()
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = reader.submit(next, items, end)
-            yield item  # type: ignore[misc]
+        coming = reader.submit(next, items, _End())
+        while not isinstance(item := coming.result(), _End):
+            coming = reader.submit(next, items, _End())
+            yield item
 
 
 def _collected(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:

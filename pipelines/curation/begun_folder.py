@@ -25,7 +25,7 @@ def may_take(folder: Location, plan: dict[str, Any], done: str) -> bool:
     """
     if folder.is_file():
         raise UserError(f"--to {folder} is a file; choose a folder")
-    there = {*folder.children()}
+    there = {*folder.children()} - {*folder.cut_off()}
     if done in there:
         raise UserError(f"{folder} is finished; choose another folder for --to")
     if BEGUN in there:
@@ -43,8 +43,9 @@ def may_take(folder: Location, plan: dict[str, Any], done: str) -> bool:
 
 
 def take(folder: Location, plan: dict[str, Any]) -> Location:
-    """The folder, made where it was absent, with the plan in it."""
-    write_document(folder.make() / BEGUN, plan, BEGUN_FORMAT)
+    """The folder, made where it was absent, with the plan in it, and without what writes into it left that were cut off."""
+    folder.make().delete_cut_off()
+    write_document(folder / BEGUN, plan, BEGUN_FORMAT)
     return folder
 
 

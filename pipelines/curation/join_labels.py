@@ -95,6 +95,8 @@ def _write(source: LabelledSource, added: list[tuple[str, str]], folder: Locatio
         RuntimeError: if a row was missed or came twice.
     """
     files, rows = len(source.vectors.shards), 0
+    for below in {(folder / shard.path).parent for shard in source.vectors.shards}:
+        below.delete_cut_off()
     with progress("join", source.vectors.rows, "rows") as bar:
         for batch in over_parts(files, FileJoiner(source.vectors, source.heads, added, folder, keep=keep)):
             rows += int(batch["rows"].sum())

@@ -119,7 +119,9 @@ def _measure(model: FrozenClusters, labelled: LabelledRows, sizes: pa.Table, row
     table = table.append_column("similarity_to_nearest" if spherical else "distance_to_nearest", _with_nulls(closeness))
     for name, (each, _) in silhouettes.items():
         table = table.append_column(name, _with_nulls(each))
-    said = size_figures(torch.from_numpy(counts.copy()), float(mine["minimum"][0].as_py()))
+    bounds = {name: mine[name][0].as_py() for name in ("minimum", "maximum") if name in mine.column_names}
+    most = bounds.get("maximum")
+    said = size_figures(torch.from_numpy(counts.copy()), float(bounds["minimum"]), np.inf if most is None else float(most))
     said = {figures.OF_HEAD[name]: value for name, value in said.items()}
     found = {
         "head": labelled.head, "clusters": len(counts), **said, "size_gini": gini(counts),
@@ -128,8 +130,8 @@ def _measure(model: FrozenClusters, labelled: LabelledRows, sizes: pa.Table, row
         "closest_centers": _closeness(pairs[0], nearest, closeness) if pairs else None,
         "closest_pairs": [[a, b, _closeness((a, b), nearest, closeness)] for a, b in pairs],
     }  # fmt: skip
-    if "maximum" in mine.column_names:
-        found["maximum"] = mine["maximum"][0].as_py()
+    if "maximum" in bounds:
+        found["maximum"] = most
     return HeadQuality(found, table)
 
 

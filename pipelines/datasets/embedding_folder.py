@@ -257,6 +257,23 @@ def first_spoilt(rows: np.ndarray, places: np.ndarray) -> int | None:
     return int(bad.min()) if len(bad) else None
 
 
+class SpoiltRowError(Exception):
+    """A row that cannot be read, by its place; within a task, whose own errors would reach the user with a stack."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+
+def check_rows(rows: np.ndarray, places: np.ndarray) -> None:
+    """Refuse rows of which one is spoilt.
+
+    Raises:
+        SpoiltRowError: at the first of them.
+    """
+    if (bad := first_spoilt(rows, places)) is not None:
+        raise SpoiltRowError(bad)
+
+
 def read_manifest(location: Location) -> dict[str, Any]:
     """What `quorum embed` says of the embeddings in a folder.
 

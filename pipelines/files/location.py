@@ -6,6 +6,7 @@ import io
 import json
 import os
 import posixpath
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from pipelines.secrets import is_hidden
 
 REPLACED = 10  # times that a file may be replaced while it is read
 PARTIAL = ".partial"  # ends the name of a local file that is being written
+CUT_OFF = re.compile(rf".+\.[0-9a-f]{{32}}{re.escape(PARTIAL)}", re.DOTALL)  # such a name, which nobody else gives
 LOCAL_READ, REMOTE_READ = 64 << 10, 4 << 20  # bytes that are read at once
 
 
@@ -140,6 +142,11 @@ class Location:
         if self.filesystem.get_file_info(self.path).type == pafs.FileType.File:
             self.filesystem.delete_file(self.path)
 
+    def delete_folder(self) -> None:
+        """Remove the folder and what is in it; nothing where there is none."""
+        if self.exists():
+            self.filesystem.delete_dir(self.path)
+
     def open(self) -> io.BufferedReader:
         """The file, to read and seek in; reads are as long as the storage is slow to answer."""
         file = patiently(lambda: self.filesystem.open_input_file(self.path))
@@ -203,11 +210,14 @@ class Location:
         with self.written() as file:
             file.write(content)
 
+    def cut_off(self) -> list[str]:
+        """Names in the folder of what writes have left that were cut off, or are going on."""
+        return [name for name in self.children() if CUT_OFF.fullmatch(name)] if self.is_local else []
+
     def delete_cut_off(self) -> None:
         """Remove what writes into this folder have left that were cut off; nobody else may be writing there."""
-        for name in self.children() if self.is_local else []:
-            if name.endswith(PARTIAL):
-                (self / name).delete_file()
+        for name in self.cut_off():
+            (self / name).delete_file()
 
     def read_parquet(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The file's table, or some of its columns."""

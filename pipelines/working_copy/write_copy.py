@@ -65,8 +65,7 @@ def write_copy(plan: CopyPlan) -> EmbeddingFolder:
 
 def remove(folder: Location) -> None:
     """Remove a folder and what is in it; nothing where there is none."""
-    if folder.exists():
-        folder.filesystem.delete_dir(folder.path)
+    folder.delete_folder()
 
 
 def _begin(plan: CopyPlan) -> None:

@@ -21,7 +21,7 @@ from pipelines.curation.duplicates.keep_order import KeepOrder, check_column, ke
 from pipelines.curation.duplicates.pictures import draw_pairs
 from pipelines.curation.duplicates.rows import RowsToCompare, rows_to_compare
 from pipelines.curation.duplicates.sorting_out import KEPT, REMOVED, Findings
-from pipelines.curation.duplicates.tasks import MOST_FLUSHES, Comparer, Dealer, Dealing, Part
+from pipelines.curation.duplicates.tasks import MOST_FLUSHES, Comparer, Dealer, Dealing
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.free_memory import free_bytes
@@ -82,11 +82,11 @@ def find_duplicates(
     folder = _emptied(to, rows, overwrite=overwrite)
     connect(address)
     exchange, sizes = folder.make() / EXCHANGE, rows.sizes
-    _delete(exchange)  # of one that was killed
+    exchange.delete_folder()  # of one that was killed
     try:
         report: dict[str, Any] = _compare(rows, sizes, order, threshold, beside, exchange).write(folder)
     finally:
-        _delete(exchange)
+        exchange.delete_folder()
     report |= {
         "threshold": threshold, "keep": str(order), "clusters": len(sizes) if rows.model else None, "neighbours": beside,
         "largest_cluster": int(sizes.max()), "seconds": time.monotonic() - began,
@@ -104,20 +104,16 @@ def _emptied(to: str, rows: RowsToCompare, *, overwrite: bool) -> Location:
     if folder.is_file():
         raise UserError(f"--to {folder} is a file; choose a folder")
     ours = [KEPT, REMOVED, REPORT, PAIRS]
-    if strange := sorted({*folder.children()} - {*ours, EXCHANGE}):
+    if strange := sorted({*folder.children()} - {*ours, EXCHANGE, *folder.cut_off()}):
         raise UserError(
             f"{folder} holds other files than a dedup's, such as {strange[0]}; choose an empty or absent folder for --to"
         )
     if (folder / REPORT).exists() and not overwrite:
         raise UserError(f"{folder} already holds a dedup; choose another --to or give --overwrite")
+    folder.delete_cut_off()
     for name in reversed(ours):
         (folder / name).delete_file()
     return folder
-
-
-def _delete(folder: Location) -> None:
-    if folder.exists():
-        folder.filesystem.delete_dir(folder.path)
 
 
 def _compare(
@@ -129,7 +125,7 @@ def _compare(
     if vectors.rows * row_bytes > SAID_BYTES:
         size = in_bytes(vectors.rows * row_bytes)
         print(f"{size} of vectors are written to {exchange}, and removed when clusters are compared", file=sys.stderr)
-    parts = [Part(file.number, file.shard, file.groups, file.start, file.rows) for file in label_files(vectors)]
+    parts = label_files(vectors)
     task_of = tasks_of_clusters(sizes * row_bytes)
     centers, prices = (np.empty((1, 0)), np.empty(1)) if model is None else (model.centers, model.prices)
     dealt, found = ((exchange / name).make() for name in ("dealt", "found"))

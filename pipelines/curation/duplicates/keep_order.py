@@ -14,6 +14,7 @@ from pipelines.errors import UserError, nearest
 from pipelines.files.parquet_reader import ParquetReader, open_parquet
 
 Keep = Literal["nearest", "farthest", "first"]
+KEEPS: tuple[Keep, ...] = get_args(Keep)
 RANK, PLACE = "rank", "place"
 ORDERED = "numbers, texts, dates or times"
 
@@ -60,15 +61,16 @@ def keep_order(keep: str | None, column: str | None, *, ascending: bool, cluster
     Raises:
         UserError: for options that do not go together, or need clusters where there are none.
     """
-    if keep is not None and keep not in get_args(Keep):
-        raise UserError(f"--keep is {keep!r}{nearest(keep, get_args(Keep))}; give {', '.join(get_args(Keep))}")
+    known = next((one for one in KEEPS if one == keep), None)
+    if known != keep:
+        raise UserError(f"--keep is {keep!r}{nearest(str(keep), KEEPS)}; give {', '.join(KEEPS)}")
     if keep is not None and column is not None:
         raise UserError(f"--keep {keep} and --keep-by {column} are two orders; give one")
     if ascending and column is None:
         raise UserError("--ascending is the order of a column; name it: --keep-by COLUMN")
     if keep in ("nearest", "farthest") and not clustered:
         raise UserError(f"--keep {keep} is by the distance to a center, and embeddings have none; give --keep first or --keep-by")
-    return KeepOrder(keep or ("farthest" if clustered else "first"), column, ascending)  # type: ignore[arg-type]
+    return KeepOrder(known or ("farthest" if clustered else "first"), column, ascending)
 
 
 def check_column(vectors: EmbeddingFolder, column: str) -> None:

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from pipelines.curation.duplicates.exchange import SliceIndex, read_slices
 from pipelines.curation.duplicates.groups import group_sizes, kept_ends
 from pipelines.curation.duplicates.keep_order import PLACE
-from pipelines.curation.duplicates.tasks import CLUSTER, DUPLICATE_OF, EARLIER, ID, SIMILARITY, Part
+from pipelines.curation.duplicates.tasks import CLUSTER, DUPLICATE_OF, EARLIER, ID, SIMILARITY
+from pipelines.datasets.embedding_folder import RowSpan
 from pipelines.files.location import Location
 
 KEPT, REMOVED = "kept.parquet", "removed.parquet"
@@ -34,14 +35,14 @@ class Findings:
 
     folder: Location
     index: SliceIndex
-    parts: Sequence[Part]
+    parts: Sequence[RowSpan]
     threshold: float
     clustered: bool
 
     def write(self, to: Location) -> dict[str, int]:
         """Write `kept.parquet` and `removed.parquet` in the order of the data; returns what they come to.
 
-        Of a removed row 16 bytes are held, and some more while groups are counted.
+        Of a removed row some 50 bytes are held, and twice that while groups are counted.
 
         Raises:
             RuntimeError: if a row is missing.

@@ -5,10 +5,10 @@ Each is called with a batch of numbers, `batch["id"]`, and yields its part of an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from pipelines.curation.duplicates.exchange import SLICE, batches, read_slices, 
 from pipelines.curation.duplicates.keep_order import PLACE, RANK, KeepOrder
 from pipelines.curation.duplicates.nearest_earlier import NONE, nearest_earlier
 from pipelines.curation.labelled_rows import LabelledRows
-from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
+from pipelines.datasets.embedding_folder import EmbeddingFolder, RowSpan, SpoiltRowError, check_rows
 from pipelines.files.location import Location
 
 FLUSHED_BYTES = 128 << 20  # of rows that are dealt together
@@ -26,16 +26,6 @@ SIMILARITIES_HELD = 1 << 22  # numbers held at once
 MOST_FLUSHES = 1 << 20  # of a part
 ID, CLUSTER, COMPARED, VECTOR = "id", "cluster", "compared", "vector"
 SIMILARITY, DUPLICATE_OF, EARLIER = "similarity", "duplicate_of", "earlier"
-
-
-class Part(NamedTuple):
-    """Consecutive rows: row groups of one file of vectors, and their places."""
-
-    number: int
-    shard: int
-    groups: range
-    start: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class Dealing:
     """
 
     vectors: EmbeddingFolder
-    parts: list[Part]
+    parts: Sequence[RowSpan]
     labels: LabelledRows | None
     order: KeepOrder
     centers: np.ndarray
@@ -64,25 +54,24 @@ class Dealing:
     task_of: np.ndarray
     folder: Location
 
-    def write(self, part: Part) -> Iterator[np.ndarray]:
+    def write(self, part: RowSpan) -> Iterator[np.ndarray]:
         """Write the rows of a part; yields the index of each file.
 
         Raises:
-            NoDirectionError: at a row that has none.
+            SpoiltRowError: at a row that has none.
         """
         for number, rows in enumerate(batches(self._rows(part), FLUSHED_BYTES)):
             destinations = self.task_of[rows[COMPARED].to_numpy()]
             yield write_slices(self.folder, part.number * MOST_FLUSHES + number, rows, destinations)
 
-    def _rows(self, part: Part) -> Iterator[pa.Table]:
+    def _rows(self, part: RowSpan) -> Iterator[pa.Table]:
         own, similarity = (np.zeros(part.rows, kind) for kind in (np.int64, np.float32))
         if self.labels is not None:
             own, similarity = self.labels.read(part.start, part.rows)
         for group in part.groups:
             ids, first = self.vectors.read_ids(part.shard, group), self.vectors.first(part.shard, group)
             for vectors, places in self.vectors.pieces(part.shard, group):
-                if (bad := first_spoilt(vectors, places)) is not None:
-                    raise NoDirectionError(bad)
+                check_rows(vectors, places)
                 here = places - part.start
                 done = int(places[0]) - first
                 ranks = self.order.ranks(pa.array(similarity[here]), self.vectors, part.shard, group, done)
@@ -118,15 +107,8 @@ class Dealer:
             try:
                 for index in dealing.write(dealing.parts[number]):
                     yield _columns(index) | {"bad": np.full(len(index), NONE)}
-            except NoDirectionError as error:
+            except SpoiltRowError as error:
                 yield _columns(np.zeros((1, len(SLICE)), np.int64)) | {"bad": np.array([error.place])}
-
-
-class NoDirectionError(Exception):
-    """A row that gave none, by its place; within a task, whose own errors would reach the user with a stack."""
-
-    def __init__(self, place: int) -> None:
-        self.place = place
 
 
 class Comparer:

@@ -38,3 +38,17 @@ def test_a_folder_of_other_things_and_a_file_are_refused(folder, tmp_path):
     for place, said in ((tmp_path, "is not empty"), (tmp_path / "notes.txt", "is a file")):
         with pytest.raises(UserError, match=said):
             may_take(Location.of(place), PLAN, "done.json")
+
+
+def test_what_a_killed_write_left_is_nobodys_and_goes(folder):
+    folder.make()
+    left = [f"{name}.{'0a' * 16}.partial" for name in ("_begun.json", "sizes.parquet")]
+    for name in (left[0], "mine.partial"):
+        (folder / name).write_bytes(b"cut")
+    with pytest.raises(UserError, match="is not empty"):
+        may_take(folder, PLAN, "done.json")
+    (folder / "mine.partial").delete_file()
+    assert not may_take(folder, PLAN, "done.json")
+    (folder / left[1]).write_bytes(b"cut")
+    take(folder, PLAN)
+    assert folder.children() == ["_begun.json"]

@@ -84,9 +84,13 @@ def test_what_was_killed_goes_on_with_the_copies_that_are_there(labelled, tmp_pa
     joining.take(Location.of(tmp_path / "joined"), {key: done[key] for key in ("data", "labels", "columns")})
     kept = (tmp_path / "joined" / "y.pq").stat().st_mtime_ns
     (tmp_path / "joined" / "part=a" / "x.parquet").unlink()
+    cut_off = [tmp_path / "joined" / name for name in (f"{below}x.{'0a' * 16}.partial" for below in ("", "part=a/"))]
+    for file in cut_off:
+        file.write_bytes(b"cut")
     with pytest.raises(UserError, match="was begun with other columns"):
         join_labels(str(labelled), str(tmp_path / "joined"), prefix="my_")
     assert join_labels(str(labelled), str(tmp_path / "joined")).rows == 4
+    assert not any(file.exists() for file in cut_off)
     assert (tmp_path / "joined" / "y.pq").stat().st_mtime_ns == kept
     assert read(tmp_path / "joined", "part=a/x.parquet").read()["cluster"].to_pylist() == [0, 1, 0]
 

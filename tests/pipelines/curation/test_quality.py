@@ -58,6 +58,17 @@ def test_figures_are_those_that_one_works_out_by_hand(labelled):
     assert by_cluster == [pytest.approx(np.mean([simple[n] for n in (0, 1, 3, 5)])), pytest.approx(5 / 6), None]
 
 
+def test_clusters_above_the_maximum_are_counted(labelled):
+    model = FrozenClusters([3], np.array([[1.0, 0.0], [0, 1], [0.6, 0.8]]), np.zeros(3))
+    sizes = SIZES.append_column("maximum", pa.array([3.0] * 3))
+    found = _measure(model, labelled, sizes, np.empty((0, 2)), np.empty(0, np.int64)).figures
+    assert (found["above_maximum"], found["max_size"], found["maximum"]) == (1, 3, 3)
+    without = SIZES.append_column("maximum", pa.nulls(3, pa.float64()))
+    found = _measure(model, labelled, without, np.empty((0, 2)), np.empty(0, np.int64)).figures
+    assert "above_maximum" not in found
+    assert found["maximum"] is None
+
+
 def test_where_nothing_can_be_compared_nothing_is_said(labelled):
     model = FrozenClusters([1], np.array([[1.0, 0]]), np.zeros(1))
     alone = LabelledRows(labelled.folder, 0, 2)

@@ -112,3 +112,18 @@ def test_a_uri_keeps_its_query_below_the_folder(tmp_path):
 def test_an_address_without_a_bucket_is_refused_at_once(place):
     with pytest.raises(UserError, match="names no bucket; give "):
         Location.of(place)
+
+
+def test_what_was_cut_off_goes_and_a_name_that_only_ends_so_stays(tmp_path):
+    for name in (f"a.parquet.{'0f' * 16}.partial", "film.partial", f"b.{'0g' * 16}.partial", "a.parquet"):
+        (tmp_path / name).write_bytes(b"some")
+    Location.of(tmp_path).delete_cut_off()
+    assert Location.of(tmp_path).children() == ["a.parquet", f"b.{'0g' * 16}.partial", "film.partial"]
+
+
+def test_a_folder_goes_with_what_is_in_it_and_may_be_absent(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c.txt").write_text("some")
+    Location.of(tmp_path / "a").delete_folder()
+    Location.of(tmp_path / "a").delete_folder()
+    assert not (tmp_path / "a").exists()

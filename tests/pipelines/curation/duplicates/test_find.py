@@ -80,6 +80,10 @@ def test_embeddings_are_compared_with_each_other_and_a_column_says_which_is_kept
     assert sorted(path.name for path in (tmp_path / "d").iterdir()) == ["kept.parquet", "removed.parquet", "report.json"]
     with pytest.raises(UserError, match="already holds a dedup; choose another --to or give --overwrite"):
         find_duplicates(str(tmp_path / "rows.parquet"), str(tmp_path / "d"), **options)
+    (tmp_path / "d" / "report.json").unlink()  # as where it was killed
+    (tmp_path / "d" / f"kept.parquet.{'0a' * 16}.partial").write_bytes(b"cut")
+    assert find_duplicates(str(tmp_path / "rows.parquet"), str(tmp_path / "d"), **options).report["removed"] == len(away)
+    assert sorted(path.name for path in (tmp_path / "d").iterdir()) == ["kept.parquet", "removed.parquet", "report.json"]
     with pytest.raises(UserError, match="holds other files than a dedup's, such as d; choose"):
         find_duplicates(str(tmp_path / "rows.parquet"), str(tmp_path), **options)
 
