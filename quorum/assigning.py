@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from quorum.clustering import Clustering
+from quorum.clustering import Clustering, place_of, read_labels
 from quorum.notebook import facts, picture
 from quorum.scoring import Embeddings
 
@@ -40,12 +40,7 @@ class Assignment:
     @property
     def labels(self) -> pd.DataFrame:
         """Cluster and similarity of each row by id, for each head; read whole into memory."""
-        import pandas as pd
-
-        folder = self.made.location / "labels"
-        tables = [(folder / name).read_parquet().to_pandas() for name in folder.children()]
-        frame: pd.DataFrame = pd.concat(tables, ignore_index=True)
-        return frame
+        return read_labels(self.made.location)
 
     @property
     def sizes(self) -> pd.DataFrame:
@@ -178,7 +173,7 @@ def assign(
 
     return Assignment(
         write(
-            _place(clusters), _place(data), str(to), column=column, id_column=id, head=head, prices=prices, metric=metric,
+            place_of(clusters), place_of(data), str(to), column=column, id_column=id, head=head, prices=prices, metric=metric,
             gpu=gpu, address=address,
         )
     )  # fmt: skip
@@ -208,8 +203,8 @@ def join_labels(
     """
     from pipelines.curation.join_labels import join_labels as write
 
-    moved = None if data is None else _place(data)
-    return JoinedLabels(write(_place(run), str(to), data=moved, head=head, prefix=prefix, address=address))
+    moved = None if data is None else place_of(data)
+    return JoinedLabels(write(place_of(run), str(to), data=moved, head=head, prefix=prefix, address=address))
 
 
 def quality(
@@ -232,8 +227,4 @@ def quality(
     """
     from pipelines.curation.quality import measure
 
-    return Quality(measure(_place(run), sample=sample, seed=seed, data=None if data is None else _place(data)))
-
-
-def _place(given: str | Path | Clustering | Assignment | Embeddings) -> str:
-    return given.path if isinstance(given, Clustering | Assignment | Embeddings) else str(given)
+    return Quality(measure(place_of(run), sample=sample, seed=seed, data=None if data is None else place_of(data)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.errors import UserError
 from quorum.notebook import facts
@@ -16,12 +16,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipelines.clustering.config import ClusterConfig
+    from pipelines.files.location import Location
     from pipelines.runs.run_folder import Run as RunFolder
 
 RESUMABLE = (  # what a resumed clustering may change
     "exact", "keep_copy", "compute.workers", "compute.cpus_per_worker", "compute.gpu", "compute.max_failures", "compute.grace",
     "checkpoint.", "tracking.uri",
 )  # fmt: skip
+
+
+class HasPath(Protocol):
+    """A result that lies somewhere."""
+
+    @property
+    def path(self) -> str:
+        """Folder, file or URI."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,7 @@ class Clustering:
     @property
     def labels(self) -> pd.DataFrame:
         """Cluster and similarity of each row by id, for each head; read whole into memory."""
-        import pandas as pd
-
-        folder = self.folder.location / "labels"
-        tables = [(folder / name).read_parquet().to_pandas() for name in folder.children()]
-        frame: pd.DataFrame = pd.concat(tables, ignore_index=True)
-        return frame
+        return read_labels(self.folder.location)
 
     @property
     def sizes(self) -> pd.DataFrame:
@@ -75,6 +79,21 @@ class Clustering:
         whole = {key: value for key, value in self.report.items() if key != "heads"}
         heads: str = pd.DataFrame(self.report["heads"]).rename_axis("head").to_html()
         return facts(f"quorum cluster: {self.path}", whole) + heads
+
+
+def read_labels(folder: Location) -> pd.DataFrame:
+    """The labels that a clustering or an assignment has in its folder, read whole into memory."""
+    import pandas as pd
+
+    labels = folder / "labels"
+    tables = [(labels / name).read_parquet().to_pandas() for name in labels.children()]
+    frame: pd.DataFrame = pd.concat(tables, ignore_index=True)
+    return frame
+
+
+def place_of(given: str | Path | HasPath) -> str:
+    """Folder, file or URI of what is given by one, or as a result that lies there."""
+    return str(given) if isinstance(given, str | Path) else given.path
 
 
 def open_clusters(path: str | Path) -> Clustering:

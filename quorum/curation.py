@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from quorum.clustering import Clustering
+from quorum.clustering import Clustering, place_of
 from quorum.notebook import facts, picture
 from quorum.scoring import Embeddings
 
@@ -128,7 +128,7 @@ def curate(
 
     return Curated(
         write_sample(
-            _place(run), str(to), per_cluster=per_cluster, total=total, pick=pick, seed=seed, head=head, overwrite=overwrite
+            place_of(run), str(to), per_cluster=per_cluster, total=total, pick=pick, seed=seed, head=head, overwrite=overwrite
         )
     )
 
@@ -179,7 +179,7 @@ def dedup(
 
     return Deduplicated(
         find_duplicates(
-            _place(run), str(to), threshold=threshold, keep=keep, keep_by=keep_by, ascending=ascending, neighbours=neighbours,
+            place_of(run), str(to), threshold=threshold, keep=keep, keep_by=keep_by, ascending=ascending, neighbours=neighbours,
             head=head, data=None if data is None else str(data), column=column, id_column=id, all_pairs=all_pairs,
             overwrite=overwrite, address=address,
         )
@@ -210,7 +210,7 @@ def centers(
     """
     from pipelines.curation.center_files import write_centers
 
-    made = write_centers(_place(run), str(to), head=head, prices=prices, metric=metric, overwrite=overwrite)
+    made = write_centers(place_of(run), str(to), head=head, prices=prices, metric=metric, overwrite=overwrite)
     asked = "inner product with unit rows" if made.metric == "cosine" else "Euclidean distance"
     line = f"{made.location}: {made.clusters:,} centers of {made.dim} numbers, to be asked by {asked}"
     if prices:
@@ -220,7 +220,3 @@ def centers(
         if made.priced
         else line
     )
-
-
-def _place(given: str | Path | Clustering | Embeddings) -> str:
-    return given.path if isinstance(given, Clustering | Embeddings) else str(given)
