@@ -85,7 +85,7 @@ class LabelWriter:
             for table in _collected(self._label(part, model, *clusterings)):
                 # Ids and similarities hardly come again: a dictionary of them is work for nothing.
                 again = [f"label_head{head}" for head in model.numbers]
-                writer = writer or pq.ParquetWriter(sink, table.schema, use_dictionary=again)
+                writer = writer or pq.ParquetWriter(sink, table.schema, use_dictionary=again, write_page_checksum=True)
                 writer.write_table(table)
                 yield table
             if writer is not None:

@@ -89,8 +89,8 @@ def write_tables(folder: Location, model: FrozenClusters, heads: list[Head], par
     bounds = {"minimum": minimum, "maximum": pa.array(maximum, mask=maximum == np.inf)}
     names = {name: centers[name] for name in ("head", "cluster")}
     sizes = pa.table(names | {"rows": counts, **bounds, "similarity": mean})
-    (folder / CENTERS).write_parquet(with_parents(centers, model))
-    (folder / SIZES).write_parquet(with_parents(sizes, model))
+    (folder / CENTERS).write_parquet(with_parents(centers, model), write_page_checksum=True)
+    (folder / SIZES).write_parquet(with_parents(sizes, model), write_page_checksum=True)
     if model.parents is not None and parents is not None:
         parents.write(folder, model.parents)
 

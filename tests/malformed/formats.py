@@ -25,6 +25,10 @@ from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.warm_start import WarmStart
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND
+from pipelines.curation.assign import ASSIGNED, ASSIGNED_FORMAT
+from pipelines.curation.begun_folder import finish, may_take, take
+from pipelines.curation.labelled_rows import LabelledRows
+from pipelines.curation.labelled_source import FinishedLabels
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset, read_column, read_images
 from pipelines.datasets.label_selection import Selection, choose_listed, choose_per_class
@@ -45,6 +49,7 @@ from tune.search.sweep_config import SweepConfig
 READ, QUARANTINED = "read", "quarantined"
 FILES = 12  # images of a folder
 ENTRIES = 20  # of a journal
+BEGUN_PLAN = {"data": "a1", "labels": "b2", "columns": ["cluster", "similarity"]}
 
 
 class LostError(Exception):
@@ -252,6 +257,53 @@ def same_start(folder: Path) -> str:
     return READ
 
 
+def write_labels(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(2):
+        labels = {"id": np.arange(40) + 40 * number, "label_head0": random.integers(5, size=40).astype(np.int32)}
+        table = pa.table(labels | {"similarity_head0": random.random(40).astype(np.float32)})
+        pq.write_table(table, folder / f"part-{number:06d}.parquet", row_group_size=16, write_page_checksum=True)
+
+
+def same_labels(folder: Path) -> str:
+    found, whole = (pa.concat_tables(LabelledRows(Location.of(one), 0, 5).pieces()) for one in (folder, folder.parent / "whole"))
+    if found != whole:
+        raise LostError("other labels than were written")
+    return READ
+
+
+def write_begun(folder: Path) -> None:
+    take(Location.of(folder), BEGUN_PLAN)
+
+
+def same_begun(folder: Path) -> str:
+    if not may_take(Location.of(folder), BEGUN_PLAN, "done.json"):
+        raise LostError("a folder that was begun is taken as an empty one")
+    return READ
+
+
+def write_assigned(folder: Path) -> None:
+    (folder / "labels").mkdir()
+    write_labels(folder / "labels")
+    said = {
+        "place": "/rows",
+        "column": "embedding",
+        "id": None,
+        "data": "a1",
+        "model": "b2",
+        "heads": [{"head": 0, "clusters": 5}],
+    }
+    finish(Location.of(folder), ASSIGNED, said, ASSIGNED_FORMAT)
+
+
+def same_assigned(folder: Path) -> str:
+    found, whole = (FinishedLabels.open(str(one)) for one in (folder, folder.parent / "whole"))
+    given = [(each.heads[0].head, each.heads[0].clusters, each.maker, each.data, each.fingerprint) for each in (found, whole)]
+    if given[0] != given[1]:
+        raise LostError("another assignment than was made")
+    return READ
+
+
 def write_journal(folder: Path) -> None:
     journal = Journal(folder)
     for number in range(ENTRIES):
@@ -343,6 +395,9 @@ FORMATS: dict[str, Format] = {
     "journal": Format(write_journal, opened_journal, "journal.jsonl", TEXT),
     "embeddings": Format(write_embeddings, same_embeddings),
     "clusters to start from": Format(write_start, same_start, "start.parquet"),
+    "labels": Format(write_labels, same_labels, "*.parquet"),
+    "assignment": Format(write_assigned, same_assigned, "assigned.json", JSON),
+    "work that was begun": Format(write_begun, same_begun, "_begun.json", JSON),
     "pretrain recipe": _recipe("coke_digits", CONFIG_OF_COMMAND["pretrain"]),
     "semisup recipe": _recipe("protocon_digits", CONFIG_OF_COMMAND["semisup"]),
     "sweep recipe": _recipe("sweeps/coke_ratio", SweepConfig),
