@@ -16,7 +16,7 @@ from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS
 from pipelines.config.recipe import stored_values
 from pipelines.datasets.vector_column import as_lists, list_lengths
 from pipelines.errors import UserError, nearest
-from pipelines.files.documents import damage_in_words
+from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 from pipelines.runs.run_folder import Run
@@ -35,12 +35,14 @@ class FinishedClusters:
         model: centers and prices of all heads.
         run: the run; `None` for a file.
         config: plain values of the run's configuration; `None` for a file.
+        rows: that were labelled; 0 for a file.
     """
 
     location: Location
     model: FrozenClusters
     run: Run | None = None
     config: dict[str, Any] | None = None
+    rows: int = 0
 
     @classmethod
     def open(cls, place: str, metric: Metric | None = None) -> FinishedClusters:
@@ -56,19 +58,24 @@ class FinishedClusters:
         location = Location.of(place)
         if location.is_file():
             return cls(location, _read_centers(location, metric, alone=True))
+        if not location.exists():
+            raise UserError(f"{place} does not exist; give the folder of a quorum cluster run, or a file of centers")
         run = Run.open(place, kind=KIND)
         if not (run.location / CLUSTERS_MANIFEST).exists():
             raise UserError(f"{place} is not finished; go on with it: quorum cluster --resume {place}")
         manifest = run.location / CLUSTERS_MANIFEST
-        with damage_in_words(manifest, "take the labels again: quorum cluster --resume"):
-            content = manifest.read_json()
-            if content["format"] != CLUSTERS_FORMAT:
-                raise UserError(f"{manifest} has format {content['format']}, this version reads {CLUSTERS_FORMAT}")
-            metric = content.get("metric", "cosine")
-        model = _read_centers(run.location / CENTERS, metric)
+        remedy = "take the labels again: quorum cluster --resume"
+        content = read_document(manifest, CLUSTERS_FORMAT, remedy)
+        with damage_in_words(manifest, remedy):
+            metric = METRICS[METRICS.index(content.get("metric", "cosine"))]
+            heads, rows = [int(clusters) for clusters in content["heads"]], int(content["rows"])
+        table = run.location / CENTERS
+        model = _read_centers(table, metric)
+        if model.heads != heads or PRICE not in ParquetReader(table).schema.names:
+            raise UserError(f"{table} is not of the run: it lacks prices, or has other heads than {heads}; restore it")
         if "levels" in content:
             model = replace(model, parents=read_parents(run.location))
-        return cls(location, model, run, stored_values(run.config_file()))
+        return cls(location, model, run, stored_values(run.config_file()), rows)
 
     def head(self, number: int) -> FrozenClusters:
         """The clusters of one head.

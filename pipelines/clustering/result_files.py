@@ -14,6 +14,7 @@ from algos.scores import size_figures
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder
 from pipelines.clustering.levels.parent_files import PARENTS, ParentSizes, with_parents
 from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import EpochSnapshot
@@ -132,7 +133,7 @@ def close_result(
 ) -> None:
     """Write the manifest: a folder without it holds no finished clustering."""
     content = {
-        "format": CLUSTERS_FORMAT, "rows": vectors.rows, "data": vectors.fingerprint, "heads": heads, "labels": "labels",
+        "rows": vectors.rows, "data": vectors.fingerprint, "heads": heads, "labels": "labels",
         "exact": exact, "metric": metric, **({} if levels is None else {"levels": levels}),
     }  # fmt: skip
-    (folder / CLUSTERS_MANIFEST).write_json(content)
+    write_document(folder / CLUSTERS_MANIFEST, content, CLUSTERS_FORMAT)

@@ -71,7 +71,7 @@ def write_sample(
     sizes = rows.counts()
     if total is not None and total > rows.rows:
         raise UserError(f"--total is {total:,}, and {place} has {rows.rows:,} rows; give at most that")
-    above = clusters.model.parents
+    above = None if labels.clusters is None else labels.clusters.model.parents
     parents = [] if above is None else [above.parent_of]
     taken = np.minimum(sizes, per_cluster or 0) if total is None else share_tree(total, sizes, parents, seed)
     sample = _Sample(taken, pick, seed)

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.curation.begun_folder import finish, may_take, take
-from pipelines.curation.labelled_rows import LABEL, SIMILARITY, LabelledRows
+from pipelines.curation.labelled_rows import ID, LABEL, SIMILARITY, LabelledRows
 from pipelines.curation.labelled_source import LabelledSource
 from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, WHOLE_BYTES, EmbeddingFolder
+from pipelines.datasets.id_column import plain_ids
 from pipelines.datasets.parquet_files import STREAMED_BYTES
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -134,7 +135,7 @@ class FileJoiner:
     def _copy(self, number: int, place: Location) -> None:
         shard = self.vectors.shards[number]
         reader = open_parquet(self.vectors.location, shard.path, shard.digest)
-        labels = [_Labels(rows, int(self.vectors.starts[number])) for rows in self.heads]
+        labels = [_Labels(rows, int(self.vectors.starts[number]), self.vectors.id_column) for rows in self.heads]
         place.parent.make()
         with place.written() as sink:
             schema = self._with_labels(reader.schema.empty_table(), labels).schema
@@ -146,7 +147,7 @@ class FileJoiner:
 
     def _with_labels(self, table: pa.Table, labels: list[_Labels]) -> pa.Table:
         for mine, names in zip(labels, self.added, strict=True):
-            for name, column in zip(names, mine.take(len(table)), strict=True):
+            for name, column in zip(names, mine.take(table, self.vectors.location), strict=True):
                 table = table.append_column(name, column)
         return table
 
@@ -154,15 +155,26 @@ class FileJoiner:
 class _Labels:
     """Labels of one head from a place on, as they are asked for."""
 
-    def __init__(self, rows: LabelledRows, place: int) -> None:
-        self._tables = rows.following(place, LABEL, SIMILARITY)
-        self._held = pa.table({LABEL: pa.array([], pa.int32()), SIMILARITY: pa.array([], pa.float32())})
+    def __init__(self, rows: LabelledRows, place: int, id_column: str | None) -> None:
+        self._id_column = id_column
+        self._tables = rows.following(place)
+        self._held: list[pa.Table] = []
 
-    def take(self, rows: int) -> list[pa.ChunkedArray]:
-        """Labels and similarities of the next rows."""
-        while len(self._held) < rows:
-            self._held = pa.concat_tables([self._held, next(self._tables)])
-        taken, self._held = self._held.slice(0, rows), self._held.slice(rows)
+    def take(self, table: pa.Table, folder: Location) -> list[pa.ChunkedArray]:
+        """Labels and similarities of the next rows of a file in a folder.
+
+        Raises:
+            UserError: where their ids are not those that were labelled: footers may be equal though rows changed places.
+        """
+        rows = len(table)
+        while sum(map(len, self._held)) < rows:
+            self._held.append(next(self._tables))
+        whole = pa.concat_tables(self._held) if self._held else None
+        if whole is None:
+            return [pa.chunked_array([], pa.int32()), pa.chunked_array([], pa.float32())]
+        taken, self._held = whole.slice(0, rows), [whole.slice(rows)]
+        if self._id_column is not None and not taken[ID].combine_chunks().equals(plain_ids(table[self._id_column])):
+            raise UserError(f"{folder} holds rows in other places than when they were labelled; cluster or assign them again")
         return [taken[LABEL], taken[SIMILARITY]]
 
 

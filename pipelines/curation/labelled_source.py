@@ -53,7 +53,7 @@ class FinishedLabels:
             said = read_document(folder / ASSIGNED, ASSIGNED_FORMAT, "assign again, to another folder")
             with damage_in_words(folder / ASSIGNED, "assign again, to another folder"):
                 data, fingerprint = (said["place"], said["column"], said["id"]), said["data"]
-                sizes = {int(one["head"]): int(one["clusters"]) for one in said["heads"]}
+                sizes, rows = {int(one["head"]): int(one["clusters"]) for one in said["heads"]}, int(said["rows"])
                 maker = f"{fingerprint}-{said['model']}"
         else:
             clusters = FinishedClusters.open(place)
@@ -61,14 +61,15 @@ class FinishedLabels:
                 raise UserError(f"{place} is a file of centers, which has no labels; give what quorum cluster or assign wrote")
             config, run = clusters.config, clusters.run
             data, fingerprint, maker = (config["data"], config["column"], config["id"]), run.identity["data"], run.address.run_id
-            sizes = dict(enumerate(clusters.model.heads))
+            sizes, rows = dict(enumerate(clusters.model.heads)), clusters.rows
         if head is not None and head not in sizes:
             raise UserError(f"{place} has labels of heads {', '.join(map(str, sizes))}; there is no head {head}")
         chosen = sizes if head is None else {head: sizes[head]}
         heads = [LabelledRows(folder / LABELS, one, count) for one, count in chosen.items()]
-        if not heads[0].names:
-            how = "assign again, to another folder" if clusters is None else f"take them again: quorum cluster --resume {place}"
-            raise UserError(f"{heads[0].folder} holds no file of labels; {how}")
+        if heads[0].rows != rows:
+            again = "assign again, to another folder" if clusters is None else f"label again: quorum cluster --resume {place}"
+            found = f"{heads[0].rows:,} labels" if heads[0].names else "no file of labels"
+            raise UserError(f"{heads[0].folder} holds {found}, and {rows:,} were written; restore its files, or {again}")
         return cls(folder, heads, maker, data, fingerprint, clusters)
 
 

@@ -107,7 +107,7 @@ class EmbeddingFolder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash over the files' footers, with the columns' names: equal fingerprints mean equal rows in equal places."""
+        """Hash over the files' footers, with the columns' names; rows that changed places in a row group may leave it so."""
         content = [self.column, self.id_column, [asdict(shard) for shard in self.shards]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 

@@ -124,20 +124,13 @@ def show_export(said: str) -> None:
 
 
 def show_cluster(made: Clustering) -> None:
-    """What a clustering came to, a line a head."""
+    """What a clustering came to."""
     report = made.report
-    table = Table(title=escape(f"{made.path}  {report['rows']:,} rows of {report['dim']} numbers"), title_justify="left")
     known = (
         "clusters", "minimum", "smallest", "largest", "maximum", "below_minimum", "above_maximum", "mean_similarity", "moved",
         "mean_repair_cost", "mean_optimality_gap", "changed_since_start",
     )  # fmt: skip
-    columns = tuple(name for name in known if name in report["heads"][0])  # no maximum, no exact sizes, no start from others
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
-    for head in report["heads"]:
-        values = (head[column] for column in columns)
-        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in values))
-    Console().print(table)
+    _head_table(f"{made.path}  {report['rows']:,} rows of {report['dim']} numbers", report["heads"], known)
     if "parents" in report:
         told = report["parents"]
         off = told["below_minimum"] + told.get("above_maximum", 0)
@@ -174,15 +167,16 @@ def show_quality(made: Quality) -> None:
     print(hidden(f"quality.json, quality.parquet and pictures, also in MLflow: {made.path}"))
 
 
-def _head_table(title: str, heads: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    """A line a head, of the columns that it has."""
-    shown = [name for name in columns if heads[0].get(name) is not None]
+def _head_table(title: str, heads: list[dict[str, Any]], names: tuple[str, ...]) -> None:
+    """A line a figure that heads have, and a column a head: names of figures are long, and heads are few."""
     table = Table(title=escape(title), title_justify="left")
-    for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
-    for head in heads:
-        values = (head[name] for name in shown)
-        table.add_row(*("-" if one is None else f"{one:,.4g}" if isinstance(one, float) else f"{one:,}" for one in values))
+    table.add_column("")
+    for number, head in enumerate(heads):
+        table.add_column(f"head {head.get('head', number)}", justify="right")
+    for name in (name for name in names if name != "head" and heads[0].get(name) is not None):
+        values = (head[name] for head in heads)
+        shown = ("-" if one is None else f"{one:,.4g}" if isinstance(one, float) else f"{one:,}" for one in values)
+        table.add_row(name.replace("_", " "), *shown)
     Console().print(table)
 
 

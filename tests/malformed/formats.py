@@ -21,7 +21,9 @@ import torch
 import yaml
 from PIL import Image
 
+from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
+from pipelines.clustering.result_files import Head, close_result, write_tables
 from pipelines.clustering.warm_start import WarmStart
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND
@@ -38,7 +40,7 @@ from pipelines.ingest.recognise import open_source
 from pipelines.ingest.shard_writer import PartWriter, ShardPlan
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.runs.checkpoints import CheckpointStore
-from pipelines.runs.run_folder import Run
+from pipelines.runs.run_folder import Run, write_config
 from pipelines.tracking.journal import JOURNAL, Journal, read_journal
 from pipelines.views.crops import CropSpec, center_crop, random_crops
 from tests.helpers import layouts, packed
@@ -304,6 +306,28 @@ def same_assigned(folder: Path) -> str:
     return READ
 
 
+def write_clusters(folder: Path) -> None:
+    """What is read of a finished clustering, besides its labels."""
+    uri = f"sqlite:///{folder.parent}/mlflow-{folder.name}.db"
+    run = Run.start(Location.of(folder), "cluster", {}, "abc", uri=uri, experiment="q", name="first", params={}, tags={})
+    Path(folder.parent, f"mlflow-{folder.name}.db").unlink()
+    write_config(run.location, {"data": "/rows"})
+    centers = np.random.default_rng(0).normal(size=(9, 6))
+    model = FrozenClusters([5, 4], centers, np.arange(9) / 8, "euclidean")
+    heads = [Head(np.arange(size) + 1, -np.ones(size), 1.0, np.inf, {}, "euclidean") for size in model.heads]
+    write_tables(run.location, model, heads)
+    write_embeddings(folder)
+    close_result(run.location, EmbeddingFolder.open(str(folder / "part-0.parquet")), model.heads, exact=False, metric="euclidean")
+
+
+def same_clusters(folder: Path) -> str:
+    found, whole = (FinishedClusters.open(str(one)).model for one in (folder, folder.parent / "whole"))
+    given = [(each.heads, each.metric, each.centers.tolist(), each.prices.tolist()) for each in (found, whole)]
+    if given[0] != given[1]:
+        raise LostError("other clusters than were finished")
+    return READ
+
+
 def write_journal(folder: Path) -> None:
     journal = Journal(folder)
     for number in range(ENTRIES):
@@ -398,6 +422,8 @@ FORMATS: dict[str, Format] = {
     "labels": Format(write_labels, same_labels, "*.parquet"),
     "assignment": Format(write_assigned, same_assigned, "assigned.json", JSON),
     "work that was begun": Format(write_begun, same_begun, "_begun.json", JSON),
+    "manifest of clusters": Format(write_clusters, same_clusters, "clusters.json", JSON),
+    "centers": Format(write_clusters, same_clusters, "centers.parquet"),
     "pretrain recipe": _recipe("coke_digits", CONFIG_OF_COMMAND["pretrain"]),
     "semisup recipe": _recipe("protocon_digits", CONFIG_OF_COMMAND["semisup"]),
     "sweep recipe": _recipe("sweeps/coke_ratio", SweepConfig),

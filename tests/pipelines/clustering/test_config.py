@@ -40,7 +40,7 @@ from quorum.cli import main
         (["--pases", "3"], "nearest valid name: passes"),
         (["--column", "embeding"], "nearest valid name: embedding"),
         (["--id", "pth"], "nearest valid name: path"),
-        (["--start_from", "ABSENT"], "holds no run.json"),
+        (["--start_from", "ABSENT"], "does not exist; give the folder of a quorum cluster run"),
         (["--start_from", "WIDE"], "has rows of 8 numbers, the centers of"),
         (["--start_from", "TWO"], "asks for heads of [20] clusters"),
         (["--metric", "euclid"], "metric"),

@@ -142,3 +142,12 @@ def test_damaged_labels_are_named(clustered, tmp_path):
     part.write_bytes(part.read_bytes()[:200])
     with pytest.raises(UserError, match=r"part-000001.parquet is damaged"):
         write_sample(str(run), str(tmp_path / "a.parquet"), per_cluster=1)
+
+
+@pytest.mark.ray
+def test_labels_that_are_not_all_there_are_refused(clustered, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(clustered, copy)
+    (copy / "labels" / "part-000000.parquet").unlink()
+    with pytest.raises(UserError, match=r"labels holds [\d,]+ labels, and 2,000 were written; restore its files"):
+        write_sample(str(copy), str(tmp_path / "other.parquet"), total=10)

@@ -14,6 +14,7 @@ import quorum
 from pipelines.curation import join_labels as joining
 from pipelines.curation.assign import assign
 from pipelines.curation.join_labels import JOINED, FileJoiner, join_labels
+from pipelines.curation.labelled_rows import LabelledRows
 from pipelines.curation.labelled_source import LabelledSource
 from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST
 from pipelines.errors import UserError
@@ -180,3 +181,14 @@ def test_copies_of_embeddings_are_embeddings_of_the_same_images(labelled, rows, 
     (rows / EMBEDDINGS_MANIFEST).write_text(json.dumps({"format": 1, "rows": 4, "split": "train"}))
     join_labels(str(labelled), str(tmp_path / "joined"))
     assert json.loads((tmp_path / "joined" / EMBEDDINGS_MANIFEST).read_text())["split"] == "train"
+
+
+def test_rows_that_changed_places_without_a_change_of_the_footer_are_told_by_their_ids(tmp_path):
+    labels = {"id": [1, 2, 3], "label_head0": pa.array([0, 1, 0], pa.int32()), "similarity_head0": np.ones(3, np.float32)}
+    (tmp_path / "labels").mkdir()
+    pq.write_table(pa.table(labels), tmp_path / "labels" / "part-000000.parquet")
+    rows, folder = LabelledRows(Location.of(tmp_path / "labels"), 0, 2), Location.of(tmp_path)
+    given = joining._Labels(rows, 0, "id").take(pa.table({"id": [1, 2, 3]}), folder)
+    assert given[0].to_pylist() == [0, 1, 0]
+    with pytest.raises(UserError, match="holds rows in other places than when they were labelled"):
+        joining._Labels(rows, 0, "id").take(pa.table({"id": [2, 1, 3]}), folder)
