@@ -288,6 +288,7 @@ def write_assigned(folder: Path) -> None:
     (folder / "labels").mkdir()
     write_labels(folder / "labels")
     said = {
+        "rows": 80,
         "place": "/rows",
         "column": "embedding",
         "id": None,

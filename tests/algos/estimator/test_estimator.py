@@ -585,10 +585,12 @@ def test_the_examples_of_the_page_run(capsys):
     page = ROOT / "docs" / "clustering.md"
     alone = page.read_text().split("## On a cluster")[0]  # what follows reads the files of a job
     examples = re.findall(r"```python\n(.*?)```", alone, flags=re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 5
     names: list[dict] = [{} for _ in examples]
     for example, scope in zip(examples, names, strict=True):
         exec(example, scope)
     assert capsys.readouterr().out.startswith("60 ")
-    assert np.bincount(names[1]["labels"]).min() >= 15
-    assert (names[2]["kmeans"].counts_ > 0.03 * 51_200).all()
+    assert names[1]["kmeans"].counts_.max() <= names[1]["kmeans"].max_size_ == 179  # as the page says
+    assert np.bincount(names[2]["labels"]).min() >= 15
+    assert (names[3]["kmeans"].counts_ > 0.03 * 51_200).all()
+    assert (names[4]["today"].labels_[:1500] == names[4]["yesterday"].labels_).mean() > 0.7

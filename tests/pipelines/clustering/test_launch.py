@@ -200,6 +200,7 @@ def test_rows_in_lumps_were_streamed_from_a_copy_which_is_gone(clustered):
     assert not (clustered / COPY).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_copy_is_kept_on_request_and_the_labels_are_of_the_files_rows(local_ray, tables, tmp_path):
     kind = np.random.default_rng(0).integers(4, size=400)
@@ -302,6 +303,7 @@ def test_a_euclidean_run_killed_in_mid_pass_goes_on_with_two_workers_in_the_same
     assert labels_of(euclidean).equals(labels_of(copy))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_start_from_finished_clusters_keeps_their_numbers_and_tells_what_changed(clustered, lumps):
     to = clustered.parent / "warm"

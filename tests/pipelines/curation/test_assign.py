@@ -102,7 +102,7 @@ def test_what_was_killed_goes_on_with_the_files_that_are_there(clustered, lumps,
     (place / ASSIGNED).unlink()  # as a kill would leave it
     take(Location.of(place), {key: report[key] for key in ("data", "model", "files")})
     (place / "labels" / "part-000003.parquet").unlink()
-    (place / "labels" / "part-000003.parquet.0.partial").write_bytes(b"cut")
+    (place / "labels" / "part-000003.parquet.0123456789abcdef0123456789abcdef.partial").write_bytes(b"cut")
     kept = (place / "labels" / "part-000000.parquet").stat().st_mtime_ns
     with pytest.raises(UserError, match="was begun with other model"):
         assign(str(clustered), str(lumps), str(place), prices=False)

@@ -43,7 +43,7 @@ def test_no_more_clusters_than_asked_for_are_chosen(most):
 @pytest.mark.parametrize("heads", [1, 3])
 def test_the_histogram_has_a_chart_per_head_with_its_minimum_in_red(tmp_path, heads):
     counts = [np.array([9, 4, 6, 1])] * heads
-    cluster_size_histogram(counts, [3.0] * heads, tmp_path / "sizes.png")
+    cluster_size_histogram(counts, [(3.0, np.inf)] * heads, tmp_path / "sizes.png")
     picture = pixels(tmp_path / "sizes.png")
     assert picture.shape == (352, 550 * heads, 3)
     reddish = (picture[..., 0] > picture[..., 1] + 100) & (picture[..., 0] > picture[..., 2] + 100)
