@@ -122,7 +122,7 @@ def test_a_sample_that_is_there_and_runs_without_labels_are_refused(clustered, t
     unfinished = relabelled(clustered, tmp_path / "run", 1)
     (unfinished / "labels" / "part-000000.parquet").unlink()
     with pytest.raises(
-        UserError, match=r"labels holds no file of labels, and 2,000 were written; .* label again: quorum cluster --resume"
+        UserError, match=r"holds no file of labels, and 2,000 were written; .* label again: quorum cluster --resume"
     ):
         write_sample(str(unfinished), str(tmp_path / "b.parquet"), per_cluster=1)
     (unfinished / "clusters.json").unlink()
