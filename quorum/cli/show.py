@@ -169,7 +169,7 @@ def show_quality(made: Quality) -> None:
 
 def _head_table(title: str, heads: list[dict[str, Any]], names: tuple[str, ...]) -> None:
     """A line a figure that heads have, and a column a head: names of figures are long, and heads are few."""
-    table = Table(title=escape(title), title_justify="left")
+    table = Table()
     table.add_column("")
     for number, head in enumerate(heads):
         table.add_column(f"head {head.get('head', number)}", justify="right")
@@ -177,6 +177,7 @@ def _head_table(title: str, heads: list[dict[str, Any]], names: tuple[str, ...])
         values = (head[name] for head in heads)
         shown = ("-" if one is None else f"{one:,.4g}" if isinstance(one, float) else f"{one:,}" for one in values)
         table.add_row(name.replace("_", " "), *shown)
+    Console().print(escape(title), soft_wrap=True, highlight=False)  # as a title it would be as narrow as the table
     Console().print(table)
 
 
