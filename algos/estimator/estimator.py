@@ -24,13 +24,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from algos.estimator import shortfall
 from algos.estimator.far_rows import far_rows
-from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, split
+from algos.estimator.final_labels import bounded_labels, nearest_labels
+from algos.estimator.geometry import Geometry, initial_centers, split
 from algos.estimator.given_clusters import GivenClusters
 from algos.estimator.input_rows import Table, read_table
-from algos.estimator.shortfall import distinct_rows, warn_of_equal_centers, warn_of_far_rows, warn_of_missed_bounds
 from algos.estimator.wanted_sizes import DEFAULT_RATIO, Sizes, Wanted
-from algos.exact.repair_sizes import repair_sizes
 from algos.kmeans import constrained_kmeans as core
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from algos.kmeans.passes import Passes, Settling
@@ -194,11 +194,11 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         labels, self.objective_ = self._repair(table.rows) if self.exact else self._nearest(table)
         self._publish(labels, table.weights)
         exact = "set exact=True for labels that keep it, " if counting.weights is None else ""
-        distinct = functools.partial(distinct_rows, counting.rows, self._geometry)
+        distinct = functools.partial(shortfall.distinct_rows, counting.rows, self._geometry)
         advice = (
             f"{exact}raise max_iter or dual_lr, or {'lower the minimum' if self.max_size_ == math.inf else 'widen the bounds'}"
         )
-        warn_of_missed_bounds(self.counts_, self.min_size_, self.max_size_, distinct, advice=advice)
+        shortfall.warn_of_missed_bounds(self.counts_, self.min_size_, self.max_size_, distinct, advice=advice)
         return self
 
     def partial_fit(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> ConstrainedKMeans:
@@ -237,7 +237,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             given = self._start(counting, near, check_random_state(self.random_state), ratios, LEAST_BATCHES)
             if given is not None:
                 self._core.counts.copy_(given.rows(LEAST_BATCHES * len(counting)))
-            warn_of_equal_centers(self._core.centers)
+            shortfall.warn_of_equal_centers(self._core.centers)
         if self.dual_lr is None:
             self._core.set_dual_lr(max(self._steps_before + self.n_steps_ + 1, LEAST_BATCHES))
         labels = self._core.assign(self._geometry.prepare(table.rows, table.lengths))[0]
@@ -247,7 +247,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         before = 0 if first else self.counts_
         self._publish(labels, table.weights)
         self.counts_ = self.counts_ + before
-        self._look_at_stream()
+        if self.n_steps_ % LEAST_BATCHES == 0:
+            shortfall.warn_of_stream(self.counts_, self.min_size_ratio, self.max_size_ratio)
         return self
 
     def predict(self, X: ArrayLike | Tensor) -> NDArray[np.int32]:
@@ -327,7 +328,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             return counting, counting
         places = table.counted()
         self.outliers_ = (far.left_out if places is None else places[far.left_out]).numpy(force=True)
-        warn_of_far_rows(self.outliers_, len(table))
+        shortfall.warn_of_far_rows(self.outliers_, len(table))
         return counting.without(far.left_out), counting.without(far.without_scale)
 
     def _require_same_settings(self) -> None:
@@ -337,15 +338,6 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
                 raise ValueError(
                     f"{name} was {before!r} when the stream began and is {now!r}; set it back, or begin anew with a clone"
                 )
-
-    def _look_at_stream(self) -> None:
-        """Warn from time to time of a cluster that has less than half of its minimum, or more than twice its maximum."""
-        mean = self.counts_.sum() / self.n_clusters
-        least, most = self.min_size_ratio * mean, math.inf if self.max_size_ratio is None else self.max_size_ratio * mean
-        if self.n_steps_ % LEAST_BATCHES == 0 and (self.counts_.min() < least / 2 or self.counts_.max() > most * 2):
-            advice = "raise dual_lr, or lower min_size_ratio or n_clusters"
-            advice += "" if most == math.inf else ", or raise max_size_ratio"
-            warn_of_missed_bounds(self.counts_, least, most, None, advice=advice)
 
     def _pass(self, passes: Passes, table: Table, batches: tuple[Tensor, ...]) -> tuple[float, float]:
         """One pass; returns the mean similarity and the share of the rows by which clusters were off their bounds."""
@@ -366,41 +358,22 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self.certificate_slack_ = float(summary.slack) * self._unit
         self.certificate_slack_above_ = float(summary.slack_above) * self._unit
         if self.verbose:
-            sizes = f"smallest cluster {self.pass_counts_.min():.10g} rows, minimum {self.min_size_:.10g}"
-            if self.max_size_ < math.inf:
-                sizes += f", largest {self.pass_counts_.max():.10g}, maximum {self.max_size_:.10g}"
+            sizes = shortfall.sizes_in_words(self.pass_counts_, self.min_size_, self.max_size_)
             print(f"pass {self.n_iter_}: {sizes}, mean similarity {similarity:.5f}")
         return similarity, float(summary.off_bounds(given)) / len(table)
 
     def _nearest(self, table: Table) -> tuple[Tensor, float]:
         """Argmax labels (n,) under the prices, and their objective in the data's units."""
-        rows, prices = table.rows, self._prices
-        total = torch.zeros((), dtype=torch.float64, device=rows.device)
-        # Made at once: pieces of it that stay would keep the memory of what is computed between them from being used again.
-        labels = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
-        centers, width = self._core.centers.to(prices.dtype), max(rows.shape[1], self.n_clusters)
-        weights = prices.new_ones(()).expand(len(rows)) if table.weights is None else table.weights
-        for piece, mine, counting in zip(split(rows, width), split(labels, width), split(weights, width), strict=True):
-            prepared = self._geometry.to_compare(piece, prices.dtype)
-            to = prepared.dtype
-            priced = core.priced_similarities(prepared, centers.to(to), prices.to(to), spherical=self._geometry.spherical)
-            mine.copy_(core.assign(priced))
-            values = priced.gather(1, mine[:, None])[:, 0] - prices[mine]
-            total += ((values - self._geometry.half_squares(prepared)) * counting).sum(dtype=torch.float64)
-        return labels, float(total) * self._geometry.scale**2
+        return nearest_labels(table, self._core.centers, self._prices, self._geometry)
 
     def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
         """Labels (n,) that keep both bounds, and their objective; their prices replace the duals."""
-        similarities = exact_similarities(rows, self._core.centers, self._geometry)
-        most = None if self.max_size_ == math.inf else round(self.max_size_ / self._unit)
-        repair = repair_sizes(similarities, len(rows), self._core.prices, round(self.min_size_ / self._unit), most)
-        self._prices = repair.prices.to(rows.device)
+        bounds = self.min_size_, self.max_size_
+        found = bounded_labels(rows, self._core.centers, self._core.prices, self._geometry, *bounds, self._unit)
+        self._prices = found.prices.to(rows.device)
         self._core.take_prices(self._prices)
-        unit = self._geometry.scale**2 * self._unit
-        self.repair_moves_, self.repair_cost_, self.optimality_gap_ = repair.moves, repair.cost * unit, repair.gap * unit
-        prepared = (self._geometry.prepare(piece.double()) for piece in split(rows, rows.shape[1]))
-        squares = [self._geometry.half_squares(piece).sum() for piece in prepared]
-        return repair.labels, (repair.objective - float(torch.stack(squares).sum())) * unit
+        self.repair_moves_, self.repair_cost_, self.optimality_gap_ = found.moves, found.cost, found.gap
+        return found.labels, found.objective
 
     def _publish(self, labels: Tensor, weights: Tensor | None) -> None:
         """Learned state as arrays in the data's units."""

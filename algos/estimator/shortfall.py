@@ -5,6 +5,7 @@ Shapes: n rows, D features, K clusters.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ NEARLY = 1e-9  # relative; a smaller miss is rounding
 
 
 def warn_of_missed_bounds(
-    counts: NDArray[Any], least: float, most: float, distinct: Callable[[], int] | None, *, advice: str
+    counts: NDArray[Any], least: float, most: float, distinct: Callable[[], int] | None, *, advice: str, level: int = LEVEL
 ) -> None:
     """Warn where a cluster lies outside its bounds, or where rows are too few to tell all clusters apart.
 
@@ -32,6 +33,7 @@ def warn_of_missed_bounds(
         most: that each was to get; may be infinite.
         distinct: counts the different rows; `None` where nobody can know.
         advice: what brings more clusters within their bounds.
+        level: of the stack, from here to who called the estimator.
     """
     clusters, lacking = len(counts), int((counts < least * (1 - NEARLY)).sum())
     over = int((counts > most * (1 + NEARLY)).sum())
@@ -44,9 +46,31 @@ def warn_of_missed_bounds(
     said = [each for each, misses in zip(said, (lacking, over), strict=True) if misses]
     if said:
         why = f"{few}: choose fewer, or exact=True, which parts copies of one row" if few else advice
-        warnings.warn(f"{', and '.join(said)}; {why}", ConvergenceWarning, stacklevel=LEVEL)
+        warnings.warn(f"{', and '.join(said)}; {why}", ConvergenceWarning, stacklevel=level)
     elif few:
-        warnings.warn(f"{few}, so {int((counts == 0).sum())} are empty; choose fewer", ConvergenceWarning, stacklevel=LEVEL)
+        warnings.warn(f"{few}, so {int((counts == 0).sum())} are empty; choose fewer", ConvergenceWarning, stacklevel=level)
+
+
+def warn_of_stream(counts: NDArray[Any], min_ratio: float, max_ratio: float | None) -> None:
+    """Warn of a cluster of a stream that has less than half of its minimum, or more than twice its maximum.
+
+    Args:
+        counts: (K,) rows, or weight, given to each cluster so far.
+        min_ratio: the minimum as a share of the mean.
+        max_ratio: the maximum likewise; `None` for none.
+    """
+    mean = counts.sum() / len(counts)
+    least, most = min_ratio * mean, math.inf if max_ratio is None else max_ratio * mean
+    if counts.min() < least / 2 or counts.max() > most * 2:
+        advice = "raise dual_lr, or lower min_size_ratio or n_clusters"
+        advice += "" if most == math.inf else ", or raise max_size_ratio"
+        warn_of_missed_bounds(counts, least, most, None, advice=advice, level=LEVEL + 1)
+
+
+def sizes_in_words(counts: NDArray[Any], least: float, most: float) -> str:
+    """Smallest cluster and minimum, and where there is a maximum the largest one and that."""
+    said = f"smallest cluster {counts.min():.10g} rows, minimum {least:.10g}"
+    return said if most == math.inf else f"{said}, largest {counts.max():.10g}, maximum {most:.10g}"
 
 
 def warn_of_far_rows(far: NDArray[np.int64], rows: int) -> None:

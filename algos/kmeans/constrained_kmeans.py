@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from algos.distributed.collectives import Summing, begin_sum
 from algos.kmeans.certificate import EpochSummary, margins
+from algos.kmeans.dual_step import default_dual_lr
 
 FEW_THREADS = 4  # of a CPU: numpy, which uses one, finds a row's maximum in a quarter of the time that torch takes on one
 
@@ -85,18 +86,6 @@ def move(centers: Tensor, seen: Tensor, counts: Tensor, sums: Tensor, *, normali
     moved = torch.addcmul(sums, torch.where(hit, seen, 1.0)[:, None], centers)
     length = torch.linalg.vector_norm(moved, dim=1).clamp(min=1e-12) if normalize else seen + counts
     return moved.div_(torch.where(hit, length, 1.0)[:, None])
-
-
-def default_dual_lr(num_clusters: int, min_size_ratio: float, batches_per_epoch: float) -> float:
-    """Step size of the duals (lambda), used where the user gives none: K / (ratio * N / B).
-
-    A batch without a hit raises a price by lambda * ratio / K. With this step the price of a cluster that is never hit
-    rises by 1 in an epoch, half the span of the similarities: slower leaves clusters empty for epochs, faster makes
-    prices outweigh the similarities and labels swing. It gives 8 for ImageNet's K = 4000, ratio 0.4, 1250 batches
-    (published: 20) and 0.05 for K = 50, ratio 0.9, 1100 batches (in use: about 0.1). A larger batch means fewer steps
-    and so a larger lambda.
-    """
-    return num_clusters / (max(min_size_ratio, 0.1) * max(batches_per_epoch, 1.0))
 
 
 def random_centers(num_clusters: int, dim: int, seed: int, dtype: torch.dtype) -> Tensor:

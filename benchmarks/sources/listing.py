@@ -46,7 +46,7 @@ class Synthetic(pafs.FileSystemHandler):
         return [pafs.FileInfo(name, pafs.FileType.File, size=100_000) for name in names]
 
     def _no(self, *_: Any) -> None:
-        raise NotImplementedError  # pyarrow wants these to be there, and a listing uses none
+        """Nothing: pyarrow wants these methods to be there, and a listing calls none of them."""
 
     copy_file = create_dir = delete_dir = delete_dir_contents = delete_file = delete_root_dir_contents = move = _no
     open_append_stream = open_input_file = open_input_stream = open_output_stream = _no

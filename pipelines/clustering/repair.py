@@ -110,6 +110,7 @@ def listed_rows(
     files, compared = labelled.files, ray.put(model)
 
     def fill(lists: list[Shortlist]) -> None:
+        """Enter all rows into empty lists, file by file, with tasks on the whole cluster."""
         wanted = [(each.widths, each.room) for each in lists]
         lister = RowLister(labelled.vectors, files, compared, labelled.folder, wanted, gpu=gpu, compare=compare)
         with progress("list", len(files), "files") as bar:

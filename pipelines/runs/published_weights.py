@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -104,7 +104,7 @@ class Published:
             UserError: for weights that are neither here nor to be fetched, or do not fit the network.
         """
         whole = self._loaded(options)
-        whole.reset_classifier(0)  # type: ignore[operator]  # which every model of timm has
+        cast("Any", whole).reset_classifier(0)  # which every model of timm has, and no type tells
         matched = fitted(WeightFile(whole.state_dict(), {}), network, self.name, about)
         return InitialWeights(matched.tensors, self.name, [], (self.about.mean, self.about.std))
 

@@ -88,8 +88,8 @@ class CopyPlan:
     def lots(self, span: RowSpan) -> list[range]:
         """Places of a span that are dealt together into one file."""
         sizes = even(span.rows, max(1, round(span.rows * self.row_bytes / self.part_bytes)))
-        starts = itertools.accumulate(sizes, initial=span.start)
-        return [range(start, start + rows) for start, rows in zip(starts, sizes, strict=False)]
+        borders = itertools.accumulate(sizes, initial=span.start)
+        return list(itertools.starmap(range, itertools.pairwise(borders)))
 
     @property
     def all_lots(self) -> Iterator[range]:

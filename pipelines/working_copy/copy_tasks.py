@@ -6,6 +6,7 @@ Each is called with a batch of numbers, `batch["id"]`, of its `todo`, and holds 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,7 @@ class RowDealer:
         ends = np.cumsum(np.bincount(dealt, minlength=self.plan.parts)).tolist()
         schema = copy_schema(self.plan.original.dim, self.plan.dtype)
         with (self.folder / lot_name(lot)).written() as sink, pa.ipc.new_file(sink, schema) as writer:
-            for first, last in zip([0, *ends], ends, strict=False):
+            for first, last in pairwise([0, *ends]):
                 mine = order[first:last]
                 writer.write_batch(record_batch(rows[mine], lot.start + mine, schema))
 

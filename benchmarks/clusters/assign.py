@@ -2,7 +2,7 @@
 
 Both read the same Parquet file from the page cache, in turn. The loop has as many threads as Ray has CPUs, and keeps nothing; the
 command writes labels and similarities. Ray and its processes have started before, as they have when many rows are labelled.
-Run from the repository's root: `python -m benchmarks.assign`.
+Run from the repository's root: `python -m benchmarks.clusters.assign`.
 """
 
 from __future__ import annotations

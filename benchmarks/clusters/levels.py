@@ -1,7 +1,7 @@
 """`quorum cluster --levels` against a flat clustering of as many clusters, at equal passes: similarity, sizes, rows a second.
 
-Run from the repository's root: `python -m benchmarks.cluster_levels`; some five minutes on two cores.
-`python -m benchmarks.cluster_levels --rows 1000000 --levels 1000 100 --no-flat` is a clustering that no flat one comes near.
+Run from the repository's root: `python -m benchmarks.clusters.levels`; some five minutes on two cores.
+`python -m benchmarks.clusters.levels --rows 1000000 --levels 1000 100 --no-flat` is a clustering that no flat one comes near.
 """
 
 from __future__ import annotations

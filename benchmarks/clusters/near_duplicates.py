@@ -2,7 +2,7 @@
 
 20,000 grey patches of 32 x 32 px at random places of scikit-learn's two photographs, less their mean, in a random projection to
 64 numbers: those that overlap but for a few px are near-duplicates that nobody made. Brute force takes the rows in the same order
-and all cosines in float64. Run from the repository's root: `python -m benchmarks.near_duplicates`.
+and all cosines in float64. Run from the repository's root: `python -m benchmarks.clusters.near_duplicates`.
 """
 
 from __future__ import annotations

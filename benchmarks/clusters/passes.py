@@ -2,8 +2,8 @@
 
 The bare loop reads Parquet, normalises, takes product, argmax and float64 sums, with as many threads as the machine has cores.
 The job's processes are watched: their largest proportional set size (PSS), and what they read.
-Run from the repository's root: `python -m benchmarks.cluster_passes`; some ten minutes on two cores.
-`python -m benchmarks.cluster_passes --dims 64 --groups 16384 --rows 200000` is one case.
+Run from the repository's root: `python -m benchmarks.clusters.passes`; some ten minutes on two cores.
+`python -m benchmarks.clusters.passes --dims 64 --groups 16384 --rows 200000` is one case.
 """
 
 from __future__ import annotations

@@ -1,0 +1,68 @@
+"""Labels of a table's rows under centers and prices that are learned: the best of each row, or the best that keep both bounds.
+
+Shapes: n rows, K clusters.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from algos.estimator.geometry import Geometry, exact_similarities, split
+from algos.estimator.input_rows import Table
+from algos.exact.repair_sizes import Repair, repair_sizes
+from algos.kmeans import constrained_kmeans as core
+
+
+def nearest_labels(table: Table, centers: Tensor, prices: Tensor, geometry: Geometry) -> tuple[Tensor, float]:
+    """Argmax labels (n,) int64 under the prices, and their objective.
+
+    Args:
+        table: the rows.
+        centers: (K, D) as the core has them.
+        prices: (K,) likewise; their dtype is that of the comparison.
+        geometry: of the rows.
+
+    Returns:
+        The labels, and the sum over rows of weight times similarity in the data's units.
+    """
+    rows = table.rows
+    total = torch.zeros((), dtype=torch.float64, device=rows.device)
+    # Made at once: pieces of it that stay would keep the memory of what is computed between them from being used again.
+    labels = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
+    centers, width = centers.to(prices.dtype), max(rows.shape[1], len(centers))
+    weights = prices.new_ones(()).expand(len(rows)) if table.weights is None else table.weights
+    for piece, mine, counting in zip(split(rows, width), split(labels, width), split(weights, width), strict=True):
+        prepared = geometry.to_compare(piece, prices.dtype)
+        to = prepared.dtype
+        priced = core.priced_similarities(prepared, centers.to(to), prices.to(to), spherical=geometry.spherical)
+        mine.copy_(core.assign(priced))
+        values = priced.gather(1, mine[:, None])[:, 0] - prices[mine]
+        total += ((values - geometry.half_squares(prepared)) * counting).sum(dtype=torch.float64)
+    return labels, float(total) * geometry.scale**2
+
+
+def bounded_labels(
+    rows: Tensor, centers: Tensor, prices: Tensor, geometry: Geometry, least: float, most: float, unit: float
+) -> Repair:
+    """Labels (n,) that keep both bounds, with prices as the core has them and all else in the data's units.
+
+    Args:
+        rows: (n, D) of the data.
+        centers: (K, D) as the core has them.
+        prices: (K,) likewise, where the search starts.
+        geometry: of the rows.
+        least: rows that a cluster is to have, in weight.
+        most: that it may have, in weight; infinity for no maximum.
+        unit: weight of each row.
+    """
+    greatest = None if most == math.inf else round(most / unit)
+    similarities = exact_similarities(rows, centers, geometry)
+    found = repair_sizes(similarities, len(rows), prices, round(least / unit), greatest)
+    prepared = (geometry.prepare(piece.double()) for piece in split(rows, rows.shape[1]))
+    squares = float(torch.stack([geometry.half_squares(piece).sum() for piece in prepared]).sum())
+    unit = geometry.scale**2 * unit
+    return replace(found, objective=(found.objective - squares) * unit, cost=found.cost * unit, gap=found.gap * unit)

@@ -1,0 +1,1 @@
+"""What is done with embeddings on a cluster, against bare loops, brute force and one level."""
