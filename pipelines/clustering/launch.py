@@ -90,7 +90,7 @@ class Clustering:
         self.images = images_of(self.vectors)
         if self.resume is None:
             _check_folder(self.config, self.vectors)
-            for remark in _remarks(self.vectors):
+            for remark in (*_remarks(self.vectors), *_remarks_of_start(self.config, self.start)):
                 print(remark, file=sys.stderr)
             self.config = _with_copy_settled(self.config, self.vectors)
         else:
@@ -183,6 +183,15 @@ def _remarks(vectors: EmbeddingFolder) -> Iterator[str]:
     if again:
         who = f"{again} of the ids {vectors.id_column!r}, such as {first},"
         yield f"{who} {'belongs' if again == 1 else 'belong'} to several rows; labels come in the order of the rows"
+
+
+def _remarks_of_start(config: ClusterConfig, start: WarmStart | None) -> Iterator[str]:
+    """What is not taken over from the clusters that a run starts from."""
+    if start is not None and start.max_size_ratio is not None and config.max_size_ratio is None:
+        yield (
+            f"{config.start_from} kept max_size_ratio {start.max_size_ratio:g}, which this run is not asked for: clusters may be "
+            f"larger, unless --max-size-ratio {start.max_size_ratio:g} is given"
+        )
 
 
 def _far_remark(far: int, minimum: float) -> str:

@@ -33,11 +33,13 @@ class WarmStart:
         model: centers and prices in units of the data.
         rows: (sum of K,) rows of each cluster, if it has now the share that it had; at least 1.
         passes: that the prices have had to settle.
+        max_size_ratio: the maximum that the clusters had to keep; `None` for none, or where it is not known.
     """
 
     model: FrozenClusters
     rows: np.ndarray
     passes: int
+    max_size_ratio: float | None = None
 
     @classmethod
     def of(cls, place: str, vectors: EmbeddingFolder, metric: Metric, heads: Sequence[int], passes: int) -> WarmStart:
@@ -75,7 +77,7 @@ class WarmStart:
             sizes = (found.run.location / SIZES).read_parquet()[ROWS].to_numpy()
             shares, before = [mine / mine.sum() for mine in model.per_head(sizes)], int(found.config["passes"])
         rows = np.maximum(np.floor(np.concatenate(shares) * vectors.rows), 1.0)
-        return cls(model, rows, before)
+        return cls(model, rows, before, (found.config or {}).get("max_size_ratio"))
 
     @classmethod
     def read(cls, folder: Location, metric: Metric) -> WarmStart:

@@ -12,12 +12,26 @@ from algos.kmeans.nested_kmeans import NestedConstrainedKMeans
 from algos.kmeans.row_threads import RowThreads
 
 
-@pytest.mark.parametrize(("rows", "dim"), [(1, 8), (700, 100), (4099, 64), (1500, 768)])
-def test_any_number_of_threads_gives_the_same_labels_and_similarities(rows, dim, monkeypatch):
-    monkeypatch.setattr(row_threads, "LEAST_ROWS", 64)
+def unit(rows, dim, seed=0):
+    return F.normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def flat(dim):
     kmeans = OnlineConstrainedKMeans([50, 7], dim, seed=1)
     kmeans.duals.copy_(torch.linspace(0, 0.1, 57))
-    batch = F.normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(0)), dim=1)
+    return kmeans
+
+
+def nested(dim):
+    return NestedConstrainedKMeans(unit(5, dim, 1), torch.zeros(5), torch.tensor([30, 5, 15, 1, 9]), unit(60, dim, 2))
+
+
+@pytest.mark.parametrize(
+    ("made", "rows", "dim"), [(flat, 1, 8), (flat, 700, 100), (flat, 4099, 64), (flat, 1500, 768), (nested, 3001, 32)]
+)
+def test_any_number_of_threads_gives_the_same_labels_and_similarities(made, rows, dim, monkeypatch):
+    monkeypatch.setattr(row_threads, "LEAST_ROWS", 64)
+    kmeans, batch = made(dim), unit(rows, dim)
     labels = kmeans.assign(batch)
     for count in (1, 3):
         threads = RowThreads(count)
@@ -25,20 +39,6 @@ def test_any_number_of_threads_gives_the_same_labels_and_similarities(rows, dim,
         threads.close()
         assert torch.equal(found, labels)
         assert torch.equal(similarity, kmeans.similarity(batch, labels))
-
-
-def test_any_number_of_threads_gives_the_same_labels_on_two_levels(monkeypatch):
-    monkeypatch.setattr(row_threads, "LEAST_ROWS", 64)
-    generator = torch.Generator().manual_seed(0)
-    parents, centers = (F.normalize(torch.randn(count, 32, generator=generator), dim=1) for count in (5, 60))
-    kmeans = NestedConstrainedKMeans(parents, torch.zeros(5), torch.tensor([30, 5, 15, 1, 9]), centers)
-    batch = F.normalize(torch.randn(3001, 32, generator=generator), dim=1)
-    labels = kmeans.assign(batch)
-    threads = RowThreads(3)
-    found, similarity = threads.label(kmeans, batch)
-    threads.close()
-    assert torch.equal(found, labels)
-    assert torch.equal(similarity, kmeans.similarity(batch, labels))
 
 
 def test_pieces_are_even_and_no_larger_than_memory_is_meant_to_be(monkeypatch):

@@ -18,11 +18,11 @@ from pipelines.clustering.repair_tasks import LabelMover, Moves
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
+from tests.helpers.labelled import EUCLIDEAN, similarities, table_of
 from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
 from tests.helpers.oracle import best_total
 
 HEADS = [6, 3]
-EUCLIDEAN = RowForm("euclidean", (0.25,) * LUMP_DIM, 2.0)
 
 pytestmark = pytest.mark.ray
 
@@ -37,19 +37,6 @@ def labelled(request, local_ray, lumps, tmp_path, monkeypatch) -> LabelledFolder
     model = FrozenClusters(HEADS, centers, np.linspace(0.0, 0.1, sum(HEADS), dtype=np.float32), form.metric)
     vectors = EmbeddingFolder.open(str(lumps)).in_form(form)
     return write_labels(vectors, model, Location.of(str(tmp_path / "labels")), gpu=False)
-
-
-def table_of(labelled: LabelledFolder) -> pa.Table:
-    return pa.concat_tables(pq.read_table(f"{labelled.folder.path}/{part.name}") for part in labelled.files)
-
-
-def similarities(labelled: LabelledFolder, head: int) -> np.ndarray:
-    vectors = labelled.vectors
-    rows = [vectors.read(shard, group)[0] for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
-    all_rows, centers = np.concatenate(rows).astype(np.float64), labelled.model.per_head(labelled.model.centers)[head]
-    if labelled.model.metric == "cosine":
-        return all_rows @ centers.T
-    return -np.square(all_rows[:, None] - centers).sum(axis=2) / 2
 
 
 @pytest.mark.parametrize(("labelled", "share"), [(RowForm(), 0.5), (RowForm(), 1.0), (EUCLIDEAN, 1.0)], indirect=["labelled"])
@@ -69,7 +56,7 @@ def test_every_cluster_gets_its_minimum_near_the_optimum(labelled, share):
         old = before[f"label_head{head}"].to_numpy()
         assert (labels != old).sum() == repaired.moved[head]
         assert (repaired.moved[head] > 0) == (np.bincount(old, minlength=HEADS[head]).min() < least)
-        table = similarities(labelled, head)
+        table = similarities(labelled, labelled.model.per_head(labelled.model.centers)[head])
         mine = table[np.arange(LUMP_ROWS), labels]
         written = after[f"similarity_head{head}"].to_numpy() / labelled.vectors.form.unit
         np.testing.assert_allclose(written, mine, atol=1e-5)
@@ -108,7 +95,7 @@ def test_no_cluster_exceeds_its_maximum(labelled):
         np.testing.assert_array_equal(counts, repaired.labelled.model.per_head(repaired.labelled.counts)[head])
         assert counts.max() <= most
         assert counts.min() >= [100, 0][head]
-        table = similarities(labelled, head)
+        table = similarities(labelled, labelled.model.per_head(labelled.model.centers)[head])
         reached, best = table[np.arange(LUMP_ROWS), labels].sum(), best_total(table, [100, 0][head], most)
         assert best - 0.01 * abs(best) <= reached <= best + 1e-6 <= reached + repaired.gap[head] + 1e-2
 

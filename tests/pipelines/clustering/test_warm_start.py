@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.clustering.config import ClusterConfig
 from pipelines.clustering.finished_clusters import FinishedClusters
+from pipelines.clustering.launch import _remarks_of_start
 from pipelines.clustering.result_files import CLUSTERS_MANIFEST
 from pipelines.clustering.warm_start import WarmStart
 from pipelines.datasets.embedding_folder import EmbeddingFolder
@@ -51,6 +54,17 @@ def test_anybodys_centers_share_the_rows_and_have_settled_if_they_have_prices(ve
     assert (start.rows.tolist(), start.passes) == ([5, 5, 3, 3, 3], 0)
     pq.write_table(pa.table(columns | {"price": [0.1, 0.0, 0.0, 0.0, 0.2]}), tmp_path / "c.parquet")
     assert WarmStart.of(str(tmp_path / "c.parquet"), vectors, "cosine", [], 4).passes == 4
+
+
+def test_a_maximum_that_is_not_taken_over_is_said(vectors, tmp_path):
+    np.save(tmp_path / "two.npy", np.eye(2))
+    model = FinishedClusters.open(str(tmp_path / "two.npy")).model
+    started = WarmStart(model, np.ones(2), 3, max_size_ratio=1.5)
+    config = ClusterConfig(data=str(vectors.location), to=str(tmp_path / "to"), start_from="before")
+    (said,) = _remarks_of_start(config, started)
+    assert said.startswith("before kept max_size_ratio 1.5, which this run is not asked for")
+    assert not list(_remarks_of_start(replace(config, max_size_ratio=2.0), started))
+    assert not list(_remarks_of_start(config, replace(started, max_size_ratio=None)))
 
 
 def test_clusters_of_other_rows_are_refused_in_one_sentence(vectors, tmp_path):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,11 +19,11 @@ from pipelines.clustering.levels.repair_levels import SizeRatios, repair_levels
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
+from tests.helpers.labelled import EUCLIDEAN, similarities, table_of
 from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
 from tests.helpers.oracle import best_total
 
 PARENTS, CLUSTERS = 4, 16
-EUCLIDEAN = RowForm("euclidean", (0.25,) * LUMP_DIM, 2.0)
 
 pytestmark = pytest.mark.ray
 
@@ -46,19 +44,6 @@ def labelled(request, local_ray, lumps, tmp_path, monkeypatch) -> LabelledFolder
     above = FrozenParents(parents, prices[:PARENTS], children)
     model = FrozenClusters([CLUSTERS], centers, prices, form.metric, parents=above)
     return write_labels(vectors, model, Location.of(str(tmp_path / "labels")), gpu=False)
-
-
-def table_of(labelled: LabelledFolder) -> pa.Table:
-    return pa.concat_tables(pq.read_table(f"{labelled.folder.path}/{part.name}") for part in labelled.files)
-
-
-def similarities(labelled: LabelledFolder, centers: np.ndarray) -> np.ndarray:
-    vectors = labelled.vectors
-    rows = [vectors.read(shard, group)[0] for shard, file in enumerate(vectors.shards) for group in range(len(file.row_groups))]
-    all_rows = np.concatenate(rows).astype(np.float64)
-    if labelled.model.metric == "cosine":
-        return all_rows @ centers.T
-    return -np.square(all_rows[:, None] - centers).sum(axis=2) / 2
 
 
 @pytest.mark.parametrize("labelled", [RowForm(), EUCLIDEAN], indirect=True)
