@@ -7,11 +7,12 @@ Shapes: M parents, K clusters, N rows.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from algos.exact.row_bounds import maximum_rows, minimum_rows
-from algos.kmeans.nested_kmeans import share_clusters
 
 
 def parent_bounds(
@@ -41,6 +42,38 @@ def can_be_kept(least: Tensor, most: Tensor | None, num_rows: int) -> bool:
     if most is not None and (bool((least > most).any()) or int(most.sum()) < num_rows):
         return False
     return int(least.sum()) <= num_rows
+
+
+def share_clusters(sizes: Tensor, total: int, min_size_ratio: float, max_size_ratio: float | None) -> Tensor:
+    """How many of `total` clusters each parent gets, in proportion to its size and so that the clusters' bounds can hold.
+
+    Args:
+        sizes: (M,) rows of each parent, above zero.
+        total: K, at least M.
+        min_size_ratio: least size of a cluster, as a share of the mean size N / K.
+        max_size_ratio: greatest size likewise; `None` for none.
+
+    Returns:
+        (M,) int64, at least 1 each, with the sum K.
+
+    Raises:
+        ValueError: where no such numbers keep the bounds: ratios too near 1 for so few clusters a parent.
+    """
+    wanted = sizes.double() * total / sizes.sum()  # clusters of mean size that would fill the parent
+    least = (wanted / (max_size_ratio or math.inf) - 1e-9).ceil().clamp(min=1)
+    most = (wanted / min_size_ratio + 1e-9).floor() if min_size_ratio > 0 else torch.full_like(wanted, total)
+    if bool((least > most).any()) or not int(least.sum()) <= total <= int(most.sum()):
+        raise ValueError(
+            f"{total} clusters cannot be shared among {len(sizes)} parents of these sizes ({int(sizes.min())} to "
+            f"{int(sizes.max())} rows) so that both levels keep their bounds; lower min_size_ratio, raise max_size_ratio, or ask "
+            "for more clusters"
+        )
+    given = wanted.floor().clamp(least, most)
+    while (missing := total - int(given.sum())) != 0:  # a few rounds: each moves as many as it can by one
+        step, room = (1, given < most) if missing > 0 else (-1, given > least)
+        order = torch.where(room, step * (wanted - given), -torch.inf).argsort(descending=True, stable=True)
+        given[order[: min(abs(missing), int(room.sum()))]] += step
+    return given.to(torch.int64)
 
 
 def child_counts(sizes: Tensor, total: int, num_rows: int, min_size_ratio: float, max_size_ratio: float | None) -> Tensor:

@@ -9,7 +9,6 @@ Shapes: B rows of a batch, D embedding size, M parents, K clusters.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,38 +20,6 @@ from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, assign, pri
 BLOCK_ROWS = 16  # of one parent, compared with its clusters in one product; constant, so no label depends on other rows
 ROWS_OF_PARENT = 4  # that should come together
 NUMBERS_HELD = 1 << 24  # of centers, gathered for the blocks of one product
-
-
-def share_clusters(sizes: Tensor, total: int, min_size_ratio: float, max_size_ratio: float | None) -> Tensor:
-    """How many of `total` clusters each parent gets, in proportion to its size and so that the clusters' bounds can hold.
-
-    Args:
-        sizes: (M,) rows of each parent, above zero.
-        total: K, at least M.
-        min_size_ratio: least size of a cluster, as a share of the mean size N / K.
-        max_size_ratio: greatest size likewise; `None` for none.
-
-    Returns:
-        (M,) int64, at least 1 each, with the sum K.
-
-    Raises:
-        ValueError: where no such numbers keep the bounds: ratios too near 1 for so few clusters a parent.
-    """
-    wanted = sizes.double() * total / sizes.sum()  # clusters of mean size that would fill the parent
-    least = (wanted / (max_size_ratio or math.inf) - 1e-9).ceil().clamp(min=1)
-    most = (wanted / min_size_ratio + 1e-9).floor() if min_size_ratio > 0 else torch.full_like(wanted, total)
-    if bool((least > most).any()) or not int(least.sum()) <= total <= int(most.sum()):
-        raise ValueError(
-            f"{total} clusters cannot be shared among {len(sizes)} parents of these sizes ({int(sizes.min())} to "
-            f"{int(sizes.max())} rows) so that both levels keep their bounds; lower min_size_ratio, raise max_size_ratio, or ask "
-            "for more clusters"
-        )
-    given = wanted.floor().clamp(least, most)
-    while (missing := total - int(given.sum())) != 0:  # a few rounds: each moves as many as it can by one
-        step, room = (1, given < most) if missing > 0 else (-1, given > least)
-        order = torch.where(room, step * (wanted - given), -torch.inf).argsort(descending=True, stable=True)
-        given[order[: min(abs(missing), int(room.sum()))]] += step
-    return given.to(torch.int64)
 
 
 class NestedConstrainedKMeans(OnlineConstrainedKMeans):

@@ -19,12 +19,21 @@ from pipelines.clustering.levels.parent_files import ParentSizes
 from pipelines.clustering.levels.repair_levels import RepairedLevels, SizeRatios, repair_levels
 from pipelines.clustering.loop import ClusterJob, ClusterTask, cluster_worker, form_of
 from pipelines.clustering.repair import Repaired, repair_labels
-from pipelines.clustering.result_files import CLUSTERS_MANIFEST, REPORT, Head, close_result, record_result, write_tables
+from pipelines.clustering.result_files import (
+    CLUSTERS_FORMAT,
+    CLUSTERS_MANIFEST,
+    REPORT,
+    Head,
+    close_result,
+    record_result,
+    write_tables,
+)
 from pipelines.clustering.source_images import Images, clusters_by_id, images_of
 from pipelines.clustering.warm_start import START, WarmStart
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
+from pipelines.files.documents import read_document
 from pipelines.files.location import Location
 from pipelines.jobs.worker import Workers
 from pipelines.runs.checkpoints import Entry
@@ -38,7 +47,7 @@ from pipelines.tracking.old_figures import by_present_names
 from pipelines.tracking.record import Record
 from pipelines.working_copy.copy_plan import CopyPlan
 from pipelines.working_copy.fitness import why_unfit
-from pipelines.working_copy.write_copy import cost, remove, write_copy
+from pipelines.working_copy.write_copy import cost, write_copy
 
 COPY = "working-copy"  # folder of a run
 
@@ -158,13 +167,13 @@ class Clustering:
         """Label every row, and write what the clusters are."""
         report = _write_result(self.config, self.vectors, run, record, self.began, self.images, self.start)
         if self.plan and not self.config.keep_copy:
-            remove(self.plan.location)
+            self.plan.location.delete_folder()
         return Clustered(run, report)
 
 
 def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
     folder = Location.of(config.to)
-    if not vectors.single and f"{folder.path}/".startswith(f"{vectors.location.path}/"):
+    if not vectors.single and folder.lies_in(vectors.location):
         raise UserError(
             f"--to {folder} lies in the folder of the embeddings, where its files would be read as vectors; choose another"
         )
@@ -235,7 +244,8 @@ def _reopen(config: ClusterConfig, vectors: EmbeddingFolder) -> Run:
     """The run to go on with; a finished one only where `exact` has something to add."""
     run = Run.open(config.to).go_on(vectors.fingerprint, config.data, config.tracking.uri)
     if (run.location / CLUSTERS_MANIFEST).exists():
-        if not config.exact or (run.location / CLUSTERS_MANIFEST).read_json().get("exact"):
+        remedy = "remove it, and the labels are taken again"
+        if not config.exact or read_document(run.location / CLUSTERS_MANIFEST, CLUSTERS_FORMAT, remedy).get("exact"):
             raise UserError(f"{run.location} is finished; there is nothing to go on with")
         if _last_checkpoint(config, run) is None:
             raise UserError(f"{run.location} is finished and has no checkpoint left, which exact sizes need; cluster again")

@@ -160,7 +160,7 @@ class LabelMover:
                 mine = within(each.places, part.start, part.rows)
                 table = _moved(table, head, Moves(each.places[mine] - part.start, each.labels[mine], each.similarity[mine]))
             with (self.folder / part.name).written() as sink:
-                pq.write_table(table, sink)
+                pq.write_table(table, sink, write_page_checksum=True)
             yield {"part": np.array([part.number]), "changed": changed_rows(table, len(moves))[None]}
 
 

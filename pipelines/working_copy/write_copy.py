@@ -1,4 +1,4 @@
-"""Writing a working copy with tasks on the whole cluster: what is there already is not written again; and removing it."""
+"""Writing a working copy with tasks on the whole cluster: what is there already is not written again."""
 
 from __future__ import annotations
 
@@ -55,17 +55,12 @@ def write_copy(plan: CopyPlan) -> EmbeddingFolder:
             bar.start_at(plan.rows - sum(map(plan.part_rows, todo)))
             for batch in over_parts(len(todo), PartMaker(plan, todo, dealt)):
                 bar.advance(int(batch["rows"].sum()))
-    remove(dealt)
+    dealt.delete_folder()
     copy = EmbeddingFolder.open(str(plan.location), COLUMN, ID)
     planned = plan.planned()
     if [file.row_groups for file in copy.shards] != [file.row_groups for file in planned.shards]:
         raise RuntimeError(f"{plan.location} has other row groups than were planned; remove it")
     return replace(copy, location=plan.location, finished=planned.finished, copy_of=planned.copy_of)
-
-
-def remove(folder: Location) -> None:
-    """Remove a folder and what is in it; nothing where there is none."""
-    folder.delete_folder()
 
 
 def _begin(plan: CopyPlan) -> None:
@@ -78,7 +73,7 @@ def _begin(plan: CopyPlan) -> None:
         found = manifest.read_json()
         if {key: found.get(key) for key in content} == content:
             return
-    remove(plan.location)
+    plan.location.delete_folder()
     plan.location.make()
     write_document(manifest, content, EMBEDDINGS_FORMAT)
 

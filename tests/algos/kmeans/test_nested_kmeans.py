@@ -6,40 +6,11 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from algos.kmeans import nested_kmeans
 from algos.kmeans.constrained_kmeans import priced_similarities
-from algos.kmeans.nested_kmeans import NestedConstrainedKMeans, share_clusters
-
-
-def test_clusters_are_shared_in_proportion_to_size_by_hand():
-    # 10 clusters of 100 rows: 6.2, 2.9 and .9 of them; whole parts 6, 2 and at least 1, the last goes to the largest rest.
-    assert share_clusters(torch.tensor([62, 29, 9]), 10, 0.4, None).tolist() == [6, 3, 1]
-    assert share_clusters(torch.tensor([98, 1, 1]), 10, 0.1, None).tolist() == [8, 1, 1]
-    assert share_clusters(torch.tensor([50, 50]), 10, 1.0, 1.0).tolist() == [5, 5]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 500), min_size=1, max_size=12), st.integers(1, 8), st.sampled_from([(0.0, None), (0.4, 2.0)]))
-def test_shares_keep_bounds_possible_or_say_that_they_cannot(sizes, times, bounds):
-    total, rows = times * len(sizes), torch.tensor(sizes)
-    try:
-        shares = share_clusters(rows, total, *bounds)
-    except ValueError:
-        assert bounds[0] > 0  # without bounds there are always such shares
-        return
-    assert int(shares.sum()) == total
-    assert int(shares.min()) >= 1
-    mean = rows.sum() / total
-    assert bool((shares * bounds[0] * mean <= rows + 1e-4).all())
-    assert bounds[1] is None or bool((shares * bounds[1] * mean >= rows - 1e-4).all())
-
-
-def test_bounds_that_no_shares_keep_are_refused():
-    with pytest.raises(ValueError, match=r"2 parents of these sizes \(45 to 55 rows\).*lower min_size_ratio"):
-        share_clusters(torch.tensor([55, 45]), 10, 1.0, None)
+from algos.kmeans.level_bounds import share_clusters
+from algos.kmeans.nested_kmeans import NestedConstrainedKMeans
 
 
 def made(children, dim=5, spherical=True, seed=0, **options):

@@ -18,7 +18,7 @@ from pipelines.stream.prefetch import Columns
 from pipelines.working_copy import write_copy as writing
 from pipelines.working_copy.copy_plan import CopyPlan
 from pipelines.working_copy.copy_tasks import PartMaker, RowDealer
-from pipelines.working_copy.write_copy import DEALT, cost, remove, write_copy
+from pipelines.working_copy.write_copy import DEALT, cost, write_copy
 from tests.helpers.copies import read_copy, small_plan, write_rows
 from tests.helpers.s3 import KEYS, S3Server
 
@@ -93,8 +93,8 @@ def test_tasks_of_ray_give_what_one_process_gives(local_ray, vectors, tmp_path, 
     write_copy(alone)
     for mine, theirs in zip(read_copy(spread), read_copy(alone), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    remove(spread.location)
-    remove(spread.location)
+    spread.location.delete_folder()
+    spread.location.delete_folder()
     assert not spread.location.exists()
 
 
@@ -148,7 +148,7 @@ def test_a_copy_may_lie_on_an_object_store(vectors, tmp_path, monkeypatch):
         for mine, theirs in zip(read_copy(on_disk), read_copy(there), strict=True):
             np.testing.assert_array_equal(mine, theirs)
         assert copy.read(0, 0)[0].shape == (there.row_groups(0)[0], DIM)
-        remove(there.location)
+        there.location.delete_folder()
         assert not there.location.exists()
     finally:
         server.close()
