@@ -15,3 +15,8 @@ def lookup(table: torch.Tensor) -> Similarities:
 def zeros(clusters: int) -> torch.Tensor:
     """Prices (K,) to start from."""
     return torch.zeros(clusters, dtype=torch.float64)
+
+
+def priced_labels(similarities: Similarities, rows: int, prices: torch.Tensor) -> torch.Tensor:
+    """Most similar cluster of each row after the prices (K,) are added, (n,) int64."""
+    return (similarities(torch.arange(rows), torch.arange(len(prices))) + prices).argmax(dim=1)

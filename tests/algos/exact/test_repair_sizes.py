@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algos.exact import price_search, similarities
-from algos.exact.repair_sizes import repair_sizes
+from algos.exact.repair_sizes import audit, repair_sizes
 from algos.exact.row_bounds import maximum_rows, minimum_rows
-from algos.exact.similarities import priced_labels
+from algos.exact.signed_prices import SizeBounds
 from tests.helpers.oracle import best_total
-from tests.helpers.price_tables import lookup, zeros
+from tests.helpers.price_tables import lookup, priced_labels, zeros
 
 
 def test_the_cheapest_row_moves():
@@ -40,7 +40,7 @@ def test_a_chain_of_moves_beats_the_direct_one(monkeypatch):
 def test_a_cluster_that_a_price_overfilled_gives_rows_back():
     table = torch.tensor([[1.0, 0.0], [1.0, 0.5], [1.0, 0.9], [0.0, 1.0]], dtype=torch.float64)
     overpriced = torch.tensor([0.0, 5.0], dtype=torch.float64)
-    assert priced_labels(lookup(table), 4, overpriced)[0].tolist() == [1, 1, 1, 1]
+    assert priced_labels(lookup(table), 4, overpriced).tolist() == [1, 1, 1, 1]
     repair = repair_sizes(lookup(table), 4, overpriced, 1)
     assert repair.labels.tolist() == [0, 0, 0, 1]
     assert repair.cost == pytest.approx(2.4 - 4.0)
@@ -109,7 +109,7 @@ def test_labels_reach_the_optimum_of_the_linear_program(problem, share):
     assert repair.gap <= 1e-9
     assert bool((repair.prices >= 0).all())
     if not ties:
-        assert torch.equal(priced_labels(lookup(table), n, repair.prices)[0], repair.labels)
+        assert torch.equal(priced_labels(lookup(table), n, repair.prices), repair.labels)
 
 
 sizes_of = st.tuples(st.integers(1, 6), st.integers(1, 30), st.integers(0, 10_000))
@@ -157,7 +157,7 @@ def test_labels_within_both_bounds_reach_the_optimum_of_the_linear_program(probl
     priced = table + repair.prices
     assert bool((priced.gather(1, repair.labels[:, None])[:, 0] >= priced.amax(dim=1) - 1e-12).all())
     if kind == "free":
-        assert torch.equal(priced_labels(lookup(table), n, repair.prices)[0], repair.labels)
+        assert torch.equal(priced_labels(lookup(table), n, repair.prices), repair.labels)
 
 
 def test_the_flow_alone_reaches_the_optimum_without_price_search(monkeypatch):
@@ -189,3 +189,18 @@ def test_twenty_thousand_rows_take_seconds():
     assert int(repair.labels.bincount(minlength=100).min()) == 180
     assert repair.cost > 1.0
     assert repair.gap <= 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 30), st.integers(0, 10_000), st.sampled_from([0.0, 0.1, 1.0, 4.0]))
+def test_any_prices_bound_the_optimum(clusters, extra, seed, scale):
+    generator = torch.Generator().manual_seed(seed)
+    n = clusters + extra
+    least = n // clusters
+    table = torch.randn(n, clusters, generator=generator, dtype=torch.float64)
+    prices = scale * torch.rand(clusters, generator=generator, dtype=torch.float64)
+    labels = torch.arange(n) % clusters
+    found = audit(lookup(table), labels, prices)
+    achieved, bound = found.objective, found.best - SizeBounds.of(least, None, clusters).value(prices)
+    assert achieved == pytest.approx(float(table.gather(1, labels[:, None]).sum()))
+    assert achieved <= best_total(table.numpy(), least) + 1e-9 <= bound + 2e-9

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from algos.exact import shortlist
 from algos.exact.shortlist import Shortlist, bound_over_all, empty_list, list_rows, repair_listed, suffices, widths
-from algos.exact.similarities import priced_labels
 from tests.helpers.oracle import best_total
+from tests.helpers.price_tables import priced_labels
 
 
 def entries(priced: torch.Tensor, labels: torch.Tensor, wanted: torch.Tensor) -> list[tuple[int, float, int, int]]:
@@ -74,7 +74,7 @@ def problem(clusters: int, least: int, extra: int, seed: int) -> tuple[torch.Ten
     rows = F.normalize(torch.randn(clusters * least + extra, 3, generator=generator), dim=1)
     centers = F.normalize(torch.randn(clusters, 3, generator=generator), dim=1)
     prices = 0.2 * torch.rand(clusters, generator=generator)
-    labels, _ = priced_labels(lambda i, k: rows[i].double() @ centers[k].double().T, len(rows), prices.double())
+    labels = priced_labels(lambda i, k: rows[i].double() @ centers[k].double().T, len(rows), prices.double())
     return rows, centers, prices, labels, labels.bincount(minlength=clusters)
 
 
