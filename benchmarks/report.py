@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -79,6 +80,8 @@ def _cpu_model() -> str:
 
 
 def _commit() -> str:
+    if shutil.which("git") is None:
+        return "unknown"
     git = ["git", "-C", str(Path(__file__).parents[1])]
     found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     edited = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *CODE], check=False) if found.returncode == 0 else None

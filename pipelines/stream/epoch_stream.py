@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
+
+import torch
 
 from pipelines.stream.epoch_order import EpochOrder, Rows, StreamShape, lanes_of_worker
 from pipelines.stream.prefetch import Columns, EpochPipeline, EpochPipelines, Reader
 from pipelines.stream.ray_data import configure_ray_data
+from pipelines.stream.transfer import on_device
 
 Item_co = TypeVar("Item_co", covariant=True)
 Item = TypeVar("Item")
@@ -27,6 +31,10 @@ class Source(Protocol[Item_co]):
     @property
     def rows(self) -> Rows:
         """The files and their rows, of which an epoch's order is made."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches go."""
 
     def reader(self, order: EpochOrder, lanes: range, start_step: int) -> Reader:
         """What Ray Data tasks run: reads some lanes of an epoch from a step on."""
@@ -75,8 +83,9 @@ class EpochStream(Generic[Item]):
             RuntimeError: when a step is missing, short, or comes out of its turn.
         """
         order = self.order(epoch)
-        for step, host in self.pipelines.epoch(epoch, start_step, last=last):
-            yield step, self.source.to_device(host, order, self.lanes, step)
+        batches = self.pipelines.epoch(epoch, start_step, last=last)
+        move = partial(self.source.to_device, order=order, lanes=self.lanes)
+        yield from on_device(batches, lambda step, host: move(host, step=step), self.source.device)
 
     def take_waited(self) -> float:
         """Seconds spent waiting for data since the last call."""

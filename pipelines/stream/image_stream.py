@@ -15,9 +15,9 @@ from torch import Tensor
 from algos.methods.method import Batch, LabelledRows
 from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.stream.epoch_order import EpochOrder
-from pipelines.stream.host_copy import joined
 from pipelines.stream.image_windows import WindowReader
 from pipelines.stream.prefetch import Columns
+from pipelines.stream.transfer import joined
 from pipelines.views.augment import augment, draws_needed, normalize
 from pipelines.views.crops import CropSpec
 from pipelines.views.shown_picture import Showing

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
 from pipelines.stream.epoch_order import EpochOrder
-from pipelines.stream.host_copy import joined
 from pipelines.stream.prefetch import Columns
+from pipelines.stream.transfer import joined
 from pipelines.stream.vector_windows import VectorReader
 
 

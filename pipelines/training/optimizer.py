@@ -30,7 +30,9 @@ def build_optimizer(
         {"params": vectors, "weight_decay": 0.0},
     ]
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
+        # Fused, it takes fp16's scale and skips what overflowed on the device; any other step asks the host about it.
+        on_gpu = all(p.device.type == "cuda" for p in network.parameters())
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=on_gpu or None)
     import timm.optim
 
     groups[0]["always_adapt"] = True  # also without a weight decay; timm's LARS leaves the group of vectors alone

@@ -100,8 +100,11 @@ def _colour(images: Tensor, changes: Tensor, view: ViewConfig, order: np.ndarray
 
 def _blur(images: Tensor, sigmas: Tensor) -> Tensor:
     kernel = max(3, images.shape[-1] // 10 | 1)  # a tenth of the side, as SimCLR
+    if images.device.type == "cuda":
+        images = images.contiguous()  # kornia makes one image of all channels: 1.7 times as fast as from channels_last
     cudnn = torch.backends.cudnn
     # Another number of rows each time: cuDNN would search for its quickest kernel at every step.
     with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=cudnn.deterministic, allow_tf32=cudnn.allow_tf32):
-        blurred: Tensor = gaussian_blur2d(images, (kernel, kernel), sigmas.to(images.device, non_blocking=True))
+        # kornia looks whether a sigma is positive: on the host it waits for nothing.
+        blurred: Tensor = gaussian_blur2d(images, (kernel, kernel), sigmas)
     return blurred

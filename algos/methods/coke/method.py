@@ -123,8 +123,8 @@ class CoKe:
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
         features = self.backbone(images)
-        projected = in_fp32(self.network.get_submodule("projector"), features)
-        return features, self.kmeans.assign(nn.functional.normalize(projected, dim=1))
+        projector = self.network.get_submodule("projector")
+        return features, in_fp32(lambda rows: self.kmeans.assign(nn.functional.normalize(projector(rows), dim=1)), features)
 
     def begin_update(self) -> None:
         """Start the all-reduce of the clustering statistics."""

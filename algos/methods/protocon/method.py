@@ -86,7 +86,9 @@ class ProtoCon:
         self.prototypes = Prototypes(num_classes, config.dim)
         self.consistency = Consistency(config.dim, config.temperature)
         self.cluster_labels = torch.full((sum(heads), num_classes), 1 / num_classes)  # z of the epoch before
-        self.num_classes, self.unlabelled_classes = num_classes, list(unlabelled_classes)
+        self.num_classes = num_classes
+        self._taught = torch.ones(num_classes, dtype=torch.bool)
+        self._taught[list(unlabelled_classes)] = False
         self.epoch, self.updates = 0, 0
         self._batch_sums = torch.zeros(num_classes + config.dim + 1)  # of all workers, over the global batch under way
         self.figures = EpochSums(len(FIGURES) + 1)  # rows come last
@@ -105,7 +107,7 @@ class ProtoCon:
         for module in (self.network, self.averaged, self.kmeans, self.aligner, self.prototypes, self.consistency, self.figures):
             module.to(device)
         self.cluster_labels = self.cluster_labels.to(device)
-        self._batch_sums = self._batch_sums.to(device)
+        self._batch_sums, self._taught = self._batch_sums.to(device), self._taught.to(device)
         return self
 
     def begin_epoch(self, epoch: int) -> None:
@@ -167,9 +169,8 @@ class ProtoCon:
         rows = logits.new_full((1,), float(len(logits)))
         sums = torch.cat([F.softmax(logits, dim=1).sum(dim=0), weak_targets.sum(dim=0), rows])
         self._batch_sums = self._batch_sums + sum_over_workers(sums)
-        if self.unlabelled_classes:  # alignment would raise what no label teaches to the share of a class
-            logits = logits.clone()
-            logits[:, self.unlabelled_classes] = torch.finfo(logits.dtype).min
+        # Alignment would raise what no label teaches to the share of a class.
+        logits = logits.where(self._taught, torch.finfo(logits.dtype).min)
         return self.aligner.weak(logits, self._batch_sums[: self.num_classes] / self._batch_sums[-1])
 
     def _cluster(self, embeddings: Tensor) -> Tensor:
@@ -199,8 +200,8 @@ class ProtoCon:
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
         features = self.backbone(images)
-        projected = in_fp32(self.network.get_submodule("projector"), features)
-        return features, self.kmeans.assign(F.normalize(projected, dim=1))
+        projector = self.network.get_submodule("projector")
+        return features, in_fp32(lambda rows: self.kmeans.assign(F.normalize(projector(rows), dim=1)), features)
 
     def begin_update(self) -> None:
         """Start the all-reduce of the clustering statistics."""

@@ -4,58 +4,28 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.distributed as dist
 
-from pipelines.config.recipe import read_recipe
-from pipelines.config.training_config import PretrainConfig
-from pipelines.datasets.image_shards import Dataset
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
-from pipelines.jobs.worker import Worker
 from pipelines.training.epoch_scores import scores
-from pipelines.training.loop import train_step
-from pipelines.training.session import Session, TrainingJob
-from tests.helpers.places import COKE_DIGITS as RECIPE
-from tests.helpers.steps import steps_of
-from tests.helpers.words import settings_of
+from pipelines.training.session import Session
+from tests.helpers.sessions import SMALL, new_session, train_steps
 
 pytestmark = pytest.mark.ray  # the shards are ingested on Ray; the sessions themselves run without it
 
 
 def session(digits: str, folder: str, *overrides: str) -> Session:
-    small = [
-        "--backbone",
-        '{"name": "wrn-10-1", "stem": "auto", "options": {}}',
-        "--batch_size",
-        "64",
-        "--optimizer.warmup_epochs",
-        "0",
-    ]
-    config = read_recipe(RECIPE, PretrainConfig, settings_of(["--data", digits, "--epochs", "9", *small, *overrides]))
-    rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    job = TrainingJob(config, Dataset.open(digits), folder, record=None, identity={"data": "none"})
-    made = Session(job, Worker(rank, workers, workers, torch.device("cpu")))
+    made = new_session(digits, folder, *SMALL, *overrides)
     made.method.network.eval()  # BatchNorm off: on CPUs its statistics are each worker's own
     return made
-
-
-def steps(made: Session, epoch: int, most: int) -> None:
-    stream = made.stream
-    source, order = stream.source, stream.order(epoch)
-    reader = source.reader(order, stream.lanes, 0)
-    made.method.begin_epoch(epoch)
-    for step, columns in enumerate(steps_of(reader, stream.shape.lane_rows * len(stream.lanes), [0])):
-        if step < most:
-            train_step(made, epoch, step, source.to_device(source.to_host([columns]), order, stream.lanes, step))
-    made.exchange()
 
 
 def outcome(digits: str, folder: str, *overrides: str) -> tuple[torch.Tensor, ...]:
     torch.set_num_threads(1)
     made = session(digits, folder, *overrides)
-    steps(made, 0, 4)
+    train_steps(made, 0, 4)
     made.method.end_epoch()
-    steps(made, 1, 4)
+    train_steps(made, 1, 4)
     weights = torch.cat([parameter.detach().flatten() for parameter in made.method.network.parameters()])
     return weights, made.method.knowledge().clusters, made.method.kmeans.duals, made.method.kmeans.centers
 
@@ -80,9 +50,9 @@ def test_accumulation_gives_the_whole_batch(digits, tmp_path):
 
 def test_bf16_stays_near_and_keeps_the_clustering_in_fp32(digits, tmp_path):
     made = session(digits, str(tmp_path), "--compute.precision", "bf16")
-    steps(made, 0, 2)
+    train_steps(made, 0, 2)
     made.method.end_epoch()
-    steps(made, 1, 2)
+    train_steps(made, 1, 2)
     assert made.method.kmeans.centers.dtype == torch.float32
     assert all(parameter.dtype == torch.float32 for parameter in made.method.network.parameters())
     assert torch.isfinite(made.method.kmeans.centers).all()

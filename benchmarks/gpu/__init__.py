@@ -1,0 +1,1 @@
+"""What a GPU makes of training and clustering, against what no program of the kind can avoid."""

@@ -1,0 +1,28 @@
+"""Seconds of work on the device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from benchmarks.report import median
+
+
+def seconds(call: Callable[[], object], times: int) -> float:
+    """Mean time of a call over so many, all queued before the device is waited for."""
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(times):
+        call()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / times
+
+
+def in_turn(sides: Sequence[Callable[[], object]], times: int, rounds: int) -> list[float]:
+    """Median time of each side's call; in each round all sides run `times` calls, one side after another."""
+    for side in sides:
+        seconds(side, times)
+    spent = [[seconds(side, times) for side in sides] for _ in range(rounds)]
+    return [median(each) for each in zip(*spent, strict=True)]

@@ -1,0 +1,38 @@
+"""The device's part of augmentation: the pixels of a CPU, and no wait."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.views.augment import augment, draws_needed, normalize
+from pipelines.views.view_config import ViewConfig
+from tests.helpers.photos import SIZE, photos
+
+pytestmark = pytest.mark.gpu
+
+ROWS = 32
+RULES = {
+    "coke": ViewConfig(SIZE, jitter=(0.4, 0.4, 0.2, 0.1), gray_p=0.2, blur_p=0.5, solarize_p=0.2),
+    "protocon": ViewConfig(SIZE, randaugment=2, cutout=0.5),
+    "every operation": ViewConfig(SIZE, randaugment=8, magnitude=10),
+}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_views_are_those_of_a_cpu_and_nothing_waits(gpu, no_waiting, rule):
+    pixels = photos(ROWS).contiguous(memory_format=torch.channels_last)
+    uniform = torch.from_numpy(np.random.default_rng(0).random((ROWS, draws_needed(rule)), dtype=np.float32))
+    order, pinned = np.array([2, 0, 3, 1]), pixels.pin_memory()
+    normalize(torch.zeros(1, 3, 1, 1, device=gpu), MEAN, STD)  # its constants are copied once
+    with no_waiting():
+        found = normalize(augment(pinned.to(gpu, non_blocking=True), rule, uniform, order), MEAN, STD)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    wanted = normalize(augment(pixels, rule, uniform, order), MEAN, STD)
+    off = (found.cpu() - wanted).abs()
+    # Operations on whole bytes, and those with a threshold, may round one value to its neighbour.
+    assert (off > 1e-3).float().mean() < 1e-3, (
+        f"{(off > 1e-3).float().mean():.2%} of the numbers differ, by up to {off.max():.3f}"
+    )
