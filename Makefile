@@ -8,7 +8,7 @@ LOWEST_TESTS := tests/algos tests/pipelines/config tests/pipelines/datasets test
 DEMO_RUN := outputs/demo
 BARS ?=
 
-.PHONY: install demo test test-all test-lowest check bench lock clean
+.PHONY: install demo test test-all test-gpu test-lowest check bench lock clean
 
 install: $(VENV)/installed
 
@@ -34,6 +34,10 @@ test: install
 # Also the stops, deaths and sweeps that take minutes.
 test-all: install
 	$(BIN)/python -m pytest -m 'not gpu'
+
+# What only a GPU can show: on a machine that has one; elsewhere each test says why it is skipped.
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu
 
 # The quick tests that need no Ray, at the lowest versions that pyproject.toml declares, torch included: some 6 GB more.
 test-lowest: $(LOWEST)/installed

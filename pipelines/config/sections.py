@@ -140,7 +140,7 @@ class TrainingComputeConfig(ComputeConfig):
         threads: torch threads of a CPU worker; 0 shares the node's CPUs but one, which is the stream's.
         precision: `fp32`, `bf16` or `fp16` (with loss scaling) in the networks; clustering and loss are always fp32.
         channels_last: memory layout of the convolutions.
-        compile: use torch.compile.
+        compile: use torch.compile; with one worker only.
     """
 
     min_workers: int | None = None
@@ -157,6 +157,11 @@ class TrainingComputeConfig(ComputeConfig):
         if self.min_workers is not None and not 1 <= self.min_workers <= self.workers:
             raise UserError(
                 f"compute.min_workers is {self.min_workers}; it must lie between 1 and compute.workers ({self.workers})"
+            )
+        if self.compile and self.workers > 1:
+            raise UserError(
+                f"compute.compile is true with {self.workers} workers; it was not seen to work with data-parallel training yet: "
+                "set compute.compile to false, or compute.workers to 1"
             )
         if not 0 < self.gpus_per_worker <= 1 or (self.gpus_per_worker < 1 and self.workers > 1):
             raise UserError(
