@@ -82,6 +82,8 @@ def compare(
     tracking_uri: str | None = None,
     to: str | Path | None = None,
     final: bool = False,
+    kept: str | Path | None = None,
+    keep: str | Path | None = None,
 ) -> Comparison:
     """Compare runs kept in MLflow: which setting is best, by how much beyond noise, at what cost.
 
@@ -92,6 +94,9 @@ def compare(
         tracking_uri: of MLflow; MLFLOW_TRACKING_URI or outputs/mlflow.db where none is given.
         to: folder of the results; outputs/comparison-NAME where none is given.
         final: add the scores that `evaluate` found on the test split; they choose nothing.
+        kept: file that `keep` wrote, which is read instead of MLflow.
+        keep: file to add those of these runs that have ended to, with settings, versions and all figures, so that others can
+            compare them without the store.
 
     Raises:
         UserError: for targets or a metric that are not there, or when nothing has finished.
@@ -103,7 +108,13 @@ def compare(
     if mode not in (None, "max", "min"):
         raise UserError(f"mode is {mode!r}; give max or min")
     places = [target.path if isinstance(target, Run) else str(target) for target in targets]
-    return Comparison(run(places, tracking_uri, metric, mode, None if to is None else str(to), final=final))
+    if kept is not None and tracking_uri is not None:
+        raise UserError("runs are read from a file of kept ones or from an MLflow store; leave out one of the two")
+    for file in (kept, keep):
+        if file is not None and not str(file).endswith(".parquet"):
+            raise UserError(f"{file} is no name for kept runs; it ends in .parquet")
+    store, folder, file = ((None if place is None else str(place)) for place in (kept or tracking_uri, to, keep))
+    return Comparison(run(places, store, metric, mode, folder, final=final, keep=file))
 
 
 def sweep(

@@ -199,7 +199,7 @@ COMMANDS: dict[str, Command] = {
     "compare": Command(
         "quorum.comparing:compare", "Compare runs: the best setting, what is noise, what it cost.", ("targets...",),
         "TARGET ... [options]", ("quorum compare outputs/digits-sweep", "quorum compare outputs/first outputs/second --sizes"),
-        names={"tracking_uri": "tracking.uri"},
+        names={"tracking_uri": "tracking.uri", "kept": "from"},
         only_here=(_text("sizes", "add the minimum cluster size, the smallest and the largest cluster"),),
     ),
     "recipes": Command(

@@ -13,7 +13,7 @@ from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEE
 from pipelines.tracking.old_figures import present_name, refuse_old
 from tune.comparison import charts as pictures
 from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build
-from tune.comparison.mlflow_runs import Found, Record, find, read, reading, refuse_unknown
+from tune.comparison.mlflow_runs import Found, Record, find, is_kept, keep_runs, read, reading, refuse_unknown
 from tune.comparison.tables import write_csv, write_text
 
 # Where no sweep and no option names one, the first of those that most runs have decides.
@@ -25,17 +25,18 @@ MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longe
 
 def compare(
     targets: Sequence[str], uri: str | None = None, metric: str | None = None, mode: str | None = None, to: str | None = None,
-    *, final: bool = False,
+    *, final: bool = False, keep: str | None = None,
 ) -> Comparison:  # fmt: skip
     """Compare the runs that the targets name, write the results to a folder and, for one sweep, to its MLflow run.
 
     Args:
         targets: experiments, ids of runs or sweeps, folders of runs.
-        uri: of the MLflow store; see `find`.
+        uri: of the MLflow store, or a file of kept runs; see `find`.
         metric: figure to compare; default: the sweep's, else the first of `METRICS` that most runs have.
         mode: `max` or `min`; default: the sweep's for its own metric, else `min` for loss-like names and `max` for others.
         to: folder of the results; default: `outputs/comparison-NAME`.
         final: add what `quorum evaluate` found on the test split, which chooses nothing.
+        keep: file to add the runs to.
 
     Raises:
         UserError: for targets or a metric that are not there, or when nothing has finished.
@@ -43,6 +44,8 @@ def compare(
     if metric:
         refuse_old(metric)
     found = find(targets, uri)
+    if keep is not None:
+        found.notes.append(keep_runs(found, keep))
     metric = metric or _metric_of(found)
     refuse_unknown(metric, found.names)
     mode = mode or _mode_of(found, metric)
@@ -133,7 +136,7 @@ def _size_curve(record: Record) -> pictures.SizeCurve | None:
 def _keep(found: Found, files: Sequence[Path]) -> str:
     """Log the files to the sweep's run, where there is one; says what became of it."""
     parent = _only_sweep(found)
-    if parent is None:
+    if parent is None or is_kept(parent[0]):
         return ""
     store, run = parent
     try:

@@ -21,6 +21,7 @@ from pipelines.tracking.figures import IMAGES_SEEN
 from pipelines.tracking.mlflow_store import RunAddress, asking, refuse_deleted, tracking_uri
 from pipelines.tracking.old_figures import by_present_names, present_name
 from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
+from tune.comparison.kept_runs import KeptRuns, keep
 from tune.points import differing, point_of_tag
 
 OUTCOMES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
@@ -97,13 +98,26 @@ class Found:
         return set().union(*self.names_of_runs)
 
 
+def is_kept(uri: str | None) -> bool:
+    """Whether it is a file of kept runs, and no MLflow store."""
+    return uri is not None and uri.endswith(".parquet")
+
+
+@functools.lru_cache(maxsize=2)
+def _kept(place: str) -> KeptRuns:
+    return KeptRuns(place)
+
+
 @contextlib.contextmanager
 def reading(uri: str) -> Iterator[Any]:
-    """A client of a store that is there.
+    """A client of a store that is there, or a file of kept runs that is asked like one.
 
     Raises:
         UserError: when it is not, or does not answer.
     """
+    if is_kept(uri):
+        yield _kept(uri)
+        return
     file = sqlite_file(uri)
     if file is not None and not file.exists():
         raise UserError(f"there is no MLflow store at {uri}; give --tracking.uri or set MLFLOW_TRACKING_URI")
@@ -116,7 +130,7 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
 
     Args:
         targets: see above.
-        uri: of the store; else a folder's own, `MLFLOW_TRACKING_URI`, or the sqlite file in `outputs`.
+        uri: of the store, or a file of kept runs; else a folder's own, `MLFLOW_TRACKING_URI`, or the sqlite file in `outputs`.
 
     Raises:
         UserError: for a target that names nothing, or an experiment with several sweeps.
@@ -124,11 +138,11 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
     found = Found("runs")
     for target in targets:
         if (address := _address_in(target)) is not None:
-            store = absolute_address(uri or address.uri)
+            store = _store(uri or address.uri)
             with reading(store) as client:
                 _add_run(found, store, client, address.run_id)
             continue
-        store = tracking_uri(uri, Location.of("outputs"))
+        store = _store(uri or tracking_uri(None, Location.of("outputs")))
         with reading(store) as client:
             if re.fullmatch(r"[0-9a-f]{32}", target):
                 _add_run(found, store, client, target)
@@ -139,6 +153,14 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
     if not found.runs:
         raise UserError(f"{', '.join(targets)} holds no runs yet")
     return found
+
+
+def _named(store: str) -> str:
+    return store if is_kept(store) else f"MLflow at {store}"
+
+
+def _store(uri: str) -> str:
+    return str(Location.of(uri)) if is_kept(uri) else absolute_address(uri)
 
 
 def _address_in(place: str) -> RunAddress | None:
@@ -159,7 +181,9 @@ def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise UserError(f"MLflow at {store} has no run {run_id}; correct the id or --tracking.uri") from error
+        raise UserError(
+            f"{_named(store)} has no run {run_id}; correct the id{'' if is_kept(store) else ' or --tracking.uri'}"
+        ) from error
     if run.data.tags.get("quorum.kind") == "sweep":
         _add_sweep(found, store, client, run)
     else:
@@ -167,8 +191,7 @@ def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
 
 
 def _add_sweep(found: Found, store: str, client: Any, parent: Any) -> None:
-    trials = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    found.runs += [(store, run) for run in _search(client, parent.info.experiment_id, trials)]
+    found.runs += [(store, run) for run in _runs_of(client, parent.info.experiment_id, parent.info.run_id)]
     found.sweeps.append((store, parent))
     found.name = parent.info.run_name or found.name
 
@@ -178,11 +201,11 @@ def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
     if experiment is None:
         known = [other.name for other in client.search_experiments()]
         raise UserError(
-            f"MLflow at {store} has no experiment {name!r}, and it is no run's id or folder{nearest(name, known)}; "
+            f"{_named(store)} has no experiment {name!r}, and it is no run's id or folder{nearest(name, known)}; "
             f"it has {', '.join(sorted(known))}"
         )
     refuse_deleted(experiment, store)
-    runs = _search(client, experiment.experiment_id, "")
+    runs = _runs_of(client, experiment.experiment_id)
     sweeps = [run for run in runs if run.data.tags.get("quorum.kind") == "sweep"]
     if len(sweeps) > 1:
         ids = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in sweeps)
@@ -197,7 +220,11 @@ def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
         found.notes.append(f"{others} runs of experiment {name!r} belong to no trial of its sweep and are left out")
 
 
-def _search(client: Any, experiment_id: str, condition: str) -> list[Any]:
+def _runs_of(client: Any, experiment_id: str, parent: str | None = None) -> list[Any]:
+    """The runs of an experiment, or those below a parent run."""
+    if isinstance(client, KeptRuns):
+        return client.runs_of(experiment_id, parent)
+    condition = "" if parent is None else f"tags.`mlflow.parentRunId` = '{parent}'"
     page = client.search_runs([experiment_id], condition, max_results=PAGE)
     runs = list(page)
     while page.token:
@@ -238,6 +265,24 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
         OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
         ((info.end_time or latest) - info.start_time) / 1000, by_present_names(run.data.metrics), series,
     )  # fmt: skip
+
+
+def keep_runs(found: Found, place: str) -> str:
+    """Add the runs that have ended, and the sweeps that they are of, to a file of kept runs; says what was kept.
+
+    Raises:
+        UserError: for a file that holds something else, or cannot be written.
+    """
+    ended = [(store, run) for store, run in found.runs if run.info.end_time]
+    rows = []
+    for store, run in (*found.sweeps, *ended):
+        with reading(store) as client:
+            experiment = client.get_experiment(run.info.experiment_id).name
+            figures = {name: _by_step(client.get_metric_history(run.info.run_id, name)) for name in run.data.metrics}
+        rows.append((run, experiment, figures))
+    total, going = keep(place, rows), len(found.runs) - len(ended)
+    left = f"; {going} are still going and were left out" if going else ""
+    return f"{len(rows)} runs are kept in {place}, which holds {total:,}{left}"
 
 
 def _by_step(history: Sequence[Any]) -> dict[int, float]:

@@ -1,0 +1,82 @@
+"""Runs in a file: compared without their store they give the same table, and a file is added to, never mixed up."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mlflow.tracking import MlflowClient
+
+from pipelines.errors import UserError
+from tune.comparison.compare import compare
+from tune.comparison.tables import run_rows, setting_rows
+
+
+@pytest.fixture
+def sweep(store) -> str:
+    parent = store.sweep("ablation")
+    for seed, last in enumerate((0.90, 0.91, 0.92)):
+        store.trial(parent, {"n": 100}, seed, values=(0.5, last), sizes=[(40.0, 30, 200), (40.0, 36, 150)])
+        store.trial(parent, {"n": 10}, seed, values=(0.5, last - 0.2))
+    store.trial(parent, {"n": 10}, 3, values=(0.99,), outcome="stopped", seconds=30)
+    store.trial(parent, {"n": 1}, 0, outcome="failed", reason="no room for batches", seconds=5)
+    return parent
+
+
+def without_ids(table):
+    header, rows = table
+    return [[cell for name, cell in zip(header, row, strict=True) if "store" not in name] for row in rows]
+
+
+def test_kept_runs_compare_as_they_did_in_their_store(store, sweep, tmp_path):
+    file = str(tmp_path / "runs.parquet")
+    before = compare([sweep], keep=file, to=str(tmp_path / "first"))
+    assert f"9 runs are kept in {file}, which holds 9" in before.notes
+    for name in (sweep, "quorum"):
+        after = compare([name], file, to=str(tmp_path / "second"))
+        assert setting_rows(after) == setting_rows(before)
+        assert without_ids(run_rows(after)) == without_ids(run_rows(before))
+        assert after.importance == before.importance
+        assert after.notes[:-1] == before.notes[1:-1]
+    assert (tmp_path / "second" / "cluster-sizes.png").exists()
+
+
+def test_a_run_that_is_kept_again_takes_its_own_place(store, sweep, tmp_path):
+    file = str(tmp_path / "runs.parquet")
+    compare([sweep], keep=file)
+    store.trial(sweep, {"n": 10}, 4, values=(0.1, 0.2))
+    assert f"10 runs are kept in {file}, which holds 10" in compare([sweep], keep=file).notes
+    table = pq.read_table(file)
+    assert table.schema.metadata[b"quorum.runs"] == b"1"
+    assert len(set(table["run_id"].to_pylist())) == 10
+
+
+def test_a_run_that_is_going_is_left_out_and_said(store, sweep, tmp_path):
+    client = MlflowClient(store.uri)
+    parent = client.get_run(sweep)
+    client.create_run(parent.info.experiment_id, tags={"mlflow.parentRunId": sweep, "quorum.point": "{}"})
+    file = str(tmp_path / "runs.parquet")
+    assert f"9 runs are kept in {file}, which holds 9; 1 are still going and were left out" in compare([sweep], keep=file).notes
+
+
+def test_other_files_are_refused_and_stay(store, sweep, tmp_path):
+    file = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"x": [1]}), file)
+    for act in (lambda: compare([sweep], str(file)), lambda: compare([sweep], keep=str(file))):
+        with pytest.raises(UserError, match=r"other.parquet holds no runs that quorum compare --keep wrote"):
+            act()
+    assert pq.read_table(file).column_names == ["x"]
+    with pytest.raises(UserError, match="is not there"):
+        compare([sweep], str(tmp_path / "none.parquet"))
+    (tmp_path / "text.parquet").write_text("no")
+    with pytest.raises(UserError, match="is no Parquet file"):
+        compare([sweep], str(tmp_path / "text.parquet"))
+
+
+def test_what_a_file_does_not_have_is_named(store, sweep, tmp_path):
+    file = str(tmp_path / "runs.parquet")
+    compare([sweep], keep=file)
+    with pytest.raises(UserError, match=r"runs.parquet has no experiment 'qorum'.*nearest valid name: quorum"):
+        compare(["qorum"], file)
+    with pytest.raises(UserError, match="has no run " + "0" * 32):
+        compare(["0" * 32], file)

@@ -1,0 +1,146 @@
+"""Finished runs in one Parquet file: what MLflow has of them, so that whoever has the file and no store can compare them again.
+
+A row a run, of format 1: its identity, how it ended, its parameters and tags, and every figure over its steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+
+FORMAT = "1"
+FIGURE = pa.struct([("name", pa.string()), ("steps", pa.list_(pa.int64())), ("values", pa.list_(pa.float64()))])
+TEXTS = pa.map_(pa.string(), pa.string())
+SCHEMA = pa.schema(
+    [
+        ("run_id", pa.string()), ("name", pa.string()), ("experiment_id", pa.string()), ("experiment", pa.string()),
+        ("status", pa.string()), ("start_time", pa.int64()), ("end_time", pa.int64()), ("params", TEXTS), ("tags", TEXTS),
+        ("figures", pa.list_(FIGURE)),
+    ],
+    metadata={"quorum.runs": FORMAT},
+)  # fmt: skip
+LEFT_OUT = re.compile(r"mlflow\.(?!runName|parentRunId|note)")  # tags that say where and by whom, not what
+
+
+def keep(place: str, runs: Sequence[tuple[Any, str, Mapping[str, Mapping[int, float]]]]) -> int:
+    """Add ended runs to a file, in place of what it has of them; makes the file if it is not there.
+
+    Args:
+        place: of the file, a path or URI.
+        runs: MLflow's run, the name of its experiment, and its figures: name -> step -> value.
+
+    Returns:
+        How many runs the file holds.
+
+    Raises:
+        UserError: for a file that holds something else, or cannot be written.
+    """
+    location = Location.of(place)
+    fresh = [_row(*run) for run in runs]
+    ids = {row["run_id"] for row in fresh}
+    before = [row for row in _rows(location) if row["run_id"] not in ids] if location.exists() else []
+    rows = sorted([*before, *fresh], key=lambda row: (row["start_time"], row["run_id"]))
+    location.write_parquet(pa.Table.from_pylist(rows, SCHEMA))
+    return len(rows)
+
+
+def _row(run: Any, experiment: str, figures: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
+    info, data = run.info, run.data
+    return {
+        "run_id": info.run_id, "name": info.run_name or info.run_id, "experiment_id": info.experiment_id,
+        "experiment": experiment, "status": info.status, "start_time": info.start_time, "end_time": info.end_time,
+        "params": sorted(data.params.items()),
+        "tags": sorted((key, value) for key, value in data.tags.items() if not LEFT_OUT.match(key)),
+        "figures": [
+            {"name": name, "steps": list(values), "values": list(values.values())} for name, values in sorted(figures.items())
+        ],
+    }  # fmt: skip
+
+
+def _rows(location: Location) -> list[dict[str, Any]]:
+    try:
+        table = location.read_parquet()
+    except FileNotFoundError:
+        raise UserError(f"{location} is not there; give the file of kept runs: --from FILE") from None
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{location} is no Parquet file, so it holds no kept runs ({str(error).splitlines()[0]})") from error
+    if (table.schema.metadata or {}).get(b"quorum.runs") != FORMAT.encode():
+        raise UserError(f"{location} holds no runs that quorum compare --keep wrote; give another file")
+    rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")
+    return rows
+
+
+class KeptRuns:
+    """What is read of MLflow's client, from a file of kept runs.
+
+    Args:
+        place: of the file, a path or URI.
+
+    Raises:
+        UserError: for a file that is not there or holds something else.
+    """
+
+    def __init__(self, place: str) -> None:
+        rows = _rows(Location.of(place))
+        self._runs = {row["run_id"]: _run(row) for row in rows}
+        self._histories = {row["run_id"]: {each["name"]: each for each in row["figures"]} for row in rows}
+        self._experiments = {row["experiment"]: row["experiment_id"] for row in rows}
+
+    def get_run(self, run_id: str) -> Any:
+        """MLflow's run.
+
+        Raises:
+            MlflowException: when the file has none of this id.
+        """
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+
+        if run_id not in self._runs:
+            raise MlflowException(f"no run {run_id} was kept", RESOURCE_DOES_NOT_EXIST)
+        return self._runs[run_id]
+
+    def search_experiments(self) -> list[Any]:
+        """All experiments."""
+        from mlflow.entities import Experiment
+
+        return [Experiment(number, name, "", "active") for name, number in self._experiments.items()]
+
+    def get_experiment_by_name(self, name: str) -> Any:
+        """The experiment of a name; `None` where there is none."""
+        return next((each for each in self.search_experiments() if each.name == name), None)
+
+    def get_experiment(self, experiment_id: str) -> Any:
+        """The experiment of an id."""
+        return next(each for each in self.search_experiments() if each.experiment_id == experiment_id)
+
+    def runs_of(self, experiment_id: str, parent: str | None) -> list[Any]:
+        """The runs of an experiment, or those below a parent run."""
+        mine = [run for run in self._runs.values() if run.info.experiment_id == experiment_id]
+        return [run for run in mine if parent is None or run.data.tags.get("mlflow.parentRunId") == parent]
+
+    def get_metric_history(self, run_id: str, name: str) -> list[Any]:
+        """A figure of a run over its steps."""
+        from mlflow.entities import Metric
+
+        kept, began = self._histories[run_id].get(name), self._runs[run_id].info.start_time
+        points = zip(kept["steps"], kept["values"], strict=True) if kept else ()
+        return [Metric(name, value, began, step) for step, value in points]
+
+
+def _run(row: Mapping[str, Any]) -> Any:
+    from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
+
+    began = row["start_time"]
+    last = [Metric(each["name"], each["values"][-1], began, each["steps"][-1]) for each in row["figures"] if each["values"]]
+    info = RunInfo(
+        run_id=row["run_id"], experiment_id=row["experiment_id"], user_id="", status=row["status"], start_time=began,
+        end_time=row["end_time"], lifecycle_stage="active", run_name=row["name"],
+    )  # fmt: skip
+    params, tags = ([kind(*pair) for pair in row[key].items()] for kind, key in ((Param, "params"), (RunTag, "tags")))
+    return Run(info, RunData(last, params, tags))
