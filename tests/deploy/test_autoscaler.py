@@ -50,13 +50,8 @@ def test_a_job_brings_the_nodes_it_asks_for_and_they_go_when_it_is_done(cluster,
     log = tmp_path / "log"
     process = pretrain(cluster, log, words(digits, tmp_path, "grown", "--compute.workers", "2", "--epochs", "2"))
     most = 0
-
-    def grown() -> bool:
-        nonlocal most
+    while process.poll() is None:
         most = max(most, len(cluster.nodes()))
-        return process.poll() is not None
-
-    while not grown():
         time.sleep(0.2)
     said = finish(process, log)
     assert "waiting for 3 CPUs; the cluster has 0 now" in said
@@ -74,7 +69,6 @@ def test_a_lost_spot_node_costs_at_most_one_checkpoint_interval(cluster, straigh
     folder = tmp_path / "spot" / "checkpoints"
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")}
     finish(process, log)
-    print({str(p): t for p, t in before.items()}, [(e.epoch, e.step, e.global_step) for e in store.entries()])
     assert len(before) > 3
     assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing before the last checkpoint was done again
     assert differing(learned(final_state(straight, 4)), learned(final_state(tmp_path / "spot", 4))) == []
