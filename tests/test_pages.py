@@ -6,23 +6,18 @@ import ast
 import importlib
 import re
 import shlex
-from itertools import pairwise
 
 import pytest
 
-from pipelines.config.recipe import method_of_recipe
-from pipelines.config.training_config import CONFIG_OF_COMMAND
 from pipelines.errors import UserError
 from pipelines.tracking.figures import is_known
 from pipelines.tracking.old_figures import present_name
-from quorum.cli.commands import COMMANDS, Command
-from quorum.cli.words import Spelling, read_words
-from quorum.settings import SHORT, build_config, check_changes, spread, with_short_names
+from tests.helpers.command_check import check_command
 from tests.helpers.pages import PAGES, blocks, command_lines, commands_of, comments_of, spans
 from tests.helpers.places import RECIPES, ROOT
 
 ROOMS = "algos|pipelines|tune|quorum|tests|benchmarks"
-PATH = re.compile(rf"(?<![\w./-])((?:{ROOMS}|docs)/[\w./*-]+)")
+PATH = re.compile(rf"(?<![\w./-])((?:{ROOMS}|docs|deploy)/[\w./*-]+)")
 MODULE = re.compile(rf"(?<![\w./-])((?:{ROOMS})(?:\.\w+)+)(?![\w/])")
 BENCHMARK = re.compile(r"python -m (benchmarks[\w.]*)([^`\n]*)")
 FIGURE = re.compile(r"(?:(?:evaluate|untrained)/)?(?:train|test|pseudo_labels|clusters|labels|stream|progress)/[a-z0-9N_/]+")
@@ -31,34 +26,6 @@ COLUMNS = {"label_head0", "similarity_head0"}  # of files of labels; a figure wa
 TAGS = {"quorum.lineage"}  # of MLflow
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-
-
-def check_command(words: list[str]) -> None:
-    """Refuse a command line that the command would refuse before it looks at any data."""
-    _, name, *rest = words
-    command = COMMANDS[name]
-    recipe = next((after for word, after in pairwise(rest) if word == "--config"), None)
-    options = command.options(method_of_recipe(recipe) if command.config else None)
-    short = {name: key for name, key in SHORT.items() if key in options}
-    given = read_words(rest, options, command.positional, Spelling(short, {}))
-    if command.config:
-        own = {command.names.get(key, key) for key in command.own_options}
-        keys = {key: value for key, value in given.values.items() if key not in own | {"config"}}
-        if "resume" in given.values:
-            changeable = importlib.import_module(command.home.partition(":")[0]).RESUMABLE
-            check_changes(spread(keys), changeable)
-        elif recipe is not None or "to" in keys:
-            check_configuration(command, recipe, given.settings, keys)
-
-
-def check_configuration(command: Command, recipe: str | None, settings: dict[str, object], keys: dict[str, object]) -> None:
-    """Build what the command would build; a sweep's settings are its trials'."""
-    module, _, kind = command.config.partition(":")
-    if not command.home.endswith(":sweep"):
-        build_config(getattr(importlib.import_module(module), kind), recipe, settings, keys)
-        return
-    sweep = build_config(getattr(importlib.import_module(module), kind), recipe, None, keys)
-    build_config(CONFIG_OF_COMMAND[sweep.kind], sweep.recipe, {**sweep.settings, **with_short_names(settings)}, {})
 
 
 @every_page

@@ -13,7 +13,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
-from pipelines.jobs.ray_quirks import kept_handlers, knock, living_nodes, no_dashboard
+from pipelines.jobs.ray_quirks import keep_here, kept_handlers, knock, living_nodes, no_dashboard
 from pipelines.jobs.ray_starts import starts_in_words
 
 READERS = 2  # tasks of a stream that read at a time, without a CPU of their own
@@ -56,6 +56,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     with kept_handlers(signal.SIGTERM), starts_in_words(address):
         knock(address)
         ray.init(address=address, **options)
+    keep_here()
     return False
 
 

@@ -6,6 +6,7 @@ Free of torch and of Ray's libraries: tasks of Ray Data load it.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import socket
@@ -25,6 +26,11 @@ LOOKS = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 CONNECT_SECONDS = 20
 PAUSE = 0.02  # seconds
 THIS_PROCESS = uuid.uuid4().hex[:12]
+OF_THE_FIRST = (  # what makes the actors of Ray Data that outlive every job
+    "ray.data._internal.stats:get_or_create_stats_actor",
+    "ray.data._internal.cluster_autoscaler:get_or_create_autoscaling_coordinator",
+    "ray.data._internal.usage.actor:get_or_create_usage_collection_actor",
+)
 NEXT_TO_NOTHING = {"memory": 1.0}  # a byte: Ray Tune refuses a trial that asks for nothing itself. No issue found
 
 
@@ -59,6 +65,18 @@ def knock(address: str) -> None:
 def living_nodes() -> list[str]:
     """Ids of the cluster's nodes that are there; `ray.nodes()` lists dead ones too (ray-project/ray#26582)."""
     return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+
+def keep_here() -> None:
+    """The cluster's actors of Ray Data are on this driver's node, where they are not yet on another.
+
+    The first process that has a data set, of ours a worker, makes them on its own node. They stay when all jobs are done, and an
+    autoscaler takes a node with them for a busy one: it never goes. No issue found.
+    """
+    for maker in OF_THE_FIRST:
+        module, _, name = maker.partition(":")
+        with suppress(ImportError, AttributeError):  # not every Ray has all of them
+            getattr(importlib.import_module(module), name)()
 
 
 @contextmanager

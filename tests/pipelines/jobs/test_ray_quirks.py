@@ -323,3 +323,38 @@ def test_rays_statistics_keep_each_data_set_unless_it_is_named_as_the_last(local
         run(name)
         counts.append(known())
     assert [after - before for before, after in itertools.pairwise(counts)] == [1, 1, 1, 0, 0]
+
+
+OUTLIVES = """
+import sys, ray
+from ray.cluster_utils import Cluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as on
+from pipelines.jobs.ray_quirks import keep_here
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
+node = cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+ray.init(address=cluster.address, log_to_driver=False)
+if sys.argv[1] == "kept":
+    keep_here()
+
+@ray.remote(num_cpus=0)
+def rows():
+    import ray.data
+    return ray.data.range(3).take_all()
+
+ray.get(rows.options(scheduling_strategy=on(node.node_id, soft=False)).remote())
+
+names = {row["name"]: row["namespace"] for row in ray.util.list_named_actors(all_namespaces=True)}
+states = ray._private.state.actors()
+places = {one["Name"]: one["Address"]["NodeID"] for one in states.values() if one["State"] == "ALIVE" and one["Name"] in names}
+print("names", sorted(names), "elsewhere", sorted(name for name, place in places.items() if place == node.node_id))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("start", "elsewhere"), [("left", True), ("kept", False)])
+def test_what_outlives_the_jobs_is_on_the_drivers_node(start, elsewhere):
+    said = said_by(OUTLIVES, start)
+    assert "'datasets_stats_actor'" in said.partition("elsewhere")[0], said
+    assert ("datasets_stats_actor" in said.partition("elsewhere")[2]) == elsewhere, said
+    assert elsewhere or said.strip().endswith("elsewhere []")
