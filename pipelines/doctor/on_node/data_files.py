@@ -16,7 +16,7 @@ from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset
 from pipelines.datasets.parquet_files import find_parquet
 from pipelines.datasets.shard_files import Shard, read_group
 from pipelines.doctor.findings import Finding, Page, fault, fine
-from pipelines.doctor.on_node.storage import busy_again, hint, read
+from pipelines.doctor.on_node.storage import busy_again, hint, read, with_reason
 from pipelines.doctor.refusals import of_storage
 from pipelines.doctor.sizes import rate
 from pipelines.errors import UserError
@@ -64,14 +64,14 @@ class Expected:
         """
         location = Location.of(place)
         folder = Location(asking_once(location.filesystem), location.path, location.uri)
-        folder.filesystem.get_file_info(folder.path)  # a storage that refuses says so at once
+        with_reason(folder, lambda: folder.filesystem.get_file_info(folder.path))  # a storage that refuses says so at once
         if (location / SHARDS_MANIFEST).exists():
             return _of_images(Dataset.described(place), folder, place, known)
         try:
             found = find_parquet(place)
         except UserError as error:
             raise UserError(
-                f"{place} is no data set: there is neither {SHARDS_MANIFEST} nor a Parquet file; run quorum ingest SOURCE --to {place}"
+                f"{place} is no data set: it has no {SHARDS_MANIFEST} and no Parquet file; run quorum ingest SOURCE --to {place}"
             ) from error
         paths = found.paths[:: -(-len(found.paths) // MOST_FILES)]
         files = tuple((path, (found.location / path).size()) for path in paths)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 
 from pipelines.doctor.findings import Finding, Page, fault, fine
 from pipelines.doctor.refusals import of_storage
@@ -65,6 +66,16 @@ def busy_again(call: Callable[[], Result]) -> Result:
     raise AssertionError
 
 
+def with_reason(folder: Location, call: Callable[[], Result]) -> Result:
+    """What `call` returns; where a store refuses to say why, as S3 does of a HEAD, the listing of the folder tells."""
+    try:
+        return busy_again(call)
+    except OSError as error:
+        if "No response body" in str(error):
+            folder.filesystem.get_file_info(pafs.FileSelector(folder.path, allow_not_found=True))
+        raise
+
+
 def write(place: Location, content: bytes) -> None:
     """Write a file; a local one as runs write theirs."""
     if place.is_local:
@@ -85,7 +96,7 @@ def read(place: Location) -> bytes:
         with place.filesystem.open_input_file(place.path) as file:
             return bytes(file.read())
 
-    return bytes(busy_again(content))
+    return with_reason(place.parent, content)
 
 
 def write_and_read(wish: Wish, name: str) -> list[Finding]:
