@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from quorum.training import open_run as open_run
     from quorum.training import pretrain as pretrain
     from quorum.training import semisup as semisup
+    from quorum.upkeep.doctor import Checkup as Checkup
+    from quorum.upkeep.doctor import doctor as doctor
     from tune.search.sweep_config import SweepConfig as SweepConfig
 
 refuse_hidden_rooms()
@@ -87,6 +89,8 @@ _HOMES = {
     "sweep": "quorum.comparing",
     "compare": "quorum.comparing",
     "Comparison": "quorum.comparing",
+    "doctor": "quorum.upkeep.doctor",
+    "Checkup": "quorum.upkeep.doctor",
     "recipes": "quorum.settings",
     "ConstrainedKMeans": "algos.estimator",
     "PretrainConfig": "pipelines.config.training_config",

@@ -146,6 +146,18 @@ class Dataset:
         Raises:
             UserError: for no manifest, another format, or shards that are missing or of another size.
         """
+        dataset = cls.described(place)
+        with damage_in_words(dataset.location / SHARDS_MANIFEST, INGEST_AGAIN):
+            dataset._check_files()
+        return dataset
+
+    @classmethod
+    def described(cls, place: str) -> Dataset:
+        """What the manifest says, whether the shards are there or not.
+
+        Raises:
+            UserError: for no manifest, one that was edited, or of another format.
+        """
         location = Location.of(place)
         if not (location / SHARDS_MANIFEST).exists():
             raise UserError(
@@ -161,14 +173,11 @@ class Dataset:
             }
             history = tuple(Growth(**growth) for growth in content.get("history", []))
             dataset = cls(location, content["name"], content["classes"], splits, content["quarantined"], history)
-            dataset._check_files(content["fingerprint"])
+            if content["fingerprint"] != dataset.fingerprint:
+                raise UserError(f"{manifest} was edited: its fingerprint does not match its shards; {INGEST_AGAIN}")
         return dataset
 
-    def _check_files(self, fingerprint: str) -> None:
-        if fingerprint != self.fingerprint:
-            raise UserError(
-                f"{self.location}/{SHARDS_MANIFEST} was edited: its fingerprint does not match its shards; {INGEST_AGAIN}"
-            )
+    def _check_files(self) -> None:
         shards = [shard for split in self.splits.values() for shard in split.shards]
         found = self.location.filesystem.get_file_info([f"{self.location.path}/{shard.path}" for shard in shards])
         for shard, info in zip(shards, found, strict=True):

@@ -15,6 +15,7 @@ from pipelines.files.storage_errors import patiently
 ATTEMPTS = 4  # of a request that gets no answer; what is answered with "slow down" is asked again by `patiently`
 DELAYED = "allow_delayed_open"  # by which newer versions of pyarrow write a small object in one request
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0  # the library's own 1 and 3 are shorter than a loaded store's answer
+HASTY_SECONDS = 5.0  # where it is only asked whether a store answers
 
 
 class PatientS3(pafs.S3FileSystem):
@@ -27,10 +28,7 @@ class PatientS3(pafs.S3FileSystem):
     def __init__(self, **options: Any) -> None:
         self._options = options
         waits = {"connect_timeout": CONNECT_SECONDS, "request_timeout": REQUEST_SECONDS}
-        given = {key: value for key, value in options.items() if value not in (None, "", -1.0)}
-        if not given.get("proxy_options", {}).get("host"):
-            given.pop("proxy_options", None)
-        super().__init__(**waits | given, retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS))
+        super().__init__(**waits | _given(options), retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _patient, (self._options,)
@@ -38,6 +36,34 @@ class PatientS3(pafs.S3FileSystem):
 
 def _patient(options: dict[str, Any]) -> PatientS3:
     return PatientS3(**options)
+
+
+class HastyS3(pafs.S3FileSystem):
+    """S3 that asks once, and does not wait long.
+
+    Args:
+        options: of `pyarrow.fs.S3FileSystem`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        waits = {"connect_timeout": HASTY_SECONDS, "request_timeout": HASTY_SECONDS}
+        super().__init__(**_given(options) | waits, retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=1))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _hasty, (self._options,)
+
+
+def _hasty(options: dict[str, Any]) -> HastyS3:
+    return HastyS3(**options)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Options that say something."""
+    given = {key: value for key, value in options.items() if value not in (None, "", -1.0)}
+    if not given.get("proxy_options", {}).get("host"):
+        given.pop("proxy_options", None)
+    return given
 
 
 def _asked_again(name: str) -> Callable[..., Any]:
@@ -80,3 +106,11 @@ def _by_fsspec(uri: str) -> tuple[pafs.FileSystem, str]:
     except ImportError as error:
         raise OSError(f"{error}") from error
     return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), path
+
+
+def asking_once(filesystem: pafs.FileSystem) -> pafs.FileSystem:
+    """The same, that says at once what is wrong instead of waiting for it to pass."""
+    if not isinstance(filesystem, PatientS3):
+        return filesystem
+    _, (options,) = filesystem.__reduce__()
+    return HastyS3(**options)

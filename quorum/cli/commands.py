@@ -202,6 +202,17 @@ COMMANDS: dict[str, Command] = {
         names={"tracking_uri": "tracking.uri", "kept": "from"},
         only_here=(_text("sizes", "add the minimum cluster size, the smallest and the largest cluster"),),
     ),
+    "doctor": Command(
+        "quorum.upkeep.doctor:doctor", "Say what works on a cluster, and what to set.", (), "[options]",
+        (
+            "quorum doctor --address auto --data s3://bucket/photos --storage s3://bucket/runs --tracking.uri http://localhost:5000",
+            "quorum doctor --storage outputs --workers 4 --gpu",
+        ),
+        names={
+            "tracking_uri": "tracking.uri", "experiment": "tracking.experiment", "workers": "compute.workers",
+            "gpu": "compute.gpu", "cpus_per_worker": "compute.cpus_per_worker",
+        },
+    ),
     "recipes": Command(
         "quorum.settings:recipes", "List the shipped recipes.", (), "", ("quorum recipes",),
     ),

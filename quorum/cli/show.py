@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from quorum.scoring import Embeddings
     from quorum.source_look import SourceLook
     from quorum.training import Run
+    from quorum.upkeep.doctor import Checkup
 
 
 MOST_CLASSES, MOST_PATHS = 20, 10  # in a table, and of what is left out
 MOST_PAIRS = 5  # of centers
+STYLES = {"fault": "bold red", "note": "yellow", "not tried": "dim"}  # of a checkup's lines
 ASSIGNED_COLUMNS = (
     "head", "clusters", "smallest", "largest", "empty", "mean_similarity", "run_mean_similarity", "moved_share",
 )  # fmt: skip
@@ -220,6 +223,26 @@ def show_compare(made: Comparison, *, sizes: bool = False) -> None:
 
 
 show_sweep = show_compare
+
+
+def show_doctor(made: Checkup) -> None:
+    """A line a check, of all nodes where they say the same; then notes and faults, and exit code 1 where there are faults."""
+    table = Table(box=None)
+    for column in ("check", "state", "where", "what"):
+        table.add_column(column)
+    for check, results in made.table.groupby("check", sort=False):
+        for (state, found), same in results.groupby(["state", "found"], sort=False):
+            nodes = [node for node in same["node"] if node]
+            where = nodes[0] if len(nodes) == 1 else f"{len(nodes)} nodes" if nodes else ""
+            table.add_row(*(escape(str(text)) for text in (check, state, where, found)), style=STYLES.get(str(state), ""))
+    Console().print(table)
+    for title, sentences in (("note", made.notes), ("FAULT", made.faults)):
+        for sentence in sentences:
+            print(hidden(f"{title}: {sentence}"))
+    if made.healthy:
+        print("all is well" if not made.notes else "nothing stands in the way of a job")
+        return
+    sys.exit(1)
 
 
 def show_recipes(listed: pd.DataFrame) -> None:

@@ -25,12 +25,17 @@ ERROR = (
 
 @dataclass
 class Faults:
-    """What goes wrong: shares of the requests that are told to slow down or cut off, seconds of latency, expired keys."""
+    """What goes wrong: shares of the requests that are told to slow down or cut off, seconds of latency, expired keys.
+
+    `denied` are methods that are not allowed, `answer` a code that every request gets.
+    """
 
     busy: float = 0.0
     cut: float = 0.0
     seconds: float = 0.0
     expired: bool = False
+    denied: tuple[str, ...] = ()
+    answer: str = ""
     made: Counter[str] = field(default_factory=Counter)
 
 
@@ -71,6 +76,10 @@ class S3Server:
         time.sleep(faults.seconds)
         if faults.expired:
             return _refuse(environ, start_response, "403 Forbidden", "ExpiredToken", "The provided token has expired.")
+        if faults.answer:
+            return _refuse(environ, start_response, "403 Forbidden", faults.answer, "refused")
+        if environ["REQUEST_METHOD"] in faults.denied:
+            return _refuse(environ, start_response, "403 Forbidden", "AccessDenied", "Access Denied")
         if drawn < faults.busy:
             faults.made["busy"] += 1
             return _refuse(environ, start_response, "503 Slow Down", "SlowDown", "Please reduce your request rate.")

@@ -25,7 +25,8 @@ FUNCTIONS = [name for name in quorum.__all__ if inspect.isfunction(getattr(quoru
 OBJECTS = {"DataSet": quorum.DataSet, "SourceLook": quorum.SourceLook, "LabelChoice": quorum.LabelChoice, "Run": quorum.Run,
            "Embeddings": quorum.Embeddings, "Clustering": quorum.Clustering, "Comparison": quorum.Comparison,
            "Curated": quorum.Curated, "Deduplicated": quorum.Deduplicated,
-           "Assignment": quorum.Assignment, "JoinedLabels": quorum.JoinedLabels, "Quality": quorum.Quality}  # fmt: skip
+           "Assignment": quorum.Assignment, "JoinedLabels": quorum.JoinedLabels, "Quality": quorum.Quality,
+           "Checkup": quorum.Checkup}  # fmt: skip
 HANDLES = {"dataset", "compared", "opened"}  # of what lies below the front door
 MEMBER = re.compile(r"^\| `(\w+)([^`]*)` \| (.+) \|$", re.MULTILINE)
 

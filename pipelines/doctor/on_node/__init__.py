@@ -1,0 +1,1 @@
+"""Checks that run on each node, and return what they find there."""

@@ -1,0 +1,206 @@
+"""What a node's own system gives: shared memory, memory, disks and limits. Runs on the node."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from pipelines.doctor.findings import Finding, Page, fault, fine, noted
+from pipelines.doctor.sizes import in_words
+from pipelines.free_memory import free_bytes
+
+SHM = "/dev/shm"
+LEAST_STORE, STORE_OF_CPU = 128e6, 24e6  # bytes of an object store, and of each CPU: a block has some 24 MB
+GOOD_STORE_OF_CPU = 96e6  # a task holds a few blocks
+LEAST_MEMORY = 0.5e9  # bytes that a worker's process needs before any image
+FULL_SHARE = 0.95  # of a disk, from which on Ray puts nothing more there
+LEAST_DISK, GOOD_DISK = 0.5e9, 5e9  # bytes: a checkpoint or two
+LEAST_FILES, GOOD_FILES, LEAST_PROCESSES = 1024, 4096, 1024
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def raylet_options() -> dict[str, str]:
+    """What the raylet above this process was started with; nothing where the system does not show it."""
+    process = os.getppid()
+    for _ in range(4):
+        try:
+            words = Path(f"/proc/{process}/cmdline").read_text().split("\0")
+            process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            return {}
+        options = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
+        if "plasma_directory" in options:
+            return options
+    return {}
+
+
+def look_at_memory(cpus: float, store: float) -> list[Finding]:
+    """The object store, where it lies, and what is left of memory.
+
+    Args:
+        cpus: that Ray gives out here.
+        store: bytes of the object store.
+    """
+    return [_shared(raylet_options().get("plasma_directory", SHM), cpus, store), _free(cpus)]
+
+
+def _shared(folder: str, cpus: float, store: float) -> Finding:
+    check, page = "shared memory", Page.SHARED_MEMORY
+    try:
+        disk = os.statvfs(SHM)
+    except OSError:
+        return fault(check, f"there is no {SHM}", "mount it: docker run --shm-size=8g, or a medium: Memory volume", page)
+    size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    enlarge = f"make {SHM} larger (docker run --shm-size=8g; a medium: Memory volume in a pod)"
+    said = ""
+    if not os.path.realpath(folder).startswith(SHM):
+        said = f"{SHM} has {in_words(size)}, so Ray keeps its object store of {in_words(store)} on the disk, in {folder}"
+    elif size < min(store, LEAST_STORE):
+        said = f"{SHM} has {in_words(size)}, the object store may take {in_words(store)}"
+    elif free < LEAST_STORE:
+        said, enlarge = f"{in_words(free)} of {SHM} ({in_words(size)}) are left", f"delete what lies there, or {enlarge}"
+    if said:
+        return fault(check, said, f"{enlarge}, and start the node again", page)
+    return _store(check, cpus, store, size)
+
+
+def _store(check: str, cpus: float, store: float, size: float) -> Finding:
+    """Whether the object store is large enough for the node's tasks."""
+    larger, page = "start the node with a larger --object-store-memory, or lower stream.window", Page.SHARED_MEMORY
+    if store < max(LEAST_STORE, STORE_OF_CPU * cpus):
+        return fault(check, f"the object store has {in_words(store)}, too little for tasks on {cpus:.0f} CPUs", larger, page)
+    if store < GOOD_STORE_OF_CPU * cpus:
+        said = f"the object store has {in_words(store)} for {cpus:.0f} CPUs, so Ray may write objects to disk"
+        return noted(check, said, larger, page)
+    return fine(check, f"object store {in_words(store)}, {SHM} {in_words(size)}")
+
+
+def _free(cpus: float) -> Finding:
+    check, free = "memory", free_bytes()
+    if free is None:
+        return fine(check, "the system does not say")
+    if free < LEAST_MEMORY:
+        remedy = "end what else runs there, or take a larger machine: Ray ends tasks where memory is short"
+        return fault(check, f"{in_words(free)} of memory are free", remedy, Page.MEMORY)
+    if free < LEAST_MEMORY * cpus:
+        remedy = "give Ray fewer CPUs there, or end what else runs"
+        return noted(check, f"{in_words(free)} of memory are free for {cpus:.0f} CPUs", remedy, Page.MEMORY)
+    return fine(check, f"{in_words(free)} free")
+
+
+def look_at_disks(storage: str | None) -> list[Finding]:
+    """Room in Ray's folder, in the temporary one, and where runs go if that is local.
+
+    Args:
+        storage: a local folder, which may be missing yet.
+    """
+    ray_folder = raylet_options().get("session_dir") or "/tmp/ray"
+    named = {"disk of Ray": (ray_folder, "delete old /tmp/ray/session_*, or start the node with --temp-dir on another disk"),
+             "temporary files": (tempfile.gettempdir(), "free some room, or set TMPDIR")}  # fmt: skip
+    if storage:
+        named["disk of storage"] = (storage, "free some room (quorum clean), or give another --storage")
+    return [_disk(check, folder, remedy) for check, (folder, remedy) in named.items()]
+
+
+def _disk(check: str, folder: str, remedy: str) -> Finding:
+    place = Path(folder)
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    disk = os.statvfs(place)
+    size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    used = 1 - free / size if size else 0.0
+    shown = f"{in_words(free)} of {in_words(size)} are free in {folder}"
+    if disk.f_files and not disk.f_favail:
+        return fault(check, f"{folder} can hold no more files: its disk has no inode left", remedy, Page.DISK)
+    if free < LEAST_DISK or (used > FULL_SHARE and check == "disk of Ray"):
+        why = ", and Ray writes nothing to a disk that is full to 95 %" if free >= LEAST_DISK else ""
+        return fault(check, f"the disk is full: {shown}{why}", remedy, Page.DISK)
+    if check != "disk of storage" and not os.access(place, os.W_OK):
+        return fault(check, f"nothing can be written in {folder}", remedy, Page.RIGHTS)
+    if free < GOOD_DISK:
+        return noted(check, f"the disk is nearly full: {shown}", remedy, Page.DISK)
+    return fine(check, f"{in_words(free)} free")
+
+
+def look_at_limits(cpus: float) -> list[Finding]:
+    """Files, processes and file sizes that the system allows, CPUs of the container, name and proxies of the machine.
+
+    Args:
+        cpus: that Ray gives out here.
+    """
+    found = [_files(), _processes(), _file_size(), _cpus(cpus)]
+    return [one for one in found if one is not None] or [fine("limits", f"{_soft(resource.RLIMIT_NOFILE)} files a process")]
+
+
+def _soft(limit: int) -> str:
+    soft = resource.getrlimit(limit)[0]
+    return "any number of" if soft == resource.RLIM_INFINITY else f"{soft:,}"
+
+
+def _files() -> Finding | None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= GOOD_FILES:
+        return None
+    said, remedy = f"a process may open {soft:,} files (ulimit -n)", "start the node after ulimit -n 65536"
+    if hard != resource.RLIM_INFINITY and hard < GOOD_FILES:
+        remedy += ", which its administrator has to allow (LimitNOFILE of systemd, docker run --ulimit nofile=65536)"
+    return (fault if soft <= LEAST_FILES else noted)("limits", said, remedy, Page.LIMITS)
+
+
+def _processes() -> Finding | None:
+    soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    limits = [soft] if soft != resource.RLIM_INFINITY else []
+    with suppress(OSError, ValueError):  # no container, or one without a limit
+        limits.append(int(Path("/sys/fs/cgroup/pids.max").read_text()))
+    if not limits or min(limits) >= LEAST_PROCESSES:
+        return None
+    remedy = "raise ulimit -u there, or the container's --pids-limit"
+    return fault("limits", f"{min(limits):,} processes and threads are allowed", remedy, Page.LIMITS)
+
+
+def _file_size() -> Finding | None:
+    soft = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if soft == resource.RLIM_INFINITY:
+        return None
+    said = f"no file may have more than {in_words(soft)} (ulimit -f)"
+    return fault("limits", said, "start the node after ulimit -f unlimited", Page.LIMITS)
+
+
+def _cpus(cpus: float) -> Finding | None:
+    has: float = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        has = min(has, int(quota) / int(period))
+    if cpus <= max(has, 1):
+        return None
+    said = f"Ray gives out {cpus:.0f} CPUs, and the machine or its container has {has:.3g}"
+    return noted("CPUs", said, "start the node with as many --num-cpus as it has", Page.ROOM)
+
+
+def look_at_name(several_hosts: bool) -> list[Finding]:
+    """Whether other machines can use the name and address that this one gives itself, and whether a proxy stands between.
+
+    Args:
+        several_hosts: whether the cluster has more than one machine.
+    """
+    found: list[Finding] = []
+    if several_hosts and not os.environ.get("GLOO_SOCKET_IFNAME"):
+        try:
+            address = socket.gethostbyname(socket.gethostname())
+        except OSError:
+            address = ""
+        if not address or address.startswith("127."):
+            said = f"its own name, {socket.gethostname()}, means {address or 'no address'}, where other nodes do not find it"
+            remedy = "set GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME to the network's interface, or mend /etc/hosts"
+            found.append(noted("network", said, remedy, Page.NETWORK))
+    set_here = sorted({name for name in PROXIES if os.environ.get(name) or os.environ.get(name.upper())})
+    if set_here and not (os.environ.get("no_proxy") or os.environ.get("NO_PROXY")):
+        said = (
+            f"{' and '.join(set_here)} stand in its environment and no_proxy does not, so requests to nodes go to the proxy too"
+        )
+        found.append(noted("proxy", said, "set no_proxy to the addresses of the cluster, MLflow and the storage", Page.PROXY))
+    return found or [fine("name and proxies", "nothing in between")]

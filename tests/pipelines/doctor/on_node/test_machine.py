@@ -1,0 +1,102 @@
+"""What is said of a node's shared memory, memory, disks and limits."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from pipelines.doctor.findings import Page, State
+from pipelines.doctor.on_node.machine import SHM, look_at_disks, look_at_limits, look_at_memory, look_at_name
+from tests.helpers.places import ROOT
+
+CODE = """
+import resource
+from pipelines.doctor.on_node.machine import look_at_limits, look_at_disks, look_at_memory, look_at_name
+for found in {call}:
+    if found.state == "fault":
+        print(found.sentence)
+"""
+
+
+def faults_of(call: str, *, within: str = "", **environment: str) -> list[str]:
+    """What a process of its own finds, in a shell that has done `within` before."""
+    command = f"{within} {sys.executable} -c '{CODE.format(call=call)}'"
+    paths = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    done = subprocess.run(["sh", "-c", command], env=paths, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("ulimit -n 512", "a process may open 512 files (ulimit -n); start the node after ulimit -n 65536"),
+        ("ulimit -f 2000", "no file may have more than 1.02 MB (ulimit -f); start the node after ulimit -f unlimited"),
+    ],
+)
+def test_a_limit_that_jobs_meet_is_named(limit, said):
+    (found,) = faults_of("look_at_limits(1)", within=f"{limit};")
+    assert found.startswith(said)
+
+
+def test_more_cpus_than_the_machine_has_are_a_note():
+    (found,) = [one for one in look_at_limits(1000.0) if one.check == "CPUs"]
+    assert (found.state, found.page) == (State.NOTE, Page.ROOM)
+    assert all(one.state is not State.FAULT for one in look_at_limits(1.0))
+
+
+def can_mount() -> bool:
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+
+
+def mounted(place: object, size: str) -> str:
+    """What makes a command see a disk of that size in a place, which nobody else sees."""
+    return f"""unshare -m sh -c 'mount -t tmpfs -o size={size} tmpfs {place} && exec "$0" "$@"' """
+
+
+needs_mounts = pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
+
+
+@needs_mounts
+def test_too_small_shared_memory_is_named():
+    (found,) = [one for one in faults_of("look_at_memory(2.0, 4e9)", within=mounted(SHM, "64m")) if SHM in one]
+    assert found.startswith(f"{SHM} has 67.1 MB, the object store may take 4 GB; make {SHM} larger (docker run --shm-size=8g")
+
+
+@needs_mounts
+def test_a_full_disk_is_named(tmp_path):
+    (found,) = faults_of(f"""look_at_disks("{tmp_path}")""", within=mounted(tmp_path, "1m"))
+    assert found.startswith(f"the disk is full: 1.05 MB of 1.05 MB are free in {tmp_path}; free some room (quorum clean)")
+
+
+@pytest.mark.parametrize(
+    ("cpus", "store", "state"), [(1, 100e6, "fault"), (8, 150e6, "fault"), (4, 200e6, "note"), (4, 1e9, "ok"), (1, 200e6, "ok")]
+)
+def test_a_small_object_store_is_a_fault_or_a_note(cpus, store, state):
+    assert look_at_memory(cpus, store)[0].state == state
+
+
+def test_there_is_room_here(tmp_path):
+    assert {one.check for one in look_at_disks(str(tmp_path / "not-yet"))} == {
+        "disk of Ray",
+        "temporary files",
+        "disk of storage",
+    }
+
+
+def test_a_proxy_without_exceptions_is_a_note(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert [one.state for one in look_at_name(False)] == [State.FINE]
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    assert [one.page for one in look_at_name(False)] == [Page.PROXY]
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+    assert [one.state for one in look_at_name(False)] == [State.FINE]
+
+
+def test_limits_of_this_process_are_as_they_were():
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

@@ -1,0 +1,101 @@
+"""MLflow, asked as a run would ask it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from pipelines.doctor.findings import Page, State
+from pipelines.doctor.record import FOLDER, TAG, look_at_record, record_address
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+
+
+@pytest.fixture
+def experiment(store):
+    """The address of a store with an experiment whose files lie beside it."""
+    uri = f"sqlite:///{store.folder}/mlflow.db"
+    MlflowClient(uri).create_experiment("quorum", artifact_location=f"file://{store.folder}/mlartifacts")
+    return uri
+
+
+def test_a_store_that_works_is_as_it_was_afterwards(experiment, store):
+    found = look_at_record(experiment, "quorum")
+    assert [one.state for one in found] == [State.FINE] * 2
+    assert TAG not in MlflowClient(experiment).get_experiment_by_name("quorum").tags
+    assert not list((store.folder / "mlartifacts").rglob("probe.txt"))
+    assert not list((store.folder / "mlartifacts").glob(FOLDER))
+
+
+def test_a_store_that_is_read_only_is_named_as_that(experiment, store):
+    uri = f"sqlite:///file:{store.folder}/mlflow.db?mode=ro&uri=true"
+    found = look_at_record(uri, "quorum")
+    assert (found[-1].state, found[-1].page) == (State.FAULT, Page.MLFLOW)
+    assert "answers and is read-only here" in found[-1].said
+
+
+def test_files_that_are_refused_are_told_apart_from_figures(experiment, store):
+    (store.folder / "mlartifacts").write_text("a file in its place")
+    works, found = look_at_record(experiment, "quorum")
+    assert (works.state, found.state) == (State.FINE, State.FAULT)
+    assert "does not take files of runs" in found.said
+
+
+def test_one_that_is_away_and_a_deleted_experiment_are_named(experiment):
+    (found,) = look_at_record("http://127.0.0.1:9", "quorum")
+    assert (found.state, found.page) == (State.FAULT, Page.MLFLOW)
+    assert "MLflow at http://127.0.0.1:9 does not answer" in found.said
+    client = MlflowClient(experiment)
+    client.delete_experiment(client.get_experiment_by_name("quorum").experiment_id)
+    (found,) = look_at_record(experiment, "quorum")
+    assert "experiment 'quorum' was deleted" in found.said
+
+
+def test_a_proxy_that_stands_between_is_said(monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    (found,) = look_at_record("http://mlflow.example:5000", "quorum")
+    assert "it is asked by way of the proxy http://127.0.0.1:9: if it should not be, set no_proxy=mlflow.example" in found.said
+
+
+@pytest.fixture
+def wants_a_name():
+    """The address of a server that asks who one is."""
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(401)
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *given):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_a_missing_or_expired_credential_is_named(wants_a_name):
+    start = time.monotonic()
+    (found,) = look_at_record(wants_a_name, "quorum")
+    assert (found.page, "set MLFLOW_TRACKING_USERNAME" in found.said) == (Page.CREDENTIAL, True)
+    assert time.monotonic() - start < 20
+
+
+def test_a_store_that_is_not_there_yet_is_made_by_a_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = record_address(None, Location.of(tmp_path / "outputs"))
+    (found,) = look_at_record(uri, "quorum")
+    assert found.said == f"{tmp_path}/outputs/mlflow.db will be made by the first run"
+    assert not list(tmp_path.iterdir())
+    assert record_address(None, None) is None
+    with pytest.raises(UserError, match="has no scheme; write http://localhost:5000"):
+        record_address("localhost:5000", None)
