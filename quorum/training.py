@@ -51,6 +51,13 @@ class Run:
         return self.folder.address.run_id
 
     @property
+    def page(self) -> str:
+        """Link to its page in MLflow; of a store without a server, as `mlflow server` shows it on this machine."""
+        from pipelines.tracking.about.page import run_page
+
+        return run_page(self.folder.address)
+
+    @property
     def figures(self) -> pd.DataFrame:
         """Every figure at the steps that it was recorded at: a row a step, a column a figure."""
         import pandas as pd

@@ -37,6 +37,7 @@ from pipelines.files.documents import read_document
 from pipelines.files.location import Location
 from pipelines.jobs.worker import Workers
 from pipelines.runs.checkpoints import Entry
+from pipelines.runs.description import clustering_words
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, run_job
 from pipelines.secrets import without_secrets
@@ -237,6 +238,7 @@ def _create(config: ClusterConfig, vectors: EmbeddingFolder, shape: StreamShape)
     return Run.start(
         folder, config.kind, config.to_dict(), vectors.fingerprint,
         uri=config.tracking.uri, experiment=config.tracking.experiment, name=config.name or folder.name, params=params, tags={},
+        about=clustering_words(config.to_dict(), rows=vectors.rows, dim=vectors.dim, heads=config.heads),
     )  # fmt: skip
 
 

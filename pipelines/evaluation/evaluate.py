@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import torch
@@ -23,6 +24,7 @@ from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking import figures
+from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.truth_scores import cluster_scores
 
@@ -136,5 +138,5 @@ def _record(trained: Trained, scores: dict[str, float], prefix: str) -> None:
     tracker = Tracker(trained.run.local_folder / "evaluation", trained.run.address)  # training may be writing its own journal
     tracker.metrics({f"{prefix}/{name}": value for name, value in scores.items()}, trained.entry.global_step)
     tracker.close()
-    for message in tracker.messages:
-        print(message)
+    for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
+        print(message, file=sys.stderr)

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 from pipelines.config.training_config import TrainingConfig
-from pipelines.config.training_plan import check_training, deciding_score, stream_shape
+from pipelines.config.training_plan import check_training, deciding_score, head_sizes, stream_shape
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import put_images
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
 from pipelines.jobs.worker import Workers
+from pipelines.runs.description import training_words
 from pipelines.runs.initial_weights import InitialWeights
 from pipelines.runs.run_folder import RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, TrialContext, run_job
@@ -140,7 +141,7 @@ class Training:
         start = partial(
             Run.start, location, config.kind, config.to_dict(), self.dataset.fingerprint,
             uri=config.tracking.uri, experiment=config.tracking.experiment, name=name, params=params,
-            tags=(within.tags if within else {}) | self._choice(),
+            tags=(within.tags if within else {}) | self._choice(), about=self._about(),
         )  # fmt: skip
         return call_on(within.node, start) if within else start()
 
@@ -151,6 +152,16 @@ class Training:
         if found is not None and self.within is None:
             say_of_start(self.config, found)
         return found
+
+    def _about(self) -> str:
+        """What it trains on what, in words."""
+        config, chosen = self.config, self.selection
+        split = self.dataset.split(config.stream.split)
+        return training_words(
+            config.to_dict(), rows=split.rows, heads=head_sizes(config, split.ids),
+            labels=f"{len(chosen.ids):,} with labels, {chosen.rule}" if chosen else None,
+            sweep=self.within.tags.get("quorum.sweep") if self.within else None,
+        )  # fmt: skip
 
     def _choice(self) -> dict[str, str]:
         """By which score the best checkpoint is chosen, as a tag."""

@@ -171,6 +171,18 @@ class Plan:
             )
 
     @property
+    def words(self) -> str:
+        """What it searches on what, in a sentence."""
+        config, base = self.config, self.base
+        keys = ", ".join(f"`{key}`" for key in config.space)
+        return (
+            f"Searches {keys} of `quorum {config.kind}` with {self.trials:,} trials ({config.searcher}, seeds "
+            f"{', '.join(map(str, config.seeds))}), each of up to {self.epochs:,} epochs of "
+            f"{self.dataset.split(base.stream.split).rows:,} images, split `{base.stream.split}` of `{base.data}`. "
+            f"What decides is `{self.metric}` ({config.mode})."
+        )
+
+    @property
     def metric(self) -> str:
         """The figure of an epoch that decides."""
         assert self.config.metric is not None, "a plan has chosen"
