@@ -74,7 +74,7 @@ def test_sizes_are_near_the_minimum_and_the_report_agrees_with_the_labels(cluste
 
 
 @pytest.mark.ray
-def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered):
+def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered, lumps):
     address = Run.open(str(clustered)).address
     client = MlflowClient(address.uri)
     tags = client.get_run(address.run_id).data.tags
