@@ -42,6 +42,7 @@ from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, run_job
 from pipelines.secrets import without_secrets
 from pipelines.stream.epoch_order import StreamShape
+from pipelines.tracking.about.data_input import CLUSTERING, DataInput
 from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import check_run, tracking_uri
 from pipelines.tracking.old_figures import by_present_names
@@ -145,6 +146,11 @@ class Clustering:
         if self.start is not None and not (run.location / START).exists():
             self.start.write(run.location)
         return run
+
+    @property
+    def inputs(self) -> list[DataInput]:
+        """The vectors."""
+        return [DataInput.of_vectors(self.vectors, CLUSTERING)]
 
     @property
     def pictured(self) -> tuple[Dataset, str] | tuple[()]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.secrets import hidden
+from pipelines.tracking.about.data_input import DataInput, mlflow_input
 from pipelines.tracking.journal import Journal
 from pipelines.tracking.mlflow_store import RunAddress
 from pipelines.tracking.stores.refusals import first_line
@@ -41,9 +42,16 @@ class Tracker:
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
         self._thread.start()
 
-    def metrics(self, values: dict[str, float], step: int, *, call: str | None = None) -> None:
-        """Record figures of a step; of a `call` that is known already, nothing."""
-        self._add({"kind": "metrics", "step": step, "time": int(time.time() * 1000), "values": values}, call)
+    def metrics(
+        self, values: dict[str, float], step: int, *, call: str | None = None, data: DataInput | None = None
+    ) -> None:  # fmt: skip
+        """Record figures of a step, perhaps as those on some data; of a `call` that is known already, nothing."""
+        on = {"data": [data.name, data.digest]} if data else {}
+        self._add({"kind": "metrics", "step": step, "time": int(time.time() * 1000), "values": values} | on, call)
+
+    def input(self, data: DataInput) -> None:
+        """Record data that the run reads; what is known already is not told again."""
+        self._add({"kind": "input"} | data.values(), data.call)
 
     def artifact(self, path: Path, folder: str, *, call: str | None = None) -> None:
         """Record a file, which must stay where it is."""
@@ -171,19 +179,26 @@ def _answers(address: RunAddress) -> bool:
     return True
 
 
+def _on(entry: dict[str, Any]) -> dict[str, str]:
+    """The data that figures are of, as a metric names it."""
+    return dict(zip(("dataset_name", "dataset_digest"), entry.get("data", ()), strict=False))
+
+
 def _deliver(address: RunAddress, entries: list[dict[str, Any]]) -> None:
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(address.uri)
     metrics = [
-        Metric(key, value, entry["time"], entry["step"])
+        Metric(key, value, entry["time"], entry["step"], **_on(entry))
         for entry in entries
         if entry.get("kind") == "metrics"
         for key, value in entry["values"].items()
     ]
     for start in range(0, len(metrics), 1000):
         client.log_batch(address.run_id, metrics=metrics[start : start + 1000])
+    if inputs := [mlflow_input(entry) for entry in entries if entry.get("kind") == "input"]:
+        client.log_inputs(address.run_id, inputs)
     for entry in entries:
         if entry.get("kind") == "artifact" and Path(entry["path"]).exists():  # else it was sent from another machine
             client.log_artifact(address.run_id, entry["path"], entry["folder"])

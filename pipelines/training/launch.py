@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from pipelines.config.training_config import TrainingConfig
-from pipelines.config.training_plan import check_training, deciding_score, head_sizes, stream_shape
+from pipelines.config.training_plan import check_training, deciding_score, head_sizes, scores_of, stream_shape
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import put_images
 from pipelines.errors import UserError
@@ -22,6 +22,8 @@ from pipelines.runs.run_folder import RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, TrialContext, run_job
 from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, adopt_labels, found_in, open_selection
+from pipelines.tracking.about import data_input
+from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.mlflow_store import check_run
 from pipelines.tracking.record import Record
 from pipelines.training.loop import train_worker
@@ -96,6 +98,16 @@ class Training:
     def pictured(self) -> tuple[Dataset, str]:
         """What it trains on."""
         return self.dataset, self.config.stream.split
+
+    @property
+    def inputs(self) -> list[DataInput]:
+        """What it trains on, the labels that it sees, and the split that its scores are of."""
+        scored, _ = scores_of(self.config, self.dataset)
+        labels = [DataInput.of_labels(self.selection, self.config.to_dict()["labels"])] if self.selection else []
+        return [
+            DataInput.of_split(self.dataset, self.config.stream.split, data_input.TRAINING), *labels,
+            *([DataInput.of_split(self.dataset, scored, data_input.VALIDATION)] if scored else []),
+        ]  # fmt: skip
 
     @property
     def until(self) -> int:

@@ -18,6 +18,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, open_selection
+from pipelines.tracking.about.data_input import TRAINING, DataInput
 from pipelines.tracking.mlflow_store import tracking_uri
 from tune.points import identity, spelled
 from tune.search.ranking import Scores
@@ -169,6 +170,11 @@ class Plan:
             raise UserError(
                 f"{len(problems)} of {len(self.points)} points of the space cannot work: {'; '.join(problems[:SHOWN])}{more}"
             )
+
+    @property
+    def data(self) -> DataInput:
+        """What all trials train on, as MLflow lists it."""
+        return DataInput.of_split(self.dataset, self.base.stream.split, TRAINING)
 
     @property
     def words(self) -> str:

@@ -114,6 +114,9 @@ def _create(plan: Plan) -> RunAddress:
     tags |= note(plan.words, repeat_command("sweep", folder, CONFIG_FILE, f" --recipe {quote(str(folder / BASE_FILE))}"))
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     write_document(folder / SWEEP_FILE, {"mlflow": without_secrets(vars(address))}, SWEEP_FORMAT)
+    tracker = Tracker(local_folder(folder), address)
+    tracker.input(plan.data)
+    tracker.close()
     return address
 
 

@@ -78,6 +78,13 @@ def test_mlflow_says_what_the_run_is_and_the_command_that_it_names_repeats_its_s
     assert (values[1], again.name) == ("--to", "straight-again")
 
 
+def test_mlflow_lists_what_the_run_trains_and_is_scored_on(straight):
+    address = Run.open(str(straight)).address
+    listed = MlflowClient(address.uri).get_run(address.run_id).inputs.dataset_inputs
+    contexts = {one.dataset.name: {tag.key: tag.value for tag in one.tags}["mlflow.data.context"] for one in listed}
+    assert contexts == {"digits/train": "training", "digits/test": "validation"}
+
+
 def test_a_run_cut_off_in_mid_epoch_resumes_to_the_same_bits(straight):
     copy = cut_back(straight, straight.parent / "cut-off", STEPS + 7)
     assert store_of(copy).latest().step == 7
