@@ -138,7 +138,9 @@ def embed_split(source: EmbeddingSource, dataset: Dataset, split: str, *, worker
 def _record(trained: Trained, scores: dict[str, float], prefix: str, data: DataInput) -> None:
     tracker = Tracker(trained.run.local_folder / "evaluation", trained.run.address)  # training may be writing its own journal
     tracker.input(data)
-    tracker.metrics({f"{prefix}/{name}": value for name, value in scores.items()}, trained.entry.global_step, data=data)
+    named = {f"{prefix}/{name}": value for name, value in scores.items()}
+    scored = None if prefix == figures.UNTRAINED else trained.entry.file
+    tracker.metrics(named, trained.entry.global_step, data=data, checkpoint=scored)
     tracker.close()
     for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
         print(message, file=sys.stderr)

@@ -13,6 +13,7 @@ from typing import Any
 import ray
 
 from pipelines.tracking.about.data_input import DataInput
+from pipelines.tracking.about.model_entry import ModelEntry
 from pipelines.tracking.epoch_snapshot import EpochSnapshot
 from pipelines.tracking.figures import EPOCH
 
@@ -60,6 +61,10 @@ class Record:
     def input(self, data: DataInput) -> None:
         """Record data that the run reads."""
         self._pending.append(self.recorder.input.remote(data))
+
+    def model(self, model: ModelEntry) -> None:
+        """Record a model, whose folder is on the recorder's node."""
+        self._pending.append(self.recorder.model.remote(model))
 
     def flush(self) -> None:
         """Wait until all that this process has told is in the journal."""

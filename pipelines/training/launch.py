@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from pipelines.config.training_plan import check_training, deciding_score, head_
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import put_images
 from pipelines.errors import UserError
+from pipelines.evaluation.serving.write_model import write_model
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
 from pipelines.jobs.worker import Workers
@@ -24,6 +26,8 @@ from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, adopt_labels, found_in, open_selection
 from pipelines.tracking.about import data_input
 from pipelines.tracking.about.data_input import DataInput
+from pipelines.tracking.about.model_entry import ModelEntry
+from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_store import check_run
 from pipelines.tracking.record import Record
 from pipelines.training.loop import train_worker
@@ -130,8 +134,24 @@ class Training:
         return Task(train_worker, job, self.config.epochs * steps)
 
     def finish(self, run: Run, record: Record) -> Run:
-        """The run is the result."""
+        """The run is the result; one that is at its end logs its models."""
+        for model in [] if self.open_end else self._models(run):
+            record.model(model)
         return run
+
+    def _models(self, run: Run) -> Iterator[ModelEntry]:
+        """Models of the checkpoints that are wished, as folders on the recorder's node."""
+        wished, store = self.config.tracking.models or ("none" if self.within else "best"), run.checkpoints
+        asked = {"best": ["best"], "last": ["last"], "both": ["best", "last"], "none": []}[wished]
+        chosen = {name: store.best() if name == "best" else store.latest() for name in reversed(asked)}
+        files = {entry.file: name for name, entry in chosen.items() if entry is not None}  # one that is both is the best
+        folder = local_folder(run.location, self.within.home if self.within else "") / "models"
+        for file, name in files.items():
+            write = partial(write_model, str(run.location / "checkpoints" / file), name, folder)
+            try:
+                yield call_on(self.within.node, write) if self.within else write()
+            except Exception as error:  # a model too few is no reason for a training to fail
+                print(f"the model of {file} could not be made: {error}", file=sys.stderr)
 
     def _create(self) -> Run:
         config, within = self.config, self.within
