@@ -26,7 +26,8 @@ demo: install
 	$(BIN)/quorum export $(DEMO_RUN) --to $(DEMO_RUN)/backbone.safetensors
 	@echo
 	@echo "Pictures: $(DEMO_RUN)/pictures"
-	@echo "Curves:   $(BIN)/mlflow server --backend-store-uri sqlite:///outputs/mlflow.db   and open http://127.0.0.1:5000"
+	@echo "Curves:   $(BIN)/mlflow server --backend-store-uri sqlite:///outputs/mlflow.db   and open"
+	@$(BIN)/python -c "import quorum; print('         ', quorum.open_run('$(DEMO_RUN)').page)"
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow'

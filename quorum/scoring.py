@@ -130,20 +130,32 @@ def embed(
     return Embeddings(made)
 
 
-def export(run: str | Path | Run, to: str | Path, *, classifier: bool = False) -> str:
-    """Write a run's backbone as safetensors under the names of torchvision and timm; returns a line that says how to load it.
+def export(
+    run: str | Path | Run,
+    to: str | Path,
+    *,
+    classifier: bool = False,
+    register: str | None = None,
+    alias: str | None = None,
+) -> str:
+    """Write a run's backbone as safetensors under the names of torchvision and timm, or log its model in MLflow.
+
+    The model takes encoded images and gives embeddings, clusters and, of a semisup run, class probabilities. Returns a line that
+    says how to load what was made.
 
     Args:
         run: a run, its folder, or one of its checkpoint files.
-        to: file to write, ending in .safetensors.
+        to: file to write, ending in .safetensors, or mlflow for a model of the run in MLflow.
         classifier: of a semisup run, the averaged weights with their classifier.
+        register: name in MLflow's registry of which the model becomes a version.
+        alias: of that version, as champion.
 
     Raises:
         UserError: for another file name, or a run without what is asked for.
     """
     from pipelines.evaluation.export import export as write
 
-    return write(_place(run), str(to), classifier=classifier)
+    return write(_place(run), str(to), classifier=classifier, register=register, alias=alias)
 
 
 def _place(given: str | Path | Run | DataSet) -> str:

@@ -20,7 +20,7 @@ RESUMABLE = (  # what a resumed run may change
     "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures", "compute.gpu",
     "compute.grace", "checkpoint.", "monitor.log_steps", "monitor.knn_epochs", "monitor.knn_bank", "monitor.knn_queries",
     "monitor.knn_neighbours", "monitor.knn_temperature", "monitor.accuracy_epochs", "monitor.picture_epochs", "tracking.uri",
-    "data",
+    "tracking.models", "data",
 )  # fmt: skip
 SHEETS = ("clusters", "curves")  # pictures that a notebook shows
 
@@ -49,6 +49,13 @@ class Run:
     def run_id(self) -> str:
         """Of the MLflow run."""
         return self.folder.address.run_id
+
+    @property
+    def page(self) -> str:
+        """Link to its page in MLflow; of a store without a server, as `mlflow server` shows it on this machine."""
+        from pipelines.tracking.about.page import run_page
+
+        return run_page(self.folder.address)
 
     @property
     def figures(self) -> pd.DataFrame:

@@ -99,6 +99,8 @@ class ClusterConfig:
         require_size_ratios(self)
         if self.metric == "euclidean" and self.copy_dtype == "float16":
             raise UserError("copy_dtype float16, metric euclidean: numbers far from 0 would lose their differences; set float32")
+        if self.tracking.models not in (None, "none"):
+            raise UserError(f"tracking.models is {self.tracking.models}, but a clustering trains no network; leave it out")
         if self.keep_copy and self.copy == "never":
             raise UserError("keep_copy is set, but copy is never, so there is no copy to keep; leave one of them out")
         if self.compute.workers > self.lanes:

@@ -37,10 +37,12 @@ from pipelines.files.documents import read_document
 from pipelines.files.location import Location
 from pipelines.jobs.worker import Workers
 from pipelines.runs.checkpoints import Entry
+from pipelines.runs.description import clustering_words
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, run_job
 from pipelines.secrets import without_secrets
 from pipelines.stream.epoch_order import StreamShape
+from pipelines.tracking.about.data_input import CLUSTERING, DataInput
 from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import check_run, tracking_uri
 from pipelines.tracking.old_figures import by_present_names
@@ -146,6 +148,11 @@ class Clustering:
         return run
 
     @property
+    def inputs(self) -> list[DataInput]:
+        """The vectors."""
+        return [DataInput.of_vectors(self.vectors, CLUSTERING)]
+
+    @property
     def pictured(self) -> tuple[Dataset, str] | tuple[()]:
         """The images that were embedded, where they are still there."""
         return (self.images.dataset, self.images.split) if self.images else ()
@@ -237,6 +244,7 @@ def _create(config: ClusterConfig, vectors: EmbeddingFolder, shape: StreamShape)
     return Run.start(
         folder, config.kind, config.to_dict(), vectors.fingerprint,
         uri=config.tracking.uri, experiment=config.tracking.experiment, name=config.name or folder.name, params=params, tags={},
+        about=clustering_words(config.to_dict(), rows=vectors.rows, dim=vectors.dim, heads=config.heads),
     )  # fmt: skip
 
 

@@ -233,10 +233,13 @@ class TrackingConfig:
     Attributes:
         uri: of the MLflow server; null takes MLFLOW_TRACKING_URI, or a sqlite file in `storage`.
         experiment: name of the MLflow experiment.
+        models: checkpoints of which a run that has come to its end logs a model: `best`, `last`, `both` or `none`; null takes
+            the best, and none for the trials of a sweep.
     """
 
     uri: str | None = None
     experiment: str = "quorum"
+    models: Literal["best", "last", "both", "none"] | None = None
 
     def absolute(self) -> TrackingConfig:
         """The same with an address that holds from any folder.

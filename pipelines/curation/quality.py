@@ -29,6 +29,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 from pipelines.tracking import figures
+from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.mlflow_tracker import Tracker
 
 FOLDER, REPORT, TABLE = "quality", "quality.json", "quality.parquet"
@@ -42,11 +43,12 @@ FIGURES = (  # that MLflow gets, by their plain names
 
 @dataclass(frozen=True)
 class Measured:
-    """The folder, what `quality.json` says, and the pictures on this machine."""
+    """The folder, what `quality.json` says, the pictures on this machine, and where MLflow shows it."""
 
     location: Location
     report: dict[str, Any]
     pictures: list[Path]
+    page: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def measure(place: str, *, sample: int = 10_000, seed: int = 0, data: str | None
         for path in written:
             (folder.make() / path.name).write_bytes(path.read_bytes())
     _record(found.run, report, written)
-    return Measured(folder, report, pictures)
+    return Measured(folder, report, pictures, page_in_words(found.run.address))
 
 
 def _sample(vectors: EmbeddingFolder, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import torch
@@ -23,6 +24,8 @@ from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking import figures
+from pipelines.tracking.about.data_input import EVALUATION, DataInput
+from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.truth_scores import cluster_scores
 
@@ -75,7 +78,7 @@ def evaluate(
         sizes[figures.TRAIN_ROWS] = float(len(train["id"]))
     heads = (clustering_scores(scored["label"], clusters) for clusters in scored["clusters"].T)
     found = figures.of_split(scores, split) | sizes | figures.of_heads(heads, split)
-    _record(trained, found, figures.UNTRAINED if untrained else figures.EVALUATE)
+    _record(trained, found, figures.UNTRAINED if untrained else figures.EVALUATE, DataInput.of_split(dataset, split, EVALUATION))
     return found
 
 
@@ -132,9 +135,12 @@ def embed_split(source: EmbeddingSource, dataset: Dataset, split: str, *, worker
     return gathered.by_id()
 
 
-def _record(trained: Trained, scores: dict[str, float], prefix: str) -> None:
+def _record(trained: Trained, scores: dict[str, float], prefix: str, data: DataInput) -> None:
     tracker = Tracker(trained.run.local_folder / "evaluation", trained.run.address)  # training may be writing its own journal
-    tracker.metrics({f"{prefix}/{name}": value for name, value in scores.items()}, trained.entry.global_step)
+    tracker.input(data)
+    named = {f"{prefix}/{name}": value for name, value in scores.items()}
+    scored = None if prefix == figures.UNTRAINED else trained.entry.file
+    tracker.metrics(named, trained.entry.global_step, data=data, checkpoint=scored)
     tracker.close()
-    for message in tracker.messages:
-        print(message)
+    for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
+        print(message, file=sys.stderr)

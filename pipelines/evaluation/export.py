@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import posixpath
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from safetensors.torch import save
 from torch import Tensor
@@ -11,26 +13,43 @@ from torch import Tensor
 from algos.matching_weights import classifier_names
 from algos.networks import SMALL_IMAGE
 from pipelines.errors import UserError
+from pipelines.evaluation.serving.write_model import write_model
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import Trained
+from pipelines.tracking.about.model_entry import model_of, register_model, send_model
+from pipelines.tracking.mlflow_store import asking, check_run
+
+MLFLOW = "mlflow"  # where a file's name would stand
 
 
-def export(place: str, to: str, *, classifier: bool = False) -> str:
-    """Write the backbone of a run or checkpoint as safetensors; returns a line that says how to load it.
+def export(
+    place: str, to: str, *, classifier: bool = False, register: str | None = None, alias: str | None = None
+) -> str:  # fmt: skip
+    """Write the backbone of a run or checkpoint as safetensors, or log its model; returns a line that says how to load it.
 
     Keys are the foreign library's own. The file's metadata holds the architecture, image size and normalisation.
 
     Args:
         place: a run's folder or a checkpoint of it.
-        to: file to write.
+        to: file to write, or `mlflow`.
         classifier: of a semi-supervised run, the averaged weights with their classifier; class names go into the metadata.
+        register: name in MLflow's registry that the model becomes a version of.
+        alias: of that version.
 
     Raises:
-        UserError: for a file name without `.safetensors`, or a run without a classifier.
+        UserError: for a file name without `.safetensors`, a run without a classifier, or a store that refuses.
     """
+    if alias and not register:
+        raise UserError(f"alias is {alias!r}, which a version of a registered model has; give --register NAME too")
+    if to == MLFLOW:
+        if classifier:
+            raise UserError("a model in MLflow has the classifier where the method has one; leave out --classifier")
+        return log_model(place, register, alias)
+    if register:
+        raise UserError(f"register is {register!r}, but --to is {to!r}, which MLflow does not know; give --to {MLFLOW}")
     file = Location.of(to)
     if posixpath.splitext(file.path)[1] != ".safetensors":
-        raise UserError(f"--to is {to!r}; the export is a safetensors file, so name it ....safetensors")
+        raise UserError(f"--to is {to!r}; the export is a safetensors file, so name it ....safetensors, or give {MLFLOW}")
     trained = Trained.open(place)
     weights = _classified(trained) if classifier else trained.method().backbone.state_dict()
     file.parent.make()
@@ -44,6 +63,30 @@ def export(place: str, to: str, *, classifier: bool = False) -> str:
         metadata["classes"] = json.dumps(trained.selection.classes)
     file.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata))
     return f"{file}: {_loading(trained, classifier=classifier)}"
+
+
+def log_model(place: str, register: str | None, alias: str | None) -> str:
+    """Log the model of a checkpoint with its run in MLflow, unless it is there; arguments as of `export`.
+
+    Raises:
+        UserError: when the store does not take it.
+    """
+    trained = Trained.open(place)
+    run, file = trained.run, trained.entry.file
+    address = run.go_on(run.identity["data"], "", None).address
+    check_run(address)
+    names = {entry.file: name for name, entry in (("last", run.checkpoints.latest()), ("best", run.checkpoints.best())) if entry}
+    with asking(address.uri, "start it, or go on with the run to another store") as client, TemporaryDirectory() as scratch:
+        found = model_of(client, address, file)
+        if found is None or found.status != "READY":
+            entry = write_model(place, names.get(file, posixpath.splitext(file)[0]), Path(scratch))
+            model = send_model(client, address, entry.values(), run.history())
+        else:
+            model = str(found.model_id)
+        if register is None:
+            return f"mlflow.pyfunc.load_model('models:/{model}') loads it"
+        version = register_model(client, address, model, register, alias)
+    return f"mlflow.pyfunc.load_model('models:/{register}{f'@{alias}' if alias else f'/{version}'}') loads version {version}"
 
 
 def _classified(trained: Trained) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from pipelines.errors import UserError
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
+from pipelines.runs.description import note, repeat_command
 from pipelines.runs.provenance import changes, provenance
 from pipelines.secrets import hidden, is_hidden, without_secrets
 from pipelines.tracking.journal import read_journal
@@ -40,7 +41,7 @@ class Run:
     @classmethod
     def start(
         cls, location: Location, kind: str, config: dict[str, Any], fingerprint: str,
-        *, uri: str | None, experiment: str, name: str, params: dict[str, Any], tags: dict[str, str],
+        *, uri: str | None, experiment: str, name: str, params: dict[str, Any], tags: dict[str, str], about: str = "",
     ) -> Run:  # fmt: skip
         """Make a folder a new run, with its configuration, and start its MLflow run.
 
@@ -54,6 +55,7 @@ class Run:
             name: in MLflow.
             params: for MLflow, besides the configuration.
             tags: for MLflow, besides the run's identity.
+            about: what the run is, in words.
 
         Raises:
             UserError: when the folder cannot be written or MLflow does not answer.
@@ -67,6 +69,7 @@ class Run:
             raise UserError(f"{location} cannot be written ({error}); choose another place") from error
         params = flatten(config) | {"data.fingerprint": fingerprint} | params
         tags = tags | identity | {"run_folder": hidden(str(location)), "kind": kind}
+        tags |= note(about, repeat_command(kind, location, CONFIG_FILE))
         address = start_run(uri, experiment, name, params=params, tags=tags)
         identity = identity | {"mlflow_run": address.run_id}
         content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}

@@ -25,6 +25,7 @@ from pipelines.jobs.waiting import described
 from pipelines.jobs.watch import Watch, say
 from pipelines.jobs.worker import Worker, Workers, tell_nobody
 from pipelines.runs.run_folder import Run
+from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.record import Record
@@ -92,6 +93,10 @@ class JobSpec(Protocol[Result_co]):
         """Make the run, or make the one that is gone on with ready."""
 
     @property
+    def inputs(self) -> list[DataInput]:
+        """The data that it reads, as MLflow lists them."""
+
+    @property
     def pictured(self) -> tuple[Dataset, str] | tuple[()]:
         """The data set and its split that the record has images and truth from, if any."""
 
@@ -133,6 +138,8 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
             str(folder), str(run.location), run.address, *spec.pictured, node=within.node if within else None
         )  # fmt: skip
         with deaths_in_words(f"quorum {run.kind} --resume {run.location}"), recorded(record, run, open_end=spec.open_end):
+            for data in spec.inputs:
+                record.input(data)
             task = spec.work(run, record)
             if task is not None:
                 _let_work(spec, task, run, record, within)

@@ -19,6 +19,8 @@ NEEDED: dict[str, dict[str, type]] = {  # of each kind of entry; the other kinds
     "artifact": {"path": str, "folder": str},
     "tag": {"key": str, "value": str},
     "status": {"status": str, "time": int},
+    "model": {"name": str, "path": str, "checkpoint": str, "step": int},
+    "input": {"name": str, "digest": str, "rows": int, "columns": dict, "counts": dict},
 }
 
 

@@ -17,6 +17,7 @@ from filelock import FileLock
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.secrets import hidden, is_hidden
+from pipelines.tracking.about.source import NAME, source_tags
 from pipelines.tracking.stores.addresses import absolute_address, artifacts_beside, default_address, sqlite_file
 from pipelines.tracking.stores.refusals import NO_SERVER, StoreAwayError, first_line, refusal, refuse_file
 
@@ -25,6 +26,8 @@ os.environ.setdefault(
 )  # the journal retries; the client's own minutes of back-off would only delay
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_SKILLS_PROMPT", "1")
+
+KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"  # by which MLflow shows an experiment's runs as trainings
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def _held(uri: str) -> Iterator[None]:
 
 
 def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], tags: dict[str, str]) -> RunAddress:
-    """Create a run with its parameters and tags.
+    """Create a run with its parameters and tags, and with who started it from where, unless the tags say that.
 
     Raises:
         UserError: when no tracking server answers.
@@ -94,6 +97,7 @@ def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], t
     uri = absolute_address(uri)
     file = sqlite_file(uri)
     artifacts = artifacts_beside(file) if file else None
+    tags = tags if NAME in tags else source_tags() | tags
     with asking(uri, "start it, or correct tracking.uri or MLFLOW_TRACKING_URI", alone=True) as client:
         experiment_id = _experiment(client, experiment, artifacts)
         run = client.create_run(experiment_id, run_name=name, tags={key: hidden(value) for key, value in tags.items()})
@@ -110,9 +114,11 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
     if (found := client.get_experiment_by_name(name)) is not None:
         refuse_deleted(found, client.tracking_uri)
         _say_moving(found)
+        if KIND not in found.tags:  # of an earlier version, or made by hand
+            client.set_experiment_tag(found.experiment_id, KIND, TRAINING)
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        return str(client.create_experiment(name, artifact_location=artifacts, tags={KIND: TRAINING}))
     except MlflowException:
         if (found := client.get_experiment_by_name(name)) is None:
             raise

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.secrets import hidden
+from pipelines.tracking.about.data_input import DataInput, mlflow_input
+from pipelines.tracking.about.model_entry import ModelEntry, log_figures, model_of, send_model
 from pipelines.tracking.journal import Journal
 from pipelines.tracking.mlflow_store import RunAddress
 from pipelines.tracking.stores.refusals import first_line
 
 RETRY_SECONDS, CLOSING_RETRY_SECONDS = 10.0, 1.0
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+MODEL_SECONDS = 600.0  # that a model may take on its way at the end, where the store answers
 BATCH = 500  # entries of a request; MLflow takes 1000 metrics
 
 
@@ -41,9 +44,24 @@ class Tracker:
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
         self._thread.start()
 
-    def metrics(self, values: dict[str, float], step: int, *, call: str | None = None) -> None:
-        """Record figures of a step; of a `call` that is known already, nothing."""
-        self._add({"kind": "metrics", "step": step, "time": int(time.time() * 1000), "values": values}, call)
+    def metrics(
+        self, values: dict[str, float], step: int, *, call: str | None = None, data: DataInput | None = None,
+        checkpoint: str | None = None,
+    ) -> None:  # fmt: skip
+        """Record figures of a step, perhaps as those of a checkpoint's model on some data; of a known `call` nothing."""
+        on = ({"data": [data.name, data.digest]} if data else {}) | ({"checkpoint": checkpoint} if checkpoint else {})
+        self._add({"kind": "metrics", "step": step, "time": int(time.time() * 1000), "values": values} | on, call)
+
+    def model(self, model: ModelEntry) -> None:
+        """Record a model, whose folder stays where it is until MLflow has it; what is known already is not told again."""
+        known = self.journal.knows(model.call)
+        self._add({"kind": "model"} | model.values(), model.call)
+        if known and model.path not in [entry.get("path") for entry in self.journal.waiting]:
+            model.remove()
+
+    def input(self, data: DataInput) -> None:
+        """Record data that the run reads; what is known already is not told again."""
+        self._add({"kind": "input"} | data.values(), data.call)
 
     def artifact(self, path: Path, folder: str, *, call: str | None = None) -> None:
         """Record a file, which must stay where it is."""
@@ -63,6 +81,8 @@ class Tracker:
 
     def close(self, timeout: float = 30.0) -> None:
         """Send what is left, for at most `timeout` seconds, and say what could not be sent."""
+        if not self._away and any(entry.get("kind") == "model" for entry in self.journal.waiting):
+            timeout += MODEL_SECONDS
         self._deadline = time.monotonic() + timeout
         self._closing.set()
         self._news.set()
@@ -112,7 +132,7 @@ class Tracker:
         """Deliver the oldest entries; False when the server is away."""
         batch = _of_one_kind(self.journal.waiting[: self._batch])
         try:
-            _deliver(self.address, batch)
+            _deliver(self.address, batch, self.journal)
         except Exception as error:  # whatever it is, tracking must not stop a training
             if not (_is_refusal(error) or (batch[0].get("kind") == "artifact" and _answers(self.address))):
                 self._say_away(error)
@@ -171,19 +191,19 @@ def _answers(address: RunAddress) -> bool:
     return True
 
 
-def _deliver(address: RunAddress, entries: list[dict[str, Any]]) -> None:
-    from mlflow.entities import Metric
+def _deliver(address: RunAddress, entries: list[dict[str, Any]], journal: Journal) -> None:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(address.uri)
-    metrics = [
-        Metric(key, value, entry["time"], entry["step"])
-        for entry in entries
-        if entry.get("kind") == "metrics"
-        for key, value in entry["values"].items()
-    ]
-    for start in range(0, len(metrics), 1000):
-        client.log_batch(address.run_id, metrics=metrics[start : start + 1000])
+    for entry in entries:
+        if entry.get("kind") == "model" and Path(entry["path"]).exists():  # else it was sent before the mark was moved
+            send_model(client, address, entry, journal.history())
+    figures = [entry for entry in entries if entry.get("kind") == "metrics"]
+    for checkpoint, mine in itertools.groupby(figures, lambda entry: entry.get("checkpoint")):
+        model = model_of(client, address, checkpoint) if checkpoint else None
+        log_figures(client, address, mine, None if model is None else str(model.model_id))
+    if inputs := [mlflow_input(entry) for entry in entries if entry.get("kind") == "input"]:
+        client.log_inputs(address.run_id, inputs)
     for entry in entries:
         if entry.get("kind") == "artifact" and Path(entry["path"]).exists():  # else it was sent from another machine
             client.log_artifact(address.run_id, entry["path"], entry["folder"])

@@ -12,6 +12,8 @@ from typing import Any
 
 import ray
 
+from pipelines.tracking.about.data_input import DataInput
+from pipelines.tracking.about.model_entry import ModelEntry
 from pipelines.tracking.epoch_snapshot import EpochSnapshot
 from pipelines.tracking.figures import EPOCH
 
@@ -55,6 +57,14 @@ class Record:
     def tag(self, key: str, value: str) -> None:
         """Set a tag of the MLflow run."""
         self._pending.append(self.recorder.tag.remote(key, value, self._name()))
+
+    def input(self, data: DataInput) -> None:
+        """Record data that the run reads."""
+        self._pending.append(self.recorder.input.remote(data))
+
+    def model(self, model: ModelEntry) -> None:
+        """Record a model, whose folder is on the recorder's node."""
+        self._pending.append(self.recorder.model.remote(model))
 
     def flush(self) -> None:
         """Wait until all that this process has told is in the journal."""

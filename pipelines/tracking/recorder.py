@@ -21,6 +21,8 @@ from pipelines.files.location import Location
 from pipelines.files.storage_errors import storage_sentence
 from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.tracking import figures as names
+from pipelines.tracking.about.data_input import DataInput
+from pipelines.tracking.about.model_entry import ModelEntry
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
 from pipelines.tracking.local_copy import JournalCopy, fetch_journal
 from pipelines.tracking.mlflow_store import RunAddress, end_run
@@ -120,6 +122,14 @@ class Recorder:
     def tag(self, key: str, value: str, call: str | None = None) -> None:
         """Set a tag of the MLflow run."""
         self.tracker.tag(key, value, call=call)
+
+    def input(self, data: DataInput) -> None:
+        """Record data that the run reads."""
+        self.tracker.input(data)
+
+    def model(self, model: ModelEntry) -> None:
+        """Record a model."""
+        self.tracker.model(model)
 
     def stop(self, reason: str) -> None:
         """Say why the run must stop without a restart."""

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from pipelines.config.training_config import TrainingConfig
-from pipelines.config.training_plan import check_training, deciding_score, stream_shape
+from pipelines.config.training_plan import check_training, deciding_score, head_sizes, scores_of, stream_shape
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import put_images
 from pipelines.errors import UserError
+from pipelines.evaluation.serving.write_model import write_model
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
 from pipelines.jobs.worker import Workers
+from pipelines.runs.description import training_words
 from pipelines.runs.initial_weights import InitialWeights
 from pipelines.runs.run_folder import RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, TrialContext, run_job
 from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, adopt_labels, found_in, open_selection
+from pipelines.tracking.about import data_input
+from pipelines.tracking.about.data_input import DataInput
+from pipelines.tracking.about.model_entry import ModelEntry
+from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_store import check_run
 from pipelines.tracking.record import Record
 from pipelines.training.loop import train_worker
@@ -97,6 +104,16 @@ class Training:
         return self.dataset, self.config.stream.split
 
     @property
+    def inputs(self) -> list[DataInput]:
+        """What it trains on, the labels that it sees, and the split that its scores are of."""
+        scored, _ = scores_of(self.config, self.dataset)
+        labels = [DataInput.of_labels(self.selection, self.config.to_dict()["labels"])] if self.selection else []
+        return [
+            DataInput.of_split(self.dataset, self.config.stream.split, data_input.TRAINING), *labels,
+            *([DataInput.of_split(self.dataset, scored, data_input.VALIDATION)] if scored else []),
+        ]  # fmt: skip
+
+    @property
     def until(self) -> int:
         """Epoch to stop before."""
         return (self.within and self.within.until) or self.config.epochs
@@ -117,8 +134,24 @@ class Training:
         return Task(train_worker, job, self.config.epochs * steps)
 
     def finish(self, run: Run, record: Record) -> Run:
-        """The run is the result."""
+        """The run is the result; one that is at its end logs its models."""
+        for model in [] if self.open_end else self._models(run):
+            record.model(model)
         return run
+
+    def _models(self, run: Run) -> Iterator[ModelEntry]:
+        """Models of the checkpoints that are wished, as folders on the recorder's node."""
+        wished, store = self.config.tracking.models or ("none" if self.within else "best"), run.checkpoints
+        asked = {"best": ["best"], "last": ["last"], "both": ["best", "last"], "none": []}[wished]
+        chosen = {name: store.best() if name == "best" else store.latest() for name in reversed(asked)}
+        files = {entry.file: name for name, entry in chosen.items() if entry is not None}  # one that is both is the best
+        folder = local_folder(run.location, self.within.home if self.within else "") / "models"
+        for file, name in files.items():
+            write = partial(write_model, str(run.location / "checkpoints" / file), name, folder)
+            try:
+                yield call_on(self.within.node, write) if self.within else write()
+            except Exception as error:  # a model too few is no reason for a training to fail
+                print(f"the model of {file} could not be made: {error}", file=sys.stderr)
 
     def _create(self) -> Run:
         config, within = self.config, self.within
@@ -140,7 +173,7 @@ class Training:
         start = partial(
             Run.start, location, config.kind, config.to_dict(), self.dataset.fingerprint,
             uri=config.tracking.uri, experiment=config.tracking.experiment, name=name, params=params,
-            tags=(within.tags if within else {}) | self._choice(),
+            tags=(within.tags if within else {}) | self._choice(), about=self._about(),
         )  # fmt: skip
         return call_on(within.node, start) if within else start()
 
@@ -151,6 +184,16 @@ class Training:
         if found is not None and self.within is None:
             say_of_start(self.config, found)
         return found
+
+    def _about(self) -> str:
+        """What it trains on what, in words."""
+        config, chosen = self.config, self.selection
+        split = self.dataset.split(config.stream.split)
+        return training_words(
+            config.to_dict(), rows=split.rows, heads=head_sizes(config, split.ids),
+            labels=f"{len(chosen.ids):,} with labels, {chosen.rule}" if chosen else None,
+            sweep=self.within.tags.get("quorum.sweep") if self.within else None,
+        )  # fmt: skip
 
     def _choice(self) -> dict[str, str]:
         """By which score the best checkpoint is chosen, as a tag."""

@@ -186,8 +186,12 @@ COMMANDS: dict[str, Command] = {
         ("quorum centers clusters/first --to centers.npy", "quorum centers clusters/first --to quantizer.faiss --prices"),
     ),
     "export": Command(
-        "quorum.scoring:export", "Write a run's backbone for torchvision or timm.", ("run",), "RUN --to FILE [options]",
-        ("quorum export outputs/first --to first.safetensors",),
+        "quorum.scoring:export", "Write a run's backbone for torchvision or timm, or log its model in MLflow.", ("run",),
+        "RUN --to FILE|mlflow [options]",
+        (
+            "quorum export outputs/first --to first.safetensors",
+            "quorum export outputs/first/checkpoints/best --to mlflow --register digits --alias champion",
+        ),
     ),
     "sweep": Command(
         "quorum.comparing:sweep", "Search n, gamma, alpha, K or any other key with many runs.", (),

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.errors import Stopped, UserError, nearest
 from pipelines.jobs.stops import stops_at_once
+from pipelines.tracking.about.source import commanded
 from quorum.cli.commands import COMMANDS, Command
 from quorum.cli.help import help_page, overview
 from quorum.cli.option import REQUIRED, Option
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if words[0] not in COMMANDS:
             raise UserError(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}; quorum --help lists them")
-        with stops_at_once():
+        with stops_at_once(), commanded(words):
             run(words[0], COMMANDS[words[0]], words[1:])
     except UserError as error:
         print(f"quorum {words[0]}: {error}", file=sys.stderr)

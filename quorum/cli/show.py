@@ -99,7 +99,10 @@ def show_labels(chosen: LabelChoice) -> None:
 
 def show_pretrain(run: Run) -> None:
     """Where a run and its record are, and what chose its best checkpoint."""
+    from pipelines.tracking.about.page import page_in_words
+
     print(hidden(f"run {run.path}  (MLflow: {run.tracking_uri}, run {run.run_id})"))
+    print(page_in_words(run.folder.address))
     print(run.choice)
 
 
@@ -138,7 +141,10 @@ def show_cluster(made: Clustering) -> None:
         told = report["parents"]
         off = told["below_minimum"] + told.get("above_maximum", 0)
         print(f"{told['clusters']:,} parents of {told['smallest']:,} to {told['largest']:,} rows, {off:,} out of their bounds")
+    from pipelines.tracking.about.page import page_in_words
+
     print(hidden(f"labels, centers, sizes and report.json: {made.path}"))
+    print(page_in_words(made.folder.address))
 
 
 def show_assign(made: Assignment) -> None:
@@ -167,7 +173,8 @@ def show_quality(made: Quality) -> None:
         if pairs := head["closest_pairs"][:MOST_PAIRS]:
             said = ", ".join(f"{a} and {b} ({close:.3f})" for a, b, close in pairs)
             print(f"head {head['head']}, closest centers by {unit}, which may be one cluster: {said}")
-    print(hidden(f"quality.json, quality.parquet and pictures, also in MLflow: {made.path}"))
+    print(hidden(f"quality.json, quality.parquet and pictures: {made.path}; also in MLflow:"))
+    print(made.made.page)
 
 
 def _head_table(title: str, heads: list[dict[str, Any]], names: tuple[str, ...]) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEEN, KNN, SCORES, TEST, VAL, score
+from pipelines.tracking.mlflow_store import RunAddress
 from pipelines.tracking.old_figures import present_name, refuse_old
 from tune.comparison import charts as pictures
 from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build
@@ -145,7 +147,8 @@ def _keep(found: Found, files: Sequence[Path]) -> str:
                 client.log_artifact(run.info.run_id, str(file), ARTIFACTS)
     except UserError as error:  # the results themselves are there
         return f"; warning: not kept with the sweep, {error}"
-    return f", and {ARTIFACTS}/ of the sweep {run.info.run_id}"
+    address = RunAddress(store, run.info.experiment_id, run.info.run_id)
+    return f", and {ARTIFACTS}/ of the sweep {run.info.run_id}: {page_in_words(address)}"
 
 
 def _only_sweep(found: Found) -> tuple[str, Any] | None:

@@ -18,6 +18,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, open_selection
+from pipelines.tracking.about.data_input import TRAINING, DataInput
 from pipelines.tracking.mlflow_store import tracking_uri
 from tune.points import identity, spelled
 from tune.search.ranking import Scores
@@ -169,6 +170,23 @@ class Plan:
             raise UserError(
                 f"{len(problems)} of {len(self.points)} points of the space cannot work: {'; '.join(problems[:SHOWN])}{more}"
             )
+
+    @property
+    def data(self) -> DataInput:
+        """What all trials train on, as MLflow lists it."""
+        return DataInput.of_split(self.dataset, self.base.stream.split, TRAINING)
+
+    @property
+    def words(self) -> str:
+        """What it searches on what, in a sentence."""
+        config, base = self.config, self.base
+        keys = ", ".join(f"`{key}`" for key in config.space)
+        return (
+            f"Searches {keys} of `quorum {config.kind}` with {self.trials:,} trials ({config.searcher}, seeds "
+            f"{', '.join(map(str, config.seeds))}), each of up to {self.epochs:,} epochs of "
+            f"{self.dataset.split(base.stream.split).rows:,} images, split `{base.stream.split}` of `{base.data}`. "
+            f"What decides is `{self.metric}` ({config.mode})."
+        )
 
     @property
     def metric(self) -> str:

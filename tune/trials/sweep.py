@@ -6,6 +6,7 @@ import signal
 import sys
 from dataclasses import replace
 from functools import partial
+from shlex import quote
 
 import ray
 
@@ -17,8 +18,10 @@ from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.ray_quirks import kept_handlers
 from pipelines.jobs.stops import stops_in_grace
+from pipelines.runs.description import note, repeat_command
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.secrets import without_secrets
+from pipelines.tracking.about.source import source_tags
 from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, check_run, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
@@ -53,7 +56,8 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     outcome = "FAILED"
     try:
         with kept_handlers(signal.SIGUSR1), stops_in_grace(partial(_wish, board, wish), plan.grace) as wished:
-            tuner = build_tuner(SweepContext(plan, parent.run_id, this_node(), grows, wish, concurrent), board)
+            context = SweepContext(plan, parent.run_id, source_tags(), this_node(), grows, wish, concurrent)
+            tuner = build_tuner(context, board)
             if not board.is_left:
                 tuner.fit()
         outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
@@ -107,8 +111,12 @@ def _create(plan: Plan) -> RunAddress:
     (folder / BASE_FILE).write_bytes(stored_text(plan.base.to_dict()))
     _write_config(plan)
     tags = {"quorum.kind": "sweep", "quorum.metric": plan.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
+    tags |= note(plan.words, repeat_command("sweep", folder, CONFIG_FILE, f" --recipe {quote(str(folder / BASE_FILE))}"))
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     write_document(folder / SWEEP_FILE, {"mlflow": without_secrets(vars(address))}, SWEEP_FORMAT)
+    tracker = Tracker(local_folder(folder), address)
+    tracker.input(plan.data)
+    tracker.close()
     return address
 
 

@@ -41,6 +41,7 @@ class SweepContext:
     Attributes:
         plan: of the sweep.
         parent: its MLflow run id.
+        source: who started it with what, as tags.
         node: that it was started on.
         grows: whether the cluster may bring what a trial lacks.
         wish: to stop it.
@@ -49,6 +50,7 @@ class SweepContext:
 
     plan: Plan
     parent: str
+    source: dict[str, str]
     node: str
     grows: bool
     wish: SweepWish
@@ -57,8 +59,8 @@ class SweepContext:
     def trial(self, point: Mapping[str, Any], seed: int, **more: Any) -> TrialContext:
         """What the sweep gives the run of a trial; `more` is the trial's own."""
         tags = {
-            "mlflow.parentRunId": self.parent, "quorum.sweep": self.plan.config.name, "quorum.point": spelled(point),
-            "quorum.seed": str(seed),
+            **self.source, "mlflow.parentRunId": self.parent, "quorum.sweep": self.plan.config.name,
+            "quorum.point": spelled(point), "quorum.seed": str(seed),
         }  # fmt: skip
         return TrialContext(self.node, self.plan.home, self.grows, tags, wished=self.wish.is_made, beside=self.concurrent, **more)
 

@@ -74,9 +74,16 @@ def test_sizes_are_near_the_minimum_and_the_report_agrees_with_the_labels(cluste
 
 
 @pytest.mark.ray
-def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered):
+def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered, lumps):
     address = Run.open(str(clustered)).address
     client = MlflowClient(address.uri)
+    tags = client.get_run(address.run_id).data.tags
+    assert tags["mlflow.source.name"] == "quorum cluster"
+    assert tags["mlflow.note.content"].startswith(
+        f"Makes heads of {CLUSTERS} and 7 clusters of {LUMP_ROWS:,} vectors of {LUMP_DIM}"
+    )
+    assert f"quorum cluster --config {clustered}/config.yaml --to {clustered}-again" in tags["mlflow.note.content"]
+    assert f"It was started by `quorum cluster {lumps} --to {clustered}" in tags["mlflow.note.content"]
     run = client.get_run(address.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["num_clusters"] == f"[{CLUSTERS}, 7]"

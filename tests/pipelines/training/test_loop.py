@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,7 +14,7 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from pipelines.config.recipe import read_recipe
+from pipelines.config.recipe import read_recipe, read_stored
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
 from pipelines.evaluation.evaluate import evaluate
@@ -20,6 +22,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
 from pipelines.training.loop import hunger
+from quorum.settings import build_config, with_place
 from tests.helpers.runs import (
     cut_back,
     differing,
@@ -58,6 +61,28 @@ def test_mlflow_has_the_figures_settings_and_pictures(straight):
     assert all(point.value >= -0.05 for point in client.get_metric_history(address.run_id, "clusters/head0/certificate_slack"))
     pictures = {Path(file.path).name for file in client.list_artifacts(address.run_id, "pictures")}
     assert {"clusters-0003.png", "cluster-sizes-0003.png", "curves-0003.png"} <= pictures
+
+
+def test_mlflow_says_what_the_run_is_and_the_command_that_it_names_repeats_its_settings(straight):
+    address = Run.open(str(straight)).address
+    tags = MlflowClient(address.uri).get_run(address.run_id).data.tags
+    assert {"mlflow.user", "mlflow.source.name", "mlflow.source.type"} <= tags.keys()
+    words, command = tags["mlflow.note.content"].split("```")[:2]
+    assert words.startswith(
+        "Trains the backbone `wrn-10-1` from random weights by `coke` with heads of 30 and 20 clusters on 1,438"
+    )
+    assert shlex.split(command)[:3] == ["quorum", "pretrain", "--config"]
+    values = shlex.split(command)[3:]
+    again = build_config(PretrainConfig, values[0], None, with_place(values[2], {}))
+    assert replace(again, name="straight") == read_stored(str(straight / "config.yaml"), PretrainConfig)
+    assert (values[1], again.name) == ("--to", "straight-again")
+
+
+def test_mlflow_lists_what_the_run_trains_and_is_scored_on(straight):
+    address = Run.open(str(straight)).address
+    listed = MlflowClient(address.uri).get_run(address.run_id).inputs.dataset_inputs
+    contexts = {one.dataset.name: {tag.key: tag.value for tag in one.tags}["mlflow.data.context"] for one in listed}
+    assert contexts == {"digits/train": "training", "digits/test": "validation"}
 
 
 def test_a_run_cut_off_in_mid_epoch_resumes_to_the_same_bits(straight):

@@ -90,10 +90,17 @@ def test_each_trial_is_a_child_with_its_settings_curves_and_outcome(done):
     parent = client.get_run(address.run_id)
     assert parent.info.status == "FINISHED"
     assert (parent.data.tags["quorum.kind"], parent.data.tags["quorum.metric"]) == ("sweep", "test/knn_top1")
+    about = parent.data.tags["mlflow.note.content"]
+    assert about.startswith(
+        "Searches `ratio` of `quorum pretrain` with 3 trials (grid, seeds 0), each of up to 4 epochs of 1,438 images"
+    )
+    assert f"quorum sweep --config {folder}/sweep.yaml --recipe {folder}/base.yaml --to {folder}-again" in about
     children = trials(address)
     assert [json.loads(run.data.tags["quorum.point"]) for run in children] == [{"ratio": ratio} for ratio in (0.2, 0.4, 1.0)]
     for run in children:
         point = json.loads(run.data.tags["quorum.point"])
+        assert run.data.tags["mlflow.note.content"].startswith("A trial of the sweep `sweep`. Trains the backbone")
+        assert run.data.tags["mlflow.source.name"] == parent.data.tags["mlflow.source.name"]  # not the process it trains in
         assert run.info.status == "FINISHED"
         assert run.data.params["method.num_clusters"] == "[30, 20]"
         assert run.data.params["method.min_size_ratio"] == str(point["ratio"])
