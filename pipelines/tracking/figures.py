@@ -25,8 +25,8 @@ KNN, LINEAR, ACCURACY, ACCURACY_EMA = SCORES = ("knn_top1", "linear_top1", "accu
 OF_CLASSIFIER = (ACCURACY, ACCURACY_EMA)
 PLAIN = {  # names without a section, by their section
     "train": (
-        "loss", "epoch_loss", "lr", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled",
-        "loss_consistency",
+        "loss", "epoch_loss", "lr", "gradient_norm", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled",
+        "loss_prototype_unlabelled", "loss_consistency",
     ),
     "val": SCORES,
     "test": SCORES,
@@ -70,6 +70,7 @@ def head_figure(name: str, head: int = 0, section: str = CLUSTERS) -> str:
 
 
 LOSS, EPOCH_LOSS, LEARNING_RATE, TRAIN_ROWS = "train/loss", "train/epoch_loss", "train/lr", "train/rows"
+GRADIENT_NORM = "train/gradient_norm"
 ROWS = "rows"  # of a split that was scored
 LABEL_CHANGE, LABELS_PER_SECOND = "clusters/label_change", "labels/rows_per_second"
 PSEUDO_REFINED, PSEUDO_COVERAGE = "pseudo_labels/accuracy_refined", "pseudo_labels/coverage"
@@ -121,7 +122,7 @@ def is_of_epoch_end(name: str) -> bool:
         return name == ROWS_LEFT_OUT
     if section == PSEUDO_LABELS:
         return not plain.startswith("accuracy")
-    return name not in (LOSS, LEARNING_RATE, TRAIN_ROWS) and plain not in OF_TRUTH
+    return name not in (LOSS, LEARNING_RATE, GRADIENT_NORM, TRAIN_ROWS) and plain not in OF_TRUTH
 
 
 def is_known(name: str) -> bool:

@@ -15,6 +15,7 @@ from pipelines.jobs.worker import Worker
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
 from pipelines.training.epoch_scores import pictures_due, scores
+from pipelines.training.optimizer import update
 from pipelines.training.session import Session, TrainingJob
 
 HUNGRY = 0.2  # share of the time without a batch from which it is said
@@ -57,14 +58,12 @@ def train_epochs(session: Session, end: int) -> bool:
 
 def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
     """One global batch: loss, backward beside the clustering's all-reduce, then both updates."""
-    config, method = session.config, session.method
-    optimizer, scaler = session.optimizer, session.precision.scaler
+    config, method, scaler = session.config, session.method, session.precision.scaler
     session.epoch, session.step = epoch, step
     session.seed_step()
     trained = epoch - method.clustering_epochs + step / session.stream.steps
-    trains, lr = trained >= 0, session.learning_rate(trained)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+    trains = trained >= 0
+    session.schedule(trained)
     micro_batches = batch.split(config.accumulate)
     for index, micro in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
@@ -77,9 +76,7 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
                 scaler.scale(loss * (len(micro.ids) * session.workers / session.step_rows)).backward()
         session.meter.add(loss, len(micro.ids))
     if trains:
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        session.meter.add_gradient(update(session.optimizer, scaler, config.optimizer.clip_norm))
     method.finish_update()
 
 
@@ -96,7 +93,7 @@ def after_step(session: Session, epoch: int, step: int) -> None:
     session.step = step + 1
     if session.is_log_point:
         session.meter.waited(session.stream.take_waited())
-        figures = session.meter.read(session.global_step) | {names.LEARNING_RATE: session.optimizer.param_groups[0]["lr"]}
+        figures = session.meter.read(session.global_step) | {names.LEARNING_RATE: session.lr}
         loss, rate = figures[names.LOSS], figures[names.IMAGES_PER_SECOND]
         note = f"epoch {epoch + 1}/{session.config.epochs}  loss {loss:.3f}  {rate:,.0f} images/s"
         record(session, figures, note + hunger(figures[names.WAIT_SHARE]))
