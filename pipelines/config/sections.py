@@ -242,6 +242,8 @@ class MonitorConfig:
         knn_queries: images of `split` that are classified.
         knn_neighbours: voters of a query.
         knn_temperature: of the votes.
+        feature_epochs: epochs between two sets of figures of features that need no labels; 0 for none, null for `knn_epochs`.
+        feature_images: images of `split`, or without it of the split that is trained on, that these are of.
         accuracy_epochs: epochs between two scores of a method's classifiers on `split`; 0 for none.
         picture_epochs: epochs between two sheets of pictures; 0 for the last epoch only.
     """
@@ -253,13 +255,21 @@ class MonitorConfig:
     knn_queries: int = 2_000
     knn_neighbours: int = 20
     knn_temperature: float = 0.07
+    feature_epochs: int | None = None
+    feature_images: int = 2_000
     accuracy_epochs: int = 1
     picture_epochs: int = 10
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
-        require_positive(self, "log_steps", "knn_bank", "knn_queries", "knn_neighbours", "knn_temperature", part="monitor")
-        require_not_negative(self, "knn_epochs", "accuracy_epochs", "picture_epochs", part="monitor")
+        positive = ("log_steps", "knn_bank", "knn_queries", "knn_neighbours", "knn_temperature", "feature_images")
+        require_positive(self, *positive, part="monitor")
+        require_not_negative(self, "knn_epochs", "accuracy_epochs", "picture_epochs", "every_features", part="monitor")
+
+    @property
+    def every_features(self) -> int:
+        """Epochs between two sets of figures of features; 0 for none."""
+        return self.knn_epochs if self.feature_epochs is None else self.feature_epochs
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def _decayed_and_not(network: nn.Module, weight_decay: float) -> list[Group]:
 
 
 def _layers(network: nn.Module, weight_decay: float, layer_decay: float) -> list[Group]:
-    """Groups of one layer of the backbone each, as timm cuts its models; then the heads, a layer of their own at the whole rate."""
+    """Groups of one layer of the backbone each, as timm cuts its models; then the heads, one more layer at the whole rate."""
     backbone = network.get_submodule("backbone")
     layers = param_groups_layer_decay(backbone, 1.0, no_weight_decay_list=_undecayed(backbone), layer_decay=layer_decay)
     for layer in layers:  # which timm counts from the last of the backbone
@@ -99,11 +99,6 @@ def _as_ours(groups: list[Group], weight_decay: float) -> list[Group]:
     return [
         {**group, "weight_decay": weight_decay * group["weight_decay"], DECAYED: group["weight_decay"] > 0} for group in groups
     ]
-
-
-def has_layers(backbone: nn.Module) -> bool:
-    """Whether a backbone says which of its parameters are of which layer, as timm's do."""
-    return hasattr(backbone, "group_matcher")
 
 
 def set_rates(optimizer: torch.optim.Optimizer, lr: float, weight_decay: float | None = None) -> None:
