@@ -15,9 +15,11 @@ from algos.networks import feature_size
 from algos.precision import Autocast, Precision
 from pipelines.datasets.image_shards import Dataset
 from pipelines.evaluation.features import RowsById, split_features
+from pipelines.runs.trained_model import Trained
 from pipelines.stream.center_crops import EvaluationView, center_rows
 from pipelines.stream.random_views import RandomViewReader
 from pipelines.stream.ray_data import configure_ray_data
+from pipelines.tracking import figures
 from pipelines.views.augment import augment, draws_needed, normalize
 from pipelines.views.crops import CropSpec
 from pipelines.views.view_config import ViewConfig
@@ -58,6 +60,25 @@ def feature_figures(
         | ({"alpha_req": slope[0], "alpha_req_fit": slope[1]} if slope else {})
         | ({"lidar": told} if told else {})
     )
+
+
+def run_features(trained: Trained, dataset: Dataset, split: str, *, gpu: bool, untrained: bool) -> dict[str, float]:
+    """The figures of a run's backbone on a split, by the names that they are recorded under; as training has them.
+
+    Args:
+        trained: the run.
+        dataset: the shards.
+        split: of the shards.
+        gpu: whether to run on this machine's GPU.
+        untrained: whether with the weights before the first step.
+    """
+    device, config = torch.device("cuda" if gpu else "cpu"), trained.config
+    network = trained.method(untrained=untrained).to(device).backbone
+    found = feature_figures(
+        network, dataset, split, trained.view, config.views.large, device, images=config.monitor.feature_images,
+        precision=trained.precision,
+    )  # fmt: skip
+    return figures.of_features(found, split)
 
 
 @torch.no_grad()

@@ -8,13 +8,15 @@ from contextlib import closing
 import torch
 
 from algos.distributed.collectives import sum_over_workers
-from algos.methods.method import Batch
+from algos.methods.method import Batch, EpochReport
+from algos.networks import feature_size
 from algos.scores import size_figures
 from pipelines.jobs.stop_watch import Next
 from pipelines.jobs.worker import Worker
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
-from pipelines.training.epoch_scores import pictures_due, scores
+from pipelines.training.collapse import signs
+from pipelines.training.epoch_scores import feature_scores, pictures_due, scores
 from pipelines.training.optimizer import update
 from pipelines.training.session import Session, TrainingJob
 
@@ -130,6 +132,15 @@ def tell_unreadable(session: Session, epoch: int) -> None:
     record(session, {names.UNREADABLE: count}, note if count else "")
 
 
+def warn_of_collapse(session: Session, epoch: int, report: EpochReport, observed: dict[str, float]) -> None:
+    """Say, once of a run, when an epoch shows that the representation collapses."""
+    if session.rank == 0:
+        rank = next((value for name, value in observed.items() if name.endswith("/rankme")), None)
+        change, features = report.figures.get("label_change"), feature_size(session.method.backbone)
+        for sign in signs(session.config, epoch, report.heads, label_change=change, rank=rank, features=features):
+            session.job.record.warn(sign.kind, sign.words)
+
+
 def end_epoch(session: Session, epoch: int) -> None:
     """Exchange, measure, save, report."""
     began = time.monotonic()
@@ -143,9 +154,10 @@ def end_epoch(session: Session, epoch: int) -> None:
         size_figures(head.counts.cpu(), head.min_size, head.max_size) | head.figures() for head in report.heads
     )
     evaluated = time.monotonic()
-    scored = scores(session, epoch)
+    scored, observed = scores(session, epoch), feature_scores(session, epoch)
     waited_for_scores = time.monotonic() - evaluated
-    figures |= scored | ({names.EVALUATION_SECONDS: waited_for_scores} if scored else {})
+    figures |= scored | observed | ({names.EVALUATION_SECONDS: waited_for_scores} if scored or observed else {})
+    warn_of_collapse(session, epoch, report, observed)
     if session.rank == 0:  # before the checkpoint: what is trained again is told again, and what is not must be told
         pictures = pictures_due(session, epoch)
         wanted = pictures or session.is_labelled

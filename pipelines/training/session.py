@@ -17,6 +17,7 @@ from algos.precision import Autocast, Precision
 from pipelines.config.training_config import TrainingConfig
 from pipelines.config.training_plan import build_method, deciding_score, scores_of, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.scored_split import observed_split
 from pipelines.files.location import Location
 from pipelines.jobs.stop_watch import StopWatch
 from pipelines.jobs.worker import Worker
@@ -66,6 +67,7 @@ class Session:
         self.saved_at = -1  # global step of the last checkpoint of this process
         self.dataset = job.dataset
         self.scored, _ = scores_of(config, job.dataset)  # the split that scores are of
+        self.observed = observed_split(job.dataset, config.monitor.split, trained=config.stream.split)
         self.decides = deciding_score(config, job.dataset)
         self.view = evaluation_view(config)
         self.images = ImageSource(

@@ -35,6 +35,7 @@ def test_a_run_of_coke_keeps_all_that_it_was_told(old):
     assert {key: mine[new_spelling(key) or key] for key in theirs} == theirs
     new = {"method.name", "method.max_size_ratio", "monitor.split", "compute.grace", "stream.background", "stream.pixels"}
     new |= {f"optimizer.{key}" for key in ("betas", "eps", "final_weight_decay", "layer_decay", "clip_norm")}
+    new |= {"monitor.feature_epochs", "monitor.feature_images"}
     assert mine.keys() == {new_spelling(key) or key for key in theirs} | new
     assert config.stream.pixels == 1  # its images are shown as it began with them
 
