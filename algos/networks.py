@@ -85,7 +85,7 @@ def _build(name: str, options: dict[str, Any]) -> nn.Module:
             network = torchvision.models.get_model(name, weights=None, **options)
             network.num_features = network.get_submodule("fc").in_features
             network.fc = nn.Identity()
-    except TypeError as error:
+    except (TypeError, AssertionError) as error:
         raise ValueError(f"backbone {name!r} does not take the options {options}: {error}") from error
     return network
 
@@ -102,6 +102,11 @@ def _use_small_stem(name: str, network: nn.Module, stride: int) -> None:
 def has_small_stem(network: nn.Module) -> bool:
     """Whether `build_backbone` made the network's stem small."""
     return isinstance(getattr(network, "maxpool", None), nn.Identity)
+
+
+def has_layers(network: nn.Module) -> bool:
+    """Whether a network says which of its parameters are of which layer, as timm's do."""
+    return hasattr(network, "group_matcher")
 
 
 class WideResNet(nn.Module):

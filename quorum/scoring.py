@@ -71,9 +71,11 @@ def evaluate(
 ) -> pd.Series:
     """Score a run's features and clusters: kNN, linear probe, NMI, ARI, matching, its own classifier; also kept in MLflow.
 
+    Figures that need no labels (RankMe, alignment, uniformity and others) are of the first `monitor.feature_images` of the split.
+
     Args:
         run: a run, its folder, or one of its checkpoint files.
-        data: labelled images to score on; the run's own where none are given.
+        data: images to score on, without labels for the figures that need none; the run's own where none are given.
         split: of the data; what a choice was made on is no fair score.
         workers: processes that embed.
         gpu: one GPU a worker.

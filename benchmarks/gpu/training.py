@@ -25,6 +25,7 @@ from pipelines.jobs.ray_cluster import connect
 from pipelines.jobs.worker import Worker
 from pipelines.stream.image_stream import HostImages
 from pipelines.training.loop import train_step
+from pipelines.training.optimizer import update
 from pipelines.training.session import Session, TrainingJob
 
 RECIPES = Path(__file__).parents[2] / "quorum" / "recipes"
@@ -79,9 +80,7 @@ class Steps:
         session = self.session
         loss = torch.stack([torch.stack([*z, *p]).mean() for z, p in session.network(self.views)]).sum()
         session.precision.scaler.scale(loss).backward()
-        session.precision.scaler.step(session.optimizer)
-        session.precision.scaler.update()
-        session.optimizer.zero_grad(set_to_none=True)
+        update(session.optimizer, session.precision.scaler, session.config.optimizer.clip_norm)
 
     def clustering(self) -> None:
         """What a step asks of the clustering: memory, labels, statistics, centers and prices."""

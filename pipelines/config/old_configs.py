@@ -20,6 +20,8 @@ RENAMED = {
     "max_failures": "compute.max_failures",
 }  # fmt: skip
 
+IDLE_OF_SGD = {"trust_coefficient": 0.001}  # which stored runs may have at any value, and which does nothing
+
 
 def new_spelling(key: str) -> str | None:
     """What an old key is called now; `None` for a key that is not old."""
@@ -72,6 +74,8 @@ def converted(values: Mapping[str, Any]) -> dict[str, Any]:
             new[part] = {new_spelling(key) or key: value for key, value in new[part].items()}
     if "method" in new:  # of a training, which goes on with the pixels that it began with
         new["stream"] = {"pixels": 1, **new.get("stream", {})}
+        if isinstance(optimizer := new.get("optimizer"), Mapping) and optimizer.get("name") == "sgd":
+            new["optimizer"] = {**optimizer, **{key: value for key, value in IDLE_OF_SGD.items() if key in optimizer}}
     elif "num_clusters" in new:  # of a clustering, whose batches were of the files as they are
         new.setdefault("copy", "never")
     return new

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from algos.check_ranges import require_not_negative, require_positive
+from pipelines.config.plain_values import plain
 from pipelines.errors import UserError
 from pipelines.secrets import is_hidden
 from pipelines.stream.epoch_order import USUAL_WINDOW
@@ -62,36 +63,76 @@ class BackboneConfig:
         require_positive(self, "stem_stride", part="backbone")
 
 
+# Keys of `optimizer` that only some of the optimisers have a use for.
+KEYS_OF_OPTIMIZERS = {
+    "momentum": ("lars", "sgd"), "nesterov": ("sgd",), "trust_coefficient": ("lars",), "betas": ("adamw",), "eps": ("adamw",),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Optimiser and learning-rate schedule.
+    """Optimiser, and the schedules of its learning rate and weight decay.
 
     Attributes:
-        name: `lars` or `sgd`.
-        lr: peak learning rate, for the global batch as it is.
-        momentum: of both.
+        name: `lars`, `sgd` or `adamw`.
+        lr: peak learning rate, for the global batch as it is; the default is LARS's.
+        momentum: of lars and sgd.
         nesterov: of sgd.
-        weight_decay: of weights; biases and norms get none.
-        trust_coefficient: of LARS.
+        weight_decay: of weights; biases and norms get none, with adamw or a layer_decay also what timm's model names (a ViT's
+            positions and tokens).
+        final_weight_decay: to which the decay goes by half a cosine until the last epoch; null leaves it as it is.
+        trust_coefficient: of lars.
+        betas: decays of the running means of the gradient and of its square, of adamw.
+        eps: added to the root of the latter, of adamw.
+        layer_decay: factor of the learning rate from the heads, which have the whole, to the last layer of a timm backbone, and
+            from each of its layers to the one below; 1 for none.
+        clip_norm: largest norm of the gradient of all parameters together, to which a larger one is scaled; null for none.
         warmup_epochs: epochs of linear warm-up after epoch 0; then cosine to 0.
     """
 
-    name: Literal["lars", "sgd"] = "lars"
+    name: Literal["lars", "sgd", "adamw"] = "lars"
     lr: float = 1.6
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-6
+    final_weight_decay: float | None = None
     trust_coefficient: float = 0.001
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    layer_decay: float = 1.0
+    clip_norm: float | None = None
     warmup_epochs: int = 10
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers, and Nesterov's momentum where there is none to look ahead with."""
-        require_positive(self, "lr", "trust_coefficient", part="optimizer")
+        """Refuse impossible numbers, and keys that do nothing for the optimiser."""
+        require_positive(self, "lr", "trust_coefficient", "eps", "clip_norm", part="optimizer")
         require_not_negative(self, "warmup_epochs", "weight_decay", part="optimizer")
+        if self.final_weight_decay is not None:
+            require_not_negative(self, "final_weight_decay", part="optimizer")
         if not 0 <= self.momentum < 1:
             raise UserError(f"optimizer.momentum is {self.momentum}; it must lie in [0, 1)")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"optimizer.betas is {list(self.betas)}; both must lie in [0, 1)")
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"optimizer.layer_decay is {self.layer_decay}; it must lie in (0, 1], where 1 is none")
         if self.nesterov and (self.name != "sgd" or self.momentum <= 0):
             raise UserError("optimizer.nesterov needs optimizer.name sgd and a momentum above 0; set it to false")
+        self._check_keys()
+
+    def _check_keys(self) -> None:
+        defaults = {one.name: one.default for one in fields(self)}
+        for key, names in KEYS_OF_OPTIMIZERS.items():
+            value = getattr(self, key)
+            if self.name not in names and value != defaults[key]:
+                raise UserError(
+                    f"optimizer.{key} is {plain(value)}, but {self.name} has none: it is of {' and '.join(names)}; leave it out, "
+                    f"or set optimizer.name to {names[-1]}"
+                )
+        if self.name == "adamw" and self.lr == defaults["lr"]:
+            raise UserError(
+                f"optimizer.lr is {self.lr}, the default for lars, by which adamw would change every weight at each step; "
+                "give one near 0.001"
+            )
 
 
 @dataclass(frozen=True)
@@ -206,6 +247,8 @@ class MonitorConfig:
         knn_queries: images of `split` that are classified.
         knn_neighbours: voters of a query.
         knn_temperature: of the votes.
+        feature_epochs: epochs between two sets of figures of features that need no labels; 0 for none, null for `knn_epochs`.
+        feature_images: images of `split`, or without it of the split that is trained on, that these are of.
         accuracy_epochs: epochs between two scores of a method's classifiers on `split`; 0 for none.
         picture_epochs: epochs between two sheets of pictures; 0 for the last epoch only.
     """
@@ -217,13 +260,21 @@ class MonitorConfig:
     knn_queries: int = 2_000
     knn_neighbours: int = 20
     knn_temperature: float = 0.07
+    feature_epochs: int | None = None
+    feature_images: int = 2_000
     accuracy_epochs: int = 1
     picture_epochs: int = 10
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
-        require_positive(self, "log_steps", "knn_bank", "knn_queries", "knn_neighbours", "knn_temperature", part="monitor")
-        require_not_negative(self, "knn_epochs", "accuracy_epochs", "picture_epochs", part="monitor")
+        positive = ("log_steps", "knn_bank", "knn_queries", "knn_neighbours", "knn_temperature", "feature_images")
+        require_positive(self, *positive, part="monitor")
+        require_not_negative(self, "knn_epochs", "accuracy_epochs", "picture_epochs", "every_features", part="monitor")
+
+    @property
+    def every_features(self) -> int:
+        """Epochs between two sets of figures of features; 0 for none."""
+        return self.knn_epochs if self.feature_epochs is None else self.feature_epochs
 
 
 @dataclass(frozen=True)

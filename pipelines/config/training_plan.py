@@ -119,7 +119,10 @@ def _check_scores(config: TrainingConfig, dataset: Dataset) -> None:
     scored = scored_split(dataset, config.monitor.split, trained=trained)
     known = scored is not None and dataset.split(trained).labelled
     if config.monitor.knn_epochs and not known and {*SCORED} & {*dataset.splits} - {trained}:
-        raise UserError(f"monitor.knn_epochs is {config.monitor.knn_epochs}, but {config.data} has no labels; set it to 0")
+        raise UserError(
+            f"monitor.knn_epochs is {config.monitor.knn_epochs}, but {config.data} has no labels; set it to 0, "
+            "and monitor.feature_epochs to 1 for figures without labels"
+        )
 
 
 def scores_of(config: TrainingConfig, dataset: Dataset) -> tuple[str | None, dict[str, int]]:

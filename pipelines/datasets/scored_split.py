@@ -29,3 +29,13 @@ def scored_split(dataset: Dataset, chosen: str | None = None, *, trained: str = 
     if not dataset.split(chosen).labelled:
         raise UserError(f"monitor.split is {chosen!r}, which has no labels to score against; choose another split, or none")
     return chosen
+
+
+def observed_split(dataset: Dataset, chosen: str | None = None, *, trained: str = "train") -> str:
+    """The split that figures without labels are of: the scored one, else `val` or `test` without labels, else the trained one.
+
+    Raises:
+        UserError: as `scored_split`.
+    """
+    others = (name for name in SCORED if name in dataset.splits and name != trained)
+    return scored_split(dataset, chosen, trained=trained) or next(others, trained)

@@ -19,6 +19,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
 from pipelines.evaluation.embedding_sources import EmbeddingSource, RunSource
 from pipelines.evaluation.features import RowsById
+from pipelines.evaluation.label_free import run_features
 from pipelines.evaluation.memory import check_memory
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
@@ -38,7 +39,8 @@ def evaluate(
 
     Args:
         place: a run's folder or a checkpoint file of it.
-        shards: with a labelled split to score on; default the run's own. kNN and probe need training labels too.
+        shards: with a split to score on; default the run's own. Without labels it has figures of its features only, and kNN and
+            probe need training labels too.
         split: that is scored.
         workers: processes that embed.
         gpu: one GPU each.
@@ -48,18 +50,20 @@ def evaluate(
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
-        UserError: for a run that is not there, shards without that split and its labels, or more features than the memory
+        UserError: for a run that is not there, shards without that split, or more features than the memory
             holds, before Ray starts.
     """
     check_options(workers=workers, neighbours=neighbours, temperature=temperature)
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
-    if split not in SCORED:
-        raise UserError(f"split is {split!r}; give {' or '.join(SCORED)}")
-    if split == trained.split and dataset.fingerprint == trained.dataset.fingerprint:
-        raise UserError(f"split is {split!r}, which the run was trained on; give another --split or --data")
-    if split not in dataset.splits or not dataset.split(split).labelled:
-        raise UserError(f"{dataset.location} has no labelled {split} split to score on; give other --data or --split")
+    check_split(trained, dataset, split)
+    prefix = figures.UNTRAINED if untrained else figures.EVALUATE
+    if not dataset.split(split).labelled:
+        print(f"{split} of {dataset.location} has no labels: only figures of its features, which need none", file=sys.stderr)
+        connect(address, local_cpus=workers + 1)
+        found = run_features(trained, dataset, split, gpu=gpu, untrained=untrained)
+        _record(trained, found, prefix)
+        return found
     with_bank = dataset.split(trained.split).labelled
     check_memory(sum(dataset.split(one).rows for one in {split, *([trained.split] if with_bank else [])}), trained.features)
     connect(address, local_cpus=workers + 1)
@@ -78,8 +82,24 @@ def evaluate(
         sizes[figures.TRAIN_ROWS] = float(len(train["id"]))
     heads = (clustering_scores(scored["label"], clusters) for clusters in scored["clusters"].T)
     found = figures.of_split(scores, split) | sizes | figures.of_heads(heads, split)
-    _record(trained, found, figures.UNTRAINED if untrained else figures.EVALUATE, DataInput.of_split(dataset, split, EVALUATION))
+    found |= run_features(trained, dataset, split, gpu=gpu, untrained=untrained)
+    _record(trained, found, prefix, DataInput.of_split(dataset, split, EVALUATION))
     return found
+
+
+def check_split(trained: Trained, dataset: Dataset, split: str) -> None:
+    """Refuse a split that is not there, or with labels that the run was trained beside.
+
+    Raises:
+        UserError: naming another.
+    """
+    labelled = split in dataset.splits and dataset.split(split).labelled
+    if split not in SCORED and (labelled or split not in dataset.splits):
+        raise UserError(f"split is {split!r}; give {' or '.join(SCORED)}")
+    if labelled and split == trained.split and dataset.fingerprint == trained.dataset.fingerprint:
+        raise UserError(f"split is {split!r}, which the run was trained on; give another --split or --data")
+    if split not in dataset.splits:
+        raise UserError(f"{dataset.location} has no {split} split to score on; give other --data or --split")
 
 
 def check_options(*, workers: int, neighbours: int = 1, temperature: float = 1.0) -> None:

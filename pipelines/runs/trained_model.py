@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from algos.methods.method import Method
-from algos.networks import build_backbone, feature_size
+from algos.networks import build_backbone, feature_size, has_layers
 from pipelines.config.published_names import is_published
 from pipelines.config.recipe import read_stored
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
@@ -22,6 +22,7 @@ from pipelines.datasets.label_selection import Selection
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import Entry
+from pipelines.runs.image_sizes import check_sizes
 from pipelines.runs.initial_weights import InitialWeights, weights_of_file
 from pipelines.runs.published_weights import Published
 from pipelines.runs.run_folder import RUN_FILE, Run
@@ -240,7 +241,9 @@ def say_of_start(config: TrainingConfig, weights: InitialWeights) -> None:
 
 
 def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWeights | None:
-    """Refuse a backbone that cannot be built or takes no images of the recipe's sizes, or weights that do not fit it.
+    """Refuse a backbone that cannot be built, takes no images of the recipe's sizes or has no layers where they matter.
+
+    Weights that do not fit it are refused too.
 
     Returns:
         The weights that a run starts from; `None` for random ones, or for a resumed run, which has its own.
@@ -253,12 +256,11 @@ def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWe
             backbone = new_backbone(config).eval()
     except ValueError as error:
         raise UserError(str(error)) from error
-    for view in (*config.views.large, *config.views.small):
-        try:
-            backbone(torch.empty(1, 3, view.size, view.size, device="meta"))
-        except AssertionError as error:  # by which timm's networks of one size refuse another
-            raise UserError(
-                f"backbone {config.backbone.name!r} takes no images of {view.size} px ({str(error).rstrip('.')}); change the "
-                f'size of the views, or its own, as timm spells it: --backbone.options "{{img_size: {view.size}}}"'
-            ) from error
+    check_sizes(config.backbone, backbone, [view.size for view in (*config.views.large, *config.views.small)])
+    if config.optimizer.layer_decay < 1 and not has_layers(backbone):
+        name = config.backbone.name
+        raise UserError(
+            f"optimizer.layer_decay is {config.optimizer.layer_decay}, but backbone {name!r} does not say which of its weights "
+            "are of which layer; set it to 1, or take a backbone of timm's, as timm/resnet50 or a ViT"
+        )
     return None if resumed else initial_weights(config)

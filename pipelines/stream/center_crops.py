@@ -40,15 +40,23 @@ class CenterReader:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Rows of the jobs whose numbers `batch["id"]` holds, a row group at a time."""
-        for number in batch["id"].tolist():
-            shard, group, rows = self.jobs[number]
+        for job in batch["id"].tolist():
+            shard, group, rows = self.jobs[job]
             table = read_group(self.location, shard, group, DATA_COLUMNS).slice(0, rows)
-            pixels = np.empty((rows, self.view.size, self.view.size, 3), np.uint8)
-            for row, image in enumerate(table["image"].to_pylist()):
-                take = partial(center_crop, image, self.view.size, self.view.resize_to, self.view.showing, pixels[row])
-                shown_or_grey(take, [pixels[row]], checked=self.checked)
+            ids, columns = table["id"].to_numpy(), self.room(rows)
+            for row, (number, image) in enumerate(zip(ids.tolist(), table["image"].to_pylist(), strict=True)):
+                take = partial(self.take, image, number, columns, row)
+                shown_or_grey(take, [columns["image"][row]], checked=self.checked)
             labels = table["label"].fill_null(-1).to_numpy().astype(np.int64)
-            yield {"id": table["id"].to_numpy(), "label": labels, "image": pixels}
+            yield {"id": ids, "label": labels, **columns}
+
+    def room(self, rows: int) -> dict[str, np.ndarray]:
+        """Columns to fill."""
+        return {"image": np.empty((rows, self.view.size, self.view.size, 3), np.uint8)}
+
+    def take(self, image: bytes, number: int, columns: dict[str, np.ndarray], row: int) -> None:
+        """Fill a row of the columns by the encoded image of an id."""
+        center_crop(image, self.view.size, self.view.resize_to, self.view.showing, columns["image"][row])
 
 
 RESIZE_FACTOR = 256 / 224  # of the shorter side to the crop, the usual ImageNet evaluation

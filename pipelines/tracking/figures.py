@@ -4,6 +4,7 @@
 |---|---|
 | `train/` | what is optimised: losses, learning rate |
 | `val/`, `test/` | scores on the split of that name |
+| `features/val/`, `features/train/` | features of images of the split of that name, without labels |
 | `pseudo_labels/` | guesses that a method with classes trains on |
 | `clusters/`, `clusters/headN/` | clusters of the rows that are trained on, and those of each head |
 | `parents/headN/` | clusters that are parents of others, where a clustering of embeddings has two levels |
@@ -25,8 +26,8 @@ KNN, LINEAR, ACCURACY, ACCURACY_EMA = SCORES = ("knn_top1", "linear_top1", "accu
 OF_CLASSIFIER = (ACCURACY, ACCURACY_EMA)
 PLAIN = {  # names without a section, by their section
     "train": (
-        "loss", "epoch_loss", "lr", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled",
-        "loss_consistency",
+        "loss", "epoch_loss", "lr", "gradient_norm", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled",
+        "loss_prototype_unlabelled", "loss_consistency",
     ),
     "val": SCORES,
     "test": SCORES,
@@ -52,10 +53,11 @@ OF_HEAD = {  # plain name of a head's figure -> its name below the head
     "closest_centers": "closest_centers",
     "nmi": "nmi", "purity": "purity", "ari": "ari", "matched_accuracy": "matched_accuracy",
 }  # fmt: skip
+OF_FEATURES = ("rankme", "alpha_req", "alpha_req_fit", "lidar", "alignment", "uniformity", "images")
 OF_TRUTH = ("nmi", "purity", "ari", "matched_accuracy")  # of a head
 CLUSTERS, LABELS, QUALITY, VAL, TEST = "clusters", "labels", "quality", "val", "test"  # sections with heads
 PARENTS = "parents"  # another of them
-PSEUDO_LABELS = "pseudo_labels"
+PSEUDO_LABELS, FEATURES = "pseudo_labels", "features"
 EVALUATE, UNTRAINED = "evaluate", "untrained"  # in front of a score's name
 
 
@@ -70,6 +72,7 @@ def head_figure(name: str, head: int = 0, section: str = CLUSTERS) -> str:
 
 
 LOSS, EPOCH_LOSS, LEARNING_RATE, TRAIN_ROWS = "train/loss", "train/epoch_loss", "train/lr", "train/rows"
+GRADIENT_NORM = "train/gradient_norm"
 ROWS = "rows"  # of a split that was scored
 LABEL_CHANGE, LABELS_PER_SECOND = "clusters/label_change", "labels/rows_per_second"
 PSEUDO_REFINED, PSEUDO_COVERAGE = "pseudo_labels/accuracy_refined", "pseudo_labels/coverage"
@@ -88,7 +91,8 @@ _KNOWN = {f"{section}/{name}" for section, names in PLAIN.items() for name in na
     score(TEST, ROWS),
 }
 _HEAD = re.compile(rf"({CLUSTERS}|{PARENTS}|{LABELS}|{QUALITY}|{VAL}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
-_SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/)")
+_FEATURES = re.compile(rf"{FEATURES}/[^/]+/({'|'.join(OF_FEATURES)})")
+_SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/|{FEATURES}/)")
 
 
 def of_method(values: Mapping[str, float]) -> dict[str, float]:
@@ -104,6 +108,11 @@ def of_split(values: Mapping[str, float], split: str) -> dict[str, float]:
     return {score(split, name): value for name, value in values.items()}
 
 
+def of_features(values: Mapping[str, float], split: str) -> dict[str, float]:
+    """Figures of a split's features by the names that they are recorded under."""
+    return {f"{FEATURES}/{split}/{name}": value for name, value in values.items()}
+
+
 def of_heads(heads: Iterable[Mapping[str, float]], section: str = CLUSTERS) -> dict[str, float]:
     """Figures of each head by the names that they are recorded under."""
     return {head_figure(name, head, section): value for head, values in enumerate(heads) for name, value in values.items()}
@@ -111,7 +120,8 @@ def of_heads(heads: Iterable[Mapping[str, float]], section: str = CLUSTERS) -> d
 
 def known_names() -> list[str]:
     """All names; those of heads for the first one."""
-    return sorted(_KNOWN | {head_figure(name) for name in OF_HEAD})
+    features = {name for split in (VAL, TEST, "train") for name in of_features(dict.fromkeys(OF_FEATURES, 0.0), split)}
+    return sorted(_KNOWN | features | {head_figure(name) for name in OF_HEAD})
 
 
 def is_of_epoch_end(name: str) -> bool:
@@ -121,10 +131,10 @@ def is_of_epoch_end(name: str) -> bool:
         return name == ROWS_LEFT_OUT
     if section == PSEUDO_LABELS:
         return not plain.startswith("accuracy")
-    return name not in (LOSS, LEARNING_RATE, TRAIN_ROWS) and plain not in OF_TRUTH
+    return name not in (LOSS, LEARNING_RATE, GRADIENT_NORM, TRAIN_ROWS) and plain not in OF_TRUTH
 
 
 def is_known(name: str) -> bool:
     """Whether this module knows a name."""
     name = _SCORED.sub("", name)
-    return name in _KNOWN or _HEAD.fullmatch(name) is not None
+    return name in _KNOWN or any(pattern.fullmatch(name) for pattern in (_HEAD, _FEATURES))

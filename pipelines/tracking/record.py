@@ -66,6 +66,10 @@ class Record:
         """Record a model, whose folder is on the recorder's node."""
         self._pending.append(self.recorder.model.remote(model))
 
+    def warn(self, kind: str, text: str) -> None:
+        """Tell the user once of a run, and keep in its record, that something of a kind goes wrong in it."""
+        self._pending.append(self.recorder.warn.remote(kind, text, self._name()))
+
     def flush(self) -> None:
         """Wait until all that this process has told is in the journal."""
         pending, self._pending = self._pending, []

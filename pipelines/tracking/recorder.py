@@ -29,6 +29,7 @@ from pipelines.tracking.mlflow_store import RunAddress, end_run
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.record import MOST_PENDING, Record
 
+WARNING = "quorum.warning."  # begins the key of a tag
 STOP, LEFT = "stop", "left"  # kinds of entries that MLflow is not told
 THREADS = MOST_PENDING + 8  # calls that wait for their pictures must not keep the driver waiting
 SHEET_CLUSTERS, SHEET_IMAGES, SHEET_CHANGES = 12, 10, 32
@@ -84,6 +85,7 @@ class Recorder:
         history = self.tracker.journal.history()
         # When the run was last at work: one that is gone on with and has nothing left to do ended then, and not now.
         self._worked_until: int | None = max((entry["time"] for entry in history if "values" in entry), default=None)
+        self._warned = {entry["key"] for entry in history if entry.get("kind") == "tag" and entry["key"].startswith(WARNING)}
         epochs = {entry["step"]: entry["values"][names.EPOCH] for entry in history if names.EPOCH in entry.get("values", {})}
         for entry in history:  # of a resumed run; what its labels told of the truth is an entry of its own
             self._remember(entry.get("values", {}), epochs.get(entry.get("step")))
@@ -130,6 +132,14 @@ class Recorder:
     def model(self, model: ModelEntry) -> None:
         """Record a model."""
         self.tracker.model(model)
+
+    def warn(self, kind: str, text: str, call: str | None = None) -> None:
+        """Tell the user that something of a kind goes wrong, once of a run, and keep it as a tag."""
+        key = f"{WARNING}{kind}"
+        if key not in self._warned:
+            self._warned.add(key)
+            self.tracker.messages.append(text)
+            self.tracker.tag(key, text, call=call)
 
     def stop(self, reason: str) -> None:
         """Say why the run must stop without a restart."""

@@ -7,6 +7,7 @@ import torch
 from algos.distributed.collectives import sum_over_workers
 from algos.scores import knn_predict
 from pipelines.evaluation.features import center_batches, split_features
+from pipelines.evaluation.label_free import feature_figures
 from pipelines.tracking import figures
 from pipelines.training.session import Session
 from pipelines.views.augment import normalize
@@ -34,6 +35,18 @@ def scores(session: Session, epoch: int) -> dict[str, float]:
     if monitor.accuracy_epochs and due(monitor.accuracy_epochs, epoch, epochs):
         found |= classifier_accuracies(session, split)
     return figures.of_split(found, split)
+
+
+def feature_scores(session: Session, epoch: int) -> dict[str, float]:
+    """Figures of the features that need no labels, where they are due after an epoch; of the scored split, if there is one."""
+    monitor, config = session.config.monitor, session.config
+    if not monitor.every_features or not due(monitor.every_features, epoch, config.epochs):
+        return {}
+    found = feature_figures(
+        session.method.backbone, session.dataset, session.observed, session.view, config.views.large, session.device,
+        images=monitor.feature_images, rank=session.rank, workers=session.workers, precision=config.compute.precision,
+    )  # fmt: skip
+    return figures.of_features(found, session.observed)
 
 
 def knn_score(session: Session, split: str) -> float:

@@ -8,13 +8,16 @@ from contextlib import closing
 import torch
 
 from algos.distributed.collectives import sum_over_workers
-from algos.methods.method import Batch
+from algos.methods.method import Batch, EpochReport
+from algos.networks import feature_size
 from algos.scores import size_figures
 from pipelines.jobs.stop_watch import Next
 from pipelines.jobs.worker import Worker
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
-from pipelines.training.epoch_scores import pictures_due, scores
+from pipelines.training.collapse import signs
+from pipelines.training.epoch_scores import feature_scores, pictures_due, scores
+from pipelines.training.optimizer import update
 from pipelines.training.session import Session, TrainingJob
 
 HUNGRY = 0.2  # share of the time without a batch from which it is said
@@ -57,14 +60,12 @@ def train_epochs(session: Session, end: int) -> bool:
 
 def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
     """One global batch: loss, backward beside the clustering's all-reduce, then both updates."""
-    config, method = session.config, session.method
-    optimizer, scaler = session.optimizer, session.precision.scaler
+    config, method, scaler = session.config, session.method, session.precision.scaler
     session.epoch, session.step = epoch, step
     session.seed_step()
     trained = epoch - method.clustering_epochs + step / session.stream.steps
-    trains, lr = trained >= 0, session.learning_rate(trained)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+    trains = trained >= 0
+    session.schedule(trained)
     micro_batches = batch.split(config.accumulate)
     for index, micro in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
@@ -77,9 +78,7 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
                 scaler.scale(loss * (len(micro.ids) * session.workers / session.step_rows)).backward()
         session.meter.add(loss, len(micro.ids))
     if trains:
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        session.meter.add_gradient(update(session.optimizer, scaler, config.optimizer.clip_norm))
     method.finish_update()
 
 
@@ -96,7 +95,7 @@ def after_step(session: Session, epoch: int, step: int) -> None:
     session.step = step + 1
     if session.is_log_point:
         session.meter.waited(session.stream.take_waited())
-        figures = session.meter.read(session.global_step) | {names.LEARNING_RATE: session.optimizer.param_groups[0]["lr"]}
+        figures = session.meter.read(session.global_step) | {names.LEARNING_RATE: session.lr}
         loss, rate = figures[names.LOSS], figures[names.IMAGES_PER_SECOND]
         note = f"epoch {epoch + 1}/{session.config.epochs}  loss {loss:.3f}  {rate:,.0f} images/s"
         record(session, figures, note + hunger(figures[names.WAIT_SHARE]))
@@ -133,6 +132,15 @@ def tell_unreadable(session: Session, epoch: int) -> None:
     record(session, {names.UNREADABLE: count}, note if count else "")
 
 
+def warn_of_collapse(session: Session, epoch: int, report: EpochReport, observed: dict[str, float]) -> None:
+    """Say, once of a run, when an epoch shows that the representation collapses."""
+    if session.rank == 0:
+        rank = next((value for name, value in observed.items() if name.endswith("/rankme")), None)
+        change, features = report.figures.get("label_change"), feature_size(session.method.backbone)
+        for sign in signs(session.config, epoch, report.heads, label_change=change, rank=rank, features=features):
+            session.job.record.warn(sign.kind, sign.words)
+
+
 def end_epoch(session: Session, epoch: int) -> None:
     """Exchange, measure, save, report."""
     began = time.monotonic()
@@ -146,9 +154,10 @@ def end_epoch(session: Session, epoch: int) -> None:
         size_figures(head.counts.cpu(), head.min_size, head.max_size) | head.figures() for head in report.heads
     )
     evaluated = time.monotonic()
-    scored = scores(session, epoch)
+    scored, observed = scores(session, epoch), feature_scores(session, epoch)
     waited_for_scores = time.monotonic() - evaluated
-    figures |= scored | ({names.EVALUATION_SECONDS: waited_for_scores} if scored else {})
+    figures |= scored | observed | ({names.EVALUATION_SECONDS: waited_for_scores} if scored or observed else {})
+    warn_of_collapse(session, epoch, report, observed)
     if session.rank == 0:  # before the checkpoint: what is trained again is told again, and what is not must be told
         pictures = pictures_due(session, epoch)
         wanted = pictures or session.is_labelled

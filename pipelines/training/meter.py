@@ -16,7 +16,7 @@ from pipelines.tracking import figures as names
 
 
 class Meter:
-    """Mean loss, rate and mean share of time spent waiting for data, over all workers.
+    """Mean loss and norm of the gradient, rate and mean share of time spent waiting for data, over all workers.
 
     Args:
         device: where losses are.
@@ -24,6 +24,7 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self._window, self._epoch = EpochSums(2).to(device), EpochSums(2).to(device)  # of losses times rows, and of rows
+        self._gradients = EpochSums(2).to(device)  # of their norms, and of steps
         self._clocked_rows, self._waited = 0, 0.0
         self._since = time.monotonic()
 
@@ -34,6 +35,12 @@ class Meter:
         self._window.add(sums)
         self._epoch.add(sums)
         self._clocked_rows += rows
+
+    def add_gradient(self, norm: Tensor) -> None:
+        """Count a step's norm of the gradient, 0-D; one that overflowed in fp16, whose step is skipped, is left out."""
+        norm = norm.detach().double()
+        counts = norm.isfinite()
+        self._gradients.add(torch.stack([norm.where(counts, 0.0), counts.double()]))
 
     def waited(self, seconds: float) -> None:
         """Count time that the device had no batch."""
@@ -46,6 +53,10 @@ class Meter:
             UserError: when the loss is not finite.
         """
         figures = {names.LOSS: _take_mean(self._window, step)}
+        self._gradients.exchange()
+        total, steps = self._gradients.take().tolist()
+        if steps:
+            figures[names.GRADIENT_NORM] = total / steps
         seconds = time.monotonic() - self._since
         mine = torch.tensor([self._clocked_rows / seconds, self._waited / seconds, 1.0], dtype=torch.float64)
         rate, waited, workers = sum_over_workers(mine).tolist()
@@ -69,6 +80,7 @@ class Meter:
         """
         self._window.exchange()
         self._epoch.exchange()
+        self._gradients.exchange()
         _mean(self._epoch.total, step)
 
     def restart_clock(self) -> None:
@@ -77,12 +89,15 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """Sums of losses as of the last `exchange`; rates and times are of a process and not kept."""
-        return {"window": self._window.state_dict(), "epoch": self._epoch.state_dict()}
+        parts = {"window": self._window, "epoch": self._epoch, "gradients": self._gradients}
+        return {name: sums.state_dict() for name, sums in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self._window.load_state_dict(state["window"])
         self._epoch.load_state_dict(state["epoch"])
+        if "gradients" in state:  # which older checkpoints lack
+            self._gradients.load_state_dict(state["gradients"])
 
 
 def _take_mean(sums: EpochSums, step: int) -> float:
@@ -97,6 +112,7 @@ def _mean(sums: Tensor, step: int) -> float:
     total, rows = sums.tolist()
     if not math.isfinite(total):
         raise UserError(
-            f"the loss is {total} at step {step}; start a new run with a lower optimizer.lr, or with precision fp32 or bf16"
+            f"the loss is {total} at step {step}; start a new run with a lower optimizer.lr, with optimizer.clip_norm, or with "
+            "precision fp32 or bf16"
         )
     return float(total / max(rows, 1))

@@ -17,6 +17,7 @@ from algos.precision import Autocast, Precision
 from pipelines.config.training_config import TrainingConfig
 from pipelines.config.training_plan import build_method, deciding_score, scores_of, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.scored_split import observed_split
 from pipelines.files.location import Location
 from pipelines.jobs.stop_watch import StopWatch
 from pipelines.jobs.worker import Worker
@@ -28,7 +29,7 @@ from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
 from pipelines.tracking.record import Record
 from pipelines.training.meter import Meter
-from pipelines.training.optimizer import build_optimizer, learning_rate
+from pipelines.training.optimizer import build_optimizer, learning_rate, set_rates, weight_decay_at
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Session:
         self.saved_at = -1  # global step of the last checkpoint of this process
         self.dataset = job.dataset
         self.scored, _ = scores_of(config, job.dataset)  # the split that scores are of
+        self.observed = observed_split(job.dataset, config.monitor.split, trained=config.stream.split)
         self.decides = deciding_score(config, job.dataset)
         self.view = evaluation_view(config)
         self.images = ImageSource(
@@ -92,6 +94,7 @@ class Session:
         self.optimizer = build_optimizer(
             self.method.network, name=optimizer.name, lr=optimizer.lr, momentum=optimizer.momentum,
             weight_decay=optimizer.weight_decay, nesterov=optimizer.nesterov, trust_coefficient=optimizer.trust_coefficient,
+            betas=optimizer.betas, eps=optimizer.eps, layer_decay=optimizer.layer_decay,
         )  # fmt: skip
         self.step_rows = step_rows(config)
         self.meter = Meter(self.device)
@@ -105,10 +108,20 @@ class Session:
         """Steps since the start of the run."""
         return self.epoch * self.stream.steps + self.step
 
-    def learning_rate(self, epoch: float) -> float:
-        """Learning rate at a (fractional) epoch of training, those that only cluster not counted."""
+    def schedule(self, epoch: float) -> None:
+        """Set learning rate and weight decay at a (fractional) epoch of training, those that only cluster not counted."""
         optimizer, epochs = self.config.optimizer, self.config.epochs - self.method.clustering_epochs
-        return learning_rate(epoch, epochs, peak=optimizer.lr, warmup_epochs=optimizer.warmup_epochs)
+        lr = learning_rate(epoch, epochs, peak=optimizer.lr, warmup_epochs=optimizer.warmup_epochs)
+        end, decay = optimizer.final_weight_decay, None
+        if end is not None:
+            decay = weight_decay_at(epoch, epochs, start=optimizer.weight_decay, end=end)
+        set_rates(self.optimizer, lr, decay)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the heads, which is the schedule's: layers of the backbone may have less."""
+        lr: float = self.optimizer.param_groups[-1]["lr"]
+        return lr
 
     @property
     def is_labelled(self) -> bool:

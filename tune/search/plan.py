@@ -14,6 +14,7 @@ from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
 from pipelines.config.training_plan import check_training, head_sizes, scores_of, spec_of
 from pipelines.config.typed_options import from_values, with_settings
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.scored_split import observed_split
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import check_network, say_of_start
@@ -206,7 +207,9 @@ class Plan:
 
 def _scores(config: TrainingConfig, dataset: Dataset) -> Scores:
     split, scores = scores_of(config, dataset)
-    return Scores(config.kind, split, list(scores), spec_of(config).takes_labels, list(dataset.splits))
+    trained, monitor = config.stream.split, config.monitor
+    observed = observed_split(dataset, monitor.split, trained=trained) if monitor.every_features else None
+    return Scores(config.kind, split, list(scores), spec_of(config).takes_labels, list(dataset.splits), observed)
 
 
 def _points(config: SweepConfig) -> list[Point]:

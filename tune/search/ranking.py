@@ -20,6 +20,7 @@ class Scores:
         names: plain names of the scores, the one that chooses checkpoints first.
         classifies: whether they guess labels.
         splits: of their data.
+        observed: the split that figures of features are of, which need no labels; `None` where none are recorded.
     """
 
     command: str
@@ -27,6 +28,7 @@ class Scores:
     names: Sequence[str]
     classifies: bool
     splits: Sequence[str]
+    observed: str | None = None
 
     @property
     def usual(self) -> str:
@@ -36,7 +38,8 @@ class Scores:
             UserError: where there is none.
         """
         if self.split is None or not self.names:
-            raise UserError("metric is missing, and no score is taken of these trials; name a figure, as train/epoch_loss")
+            other = f"features/{self.observed}/rankme or train/epoch_loss" if self.observed else "train/epoch_loss"
+            raise UserError(f"metric is missing, and no score is taken of these trials; name a figure, as {other}")
         return figures.score(self.split, self.names[0])
 
     def check(self, metric: str, *, reported: bool = False) -> None:
@@ -57,12 +60,24 @@ class Scores:
             raise UserError(f"metric {metric!r} is no figure of an epoch, by which trials are ranked; take one that is")
         if section == figures.PSEUDO_LABELS and not self.classifies:
             raise UserError(f"metric {metric!r} is no figure of quorum {self.command}, which has no labels to guess")
-        if section in (figures.VAL, figures.TEST):
+        if section == figures.FEATURES:
+            self._check_features(metric)
+        elif section in (figures.VAL, figures.TEST):
             self._check_score(metric)
         elif reported and not figures.is_of_epoch_end(metric):
             raise UserError(
                 f"metric {metric!r} is recorded beside the training, and scheduler and searcher do not see it; take another, "
                 "as train/epoch_loss, or leave them out"
+            )
+
+    def _check_features(self, metric: str) -> None:
+        _, split, name = metric.split("/")
+        if self.observed is None:
+            raise UserError(f"metric {metric!r} is not recorded; set monitor.feature_epochs above 0")
+        if split != self.observed:
+            raise UserError(
+                f"metric is {metric!r}, but features are looked at on {self.observed}: take "
+                f"{next(iter(figures.of_features({name: 0.0}, self.observed)))}"
             )
 
     def _check_score(self, metric: str) -> None:

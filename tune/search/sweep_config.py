@@ -13,7 +13,8 @@ from tune.search.space import Space, recipe_key
 
 # Keys that a resumed run follows without a change of shapes or of the order of its images.
 MUTABLE = (
-    "optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", "method.min_size_ratio", "method.dual_lr",
+    "optimizer.lr", "optimizer.weight_decay", "optimizer.final_weight_decay", "optimizer.momentum", "optimizer.betas",
+    "optimizer.clip_norm", "method.min_size_ratio", "method.dual_lr",
     "method.temperature", "method.label_weight", "method.predictor_weight", "method.large_weight", "method.refine_weight",
     "method.confidence_threshold", "method.unlabelled_weight", "method.debias_weight",
 )  # fmt: skip

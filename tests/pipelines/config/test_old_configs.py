@@ -9,6 +9,7 @@ from pipelines.clustering.config import ClusterConfig
 from pipelines.config.old_configs import RENAMED, converted, converted_parameters, new_spelling, refuse_old
 from pipelines.config.plain_values import flatten
 from pipelines.config.recipe import read_recipe, read_stored
+from pipelines.config.sections import OptimizerConfig
 from pipelines.config.training_config import PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
 from tests.helpers.version_0_1 import unpack
@@ -33,6 +34,8 @@ def test_a_run_of_coke_keeps_all_that_it_was_told(old):
     mine, theirs = flatten(config.to_dict()), flatten(stored)
     assert {key: mine[new_spelling(key) or key] for key in theirs} == theirs
     new = {"method.name", "method.max_size_ratio", "monitor.split", "compute.grace", "stream.background", "stream.pixels"}
+    new |= {f"optimizer.{key}" for key in ("betas", "eps", "final_weight_decay", "layer_decay", "clip_norm")}
+    new |= {"monitor.feature_epochs", "monitor.feature_images"}
     assert mine.keys() == {new_spelling(key) or key for key in theirs} | new
     assert config.stream.pixels == 1  # its images are shown as it began with them
 
@@ -63,6 +66,14 @@ def test_a_sweep_and_its_base_are_read(old):
 def test_what_is_stored_today_is_left_as_it_is(old):
     config = read_stored(str(old / "coke" / "config.yaml"), PretrainConfig)
     assert converted(config.to_dict()) == config.to_dict()
+
+
+def test_a_stored_run_of_sgd_may_have_any_trust_coefficient_which_did_nothing():
+    stored = {"method": {"name": "coke"}, "optimizer": {"name": "sgd", "lr": 0.1, "trust_coefficient": 0.02}}
+    assert converted(stored)["optimizer"] == {"name": "sgd", "lr": 0.1, "trust_coefficient": 0.001}
+    assert OptimizerConfig(**converted(stored)["optimizer"]).lr == 0.1
+    lars = {"method": {"name": "coke"}, "optimizer": {"name": "lars", "trust_coefficient": 0.02}}
+    assert converted(lars)["optimizer"]["trust_coefficient"] == 0.02
 
 
 def test_a_sweep_that_varied_an_old_key_sets_the_new_one():

@@ -141,6 +141,12 @@ def test_a_value_that_does_not_fit_is_said_in_the_users_words(recipe, setting, s
         ("optimizer.momentum", "1.5"),
         ("optimizer.weight_decay", "-1"),
         ("optimizer.trust_coefficient", "0"),
+        ("optimizer.final_weight_decay", "-0.1"),
+        ("optimizer.betas", "[0.9, 1.0]"),
+        ("optimizer.eps", "0"),
+        ("optimizer.layer_decay", "0"),
+        ("optimizer.layer_decay", "1.5"),
+        ("optimizer.clip_norm", "0"),
         ("compute.max_failures", "-2"),
         ("backbone.stem_stride", "0"),
         ("stream.lanes", "0"),
@@ -148,6 +154,28 @@ def test_a_value_that_does_not_fit_is_said_in_the_users_words(recipe, setting, s
 )
 def test_a_value_out_of_range_names_the_key(recipe, option, value):
     assert option in refusal(recipe(), f"--{option}={value}")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "owner"),
+    [
+        ("adamw", "momentum", 0.8, "sgd"),
+        ("adamw", "trust_coefficient", 0.01, "lars"),
+        ("sgd", "trust_coefficient", 0.01, "lars"),
+        ("sgd", "betas", [0.9, 0.95], "adamw"),
+        ("lars", "eps", 1e-6, "adamw"),
+    ],
+)
+def test_a_key_that_the_optimiser_has_no_use_for_is_refused(recipe, name, key, value, owner):
+    said = refusal(recipe(optimizer={"name": name, "lr": 0.001, key: value}))
+    assert f"optimizer.{key} is {value}, but {name} has none" in said
+    assert f"set optimizer.name to {owner}" in said
+
+
+def test_nesterov_is_of_sgd_alone_and_adamw_wants_a_rate_of_its_own(recipe):
+    said = refusal(recipe(optimizer={"name": "adamw", "lr": 0.001, "nesterov": True}))
+    assert said.startswith("optimizer.nesterov needs optimizer.name sgd")
+    assert "optimizer.lr is 1.6, the default for lars" in refusal(recipe(optimizer={"name": "adamw"}))
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,40 @@ def test_a_network_that_takes_no_images_of_the_recipes_size_is_refused():
         check_network(starting(*fitting, "--views.small", "[{size: 48}]"))
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--backbone.options", "{img_size: 32}"],
+         r"no images of 16 px beside those of 32 px \(.*\); .*let it take all of them: "
+         r'--backbone.options "\{dynamic_img_size: true, img_size: 32\}"$'),
+        ([], r'no images of 32 px \(.*--backbone.options "\{dynamic_img_size: true\}"$'),
+        (["--backbone.options", "{dynamic_img_size: true, patch_size: 32}"], "divisible by patch size .*; give all views 32 px"),
+        (["--backbone.name", "timm/swin_tiny_patch4_window7_224", "--backbone.options", "{img_size: 32, window_size: 2}"],
+         "let it take all of them"),
+        (["--backbone.name", "timm/mixer_s16_224", "--backbone.options", "{img_size: 32}"],
+         "give all views 32 px, leave views.small out, or take a backbone of any size"),
+    ],
+)  # fmt: skip
+def test_a_network_of_one_size_says_how_it_takes_small_crops_too_or_that_it_does_not(words, said):
+    given = ["--backbone.name", "timm/vit_tiny_patch16_224", *words, "--views.small", "[{size: 16, repeat: 2}]"]
+    with pytest.raises(UserError, match=said):
+        check_network(starting(*given))
+
+
+def test_a_vit_of_dynamic_size_takes_large_views_and_small_crops():
+    options = "{img_size: 32, patch_size: 8, embed_dim: 24, depth: 2, num_heads: 2, dynamic_img_size: true, drop_path_rate: 0.1}"
+    given = ["--backbone.name", "timm/vit_tiny_patch16_224", "--backbone.options", options, "--views.small", "[{size: 16}]"]
+    check_network(starting(*given))
+    with pytest.raises(UserError, match=r"does not take the options .*divisible by num_heads"):
+        check_network(starting(*given[:2], "--backbone.options", "{embed_dim: 25, num_heads: 2}"))
+
+
+def test_a_decay_by_layers_is_of_backbones_that_have_layers():
+    with pytest.raises(UserError, match=r"optimizer.layer_decay is 0.7, but backbone 'resnet18' does not say .*timm/resnet50"):
+        check_network(starting("--backbone.name", "resnet18", "--optimizer.layer_decay", "0.7"))
+    check_network(starting("--backbone.name", "timm/resnet18", "--optimizer.layer_decay", "0.7"))
+
+
 def test_weights_of_timm_or_in_a_file_are_no_run():
     with pytest.raises(UserError, match=r"whole\.pth is no run but a file, which --init-from may take; give a run's folder"):
         Trained.open("whole.pth")

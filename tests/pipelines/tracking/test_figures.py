@@ -46,6 +46,9 @@ def test_heads_are_numbered():
         "evaluate/test/knn_top1",
         "untrained/test/head3/ari",
         "labels/head12/moved",
+        "features/train/rankme",
+        "features/photos/alignment",
+        "evaluate/features/test/uniformity",
     ],
 )
 def test_names_that_are_known(name):
@@ -53,7 +56,16 @@ def test_names_that_are_known(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["knn_top1", "test/knn", "evaluate/knn_top1", "evaluate/stream/wait_share", "clusters/head0/min"]
+    "name",
+    [
+        "knn_top1",
+        "test/knn",
+        "features/rankme",
+        "features/test/rank",
+        "evaluate/knn_top1",
+        "evaluate/stream/wait_share",
+        "clusters/head0/min",
+    ],
 )
 def test_names_that_are_not(name):
     assert not is_known(name)

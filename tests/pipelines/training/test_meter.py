@@ -75,3 +75,23 @@ def wait_share(waits: list[float]) -> float:
 
 def test_the_share_of_waiting_is_the_mean_of_all_workers(gloo):
     assert gloo(2, wait_share, [0.0, 50.0]) == [pytest.approx(0.25, abs=0.01)] * 2
+
+
+def test_the_norm_of_the_gradient_is_the_mean_of_the_steps_that_did_not_overflow():
+    meter = Meter(torch.device("cpu"))
+    meter.add(torch.tensor(1.0), 1)
+    assert "train/gradient_norm" not in meter.read(0)
+    for norm in (2.0, float("inf"), 4.0, float("nan")):
+        meter.add(torch.tensor(1.0), 1)
+        meter.add_gradient(torch.tensor(norm))
+    meter.exchange(4)
+    again = Meter(torch.device("cpu"))
+    again.load_state_dict(meter.state_dict())
+    assert meter.read(4)["train/gradient_norm"] == again.read(4)["train/gradient_norm"] == 3.0
+
+
+def test_the_sums_of_a_checkpoint_that_counted_no_gradients_are_read():
+    meter = Meter(torch.device("cpu"))
+    state = {name: sums for name, sums in meter.state_dict().items() if name != "gradients"}
+    meter.load_state_dict(state)
+    assert meter.read(0)["train/loss"] == 0.0

@@ -29,6 +29,19 @@ def test_without_a_score_the_metric_has_to_be_named(scores):
         _ = scores.usual
 
 
+def test_figures_of_features_rank_trials_without_labels_on_the_split_that_they_are_of():
+    unlabelled = replace(COKE, split=None, names=[], splits=["train"], observed="train")
+    unlabelled.check("features/train/rankme", reported=True)
+    with pytest.raises(UserError, match=r"name a figure, as features/train/rankme or train/epoch_loss"):
+        _ = unlabelled.usual
+    with pytest.raises(UserError, match=r"looked at on train: take features/train/rankme"):
+        unlabelled.check("features/test/rankme")
+    with pytest.raises(UserError, match="nearest valid name: features/train/rankme"):
+        unlabelled.check("features/train/rank_me")
+    with pytest.raises(UserError, match=r"set monitor.feature_epochs above 0"):
+        COKE.check("features/val/rankme")
+
+
 @pytest.mark.parametrize(
     "metric",
     ["train/epoch_loss", "clusters/head0/smallest", "clusters/label_change", "progress/epoch", "stream/rows_left_out"],

@@ -1,0 +1,120 @@
+"""Figures of a network's features that need no labels, of the first images of a split and of two random views of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from algos.distributed.collectives import one_worker_at_a_time
+from algos.label_free_scores import alignment, alpha_req, lidar, rankme, uniformity
+from algos.networks import feature_size
+from algos.precision import Autocast, Precision
+from pipelines.datasets.image_shards import Dataset
+from pipelines.evaluation.features import RowsById, split_features
+from pipelines.runs.trained_model import Trained
+from pipelines.stream.center_crops import EvaluationView, center_rows
+from pipelines.stream.random_views import RandomViewReader
+from pipelines.stream.ray_data import configure_ray_data
+from pipelines.tracking import figures
+from pipelines.views.augment import augment, draws_needed, normalize
+from pipelines.views.crops import CropSpec
+from pipelines.views.view_config import ViewConfig
+
+VIEWS, SEED = 2, 0  # of an image, and what they are drawn by, whatever a run's seed is
+BATCH = 128  # images
+
+
+def feature_figures(
+    network: nn.Module, dataset: Dataset, split: str, view: EvaluationView, rules: Sequence[ViewConfig], device: torch.device,
+    *, images: int, rank: int = 0, workers: int = 1, precision: str = "fp32",
+) -> dict[str, float]:  # fmt: skip
+    """RankMe, alpha-ReQ and uniformity of center crops, LiDAR and alignment of random views, by their plain names.
+
+    All workers call it together and get the same. The network runs in evaluation mode and is left as it was. What needs more
+    images or numbers than there are is left out: alpha-ReQ 100 of each, LiDAR more images than numbers.
+
+    Args:
+        network: images -> features (B, F), with `num_features`.
+        dataset: the shards.
+        split: of the shards.
+        view: that is taken of an image for the figures of single features.
+        rules: of the random views, in turn; those of one size.
+        device: that the network is on.
+        images: how many of the split's, the first ones.
+        rank: of this worker.
+        workers: that share the images.
+        precision: that the network runs in.
+    """
+    shared = {"rank": rank, "workers": workers, "precision": precision}
+    _, _, features = split_features(network, dataset, split, view, device, limit=images, **shared)  # type: ignore[arg-type]
+    views = view_features(network, dataset, split, view, rules, device, images=images, **shared)  # type: ignore[arg-type]
+    features, views = features.to(device), views.to(device)
+    slope, told = alpha_req(features), lidar(views)
+    return (
+        {"images": float(len(features)), "rankme": rankme(features), "uniformity": uniformity(features)}
+        | {"alignment": alignment(views)}
+        | ({"alpha_req": slope[0], "alpha_req_fit": slope[1]} if slope else {})
+        | ({"lidar": told} if told else {})
+    )
+
+
+def run_features(trained: Trained, dataset: Dataset, split: str, *, gpu: bool, untrained: bool) -> dict[str, float]:
+    """The figures of a run's backbone on a split, by the names that they are recorded under; as training has them.
+
+    Args:
+        trained: the run.
+        dataset: the shards.
+        split: of the shards.
+        gpu: whether to run on this machine's GPU.
+        untrained: whether with the weights before the first step.
+    """
+    device, config = torch.device("cuda" if gpu else "cpu"), trained.config
+    network = trained.method(untrained=untrained).to(device).backbone
+    found = feature_figures(
+        network, dataset, split, trained.view, config.views.large, device, images=config.monitor.feature_images,
+        precision=trained.precision,
+    )  # fmt: skip
+    return figures.of_features(found, split)
+
+
+@torch.no_grad()
+def view_features(
+    network: nn.Module, dataset: Dataset, split: str, view: EvaluationView, rules: Sequence[ViewConfig], device: torch.device,
+    *, images: int, rank: int = 0, workers: int = 1, precision: str = "fp32",
+) -> Tensor:  # fmt: skip
+    """Features (M, 2, F) float32 on the host of two random views of each image, by id; arguments as of `feature_figures`.
+
+    Raises:
+        RuntimeError: if a row came twice or not at all.
+    """
+    chosen = list(islice(cycle(rules), VIEWS))
+    was_training, lesser = network.training, Autocast(network, Precision(precision, device))
+    network.eval()
+    crops, uniforms = [CropSpec(rule.size, rule.scale, rule.pad) for rule in chosen], max(map(draws_needed, chosen))
+    configure_ray_data()
+    reader = RandomViewReader(dataset, split, view, crops, uniforms, SEED, images, rank, workers)
+    ids, found = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, VIEWS, feature_size(network))]
+    try:
+        for batch in center_rows(reader).iter_batches(batch_size=BATCH, prefetch_batches=2) if reader.jobs else ():
+            ids.append(torch.from_numpy(batch["id"].copy()))
+            found.append(torch.stack([lesser(one).float().cpu() for one in _views(batch, chosen, view, device)], dim=1))
+    finally:
+        network.train(was_training)
+    rows = RowsById(min(images, dataset.split(split).rows))
+    for numbers, values in zip(one_worker_at_a_time(torch.cat(ids)), one_worker_at_a_time(torch.cat(found)), strict=True):
+        rows.add({"id": numbers.numpy(), "feature": values.numpy()})
+    return rows.by_id()["feature"]
+
+
+def _views(batch: dict[str, np.ndarray], rules: Sequence[ViewConfig], view: EvaluationView, device: torch.device) -> list[Tensor]:
+    """Each of the views of a batch, (B, 3, S, S), augmented and normalised."""
+    made = []
+    for index, rule in enumerate(rules):
+        pixels = torch.from_numpy(batch["image"][:, index].copy()).permute(0, 3, 1, 2).to(device)
+        uniform = torch.from_numpy(batch["draws"][:, index, : draws_needed(rule)].copy())
+        made.append(normalize(augment(pixels, rule, uniform, np.arange(4)), view.mean, view.std))
+    return made

@@ -1,0 +1,67 @@
+"""Whether a backbone takes images of every size that a recipe's views have, and how one of a single size would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from algos.networks import build_backbone
+from pipelines.config.sections import BackboneConfig
+from pipelines.errors import UserError
+
+ANY_SIZE = ({"dynamic_img_size": True}, {"strict_img_size": False})  # options of timm's, the second of Swin and its like
+
+
+def check_sizes(config: BackboneConfig, network: nn.Module, sizes: Sequence[int]) -> None:
+    """Refuse a backbone that does not take images of all sizes.
+
+    Args:
+        config: of the backbone.
+        network: that is built by it, on the device `meta`.
+        sizes: of the images, px; the large views' first.
+
+    Raises:
+        UserError: naming the size, and options by which it would take all, where there are some.
+    """
+    for size in sizes:
+        if reason := _refusal(network, size):
+            beside = f" beside those of {sizes[0]} px" if size != sizes[0] else ""
+            raise UserError(f"backbone {config.name!r} takes no images of {size} px{beside} ({reason}); {_remedy(config, sizes)}")
+
+
+def _refusal(network: nn.Module, size: int) -> str:
+    """Why a network does not take images of `size` px, by its own words; nothing where it does."""
+    try:
+        network(torch.empty(1, 3, size, size, device="meta"))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        return str(error).strip().split("\n", maxsplit=1)[0].rstrip(".") or type(error).__name__
+    return ""
+
+
+def _remedy(config: BackboneConfig, sizes: Sequence[int]) -> str:
+    own = {"img_size": sizes[0]}
+    several = len(set(sizes)) > 1
+    more: list[dict[str, Any]] = [*ANY_SIZE, *(own | option for option in ANY_SIZE)] if several else [own]
+    for option in more:
+        options = {**config.options, **option}
+        if _takes_all(replace(config, options=options), sizes):
+            spelled = yaml.safe_dump(options, default_flow_style=True, width=1000).strip()
+            what = "its own, as timm spells it" if not several else "let it take all of them"
+            return f'change the size of the views, or {what}: --backbone.options "{spelled}"'
+    if several:
+        return f"give all views {sizes[0]} px, leave views.small out, or take a backbone of any size, as resnet50"
+    return "change the size of the views, or take another backbone"
+
+
+def _takes_all(config: BackboneConfig, sizes: Sequence[int]) -> bool:
+    try:
+        with torch.device("meta"):
+            network = build_backbone(**asdict(config), image_size=sizes[0]).eval()
+    except ValueError:
+        return False
+    return not any(_refusal(network, size) for size in sizes)
