@@ -1,6 +1,6 @@
 """Settings of a balanced plan: what is published, and what numbers allow; free of torch.
 
-Source: Caron et al., SwAV, NeurIPS 2020, section 3.1 and appendix A.
+Source: Caron et al., SwAV, NeurIPS 2020, section 3.1, and the settings of its program.
 """
 
 from __future__ import annotations

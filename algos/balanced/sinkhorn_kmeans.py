@@ -5,7 +5,7 @@ label is the largest entry of its row of the balanced plan. Centers move by thei
 the other way to balance: a price a cluster that is learned over the whole epoch, where the plan's hold for one batch only.
 
 Source: Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments" (SwAV), NeurIPS 2020,
-section 3.1 and, for the queue, section 4.
+section 3.1; the queue is its paragraph on small batches.
 """
 
 from __future__ import annotations
