@@ -41,7 +41,8 @@ def balancing_prices(heads: Sequence[Tensor], *, epsilon: float, iterations: int
     scales: Sequence[Tensor] = []
     for _ in range(iterations):
         totals = sum_over_workers(torch.cat([row @ kernel for row, kernel in zip(rows, kernels, strict=True)]))
-        scales = totals.reciprocal().split(sizes)
+        # The highest price is 0: left free, what all clusters of a head have in common would drift from iteration to iteration.
+        scales = [head.min() / head for head in totals.split(sizes)]
         rows = [(kernel @ scale).reciprocal() for kernel, scale in zip(kernels, scales, strict=True)]
     return [epsilon * scale.log() for scale in scales]
 

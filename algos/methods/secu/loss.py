@@ -5,8 +5,8 @@ clusters, in which the logits of the others are constants. So its gradient reach
 cross-entropy would push every other one away, also from rows that it never had (the paper's first finding: this is what makes one
 stage of clustering and learning unstable).
 
-Source: Qian, "Stable Cluster Discrimination for Deep Clustering", ICCV 2023, section 3.2. The gradient below is derived here:
-with p the softmax of x . c / T and y the row's cluster, d loss / d c_y = -(1 - p_y) x / T, and 0 for the other centers.
+Source: Qian, "Stable Cluster Discrimination for Deep Clustering", ICCV 2023. The gradient is derived here: with p the softmax of
+x . c / T and y the row's cluster, d loss / d c_y = -(1 - p_y) x / T, and 0 for the other centers.
 """
 
 from __future__ import annotations
@@ -36,4 +36,5 @@ def descent(weights: Tensor, pulls: Tensor) -> Tensor:
     """
     length = torch.linalg.vector_norm(weights, dim=1, keepdim=True).clamp(min=1e-12)
     unit = weights / length
-    return ((pulls * unit).sum(dim=1, keepdim=True) * unit - pulls) / length
+    along: Tensor = (pulls * unit).sum(dim=1, keepdim=True)
+    return (along * unit - pulls) / length
