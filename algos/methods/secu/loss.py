@@ -34,7 +34,7 @@ def descent(weights: Tensor, pulls: Tensor) -> Tensor:
 
     With c = w / |w| it is -(pull - (pull . c) c) / |w|: what would only change the length is lost.
     """
-    length = torch.linalg.vector_norm(weights, dim=1, keepdim=True).clamp(min=1e-12)
+    length: Tensor = torch.linalg.vector_norm(weights, dim=1, keepdim=True).clamp(min=1e-12)
     unit = weights / length
-    along: Tensor = (pulls * unit).sum(dim=1, keepdim=True)
+    along = (pulls * unit).sum(dim=1, keepdim=True)
     return (along * unit - pulls) / length
