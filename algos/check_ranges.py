@@ -42,10 +42,14 @@ def require_not_negative(config: object, *keys: str, part: str = "") -> None:
 def require_size_ratios(config: object, *, part: str = "") -> None:
     """Refuse a `min_size_ratio` outside [0, 1] and a `max_size_ratio` below 1: the mean size lies between them.
 
+    `None` stands for a default, or for no maximum, and is left alone.
+
     Raises:
         ValueError: naming the key.
     """
-    require_shares(config, "min_size_ratio", part=part)
+    key = "min_size_ratio"
+    if getattr(config, key) is not None:
+        require_shares(config, key, part=part)
     key = "max_size_ratio"
     most = getattr(config, key)
     if most is not None and not 1 <= most < math.inf:

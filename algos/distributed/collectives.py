@@ -46,6 +46,11 @@ def mean_over_workers(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def share_of_worker(tensor: Tensor, dim: int) -> Tensor:
+    """This worker's part, along a dimension, of a tensor that every worker has the whole of; sizes differ by 1 at most."""
+    return tensor.tensor_split(dist.get_world_size(), dim=dim)[dist.get_rank()] if is_distributed() else tensor
+
+
 def one_worker_at_a_time(tensor: Tensor) -> Iterator[Tensor]:
     """Yield each worker's 2-D `tensor` on every worker, in rank order; row counts may differ.
 

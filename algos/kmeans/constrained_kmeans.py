@@ -98,8 +98,8 @@ class OnlineConstrainedKMeans(nn.Module):
     """Centers, duals and counts of one or more heads, each with its own number of clusters.
 
     The heads lie one below another in one (sum of K, D) matrix: one product, one statistic and one all-reduce serve
-    them all. Per batch: `assign`, `begin_update` (starts the sum over workers), `finish_update`. Several `assign`
-    and `collect` calls may precede one update, which is how gradient accumulation keeps the batch whole.
+    them all. Per batch: `assign_batch`, `collect`, `begin_update` (starts the sum over workers), `finish_update`. Several
+    `assign_batch` and `collect` calls may precede one update, which is how gradient accumulation keeps the batch whole.
 
     From epoch `average_from` on (CoKe's second stage) centers are averages over epochs: assignment uses the average of
     the finished epochs, and this epoch's mean enters it at the end with weight 1 / (t - average_from + 1).
@@ -272,6 +272,13 @@ class OnlineConstrainedKMeans(nn.Module):
         """Labels of rows (B, D) under the running centers and prices, (H, B) int64; changes nothing."""
         return torch.stack([assign(head) for head in self.per_head(self.priced(embeddings), dim=1)])
 
+    def assign_batch(self, embeddings: Tensor) -> Tensor:
+        """Labels of this worker's rows (B, D) of the batch under way, (H, B) int64; all workers call it together.
+
+        Here a row's label depends on no other row, so they are those of `assign`.
+        """
+        return self.assign(embeddings)
+
     @torch.no_grad()
     def similarity(self, embeddings: Tensor, labels: Tensor, *, priced: bool = False) -> Tensor:
         """Similarity of rows (B, D) to the centers that `assign` gave them, (H, B); `priced` adds each center's price.
@@ -318,13 +325,20 @@ class OnlineConstrainedKMeans(nn.Module):
         self.duals = ascend(self.duals, share, self.min_share * (rows / whole), self.dual_lr, equality=self.equality)
         if self.bounded_above:
             self.max_duals = ascend_above(self.max_duals, share, self.max_share * (rows / whole), self.max_dual_lr)
-        seen = self.counts.to(counts.dtype)
-        self.centers = move(self.centers, seen, counts, sums, normalize=self.spherical and not self.averaging)
+        self._move_centers(counts, sums)
         # In place, which spares the module's look-up of each name.
         self.counts.add_(counts)
         self.share_sum.add_(share)
         self.batches.add_(1)
         self.rows.add_(rows)
+
+    def _move_centers(self, counts: Tensor, sums: Tensor) -> None:
+        """Move the centers by a batch's counts (sum of K,) and sums of rows (sum of K, D), over all workers."""
+        seen = self.counts.to(counts.dtype)
+        self.centers = move(self.centers, seen, counts, sums, normalize=self.spherical and not self.averaging)
+
+    def exchange(self) -> None:
+        """Make the state the same on all workers, before it is saved: here it always is. All workers call it together."""
 
     def partial_fit(
         self, embeddings: Tensor, weights: Tensor | None = None, batch_weight: Tensor | float | None = None
@@ -334,7 +348,7 @@ class OnlineConstrainedKMeans(nn.Module):
         Returns:
             The labels, (H, B) int64.
         """
-        labels = self.assign(embeddings)
+        labels = self.assign_batch(embeddings)
         self.collect(embeddings, labels, weights)
         self.begin_update()
         self.finish_update(batch_weight)

@@ -62,7 +62,7 @@ def evaluate(
         print(f"{split} of {dataset.location} has no labels: only figures of its features, which need none", file=sys.stderr)
         connect(address, local_cpus=workers + 1)
         found = run_features(trained, dataset, split, gpu=gpu, untrained=untrained)
-        _record(trained, found, prefix)
+        _record(trained, found, prefix, DataInput.of_split(dataset, split, EVALUATION))
         return found
     with_bank = dataset.split(trained.split).labelled
     check_memory(sum(dataset.split(one).rows for one in {split, *([trained.split] if with_bank else [])}), trained.features)

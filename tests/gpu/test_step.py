@@ -13,6 +13,7 @@ from algos.methods.protocon.method import ProtoCon
 from algos.networks import build_backbone
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session
+from tests.helpers.places import COKE_DIGITS, SECU_DIGITS
 from tests.helpers.sessions import SMALL, batches, new_session, train_steps
 
 pytestmark = pytest.mark.gpu
@@ -21,8 +22,8 @@ ON_GPU = [*SMALL, "--compute.gpu", "true"]
 STEPS = 4  # of an epoch of 300 digits in batches of 64
 
 
-def session(digits, folder, gpu, *overrides: str) -> Session:
-    return new_session(str(digits.location), str(folder), *ON_GPU, *overrides, device=gpu)
+def session(digits, folder, gpu, *overrides: str, recipe: str = COKE_DIGITS) -> Session:
+    return new_session(str(digits.location), str(folder), *ON_GPU, *overrides, device=gpu, recipe=recipe)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +34,19 @@ def session(digits, folder, gpu, *overrides: str) -> Session:
         {"compute.precision": "fp16"},
         {"compute.precision": "bf16", "optimizer.name": "lars", "optimizer.nesterov": "false"},
         {"compute.precision": "bf16", "method.average_from": "1", "method.slots": "2", "views.large": "[{size: 8}]"},
+        {"compute.precision": "bf16", "method.assignment": "sinkhorn", "method.sinkhorn_queue": "64"},
+        {"compute.precision": "bf16", "method.assignment": "none"},
+        {"compute.precision": "bf16", "recipe": SECU_DIGITS},
+        {"compute.precision": "fp16", "recipe": SECU_DIGITS, "method.center_trust": "0.001"},
     ],
-    ids=lambda settings: " ".join(settings.values()),
+    ids=lambda settings: " ".join(value.rpartition("/")[2] for value in settings.values()),
 )
 def test_no_step_waits_for_the_device(gpu, no_waiting, some_digits, tmp_path, settings):
-    words = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    recipe = settings.get("recipe", COKE_DIGITS)
+    words = [word for key, value in settings.items() if key != "recipe" for word in (f"--{key}", value)]
     if "views.large" in settings:
         words += ["--method.label_weight", "1.0"]
-    made = session(some_digits, tmp_path, gpu, *words)
+    made = session(some_digits, tmp_path, gpu, *words, recipe=recipe)
     for epoch in (0, 1, 2):  # the first only clusters; after the second, buffers and constants are there
         made.method.begin_epoch(epoch)
         host = list(batches(made, epoch, STEPS))

@@ -6,4 +6,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "quorum" / "recipes"
-COKE_DIGITS, PROTOCON_DIGITS = (str(RECIPES / name) for name in ("coke_digits.yaml", "protocon_digits.yaml"))
+COKE_DIGITS, PROTOCON_DIGITS, SECU_DIGITS = (str(RECIPES / f"{name}_digits.yaml") for name in ("coke", "protocon", "secu"))

@@ -26,7 +26,8 @@ def gloo() -> Callable[..., list[Any]]:
     """Run `function(*args)` in `workers` real processes of one gloo group; returns each one's result by rank."""
 
     context = mp.get_context("forkserver")  # workers are copies of a process that has the imports behind it
-    context.set_forkserver_preload([__name__, "algos.methods.coke.method", "algos.methods.protocon.method"])
+    methods = [f"algos.methods.{name}.method" for name in ("coke", "protocon", "secu")]
+    context.set_forkserver_preload([__name__, *methods])
 
     def run(workers: int, function: Callable[..., Any], *args: Any) -> list[Any]:
         # Workers meet in a file: a port that was free a moment ago may be another suite's by now.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from algos.check_ranges import require_positive, require_shares, require_size_ratios
+from algos.balanced.plan_settings import EPSILON, ITERATIONS
+from algos.check_ranges import require_positive, require_shares
+from algos.methods.assignment import Assignment, require_assignment
 
 Epoch = Literal["previous", "current"]
 
@@ -17,9 +19,14 @@ class CoKeConfig:
     Attributes:
         name: of the method.
         num_clusters: clusters of each head [K].
-        min_size_ratio: a cluster's minimum share of the rows times K [ratio]; 0 no minimum, 1 equal sizes.
+        assignment: `constrained` by learned prices, `sinkhorn` by a balanced plan of each batch (SwAV), `none`: nearest center.
+        min_size_ratio: a cluster's minimum share of the rows times K [ratio]; 0 no minimum, 1 equal sizes; null takes 0.4 where
+            the assignment is constrained.
         max_size_ratio: a cluster's maximum likewise, 1 or more; null for none.
         dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`, from K, the ratio and the batches of an epoch.
+        sinkhorn_epsilon: weight of the plan's entropy [epsilon].
+        sinkhorn_iterations: of the plan.
+        sinkhorn_queue: rows of past batches in the plan; null takes what makes 4/3 rows a cluster with the batch, 0 for none.
         dim: size of the embeddings [D].
         predictor_hidden: width of the predictor; 0 for none.
         temperature: logits are similarities / temperature [T].
@@ -33,11 +40,17 @@ class CoKeConfig:
         slot_temperature: of the second stage's soft targets [tt].
     """
 
+    usual_ratio: ClassVar[float] = 0.4
+
     name: Literal["coke"] = "coke"
     num_clusters: list[int] = field(default_factory=lambda: [3000, 4000, 5000])
-    min_size_ratio: float = 0.4
+    assignment: Assignment = "constrained"
+    min_size_ratio: float | None = None
     max_size_ratio: float | None = None
     dual_lr: float | None = None
+    sinkhorn_epsilon: float = EPSILON
+    sinkhorn_iterations: int = ITERATIONS
+    sinkhorn_queue: int | None = None
     dim: int = 128
     predictor_hidden: int = 512
     temperature: float = 0.1
@@ -52,9 +65,9 @@ class CoKeConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
-        require_size_ratios(self, part="method")
+        require_assignment(self)
         require_shares(self, "label_weight", "predictor_weight", "large_weight", part="method")
-        require_positive(self, "temperature", "slot_temperature", "dim", "slots", "dual_lr", part="method")
+        require_positive(self, "temperature", "slot_temperature", "dim", "slots", part="method")
         if not self.num_clusters or min(self.num_clusters) < 2:
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")
         if self.average_from is not None and self.average_from < 1:

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algos.distributed.epoch_sums import EpochSums
-from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.methods.clustering import build_kmeans
 from algos.methods.coke.config import CoKeConfig
 from algos.methods.coke.loss import Embeddings, LossWeights, cluster_loss
 from algos.methods.instance_memory import AveragedInstanceMemory, InstanceMemory
+from algos.methods.label_changes import LabelChanges
 from algos.methods.method import Batch, EpochReport, InstanceGuesses
 from algos.networks import ProjectedNetwork
 from algos.precision import in_fp32
@@ -40,16 +40,10 @@ class CoKe:
         self.config = config
         hidden = config.predictor_hidden if config.predictor_weight > 0 else None
         self.network: nn.Module = ProjectedNetwork(backbone, config.dim, hidden or None)
-        self.kmeans = OnlineConstrainedKMeans(
-            config.num_clusters,
-            config.dim,
-            min_size_ratio=config.min_size_ratio,
-            max_size_ratio=config.max_size_ratio,
-            dual_lr=config.dual_lr,
-            batches_per_epoch=num_instances / batch_size,
-            average_from=config.average_from,
-            seed=seed,
-        )
+        self.kmeans = build_kmeans(
+            config, config.num_clusters, batch_size=batch_size, batches_per_epoch=num_instances / batch_size,
+            average_from=config.average_from, seed=seed,
+        )  # fmt: skip
         heads = len(config.num_clusters)
         self.memory = (
             InstanceMemory(num_instances, heads)
@@ -58,7 +52,7 @@ class CoKe:
         )
         self.weights = LossWeights(config.temperature, config.label_weight, config.predictor_weight, config.large_weight)
         self.epoch = 0
-        self.changes = EpochSums(2)  # labels that changed, and labels that could have
+        self.changes = LabelChanges()
 
     @property
     def backbone(self) -> nn.Module:
@@ -88,7 +82,7 @@ class CoKe:
         embedded = [Embeddings(z, p) for z, p in network(groups)]
         large, small = embedded[0], embedded[1] if batch.small else None
         fresh = self._cluster(batch, torch.stack([z.detach() for z in large.projected]).mean(dim=0))
-        known = self._compare(batch.ids, fresh)
+        known = self.changes.known(self.memory.lookup(batch.ids, fresh.device), fresh)
         centers = self.kmeans.epoch_centers if self.config.target_centers == "previous" else self.kmeans.centers
         losses = [
             cluster_loss(large, small, head_centers, self._targets(batch.ids, head, known, fresh), self.weights)
@@ -97,17 +91,10 @@ class CoKe:
         return torch.stack(losses).mean()
 
     def _cluster(self, batch: Batch, embeddings: Tensor) -> Tensor:
-        labels = self.kmeans.assign(embeddings)
+        labels = self.kmeans.assign_batch(embeddings)
         self.kmeans.collect(embeddings, labels)
         self.memory.observe(batch.ids, labels=labels)
         return labels
-
-    def _compare(self, ids: Tensor, fresh: Tensor) -> Tensor:
-        """Labels of the epoch before (H, B), the batch's own where an instance has none yet; counts the changes."""
-        stored = self.memory.lookup(ids, fresh.device)
-        has_label = stored >= 0
-        self.changes.add(torch.stack([(has_label & (stored != fresh)).sum(), has_label.sum()]))
-        return torch.where(has_label, stored, fresh)
 
     def _targets(self, ids: Tensor, head: int, known: Tensor, fresh: Tensor) -> Tensor:
         if self.epoch == 0 or self.config.target_labels == "current":
@@ -135,15 +122,14 @@ class CoKe:
         self.kmeans.finish_update()
 
     def exchange(self) -> None:
-        """Share the labels and the changes observed since the last call."""
+        """Share the labels and the changes observed since the last call, and the clustering's queue."""
         self.memory.exchange()
+        self.kmeans.exchange()
         self.changes.exchange()
 
     def end_epoch(self) -> EpochReport:
         """Snapshot centers and say how the epoch went."""
-        changed, compared = self.changes.take().tolist()
-        figures = {"label_change": changed / compared} if compared else {}
-        return EpochReport(self.kmeans.end_epoch(), figures)
+        return EpochReport(self.kmeans.end_epoch(), self.changes.figures())
 
     def knowledge(self, most: int | None = None) -> InstanceGuesses:
         """Clusters of the instances."""

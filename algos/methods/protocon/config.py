@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from algos.check_ranges import require_not_negative, require_positive, require_shares, require_size_ratios
+from algos.balanced.plan_settings import EPSILON, ITERATIONS
+from algos.check_ranges import require_not_negative, require_positive, require_shares
+from algos.methods.assignment import Assignment, require_assignment
 
 Alignment = Literal["window", "debias", "none"]
 Vote = Literal["similarity", "count", "score"]
@@ -19,9 +21,14 @@ class ProtoConConfig:
         name: of the method.
         num_clusters: clusters of each head [K]; null takes one head of N / instances_per_cluster.
         instances_per_cluster: wanted size of a cluster [n].
-        min_size_ratio: a cluster's minimum share of the rows times K [gamma / n].
+        assignment: `constrained` by learned prices, `sinkhorn` by a balanced plan of each batch (SwAV), `none`: nearest center.
+        min_size_ratio: a cluster's minimum share of the rows times K [gamma / n]; null takes 0.9 where the assignment is
+            constrained.
         max_size_ratio: a cluster's maximum likewise, 1 or more; null for none.
         dual_lr: step size of the duals [lambda]; null takes `default_dual_lr`.
+        sinkhorn_epsilon: weight of the plan's entropy [epsilon].
+        sinkhorn_iterations: of the plan.
+        sinkhorn_queue: rows of past batches in the plan; null takes what makes 4/3 rows a cluster with the batch, 0 for none.
         dim: size of the embeddings [D].
         temperature: of prototypes and consistency [T].
         refine_weight: share of the classifier in a pseudo-label, the rest is its cluster's [alpha]; 1 for no refinement.
@@ -40,12 +47,18 @@ class ProtoConConfig:
         ema_momentum: of the averaged weights that are scored beside the trained ones; reached gradually.
     """
 
+    usual_ratio: ClassVar[float] = 0.9
+
     name: Literal["protocon"] = "protocon"
     num_clusters: list[int] | None = None
     instances_per_cluster: int = 250
-    min_size_ratio: float = 0.9
+    assignment: Assignment = "constrained"
+    min_size_ratio: float | None = None
     max_size_ratio: float | None = None
     dual_lr: float | None = None
+    sinkhorn_epsilon: float = EPSILON
+    sinkhorn_iterations: int = ITERATIONS
+    sinkhorn_queue: int | None = None
     dim: int = 128
     temperature: float = 0.1
     refine_weight: float = 0.8
@@ -65,9 +78,9 @@ class ProtoConConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
-        require_size_ratios(self, part="method")
+        require_assignment(self)
         require_shares(self, "refine_weight", "debias_momentum", "ema_momentum", part="method")
-        require_positive(self, "instances_per_cluster", "dim", "temperature", "refine_from", "dual_lr", part="method")
+        require_positive(self, "instances_per_cluster", "dim", "temperature", "refine_from", part="method")
         require_not_negative(self, "debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight", part="method")
         if not 0 < self.confidence_threshold <= 1:
             raise ValueError(f"method.confidence_threshold is {self.confidence_threshold}; it must lie in (0, 1]")

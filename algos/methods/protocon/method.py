@@ -20,7 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from algos.distributed.collectives import sum_over_workers
 from algos.distributed.epoch_sums import EpochSums
-from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.methods.clustering import build_kmeans
 from algos.methods.instance_memory import InstanceMemory, smallest_integer
 from algos.methods.method import Batch, EpochReport, InstanceGuesses
 from algos.methods.protocon.config import ProtoConConfig
@@ -77,10 +77,8 @@ class ProtoCon:
         self.network.get_submodule("projector").requires_grad_(config.trains_projector)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         heads = config.clusters(num_instances)
-        self.kmeans = OnlineConstrainedKMeans(
-            heads, config.dim, min_size_ratio=config.min_size_ratio, max_size_ratio=config.max_size_ratio, dual_lr=config.dual_lr,
-            batches_per_epoch=num_instances / batch_size, seed=seed,
-        )  # fmt: skip
+        batches = num_instances / batch_size
+        self.kmeans = build_kmeans(config, heads, batch_size=batch_size, batches_per_epoch=batches, seed=seed)
         self.memory = InstanceMemory(num_instances, len(heads), memory_columns(len(heads), num_classes))
         self.aligner = Aligner(num_classes, config.alignment, weight=config.debias_weight, momentum=config.debias_momentum)
         self.prototypes = Prototypes(num_classes, config.dim)
@@ -174,7 +172,7 @@ class ProtoCon:
         return self.aligner.weak(logits, self._batch_sums[: self.num_classes] / self._batch_sums[-1])
 
     def _cluster(self, embeddings: Tensor) -> Tensor:
-        clusters = self.kmeans.assign(embeddings)
+        clusters = self.kmeans.assign_batch(embeddings)
         self.kmeans.collect(embeddings, clusters)
         return clusters
 
@@ -223,6 +221,7 @@ class ProtoCon:
     def exchange(self) -> None:
         """Share what was remembered, the prototypes' sums and the figures; give the averaged weights the running statistics."""
         self.memory.exchange()
+        self.kmeans.exchange()
         self.prototypes.exchange()
         self.figures.exchange()
         for averaged, current in zip(self.averaged.buffers(), self.network.buffers(), strict=True):

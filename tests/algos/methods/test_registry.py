@@ -12,7 +12,8 @@ from tests.helpers.made_up_method import write_method
 
 
 def test_each_folder_of_the_package_is_a_method():
-    assert {name: spec.command for name, spec in method_specs().items()} == {"coke": "pretrain", "protocon": "semisup"}
+    commands = {"coke": "pretrain", "protocon": "semisup", "secu": "pretrain"}
+    assert {name: spec.command for name, spec in method_specs().items()} == commands
     assert all(spec.config_type().name == name for name, spec in method_specs().items())
 
 
@@ -28,5 +29,5 @@ def test_a_folder_on_the_path_is_a_method_too(tmp_path, monkeypatch):
 def test_an_unknown_method_is_named_with_the_nearest():
     with pytest.raises(ValueError, match=r"method\.name is 'proton'; nearest: protocon"):
         method_spec("proton")
-    with pytest.raises(ValueError, match="choose one of coke, protocon"):
+    with pytest.raises(ValueError, match="choose one of coke, protocon, secu"):
         method_spec("x")

@@ -52,6 +52,9 @@ def train(method, epochs, *, views=1, small=0, slices=slice(None), lr=0.05):
         ({"predictor_weight": 0.5, "label_weight": 0.2}, 2, 3),
         ({"average_from": 2}, 1, 0),
         ({"predictor_weight": 0.0}, 1, 0),
+        ({"assignment": "sinkhorn", "dual_lr": None}, 1, 0),
+        ({"assignment": "sinkhorn", "dual_lr": None, "average_from": 2}, 1, 0),
+        ({"assignment": "none", "dual_lr": None}, 1, 0),
     ],
 )
 def test_recipes_learn(settings, views, small):
@@ -101,8 +104,11 @@ def test_mean_of_views_is_clustered_without_normalising_it():
     assert torch.equal(method.memory._observed[0][1]["labels"].long(), method.kmeans.assign((first + second) / 2))
 
 
-def test_state_in_mid_epoch_goes_on_bit_for_bit():
-    straight, resumed = coke(average_from=1), coke(seed=5, average_from=1)
+@pytest.mark.parametrize(
+    "settings", [{}, {"assignment": "sinkhorn", "dual_lr": None, "sinkhorn_queue": 16}], ids=["constrained", "sinkhorn"]
+)
+def test_state_in_mid_epoch_goes_on_bit_for_bit(settings):
+    straight, resumed = coke(average_from=1, **settings), coke(seed=5, average_from=1, **settings)
     train(straight, 2)
     straight.begin_epoch(2)
     seen = list(batches(2))
@@ -122,19 +128,22 @@ def test_state_in_mid_epoch_goes_on_bit_for_bit():
     assert torch.equal(straight.kmeans.centers, resumed.kmeans.centers)
 
 
-def _share(workers: int) -> tuple[torch.Tensor, ...]:
+SINKHORN = {"assignment": "sinkhorn", "dual_lr": None, "sinkhorn_queue": 8}
+
+
+def _share(workers: int, settings: dict) -> tuple[torch.Tensor, ...]:
     rank = dist.get_rank() if dist.is_initialized() else 0
-    method = coke()
+    method = coke(**settings)
     no_norm(method.network)
     share = slice(rank * 8 // workers, (rank + 1) * 8 // workers)
     train(method, 3, slices=share, lr=0.0)
     return method.knowledge().clusters, method.kmeans.duals, method.kmeans.epoch_centers, method.changes.total
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_workers_equal_one_process(gloo, workers):
-    labels, duals, centers, _ = _share(1)
-    for other_labels, other_duals, other_centers, _ in gloo(workers, _share, workers):
+@pytest.mark.parametrize(("workers", "settings"), [(2, {}), (4, {}), (2, SINKHORN)], ids=["2", "4", "2 sinkhorn"])
+def test_workers_equal_one_process(gloo, workers, settings):
+    labels, duals, centers, _ = _share(1, settings)
+    for other_labels, other_duals, other_centers, _ in gloo(workers, _share, workers, settings):
         assert torch.equal(other_labels, labels)
         torch.testing.assert_close(other_duals, duals, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(other_centers, centers, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,1 @@
+"""Assignment by a balanced plan of each batch, the other way to keep clusters from collapsing."""

@@ -1,0 +1,1 @@
+"""SeCu: representations without labels, with cluster centers that are trained."""
