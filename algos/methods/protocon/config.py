@@ -44,7 +44,7 @@ class ProtoConConfig:
         vote: how members make their cluster's label: by `similarity` (paper), `count`, or `score` (the recorded reference).
         priced_scores: add a cluster's dual to its members' similarity (the recorded reference).
         unlabelled_weight: of the loss on reliable pseudo-labels [lambda_u].
-        fairness_weight: of FreeMatch's fairness of classes [lambda_e; its w_f].
+        fairness_weight: of FreeMatch's fairness of classes [lambda_e].
         prototype_weight: of the prototypical loss [lambda_p].
         consistency_weight: of the self-supervised loss [lambda_c].
         consistency_rows: rows of the self-supervised loss: `all`, or the `unreliable` (the recorded reference).

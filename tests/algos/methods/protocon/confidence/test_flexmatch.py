@@ -10,7 +10,10 @@ from algos.methods.protocon.confidence.rule import Evidence
 
 
 def step(rule, first, before):
-    """One global batch of two classes: probabilities of the first, and what the instances had before; returns weights and after."""
+    """Trust in one global batch of two classes, and what its instances have from then on.
+
+    Takes probabilities of the first class, and what the instances had before.
+    """
     first = torch.tensor(first)
     trust = rule.judge(Evidence(torch.stack([first, 1 - first], dim=1), torch.tensor(1.0), {LEARNED: torch.tensor([before])}))
     rule.begin_update()
@@ -45,11 +48,9 @@ def test_thresholds_stay_while_all_instances_are_of_one_kind():
 
 def test_micro_batches_make_one_batch_whose_counts_act_from_the_next_on():
     rule = FlexMatch(2, 4, 0.95)
-    for first in ([0.96, 0.97], [0.01, 0.5]):
-        first = torch.tensor(first)
-        rows = Evidence(
-            torch.stack([first, 1 - first], dim=1), torch.tensor(1.0), {LEARNED: torch.zeros(1, 2, dtype=torch.int64)}
-        )
+    nothing = {LEARNED: torch.zeros(1, 2, dtype=torch.int64)}
+    for guesses in ([[0.96, 0.04], [0.97, 0.03]], [[0.01, 0.99], [0.5, 0.5]]):
+        rows = Evidence(torch.tensor(guesses), torch.tensor(1.0), nothing)
         assert rule.judge(rows).thresholds.tolist() == [0.0, 0.0]
     rule.begin_update()
     rule.finish_update()
