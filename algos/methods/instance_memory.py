@@ -46,9 +46,9 @@ class InstanceMemory(nn.Module):
         """A further column, (values, N)."""
         return self.get_buffer(name)
 
-    def lookup(self, ids: Tensor, device: torch.device) -> Tensor:
-        """Stored labels of instances `ids` (B,) int64 on the host, as (H, B) int64 on `device`."""
-        return self.labels[:, ids].to(device, non_blocking=True).long()
+    def lookup(self, ids: Tensor, device: torch.device, name: str = "labels") -> Tensor:
+        """Stored labels, or another column's values, of instances `ids` (B,) int64 on the host, as (H, B) int64 on `device`."""
+        return self.get_buffer(name)[:, ids].to(device, non_blocking=True).long()
 
     def observe(self, ids: Tensor, **columns: Tensor) -> None:
         """Note new values (values, B) of every column for instances `ids`; they are readable after the next `exchange`."""

@@ -34,7 +34,7 @@ class TrainingSetup:
         large_views: large views of an image.
         small_views: small crops of an image.
         num_classes: C of the labelled rows; 0 where there are none.
-        unlabelled_classes: those of the C that no labelled row has.
+        label_counts: labelled rows of each of the C.
         seed: of the initial centers.
     """
 
@@ -44,8 +44,13 @@ class TrainingSetup:
     large_views: int
     small_views: int = 0
     num_classes: int = 0
-    unlabelled_classes: tuple[int, ...] = ()
+    label_counts: tuple[int, ...] = ()
     seed: int = 0
+
+    @property
+    def unlabelled_classes(self) -> tuple[int, ...]:
+        """Those of the classes that no labelled row has."""
+        return tuple(label for label, count in enumerate(self.label_counts) if not count)
 
 
 class MethodSpec(Protocol):

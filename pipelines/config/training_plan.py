@@ -68,7 +68,7 @@ def training_setup(config: TrainingConfig, dataset: Dataset, selection: Selectio
     return TrainingSetup(
         rows=split.rows, num_instances=split.ids, batch_size=step_rows(config), large_views=views.num_large,
         small_views=sum(view.repeat for view in views.small), num_classes=len(selection.classes) if selection else 0,
-        unlabelled_classes=tuple(selection.unlabelled_classes) if selection else (), seed=config.seed,
+        label_counts=tuple(selection.label_counts) if selection else (), seed=config.seed,
     )  # fmt: skip
 
 

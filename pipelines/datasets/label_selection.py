@@ -7,6 +7,7 @@ larger selection of one seed contains the smaller ones. A list file may also bri
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -121,6 +122,12 @@ class Selection:
         missing = [name for name in map(self.classes.__getitem__, self.unlabelled_classes) if name not in absent]
         if missing:
             raise UserError(f"labels {place} hold none of class {missing[0]!r}; every class needs at least one")
+
+    @property
+    def label_counts(self) -> list[int]:
+        """Labelled instances of each class."""
+        counts = Counter(self.labels)
+        return [counts[label] for label in range(len(self.classes))]
 
     @property
     def unlabelled_classes(self) -> list[int]:

@@ -27,13 +27,13 @@ OF_CLASSIFIER = (ACCURACY, ACCURACY_EMA)
 PLAIN = {  # names without a section, by their section
     "train": (
         "loss", "epoch_loss", "lr", "gradient_norm", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled",
-        "loss_prototype_unlabelled", "loss_consistency",
+        "loss_prototype_unlabelled", "loss_consistency", "loss_fairness",
     ),
     "val": SCORES,
     "test": SCORES,
     "pseudo_labels": (
-        "reliable_rate", "refined_change", "coverage", "accuracy_classifier", "accuracy_cluster", "accuracy_refined",
-        "accuracy_reliable",
+        "reliable_rate", "refined_change", "mean_threshold", "mean_weight", "coverage", "accuracy_classifier",
+        "accuracy_cluster", "accuracy_refined", "accuracy_reliable",
     ),
     "clusters": ("label_change",),
     "labels": ("rows_per_second",),

@@ -90,9 +90,21 @@ def protocon(gpu: torch.device, **settings) -> tuple[ProtoCon, list[Batch]]:
     return made, steps
 
 
-@pytest.mark.parametrize("alignment", ["window", "debias", "none"])
-def test_no_step_of_protocon_waits_for_the_device(gpu, no_waiting, alignment):
-    made, steps = protocon(gpu, alignment=alignment)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"alignment": "window"},
+        {"alignment": "debias"},
+        {"alignment": "none"},
+        {"alignment": "none", "confidence": "flexmatch"},
+        {"alignment": "window", "confidence": "freematch", "fairness_weight": 0.01},
+        {"alignment": "ema", "confidence": "softmatch", "aligned_targets": False},
+        {"alignment": "ema", "confidence": "adamatch", "class_shares": "predicted"},
+    ],
+    ids=str,
+)
+def test_no_step_of_protocon_waits_for_the_device(gpu, no_waiting, settings):
+    made, steps = protocon(gpu, **settings)
     optimizer = torch.optim.SGD(made.network.parameters(), lr=0.01)
 
     def epoch(number: int) -> None:

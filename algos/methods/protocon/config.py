@@ -9,7 +9,9 @@ from algos.balanced.plan_settings import EPSILON, ITERATIONS
 from algos.check_ranges import require_not_negative, require_positive, require_shares
 from algos.methods.assignment import Assignment, require_assignment
 
-Alignment = Literal["window", "debias", "none"]
+Alignment = Literal["window", "ema", "debias", "none"]
+Shares = Literal["equal", "labels", "predicted", "estimated"]
+Confidence = Literal["fixed", "flexmatch", "freematch", "softmatch", "adamatch"]
 Vote = Literal["similarity", "count", "score"]
 
 
@@ -33,14 +35,23 @@ class ProtoConConfig:
         temperature: of prototypes and consistency [T].
         refine_weight: share of the classifier in a pseudo-label, the rest is its cluster's [alpha]; 1 for no refinement.
         refine_from: first epoch whose pseudo-labels are refined, 1 or later: the epochs before it are the warm-up.
-        confidence_threshold: least probability of a pseudo-label that is trained on [tau].
-        alignment: `window` (distribution alignment), `debias`, or `none`.
+        confidence: rule that says how much a pseudo-label counts: a `fixed` threshold (paper), `flexmatch`, `freematch`,
+            `softmatch`, or `adamatch`.
+        confidence_threshold: least probability of a pseudo-label that is trained on [tau]; of `flexmatch` that of a class that is
+            learned, of `adamatch` relative to the confidence in labelled rows; `freematch` and `softmatch` have none.
+        mean_momentum: of the running means of `confidence`, of fairness, of alignment by `ema`, and of `predicted` shares [a].
+        alignment: `window` (distribution alignment), `ema` (the same by a running mean), `debias`, or `none`.
+        class_shares: what alignment draws the classes to: `equal` shares (paper), those of the `labels`, those `predicted` for
+            labelled rows, or `estimated` from the guesses themselves.
+        share_power: of the guesses' mean in `estimated` shares; 0 makes them equal, 1 leaves the guesses as they are.
+        aligned_targets: train on aligned guesses; false for an alignment that only says how much they count.
         debias_weight: strength of `debias`.
         debias_momentum: of its running mean.
         targets: train on `soft` pseudo-labels, or on their `hard` class.
         vote: how members make their cluster's label: by `similarity` (paper), `count`, or `score` (the recorded reference).
         priced_scores: add a cluster's dual to its members' similarity (the recorded reference).
         unlabelled_weight: of the loss on reliable pseudo-labels [lambda_u].
+        fairness_weight: of FreeMatch's fairness of classes [lambda_e].
         prototype_weight: of the prototypical loss [lambda_p].
         consistency_weight: of the self-supervised loss [lambda_c].
         consistency_rows: rows of the self-supervised loss: `all`, or the `unreliable` (the recorded reference).
@@ -63,14 +74,20 @@ class ProtoConConfig:
     temperature: float = 0.1
     refine_weight: float = 0.8
     refine_from: int = 1
+    confidence: Confidence = "fixed"
     confidence_threshold: float = 0.95
+    mean_momentum: float = 0.999
     alignment: Alignment = "window"
+    class_shares: Shares = "equal"
+    share_power: float = 0.5
+    aligned_targets: bool = True
     debias_weight: float = 0.5
     debias_momentum: float = 0.999
     targets: Literal["soft", "hard"] = "soft"
     vote: Vote = "similarity"
     priced_scores: bool = False
     unlabelled_weight: float = 1.0
+    fairness_weight: float = 0.0
     prototype_weight: float = 1.0
     consistency_weight: float = 1.0
     consistency_rows: Literal["all", "unreliable"] = "all"
@@ -79,13 +96,27 @@ class ProtoConConfig:
     def __post_init__(self) -> None:
         """Refuse values outside their range, naming the key."""
         require_assignment(self)
-        require_shares(self, "refine_weight", "debias_momentum", "ema_momentum", part="method")
+        require_shares(self, "refine_weight", "debias_momentum", "mean_momentum", "share_power", "ema_momentum", part="method")
         require_positive(self, "instances_per_cluster", "dim", "temperature", "refine_from", part="method")
-        require_not_negative(self, "debias_weight", "unlabelled_weight", "prototype_weight", "consistency_weight", part="method")
+        weights = "debias_weight", "unlabelled_weight", "fairness_weight", "prototype_weight", "consistency_weight"
+        require_not_negative(self, *weights, part="method")
         if not 0 < self.confidence_threshold <= 1:
             raise ValueError(f"method.confidence_threshold is {self.confidence_threshold}; it must lie in (0, 1]")
         if self.num_clusters is not None and (not self.num_clusters or min(self.num_clusters) < 2):
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give heads of 2 clusters or more, or null")
+        self._check_alignment()
+
+    def _check_alignment(self) -> None:
+        if self.class_shares != "equal" and self.alignment not in ("window", "ema"):
+            raise ValueError(
+                f"method.class_shares is {self.class_shares}, but method.alignment {self.alignment} draws the classes to no "
+                "shares; set alignment to window or ema, or class_shares to equal"
+            )
+        if not self.aligned_targets and self.alignment == "debias":
+            raise ValueError(
+                "method.aligned_targets is false, but method.alignment debias corrects the strong views for aligned targets; set "
+                "alignment to window or ema, or aligned_targets to true"
+            )
 
     def clusters(self, num_instances: int) -> list[int]:
         """Clusters of each head for N instances.

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from algos.methods.protocon.confidence.rule import Trust
 from algos.methods.protocon.config import ProtoConConfig
 
 
@@ -40,22 +41,26 @@ class PseudoLabels:
     """What the unlabelled rows are taken for.
 
     Attributes:
-        refined: (B, C) probabilities, of the classifier and of the clusters together.
+        refined: (B, C) probabilities, of the classifier and of the clusters together: what is trained on.
         hard: (B,) int64, the most probable class of `refined`.
         guess: (B,) int64, the classifier's own.
-        reliable: (B,) bool, whether the row is trained on.
+        trust: how much each row counts.
     """
 
     refined: Tensor
     hard: Tensor
     guess: Tensor
-    reliable: Tensor
+    trust: Trust
 
     @classmethod
-    def of(cls, guesses: Tensor, refined: Tensor, threshold: float) -> PseudoLabels:
-        """From the classifier's aligned guesses (B, C) and the refined ones; reliable from probability `threshold` on [tau]."""
-        confidence, hard = refined.max(dim=1)
-        return cls(refined, hard, guesses.argmax(dim=1), confidence >= threshold)
+    def of(cls, guesses: Tensor, refined: Tensor, trust: Trust) -> PseudoLabels:
+        """From the classifier's guesses (B, C) and the refined ones, and how far these are trusted."""
+        return cls(refined, refined.argmax(dim=1), guesses.argmax(dim=1), trust)
+
+    @property
+    def reliable(self) -> Tensor:
+        """(B,) bool, the rows that count half or more."""
+        return self.trust.reliable
 
     def targets(self, *, soft: bool) -> Tensor:
         """What a cross-entropy takes: probabilities (B, C), or classes (B,)."""
@@ -68,10 +73,11 @@ class LossParts:
 
     Attributes:
         labelled: of the classifier, on labels.
-        unlabelled: of the classifier, on reliable pseudo-labels [lambda_u].
+        unlabelled: of the classifier, on pseudo-labels as far as they are trusted [lambda_u].
         prototype_labelled: of the prototypes, on labels [lambda_p].
-        prototype_unlabelled: of the prototypes, on reliable pseudo-labels [lambda_p].
+        prototype_unlabelled: of the prototypes, on the same pseudo-labels [lambda_p].
         consistency: of the weak and the strong view [lambda_c].
+        fairness: of the classes, where it has a weight [lambda_e].
     """
 
     labelled: Tensor
@@ -79,17 +85,20 @@ class LossParts:
     prototype_labelled: Tensor
     prototype_unlabelled: Tensor
     consistency: Tensor
+    fairness: Tensor | None = None
 
     @property
     def all(self) -> tuple[Tensor, ...]:
         """The parts in their order."""
-        return self.labelled, self.unlabelled, self.prototype_labelled, self.prototype_unlabelled, self.consistency
+        five = self.labelled, self.unlabelled, self.prototype_labelled, self.prototype_unlabelled, self.consistency
+        return five if self.fairness is None else (*five, self.fairness)
 
     def weighed(self, config: ProtoConConfig) -> Tensor:
         """The loss; a part of weight 0 is left out, so that nothing waits for its gradient."""
         prototype = config.prototype_weight
-        weights = (1.0, config.unlabelled_weight, prototype, prototype, config.consistency_weight)
-        return torch.stack([weight * part for weight, part in zip(weights, self.all, strict=True) if weight > 0]).sum()
+        weights = (1.0, config.unlabelled_weight, prototype, prototype, config.consistency_weight, config.fairness_weight)
+        parts = zip(weights, self.all, strict=False)  # fairness may be left out
+        return torch.stack([weight * part for weight, part in parts if weight > 0]).sum()
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -98,16 +107,16 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def pseudo_label_loss(logits: Tensor, targets: Tensor, trusted: Tensor) -> Tensor:
-    """Mean over all B rows of the cross-entropy of the trusted ones.
+    """Mean over all B rows of the cross-entropy of each, as far as it is trusted.
 
     Args:
         logits: (B, C) of the strong views.
         targets: (B, C) probabilities or (B,) classes.
-        trusted: (B,) 1 for rows that are trained on, 0 for the others.
+        trusted: (B,) in [0, 1], how much each row counts.
     """
     return (F.cross_entropy(logits, targets, reduction="none") * trusted).mean()
 
 
 def consistency_loss(rows: Tensor, trusted: Tensor, *, unreliable_only: bool) -> Tensor:
-    """Mean of the consistency (B,) of all rows, or of those that are not trusted and 0 for the others."""
+    """Mean of the consistency (B,) of all rows, or of each as far as it is not trusted."""
     return (rows * (1 - trusted) if unreliable_only else rows).mean()

@@ -1,7 +1,8 @@
 """ProtoCon: a classifier from a few labels per class, whose pseudo-labels the online clusters refine.
 
 Shapes: B unlabelled rows, L labelled rows, C classes, D embedding size, K clusters, H heads, N instances.
-FixMatch is a setting of it: no refinement, no alignment, hard targets, and neither prototypes nor consistency.
+FixMatch is a setting of it: no refinement, no alignment, hard targets, and neither prototypes nor consistency. So are FlexMatch,
+FreeMatch, SoftMatch and AdaMatch, which have other rules of confidence.
 
 Source: Nassar et al., "ProtoCon: Pseudo-label Refinement via Online Clustering and Prototypical Consistency for Efficient
 Semi-supervised Learning", CVPR 2023; method.md section 3 names where the recorded reference differs.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,13 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from algos.distributed.collectives import sum_over_workers
+from algos.distributed.batch_sums import BatchSums
 from algos.distributed.epoch_sums import EpochSums
 from algos.methods.clustering import build_kmeans
 from algos.methods.instance_memory import InstanceMemory, smallest_integer
 from algos.methods.method import Batch, EpochReport, InstanceGuesses
+from algos.methods.protocon.class_shares import ClassShares
+from algos.methods.protocon.confidence.rule import Evidence
+from algos.methods.protocon.confidence.rules import confidence_rule
 from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.consistency import Consistency
+from algos.methods.protocon.fairness import Fairness
 from algos.methods.protocon.loss import (
     LossParts,
     Outputs,
@@ -42,8 +48,24 @@ from algos.precision import in_fp32
 KNOWLEDGE_ROWS = 1 << 14
 FIGURES = (
     "loss_labelled", "loss_unlabelled", "loss_prototype_labelled", "loss_prototype_unlabelled", "loss_consistency",
-    "reliable_rate", "refined_change",
+    "loss_fairness", "reliable_rate", "refined_change", "mean_threshold", "mean_weight",
 )  # fmt: skip
+
+
+def figure_names(config: ProtoConConfig) -> tuple[str, ...]:
+    """What ProtoCon counts over the rows of an epoch: a fixed threshold is no figure, nor a loss without a weight."""
+    absent = set() if config.fairness_weight else {"loss_fairness"}
+    absent |= {"mean_threshold", "mean_weight"} if config.confidence == "fixed" else set()
+    return tuple(name for name in FIGURES if name not in absent)
+
+
+@dataclass(frozen=True)
+class BatchMeans:
+    """Means over the global batch: guesses (C,) for unlabelled and for labelled rows, and the confidence of the latter."""
+
+    guesses: Tensor
+    labelled: Tensor
+    labelled_confidence: Tensor
 
 
 def memory_columns(heads: int, num_classes: int) -> dict[str, tuple[int, torch.dtype]]:
@@ -63,13 +85,15 @@ class ProtoCon:
         batch_size: B of a global batch.
         seed: of the initial centers.
         unlabelled_classes: those of the C without a labelled row; no row is taken for one of them.
+        label_counts: labelled rows of each class, (C,); empty for equally many.
+        num_rows: images that are trained on; `None` for all N.
     """
 
     clustering_epochs = 0
 
     def __init__(
         self, config: ProtoConConfig, backbone: nn.Module, *, num_classes: int, num_instances: int, batch_size: int,
-        seed: int = 0, unlabelled_classes: Sequence[int] = (),
+        seed: int = 0, unlabelled_classes: Sequence[int] = (), label_counts: Sequence[int] = (), num_rows: int | None = None,
     ) -> None:  # fmt: skip
         self.config = config
         self.network: nn.Module = ClassifiedNetwork(backbone, num_classes, config.dim)
@@ -79,8 +103,10 @@ class ProtoCon:
         heads = config.clusters(num_instances)
         batches = num_instances / batch_size
         self.kmeans = build_kmeans(config, heads, batch_size=batch_size, batches_per_epoch=batches, seed=seed)
-        self.memory = InstanceMemory(num_instances, len(heads), memory_columns(len(heads), num_classes))
-        self.aligner = Aligner(num_classes, config.alignment, weight=config.debias_weight, momentum=config.debias_momentum)
+        self.rule = confidence_rule(config, num_classes, num_rows or num_instances)
+        self.fairness = Fairness(num_classes, config.mean_momentum) if config.fairness_weight else None
+        self.memory = InstanceMemory(num_instances, len(heads), memory_columns(len(heads), num_classes) | dict(self.rule.columns))
+        self.aligner = _aligner(config, num_classes, label_counts)
         self.prototypes = Prototypes(num_classes, config.dim)
         self.consistency = Consistency(config.dim, config.temperature)
         self.cluster_labels = torch.full((sum(heads), num_classes), 1 / num_classes)  # z of the epoch before
@@ -88,8 +114,8 @@ class ProtoCon:
         self._taught = torch.ones(num_classes, dtype=torch.bool)
         self._taught[list(unlabelled_classes)] = False
         self.epoch, self.updates = 0, 0
-        self._batch_sums = torch.zeros(num_classes + config.dim + 1)  # of all workers, over the global batch under way
-        self.figures = EpochSums(len(FIGURES) + 1)  # rows come last
+        self._sums = BatchSums()
+        self.figures = EpochSums(len(figure_names(config)) + 1)  # rows come last
 
     @property
     def backbone(self) -> nn.Module:
@@ -102,10 +128,10 @@ class ProtoCon:
 
     def to(self, device: torch.device) -> ProtoCon:
         """Move networks, clustering and running means; the memory stays on the host."""
-        for module in (self.network, self.averaged, self.kmeans, self.aligner, self.prototypes, self.consistency, self.figures):
-            module.to(device)
-        self.cluster_labels = self.cluster_labels.to(device)
-        self._batch_sums, self._taught = self._batch_sums.to(device), self._taught.to(device)
+        for name in self._modules():
+            if name != "memory":
+                getattr(self, name).to(device)
+        self.cluster_labels, self._taught = self.cluster_labels.to(device), self._taught.to(device)
         return self
 
     def begin_epoch(self, epoch: int) -> None:
@@ -124,9 +150,9 @@ class ProtoCon:
     def _loss(self, ids: Tensor, labels: Tensor, views: StepOutputs) -> Tensor:
         """Loss of B instances `ids` without and of rows with `labels` (L,); what it learns beside the networks is collected."""
         weak_targets = self.consistency.targets(views.weak.embeddings)
-        guesses = self._align(views.weak.logits, weak_targets)
+        means = self._batch_means(views, weak_targets)
         clusters = self._cluster(views.weak.embeddings)
-        pseudo = PseudoLabels.of(guesses, self._refine(guesses, clusters), self.config.confidence_threshold)
+        pseudo = self._pseudo_labels(ids, views.weak.logits, means, clusters)
         self._remember(ids, views.weak.embeddings, clusters, pseudo)
         self._collect_prototypes(labels, views, pseudo)
         parts = self._parts(labels, views, pseudo, weak_targets)
@@ -136,7 +162,7 @@ class ProtoCon:
     def _parts(self, labels: Tensor, views: StepOutputs, pseudo: PseudoLabels, weak_targets: Tensor) -> LossParts:
         """The loss in its parts; `weak_targets` (B, D) are the weak views' distributions that the strong ones are to match."""
         config, strong, prototypes = self.config, views.strong, self._prototype_logits
-        targets, trusted = pseudo.targets(soft=config.targets == "soft"), pseudo.reliable.to(strong.logits.dtype)
+        targets, trusted = pseudo.targets(soft=config.targets == "soft"), pseudo.trust.weights
         consistency = self.consistency.loss(strong.embeddings, weak_targets)
         return LossParts(
             labelled=label_loss(views.labelled.logits, labels),
@@ -144,32 +170,48 @@ class ProtoCon:
             prototype_labelled=label_loss(prototypes(views.labelled.embeddings), labels),
             prototype_unlabelled=pseudo_label_loss(prototypes(strong.embeddings), targets, trusted),
             consistency=consistency_loss(consistency, trusted, unreliable_only=config.consistency_rows == "unreliable"),
+            fairness=None if self.fairness is None else self.fairness.loss(strong.logits, pseudo.refined, trusted),
         )
 
     def _collect_prototypes(self, labels: Tensor, views: StepOutputs, pseudo: PseudoLabels) -> None:
-        """Add the labelled rows and the reliable ones of the others to the sums of the next prototypes."""
+        """Add the labelled rows, and the others as far as they are trusted, to the sums of the next prototypes."""
         labelled, weak = views.labelled.embeddings.detach(), views.weak.embeddings
-        weights = torch.cat([torch.ones_like(labels, dtype=weak.dtype), pseudo.reliable.to(weak.dtype)])
+        weights = torch.cat([torch.ones_like(labels, dtype=weak.dtype), pseudo.trust.weights])
         self.prototypes.collect(torch.cat([labelled, weak]), torch.cat([labels, pseudo.hard]), weights)
 
     def _count_step(self, parts: LossParts, pseudo: PseudoLabels) -> None:
-        """Note the parts, the share of reliable rows, and that of rows whose class the clusters changed."""
+        """Note the parts, the share of reliable rows, that of rows whose class the clusters changed, and what the rule says."""
         dtype = parts.labelled.dtype
         shares = [pseudo.reliable.to(dtype).mean(), (pseudo.hard != pseudo.guess).to(dtype).mean()]
+        if self.config.confidence != "fixed":
+            shares += [pseudo.trust.thresholds.mean(), pseudo.trust.weights.mean()]
         self._count(torch.stack([*(part.detach() for part in parts.all), *shares]), len(pseudo.hard))
 
     @torch.no_grad()
-    def _align(self, logits: Tensor, weak_targets: Tensor) -> Tensor:
-        """Aligned guesses (B, C); the means they need are over all workers, so this is the one sum that a step waits for.
+    def _batch_means(self, views: StepOutputs, weak_targets: Tensor) -> BatchMeans:
+        """Means over all workers, which the guesses' alignment needs: a sum that a step waits for."""
+        weak, labelled = (F.softmax(outputs.logits, dim=1) for outputs in (views.weak, views.labelled))
+        sums = self._sums.add(
+            guesses=weak.sum(dim=0), targets=weak_targets.sum(dim=0), rows=weak.new_full((), len(weak)),
+            labelled=labelled.sum(dim=0), labelled_confidence=labelled.amax(dim=1).sum(),
+            labelled_rows=labelled.new_full((), len(labelled)),
+        )  # fmt: skip
+        count = sums["labelled_rows"]
+        return BatchMeans(sums["guesses"] / sums["rows"], sums["labelled"] / count, sums["labelled_confidence"] / count)
 
-        With gradient accumulation the mean is that of the micro-batches so far: the later ones are not computed yet.
-        """
-        rows = logits.new_full((1,), float(len(logits)))
-        sums = torch.cat([F.softmax(logits, dim=1).sum(dim=0), weak_targets.sum(dim=0), rows])
-        self._batch_sums = self._batch_sums + sum_over_workers(sums)
+    @torch.no_grad()
+    def _pseudo_labels(self, ids: Tensor, logits: Tensor, means: BatchMeans, clusters: Tensor) -> PseudoLabels:
+        """What B instances are taken for, by weak logits (B, C) and clusters (H, B), and how far that is trusted."""
         # Alignment would raise what no label teaches to the share of a class.
         logits = logits.where(self._taught, torch.finfo(logits.dtype).min)
-        return self.aligner.weak(logits, self._batch_sums[: self.num_classes] / self._batch_sums[-1])
+        guesses = self.aligner.weak(logits, means.guesses, means.labelled)
+        refined = judged = self._refine(guesses, clusters)
+        if not self.config.aligned_targets:
+            guesses = F.softmax(logits, dim=1)
+            refined = self._refine(guesses, clusters)
+        remembered = {name: self.memory.lookup(ids, logits.device, name) for name in self.rule.columns}
+        trust = self.rule.judge(Evidence(judged, means.labelled_confidence, remembered))
+        return PseudoLabels.of(guesses, refined, trust)
 
     def _cluster(self, embeddings: Tensor) -> Tensor:
         clusters = self.kmeans.assign_batch(embeddings)
@@ -186,7 +228,7 @@ class ProtoCon:
     def _remember(self, ids: Tensor, embeddings: Tensor, clusters: Tensor, pseudo: PseudoLabels) -> None:
         self.memory.observe(
             ids, labels=clusters, guess=pseudo.guess[None], pseudo_label=pseudo.hard[None], reliable=pseudo.reliable[None],
-            score=self.kmeans.similarity(embeddings, clusters, priced=self.config.priced_scores),
+            score=self.kmeans.similarity(embeddings, clusters, priced=self.config.priced_scores), **pseudo.trust.remembered,
         )  # fmt: skip
 
     def _prototype_logits(self, embeddings: Tensor) -> Tensor:
@@ -202,16 +244,20 @@ class ProtoCon:
         return features, in_fp32(lambda rows: self.kmeans.assign(F.normalize(projector(rows), dim=1)), features)
 
     def begin_update(self) -> None:
-        """Start the all-reduce of the clustering statistics."""
+        """Start the all-reduce of the clustering statistics, and of the rule's."""
         self.kmeans.begin_update()
+        self.rule.begin_update()
 
     @torch.no_grad()
     def finish_update(self) -> None:
         """Apply the summed statistics, close the running means, and average the weights that were just updated."""
         self.kmeans.finish_update()
+        self.rule.finish_update()
         self.aligner.finish()
-        self.consistency.finish(self._batch_sums[self.num_classes : -1] / self._batch_sums[-1])
-        self._batch_sums = torch.zeros_like(self._batch_sums)
+        if self.fairness is not None:
+            self.fairness.finish()
+        self.consistency.finish(self._sums.total["targets"] / self._sums.total["rows"])
+        self._sums.clear()
         momentum = min(self.config.ema_momentum, (1 + self.updates) / (10 + self.updates))  # forget the random start soon
         average = get_ema_multi_avg_fn(momentum)
         average(tuple(self.averaged.parameters()), tuple(self.network.parameters()), self.updates)
@@ -238,7 +284,7 @@ class ProtoCon:
         ]
         self.cluster_labels = torch.cat(made).to(self.cluster_labels.device)
         *sums, rows = self.figures.take().tolist()
-        figures = {name: value / rows for name, value in zip(FIGURES, sums, strict=True)} if rows else {}
+        figures = {name: value / rows for name, value in zip(figure_names(self.config), sums, strict=True)} if rows else {}
         return EpochReport(self.kmeans.end_epoch(), figures)
 
     def knowledge(self, most: int | None = None) -> InstanceGuesses:
@@ -263,6 +309,15 @@ class ProtoCon:
         self.cluster_labels.copy_(state["cluster_labels"])
         self.updates = state["updates"]
 
-    @staticmethod
-    def _modules() -> tuple[str, ...]:
-        return ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency", "figures")
+    def _modules(self) -> tuple[str, ...]:
+        always = ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency", "figures")
+        learn = {"rule": self.rule, "fairness": self.fairness}
+        return (*always, *(name for name, part in learn.items() if part is not None and part.state_dict()))
+
+
+def _aligner(config: ProtoConConfig, num_classes: int, label_counts: Sequence[int]) -> Aligner:
+    shares = ClassShares(
+        num_classes, config.class_shares, label_counts=label_counts, power=config.share_power, momentum=config.mean_momentum
+    )
+    momentum = config.mean_momentum if config.alignment == "ema" else config.debias_momentum
+    return Aligner(num_classes, config.alignment, weight=config.debias_weight, momentum=momentum, shares=shares)

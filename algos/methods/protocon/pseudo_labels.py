@@ -11,31 +11,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from algos.methods.protocon.class_shares import ClassShares
 from algos.methods.protocon.config import Alignment, Vote
 
 WINDOW = 32  # global batches, the present one among them
+NEAR_ZERO = 1e-6  # added to shares and means by `ema`
 
 
 class Aligner(nn.Module):
     """Keeps the classifier's guesses from favouring classes, by their running mean over all workers.
 
     `window`: distribution alignment, p / (mean of p over the last 32 global batches), normalised; the batch itself is among them.
+    `ema`: the same by an exponential mean, which starts at the first batch's and holds the batch itself.
     `debias`: softmax(logits - weight * log pbar) with pbar an exponential mean from before the batch; the strong views' logits
     gain weight * log pbar, the batch included. `none`: softmax(logits).
+    What `window` and `ema` make is weighed with the shares that the classes are to have.
 
     Args:
         num_classes: C.
-        kind: which of the three.
+        kind: which of the four.
         weight: of the correction [debias].
-        momentum: of the exponential mean [debias].
+        momentum: of the exponential mean [ema, debias].
+        shares: that the classes are to have; `None` for equal ones.
     """
 
     recent: Tensor
     filled: Tensor
     mean: Tensor
 
-    def __init__(self, num_classes: int, kind: Alignment, *, weight: float = 0.5, momentum: float = 0.999) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        kind: Alignment,
+        *,
+        weight: float = 0.5,
+        momentum: float = 0.999,
+        shares: ClassShares | None = None,
+    ) -> None:
         super().__init__()
+        self.shares = shares or ClassShares(num_classes)
         self.kind, self.weight, self.momentum = kind, weight, momentum
         uniform = torch.full((num_classes,), 1 / num_classes)
         self.register_buffer("recent", torch.zeros(WINDOW - 1, num_classes))  # means of finished batches, in a ring
@@ -43,13 +57,24 @@ class Aligner(nn.Module):
         self.register_buffer("mean", uniform)
         self._batch = torch.zeros(())
 
-    def weak(self, logits: Tensor, batch_mean: Tensor) -> Tensor:
-        """Aligned probabilities (B, C) of weak views from logits (B, C); `batch_mean` (C,) is that of the global batch."""
+    def weak(self, logits: Tensor, batch_mean: Tensor, labelled_mean: Tensor | None = None) -> Tensor:
+        """Aligned probabilities (B, C) of weak views from their logits (B, C).
+
+        Args:
+            logits: of this worker's rows.
+            batch_mean: (C,) of the guesses in the global batch.
+            labelled_mean: (C,) of the guesses for its labelled rows.
+        """
         self._batch = batch_mean
         if self.kind == "window":
             finished = self.filled.clamp(max=WINDOW - 1)
             mean = (self.recent.sum(dim=0) + batch_mean).clamp(min=torch.finfo(batch_mean.dtype).tiny)
-            aligned = F.softmax(logits, dim=1) * (finished + 1) / mean
+            aligned = F.softmax(logits, dim=1) * (finished + 1) / mean * self.shares.of(mean / (finished + 1), labelled_mean)
+            return aligned / aligned.sum(dim=1, keepdim=True)
+        if self.kind == "ema":
+            mean = self._next_mean()
+            shares = self.shares.of(mean, labelled_mean)
+            aligned = F.softmax(logits, dim=1) * (shares + NEAR_ZERO) / (mean + NEAR_ZERO)
             return aligned / aligned.sum(dim=1, keepdim=True)
         prior = self.weight * self.mean.log() if self.kind == "debias" else 0.0
         return F.softmax(logits - prior, dim=1)
@@ -63,9 +88,11 @@ class Aligner(nn.Module):
         self.mean = self._next_mean()
         self.recent = self.recent.index_copy(0, (self.filled % (WINDOW - 1))[None], self._batch[None])
         self.filled = self.filled + 1
+        self.shares.finish()
 
     def _next_mean(self) -> Tensor:
-        return self.momentum * self.mean + (1 - self.momentum) * self._batch
+        mean = self.momentum * self.mean + (1 - self.momentum) * self._batch
+        return torch.where(self.filled > 0, mean, self._batch) if self.kind == "ema" else mean
 
 
 def refine(guesses: Tensor, cluster_labels: Tensor, weight: float) -> Tensor:

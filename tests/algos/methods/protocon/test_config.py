@@ -16,10 +16,26 @@ from algos.methods.protocon.config import ProtoConConfig
         ({"refine_from": 0}, "refine_from"),
         ({"prototype_weight": -1.0}, "prototype_weight"),
         ({"num_clusters": []}, "num_clusters"),
+        ({"mean_momentum": 1.5}, "mean_momentum"),
+        ({"share_power": -0.1}, "share_power"),
+        ({"fairness_weight": -1.0}, "fairness_weight"),
         ({"dual_lr": 0.0}, "dual_lr"),
     ],
 )
 def test_values_outside_their_range_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        ProtoConConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"class_shares": "labels", "alignment": "none"}, "class_shares is labels, but method.alignment none draws"),
+        ({"class_shares": "estimated", "alignment": "debias"}, "set alignment to window or ema, or class_shares to equal"),
+        ({"aligned_targets": False, "alignment": "debias"}, "aligned_targets is false, but method.alignment debias"),
+    ],
+)
+def test_alignments_that_contradict_each_other_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         ProtoConConfig(**settings)
 

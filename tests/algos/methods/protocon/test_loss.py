@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from algos.methods.protocon.confidence.fixed import Fixed
+from algos.methods.protocon.confidence.rule import Evidence
 from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.loss import LossParts, PseudoLabels, consistency_loss, label_loss, pseudo_label_loss
 
@@ -28,7 +30,7 @@ def test_consistency_is_of_all_rows_or_of_those_that_are_not_trusted():
 
 def test_a_pseudo_label_is_reliable_from_the_threshold_on():
     guesses, refined = torch.tensor([[0.9, 0.1], [0.4, 0.6]]), torch.tensor([[0.75, 0.25], [0.6, 0.4]])
-    made = PseudoLabels.of(guesses, refined, threshold=0.75)
+    made = PseudoLabels.of(guesses, refined, Fixed(0.75).judge(Evidence(refined, torch.tensor(1.0))))
     assert made.reliable.tolist() == [True, False]
     assert (made.guess.tolist(), made.hard.tolist()) == ([0, 1], [0, 0])
     assert torch.equal(made.targets(soft=True), refined)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from algos.methods.method import Batch, LabelledRows
 from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.loss import Outputs, StepOutputs
-from algos.methods.protocon.method import ProtoCon
+from algos.methods.protocon.method import BatchMeans, ProtoCon
 from tests.helpers.method_training import Flat, train_method
 
 CLASSES, N = 3, 24
@@ -172,8 +172,18 @@ def test_pseudo_labels_are_refined_from_their_epoch_on():
     torch.testing.assert_close(method._refine(guesses, clusters), torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
 
 
-def test_state_in_mid_epoch_goes_on_bit_for_bit():
-    straight, resumed = protocon(), protocon(seed=5)
+RULES = (
+    {"confidence": "flexmatch", "alignment": "none", "confidence_threshold": 0.45},
+    {"confidence": "freematch", "fairness_weight": 0.1, "mean_momentum": 0.9},
+    {"confidence": "softmatch", "alignment": "ema", "aligned_targets": False, "mean_momentum": 0.9},
+    {"confidence": "adamatch", "alignment": "ema", "class_shares": "predicted", "mean_momentum": 0.9},
+    {"class_shares": "estimated"},
+)
+
+
+@pytest.mark.parametrize("settings", [{}, *RULES], ids=str)
+def test_state_in_mid_epoch_goes_on_bit_for_bit(settings):
+    straight, resumed = protocon(**settings), protocon(seed=5, **settings)
     train(straight, 3)
     straight.begin_epoch(3)
     for step, batch in enumerate(batches(3)):
@@ -195,7 +205,8 @@ def test_state_in_mid_epoch_goes_on_bit_for_bit():
     assert reports[0] == reports[1]
     first, second = (method.state_dict() for method in (straight, resumed))
     assert first.keys() == second.keys()
-    for name in PARTS:
+    assert {"rule"} <= first.keys() or settings.get("confidence") in (None, "adamatch")
+    for name in (*PARTS, *(first.keys() & {"aligner", "rule", "fairness"})):
         mine, its = (part if isinstance(part, dict) else {"": part} for part in (first[name], second[name]))
         assert all(torch.equal(mine[key], its[key]) for key in mine if isinstance(mine[key], torch.Tensor)), name
     assert first["updates"] == second["updates"] == 12
@@ -225,6 +236,65 @@ def test_workers_equal_one_process(gloo, workers):
             assert its == pytest.approx(mine, abs=1e-5)
 
 
+def _share_of_each_rule(workers: int):
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    shares = tuple(slice(rank * rows // workers, (rank + 1) * rows // workers) for rows in (4, 8))
+    for settings in RULES:
+        method = protocon(refine_from=1, **settings)
+        _, figures = train(method, 3, slices=shares, lr=0.0)
+        learned = {name: method.state_dict().get(name, {}) for name in ("rule", "fairness", "aligner")}
+        yield learned, {name: method.memory.column(name) for name in ("reliable", *method.rule.columns)}, figures
+
+
+def _shares_of_rules(workers: int):
+    return list(_share_of_each_rule(workers))
+
+
+def test_rules_of_workers_equal_those_of_one_process(gloo):
+    alone = _shares_of_rules(1)
+    for worker in gloo(2, _shares_of_rules, 2):
+        for (learned, columns, figures), (other, its_columns, its_figures) in zip(alone, worker, strict=True):
+            torch.testing.assert_close(other, learned, atol=1e-6, rtol=1e-5)
+            for name, values in columns.items():
+                assert torch.equal(its_columns[name], values), name
+            for mine, its in zip(figures, its_figures, strict=True):
+                assert its == pytest.approx(mine, abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", RULES, ids=str)
+def test_each_rule_learns_the_classes_and_says_how_far_it_trusts(settings):
+    method = protocon(refine_from=2, consistency_weight=0.1, **settings)
+    _, figures = train(method, 12, lr=0.2)
+    truth = torch.arange(N) % CLASSES
+    assert (method.knowledge().classes["refined"].long() == truth).float().mean() > 0.9
+    told = {"mean_threshold", "mean_weight"} if "confidence" in settings else set()
+    told |= {"loss_fairness"} if "fairness_weight" in settings else set()
+    assert figures[-1].keys() & {"mean_threshold", "mean_weight", "loss_fairness"} == told
+    assert figures[-1].get("mean_weight", 1.0) > 0.5
+
+
+def test_flexmatch_counts_what_the_instances_remember():
+    method = protocon(confidence="flexmatch", confidence_threshold=0.45)
+    train(method, 4)
+    learned = method.memory.column("learned")[0].long()
+    assert torch.equal(method.rule.counts, torch.bincount(learned, minlength=CLASSES + 1)[1:])
+    assert 0 < method.rule.counts.sum() <= N
+
+
+def test_softmatch_aligns_the_weight_and_leaves_the_target():
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.5, 0.4, 0.0]])
+    given = {"alignment": "ema", "refine_from": 1000, "confidence_threshold": 0.45}
+    both, weight_only = (protocon(aligned_targets=flag, **given) for flag in (True, False))
+    mean = torch.tensor([0.7, 0.2, 0.1])
+    means = BatchMeans(mean, mean, torch.tensor(0.9))
+    clusters = torch.zeros(2, 2, dtype=torch.int64)
+    aligned, plain = (method._pseudo_labels(torch.tensor([0, 1]), logits, means, clusters) for method in (both, weight_only))
+    torch.testing.assert_close(plain.refined, logits.softmax(dim=1))
+    assert plain.hard.tolist() == [0, 0]
+    assert aligned.hard.tolist() == [2, 2] or aligned.hard.tolist() == [1, 2]
+    assert torch.equal(plain.trust.weights, aligned.trust.weights)
+
+
 def test_knowledge_averages_the_heads_votes_in_chunks(monkeypatch):
     method = protocon()
     train(method, 2, lr=0.0)
@@ -239,6 +309,9 @@ def test_memory_stays_below_twelve_bytes_an_instance():
         config = ProtoConConfig(num_clusters=[4])
         method = ProtoCon(config, Flat(), num_classes=classes, num_instances=N, batch_size=8)
         assert method.memory.bytes_per_instance == expected
+    flexible = ProtoConConfig(num_clusters=[4], confidence="flexmatch")
+    method = ProtoCon(flexible, Flat(), num_classes=10, num_instances=N, batch_size=8)
+    assert method.memory.bytes_per_instance == 10
 
 
 @pytest.mark.parametrize("alignment", ["window", "debias", "none"])

@@ -32,3 +32,12 @@ def test_what_fits_is_built_for_every_instance_id_and_class():
     knowledge = SPEC.build(config, Flat(), SETUP).knowledge()
     assert knowledge.clusters.shape == (1, 30)
     assert knowledge.prototypes.shape == (3, 6)
+
+
+def test_classes_without_a_label_and_shares_of_the_labels_come_from_their_counts():
+    setup = replace(SETUP, label_counts=(6, 0, 2))
+    assert setup.unlabelled_classes == (1,)
+    config = ProtoConConfig(instances_per_cluster=5, dim=6, class_shares="labels", confidence="flexmatch")
+    method = SPEC.build(config, Flat(), setup)
+    assert method.aligner.shares.given.tolist() == [0.75, 0.0, 0.25]
+    assert method.rule.num_rows == 24  # images that are trained on, not ids
