@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,11 +66,13 @@ def evaluate(
     workers: int = 1,
     gpu: bool = False,
     untrained: bool = False,
-    neighbours: int = 20,
+    neighbours: int | Sequence[int] = 20,
     temperature: float = 0.07,
     address: str | None = None,
 ) -> pd.Series:
     """Score a run's features and clusters: kNN, linear probe, NMI, ARI, matching, its own classifier; also kept in MLflow.
+
+    `attrs["classes"]` of the result is the place of a Parquet file with the accuracy of each class.
 
     Args:
         run: a run, its folder, or one of its checkpoint files.
@@ -78,7 +81,7 @@ def evaluate(
         workers: processes that embed.
         gpu: one GPU a worker.
         untrained: score the same network with its initial weights, the baseline.
-        neighbours: voters of a query in kNN.
+        neighbours: voters of a query in kNN; of several, as 20,1,5,200, the first is that of `knn_top1`.
         temperature: of their votes.
         address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
 
@@ -93,7 +96,9 @@ def evaluate(
         _place(run), shards=_optional(data), split=split, workers=workers, gpu=gpu, untrained=untrained,
         neighbours=neighbours, temperature=temperature, address=address,
     )  # fmt: skip
-    return pd.Series(scores, name=_place(run))
+    series = pd.Series(scores, name=_place(run))
+    series.attrs["classes"] = scores.table
+    return series
 
 
 def embed(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES, MOST_PATHS = 20, 10  # in a table, and of what is left out
 MOST_PAIRS = 5  # of centers
+MOST_WORST = 10  # classes
 ASSIGNED_COLUMNS = (
     "head", "clusters", "smallest", "largest", "empty", "mean_similarity", "run_mean_similarity", "moved_share",
 )  # fmt: skip
@@ -104,13 +105,36 @@ show_semisup = show_pretrain
 
 
 def show_evaluate(scores: pd.Series) -> None:
-    """Name and value of each score."""
+    """Name and value of each score, and the classes that are guessed worst."""
     table = Table(title=escape(str(scores.name)), title_justify="left")
     table.add_column("score")
     table.add_column("value", justify="right")
     for name, value in scores.items():
         table.add_row(str(name), f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
     Console().print(table)
+    if scores.attrs.get("classes"):
+        _show_classes(scores.attrs["classes"])
+
+
+def _show_classes(place: str) -> None:
+    """The worst classes of the classifier that tells most, and where the table of all is."""
+    from pipelines.evaluation.class_tables import TELLING
+    from pipelines.files.location import Location
+
+    frame = Location.of(place).read_parquet().to_pandas()
+    by = next(name for name in TELLING if name in set(frame["by"]))
+    mine = frame[(frame["by"] == by) & (frame["rows"] > 0)].sort_values(["accuracy", "class"])
+    worst = mine.head(MOST_WORST)
+    title = f"{by}: {'classes' if len(worst) == len(mine) else f'the worst {len(worst)} of {len(mine)} classes'}"
+    table = Table(title=title, title_justify="left")
+    for column in ("class", "rows", "accuracy", "most often taken for"):
+        table.add_column(column, justify="right" if column in ("rows", "accuracy") else "left")
+    for name, rows, accuracy, other, count in zip(
+        *(worst[column] for column in ("class", "rows", "accuracy", "confused_with", "confused_rows")), strict=True
+    ):
+        table.add_row(escape(name), f"{rows:,}", f"{accuracy:.4f}", escape(f"{other} ({count:,} rows)") if count else "-")
+    Console().print(table)
+    print(hidden(f"every class, also as .csv and in MLflow: {place}"))
 
 
 def show_embed(made: Embeddings) -> None:

@@ -44,6 +44,10 @@ def test_heads_are_numbered():
         "val/knn_top1",
         "evaluate/val/rows",
         "evaluate/test/knn_top1",
+        "evaluate/test/knn200_top1",
+        "evaluate/test/linear_ece",
+        "untrained/val/accuracy_ema_macro",
+        "test/finetune_top5",
         "untrained/test/head3/ari",
         "labels/head12/moved",
     ],
@@ -53,7 +57,16 @@ def test_names_that_are_known(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["knn_top1", "test/knn", "evaluate/knn_top1", "evaluate/stream/wait_share", "clusters/head0/min"]
+    "name",
+    [
+        "knn_top1",
+        "test/knn",
+        "evaluate/knn_top1",
+        "evaluate/stream/wait_share",
+        "clusters/head0/min",
+        "test/knn_ece",
+        "test/knn20_macro",
+    ],
 )
 def test_names_that_are_not(name):
     assert not is_known(name)
