@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from quorum.comparing import Comparison
     from quorum.curation import Curated, Deduplicated
     from quorum.data import DataSet, LabelChoice
-    from quorum.scoring import Embeddings
+    from quorum.scoring import Embeddings, Probe
     from quorum.source_look import SourceLook
     from quorum.training import Run
 
@@ -106,14 +106,27 @@ show_semisup = show_pretrain
 
 def show_evaluate(scores: pd.Series) -> None:
     """Name and value of each score, and the classes that are guessed worst."""
+    _show_scores(scores)
+    if scores.attrs.get("classes"):
+        _show_classes(scores.attrs["classes"])
+
+
+def show_probe(made: Probe) -> None:
+    """The scores, and what chose."""
+    _show_scores(made.scores)
+    if made.probed.table:
+        _show_classes(made.probed.table)
+    print(f"learning rate {made.lr:g}, the last epoch; val chooses among several rates, so report test")
+    print(hidden(f"its own run: {made.path}"))
+
+
+def _show_scores(scores: pd.Series) -> None:
     table = Table(title=escape(str(scores.name)), title_justify="left")
     table.add_column("score")
     table.add_column("value", justify="right")
     for name, value in scores.items():
         table.add_row(str(name), f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
     Console().print(table)
-    if scores.attrs.get("classes"):
-        _show_classes(scores.attrs["classes"])
 
 
 def _show_classes(place: str) -> None:
