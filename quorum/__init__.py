@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from quorum.curation import dedup as dedup
     from quorum.data import DataSet as DataSet
     from quorum.data import LabelChoice as LabelChoice
+    from quorum.data import NextLabels as NextLabels
     from quorum.data import ingest as ingest
     from quorum.data import labels as labels
     from quorum.data import open_data as open_data
@@ -64,6 +65,7 @@ _HOMES = {
     "open_data": "quorum.data",
     "DataSet": "quorum.data",
     "LabelChoice": "quorum.data",
+    "NextLabels": "quorum.data",
     "SourceLook": "quorum.source_look",
     "pretrain": "quorum.training",
     "semisup": "quorum.training",

@@ -110,8 +110,13 @@ COMMANDS: dict[str, Command] = {
         instead={"look": "quorum.source_look:look"},
     ),
     "labels": Command(
-        "quorum.data:labels", "Choose the few labels that training may see.", ("data",), "--data FOLDER --per-class N [options]",
-        ("quorum labels --data data/digits --per-class 4 --seed 1",), names={"listed": "list"},
+        "quorum.data:labels", "Choose the few labels that training may see, or images to label next.", ("data",),
+        "--data FOLDER --per-class N|--next N [options]",
+        (
+            "quorum labels --data data/digits --per-class 4 --seed 1", "quorum labels data/digits --next 40 --from outputs/first",
+            "quorum labels data/digits --list data/digits-labels/next-40-typical.csv",
+        ),
+        names={"listed": "list", "count": "next", "run": "from"},
     ),
     "pretrain": Command(
         "quorum.training:pretrain", "Learn representations without labels (CoKe).", (), "--config RECIPE --data FOLDER [options]",

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.secrets import hidden
+from quorum.data import NextLabels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,12 +88,28 @@ def show_ingest_look(made: SourceLook) -> None:
     print(f"nothing was written but a sheet of thumbnails: {file.name}")
 
 
-def show_labels(chosen: LabelChoice) -> None:
-    """How many labels were chosen, by which rule."""
+def show_labels(chosen: LabelChoice | NextLabels) -> None:
+    """How many labels were chosen, by which rule; or which images to label next, and what to do with the list."""
+    if isinstance(chosen, NextLabels):
+        _show_next(chosen)
+        return
     selection, counts = chosen.selection, chosen.counts
     counts = counts[counts > 0]  # a class without an image has no label
     each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
     print(f"{chosen.path}: {len(selection.ids)} labels of {len(counts)} classes, {each} a class ({selection.rule})")
+
+
+def _show_next(chosen: NextLabels) -> None:
+    made = chosen.opened
+    print(f"{made.file}: {len(made.ids)} images to label next, of those without a label ({made.labelled:,} have one)")
+    for place, source in enumerate(made.sources[:MOST_PATHS], 1):
+        print(f"  {place}. {source}")
+    if len(made.sources) > MOST_PATHS:
+        print(f"  ... {len(made.sources) - MOST_PATHS} more in the list")
+    print(f"pictures in that order: {made.sheet}")
+    print(
+        f"write each class behind its comma, then: quorum labels DATA --list {made.file} (--known FILE keeps labels from before)"
+    )
 
 
 def show_pretrain(run: Run) -> None:
