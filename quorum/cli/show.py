@@ -157,12 +157,12 @@ def _show_classes(place: str) -> None:
     worst = mine.head(MOST_WORST)
     title = f"{by}: {'classes' if len(worst) == len(mine) else f'the worst {len(worst)} of {len(mine)} classes'}"
     table = Table(title=title, title_justify="left")
-    for column in ("class", "rows", "accuracy", "most often taken for"):
+    for column in ("class", "rows", "accuracy", "most often taken for (rows)"):
         table.add_column(column, justify="right" if column in ("rows", "accuracy") else "left")
     for name, rows, accuracy, other, count in zip(
         *(worst[column] for column in ("class", "rows", "accuracy", "confused_with", "confused_rows")), strict=True
     ):
-        table.add_row(escape(name), f"{rows:,}", f"{accuracy:.4f}", escape(f"{other} ({count:,} rows)") if count else "-")
+        table.add_row(escape(name), f"{rows:,}", f"{accuracy:.4f}", escape(f"{other} ({count:,})") if count else "-")
     Console().print(table)
     print(hidden(f"every class, also as .csv and in MLflow: {place}"))
 

@@ -20,7 +20,7 @@ from tests.helpers.runs import differing, store_of
 
 pytestmark = pytest.mark.ray
 
-QUICK = {"epochs": 2, "crop": [0.6, 1.0], "flip": 0.0}
+QUICK = {"epochs": 2, "lr": 10.0, "crop": [0.6, 1.0], "flip": 0.0}
 
 
 def network_of(folder: Path) -> dict[str, torch.Tensor]:
