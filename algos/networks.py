@@ -245,3 +245,29 @@ class Classifier(nn.Module):
         """Logits of images."""
         logits: Tensor = self.classifier(self.backbone(images)).float()
         return logits
+
+
+class ProbedNetwork(nn.Module):
+    """A backbone in evaluation mode and linear classifiers on its features, which do not know of each other.
+
+    BatchNorm keeps its running statistics, so that what is learned does not depend on which rows a worker has.
+
+    Args:
+        backbone: images -> features (B, F), with `num_features`.
+        num_classes: C.
+        probes: how many classifiers.
+        trains_backbone: whether gradients reach the backbone.
+    """
+
+    def __init__(self, backbone: nn.Module, num_classes: int, probes: int, *, trains_backbone: bool) -> None:
+        super().__init__()
+        self.backbone = backbone.requires_grad_(trains_backbone)
+        self.probes = nn.ModuleList(nn.Linear(feature_size(backbone), num_classes) for _ in range(probes))
+        for parameter in self.probes.parameters():
+            nn.init.zeros_(parameter)
+        self.eval()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Logits (B, C) float32 of each classifier."""
+        features = self.backbone(images)
+        return [in_fp32(probe, features) for probe in self.probes]

@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from algos.class_scores import Guesses
+
 CHUNK = 1 << 24  # similarities, or numbers of the bank, at a time
 
 
-@torch.no_grad()
 def knn_predict(
     queries: Tensor, bank: Tensor, bank_labels: Tensor, *, num_classes: int, neighbours: int = 20, temperature: float = 0.07
 ) -> Tensor:
-    """Class of each query (Q,) int64 by a weighted vote of its nearest bank rows.
+    """Class of each query (Q,) int64 by the vote of its nearest bank rows; arguments as of `knn_guesses`."""
+    found = knn_guesses(
+        queries, bank, bank_labels, num_classes=num_classes, neighbours=[neighbours], temperature=temperature
+    )  # fmt: skip
+    return found[neighbours].first
+
+
+@torch.no_grad()
+def knn_guesses(
+    queries: Tensor, bank: Tensor, bank_labels: Tensor, *, num_classes: int, neighbours: Sequence[int], temperature: float = 0.07
+) -> dict[int, Guesses]:
+    """Classes of Q queries by a weighted vote of their nearest bank rows, for each number of neighbours; these are found once.
 
     A neighbour's weight is exp(cosine similarity / temperature), after Wu et al., "Unsupervised Feature Learning via
     Non-Parametric Instance Discrimination", CVPR 2018.
 
     Args:
         queries: (Q, F).
-        bank: (M, F); fewer rows than `neighbours` all vote.
+        bank: (M, F); fewer rows than neighbours all vote.
         bank_labels: (M,) int64.
         num_classes: C.
-        neighbours: voters.
+        neighbours: voters, one number or several.
         temperature: of the vote.
     """
-    neighbours, block = min(neighbours, len(bank)), max(1, CHUNK // bank.shape[1])
-    predictions = []
-    for chunk in F.normalize(queries, dim=1).split(max(1, CHUNK // min(block, len(bank)))):
-        similarity, nearest = _nearest(chunk, bank, block, neighbours)
-        votes = similarity.new_zeros(len(chunk), num_classes)
+    most, block = min(max(neighbours), len(bank)), max(1, CHUNK // bank.shape[1])
+    parts: dict[int, list[Guesses]] = {k: [] for k in neighbours}
+    for chunk in F.normalize(queries, dim=1).split(max(1, CHUNK // max(min(block, len(bank)), num_classes))):
+        similarity, nearest = _nearest(chunk, bank, block, most)
         # Relative to the nearest: the weights of a low temperature would overflow.
-        votes.scatter_add_(1, bank_labels[nearest], ((similarity - similarity[:, :1]) / temperature).exp())
-        predictions.append(votes.argmax(dim=1))
-    return torch.cat(predictions)
+        weights = ((similarity - similarity[:, :1]) / temperature).exp()
+        for k, found in parts.items():
+            votes = similarity.new_zeros(len(chunk), num_classes)
+            votes.scatter_add_(1, bank_labels[nearest[:, :k]], weights[:, :k])
+            found.append(Guesses.of_votes(votes))
+    return {k: Guesses.joined(found) for k, found in parts.items()}
 
 
 def _nearest(queries: Tensor, bank: Tensor, block: int, neighbours: int) -> tuple[Tensor, Tensor]:

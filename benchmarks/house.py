@@ -32,6 +32,7 @@ ORDER = (
     ("pipelines.evaluation", "pipelines.clustering"),
     ("pipelines.curation",),
     ("pipelines.training",),
+    ("pipelines.probing",),
     ("tune",),
     ("quorum",),
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from algos.estimator import ConstrainedKMeans as ConstrainedKMeans
     from pipelines.clustering.config import ClusterConfig as ClusterConfig
     from pipelines.config.training_config import PretrainConfig as PretrainConfig
+    from pipelines.config.training_config import ProbeConfig as ProbeConfig
     from pipelines.config.training_config import SemisupConfig as SemisupConfig
     from pipelines.errors import UserError as UserError
     from quorum.assigning import Assignment as Assignment
@@ -36,13 +37,16 @@ if TYPE_CHECKING:
     from quorum.curation import dedup as dedup
     from quorum.data import DataSet as DataSet
     from quorum.data import LabelChoice as LabelChoice
+    from quorum.data import NextLabels as NextLabels
     from quorum.data import ingest as ingest
     from quorum.data import labels as labels
     from quorum.data import open_data as open_data
     from quorum.scoring import Embeddings as Embeddings
+    from quorum.scoring import Probe as Probe
     from quorum.scoring import embed as embed
     from quorum.scoring import evaluate as evaluate
     from quorum.scoring import export as export
+    from quorum.scoring import probe as probe
     from quorum.settings import recipes as recipes
     from quorum.source_look import SourceLook as SourceLook
     from quorum.source_look import look as look
@@ -63,12 +67,15 @@ _HOMES = {
     "open_data": "quorum.data",
     "DataSet": "quorum.data",
     "LabelChoice": "quorum.data",
+    "NextLabels": "quorum.data",
     "SourceLook": "quorum.source_look",
     "pretrain": "quorum.training",
     "semisup": "quorum.training",
     "open_run": "quorum.training",
     "Run": "quorum.training",
     "evaluate": "quorum.scoring",
+    "probe": "quorum.scoring",
+    "Probe": "quorum.scoring",
     "embed": "quorum.scoring",
     "Embeddings": "quorum.scoring",
     "export": "quorum.scoring",
@@ -94,6 +101,7 @@ _HOMES = {
     "recipes": "quorum.settings",
     "ConstrainedKMeans": "algos.estimator",
     "PretrainConfig": "pipelines.config.training_config",
+    "ProbeConfig": "pipelines.config.training_config",
     "SemisupConfig": "pipelines.config.training_config",
     "ClusterConfig": "pipelines.clustering.config",
     "SweepConfig": "tune.search.sweep_config",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from quorum.notebook import facts, thumbnails
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pipelines.datasets.image_shards import Dataset
     from pipelines.datasets.label_selection import Selection
+    from pipelines.evaluation.next_labels import NextImages
 
 SHOWN = 10  # images in a notebook
 
@@ -108,6 +109,42 @@ class LabelChoice:
     def _repr_html_(self) -> str:
         values = {"file": self.path, "rule": self.selection.rule, "labels": len(self.selection.ids)}
         return facts("labels", values) + self.counts.to_frame().to_html()
+
+
+@dataclass(frozen=True)
+class NextLabels:
+    """Images to label next: what `labels` returns where a run chooses.
+
+    Attributes:
+        opened: list, sheet and ids.
+    """
+
+    opened: NextImages
+
+    @property
+    def path(self) -> str:
+        """The list to fill in, a class behind each comma: what `listed` takes then."""
+        return str(self.opened.file)
+
+    @property
+    def sheet(self) -> str:
+        """Picture of the first of them, in the order of the list."""
+        return str(self.opened.sheet)
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """Instance id and source path of each, the most wanted first."""
+        import pandas as pd
+
+        return pd.DataFrame({"id": self.opened.ids, "source": self.opened.sources})
+
+    def __str__(self) -> str:
+        return self.path
+
+    def _repr_html_(self) -> str:
+        from quorum.notebook import picture
+
+        return facts("images to label next", {"list": self.path, "images": len(self.opened.ids)}) + picture(self.opened.sheet)
 
 
 def open_data(data: str | Path) -> DataSet:
@@ -249,11 +286,17 @@ def labels(
     fraction: float | None = None,
     listed: str | Path | None = None,
     list_ids: bool = False,
+    count: int | None = None,
+    run: str | Path | Any | None = None,
+    by: Literal["uncertain", "typical"] = "typical",
+    known: str | Path | LabelChoice | None = None,
     seed: int = 1,
     split: str = "train",
     to: str | Path | None = None,
-) -> LabelChoice:
-    """Choose the few labels that training may see: by instance id, balanced by class, reproducible.
+    gpu: bool = False,
+    address: str | None = None,
+) -> LabelChoice | NextLabels:
+    """Choose the few labels that training may see: by instance id, balanced by class, reproducible; or images to label next.
 
     Args:
         data: folder that `ingest` wrote.
@@ -262,23 +305,60 @@ def labels(
         fraction: share of each class.
         listed: file with an instance id or source path a line, then perhaps a comma and a class.
         list_ids: with `listed`, take every number for an instance id, though files are called by numbers too.
+        count: so many images to label next, as a list to fill in, which `listed` takes; chosen by a run, never a labelled one.
+        run: that chooses them, its folder or a checkpoint of it; a run of semisup has labels of its own.
+        by: `uncertain`, the smallest margins of its classifier, or of a probe on the known labels; or `typical` of its clusters,
+            those without a label first.
+        known: selection that is labelled already: the next images are others, and a list that was filled in adds to it.
         seed: of the choice; a larger choice contains the smaller ones.
         split: that is chosen from.
-        to: file to write; `DATA-labels/RULE.json` where none is given.
+        to: file to write; `DATA-labels/RULE.json` where none is given, a list's is `DATA-labels/next-N-BY.csv`.
+        gpu: embed the images with GPUs, where a run chooses.
+        address: of a Ray cluster, where a run chooses; RAY_ADDRESS or this machine where none is given.
 
     Raises:
-        UserError: for none or several of the three rules, or a choice that the data cannot give.
+        UserError: for none or several of the rules, or a choice that the data cannot give.
     """
     from pipelines.datasets.image_shards import Dataset
-    from pipelines.datasets.label_selection import beside, choose_from, say_absent
+    from pipelines.datasets.label_selection import Selection, beside, choose_from, say_absent
+    from pipelines.errors import UserError
 
     dataset = data.dataset if isinstance(data, DataSet) else Dataset.open(str(data))
     file = None if listed is None else str(listed)
+    before = None if known is None else Selection.open(str(known), str(dataset.location))
+    if before is not None and not (dataset.has_rows_of(before.fingerprint) and before.split == split):
+        raise UserError(f"--known {known} was chosen from other images than split {split!r} of {dataset.location}")
+    if count is not None:
+        if (per_class, fraction, listed) != (None, None, None):
+            raise UserError("--next chooses images by a run; leave out --per-class, --fraction and --list")
+        return _next(dataset, split, count, run, by, before, to, gpu, address)
+    if run is not None:
+        raise UserError("--from goes with --next only; leave it out, or say how many images to label next")
+    if before is not None and listed is None:
+        raise UserError("--known goes with --next and --list only; leave it out")
     rule, selection = choose_from(
         dataset, split, per_class=per_class, fraction=fraction, listed=file, seed=seed, at_most=at_most, list_ids=list_ids
     )
+    if before is not None:
+        rule, selection = f"{rule}-and-{Path(str(known)).stem}", before.with_more(selection)
     place = str(to or beside(dataset, rule))
     selection.check(dataset, split, place)
     say_absent(dataset, split)
     selection.save(place)
     return LabelChoice(place, selection)
+
+
+def _next(
+    dataset: Dataset, split: str, count: int, run: Any, by: Any, known: Selection | None, to: Any, gpu: bool, address: str | None
+) -> NextLabels:
+    from pipelines.errors import UserError
+
+    if run is None:
+        raise UserError("from is missing: quorum labels DATA --next N --from RUN")
+    from pipelines.evaluation.next_labels import next_images
+
+    place = str(getattr(run, "path", run))
+    made = next_images(
+        dataset, split, place, count, by=by, known=known, to=None if to is None else str(to), gpu=gpu, address=address
+    )  # fmt: skip
+    return NextLabels(made)

@@ -1,18 +1,71 @@
-"""What is made of a trained model: `evaluate`, `embed`, `export`, and embeddings to look at."""
+"""What is made of a trained model: `evaluate`, `probe`, `embed`, `export`, and results to look at."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quorum.data import DataSet
 from quorum.notebook import facts
+from quorum.settings import build_config, resumed_config
 from quorum.training import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipelines.config.training_config import ProbeConfig
     from pipelines.datasets.embedding_folder import EmbeddingFolder
+    from pipelines.probing.launch import Probed
+
+
+PROBE_RESUMABLE = (  # what a resumed probe may change
+    "compute.workers", "compute.cpus_per_worker", "compute.gpu", "compute.max_failures", "compute.grace",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A classifier that was trained on a run's backbone: what `probe` returns.
+
+    Attributes:
+        probed: its run and scores.
+    """
+
+    probed: Probed
+
+    @property
+    def path(self) -> str:
+        """Folder or URI of its own run: what `resume` takes."""
+        return str(self.probed.run.location)
+
+    @property
+    def scores(self) -> pd.Series:
+        """Scores on the val and test splits by name; val chose among learning rates, the others are reported."""
+        import pandas as pd
+
+        return pd.Series(self.probed.scores, name=self.path)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the classifier that is reported."""
+        return self.probed.rate
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """Rows, accuracy and most frequent confusion of each class of the last split."""
+        from pipelines.files.location import Location
+
+        frame: pd.DataFrame = Location.of(str(self.probed.table)).read_parquet().to_pandas()
+        return frame
+
+    def __repr__(self) -> str:
+        return f"Probe({self.path})"
+
+    def _repr_html_(self) -> str:
+        values = {"learning rate": self.lr, **{str(name): value for name, value in self.scores.items()}}
+        return facts(f"quorum probe: {self.path}", values) + self.classes.to_html()
 
 
 class Embeddings:
@@ -65,13 +118,14 @@ def evaluate(
     workers: int = 1,
     gpu: bool = False,
     untrained: bool = False,
-    neighbours: int = 20,
+    neighbours: int | Sequence[int] = 20,
     temperature: float = 0.07,
     address: str | None = None,
 ) -> pd.Series:
     """Score a run's features and clusters: kNN, linear probe, NMI, ARI, matching, its own classifier; also kept in MLflow.
 
     Figures that need no labels (RankMe, alignment, uniformity and others) are of the first `monitor.feature_images` of the split.
+    `attrs["classes"]` of the result is the place of a Parquet file with the accuracy of each class.
 
     Args:
         run: a run, its folder, or one of its checkpoint files.
@@ -80,7 +134,7 @@ def evaluate(
         workers: processes that embed.
         gpu: one GPU a worker.
         untrained: score the same network with its initial weights, the baseline.
-        neighbours: voters of a query in kNN.
+        neighbours: voters of a query in kNN; of several, as 20,1,5,200, the first is that of `knn_top1`.
         temperature: of their votes.
         address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
 
@@ -95,7 +149,42 @@ def evaluate(
         _place(run), shards=_optional(data), split=split, workers=workers, gpu=gpu, untrained=untrained,
         neighbours=neighbours, temperature=temperature, address=address,
     )  # fmt: skip
-    return pd.Series(scores, name=_place(run))
+    series = pd.Series(scores, name=_place(run))
+    series.attrs["classes"] = scores.table
+    return series
+
+
+def probe(
+    config: str | Path | ProbeConfig | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    resume: str | Path | None = None,
+    address: str | None = None,
+    **keys: Any,
+) -> Probe:
+    """Train a linear probe, or fine-tune the network, on augmented images as the papers do, and score it; also kept in MLflow.
+
+    Args:
+        config: a file of these keys, or a configuration.
+        settings: values by dotted keys on top of it.
+        resume: folder of a probe to go on with, instead of a run.
+        address: of a Ray cluster; RAY_ADDRESS or this machine where none is given.
+        **keys: as `run=run` - a run, its folder or one of its checkpoint files -, `finetune=True`, `fraction=0.01`,
+            `labels=chosen.path`, `epochs=20`, `workers=2`.
+
+    Raises:
+        UserError: for input that cannot work, or a probe that had to stop.
+        KeyboardInterrupt: when the user stops it; what was saved is whole.
+    """
+    from pipelines.config.training_config import ProbeConfig
+
+    if resume is None:
+        made = build_config(ProbeConfig, config, settings, keys)
+    else:
+        made = resumed_config(ProbeConfig, resume, config, PROBE_RESUMABLE, settings, keys)
+    from pipelines.probing.launch import probe as train  # torch, Ray and MLflow, which a mistake need not wait for
+
+    return Probe(train(made, address=address, resume=None if resume is None else str(resume)))
 
 
 def embed(

@@ -123,6 +123,24 @@ class Selection:
         if missing:
             raise UserError(f"labels {place} hold none of class {missing[0]!r}; every class needs at least one")
 
+    def with_more(self, other: Selection) -> Selection:
+        """This selection and another of the same shards and split, whose classes are known by their names.
+
+        Raises:
+            UserError: for an instance that the two give different classes.
+        """
+        classes = [*self.classes, *(name for name in other.classes if name not in self.classes)]
+        chosen = dict(zip(self.ids, self.labels, strict=True))
+        for row, label in zip(other.ids, other.labels, strict=True):
+            name = other.classes[label]
+            if (before := chosen.setdefault(row, classes.index(name))) != classes.index(name):
+                raise UserError(
+                    f"instance {row} is of class {classes[before]!r} ({self.rule}) and of {name!r} ({other.rule}); correct one"
+                )
+        ids = sorted(chosen)
+        rule = f"{self.rule}, and {other.rule}"
+        return replace(other, classes=classes, ids=ids, labels=[chosen[row] for row in ids], rule=rule)
+
     @property
     def label_counts(self) -> list[int]:
         """Labelled instances of each class."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from algos.class_scores import Guesses
 from algos.networks import build_backbone
 from pipelines.config.published_names import is_published
 from pipelines.runs.published_weights import Published
@@ -16,6 +17,7 @@ from pipelines.runs.trained_model import Trained
 from pipelines.stream.center_crops import EvaluationView
 
 Columns = dict[str, Tensor]
+SHARES = ".shares"  # behind a classifier's name, beside the column of its classes
 
 
 class EmbeddingSource(Protocol):
@@ -77,14 +79,16 @@ class RunSource:
         return cls(trained.place, trained.config.data, trained.view, trained.precision, untrained, classify)
 
     def on(self, device: torch.device) -> Callable[[Tensor], Columns]:
-        """Features, clusters (B, H), and each classifier's guess."""
+        """Features, clusters (B, H), and the likeliest classes (B, k) of each classifier with their shares."""
         method = Trained.open(self.name).method(untrained=self.untrained).to(device)
         classifiers = {name: one.eval() for name, one in (method.classifiers() if self.classify else {}).items()}
 
         def columns(pixels: Tensor) -> Columns:
             features, clusters = method.embed(pixels)
-            guesses = {name: classify(pixels).argmax(dim=1) for name, classify in classifiers.items()}
-            return {**guesses, "feature": features, "clusters": clusters.T}
+            guessed = {name: Guesses.of_logits(classify(pixels)) for name, classify in classifiers.items()}
+            classes = {name: guesses.classes for name, guesses in guessed.items()}
+            shares = {f"{name}{SHARES}": guesses.shares for name, guesses in guessed.items()}
+            return {**classes, **shares, "feature": features, "clusters": clusters.T}
 
         return columns
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -12,30 +13,35 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
-from algos.scores import accuracy, knn_predict, linear_probe
+from algos.class_scores import Guesses
+from algos.scores import accuracy, knn_guesses, linear_probe
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
+from pipelines.evaluation.class_tables import class_figures, class_table
 from pipelines.evaluation.embed_actors import embedded_rows
-from pipelines.evaluation.embedding_sources import EmbeddingSource, RunSource
+from pipelines.evaluation.embedding_sources import SHARES, EmbeddingSource, RunSource
 from pipelines.evaluation.features import RowsById
 from pipelines.evaluation.label_free import run_features
 from pipelines.evaluation.memory import check_memory
+from pipelines.evaluation.record_scores import record_scores
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking import figures
 from pipelines.tracking.about.data_input import EVALUATION, DataInput
-from pipelines.tracking.about.page import page_in_words
-from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.truth_scores import cluster_scores
+
+PROBED = 8192  # rows whose logits are there at a time
 
 
 def evaluate(
     place: str, *, shards: str | None = None, split: str = "test", workers: int = 1, gpu: bool = False, untrained: bool = False,
-    neighbours: int = 20, temperature: float = 0.07, address: str | None = None,
-) -> dict[str, float]:  # fmt: skip
+    neighbours: int | Sequence[int] = 20, temperature: float = 0.07, address: str | None = None,
+) -> Scores:  # fmt: skip
     """Scores of a run or checkpoint, also written to its MLflow run: kNN, linear probe, clusters, and its own classifiers.
+
+    A table of the classes is written beside them.
 
     Args:
         place: a run's folder or a checkpoint file of it.
@@ -45,7 +51,7 @@ def evaluate(
         workers: processes that embed.
         gpu: one GPU each.
         untrained: score the network's initial weights, the baseline.
-        neighbours: of the kNN vote.
+        neighbours: of the kNN vote; of several numbers the first is that of `knn_top1`, and each has a figure of its own.
         temperature: of the kNN vote.
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
@@ -53,38 +59,60 @@ def evaluate(
         UserError: for a run that is not there, shards without that split, or more features than the memory
             holds, before Ray starts.
     """
-    check_options(workers=workers, neighbours=neighbours, temperature=temperature)
+    voters = [neighbours] if isinstance(neighbours, int) else list(neighbours)
+    check_options(workers=workers, neighbours=voters, temperature=temperature)
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
     check_split(trained, dataset, split)
-    prefix = figures.UNTRAINED if untrained else figures.EVALUATE
+    prefix, data = figures.UNTRAINED if untrained else figures.EVALUATE, DataInput.of_split(dataset, split, EVALUATION)
     if not dataset.split(split).labelled:
         print(f"{split} of {dataset.location} has no labels: only figures of its features, which need none", file=sys.stderr)
         connect(address, local_cpus=workers + 1)
-        found = run_features(trained, dataset, split, gpu=gpu, untrained=untrained)
-        _record(trained, found, prefix, DataInput.of_split(dataset, split, EVALUATION))
+        found = Scores(run_features(trained, dataset, split, gpu=gpu, untrained=untrained))
+        record_scores(trained, found, None, prefix, "", data)
         return found
     with_bank = dataset.split(trained.split).labelled
     check_memory(sum(dataset.split(one).rows for one in {split, *([trained.split] if with_bank else [])}), trained.features)
     connect(address, local_cpus=workers + 1)
     source = RunSource.of(trained, untrained=untrained)
     scored = embed_split(replace(source, classify=True), dataset, split, workers=workers, gpu=gpu)
-    scores = classifier_scores(trained, dataset, scored)
-    sizes = {figures.score(split, figures.ROWS): float(len(scored["id"]))}
+    labels, classes, device = scored["label"], len(dataset.classes), "cuda" if gpu else "cpu"
+    guessed, scores = own_guesses(trained, dataset, scored), {}
+    sizes = {figures.score(split, figures.ROWS): float(len(labels))}
     if with_bank:
-        train, device = embed_split(source, dataset, trained.split, workers=workers, gpu=gpu), "cuda" if gpu else "cpu"
+        train = embed_split(source, dataset, trained.split, workers=workers, gpu=gpu)
         bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], scored["feature"]))
-        classes = len(dataset.classes)
-        votes = knn_predict(queries, bank, bank_labels, num_classes=classes, neighbours=neighbours, temperature=temperature)
+        _say_small(len(bank), max(voters))
+        votes = knn_guesses(queries, bank, bank_labels, num_classes=classes, neighbours=voters, temperature=temperature)
+        guessed["knn"] = votes[voters[0]].on_host()
+        scores = {figures.knn_at(k): accuracy(votes[k].first.cpu(), labels) for k in voters if len(voters) > 1}
         probe = linear_probe(bank, bank_labels, num_classes=classes)
-        scores[figures.KNN] = accuracy(votes.cpu(), scored["label"])
-        scores[figures.LINEAR] = accuracy(probe(queries).argmax(dim=1).cpu(), scored["label"])
+        guessed["linear"] = Guesses.joined([Guesses.of_logits(probe(part)).on_host() for part in queries.split(PROBED)])
         sizes[figures.TRAIN_ROWS] = float(len(train["id"]))
-    heads = (clustering_scores(scored["label"], clusters) for clusters in scored["clusters"].T)
-    found = figures.of_split(scores, split) | sizes | figures.of_heads(heads, split)
-    found |= run_features(trained, dataset, split, gpu=gpu, untrained=untrained)
-    _record(trained, found, prefix, DataInput.of_split(dataset, split, EVALUATION))
+    for by, guesses in guessed.items():
+        scores |= class_figures(by, guesses, labels, classes, calibrated=by != "knn")
+    heads = (clustering_scores(labels, clusters) for clusters in scored["clusters"].T)
+    found = Scores(figures.of_split(scores, split) | sizes | figures.of_heads(heads, split))
+    found.update(run_features(trained, dataset, split, gpu=gpu, untrained=untrained))
+    table = class_table(guessed, labels, dataset.classes) if guessed else None
+    name = f"classes-{split}{'-untrained' if untrained else ''}"
+    found.table = record_scores(trained, found, table, prefix, name, data)
     return found
+
+
+class Scores(dict[str, float]):
+    """Scores by the names that they are recorded under.
+
+    Attributes:
+        table: place of the Parquet file with each class by itself; `None` where nothing guessed classes.
+    """
+
+    table: str | None = None
+
+
+def _say_small(rows: int, voters: int) -> None:
+    if voters > rows:
+        print(f"kNN: {voters} neighbours are asked for, and {rows} training images are all that can vote", file=sys.stderr)
 
 
 def check_split(trained: Trained, dataset: Dataset, split: str) -> None:
@@ -102,21 +130,23 @@ def check_split(trained: Trained, dataset: Dataset, split: str) -> None:
         raise UserError(f"{dataset.location} has no {split} split to score on; give other --data or --split")
 
 
-def check_options(*, workers: int, neighbours: int = 1, temperature: float = 1.0) -> None:
+def check_options(*, workers: int, neighbours: Sequence[int] = (1,), temperature: float = 1.0) -> None:
     """Refuse numbers that nothing can be scored with.
 
     Raises:
         UserError: naming the option.
     """
-    for option, value in (("workers", workers), ("neighbours", neighbours)):
+    if not neighbours:
+        raise UserError("neighbours is an empty list; give at least one number")
+    for option, value in (("workers", workers), *(("neighbours", each) for each in neighbours)):
         if not (isinstance(value, int) and value >= 1):
             raise UserError(f"{option} is {value}; it must be a whole number, at least 1")
     if not temperature > 0 or math.isinf(temperature):
         raise UserError(f"temperature is {temperature}; give a number above 0")
 
 
-def classifier_scores(trained: Trained, dataset: Dataset, scored: dict[str, Tensor]) -> dict[str, float]:
-    """Accuracy of the run's own classifiers by their plain names, whose classes are found in the data set by their names.
+def own_guesses(trained: Trained, dataset: Dataset, scored: dict[str, Tensor]) -> dict[str, Guesses]:
+    """Guesses of the run's own classifiers by their names; classes are found in the data set by their names.
 
     Raises:
         UserError: when the data set lacks one of them.
@@ -127,8 +157,8 @@ def classifier_scores(trained: Trained, dataset: Dataset, scored: dict[str, Tens
     if missing := [name for name in selection.classes if name not in dataset.classes]:
         raise UserError(f"{dataset.location} has no class {missing[0]!r} that the classifier knows; give shards with its classes")
     numbers = torch.tensor([dataset.classes.index(name) for name in selection.classes])
-    guesses = {name: column for name, column in scored.items() if name.startswith("accuracy")}
-    return {name: accuracy(numbers[column], scored["label"]) for name, column in guesses.items()}
+    names = [name.removesuffix(SHARES) for name in scored if name.endswith(SHARES)]
+    return {name: Guesses(numbers[scored[name]], scored[f"{name}{SHARES}"]) for name in names}
 
 
 def clustering_scores(labels: Tensor, clusters: Tensor) -> dict[str, float]:
@@ -153,14 +183,3 @@ def embed_split(source: EmbeddingSource, dataset: Dataset, split: str, *, worker
         for batch in rows.iter_batches(batch_size=None):
             bar.advance(gathered.add(batch))
     return gathered.by_id()
-
-
-def _record(trained: Trained, scores: dict[str, float], prefix: str, data: DataInput) -> None:
-    tracker = Tracker(trained.run.local_folder / "evaluation", trained.run.address)  # training may be writing its own journal
-    tracker.input(data)
-    named = {f"{prefix}/{name}": value for name, value in scores.items()}
-    scored = None if prefix == figures.UNTRAINED else trained.entry.file
-    tracker.metrics(named, trained.entry.global_step, data=data, checkpoint=scored)
-    tracker.close()
-    for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
-        print(message, file=sys.stderr)

@@ -136,6 +136,11 @@ def write_config(location: Location, config: dict[str, Any]) -> None:
     (location / CONFIG_FILE).write_bytes(stored_text(config))
 
 
+def with_secret(address: RunAddress) -> RunAddress:
+    """The address of a run, whose store is reached with the secret of the environment where it was stored without one."""
+    return replace(address, uri=_with_secret(address.uri))
+
+
 def _with_secret(uri: str) -> str:
     """A stored address of MLflow, or the one of the environment where that is the same with its secret."""
     given = os.environ.get("MLFLOW_TRACKING_URI", "")

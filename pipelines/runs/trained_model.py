@@ -59,7 +59,8 @@ class Trained:
             )
         run = Run.open(folder)
         if run.kind not in CONFIG_OF_COMMAND:
-            raise UserError(f"{folder} is a run of quorum {run.kind}, which trains no network; give a run of pretrain or semisup")
+            what = "has the classifier of another run's network" if run.kind == "probe" else "trains no network"
+            raise UserError(f"{folder} is a run of quorum {run.kind}, which {what}; give a run of pretrain or semisup")
         entries = {entry.file: entry for entry in run.checkpoints.entries()}
         if file == "best" and (best := run.checkpoints.best()):
             file = best.file

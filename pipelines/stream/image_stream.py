@@ -14,6 +14,7 @@ from torch import Tensor
 
 from algos.methods.method import Batch, LabelledRows
 from pipelines.datasets.image_shards import Dataset, Split
+from pipelines.stream.center_crops import EvaluationView
 from pipelines.stream.epoch_order import EpochOrder
 from pipelines.stream.image_windows import WindowReader
 from pipelines.stream.prefetch import Columns
@@ -57,6 +58,15 @@ class ImageSource:
     labelled: ray.ObjectRef | None = None
     showing: Showing = field(default_factory=Showing)
     unreadable: list[int] = field(default_factory=list)
+
+    @classmethod
+    def cropped(
+        cls, dataset: Dataset, split: str, view: EvaluationView, crop: tuple[float, float], flip: float, device: torch.device
+    ) -> ImageSource:
+        """Images in one view, a random crop of an evaluation's size and perhaps its mirror image: as probes are trained on."""
+        rules = Views([ViewConfig(view.size, scale=crop, flip=flip)])
+        pixels = Normalization(list(view.mean), list(view.std))
+        return cls(dataset, split, rules, pixels, device, showing=view.showing)
 
     @property
     def rows(self) -> Split:

@@ -14,6 +14,7 @@ from pipelines.files.pictures import write_picture
 from pipelines.tracking.cluster_pictures import TILE, mosaic, show_mosaic
 
 MOST_NAMES = 30  # more do not fit beside an axis
+MOST_LETTERS = 16  # of a name, above an image
 Change = tuple[bytes, str, str, str]  # image, classifier's class, refined class, true class
 
 
@@ -55,4 +56,17 @@ def change_sheet(changes: Sequence[Change], path: Path, columns: int = 8) -> Non
         colour = "tab:green" if refined == true else "tab:red" if raw == true else "black"
         middle, top = x * (TILE + gap) + TILE / 2, y * (above + TILE + gap) + above - 3
         ax.text(middle, top, f"{raw} > {refined}\n({true})", ha="center", va="bottom", fontsize=6, color=colour)
+    write_picture(figure, path, dpi="figure")
+
+
+def named_sheet(images: Sequence[tuple[bytes, str]], path: Path, columns: int = 8) -> None:
+    """Images in the order of a list, each with its place there, from 1, and the end of its name."""
+    rows = [[encoded for encoded, _ in images[start : start + columns]] for start in range(0, len(images), columns)]
+    gap, above = TILE // 2, TILE // 2  # room for the names
+    figure, ax = show_mosaic(mosaic(rows, columns, gap=gap, above=above))
+    for place, (_, name) in enumerate(images):
+        y, x = divmod(place, columns)
+        middle, top = x * (TILE + gap) + TILE / 2, y * (above + TILE + gap) + above - 3
+        shown = name if len(name) <= MOST_LETTERS else f"...{name[-MOST_LETTERS:]}"
+        ax.text(middle, top, f"{place + 1}\n{shown}".replace("$", "\\$"), ha="center", va="bottom", fontsize=6)
     write_picture(figure, path, dpi="figure")

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 
 KNN, LINEAR, ACCURACY, ACCURACY_EMA = SCORES = ("knn_top1", "linear_top1", "accuracy", "accuracy_ema")  # of a split
 OF_CLASSIFIER = (ACCURACY, ACCURACY_EMA)
+MACRO, TOP5, ECE = "macro", "top5", "ece"  # of guessed classes, beside the share that is right
 PLAIN = {  # names without a section, by their section
     "train": (
         "loss", "epoch_loss", "lr", "gradient_norm", "loss_labelled", "loss_unlabelled", "loss_prototype_labelled",
@@ -90,6 +91,10 @@ _KNOWN = {f"{section}/{name}" for section, names in PLAIN.items() for name in na
     score(VAL, ROWS),
     score(TEST, ROWS),
 }
+_GUESSED = re.compile(
+    rf"({VAL}|{TEST})/(knn\d+_top1|knn_({TOP5}|{MACRO})|(linear|probe|finetune)_(top1|{TOP5}|{MACRO}|{ECE})"
+    rf"|({ACCURACY}|{ACCURACY_EMA})_({TOP5}|{MACRO}|{ECE}))"
+)
 _HEAD = re.compile(rf"({CLUSTERS}|{PARENTS}|{LABELS}|{QUALITY}|{VAL}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
 _FEATURES = re.compile(rf"{FEATURES}/[^/]+/({'|'.join(OF_FEATURES)})")
 _SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/|{FEATURES}/)")
@@ -111,6 +116,16 @@ def of_split(values: Mapping[str, float], split: str) -> dict[str, float]:
 def of_features(values: Mapping[str, float], split: str) -> dict[str, float]:
     """Figures of a split's features by the names that they are recorded under."""
     return {f"{FEATURES}/{split}/{name}": value for name, value in values.items()}
+
+
+def knn_at(neighbours: int) -> str:
+    """Plain name of the kNN score by so many neighbours, where several numbers are asked for."""
+    return f"knn{neighbours}_top1"
+
+
+def of_guesses(by: str, values: Mapping[str, float]) -> dict[str, float]:
+    """Scores of the classes that something guesses by their plain names, `linear_macro`; a classifier's own top-1 is its name."""
+    return {by if by in OF_CLASSIFIER and name == "top1" else f"{by}_{name}": value for name, value in values.items()}
 
 
 def of_heads(heads: Iterable[Mapping[str, float]], section: str = CLUSTERS) -> dict[str, float]:
@@ -137,4 +152,4 @@ def is_of_epoch_end(name: str) -> bool:
 def is_known(name: str) -> bool:
     """Whether this module knows a name."""
     name = _SCORED.sub("", name)
-    return name in _KNOWN or any(pattern.fullmatch(name) for pattern in (_HEAD, _FEATURES))
+    return name in _KNOWN or any(family.fullmatch(name) for family in (_HEAD, _FEATURES, _GUESSED))

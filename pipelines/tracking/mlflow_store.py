@@ -176,6 +176,16 @@ def check_run(address: RunAddress) -> None:
             )
 
 
+def experiment_of(address: RunAddress) -> str:
+    """Name of the experiment that a run is in.
+
+    Raises:
+        UserError: when no tracking server answers.
+    """
+    with asking(address.uri, "start it, or set MLFLOW_TRACKING_URI") as client:
+        return str(client.get_experiment(address.experiment_id).name)
+
+
 def end_run(address: RunAddress, status: str) -> None:
     """Close a run that has no tracker to do it; a server that is away cannot be told.
 

@@ -110,8 +110,13 @@ COMMANDS: dict[str, Command] = {
         instead={"look": "quorum.source_look:look"},
     ),
     "labels": Command(
-        "quorum.data:labels", "Choose the few labels that training may see.", ("data",), "--data FOLDER --per-class N [options]",
-        ("quorum labels --data data/digits --per-class 4 --seed 1",), names={"listed": "list"},
+        "quorum.data:labels", "Choose the few labels that training may see, or images to label next.", ("data",),
+        "--data FOLDER --per-class N|--next N [options]",
+        (
+            "quorum labels --data data/digits --per-class 4 --seed 1", "quorum labels data/digits --next 40 --from outputs/first",
+            "quorum labels data/digits --list data/digits-labels/next-40-typical.csv",
+        ),
+        names={"listed": "list", "count": "next", "run": "from"},
     ),
     "pretrain": Command(
         "quorum.training:pretrain", "Learn representations without labels (CoKe).", (), "--config RECIPE --data FOLDER [options]",
@@ -130,7 +135,20 @@ COMMANDS: dict[str, Command] = {
     ),
     "evaluate": Command(
         "quorum.scoring:evaluate", "Score a run's backbone and clusters.", ("run",), "RUN [options]",
-        ("quorum evaluate outputs/first", "quorum evaluate outputs/first --untrained"),
+        (
+            "quorum evaluate outputs/first", "quorum evaluate outputs/first --untrained",
+            "quorum evaluate outputs/first --neighbours 20,1,5,200",
+        ),
+    ),
+    "probe": Command(
+        "quorum.scoring:probe", "Score a run as papers do: a linear probe on augmented images, or fine-tuning.", ("run",),
+        "RUN [options]",
+        (
+            "quorum probe outputs/first", "quorum probe outputs/first --lr [0.1,0.3,1,3]",
+            "quorum probe outputs/first --finetune --fraction 0.01",
+            "quorum probe outputs/first --finetune --labels data/digits-labels/per-class-4-seed-1.json --workers 2",
+        ),
+        config="pipelines.config.training_config:ProbeConfig",
     ),
     "embed": Command(
         "quorum.scoring:embed", "Write embeddings of a data set as Parquet, by a run or published weights.", ("run",),

@@ -32,6 +32,8 @@ PATHS = (
     "source",
     "run",
     "clusters",
+    "from",
+    "known",
 )
 
 

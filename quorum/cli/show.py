@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.secrets import hidden
+from quorum.data import NextLabels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from quorum.comparing import Comparison
     from quorum.curation import Curated, Deduplicated
     from quorum.data import DataSet, LabelChoice
-    from quorum.scoring import Embeddings
+    from quorum.scoring import Embeddings, Probe
     from quorum.source_look import SourceLook
     from quorum.training import Run
     from quorum.upkeep.doctor import Checkup
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MOST_CLASSES, MOST_PATHS = 20, 10  # in a table, and of what is left out
 MOST_PAIRS = 5  # of centers
 STYLES = {"fault": "bold red", "note": "yellow", "not tried": "dim"}  # of a checkup's lines
+MOST_WORST = 10  # classes
 ASSIGNED_COLUMNS = (
     "head", "clusters", "smallest", "largest", "empty", "mean_similarity", "run_mean_similarity", "moved_share",
 )  # fmt: skip
@@ -89,12 +91,28 @@ def show_ingest_look(made: SourceLook) -> None:
     print(f"nothing was written but a sheet of thumbnails: {file.name}")
 
 
-def show_labels(chosen: LabelChoice) -> None:
-    """How many labels were chosen, by which rule."""
+def show_labels(chosen: LabelChoice | NextLabels) -> None:
+    """How many labels were chosen, by which rule; or which images to label next, and what to do with the list."""
+    if isinstance(chosen, NextLabels):
+        _show_next(chosen)
+        return
     selection, counts = chosen.selection, chosen.counts
     counts = counts[counts > 0]  # a class without an image has no label
     each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
     print(f"{chosen.path}: {len(selection.ids)} labels of {len(counts)} classes, {each} a class ({selection.rule})")
+
+
+def _show_next(chosen: NextLabels) -> None:
+    made = chosen.opened
+    print(f"{made.file}: {len(made.ids)} images to label next, of those without a label ({made.labelled:,} have one)")
+    for place, source in enumerate(made.sources[:MOST_PATHS], 1):
+        print(f"  {place}. {source}")
+    if len(made.sources) > MOST_PATHS:
+        print(f"  ... {len(made.sources) - MOST_PATHS} more in the list")
+    print(f"pictures in that order: {made.sheet}")
+    print(
+        f"write each class behind its comma, then: quorum labels DATA --list {made.file} (--known FILE keeps labels from before)"
+    )
 
 
 def show_pretrain(run: Run) -> None:
@@ -110,13 +128,49 @@ show_semisup = show_pretrain
 
 
 def show_evaluate(scores: pd.Series) -> None:
-    """Name and value of each score."""
+    """Name and value of each score, and the classes that are guessed worst."""
+    _show_scores(scores)
+    if scores.attrs.get("classes"):
+        _show_classes(scores.attrs["classes"])
+
+
+def show_probe(made: Probe) -> None:
+    """The scores, and what chose."""
+    _show_scores(made.scores)
+    if made.probed.table:
+        _show_classes(made.probed.table)
+    print(f"learning rate {made.lr:g}, the last epoch; val chooses among several rates, so report test")
+    print(hidden(f"its own run: {made.path}"))
+
+
+def _show_scores(scores: pd.Series) -> None:
     table = Table(title=escape(str(scores.name)), title_justify="left")
     table.add_column("score")
     table.add_column("value", justify="right")
     for name, value in scores.items():
         table.add_row(str(name), f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
     Console().print(table)
+
+
+def _show_classes(place: str) -> None:
+    """The worst classes of the classifier that tells most, and where the table of all is."""
+    from pipelines.evaluation.class_tables import TELLING
+    from pipelines.files.location import Location
+
+    frame = Location.of(place).read_parquet().to_pandas()
+    by = next(name for name in TELLING if name in set(frame["by"]))
+    mine = frame[(frame["by"] == by) & (frame["rows"] > 0)].sort_values(["accuracy", "class"])
+    worst = mine.head(MOST_WORST)
+    title = f"{by}: {'classes' if len(worst) == len(mine) else f'the worst {len(worst)} of {len(mine)} classes'}"
+    table = Table(title=title, title_justify="left")
+    for column in ("class", "rows", "accuracy", "most often taken for (rows)"):
+        table.add_column(column, justify="right" if column in ("rows", "accuracy") else "left")
+    for name, rows, accuracy, other, count in zip(
+        *(worst[column] for column in ("class", "rows", "accuracy", "confused_with", "confused_rows")), strict=True
+    ):
+        table.add_row(escape(name), f"{rows:,}", f"{accuracy:.4f}", escape(f"{other} ({count:,})") if count else "-")
+    Console().print(table)
+    print(hidden(f"every class, also as .csv and in MLflow: {place}"))
 
 
 def show_embed(made: Embeddings) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NoReturn, get_origin
+from typing import Any, NoReturn, get_args, get_origin
 
 import yaml
 
@@ -157,8 +157,14 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
     parts = alternatives(hint)
     if not isinstance(value, str):
         return value
-    if any(get_origin(part) in (list, Sequence) for part in parts):
-        return [item.strip() for item in value.split(",") if item.strip()]
+    items = [alternatives(inner) for part in parts if get_origin(part) in (list, Sequence) for inner in get_args(part)]
+    if items:
+        return [_number(key, item.strip(), items[0]) for item in value.strip("[] ").split(",") if item.strip()]
+    return _number(key, value, parts)
+
+
+def _number(key: str, value: str, parts: Sequence[Any]) -> Any:
+    """A text as the number that is wanted, if one is."""
     for kind, noun in ((int, "a whole number"), (float, "a number")):
         if kind in parts:
             try:

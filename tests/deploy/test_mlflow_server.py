@@ -30,7 +30,9 @@ def database():
         for command in (f"create user mlflow password '{PASSWORD}'", "create database mlflow owner mlflow"):
             connection.cursor().execute(command)
     made.kill()
-    (made.folder / "data" / "pg_hba.conf").write_text("host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
+    (made.folder / "data" / "pg_hba.conf").write_text(
+        "host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+    )
     made.start()
     yield made
     made.remove()

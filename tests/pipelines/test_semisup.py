@@ -176,6 +176,8 @@ def test_evaluation_scores_the_classifiers_too(straight):
     assert scores["test/accuracy_ema"] == pytest.approx(entries["test/accuracy_ema"], abs=3e-3)
     assert scores["test/accuracy"] == pytest.approx(entries["test/accuracy"], abs=3e-3)
     assert {"test/knn_top1", "test/linear_top1", "test/head0/purity"} <= scores.keys()
+    assert {f"test/accuracy_ema_{name}" for name in ("top5", "macro", "ece")} <= scores.keys()
+    assert {"accuracy", "accuracy_ema", "linear", "knn"} == set(pq.read_table(scores.table)["by"].to_pylist())
 
 
 def test_the_classifier_is_exported_with_its_classes(straight, tmp_path):

@@ -22,7 +22,8 @@ TEXT = PAGE.read_text()
 SECTIONS = {name: text for names, text in re.findall(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", TEXT, re.MULTILINE | re.DOTALL)
             for name in names.split(", ")}  # fmt: skip
 FUNCTIONS = [name for name in quorum.__all__ if inspect.isfunction(getattr(quorum, name))]
-OBJECTS = {"DataSet": quorum.DataSet, "SourceLook": quorum.SourceLook, "LabelChoice": quorum.LabelChoice, "Run": quorum.Run,
+OBJECTS = {"DataSet": quorum.DataSet, "SourceLook": quorum.SourceLook, "LabelChoice": quorum.LabelChoice,
+           "NextLabels": quorum.NextLabels, "Probe": quorum.Probe, "Run": quorum.Run,
            "Embeddings": quorum.Embeddings, "Clustering": quorum.Clustering, "Comparison": quorum.Comparison,
            "Curated": quorum.Curated, "Deduplicated": quorum.Deduplicated,
            "Assignment": quorum.Assignment, "JoinedLabels": quorum.JoinedLabels, "Quality": quorum.Quality,

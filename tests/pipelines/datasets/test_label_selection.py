@@ -271,3 +271,13 @@ def test_a_split_without_any_image_has_no_labels_to_give(tmp_path):
     empty = Dataset(none.location, "none", ["cat"], {"train": replace(none.split("train"), shards=[], class_counts=[0])}, 0)
     with pytest.raises(UserError, match="has no image of any class; choose another split"):
         choose_per_class(empty, "train", 1, seed=1)
+
+
+def test_two_selections_become_one_whose_classes_go_by_name():
+    first = Selection("f", "train", ["cat", "dog"], [1, 5], [0, 1], "four a class")
+    second = Selection("f", "train", ["dog", "eel"], [3, 5], [1, 0], "list next.csv")
+    both = first.with_more(second)
+    assert (both.classes, both.ids, both.labels) == (["cat", "dog", "eel"], [1, 3, 5], [0, 2, 1])
+    assert both.rule == "four a class, and list next.csv"
+    with pytest.raises(UserError, match=r"instance 5 is of class 'dog' \(four a class\) and of 'eel' \(list next.csv\)"):
+        first.with_more(Selection("f", "train", ["eel"], [5], [0], "list next.csv"))

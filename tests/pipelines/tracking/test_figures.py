@@ -44,6 +44,10 @@ def test_heads_are_numbered():
         "val/knn_top1",
         "evaluate/val/rows",
         "evaluate/test/knn_top1",
+        "evaluate/test/knn200_top1",
+        "evaluate/test/linear_ece",
+        "untrained/val/accuracy_ema_macro",
+        "test/finetune_top5",
         "untrained/test/head3/ari",
         "labels/head12/moved",
         "features/train/rankme",
@@ -65,6 +69,8 @@ def test_names_that_are_known(name):
         "evaluate/knn_top1",
         "evaluate/stream/wait_share",
         "clusters/head0/min",
+        "test/knn_ece",
+        "test/knn20_macro",
     ],
 )
 def test_names_that_are_not(name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from pipelines.errors import UserError
@@ -19,6 +21,8 @@ OPTIONS = {
         Option("backbone.name", str, "resnet50", "which"),
         Option("backbone.options", dict[str, object], {}, "of the library"),
         Option("domains", list[str], (), "some"),
+        Option("neighbours", int | Sequence[int], 20, "one or several"),
+        Option("background", list[int] | None, None, "a colour"),
         Option("name", str | None, None, "of it"),
     )
 }
@@ -107,8 +111,19 @@ def test_values_of_a_function_get_its_types():
 
 
 @pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ({"neighbours": "20"}, [20]), ({"neighbours": "1, 5,20"}, [1, 5, 20]), ({"background": "[255, 0, 7]"}, [255, 0, 7]),
+    ],
+)  # fmt: skip
+def test_the_items_of_a_list_of_numbers_are_numbers(given, value):
+    assert typed(given, OPTIONS) == {next(iter(given)): value}
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"neighbours": "1,few"}, "--neighbours is 'few'; give a whole number"),
         ({"epochs": "three"}, "--epochs is 'three'; give a whole number"),
         ({"max_bad": "few"}, "--max-bad is 'few'; give a number"),
     ],

@@ -1,0 +1,48 @@
+"""Scores of a checkpoint on their way to its run: MLflow's figures, and the table of classes in MLflow and in the run's folder."""
+
+from __future__ import annotations
+
+import sys
+
+import pyarrow as pa
+
+from pipelines.evaluation.class_tables import write_class_table
+from pipelines.files.location import Location
+from pipelines.runs.trained_model import Trained
+from pipelines.tracking import figures
+from pipelines.tracking.about.data_input import DataInput
+from pipelines.tracking.about.page import page_in_words
+from pipelines.tracking.mlflow_tracker import Tracker
+
+FOLDER = "evaluation"
+
+
+def record_scores(
+    trained: Trained, scores: dict[str, float], table: pa.Table | None, prefix: str, name: str, data: DataInput
+) -> str | None:
+    """Write scores to a run's MLflow, and the table of classes there and to its folder; returns the table's place.
+
+    Args:
+        trained: the run.
+        scores: by their names.
+        table: of classes.
+        prefix: in front of the names.
+        name: of the table's files.
+        data: that the scores are of.
+    """
+    local, place = trained.run.local_folder / FOLDER, None
+    tracker = Tracker(local, trained.run.address)  # training may be writing its own journal
+    tracker.input(data)
+    named = {f"{prefix}/{name}": value for name, value in scores.items()}
+    scored = None if prefix == figures.UNTRAINED else trained.entry.file
+    tracker.metrics(named, trained.entry.global_step, data=data, checkpoint=scored)
+    if table is not None:
+        for file in write_class_table(table, Location.of(local), name):
+            tracker.artifact(local / file, FOLDER)
+        if not trained.run.location.is_local:
+            write_class_table(table, trained.run.location / FOLDER, name)
+        place = str(trained.run.location / FOLDER / f"{name}.parquet")
+    tracker.close()
+    for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
+        print(message, file=sys.stderr)
+    return place
