@@ -1,4 +1,4 @@
-"""Scores of a checkpoint on their way to its run: MLflow's figures, and the table of classes in MLflow and in the run's folder."""
+"""Scores of a checkpoint on their way to its run: figures in MLflow, and the table of classes there and in the folder."""
 
 from __future__ import annotations
 

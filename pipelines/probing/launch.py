@@ -19,12 +19,13 @@ from pipelines.files.location import Location
 from pipelines.jobs.worker import Workers
 from pipelines.probing.labelled_images import LabelledImages, copy_selected
 from pipelines.probing.loop import ProbeJob, ProbeTask, probe_shape, probe_worker
+from pipelines.runs.description import probe_words
 from pipelines.runs.run_folder import RUN_FILE, Run, with_secret, write_config
 from pipelines.runs.run_job import Task, run_job
 from pipelines.runs.trained_model import Trained
 from pipelines.runs.training_inputs import LABELS_FILE
 from pipelines.tracking import figures
-from pipelines.tracking.about.data_input import EVALUATION, DataInput
+from pipelines.tracking.about.data_input import EVALUATION, TRAINING, DataInput
 from pipelines.tracking.mlflow_store import check_run, experiment_of
 from pipelines.tracking.record import Record
 
@@ -149,6 +150,15 @@ class Probing:
         return self.settings.compute.grace
 
     @property
+    def inputs(self) -> list[DataInput]:
+        """What it trains on, the labels that it chose, and what it is scored on."""
+        chosen = [] if self.selection is None else [DataInput.of_labels(self.selection, str(self.folder / LABELS_FILE))]
+        return [
+            DataInput.of_split(self.dataset, self.split, TRAINING), *chosen,
+            *(DataInput.of_split(self.dataset, split, EVALUATION) for split in self.scored[:1]),
+        ]  # fmt: skip
+
+    @property
     def pictured(self) -> tuple[Dataset, str] | tuple[()]:
         """Nothing."""
         return ()
@@ -168,6 +178,7 @@ class Probing:
         return Run.start(
             folder, ProbeConfig.kind, settings.to_dict(), self.dataset.fingerprint, uri=of.uri, experiment=experiment_of(of),
             name=f"{self.trained.run.location.name}-{folder.name}", params=params, tags={"quorum.probe_of": self.trained.place},
+            about=probe_words(settings.to_dict(), rows=self.rows, data=str(self.dataset.location), split=self.split),
         )  # fmt: skip
 
     def work(self, run: Run, record: Record) -> Task | None:

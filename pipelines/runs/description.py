@@ -44,6 +44,13 @@ def clustering_words(config: dict[str, Any], *, rows: int, dim: int, heads: Sequ
     )
 
 
+def probe_words(config: dict[str, Any], *, rows: int, data: str, split: str) -> str:
+    """What a probe judges; arguments as of `training_words`, and the split that it trains on."""
+    does = "Fine-tunes the network" if config["finetune"] else "Trains a linear classifier on the features"
+    state = " before it was trained" if config["untrained"] else ""
+    return f"{does} of `{config['run']}`{state}, on {_data(rows, 'images', data, split)}, seed {config['seed']}."
+
+
 def note(words: str, repeat: str) -> dict[str, str]:
     """The tag that MLflow shows as the run's description.
 
