@@ -12,7 +12,15 @@ from torch import nn
 import algos.methods
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND, PretrainConfig, SemisupConfig
-from pipelines.config.training_plan import build_method, check_training, head_sizes, step_labelled, step_rows, stream_shape
+from pipelines.config.training_plan import (
+    build_method,
+    check_training,
+    head_sizes,
+    step_labelled,
+    step_rows,
+    stream_shape,
+    training_setup,
+)  # fmt: skip
 from pipelines.config.typed_options import from_values
 from pipelines.datasets.label_selection import Selection
 from pipelines.errors import UserError
@@ -148,6 +156,12 @@ def test_a_method_that_nothing_else_names_is_configured_checked_and_built(tmp_pa
         read_recipe(mean_recipe(tmp_path), PretrainConfig, settings_of(["--method.weight", "-1"]))
     with pytest.raises(UserError, match=r"unknown key 'method\.dim'"):
         read_recipe(mean_recipe(tmp_path), PretrainConfig, settings_of(["--method.dim", "8"]))
+
+
+def test_how_many_rows_of_each_class_are_labelled_reaches_the_method(tmp_path):
+    selection = Selection(dataset().fingerprint, "train", ["a", "b", "c"], [3, 4, 9, 12], [0, 2, 0, 0], "by hand")
+    setup = training_setup(read("FILE"), dataset(), selection)
+    assert (setup.label_counts, setup.unlabelled_classes) == ((3, 0, 1), (1,))
 
 
 def mean_recipe(folder: Path) -> str:
