@@ -137,7 +137,7 @@ def pretrain(
     address: str | None = None,
     **keys: Any,
 ) -> Run:
-    """Learn representations without labels (CoKe).
+    """Learn representations without labels.
 
     Args:
         config: a recipe by name (`recipes()` lists them) or path, or a configuration.

@@ -119,7 +119,7 @@ COMMANDS: dict[str, Command] = {
         names={"listed": "list", "count": "next", "run": "from"},
     ),
     "pretrain": Command(
-        "quorum.training:pretrain", "Learn representations without labels (CoKe).", (), "--config RECIPE --data FOLDER [options]",
+        "quorum.training:pretrain", "Learn representations without labels.", (), "--config RECIPE --data FOLDER [options]",
         (
             "quorum pretrain --config coke_digits --data data/digits --name first",
             "quorum pretrain --config coke_imagenet_2view --backbone.name timm/resnet50 --init-from timm/resnet50.a1_in1k",
