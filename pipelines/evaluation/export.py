@@ -16,6 +16,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.serving.write_model import write_model
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import Trained
+from pipelines.secrets import hidden
 from pipelines.tracking.about.model_entry import model_of, register_model, send_model
 from pipelines.tracking.mlflow_store import asking, check_run
 
@@ -83,10 +84,10 @@ def log_model(place: str, register: str | None, alias: str | None) -> str:
             model = send_model(client, address, entry.values(), run.history())
         else:
             model = str(found.model_id)
-        if register is None:
-            return f"mlflow.pyfunc.load_model('models:/{model}') loads it"
-        version = register_model(client, address, model, register, alias)
-    return f"mlflow.pyfunc.load_model('models:/{register}{f'@{alias}' if alias else f'/{version}'}') loads version {version}"
+        version = register_model(client, address, model, register, alias) if register else None
+    uri = f"models:/{model}" if version is None else f"models:/{register}{f'@{alias}' if alias else f'/{version}'}"
+    numbered = "" if version is None else f", version {version} of {register}"
+    return f"with MLFLOW_TRACKING_URI={hidden(address.uri)} mlflow.pyfunc.load_model({uri!r}) loads it{numbered}"
 
 
 def _classified(trained: Trained) -> dict[str, Tensor]:

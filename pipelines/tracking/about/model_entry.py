@@ -78,7 +78,8 @@ def register_model(client: Any, address: RunAddress, model: str, name: str, alia
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = client.create_model_version(name, f"models:/{model}", address.run_id, model_id=model)
+    place = client.get_logged_model(model).artifact_location  # a database would look for `models:/...` in another store
+    made = client.create_model_version(name, place, address.run_id, model_id=model)
     if alias:
         client.set_registered_model_alias(name, alias, made.version)
     return str(made.version)
