@@ -154,7 +154,7 @@ def test_secrets_are_references(file):
 
 def test_a_secret_in_clear_would_be_seen():
     made = copy.deepcopy(resource("mlflow.yaml", "Deployment"))
-    made["spec"]["template"]["spec"]["containers"][0]["env"][0] = {"name": "PGPASSWORD", "value": "no"}
+    made["spec"]["template"]["spec"]["containers"][0]["env"][1] = {"name": "PGPASSWORD", "value": "no"}
     made["spec"]["template"]["spec"]["containers"][0]["args"][3] = "--backend-store-uri=postgresql://mlflow:no@mlflow-database/mlflow"
     assert len(in_clear(made)) == 2
 
