@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -102,7 +103,8 @@ class Database:
         if self.process is not None:
             main = psutil.Process(self.process.pid)
             for one in [main, *main.children(recursive=True)]:
-                one.kill()
+                with suppress(psutil.NoSuchProcess):  # of a connection that was just closed
+                    one.kill()
             self.process.wait()
             self.process = None
 

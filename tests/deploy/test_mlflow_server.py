@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -18,30 +19,27 @@ from tests.helpers.manifests import KUBERAY, documents
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(postgres_binaries() is None, reason="needs PostgreSQL")]
 PASSWORD = "of-a-test"
+DEPLOYMENT = next(one for one in documents(KUBERAY / "mlflow.yaml") if one["kind"] == "Deployment")
+CONTAINER = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]
 
 
 @pytest.fixture
 def database():
     """A database as the manifest's has it: the user and the database `mlflow`, and a password for whoever comes by TCP."""
     made = Database()
+    (made.folder / "data" / "pg_hba.conf").write_text("host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
     made.start()
-    with psycopg2.connect(made.uri.replace("postgresql+psycopg2", "postgresql")) as connection:
+    with closing(psycopg2.connect(made.uri.replace("postgresql+psycopg2", "postgresql"))) as connection:
         connection.autocommit = True
         for command in (f"create user mlflow password '{PASSWORD}'", "create database mlflow owner mlflow"):
             connection.cursor().execute(command)
-    made.kill()
-    (made.folder / "data" / "pg_hba.conf").write_text(
-        "host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
-    )
-    made.start()
     yield made
     made.remove()
 
 
 def arguments(database: Database, port: int, folder: str) -> list[str]:
     """The manifest's, with this machine's places for the pods' and the bucket's."""
-    given = next(one for one in documents(KUBERAY / "mlflow.yaml") if one["kind"] == "Deployment")
-    words = given["spec"]["template"]["spec"]["containers"][0]["args"]
+    words = CONTAINER["args"]
     changes = {"@mlflow-database/": f"@127.0.0.1:{database.port}/", "=5000": f"={port}", "s3://BUCKET/mlflow": folder}
     for old, new in changes.items():
         assert sum(old in word for word in words) == 1
@@ -62,7 +60,7 @@ def test_the_server_reads_the_password_and_answers_to_its_service_and_its_probe(
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", *arguments(database, port, str(tmp_path))]
     with (tmp_path / "log").open("w") as log:
-        environment = os.environ | {"PGPASSWORD": PASSWORD}
+        environment = os.environ | {one["name"]: one.get("value", PASSWORD) for one in CONTAINER["env"]}
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=tmp_path, start_new_session=True)
     try:
         deadline = time.monotonic() + 240
