@@ -212,7 +212,9 @@ def _results(check: Check, told: Any, here: Any) -> list[Finding]:
 def _afterwards(asked: Asked, places: Places, probes: list[Probe], found: list[Finding]) -> list[Finding]:
     """An all-reduce, and meanwhile clocks, network, and what nodes wrote."""
     late = time.monotonic() + LAST_SECONDS
-    reduce = group.begin(probes, asked.workers, late)
+    unusable = {one.node for one in found if one.page is Page.GPU and one.state is State.FAULT}
+    able = [probe for probe in probes if probe.node.name not in unusable]
+    reduce = group.begin(able, asked.workers, late) if able else untried("NCCL", "no GPU can be used")
     half = time.monotonic() + LAST_SECONDS / 2
     more = look_at_clocks(probes, half) + look_at_network(probes, half)
     if places.storage is not None:

@@ -11,23 +11,20 @@ import pyarrow as pa
 from pipelines.doctor.findings import Finding, Page, fault
 from pipelines.doctor.node_probe import Probe, answers, failed
 from pipelines.doctor.on_node.data_files import Expected
-from pipelines.doctor.on_node.storage import Wish, known_credentials, remove, write
+from pipelines.doctor.on_node.storage import Wish, known_credentials, opened, remove, write
 from pipelines.doctor.refusals import of_storage
-from pipelines.files.file_systems import asking_once
-from pipelines.files.location import Location
 
 PROBE = ".quorum-doctor"  # begins the names of files that are written
 
 
 def open_storage(place: str) -> Wish:
     """Write a file there from this process, beside which the nodes write theirs."""
-    location = Location.of(place)
-    location = Location(asking_once(location.filesystem), location.path, location.uri)
+    location = opened(place)
     name = f"{PROBE}-{uuid.uuid4().hex[:12]}"
     if location.is_local:
         location.make()
     write(location / name, b"quorum doctor\n")
-    return Wish(location, place, name, known_credentials())
+    return Wish(place, name, known_credentials())
 
 
 def open_data(place: str) -> Expected:
@@ -65,10 +62,11 @@ def compare_and_remove(wish: Wish, wrote: Sequence[Probe], deadline: float) -> l
         wrote: the nodes that could write.
         deadline: of the removal.
     """
+    folder = opened(wish.shown)
     found = [
         fault("storage", f"what it writes to {wish.shown} is not seen by this command: each has a folder of its own",
               "mount one folder on all nodes, or give a URI", Page.NOT_SHARED).on(probe.node.name)
-        for probe in wrote if not (wish.place / name_of(wish, probe)).size()
+        for probe in wrote if not (folder / name_of(wish, probe)).size()
     ]  # fmt: skip
     asked = [probe.ask(partial(remove, wish, name_of(wish, probe))) for probe in wrote]
     for probe, told in zip(wrote, answers(asked, deadline), strict=True):

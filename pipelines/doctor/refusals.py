@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from pipelines.doctor.findings import Finding, Page, fault
+from pipelines.errors import UserError
 from pipelines.secrets import hidden
 
 MOST_SAID = 300  # characters of what a library says
@@ -66,9 +67,10 @@ def of_storage(check: str, done: str, error: BaseException, hint: str = "") -> F
     Args:
         check: what was looked at.
         done: what could not be done, such as `s3://bucket/runs cannot be written`.
-        error: that it met.
+        error: that it met, or one of ours that it is the cause of.
         hint: what else is known of the node.
     """
+    error = error.__cause__ or error if isinstance(error, UserError) else error
     text = hidden(str(error).split("\n", maxsplit=1)[0])[:MOST_SAID]
     number = getattr(error, "errno", None)
     known = NUMBERS.get(number) if number is not None else None

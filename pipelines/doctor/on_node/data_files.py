@@ -16,11 +16,10 @@ from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset
 from pipelines.datasets.parquet_files import find_parquet
 from pipelines.datasets.shard_files import Shard, read_group
 from pipelines.doctor.findings import Finding, Page, fault, fine
-from pipelines.doctor.on_node.storage import busy_again, hint, read, with_reason
+from pipelines.doctor.on_node.storage import busy_again, hint, opened, read, with_reason
 from pipelines.doctor.refusals import of_storage
 from pipelines.doctor.sizes import rate
 from pipelines.errors import UserError
-from pipelines.files.file_systems import asking_once
 from pipelines.files.location import Location
 from pipelines.views.decode import decode
 
@@ -35,8 +34,7 @@ class Expected:
     """A data set as this command sees it.
 
     Attributes:
-        folder: by a file system that asks once.
-        shown: its address as the user gave it.
+        folder: its address, which each node opens itself.
         files: that are looked at, below the folder, with their bytes.
         count: files in all.
         digest: of the manifest; empty for a folder of Parquet files.
@@ -45,8 +43,7 @@ class Expected:
         known: credentials that this command has.
     """
 
-    folder: Location
-    shown: str
+    folder: str
     files: tuple[tuple[str, int], ...]
     count: int
     digest: str = ""
@@ -62,10 +59,9 @@ class Expected:
             UserError: for what is neither a data set nor Parquet files.
             OSError: for a storage that refuses.
         """
-        location = Location.of(place)
-        folder = Location(asking_once(location.filesystem), location.path, location.uri)
+        folder = opened(place)
         with_reason(folder, lambda: folder.filesystem.get_file_info(folder.path))  # a storage that refuses says so at once
-        if (location / SHARDS_MANIFEST).exists():
+        if (folder / SHARDS_MANIFEST).exists():
             return _of_images(Dataset.described(place), folder, place, known)
         try:
             found = find_parquet(place)
@@ -75,9 +71,7 @@ class Expected:
             ) from error
         paths = found.paths[:: -(-len(found.paths) // MOST_FILES)]
         files = tuple((path, (found.location / path).size()) for path in paths)
-        return cls(
-            Location(folder.filesystem, found.location.path, found.location.uri), place, files, len(found.paths), known=known
-        )
+        return cls(str(found.location), files, len(found.paths), known=known)
 
 
 def _of_images(dataset: Dataset, folder: Location, place: str, known: tuple[str, ...]) -> Expected:
@@ -86,43 +80,46 @@ def _of_images(dataset: Dataset, folder: Location, place: str, known: tuple[str,
     files = tuple((shard.path, shard.bytes) for shard in looked)
     foreign = tuple(dict.fromkeys((shard.images.place, shard.images.size) for shard in looked if shard.images is not None))
     digest = hashlib.sha256(read(folder / SHARDS_MANIFEST)).hexdigest()
-    return Expected(folder, place, files, len(shards), digest, foreign, next(iter(shards), None), known)
+    return Expected(place, files, len(shards), digest, foreign, next(iter(shards), None), known)
 
 
 def look_at_data(expected: Expected) -> list[Finding]:
     """Compare what this node sees with that, and read some of it."""
-    lacks = "" if expected.folder.is_local else hint(expected.known)
+    lacks = hint(expected.known) if "://" in expected.folder else ""
     try:
-        if (wrong := _other(expected)) is not None:
+        folder = opened(expected.folder)
+        if (wrong := _other(expected, folder)) is not None:
             return [wrong]
-        missing = _missing(expected)
+        missing = _missing(expected, folder)
         if missing:
             many = len(expected.files) + len(expected.foreign)
-            said = f"it does not see {len(missing)} of {many} files of {expected.shown} as they should be, the first {missing[0]}"
+            said = f"it does not see {len(missing)} of {many} files of {expected.folder} as they should be, first {missing[0]}"
             return [fault(CHECK, said, "mount one folder on all nodes, copy them again, or give a URI", Page.SHARDS)]
-        return [fine(CHECK, _rates(expected))]
+        return [fine(CHECK, _rates(expected, folder))]
     except UserError as error:
+        if isinstance(error.__cause__, Failure):
+            return [of_storage(CHECK, f"{expected.folder} cannot be read", error, lacks)]
         return [fault(CHECK, str(error), "", Page.DATA)]
     except Failure as error:
-        return [of_storage(CHECK, f"{expected.shown} cannot be read", error, lacks)]
+        return [of_storage(CHECK, f"{expected.folder} cannot be read", error, lacks)]
 
 
-def _other(expected: Expected) -> Finding | None:
+def _other(expected: Expected, folder: Location) -> Finding | None:
     """A fault where another data set, or none, lies in that place."""
     if not expected.digest:
         return None
     try:
-        content = read(expected.folder / SHARDS_MANIFEST)
+        content = read(folder / SHARDS_MANIFEST)
     except FileNotFoundError:
-        said = f"it sees no data set at {expected.shown}"
+        said = f"it sees no data set at {expected.folder}"
         return fault(CHECK, said, "mount that folder on all nodes, or give a URI", Page.SHARDS)
     if hashlib.sha256(content).hexdigest() == expected.digest:
         return None
-    said = f"what it sees at {expected.shown} is another data set, or another state of it, than this command sees"
+    said = f"what it sees at {expected.folder} is another data set, or another state of it, than this command sees"
     return fault(CHECK, said, "copy it again, or mount one folder on all nodes", Page.SHARDS)
 
 
-def _missing(expected: Expected) -> list[str]:
+def _missing(expected: Expected, folder: Location) -> list[str]:
     """Files that are not there, or have another size."""
 
     def is_wrong(item: tuple[Location, int]) -> str:
@@ -130,20 +127,20 @@ def _missing(expected: Expected) -> list[str]:
         info = busy_again(lambda: place.filesystem.get_file_info(place.path))
         return "" if info.size == size else str(place)
 
-    mine = ((expected.folder / path, size) for path, size in expected.files)
+    mine = ((folder / path, size) for path, size in expected.files)
     theirs = ((Location.of(place), size) for place, size in expected.foreign)
     with ThreadPoolExecutor(READERS) as pool:
         return [name for name in pool.map(is_wrong, itertools.chain(mine, theirs)) if name]
 
 
-def _rates(expected: Expected) -> str:
+def _rates(expected: Expected, folder: Location) -> str:
     """How fast a file is read, and where it has images how fast they are decoded."""
     looked = (
         f"{expected.count:,} files" if len(expected.files) == expected.count else f"{len(expected.files):,} of {expected.count:,}"
     )
     if not expected.files:
         return looked
-    place = expected.folder / expected.files[0][0]
+    place = folder / expected.files[0][0]
     start = time.perf_counter()
     with place.filesystem.open_input_file(place.path) as file:
         count = len(file.read(READ_BYTES))
@@ -151,7 +148,7 @@ def _rates(expected: Expected) -> str:
     if expected.shard is None or not expected.shard.rows:
         return said
     decoded, start = 0, time.perf_counter()
-    for image in _images(expected.folder, expected.shard):
+    for image in _images(folder, expected.shard):
         decode(open_image(image), image).load()
         decoded += 1
         if (seconds := time.perf_counter() - start) > DECODE_SECONDS:

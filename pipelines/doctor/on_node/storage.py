@@ -14,6 +14,8 @@ import pyarrow.fs as pafs
 from pipelines.doctor.findings import Finding, Page, fault, fine
 from pipelines.doctor.refusals import of_storage
 from pipelines.doctor.sizes import rate
+from pipelines.errors import UserError
+from pipelines.files.file_systems import asking_once
 from pipelines.files.location import Location
 
 Result = TypeVar("Result")
@@ -22,7 +24,7 @@ CREDENTIALS = (
     "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_WEB_IDENTITY_TOKEN_FILE",
     "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_ACCOUNT",
 )  # fmt: skip
-ATTEMPTS, BUSY = 3, ("SLOW_DOWN", "HTTP status 503", "HTTP status 429")
+ATTEMPTS, BUSY = 6, ("SLOW_DOWN", "HTTP status 503", "HTTP status 429")
 Failure = (OSError, pa.ArrowException)
 
 
@@ -31,16 +33,24 @@ class Wish:
     """What is asked of a storage.
 
     Attributes:
-        place: the folder, by a file system that asks once.
-        shown: its address as the user gave it.
+        shown: its address, which each node opens itself, as workers do.
         beside: name of the file that this command wrote there before.
         known: of `CREDENTIALS`, those that this command's environment has.
     """
 
-    place: Location
     shown: str
     beside: str
     known: tuple[str, ...]
+
+
+def opened(place: str) -> Location:
+    """A folder by its address, whose storage says at once what is wrong.
+
+    Raises:
+        UserError: for an address that no storage serves here.
+    """
+    location = Location.of(place)
+    return Location(asking_once(location.filesystem), location.path, location.uri)
 
 
 def known_credentials() -> tuple[str, ...]:
@@ -104,13 +114,15 @@ def write_and_read(wish: Wish, name: str) -> list[Finding]:
 
     The file stays, until `remove` is called.
     """
-    check, lacks = "storage", "" if wish.place.is_local else hint(wish.known)
-    mine, content = wish.place / name, os.urandom(1 << 16) * (SIZE >> 16)
+    check, lacks = "storage", hint(wish.known) if "://" in wish.shown else ""
+    content = os.urandom(1 << 16) * (SIZE >> 16)
     try:
-        if wish.beside and (wish.place / wish.beside).size() == 0:
+        folder = opened(wish.shown)
+        mine = folder / name
+        if wish.beside and with_reason(folder, lambda: mine.filesystem.get_file_info((folder / wish.beside).path)).size is None:
             said = f"{wish.shown} is not the folder that this command sees under that name"
             return [fault(check, said, "mount one folder on all nodes, or give a URI", Page.NOT_SHARED)]
-    except Failure as error:
+    except (UserError, *Failure) as error:
         return [of_storage(check, f"{wish.shown} cannot be looked at", error, lacks)]
     start = time.perf_counter()
     try:
@@ -131,9 +143,10 @@ def write_and_read(wish: Wish, name: str) -> list[Finding]:
 def remove(wish: Wish, name: str) -> list[Finding]:
     """Remove that file."""
     try:
-        busy_again(lambda: wish.place.filesystem.delete_file((wish.place / name).path))
+        place = opened(wish.shown) / name
+        busy_again(lambda: place.filesystem.delete_file(place.path))
     except FileNotFoundError:
         return []
-    except Failure as error:
+    except (UserError, *Failure) as error:
         return [of_storage("storage", f"{wish.shown}/{name} cannot be deleted", error, hint(wish.known))]
     return []

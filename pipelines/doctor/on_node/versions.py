@@ -34,8 +34,9 @@ def reader() -> Callable[[], dict[str, str]]:
         found |= {"python": platform.python_version(), "quorum": installed("quorum-kmeans"), "source": "none"}
         if found["ray"] != ray.__version__:
             found["ray"] = f"{ray.__version__}, installed as {found['ray']}"
-        if not found["python"].startswith(".".join(map(str, sys.version_info[:3]))):
-            found["python"] = ".".join(map(str, sys.version_info[:3]))
+        running = ".".join(map(str, sys.version_info[:3]))
+        if not found["python"].startswith(running):
+            found["python"] += f", running as {running}"
         try:
             from pipelines.runs.provenance import source_hash
 

@@ -39,7 +39,7 @@ def test_shards_that_are_missing_or_cut_short_are_counted_and_the_first_named(di
     second.write_bytes(second.read_bytes()[:-9])
     (found,) = look_at_data(expected)
     assert (found.state, found.page) == (State.FAULT, Page.SHARDS)
-    assert found.said == f"it does not see 2 of {2 + len(rest)} files of {digits} as they should be, the first {first}"
+    assert found.said == f"it does not see 2 of {2 + len(rest)} files of {digits} as they should be, first {first}"
 
 
 def test_a_folder_with_another_data_set_or_none_is_told(digits):

@@ -9,7 +9,6 @@ import pytest
 from pipelines.doctor.findings import Page, State
 from pipelines.doctor.on_node.storage import Wish, hint, remove, write_and_read
 from pipelines.doctor.places import open_data, open_storage, refused
-from pipelines.files.file_systems import asking_once
 from pipelines.files.location import Location
 
 pytest.importorskip("moto", reason="needs the S3 server of the dev extra")  # which the lowest environment lacks
@@ -34,17 +33,16 @@ def uri(server, monkeypatch):
 
 
 def wish(place, beside=""):
-    location = Location.of(place)
-    return Wish(Location(asking_once(location.filesystem), location.path, location.uri), str(place), beside, ())
+    return Wish(str(place), beside, ())
 
 
 @pytest.mark.parametrize("where", ["bucket", "folder"])
 def test_what_is_written_is_read_and_removed(server, uri, tmp_path, where):
     asked = open_storage(uri if where == "bucket" else str(tmp_path / "runs"))
     assert [one.state for one in write_and_read(asked, "mine")] == [State.FINE]
-    assert asked.place.children() == sorted(["mine", asked.beside])
+    assert Location.of(asked.shown).children() == sorted(["mine", asked.beside])
     assert remove(asked, "mine") + remove(asked, asked.beside) == []
-    assert asked.place.children() == []
+    assert Location.of(asked.shown).children() == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +72,7 @@ def test_what_cannot_be_deleted_is_a_fault_of_its_own(server, uri):
 
 
 def test_a_bucket_that_is_busy_now_and_then_is_none_that_refuses(server, uri):
-    server.faults = Faults(busy=0.2)
+    server.faults = Faults(busy=0.1)
     assert [write_and_read(wish(uri), f"mine{i}")[0].state for i in range(5)] == [State.FINE] * 5
 
 

@@ -1,0 +1,84 @@
+"""The command: exit code 0 where all is well, 1 where something is not, 2 for wrong words; and what it shows."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import quorum
+from quorum.cli import main
+from tests.helpers.places import ROOT
+
+
+@pytest.mark.ray
+def test_all_is_well_on_this_machine(local_ray, some_digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    main(["doctor", "--data", some_digits.location.path, "--storage", "outputs", "--workers", "2"])
+    said = capsys.readouterr().out
+    assert "4, of which 2 for workers" in said
+    assert said.splitlines()[-1] in ("all is well", "nothing stands in the way of a job")
+    assert list(Path("outputs").iterdir()) == []
+
+
+@pytest.mark.ray
+def test_each_fault_is_a_sentence_and_the_exit_code_is_one(local_ray, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    words = ["--data", str(tmp_path), "--storage", str(tmp_path / "taken"), "--tracking.uri", "http://127.0.0.1:9", "--gpus", "2"]
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", *words, "--workers", "9"])
+    assert stop.value.code == 1
+    faults = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAULT: ")]
+    kinds = {line.rpartition("#")[2].rstrip(")") for line in faults}
+    assert kinds == {"data-that-cannot-be-used", "a-folder-that-nodes-do-not-share", "mlflow-away-or-read-only",
+                     "fewer-cpus-or-gpus-than-asked"}  # fmt: skip
+    assert any("2 GPUs are asked for, the cluster has 0: no node has one; add nodes" in line for line in faults)
+
+
+@pytest.mark.ray
+def test_a_checkup_can_be_looked_at(local_ray, tmp_path):
+    found = quorum.doctor(storage=str(tmp_path), nodes=3)
+    assert not found.healthy
+    assert found.faults[0].startswith("3 nodes are asked for, 1 are there; start the others")
+    assert list(found.table.columns) == ["check", "node", "state", "found"]
+    assert "3 nodes are asked for" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--gpus", "-1"], "gpus is -1; give 0 or more"),
+        (["--workers", "0"], "compute.workers is 0; give 1 or more"),
+        (["--storage", " "], "storage is empty; give a folder or a URI, or leave it out"),
+        (["--tracking.uri", "localhost:5000"], "the MLflow address localhost:5000 has no scheme; write http://localhost:5000"),
+        (["--address", "nowhere at all"], "'nowhere at all' is no address of a Ray cluster"),
+        (["--adress", "auto"], "nearest"),
+    ],
+)
+def test_wrong_words_are_one_sentence_and_exit_code_two(tmp_path, words, said):
+    done = subprocess.run(
+        [sys.executable, "-m", "quorum", "doctor", *words],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_cluster_that_does_not_answer_is_a_fault_beside_the_others(tmp_path, some_digits):
+    with socket.socket() as taken:  # bound, but nothing listens
+        taken.bind(("127.0.0.1", 0))
+        words = ["--address", f"127.0.0.1:{taken.getsockname()[1]}", "--data", some_digits.location.path, "--storage", "runs"]
+        done = subprocess.run(
+            [sys.executable, "-m", "quorum", "doctor", *words],
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("FAULT: ")]
+    assert "no Ray cluster answers at" in said
+    assert said.endswith("(docs/problems.md#a-cluster-that-does-not-answer)")
+    assert list((tmp_path / "runs").iterdir()) == []
