@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BLOCK = 1 << 16  # rows at a time
+
 
 def uncertain_first(margins: Tensor, labelled: Tensor) -> Tensor:
     """Rows without a label, those first whose two likeliest classes lie closest together: margin sampling.
@@ -34,14 +36,17 @@ def typical_first(features: Tensor, clusters: Tensor, labelled: Tensor) -> Tenso
         clusters: (M,) int64.
         labelled: (M,) bool, the rows that have a label.
     """
-    unit = F.normalize(features, dim=1)
-    centers = torch.zeros(int(clusters.max()) + 1, features.shape[1]).index_add_(0, clusters, unit)
-    similarity = (unit * F.normalize(centers, dim=1)[clusters]).sum(dim=1).double().numpy()
+    blocks = list(zip(features.split(BLOCK), clusters.split(BLOCK), strict=True))  # no second array of their size is made
+    centers = torch.zeros(int(clusters.max()) + 1, features.shape[1])
+    for rows_of_block, mine in blocks:
+        centers.index_add_(0, mine, F.normalize(rows_of_block, dim=1))
+    similar = [F.cosine_similarity(rows_of_block, centers[mine], dim=1) for rows_of_block, mine in blocks]
+    similarity = torch.cat(similar).double().numpy()
     places, known = clusters.numpy(), labelled.numpy()
     sizes = np.bincount(places)
     rows = np.flatnonzero(~known)
     rows = rows[np.lexsort((rows, -similarity[rows], places[rows]))]  # cluster for cluster, the nearest first
-    mine = places[rows]
-    begins = np.searchsorted(mine, np.arange(len(sizes)))
-    before = np.bincount(places[known], minlength=len(sizes))[mine] + np.arange(len(rows)) - begins[mine]
-    return torch.from_numpy(rows[np.lexsort((mine, -sizes[mine], before))])
+    where = places[rows]
+    begins = np.searchsorted(where, np.arange(len(sizes)))
+    before = np.bincount(places[known], minlength=len(sizes))[where] + np.arange(len(rows)) - begins[where]
+    return torch.from_numpy(rows[np.lexsort((where, -sizes[where], before))])

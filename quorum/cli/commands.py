@@ -144,7 +144,7 @@ COMMANDS: dict[str, Command] = {
         "quorum.scoring:probe", "Score a run as papers do: a linear probe on augmented images, or fine-tuning.", ("run",),
         "RUN [options]",
         (
-            "quorum probe outputs/first", "quorum probe outputs/first --lr [0.1,0.3,1,3]",
+            "quorum probe outputs/first", "quorum probe outputs/first --lr '[0.1,0.3,1,3]'",
             "quorum probe outputs/first --finetune --fraction 0.01",
             "quorum probe outputs/first --finetune --labels data/digits-labels/per-class-4-seed-1.json --workers 2",
         ),

@@ -144,11 +144,12 @@ def show_probe(made: Probe) -> None:
 
 
 def _show_scores(scores: pd.Series) -> None:
-    table = Table(title=escape(str(scores.name)), title_justify="left")
+    table = Table()
     table.add_column("score")
     table.add_column("value", justify="right")
     for name, value in scores.items():
         table.add_row(str(name), f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
+    Console().print(escape(str(scores.name)), soft_wrap=True, highlight=False)  # as a title it would be as narrow as the table
     Console().print(table)
 
 
