@@ -15,9 +15,9 @@ from algos.networks import feature_size
 from algos.precision import Autocast, Precision
 from pipelines.datasets.image_shards import Dataset
 from pipelines.evaluation.features import RowsById, split_features
+from pipelines.evaluation.random_views import RandomViewReader
 from pipelines.runs.trained_model import Trained
 from pipelines.stream.center_crops import EvaluationView, center_rows
-from pipelines.stream.random_views import RandomViewReader
 from pipelines.stream.ray_data import configure_ray_data
 from pipelines.tracking import figures
 from pipelines.views.augment import augment, draws_needed, normalize

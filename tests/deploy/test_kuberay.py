@@ -155,7 +155,9 @@ def test_secrets_are_references(file):
 def test_a_secret_in_clear_would_be_seen():
     made = copy.deepcopy(resource("mlflow.yaml", "Deployment"))
     made["spec"]["template"]["spec"]["containers"][0]["env"][1] = {"name": "PGPASSWORD", "value": "no"}
-    made["spec"]["template"]["spec"]["containers"][0]["args"][3] = "--backend-store-uri=postgresql://mlflow:no@mlflow-database/mlflow"
+    made["spec"]["template"]["spec"]["containers"][0]["args"][3] = (
+        "--backend-store-uri=postgresql://mlflow:no@mlflow-database/mlflow"
+    )
     assert len(in_clear(made)) == 2
 
 
@@ -213,5 +215,3 @@ def test_under_kueue_a_job_brings_a_cluster_of_a_fixed_size(name):
 
 def test_the_overlay_creates_no_cluster_beside_those_of_its_jobs():
     assert {one["kind"] for one in with_kueue()} == {"RayJob"}
-
-

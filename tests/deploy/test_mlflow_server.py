@@ -27,7 +27,9 @@ CONTAINER = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]
 def database():
     """A database as the manifest's has it: the user and the database `mlflow`, and a password for whoever comes by TCP."""
     made = Database()
-    (made.folder / "data" / "pg_hba.conf").write_text("host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
+    (made.folder / "data" / "pg_hba.conf").write_text(
+        "host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+    )
     made.start()
     with closing(psycopg2.connect(made.uri.replace("postgresql+psycopg2", "postgresql"))) as connection:
         connection.autocommit = True
