@@ -1,4 +1,4 @@
-"""FreeMatch's fairness: the strong views' guesses are to favour no class more than the weak views' do.
+"""FreeMatch's fairness: a term in the strong views' mean guess, each class weighed by its pseudo-labels' running one.
 
 Shapes: B unlabelled rows, C classes.
 Source: Wang et al., "FreeMatch: Self-adaptive Thresholding for Semi-supervised Learning", ICLR 2023, section 4.2.
@@ -21,7 +21,7 @@ class Fairness(nn.Module):
 
     sum_c sn(pt / ht)_c * log sn(P / h)_c, with sn(x) = x / sum(x) and 1 / 0 = 0: P and h are mean and histogram of the strong
     views' guesses over the rows that are trained on, pt and ht the running ones of all pseudo-labels. It is minus a
-    cross-entropy, and is minimised as it stands: 0 at most.
+    cross-entropy, and is minimised as it is published: 0 at most.
 
     Args:
         num_classes: C.
