@@ -33,6 +33,8 @@ def session(digits, folder, gpu, *overrides: str, recipe: str = COKE_DIGITS) -> 
         {"compute.precision": "bf16", "accumulate": "2"},
         {"compute.precision": "fp16"},
         {"compute.precision": "bf16", "optimizer.name": "lars", "optimizer.nesterov": "false"},
+        {"compute.precision": "bf16", "optimizer.name": "adamw", "optimizer.nesterov": "false", "optimizer.clip_norm": "1.0"},
+        {"compute.precision": "fp16", "optimizer.clip_norm": "1.0"},
         {"compute.precision": "bf16", "method.average_from": "1", "method.slots": "2", "views.large": "[{size: 8}]"},
         {"compute.precision": "bf16", "method.assignment": "sinkhorn", "method.sinkhorn_queue": "64"},
         {"compute.precision": "bf16", "method.assignment": "none"},

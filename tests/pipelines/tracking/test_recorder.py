@@ -78,3 +78,20 @@ def test_the_curves_of_a_run_that_version_0_1_began_go_on_under_present_names(tm
     assert [epoch for epoch, _ in recorder._series[KNN]] == [0, 2, 3, 4]
     metrics = MlflowClient(run.address.uri).get_run(run.address.run_id).data.metrics
     assert (metrics[KNN], metrics["knn_top1"]) == (0.9, recorder._series[KNN][-2][1])
+
+
+def test_a_warning_is_told_once_of_a_run_and_kept_in_its_record(store, tmp_path):
+    address = start_run(store.uri, "quorum", "first", params={}, tags={})
+    recorder = Recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
+    recorder.warn("rank", "the features lie in 1.2 dimensions", "a")
+    recorder.warn("rank", "they still do", "b")
+    assert recorder.poll().messages == ["the features lie in 1.2 dimensions"]
+    assert recorder.close("KILLED") == []
+    resumed = Recorder(str(tmp_path / "run"), str(tmp_path / "run"), address)
+    resumed.warn("rank", "they still do", "c")
+    resumed.warn("cluster", "one cluster has all", "d")
+    assert resumed.poll().messages == ["one cluster has all"]
+    resumed.close("FINISHED")
+    tags = MlflowClient(address.uri).get_run(address.run_id).data.tags
+    assert tags["quorum.warning.rank"] == "the features lie in 1.2 dimensions"
+    assert tags["quorum.warning.cluster"] == "one cluster has all"

@@ -8,8 +8,9 @@ import torch
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
 from pipelines.training.epoch_scores import scores
+from pipelines.training.loop import train_step
 from pipelines.training.session import Session
-from tests.helpers.sessions import SMALL, new_session, train_steps
+from tests.helpers.sessions import SMALL, batches, new_session, train_steps
 
 pytestmark = pytest.mark.ray  # the shards are ingested on Ray; the sessions themselves run without it
 
@@ -69,6 +70,37 @@ def test_dropout_follows_the_step_not_the_history(digits, tmp_path):
     made.step = 3
     made.seed_step()
     assert not torch.equal(torch.rand(4), first)
+
+
+def test_adamw_with_layers_schedules_and_clipping_goes_on_to_the_same_bits(some_digits, tmp_path):
+    options = "{img_size: 8, patch_size: 4, embed_dim: 12, depth: 2, num_heads: 2, drop_path_rate: 0.2, dynamic_img_size: true}"
+    words = [
+        "--backbone.options", options, "--views.small", "[{size: 4}]", "--optimizer.layer_decay", "0.7",
+        "--optimizer.clip_norm", "0.5", "--optimizer.warmup_epochs", "0", "--batch_size", "64",
+    ]  # fmt: skip
+
+    def begun(folder: str, most: int) -> Session:
+        made = new_session(str(some_digits.location), str(tmp_path / folder), *words, recipe="coke_vit_digits")
+        train_steps(made, 0, 4)
+        made.method.end_epoch()
+        train_steps(made, 1, most)
+        return made
+
+    straight, stopped = begun("straight", 4), begun("stopped", 2)
+    stopped.save(1, 2)
+    resumed = new_session(str(some_digits.location), str(tmp_path / "stopped"), *words, recipe="coke_vit_digits")
+    assert (resumed.epoch, resumed.step) == (1, 2)
+    resumed.method.begin_epoch(1)
+    for step, batch in batches(resumed, 1, 4):
+        if step >= 2:
+            train_step(resumed, 1, step, batch)
+    for mine, theirs in zip(resumed.method.network.parameters(), straight.method.network.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    groups = [session.optimizer.state_dict()["param_groups"] for session in (resumed, straight)]
+    assert groups[0] == groups[1]
+    decays = {group["weight_decay"] for group in groups[0]}
+    assert 0.04 < max(decays) < 0.4
+    assert min(decays) == 0
 
 
 def test_scores_are_of_val_where_the_data_have_it_and_of_test_only_when_asked(local_ray, tmp_path):
