@@ -68,12 +68,12 @@ def write_model(place: str, name: str, folder: Path) -> ModelEntry:
 
 def _parts(trained: Trained) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What the model's code needs to know of the networks, and their weights."""
-    method, view, config = trained.method(), trained.view, trained.config
+    method, view = trained.method(), trained.view
     kmeans, projector = getattr(method, "kmeans", None), dict(method.network.named_children()).get("projector")
     averaged = method.classifiers().get("accuracy_ema")
     if kmeans is None or not isinstance(projector, nn.Sequential) or any(type(layer) not in LAYERS for layer in projector):
         raise UserError(
-            f"{trained.run.location} is by the method {config.method.name!r}, whose networks MLflow's model cannot build; "
+            f"{trained.run.location} is by the method {type(method).__name__}, whose networks MLflow's model cannot build; "
             "set tracking.models none"
         )
     centers = kmeans.running_centers

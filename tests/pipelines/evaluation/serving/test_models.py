@@ -70,7 +70,7 @@ def saved(some_digits, store):
             words += ["--labels", "few.json"]
         recipe, kind = {"pretrain": ("coke_digits", PretrainConfig), "semisup": ("protocon_digits", SemisupConfig)}[command]
         training = Training(read_recipe(str(RECIPES / f"{recipe}.yaml"), kind, settings_of(words)), None, None)
-        run = training.create()
+        run = training._create()  # without the labelled images, which are put into a Ray
         torch.manual_seed(5)
         method = build_method(training.config, new_backbone(training.config), some_digits, training.selection)
         run.checkpoints.save({"method": method.state_dict()}, epoch=1, step=0, global_step=step, score=0.5)
