@@ -105,7 +105,8 @@ def _configuration(address: str, cpus: int, most: int) -> dict[str, Any]:
         "available_node_types": {
             FAKE_HEAD_NODE_TYPE: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             "spot": {
-                "resources": {"CPU": cpus, "object_store_memory": STORE}, "node_config": {}, "min_workers": 0, "max_workers": most,
+                "resources": {"CPU": cpus, "object_store_memory": STORE}, "node_config": {},
+                "min_workers": 0, "max_workers": most,
             },
         },
         "auth": {}, "file_mounts": {}, "cluster_synced_files": [], "file_mounts_sync_continuously": False, "rsync_exclude": [],
