@@ -66,7 +66,7 @@ def set_at(made: Resource, *path_and_value: Any) -> None:
         (lambda made: set_at(made, "spec", "workerGroupSpecs", 0, "maxReplicas", "3"), "'3' is not of type 'integer'"),
         (lambda made: set_at(made, "spec", "authOptions", "mode", "tokn"), "'tokn' is not one of"),
         (lambda made: made["spec"]["headGroupSpec"].pop("template"), "'template' is a required property"),
-        (lambda made: set_at(made, "spec", "headGroupSpec", "template", "spec", "volumes", 0, "emptyDir", "size", "1Gi"), "'size'"),
+        (lambda made: set_at(made, "spec", "headGroupSpec", "template", "spec", "volumes", 0, "emptyDi", {}), "'emptyDi'"),
         (lambda made: set_at(made, "spec", "headGroupSpec", "rayStartParams", "num-cpus", 0), "0 is not of type 'string'"),
         (lambda made: set_at(made, "apiVersion", "ray.io/v1alpha1"), "'ray.io/v1' was expected"),
         (lambda made: set_at(made, "metadata", "label", {}), "'label' was unexpected"),
@@ -155,9 +155,7 @@ def test_secrets_are_references(file):
 def test_a_secret_in_clear_would_be_seen():
     made = copy.deepcopy(resource("mlflow.yaml", "Deployment"))
     made["spec"]["template"]["spec"]["containers"][0]["env"][1] = {"name": "PGPASSWORD", "value": "no"}
-    made["spec"]["template"]["spec"]["containers"][0]["args"][3] = (
-        "--backend-store-uri=postgresql://mlflow:no@mlflow-database/mlflow"
-    )
+    made["spec"]["template"]["spec"]["containers"][0]["args"][3] = "--backend-store-uri=postgresql://mlflow:no@here/mlflow"
     assert len(in_clear(made)) == 2
 
 

@@ -1,4 +1,4 @@
-"""The MLflow server of deploy/kuberay/mlflow.yaml, started with its own arguments over a real PostgreSQL that asks for a password."""
+"""The server of deploy/kuberay/mlflow.yaml, started with its own arguments over a real PostgreSQL that asks for a password."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.helpers.manifests import KUBERAY, documents
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(postgres_binaries() is None, reason="needs PostgreSQL")]
 PASSWORD = "of-a-test"
+ACCESS = "host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
 DEPLOYMENT = next(one for one in documents(KUBERAY / "mlflow.yaml") if one["kind"] == "Deployment")
 CONTAINER = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]
 
@@ -27,9 +28,7 @@ CONTAINER = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]
 def database():
     """A database as the manifest's has it: the user and the database `mlflow`, and a password for whoever comes by TCP."""
     made = Database()
-    (made.folder / "data" / "pg_hba.conf").write_text(
-        "host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
-    )
+    (made.folder / "data" / "pg_hba.conf").write_text(ACCESS)
     made.start()
     with closing(psycopg2.connect(made.uri.replace("postgresql+psycopg2", "postgresql"))) as connection:
         connection.autocommit = True

@@ -55,8 +55,8 @@ def _schema(kind: str) -> Schema:
     pod = head["template"]
     volume = pod["properties"]["spec"]["properties"]["volumes"]["items"]
     claim = volume["properties"]["ephemeral"]["properties"]["volumeClaimTemplate"]
-    replicated = {"replicas": {"type": "integer"}, "template": pod,
-                  "selector": {"type": "object", "properties": {"matchLabels": {"type": "object", "additionalProperties": _TEXT}}}}  # fmt: skip
+    selector = {"type": "object", "properties": {"matchLabels": {"type": "object", "additionalProperties": _TEXT}}}
+    replicated = {"replicas": {"type": "integer"}, "template": pod, "selector": selector}
     specs: dict[str, tuple[str, Schema]] = {
         "RayJob": ("ray.io/v1", job),
         "RayCluster": ("ray.io/v1", cluster),
