@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,12 @@ from quorum.cli import main
 from tests.helpers.places import ROOT
 
 
+def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+    """The command in a process without any setting of this one's."""
+    command, setting = [sys.executable, "-m", "quorum", "doctor", *words], {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=setting, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
 @pytest.mark.ray
 def test_all_is_well_on_this_machine(local_ray, some_digits, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -22,7 +29,7 @@ def test_all_is_well_on_this_machine(local_ray, some_digits, tmp_path, monkeypat
     said = capsys.readouterr().out
     assert "4, of which 2 for workers" in said
     assert said.splitlines()[-1] in ("all is well", "nothing stands in the way of a job")
-    assert list(Path("outputs").iterdir()) == []
+    assert not Path("outputs").exists()
 
 
 @pytest.mark.ray
@@ -60,10 +67,7 @@ def test_a_checkup_can_be_looked_at(local_ray, tmp_path):
     ],
 )
 def test_wrong_words_are_one_sentence_and_exit_code_two(tmp_path, words, said):
-    done = subprocess.run(
-        [sys.executable, "-m", "quorum", "doctor", *words],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = run(tmp_path, words)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
@@ -73,12 +77,9 @@ def test_a_cluster_that_does_not_answer_is_a_fault_beside_the_others(tmp_path, s
     with socket.socket() as taken:  # bound, but nothing listens
         taken.bind(("127.0.0.1", 0))
         words = ["--address", f"127.0.0.1:{taken.getsockname()[1]}", "--data", some_digits.location.path, "--storage", "runs"]
-        done = subprocess.run(
-            [sys.executable, "-m", "quorum", "doctor", *words],
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = run(tmp_path, words)
     assert done.returncode == 1, done.stderr
     (said,) = [line for line in done.stdout.splitlines() if line.startswith("FAULT: ")]
     assert "no Ray cluster answers at" in said
     assert said.endswith("(docs/problems.md#a-cluster-that-does-not-answer)")
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert not (tmp_path / "runs").exists()
