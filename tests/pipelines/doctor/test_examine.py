@@ -79,6 +79,8 @@ def servers() -> Iterator[tuple[S3Server, S3Server]]:
 
 @pytest.fixture(scope="module")
 def ground(servers, tmp_path_factory) -> Iterator[Ground]:
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
     folder = tmp_path_factory.mktemp("doctor")
     data, bare, storage, small, shim = (folder / name for name in ("data", "bare", "storage", "small", "shim"))
     write_digits(data, 120, 30)
