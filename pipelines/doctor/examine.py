@@ -17,8 +17,8 @@ from pipelines.doctor.on_node import versions
 from pipelines.doctor.on_node.data_files import Expected, look_at_data
 from pipelines.doctor.on_node.gpus import look_at_gpus
 from pipelines.doctor.on_node.machine import look_at_disks, look_at_limits, look_at_memory, look_at_name
-from pipelines.doctor.on_node.storage import Wish, remove, write_and_read
-from pipelines.doctor.places import compare_and_remove, name_of, open_data, open_storage, refused
+from pipelines.doctor.on_node.storage import Wish, write_and_read
+from pipelines.doctor.places import clear, compare_and_remove, name_of, open_data, open_storage, refused
 from pipelines.doctor.record import look_at_record
 from pipelines.doctor.room import look_at_nodes, look_at_room
 from pipelines.errors import UserError
@@ -27,7 +27,7 @@ from pipelines.jobs.ray_cluster import connect
 
 CONNECT_SECONDS = 24.0  # until a cluster answers
 OPEN_SECONDS = 12.0  # of what this process asks of storage and data, meanwhile
-CHECK_SECONDS, LEAST_CHECK_SECONDS = 22.0, 12.0  # of the checks on a node, the start of a process among them
+CHECK_SECONDS, LEAST_CHECK_SECONDS = 26.0, 12.0  # of the checks on a node, the start of a process among them
 CHECKED_AT = 42.0  # seconds from the start, after which there is only the least time for them
 LAST_SECONDS = 12.0  # of what comes after them: clocks, network, removing what was written, an all-reduce
 
@@ -114,7 +114,7 @@ def examine(asked: Asked) -> list[Finding]:
         found = [no_cluster, *places.findings]
         found += [fine(name, "this process reaches it") for name in ("storage", "data") if getattr(places, name) is not None]
         if places.storage is not None:
-            remove(places.storage, places.storage.beside)
+            clear(places.storage)
     if "record" not in begun:
         return [*found, untried("MLflow", "neither --tracking.uri nor --storage was given")]
     return found + _told(begun["record"].answer(time.monotonic() + 1))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 
 from pipelines.doctor.findings import Finding, Page, fault
 from pipelines.doctor.node_probe import Probe, answers, failed
 from pipelines.doctor.on_node.data_files import Expected
-from pipelines.doctor.on_node.storage import Wish, known_credentials, opened, remove, write
+from pipelines.doctor.on_node.storage import Wish, known_credentials, opened, remove, with_reason, write
 from pipelines.doctor.refusals import of_storage
 
 PROBE = ".quorum-doctor"  # begins the names of files that are written
@@ -20,11 +22,12 @@ PROBE = ".quorum-doctor"  # begins the names of files that are written
 def open_storage(place: str) -> Wish:
     """Write a file there from this process, beside which the nodes write theirs."""
     location = opened(place)
+    fresh = with_reason(location, lambda: location.filesystem.get_file_info(location.path)).type == pafs.FileType.NotFound
     name = f"{PROBE}-{uuid.uuid4().hex[:12]}"
     if location.is_local:
         location.make()
     write(location / name, b"quorum doctor\n")
-    return Wish(place, name, known_credentials())
+    return Wish(place, name, fresh, known_credentials())
 
 
 def open_data(place: str) -> Expected:
@@ -72,6 +75,16 @@ def compare_and_remove(wish: Wish, wrote: Sequence[Probe], deadline: float) -> l
     for probe, told in zip(wrote, answers(asked, deadline), strict=True):
         results = [refused("storage", told, 0)] if isinstance(told, BaseException) else told
         found += [one.on(probe.node.name) for one in results]
-    for name in [name_of(wish, probe) for probe in wrote] + [wish.beside]:
-        remove(wish, name)
+    for probe in wrote:
+        remove(wish, name_of(wish, probe))
+    clear(wish)
     return found
+
+
+def clear(wish: Wish) -> None:
+    """Remove what this process wrote, and the folder where it was not there before."""
+    remove(wish, wish.beside)
+    folder = opened(wish.shown)
+    with suppress(OSError):
+        if wish.fresh and not folder.children():
+            folder.filesystem.delete_dir(folder.path)

@@ -46,14 +46,15 @@ KINDS = (
          Page.REACH),
 )  # fmt: skip
 NUMBERS = {
-    errno.ENOSPC: Kind("", "the disk is full", "free some room (quorum clean), or give another folder", Page.DISK),
-    errno.EDQUOT: Kind("", "the quota is used up", "free some room (quorum clean), or ask for more", Page.DISK),
+    errno.ENOSPC: Kind("", "the disk is full", "free some room, or give another folder", Page.DISK),
+    errno.EDQUOT: Kind("", "the quota is used up", "free some room, or ask for more", Page.DISK),
     errno.EFBIG: Kind("", "files may not be as large as that", "start the node after ulimit -f unlimited", Page.LIMITS),
     errno.EROFS: Kind("", "its file system is read-only", "mount it for writing, or give another folder", Page.RIGHTS),
     errno.EACCES: Kind("", "it is not allowed", "give yourself the right to it there, or another folder", Page.RIGHTS),
     errno.EPERM: Kind("", "it is not allowed", "give yourself the right to it there, or another folder", Page.RIGHTS),
     errno.ENOENT: Kind("", "it is not there", "mount it on all nodes, or give a URI", Page.NOT_SHARED),
     errno.ENOTDIR: Kind("", "a file is in its place", "give a folder", Page.NOT_SHARED),
+    errno.EEXIST: Kind("", "a file is in its place", "give a folder", Page.NOT_SHARED),
     errno.ENOTCONN: Kind("", "its mount is broken", "mount it again", Page.NOT_SHARED),
     errno.ESTALE: Kind("", "its mount is stale", "mount it again", Page.NOT_SHARED),
     errno.EMFILE: Kind("", "too many files are open", "start the node after ulimit -n 65536", Page.LIMITS),

@@ -102,7 +102,7 @@ def look_at_disks(storage: str | None) -> list[Finding]:
     named = {"disk of Ray": (ray_folder, "delete old /tmp/ray/session_*, or start the node with --temp-dir on another disk"),
              "temporary files": (tempfile.gettempdir(), "free some room, or set TMPDIR")}  # fmt: skip
     if storage:
-        named["disk of storage"] = (storage, "free some room (quorum clean), or give another --storage")
+        named["disk of storage"] = (storage, "free some room, or give another --storage")
     return [_disk(check, folder, remedy) for check, (folder, remedy) in named.items()]
 
 

@@ -17,6 +17,7 @@ from pipelines.doctor.sizes import rate
 from pipelines.errors import UserError
 from pipelines.files.file_systems import asking_once
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import PASSING
 
 Result = TypeVar("Result")
 SIZE = 4 << 20  # bytes of the file
@@ -24,7 +25,8 @@ CREDENTIALS = (
     "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_WEB_IDENTITY_TOKEN_FILE",
     "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_ACCOUNT",
 )  # fmt: skip
-ATTEMPTS, BUSY = 6, ("SLOW_DOWN", "HTTP status 503", "HTTP status 429")
+ATTEMPTS, PAUSE = 6, 0.3  # of a request to a storage that is busy, and seconds between them
+BUSY = tuple(word for word in PASSING if word not in ("NETWORK_CONNECTION", "REQUEST_TIMEOUT"))  # which is asked again
 Failure = (OSError, pa.ArrowException)
 
 
@@ -35,11 +37,13 @@ class Wish:
     Attributes:
         shown: its address, which each node opens itself, as workers do.
         beside: name of the file that this command wrote there before.
+        fresh: whether the folder was not there before.
         known: of `CREDENTIALS`, those that this command's environment has.
     """
 
     shown: str
     beside: str
+    fresh: bool
     known: tuple[str, ...]
 
 
@@ -72,7 +76,7 @@ def busy_again(call: Callable[[], Result]) -> Result:
         except OSError as error:
             if attempt + 1 == ATTEMPTS or not any(word in str(error) for word in BUSY):
                 raise
-            time.sleep(0.3)
+            time.sleep(PAUSE)
     raise AssertionError
 
 

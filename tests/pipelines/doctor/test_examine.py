@@ -79,6 +79,8 @@ def servers() -> Iterator[tuple[S3Server, S3Server]]:
 
 @pytest.fixture(scope="module")
 def ground(servers, tmp_path_factory) -> Iterator[Ground]:
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
     folder = tmp_path_factory.mktemp("doctor")
     data, bare, storage, small, shim = (folder / name for name in ("data", "bare", "storage", "small", "shim"))
     write_digits(data, 120, 30)
@@ -166,11 +168,11 @@ def test_a_bucket_that_one_node_does_not_reach_and_another_has_no_key_for_is_nam
 
 def test_a_check_that_hangs_stops_no_other(ground, monkeypatch):
     monkeypatch.setattr(examine, "look_at_limits", functools.partial(sleep, 300))
-    monkeypatch.setattr(examine, "CHECK_SECONDS", 8.0)
+    monkeypatch.setattr(examine, "CHECK_SECONDS", 20.0)
     start = time.monotonic()
     found = examine.examine(Asked())
-    assert time.monotonic() - start < 40
-    assert {one.said for one in found if one.check == "limits"} == {"no answer within 8 s"}
+    assert time.monotonic() - start < 60
+    assert {one.said for one in found if one.check == "limits"} == {"no answer within 20 s"}
     assert len([one for one in found if one.check == "memory"]) == 3
     assert len([one for one in found if one.check == "network"]) == 3
 

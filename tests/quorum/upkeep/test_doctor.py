@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,12 @@ from quorum.cli import main
 from tests.helpers.places import ROOT
 
 
+def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+    """The command in a process without any setting of this one's."""
+    command, setting = [sys.executable, "-m", "quorum", "doctor", *words], {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=setting, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
 @pytest.mark.ray
 def test_all_is_well_on_this_machine(local_ray, some_digits, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -22,7 +29,7 @@ def test_all_is_well_on_this_machine(local_ray, some_digits, tmp_path, monkeypat
     said = capsys.readouterr().out
     assert "4, of which 2 for workers" in said
     assert said.splitlines()[-1] in ("all is well", "nothing stands in the way of a job")
-    assert list(Path("outputs").iterdir()) == []
+    assert not Path("outputs").exists()
 
 
 @pytest.mark.ray
@@ -55,30 +62,30 @@ def test_a_checkup_can_be_looked_at(local_ray, tmp_path):
         (["--workers", "0"], "compute.workers is 0; give 1 or more"),
         (["--storage", " "], "storage is empty; give a folder or a URI, or leave it out"),
         (["--tracking.uri", "localhost:5000"], "the MLflow address localhost:5000 has no scheme; write http://localhost:5000"),
-        (["--address", "nowhere at all"], "'nowhere at all' is no address of a Ray cluster"),
         (["--adress", "auto"], "nearest"),
     ],
 )
-def test_wrong_words_are_one_sentence_and_exit_code_two(tmp_path, words, said):
-    done = subprocess.run(
-        [sys.executable, "-m", "quorum", "doctor", *words],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+def test_wrong_words_are_one_sentence_and_exit_code_two(capsys, words, said):
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", *words])
+    shown = capsys.readouterr()
+    assert (stop.value.code, shown.out, shown.err.count("\n")) == (2, "", 1)
+    assert said in shown.err
+
+
+def test_what_is_no_address_of_a_cluster_is_wrong_usage(tmp_path):
+    done = run(tmp_path, ["--address", "nowhere at all"])
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "'nowhere at all' is no address of a Ray cluster" in done.stderr
 
 
 def test_a_cluster_that_does_not_answer_is_a_fault_beside_the_others(tmp_path, some_digits):
     with socket.socket() as taken:  # bound, but nothing listens
         taken.bind(("127.0.0.1", 0))
         words = ["--address", f"127.0.0.1:{taken.getsockname()[1]}", "--data", some_digits.location.path, "--storage", "runs"]
-        done = subprocess.run(
-            [sys.executable, "-m", "quorum", "doctor", *words],
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = run(tmp_path, words)
     assert done.returncode == 1, done.stderr
     (said,) = [line for line in done.stdout.splitlines() if line.startswith("FAULT: ")]
     assert "no Ray cluster answers at" in said
     assert said.endswith("(docs/problems.md#a-cluster-that-does-not-answer)")
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert not (tmp_path / "runs").exists()

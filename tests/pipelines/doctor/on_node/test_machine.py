@@ -69,7 +69,7 @@ def test_too_small_shared_memory_is_named():
 @needs_mounts
 def test_a_full_disk_is_named(tmp_path):
     (found,) = faults_of(f"""look_at_disks("{tmp_path}")""", within=mounted(tmp_path, "1m"))
-    assert found.startswith(f"the disk is full: 1.05 MB of 1.05 MB are free in {tmp_path}; free some room (quorum clean)")
+    assert found.startswith(f"the disk is full: 1.05 MB of 1.05 MB are free in {tmp_path}; free some room, or give another")
 
 
 @pytest.mark.parametrize(

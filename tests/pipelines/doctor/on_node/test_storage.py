@@ -33,7 +33,7 @@ def uri(server, monkeypatch):
 
 
 def wish(place, beside=""):
-    return Wish(str(place), beside, ())
+    return Wish(str(place), beside, False, ())
 
 
 @pytest.mark.parametrize("where", ["bucket", "folder"])
