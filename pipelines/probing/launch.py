@@ -166,8 +166,9 @@ class Probing:
     def create(self) -> Run:
         """Make the run, in the store of the one that is judged."""
         folder, of = self.folder, with_secret(self.trained.run.address)
-        settings = replace(self.settings, to=str(folder), labels=None if self.selection is None else str(folder / LABELS_FILE))
-        settings = replace(settings, per_class=None, fraction=None) if self.selection is not None else settings
+        settings = replace(self.settings, to=str(folder))
+        if self.selection is not None:
+            settings = replace(settings, labels=str(folder / LABELS_FILE), per_class=None, fraction=None)
         if self.resumed is not None:
             write_config(folder, settings.to_dict())
             return self.resumed

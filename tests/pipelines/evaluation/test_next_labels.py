@@ -38,8 +38,6 @@ def test_a_list_is_filled_in_and_the_next_one_has_other_images(straight, tmp_pat
     assert Path(again.path).read_text() == first.read_text()
     ids = again.images["id"].tolist()
     assert [sources[source] for source in again.images["source"]] == ids
-    clusters = dict(zip(ids, _clusters(straight, tmp_path, ids), strict=True))
-    assert len(set(list(clusters.values())[:25])) == 25  # one of each cluster before any has two
 
     assert fill_in(first, classes) == 60
     main(["labels", place, "--list", str(first), "--to", str(tmp_path / "known.json")])
@@ -53,11 +51,6 @@ def test_a_list_is_filled_in_and_the_next_one_has_other_images(straight, tmp_pat
     assert [truth[row] for row in both.selection.ids] == both.selection.labels
     with pytest.raises(UserError, match="is there, and may be filled in"):
         quorum.labels(place, count=3, run=str(straight), to=first)
-
-
-def _clusters(straight, tmp_path, ids) -> list[int]:
-    table = quorum.embed(str(straight), tmp_path / "embedded").table.set_index("id")
-    return [table.loc[row, "clusters"][0] for row in ids]
 
 
 @pytest.mark.parametrize(
