@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import cycle, islice
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,16 +16,14 @@ from pipelines.runs.trained_model import Trained
 from pipelines.stream.center_crops import EvaluationView, center_rows
 from pipelines.stream.ray_data import configure_ray_data
 from pipelines.tracking import figures
-from pipelines.views.augment import augment, draws_needed, normalize
-from pipelines.views.crops import CropSpec
-from pipelines.views.view_config import ViewConfig
+from pipelines.views.augment import RandomViews, normalize
 
-VIEWS, SEED = 2, 0  # of an image, and what they are drawn by, whatever a run's seed is
+SEED = 0  # of the random views, whatever a run's is
 BATCH = 128  # images
 
 
 def feature_figures(
-    network: nn.Module, dataset: Dataset, split: str, view: EvaluationView, rules: Sequence[ViewConfig], device: torch.device,
+    network: nn.Module, dataset: Dataset, split: str, view: EvaluationView, views: RandomViews, device: torch.device,
     *, images: int, rank: int = 0, workers: int = 1, precision: str = "fp32",
 ) -> dict[str, float]:  # fmt: skip
     """RankMe, alpha-ReQ and uniformity of center crops, LiDAR and alignment of random views, by their plain names.
@@ -42,7 +36,7 @@ def feature_figures(
         dataset: the shards.
         split: of the shards.
         view: that is taken of an image for the figures of single features.
-        rules: of the random views, in turn; those of one size.
+        views: two random views of each image.
         device: that the network is on.
         images: how many of the split's, the first ones.
         rank: of this worker.
@@ -51,12 +45,12 @@ def feature_figures(
     """
     shared = {"rank": rank, "workers": workers, "precision": precision}
     _, _, features = split_features(network, dataset, split, view, device, limit=images, **shared)  # type: ignore[arg-type]
-    views = view_features(network, dataset, split, view, rules, device, images=images, **shared)  # type: ignore[arg-type]
-    features, views = features.to(device), views.to(device)
-    slope, told = alpha_req(features), lidar(views)
+    seen = view_features(network, dataset, split, view, views, device, images=images, **shared)  # type: ignore[arg-type]
+    features, seen = features.to(device), seen.to(device)
+    slope, told = alpha_req(features), lidar(seen)
     return (
         {"images": float(len(features)), "rankme": rankme(features), "uniformity": uniformity(features)}
-        | {"alignment": alignment(views)}
+        | {"alignment": alignment(seen)}
         | ({"alpha_req": slope[0], "alpha_req_fit": slope[1]} if slope else {})
         | ({"lidar": told} if told else {})
     )
@@ -72,10 +66,10 @@ def run_features(trained: Trained, dataset: Dataset, split: str, *, gpu: bool, u
         gpu: whether to run on this machine's GPU.
         untrained: whether with the weights before the first step.
     """
-    device, config = torch.device("cuda" if gpu else "cpu"), trained.config
+    device = torch.device("cuda" if gpu else "cpu")
     network = trained.method(untrained=untrained).to(device).backbone
     found = feature_figures(
-        network, dataset, split, trained.view, config.views.large, device, images=config.monitor.feature_images,
+        network, dataset, split, trained.view, trained.random_views, device, images=trained.feature_images,
         precision=trained.precision,
     )  # fmt: skip
     return figures.of_features(found, split)
@@ -83,7 +77,7 @@ def run_features(trained: Trained, dataset: Dataset, split: str, *, gpu: bool, u
 
 @torch.no_grad()
 def view_features(
-    network: nn.Module, dataset: Dataset, split: str, view: EvaluationView, rules: Sequence[ViewConfig], device: torch.device,
+    network: nn.Module, dataset: Dataset, split: str, view: EvaluationView, views: RandomViews, device: torch.device,
     *, images: int, rank: int = 0, workers: int = 1, precision: str = "fp32",
 ) -> Tensor:  # fmt: skip
     """Features (M, 2, F) float32 on the host of two random views of each image, by id; arguments as of `feature_figures`.
@@ -91,30 +85,19 @@ def view_features(
     Raises:
         RuntimeError: if a row came twice or not at all.
     """
-    chosen = list(islice(cycle(rules), VIEWS))
     was_training, lesser = network.training, Autocast(network, Precision(precision, device))
     network.eval()
-    crops, uniforms = [CropSpec(rule.size, rule.scale, rule.pad) for rule in chosen], max(map(draws_needed, chosen))
     configure_ray_data()
-    reader = RandomViewReader(dataset, split, view, crops, uniforms, SEED, images, rank, workers)
-    ids, found = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, VIEWS, feature_size(network))]
+    reader = RandomViewReader(dataset, split, view, views.crops, views.draws, SEED, images, rank, workers)
+    ids, found = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, len(views.rules), feature_size(network))]
     try:
         for batch in center_rows(reader).iter_batches(batch_size=BATCH, prefetch_batches=2) if reader.jobs else ():
             ids.append(torch.from_numpy(batch["id"].copy()))
-            found.append(torch.stack([lesser(one).float().cpu() for one in _views(batch, chosen, view, device)], dim=1))
+            pixels = [normalize(one, view.mean, view.std) for one in views.finished(batch["image"], batch["draws"], device)]
+            found.append(torch.stack([lesser(one).float().cpu() for one in pixels], dim=1))
     finally:
         network.train(was_training)
     rows = RowsById(min(images, dataset.split(split).rows))
     for numbers, values in zip(one_worker_at_a_time(torch.cat(ids)), one_worker_at_a_time(torch.cat(found)), strict=True):
         rows.add({"id": numbers.numpy(), "feature": values.numpy()})
     return rows.by_id()["feature"]
-
-
-def _views(batch: dict[str, np.ndarray], rules: Sequence[ViewConfig], view: EvaluationView, device: torch.device) -> list[Tensor]:
-    """Each of the views of a batch, (B, 3, S, S), augmented and normalised."""
-    made = []
-    for index, rule in enumerate(rules):
-        pixels = torch.from_numpy(batch["image"][:, index].copy()).permute(0, 3, 1, 2).to(device)
-        uniform = torch.from_numpy(batch["draws"][:, index, : draws_needed(rule)].copy())
-        made.append(normalize(augment(pixels, rule, uniform, np.arange(4)), view.mean, view.std))
-    return made

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,17 +10,17 @@ import yaml
 from torch import nn
 
 from algos.networks import build_backbone
-from pipelines.config.sections import BackboneConfig
 from pipelines.errors import UserError
 
+Settings = Mapping[str, Any]
 ANY_SIZE = ({"dynamic_img_size": True}, {"strict_img_size": False})  # options of timm's, the second of Swin and its like
 
 
-def check_sizes(config: BackboneConfig, network: nn.Module, sizes: Sequence[int]) -> None:
+def check_sizes(settings: Settings, network: nn.Module, sizes: Sequence[int]) -> None:
     """Refuse a backbone that does not take images of all sizes.
 
     Args:
-        config: of the backbone.
+        settings: of the backbone, by key: its name, stem and options.
         network: that is built by it, on the device `meta`.
         sizes: of the images, px; the large views' first.
 
@@ -31,7 +30,9 @@ def check_sizes(config: BackboneConfig, network: nn.Module, sizes: Sequence[int]
     for size in sizes:
         if reason := _refusal(network, size):
             beside = f" beside those of {sizes[0]} px" if size != sizes[0] else ""
-            raise UserError(f"backbone {config.name!r} takes no images of {size} px{beside} ({reason}); {_remedy(config, sizes)}")
+            raise UserError(
+                f"backbone {settings['name']!r} takes no images of {size} px{beside} ({reason}); {_remedy(settings, sizes)}"
+            )
 
 
 def _refusal(network: nn.Module, size: int) -> str:
@@ -43,13 +44,13 @@ def _refusal(network: nn.Module, size: int) -> str:
     return ""
 
 
-def _remedy(config: BackboneConfig, sizes: Sequence[int]) -> str:
+def _remedy(settings: Settings, sizes: Sequence[int]) -> str:
     own = {"img_size": sizes[0]}
     several = len(set(sizes)) > 1
     more: list[dict[str, Any]] = [*ANY_SIZE, *(own | option for option in ANY_SIZE)] if several else [own]
     for option in more:
-        options = {**config.options, **option}
-        if _takes_all(replace(config, options=options), sizes):
+        options = {**settings["options"], **option}
+        if _takes_all({**settings, "options": options}, sizes):
             spelled = yaml.safe_dump(options, default_flow_style=True, width=1000).strip()
             what = "its own, as timm spells it" if not several else "let it take all of them"
             return f'change the size of the views, or {what}: --backbone.options "{spelled}"'
@@ -58,10 +59,10 @@ def _remedy(config: BackboneConfig, sizes: Sequence[int]) -> str:
     return "change the size of the views, or take another backbone"
 
 
-def _takes_all(config: BackboneConfig, sizes: Sequence[int]) -> bool:
+def _takes_all(settings: Settings, sizes: Sequence[int]) -> bool:
     try:
         with torch.device("meta"):
-            network = build_backbone(**asdict(config), image_size=sizes[0]).eval()
+            network = build_backbone(**settings, image_size=sizes[0]).eval()
     except ValueError:
         return False
     return not any(_refusal(network, size) for size in sizes)

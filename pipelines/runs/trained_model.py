@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from dataclasses import asdict, dataclass, replace
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from pipelines.runs.training_inputs import evaluation_view, found_in, open_selec
 from pipelines.runs.weight_files import SUFFIXES, is_weight_file
 from pipelines.secrets import hidden
 from pipelines.stream.center_crops import EvaluationView
+from pipelines.views.augment import RandomViews
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,16 @@ class Trained:
     def selection(self) -> Selection | None:
         """The labelled instances, where the run has some; the file is read once."""
         return open_selection(self.config)
+
+    @property
+    def random_views(self) -> RandomViews:
+        """Two random views of an image, as the run's large ones are."""
+        return two_views(self.config)
+
+    @property
+    def feature_images(self) -> int:
+        """Images that figures of features are of."""
+        return self.config.monitor.feature_images
 
     @property
     def view(self) -> EvaluationView:
@@ -257,7 +269,7 @@ def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWe
             backbone = new_backbone(config).eval()
     except ValueError as error:
         raise UserError(str(error)) from error
-    check_sizes(config.backbone, backbone, [view.size for view in (*config.views.large, *config.views.small)])
+    check_sizes(asdict(config.backbone), backbone, [view.size for view in (*config.views.large, *config.views.small)])
     if config.optimizer.layer_decay < 1 and not has_layers(backbone):
         name = config.backbone.name
         raise UserError(
@@ -265,3 +277,8 @@ def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWe
             "are of which layer; set it to 1, or take a backbone of timm's, as timm/resnet50 or a ViT"
         )
     return None if resumed else initial_weights(config)
+
+
+def two_views(config: TrainingConfig) -> RandomViews:
+    """Two random views of an image, by the rules of a configuration's large ones in turn."""
+    return RandomViews(list(islice(cycle(config.views.flat[: config.views.num_large]), 2)))

@@ -8,6 +8,7 @@ from algos.distributed.collectives import sum_over_workers
 from algos.scores import knn_predict
 from pipelines.evaluation.features import center_batches, split_features
 from pipelines.evaluation.label_free import feature_figures
+from pipelines.runs.trained_model import two_views
 from pipelines.tracking import figures
 from pipelines.training.session import Session
 from pipelines.views.augment import normalize
@@ -43,7 +44,7 @@ def feature_scores(session: Session, epoch: int) -> dict[str, float]:
     if not monitor.every_features or not due(monitor.every_features, epoch, config.epochs):
         return {}
     found = feature_figures(
-        session.method.backbone, session.dataset, session.observed, session.view, config.views.large, session.device,
+        session.method.backbone, session.dataset, session.observed, session.view, two_views(config), session.device,
         images=monitor.feature_images, rank=session.rank, workers=session.workers, precision=config.compute.precision,
     )  # fmt: skip
     return figures.of_features(found, session.observed)

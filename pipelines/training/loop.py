@@ -17,7 +17,6 @@ from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
 from pipelines.training.collapse import signs
 from pipelines.training.epoch_scores import feature_scores, pictures_due, scores
-from pipelines.training.optimizer import update
 from pipelines.training.session import Session, TrainingJob
 
 HUNGRY = 0.2  # share of the time without a batch from which it is said
@@ -78,7 +77,7 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
                 scaler.scale(loss * (len(micro.ids) * session.workers / session.step_rows)).backward()
         session.meter.add(loss, len(micro.ids))
     if trains:
-        session.meter.add_gradient(update(session.optimizer, scaler, config.optimizer.clip_norm))
+        session.meter.add_gradient(session.update())
     method.finish_update()
 
 
@@ -137,7 +136,7 @@ def warn_of_collapse(session: Session, epoch: int, report: EpochReport, observed
     if session.rank == 0:
         rank = next((value for name, value in observed.items() if name.endswith("/rankme")), None)
         change, features = report.figures.get("label_change"), feature_size(session.method.backbone)
-        for sign in signs(session.config, epoch, report.heads, label_change=change, rank=rank, features=features):
+        for sign in signs(session.keys, epoch, report.heads, label_change=change, rank=rank, features=features):
             session.job.record.warn(sign.kind, sign.words)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from algos.distributed.collectives import is_distributed, mean_over_workers
@@ -28,8 +28,9 @@ from pipelines.secrets import without_secrets
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
 from pipelines.tracking.record import Record
+from pipelines.training.collapse import CollapseKeys
 from pipelines.training.meter import Meter
-from pipelines.training.optimizer import build_optimizer, learning_rate, set_rates, weight_decay_at
+from pipelines.training.optimizer import build_optimizer, learning_rate, set_rates, update, weight_decay_at
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class TrainingJob:
     identity: dict[str, str]
     labelled: Any = None
     until: int | None = None
+
+
+def keys_of(config: TrainingConfig) -> CollapseKeys:
+    """The settings of a configuration that a collapse may come from."""
+    method, optimizer = config.method, config.optimizer
+    return CollapseKeys(
+        getattr(method, "min_size_ratio", None), getattr(method, "dual_lr", None), optimizer.lr,
+        clips=optimizer.clip_norm is not None, warmup_epochs=optimizer.warmup_epochs,
+    )  # fmt: skip
 
 
 class Session:
@@ -116,6 +126,15 @@ class Session:
         if end is not None:
             decay = weight_decay_at(epoch, epochs, start=optimizer.weight_decay, end=end)
         set_rates(self.optimizer, lr, decay)
+
+    def update(self) -> Tensor:
+        """Change the weights by their gradients; returns the norm of these."""
+        return update(self.optimizer, self.precision.scaler, self.config.optimizer.clip_norm)
+
+    @property
+    def keys(self) -> CollapseKeys:
+        """The settings that a collapse may come from."""
+        return keys_of(self.config)
 
     @property
     def lr(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from pipelines.views import randaugment
+from pipelines.views.crops import CropSpec
 from pipelines.views.view_config import ViewConfig
 
 DRAWS = 10  # uniform numbers that every view of an image has: flip, jitter, its 4 strengths, grey, blur, its sigma, solarise
@@ -31,6 +33,39 @@ DRAWS = 10  # uniform numbers that every view of an image has: flip, jitter, its
 def draws_needed(view: ViewConfig) -> int:
     """Uniform numbers that a view of an image needs."""
     return DRAWS + view.randaugment * randaugment.DRAWS + (2 if view.cutout else 0)
+
+
+@dataclass(frozen=True)
+class RandomViews:
+    """Some random views of each image: what tasks cut out, and what the device makes of that.
+
+    Attributes:
+        rules: of the views, all of one size.
+    """
+
+    rules: Sequence[ViewConfig]
+
+    @property
+    def crops(self) -> list[CropSpec]:
+        """What tasks cut out of an image, one for each view."""
+        return [CropSpec(rule.size, rule.scale, rule.pad) for rule in self.rules]
+
+    @property
+    def draws(self) -> int:
+        """Uniform numbers that the device needs of a view, at most."""
+        return max(map(draws_needed, self.rules))
+
+    def finished(self, crops: np.ndarray, draws: np.ndarray, device: torch.device) -> list[Tensor]:
+        """Each view of a batch, (B, 3, S, S) float32 in [0, 1] on the device.
+
+        Args:
+            crops: (B, views, S, S, 3) uint8.
+            draws: (B, views, `self.draws`) float32 in [0, 1).
+            device: that augments.
+        """
+        pixels = [torch.from_numpy(crops[:, index].copy()).permute(0, 3, 1, 2).to(device) for index in range(len(self.rules))]
+        uniform = [torch.from_numpy(draws[:, index, : draws_needed(rule)].copy()) for index, rule in enumerate(self.rules)]
+        return [augment(*each, np.arange(4)) for each in zip(pixels, self.rules, uniform, strict=True)]
 
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -69,7 +69,7 @@ def autoscaled_cluster(cpus: int, most: int) -> Iterator[AutoscaledCluster]:
     starting = {
         "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_enable_autoscaler_v2": "1",
         "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID, "RAY_NODE_TYPE_NAME": FAKE_HEAD_NODE_TYPE,
-        "RAY_memory_monitor_refresh_ms": "0",  # each node takes the machine's memory for its own, and what others use for too much
+        "RAY_memory_monitor_refresh_ms": "0",  # each node takes the machine's memory for its own
     }  # fmt: skip
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port", str(port), "--num-cpus", "0",

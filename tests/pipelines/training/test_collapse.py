@@ -11,6 +11,7 @@ from algos.kmeans.certificate import EpochSummary
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig, TrainingConfig
 from pipelines.training.collapse import signs
+from pipelines.training.session import keys_of
 from tests.helpers.words import settings_of
 
 
@@ -25,7 +26,7 @@ def head(*counts: float) -> EpochSummary:
 
 def said(*words: str, epoch: int = 5, heads: tuple[EpochSummary, ...] = (), change: float | None = 0.2, rank: float | None = 40.0,
          features: int = 128) -> dict[str, str]:  # fmt: skip
-    found = signs(config(*words), epoch, heads or (head(10, 30, 20),), label_change=change, rank=rank, features=features)
+    found = signs(keys_of(config(*words)), epoch, heads or (head(10, 30, 20),), label_change=change, rank=rank, features=features)
     return {sign.kind: sign.words for sign in found}
 
 
