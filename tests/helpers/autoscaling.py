@@ -42,8 +42,8 @@ class AutoscaledCluster:
 
     def nodes(self) -> list[psutil.Process]:
         """The raylets that the autoscaler started: children of its own process, as the head's is not."""
-        monitor = next(child for child in self.head.children() if any("monitor.py" in word for word in child.cmdline()))
-        return [child for child in monitor.children(recursive=True) if child.name() == "raylet"]
+        monitor = next(child for child in self.head.children() if any("monitor.py" in word for word in _cmdline(child)))
+        return [child for child in monitor.children(recursive=True) if "/raylet/raylet" in "".join(_cmdline(child)[:1])]
 
     def wait_for_nodes(self, count: int, seconds: float = START_SECONDS) -> None:
         """Until so many nodes are there beside the head."""
@@ -55,8 +55,15 @@ class AutoscaledCluster:
 
 def roles_on(raylet: psutil.Process) -> set[str]:
     """What the processes of a node are for."""
-    titles = [process.cmdline()[:1] for process in raylet.children(recursive=True)]
+    titles = [_cmdline(process)[:1] for process in raylet.children(recursive=True)]
     return {title[0].removeprefix("ray::").partition(".")[0].partition(":")[0] for title in titles if title}
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    """Of a process that may be gone by now, or be a zombie: nothing then."""
+    with suppress(psutil.Error):
+        return list(process.cmdline())
+    return []
 
 
 @contextmanager
