@@ -15,9 +15,9 @@ from algos.networks import feature_size
 from algos.precision import Autocast, Precision
 from pipelines.datasets.image_shards import Dataset
 from pipelines.evaluation.features import RowsById, split_features
+from pipelines.evaluation.random_views import RandomViewReader
 from pipelines.runs.trained_model import Trained
 from pipelines.stream.center_crops import EvaluationView, center_rows
-from pipelines.stream.random_views import RandomViewReader
 from pipelines.stream.ray_data import configure_ray_data
 from pipelines.tracking import figures
 from pipelines.views.augment import augment, draws_needed, normalize
@@ -35,7 +35,8 @@ def feature_figures(
     """RankMe, alpha-ReQ and uniformity of center crops, LiDAR and alignment of random views, by their plain names.
 
     All workers call it together and get the same. The network runs in evaluation mode and is left as it was. What needs more
-    images or numbers than there are is left out: alpha-ReQ 100 of each, LiDAR more images than numbers.
+    images or numbers than there are is left out: alpha-ReQ 100 of each, LiDAR more images than numbers; and so is all of features
+    that are not finite.
 
     Args:
         network: images -> features (B, F), with `num_features`.
@@ -52,6 +53,8 @@ def feature_figures(
     shared = {"rank": rank, "workers": workers, "precision": precision}
     _, _, features = split_features(network, dataset, split, view, device, limit=images, **shared)  # type: ignore[arg-type]
     views = view_features(network, dataset, split, view, rules, device, images=images, **shared)  # type: ignore[arg-type]
+    if not (features.isfinite().all() and views.isfinite().all()):  # of a network that has blown up, which its loss tells
+        return {"images": float(len(features))}
     features, views = features.to(device), views.to(device)
     slope, told = alpha_req(features), lidar(views)
     return (
