@@ -29,7 +29,8 @@ def feature_figures(
     """RankMe, alpha-ReQ and uniformity of center crops, LiDAR and alignment of random views, by their plain names.
 
     All workers call it together and get the same. The network runs in evaluation mode and is left as it was. What needs more
-    images or numbers than there are is left out: alpha-ReQ 100 of each, LiDAR more images than numbers.
+    images or numbers than there are is left out: alpha-ReQ 100 of each, LiDAR more images than numbers; and so is all of features
+    that are not finite.
 
     Args:
         network: images -> features (B, F), with `num_features`.
@@ -46,6 +47,8 @@ def feature_figures(
     shared = {"rank": rank, "workers": workers, "precision": precision}
     _, _, features = split_features(network, dataset, split, view, device, limit=images, **shared)  # type: ignore[arg-type]
     seen = view_features(network, dataset, split, view, views, device, images=images, **shared)  # type: ignore[arg-type]
+    if not (features.isfinite().all() and seen.isfinite().all()):  # of a network that has blown up, which its loss tells
+        return {"images": float(len(features))}
     features, seen = features.to(device), seen.to(device)
     slope, told = alpha_req(features), lidar(seen)
     return (
