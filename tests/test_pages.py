@@ -23,7 +23,7 @@ BENCHMARK = re.compile(r"python -m (benchmarks[\w.]*)([^`\n]*)")
 FIGURE = re.compile(r"(?:(?:evaluate|untrained)/)?(?:train|test|pseudo_labels|clusters|labels|stream|progress)/[a-z0-9N_/]+")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COLUMNS = {"label_head0", "similarity_head0"}  # of files of labels; a figure was called like one of them
-TAGS = {"quorum.lineage"}  # of MLflow
+TAGS = {"quorum.lineage", "quorum.warning"}  # of MLflow
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 

@@ -216,7 +216,9 @@ def test_what_is_written_and_kept_with_the_sweep(store, ablation, tmp_path):
     compared = compare([ablation], to=str(tmp_path / "here"))
     names = ["by-key.png", "cluster-sizes.png", "comparison.txt", "importance.png", "runs.csv", "settings.csv"]
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == names
-    assert compared.notes[-1] == f"files: {tmp_path}/here, and comparison/ of the sweep {ablation}"
+    assert compared.notes[-1].startswith(
+        f"files: {tmp_path}/here, and comparison/ of the sweep {ablation}: http://127.0.0.1:5000/#/"
+    )
     kept = store.client.list_artifacts(ablation, "comparison")
     assert [file.path for file in kept] == [f"comparison/{name}" for name in names]
     for name in ("by-key.png", "cluster-sizes.png", "importance.png"):
