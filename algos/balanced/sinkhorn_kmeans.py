@@ -19,7 +19,8 @@ from torch import Tensor
 from algos.balanced.plan_settings import EPSILON, ITERATIONS, LEAST_EPSILON
 from algos.balanced.sinkhorn import balancing_prices
 from algos.distributed.collectives import one_worker_at_a_time, share_of_worker
-from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, assign
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.kmeans.step_arithmetic import assign
 
 
 class SinkhornKMeans(OnlineConstrainedKMeans):

@@ -14,7 +14,7 @@ from torch import Tensor
 from algos.estimator.geometry import Geometry, exact_similarities, split
 from algos.estimator.input_rows import Table
 from algos.exact.repair_sizes import Repair, repair_sizes
-from algos.kmeans import constrained_kmeans as core
+from algos.kmeans.step_arithmetic import assign, priced_similarities
 
 
 def nearest_labels(table: Table, centers: Tensor, prices: Tensor, geometry: Geometry) -> tuple[Tensor, float]:
@@ -38,8 +38,8 @@ def nearest_labels(table: Table, centers: Tensor, prices: Tensor, geometry: Geom
     for piece, mine, counting in zip(split(rows, width), split(labels, width), split(weights, width), strict=True):
         prepared = geometry.to_compare(piece, prices.dtype)
         to = prepared.dtype
-        priced = core.priced_similarities(prepared, centers.to(to), prices.to(to), spherical=geometry.spherical)
-        mine.copy_(core.assign(priced))
+        priced = priced_similarities(prepared, centers.to(to), prices.to(to), spherical=geometry.spherical)
+        mine.copy_(assign(priced))
         values = priced.gather(1, mine[:, None])[:, 0] - prices[mine]
         total += ((values - geometry.half_squares(prepared)) * counting).sum(dtype=torch.float64)
     return labels, float(total) * geometry.scale**2

@@ -16,7 +16,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.utils import check_array
 from torch import Tensor
 
-from algos.kmeans.constrained_kmeans import priced_similarities
+from algos.kmeans.step_arithmetic import priced_similarities
 
 SMALLEST = 1e-140  # scale of Euclidean rows, and one over the largest
 FARTHEST = 1e12  # of a number of a prepared float32 row

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, assign, priced_similarities
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
+from algos.kmeans.step_arithmetic import assign, priced_similarities
 
 BLOCK_ROWS = 16  # of one parent, compared with its clusters in one product; constant, so no label depends on other rows
 ROWS_OF_PARENT = 4  # that should come together

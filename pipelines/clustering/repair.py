@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algos.exact.shortlist import Shortlist, bound_over_all, list_rows, repair_listed
-from algos.kmeans.constrained_kmeans import closeness
 from algos.kmeans.metric import Metric
+from algos.kmeans.step_arithmetic import closeness
 from pipelines.clustering.label_files import FrozenClusters, LabelFile, LabelledFolder
 from pipelines.clustering.repair_tasks import ENTRY, Compare, LabelMover, Moves, RowFetcher, RowLister, with_all, within
 from pipelines.datasets.vector_column import RowForm

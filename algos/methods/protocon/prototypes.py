@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from algos.distributed.epoch_sums import EpochSums
-from algos.kmeans.constrained_kmeans import add_statistics
+from algos.kmeans.step_arithmetic import add_statistics
 
 
 class Prototypes(nn.Module):

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from algos.exact.repair_sizes import repair_sizes
 from algos.exact.row_bounds import maximum_rows, minimum_rows
-from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, assign, priced_similarities
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.level_bounds import child_counts
 from algos.kmeans.nested_kmeans import NestedConstrainedKMeans
+from algos.kmeans.step_arithmetic import assign, priced_similarities
 from pipelines.clustering.initial_centers import draw_centers, sample_rows
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from algos.estimator import geometry
 from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, row_lengths, undirected_row
-from algos.kmeans.constrained_kmeans import priced_similarities
+from algos.kmeans.step_arithmetic import priced_similarities
 
 ROWS = torch.tensor([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 
 from algos.estimator import ConstrainedKMeans
 from algos.estimator.given_clusters import GivenClusters
-from algos.kmeans.constrained_kmeans import default_dual_lr
+from algos.kmeans.dual_step import default_dual_lr
 
 
 def lumps(rows: int = 3000, offset: float = 0.0) -> np.ndarray:

@@ -8,9 +8,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from algos.kmeans import nested_kmeans
-from algos.kmeans.constrained_kmeans import priced_similarities
 from algos.kmeans.level_bounds import share_clusters
 from algos.kmeans.nested_kmeans import NestedConstrainedKMeans
+from algos.kmeans.step_arithmetic import priced_similarities
 
 
 def made(children, dim=5, spherical=True, seed=0, **options):

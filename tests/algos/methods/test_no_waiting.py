@@ -40,7 +40,7 @@ MADE |= {"secu sgd": (secu, None), "secu lars": (secu, 0.001)}
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch):
     """Labels are the maxima that a GPU takes, not numpy's; and one-hot rows are checked on a CPU alone."""
-    monkeypatch.setattr("algos.kmeans.constrained_kmeans.FEW_THREADS", 0)
+    monkeypatch.setattr("algos.kmeans.step_arithmetic.FEW_THREADS", 0)
     monkeypatch.setattr("torch.nn.functional.one_hot", lambda labels, classes: (labels[:, None] == torch.arange(classes)).long())
 
 

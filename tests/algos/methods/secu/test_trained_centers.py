@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algos.kmeans.constrained_kmeans import ascend
+from algos.kmeans.step_arithmetic import ascend
 from algos.methods.secu.trained_centers import CenterTraining, TrainedCenters
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans, priced_similarities
+from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.nested_kmeans import NestedConstrainedKMeans
+from algos.kmeans.step_arithmetic import priced_similarities
 from pipelines.clustering.levels.level_clusterings import (
     FirstChildren,
     draw_children,
