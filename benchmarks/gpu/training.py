@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ class Steps:
 def host_batches(session: Session, count: int) -> list[HostImages]:
     """Some batches as they leave Ray Data."""
     batches = session.stream.pipelines.epoch(0, 0, last=True)
-    found = [host for _, host in zip(range(count), (host for _, host in batches), strict=False)]
+    found = [host for _, host in islice(batches, count)]
     batches.close()
     return found
 

@@ -44,9 +44,12 @@ def feature_figures(
         workers: that share the images.
         precision: that the network runs in.
     """
-    shared = {"rank": rank, "workers": workers, "precision": precision}
-    _, _, features = split_features(network, dataset, split, view, device, limit=images, **shared)  # type: ignore[arg-type]
-    seen = view_features(network, dataset, split, view, views, device, images=images, **shared)  # type: ignore[arg-type]
+    _, _, features = split_features(
+        network, dataset, split, view, device, limit=images, rank=rank, workers=workers, precision=precision
+    )
+    seen = view_features(
+        network, dataset, split, view, views, device, images=images, rank=rank, workers=workers, precision=precision
+    )
     if not (features.isfinite().all() and seen.isfinite().all()):  # of a network that has blown up, which its loss tells
         return {"images": float(len(features))}
     features, seen = features.to(device), seen.to(device)

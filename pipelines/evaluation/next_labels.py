@@ -97,7 +97,7 @@ def next_images(
     names = [sources[row] for row in ids]
     _write_list(file, ids, names, dataset, split)
     sheet = file.with_suffix(".png")
-    _draw(dataset, split, ids[:SHOWN], names, sheet)
+    _draw(dataset, split, ids[:SHOWN], names[:SHOWN], sheet)
     return NextImages(file, sheet, ids, names, len(labels))
 
 
@@ -164,4 +164,4 @@ def _write_list(file: Path, ids: list[int], names: list[str], dataset: Dataset, 
 
 def _draw(dataset: Dataset, split: str, ids: list[int], names: list[str], sheet: Path) -> None:
     images = read_images(dataset, split, ids)
-    named_sheet([(images[row], name) for row, name in zip(ids, names, strict=False)], sheet)
+    named_sheet([(images[row], name) for row, name in zip(ids, names, strict=True)], sheet)

@@ -96,8 +96,9 @@ class LossParts:
     def weighed(self, config: ProtoConConfig) -> Tensor:
         """The loss; a part of weight 0 is left out, so that nothing waits for its gradient."""
         prototype = config.prototype_weight
-        weights = (1.0, config.unlabelled_weight, prototype, prototype, config.consistency_weight, config.fairness_weight)
-        parts = zip(weights, self.all, strict=False)  # fairness may be left out
+        fairness = () if self.fairness is None else (config.fairness_weight,)
+        weights = (1.0, config.unlabelled_weight, prototype, prototype, config.consistency_weight, *fairness)
+        parts = zip(weights, self.all, strict=True)
         return torch.stack([weight * part for weight, part in parts if weight > 0]).sum()
 
 

@@ -18,6 +18,7 @@ def reader() -> Callable[[], dict[str, str]]:
     libraries = tuple(LIBRARIES)
 
     def read() -> dict[str, str]:
+        """Versions by name, of what is installed and of what runs."""
         import platform
         import sys
         from importlib.metadata import PackageNotFoundError, version

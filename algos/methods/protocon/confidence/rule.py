@@ -6,6 +6,7 @@ learns is over all workers, and the same on each of them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -50,7 +51,7 @@ class Trust:
         return self.weights >= 0.5
 
 
-class ConfidenceRule(nn.Module):
+class ConfidenceRule(nn.Module, ABC):
     """How far each pseudo-label is trusted; its buffers are all that it learns.
 
     Per global batch a method calls `judge` for each micro-batch, `begin_update` after the last one, and `finish_update` later.
@@ -60,9 +61,9 @@ class ConfidenceRule(nn.Module):
         super().__init__()
         self.columns: Columns = {}  # what is remembered of each instance, which comes once an epoch at most
 
+    @abstractmethod
     def judge(self, rows: Evidence) -> Trust:
         """Weights and thresholds of a micro-batch."""
-        raise NotImplementedError
 
     def begin_update(self) -> None:
         """Start what sums over workers no step waits for."""
