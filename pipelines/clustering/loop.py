@@ -30,7 +30,8 @@ from pipelines.clustering.warm_start import WarmStart
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import DIRECTIONS, RowForm
 from pipelines.files.location import Location
-from pipelines.jobs.stop_watch import Next, StopWatch
+from pipelines.jobs.epochs import close_record, work_through
+from pipelines.jobs.stop_watch import StopWatch
 from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, save_together
 from pipelines.stream.epoch_order import StreamShape
@@ -138,6 +139,11 @@ class Clustering:
         )
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Pass and step to do next."""
+        return self.number, self.step
+
+    @property
     def global_step(self) -> int:
         """Steps since the start of the run."""
         return self.number * self.stream.steps + self.step
@@ -166,8 +172,8 @@ class Clustering:
         self.similarity.load_state_dict(state["similarity"])
         self.number, self.step = state["epoch"], state["step"]
 
-    def begin_pass(self) -> None:
-        """Start the pass and its clock."""
+    def begin_epoch(self, epoch: int) -> None:
+        """Start a pass and its clock."""
         self.passes.begin(self.number % self.task.passes)  # of its level
         self._began, self._began_at = time.monotonic(), self.step
 
@@ -180,7 +186,17 @@ class Clustering:
         self.kmeans.finish_update()
         self.step = step + 1
 
-    def after_step(self) -> None:
+    def take_step(self, epoch: int, step: int, rows: Tensor) -> None:
+        """Learn from a global batch, and what is due after it."""
+        self.learn(step, rows)
+        self._after_step()
+
+    def save_within(self) -> None:
+        """Checkpoint in the middle of a pass, unless the step has one."""
+        if self.saved_at != self.global_step:
+            self.save()
+
+    def _after_step(self) -> None:
         """Checkpoint and progress note, where they are due."""
         every = self.job.every_steps
         if every and self.step % every == 0 and self.step < self.stream.steps:
@@ -190,7 +206,7 @@ class Clustering:
             note = f"pass {self.number + 1}/{self.task.all_passes}  {self._rate():,.0f} rows/s"
             self.job.record.metrics({names.ROWS_PER_SECOND: self._rate()}, self.global_step, note)
 
-    def end_pass(self) -> None:
+    def end_epoch(self, epoch: int) -> None:
         """Figures and checkpoint of a pass."""
         given, summaries = self.passes.end()
         self.similarity.exchange()
@@ -267,30 +283,6 @@ def cluster_worker(job: ClusterJob, worker: Worker) -> None:
     """Cluster from where the run stands to the end of the last pass, or until it is wished to stop."""
     clustering = Clustering(job, worker)
     with closing(clustering.stops), closing(clustering.stream), closing(clustering.threads):
-        done = cluster_passes(clustering)
+        done = work_through(clustering, job.task.all_passes)
     if clustering.rank == 0:
-        job.record.flush()
-        if not done:
-            job.record.leave(clustering.global_step)
-
-
-def cluster_passes(clustering: Clustering) -> bool:
-    """Cluster to the end of the last pass; returns whether it came there, or saved and left as it was wished."""
-    stream, passes = clustering.stream, clustering.task.all_passes
-    for number in range(clustering.number, passes):
-        clustering.begin_pass()
-        stops = False
-        for step, rows in stream.epoch(number, clustering.step, last=number + 1 == passes):
-            clustering.learn(step, rows)
-            clustering.after_step()
-            what = clustering.stops.look()
-            stops = what is Next.STOP
-            if what is not Next.GO_ON and clustering.step < stream.steps:
-                if clustering.saved_at != clustering.global_step:
-                    clustering.save()
-                if stops:
-                    return False
-        clustering.end_pass()
-        if stops and number + 1 < passes:
-            return False
-    return True
+        close_record(job.record, done=done, step=clustering.global_step)

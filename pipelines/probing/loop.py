@@ -21,7 +21,8 @@ from algos.scores import accuracy
 from pipelines.evaluation.class_tables import class_figures, class_table
 from pipelines.evaluation.features import center_batches
 from pipelines.files.location import Location
-from pipelines.jobs.stop_watch import Next, StopWatch
+from pipelines.jobs.epochs import close_record, work_through
+from pipelines.jobs.stop_watch import StopWatch
 from pipelines.jobs.worker import Worker
 from pipelines.probing.labelled_images import LabelledImages
 from pipelines.runs.checkpoints import CheckpointStore, save_together
@@ -111,12 +112,19 @@ class Probe:
         self.network = Autocast(self._wrapped(), self.precision)
         self.optimizer = torch.optim.SGD(self._groups(), lr=0.0, momentum=MOMENTUM)
         source = ImageSource.cropped(images.dataset, images.split, self.view, task.crop, task.flip, worker.device)
-        self.stream = EpochStream(source, task.shape, seed=task.seed, rank=worker.rank, workers=worker.count)
+        self.stream = EpochStream(
+            source, task.shape, seed=task.seed, rank=worker.rank, workers=worker.count, beside=worker.beside
+        )
         self.meter = Meter(worker.device)
         self.epoch, self.step = 0, 0
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", keep_last=1)
         if (entry := self.store.latest()) is not None:
             self._restore(self.store.load(entry))
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and step to do next."""
+        return self.epoch, self.step
 
     @property
     def global_step(self) -> int:
@@ -139,13 +147,29 @@ class Probe:
     def _rated(self) -> list[tuple[nn.Module, float]]:
         return list(zip(self.plain.probes, self.task.rates, strict=True))
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing: all that a step needs follows from its place."""
+
+    def take_step(self, epoch: int, step: int, batch: Batch) -> None:
+        """One global batch, and the figures that are due after it."""
+        self.train(batch)
+        _log(self)
+
+    def save_within(self) -> None:
+        """Checkpoint in the middle of an epoch."""
+        self.save()
+
+    def end_epoch(self, epoch: int) -> None:
+        """Figures, scores where they are due, and a checkpoint."""
+        _end_epoch(self)
+
     def train(self, batch: Batch) -> None:
         """One global batch."""
         task, rows = self.task, len(batch.ids)
         done = self.epoch + self.step / self.stream.steps
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(done, task.epochs, peak=group["peak"], warmup_epochs=0)
-        truth = self.labels[batch.ids].to(self.worker.device)
+        truth = self.labels[batch.ids].to(self.worker.device, non_blocking=True)
         losses = torch.stack([F.cross_entropy(logits, truth) for logits in self.network(batch.large[0])])
         # DDP averages over workers: this weight makes it the mean over the rows of the global batch.
         self.precision.scaler.scale(losses.sum() * (rows * self.worker.count / task.shape.batch_size)).backward()
@@ -214,31 +238,9 @@ def probe_worker(job: ProbeJob, worker: Worker) -> None:
     """Train from where the run stands to the last epoch, or until it is wished to stop."""
     probe = Probe(job, worker)
     with closing(probe.stops), closing(probe.stream):
-        done = probe_epochs(probe)
+        done = work_through(probe, job.task.epochs)
     if worker.rank == 0:
-        job.record.flush()
-        if not done:
-            job.record.leave(probe.global_step)
-
-
-def probe_epochs(probe: Probe) -> bool:
-    """Train to the end; returns whether it came there, or saved and left as it was wished."""
-    stream, task = probe.stream, probe.task
-    for epoch in range(probe.epoch, task.epochs):
-        stops = False
-        for _, batch in stream.epoch(epoch, probe.step, last=epoch + 1 == task.epochs):
-            probe.train(batch)
-            _log(probe)
-            what = probe.stops.look()
-            stops = what is Next.STOP
-            if what is not Next.GO_ON and probe.step < stream.steps:
-                probe.save()
-                if stops:
-                    return False
-        _end_epoch(probe)
-        if stops and epoch + 1 < task.epochs:
-            return False
-    return True
+        close_record(job.record, done=done, step=probe.global_step)
 
 
 def _log(probe: Probe) -> None:

@@ -11,7 +11,7 @@ from algos.distributed.collectives import sum_over_workers
 from algos.methods.method import Batch, EpochReport
 from algos.networks import feature_size
 from algos.scores import size_figures
-from pipelines.jobs.stop_watch import Next
+from pipelines.jobs.epochs import close_record, work_through
 from pipelines.jobs.worker import Worker
 from pipelines.tracking import figures as names
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, epoch_snapshot
@@ -26,35 +26,45 @@ def train_worker(job: TrainingJob, worker: Worker) -> None:
     """Train from where the run stands to the last epoch, or until it is wished to stop."""
     session = Session(job, worker)
     with closing(session.stops), closing(session.stream):  # a trial may be stopped, and its process go on with another
-        done = train_epochs(session, end=min(session.config.epochs, job.until or session.config.epochs))
+        done = work_through(TrainingEpochs(session), end=min(session.config.epochs, job.until or session.config.epochs))
     if session.rank == 0:
-        job.record.flush()
-        if not done:
-            job.record.leave(session.global_step)
+        close_record(job.record, done=done, step=session.global_step)
 
 
-def train_epochs(session: Session, end: int) -> bool:
-    """Train from where the session stands up to an epoch; returns whether it came there, or saved and left as it was wished."""
-    stream, start, ended = session.stream, session.step, None
-    for epoch in range(session.epoch, end):
-        session.method.begin_epoch(epoch)
-        stops = False
-        for step, batch in stream.epoch(epoch, start, last=epoch + 1 == end):
-            if step == start:
-                begin_clock(session, ended)
-            train_step(session, epoch, step, batch)
-            after_step(session, epoch, step)
-            what = session.stops.look()
-            stops = what is Next.STOP
-            if what is not Next.GO_ON and session.step < stream.steps:
-                save_within(session, epoch)
-                if stops:
-                    return False
-        end_epoch(session, epoch)
-        if stops and epoch + 1 < end:
-            return False
-        start, ended = 0, time.monotonic()
-    return True
+class TrainingEpochs:
+    """A session's epochs, as `work_through` goes through them."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self.stops, self.stream = session, session.stops, session.stream
+        self._first = True  # batch of an epoch
+        self._ended: float | None = None  # when the epoch before did
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and step to do next."""
+        return self.session.epoch, self.session.step
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Tell the method which epoch it is."""
+        self.session.method.begin_epoch(epoch)
+        self._first = True
+
+    def take_step(self, epoch: int, step: int, batch: Batch) -> None:
+        """A step, with the figures and checkpoints that are due after it; the clock starts with the epoch's first batch."""
+        if self._first:
+            begin_clock(self.session, self._ended)
+            self._first = False
+        train_step(self.session, epoch, step, batch)
+        after_step(self.session, epoch, step)
+
+    def save_within(self) -> None:
+        """Checkpoint in the middle of an epoch, unless the step has one."""
+        save_within(self.session, self.session.epoch)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Exchange, measure, save, report."""
+        end_epoch(self.session, epoch)
+        self._ended = time.monotonic()
 
 
 def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
