@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines.errors import UserError
 from quorum.notebook import facts, thumbnails
 
 if TYPE_CHECKING:
@@ -250,8 +251,6 @@ def _grown(to: str | Path | None, append: str | Path | DataSet | None, name: str
     Raises:
         UserError: for both or none, or options of a new one.
     """
-    from pipelines.errors import UserError
-
     if to is None and append is None:
         raise UserError("to is missing: quorum ingest SOURCE --to FOLDER, or --append DATA for a data set that grows")
     if to is not None and append is not None:
@@ -267,8 +266,6 @@ def _check_in_place(grown: DataSet | None, **others: Any) -> None:
     Raises:
         UserError: naming the option.
     """
-    from pipelines.errors import UserError
-
     if grown is not None:
         raise UserError("--in-place makes a data set of its own; leave out --append")
     for name, value in others.items():
@@ -320,28 +317,38 @@ def labels(
         UserError: for none or several of the rules, or a choice that the data cannot give.
     """
     from pipelines.datasets.image_shards import Dataset
-    from pipelines.datasets.label_selection import Selection, beside, choose_from, say_absent
-    from pipelines.errors import UserError
+    from pipelines.datasets.label_selection import beside, choose_from
 
     dataset = data.dataset if isinstance(data, DataSet) else Dataset.open(str(data))
-    file = None if listed is None else str(listed)
-    before = None if known is None else Selection.open(str(known), str(dataset.location))
-    if before is not None and not (dataset.has_rows_of(before.fingerprint) and before.split == split):
-        raise UserError(f"--known {known} was chosen from other images than split {split!r} of {dataset.location}")
+    before = None if known is None else _known(known, dataset, split)
     if count is not None:
         if (per_class, fraction, listed) != (None, None, None):
             raise UserError("--next chooses images by a run; leave out --per-class, --fraction and --list")
         return _next(dataset, split, count, run, by, before, to, gpu, address)
-    if run is not None:
-        raise UserError("--from goes with --next only; leave it out, or say how many images to label next")
-    if before is not None and listed is None:
-        raise UserError("--known goes with --next and --list only; leave it out")
+    for option, value in (("--from", run), ("--known", before if listed is None else None)):
+        if value is not None:
+            raise UserError(f"{option} goes with --next{' and --list' if option == '--known' else ''} only; leave it out")
     rule, selection = choose_from(
-        dataset, split, per_class=per_class, fraction=fraction, listed=file, seed=seed, at_most=at_most, list_ids=list_ids
-    )
+        dataset, split, per_class=per_class, fraction=fraction, listed=None if listed is None else str(listed), seed=seed,
+        at_most=at_most, list_ids=list_ids,
+    )  # fmt: skip
     if before is not None:
         rule, selection = f"{rule}-and-{Path(str(known)).stem}", before.with_more(selection)
-    place = str(to or beside(dataset, rule))
+    return _saved(dataset, split, selection, str(to or beside(dataset, rule)))
+
+
+def _known(known: str | Path | LabelChoice, dataset: Dataset, split: str) -> Selection:
+    from pipelines.datasets.label_selection import Selection
+
+    before = Selection.open(str(known), str(dataset.location))
+    if not (dataset.has_rows_of(before.fingerprint) and before.split == split):
+        raise UserError(f"--known {known} was chosen from other images than split {split!r} of {dataset.location}")
+    return before
+
+
+def _saved(dataset: Dataset, split: str, selection: Selection, place: str) -> LabelChoice:
+    from pipelines.datasets.label_selection import say_absent
+
     selection.check(dataset, split, place)
     say_absent(dataset, split)
     selection.save(place)
@@ -351,8 +358,6 @@ def labels(
 def _next(
     dataset: Dataset, split: str, count: int, run: Any, by: Any, known: Selection | None, to: Any, gpu: bool, address: str | None
 ) -> NextLabels:
-    from pipelines.errors import UserError
-
     if run is None:
         raise UserError("from is missing: quorum labels DATA --next N --from RUN")
     from pipelines.evaluation.next_labels import next_images

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import pyarrow as pa
 import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
@@ -64,28 +65,45 @@ def evaluate(
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
     check_split(trained, dataset, split)
-    prefix, data = figures.UNTRAINED if untrained else figures.EVALUATE, DataInput.of_split(dataset, split, EVALUATION)
-    if not dataset.split(split).labelled:
+    labelled = dataset.split(split).labelled
+    with_bank = labelled and dataset.split(trained.split).labelled
+    if labelled:
+        held = {split, trained.split} if with_bank else {split}
+        check_memory(sum(dataset.split(one).rows for one in held), trained.features)
+    else:
         print(f"{split} of {dataset.location} has no labels: only figures of its features, which need none", file=sys.stderr)
-        connect(address, local_cpus=workers + 1)
-        found = Scores(run_features(trained, dataset, split, gpu=gpu, untrained=untrained))
-        record_scores(trained, found, None, prefix, "", data)
-        return found
-    with_bank = dataset.split(trained.split).labelled
-    check_memory(sum(dataset.split(one).rows for one in {split, *([trained.split] if with_bank else [])}), trained.features)
     connect(address, local_cpus=workers + 1)
+    vote = Vote(voters, temperature) if with_bank else None
+    found, table = _with_labels(trained, dataset, split, vote, workers, gpu, untrained) if labelled else (Scores(), None)
+    found.update(run_features(trained, dataset, split, gpu=gpu, untrained=untrained))
+    prefix, data = figures.UNTRAINED if untrained else figures.EVALUATE, DataInput.of_split(dataset, split, EVALUATION)
+    found.table = record_scores(trained, found, table, prefix, f"classes-{split}{'-untrained' if untrained else ''}", data)
+    return found
+
+
+@dataclass(frozen=True)
+class Vote:
+    """How training images vote on a class: numbers of neighbours, the first of which is that of `knn_top1`, and temperature."""
+
+    neighbours: list[int]
+    temperature: float
+
+
+def _with_labels(
+    trained: Trained, dataset: Dataset, split: str, vote: Vote | None, workers: int, gpu: bool, untrained: bool
+) -> tuple[Scores, pa.Table | None]:
+    """Scores of a split by its labels, and the table of classes; without a vote there are no training labels to learn from."""
     source = RunSource.of(trained, untrained=untrained)
     scored = embed_split(replace(source, classify=True), dataset, split, workers=workers, gpu=gpu)
     labels, classes, device = scored["label"], len(dataset.classes), "cuda" if gpu else "cpu"
     guessed, scores = own_guesses(trained, dataset, scored), {}
     sizes = {figures.score(split, figures.ROWS): float(len(labels))}
-    if with_bank:
+    if vote is not None:
         train = embed_split(source, dataset, trained.split, workers=workers, gpu=gpu)
         bank, bank_labels, queries = (part.to(device) for part in (train["feature"], train["label"], scored["feature"]))
-        _say_small(len(bank), max(voters))
-        votes = knn_guesses(queries, bank, bank_labels, num_classes=classes, neighbours=voters, temperature=temperature)
-        guessed["knn"] = votes[voters[0]].on_host()
-        scores = {figures.knn_at(k): accuracy(votes[k].first.cpu(), labels) for k in voters if len(voters) > 1}
+        votes = _votes(queries, bank, bank_labels, classes, vote)
+        guessed["knn"] = votes[vote.neighbours[0]].on_host()
+        scores = {figures.knn_at(k): accuracy(votes[k].first.cpu(), labels) for k in votes if len(votes) > 1}
         probe = linear_probe(bank, bank_labels, num_classes=classes)
         guessed["linear"] = Guesses.joined([Guesses.of_logits(probe(part)).on_host() for part in queries.split(PROBED)])
         sizes[figures.TRAIN_ROWS] = float(len(train["id"]))
@@ -93,11 +111,13 @@ def evaluate(
         scores |= class_figures(by, guesses, labels, classes, calibrated=by != "knn")
     heads = (clustering_scores(labels, clusters) for clusters in scored["clusters"].T)
     found = Scores(figures.of_split(scores, split) | sizes | figures.of_heads(heads, split))
-    found.update(run_features(trained, dataset, split, gpu=gpu, untrained=untrained))
-    table = class_table(guessed, labels, dataset.classes) if guessed else None
-    name = f"classes-{split}{'-untrained' if untrained else ''}"
-    found.table = record_scores(trained, found, table, prefix, name, data)
-    return found
+    return found, class_table(guessed, labels, dataset.classes) if guessed else None
+
+
+def _votes(queries: Tensor, bank: Tensor, labels: Tensor, classes: int, vote: Vote) -> dict[int, Guesses]:
+    if (most := max(vote.neighbours)) > len(bank):
+        print(f"kNN: {most} neighbours are asked for, and {len(bank)} training images are all that can vote", file=sys.stderr)
+    return knn_guesses(queries, bank, labels, num_classes=classes, neighbours=vote.neighbours, temperature=vote.temperature)
 
 
 class Scores(dict[str, float]):
@@ -108,11 +128,6 @@ class Scores(dict[str, float]):
     """
 
     table: str | None = None
-
-
-def _say_small(rows: int, voters: int) -> None:
-    if voters > rows:
-        print(f"kNN: {voters} neighbours are asked for, and {rows} training images are all that can vote", file=sys.stderr)
 
 
 def check_split(trained: Trained, dataset: Dataset, split: str) -> None:

@@ -39,3 +39,19 @@ def train_method(
         method.exchange()
         figures.append(method.end_epoch().figures)
     return losses, figures
+
+
+def go_on_in_mid_epoch(straight: Method, resumed: Method, batches: Iterable[Batch], epoch: int) -> None:
+    """Clustering steps of an epoch: `resumed` takes over the state of `straight` after the first, and both go on."""
+    straight.begin_epoch(epoch)
+    for step, batch in enumerate(batches):
+        if step == 1:
+            straight.exchange()
+            resumed.load_state_dict(straight.state_dict())
+            resumed.begin_epoch(epoch)
+        for method in [straight, resumed] if step else [straight]:
+            method.loss(method.network, batch)
+            method.begin_update()
+            method.finish_update()
+    for method in (straight, resumed):
+        method.exchange()

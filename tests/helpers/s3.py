@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import random
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -90,6 +92,17 @@ class S3Server:
             raise ConnectionResetError
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[S3Server]:
+    """A server for as long as the block lasts, which does not print each request."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = S3Server()
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 def _refuse(environ: dict[str, Any], start_response: Any, status: str, code: str, message: str) -> Iterable[bytes]:

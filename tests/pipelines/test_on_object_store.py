@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -18,22 +17,18 @@ from benchmarks.chaos.jobs import JOBS, differing, outcome, write_inputs
 from pipelines.datasets.image_shards import Dataset
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
-from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server
+from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server, serving
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def server():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = S3Server()
-    server.faults = Faults(busy=0.05, cut=0.01)
-    before = {name: os.environ.get(name) for name in KEYS}
-    os.environ.update(KEYS)
-    yield server
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
-    server.close()
+    with serving() as server, pytest.MonkeyPatch.context() as patch:
+        server.faults = Faults(busy=0.05, cut=0.01)
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,10 @@ Source: Qian et al., "Unsupervised Visual Representation Learning by Online Cons
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from algos.methods.clustered_method import ClusteredMethod
 from algos.methods.clustering import build_kmeans
 from algos.methods.coke.config import CoKeConfig
 from algos.methods.coke.loss import Embeddings, LossWeights, cluster_loss
@@ -20,10 +19,9 @@ from algos.methods.instance_memory import AveragedInstanceMemory, InstanceMemory
 from algos.methods.label_changes import LabelChanges
 from algos.methods.method import Batch, EpochReport, InstanceGuesses
 from algos.networks import ProjectedNetwork
-from algos.precision import in_fp32
 
 
-class CoKe:
+class CoKe(ClusteredMethod):
     """The method over one backbone; see `algos.methods.method.Method` for who calls what.
 
     Args:
@@ -55,20 +53,13 @@ class CoKe:
         self.changes = LabelChanges()
 
     @property
-    def backbone(self) -> nn.Module:
-        """The backbone that is being trained."""
-        return self.network.get_submodule("backbone")
+    def parts(self) -> tuple[str, ...]:
+        """Names of what has a state."""
+        return (*super().parts, "changes")
 
     def classifiers(self) -> dict[str, nn.Module]:
         """None: there are no classes."""
         return {}
-
-    def to(self, device: torch.device) -> CoKe:
-        """Move networks and clustering; the memory stays on the host."""
-        self.network.to(device)
-        self.kmeans.to(device)
-        self.changes.to(device)
-        return self
 
     def begin_epoch(self, epoch: int) -> None:
         """Follow the loop's epoch."""
@@ -107,16 +98,6 @@ class CoKe:
         hard = nn.functional.one_hot(known[head], clusters).to(soft.dtype)
         return torch.where(usable[:, None], soft, hard)
 
-    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
-        features = self.backbone(images)
-        projector = self.network.get_submodule("projector")
-        return features, in_fp32(lambda rows: self.kmeans.assign(nn.functional.normalize(projector(rows), dim=1)), features)
-
-    def begin_update(self) -> None:
-        """Start the all-reduce of the clustering statistics."""
-        self.kmeans.begin_update()
-
     def finish_update(self) -> None:
         """Apply the summed statistics."""
         self.kmeans.finish_update()
@@ -134,19 +115,3 @@ class CoKe:
     def knowledge(self, most: int | None = None) -> InstanceGuesses:
         """Clusters of the instances."""
         return InstanceGuesses(self.memory.labels[:, :most], {})
-
-    def state_dict(self) -> dict[str, Any]:
-        """Networks, clustering and memory."""
-        return {
-            "network": self.network.state_dict(),
-            "kmeans": self.kmeans.state_dict(),
-            "memory": self.memory.state_dict(),
-            "changes": self.changes.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self.network.load_state_dict(state["network"])
-        self.kmeans.load_state_dict(state["kmeans"])
-        self.memory.load_state_dict(state["memory"])
-        self.changes.load_state_dict(state["changes"])

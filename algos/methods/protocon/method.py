@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from algos.distributed.batch_sums import BatchSums
 from algos.distributed.epoch_sums import EpochSums
+from algos.methods.clustered_method import ClusteredMethod
 from algos.methods.clustering import build_kmeans
 from algos.methods.instance_memory import InstanceMemory, smallest_integer
 from algos.methods.method import Batch, EpochReport, InstanceGuesses
@@ -43,7 +44,6 @@ from algos.methods.protocon.loss import (
 from algos.methods.protocon.prototypes import Prototypes
 from algos.methods.protocon.pseudo_labels import Aligner, cluster_pseudo_labels, refine
 from algos.networks import ClassifiedNetwork, Classifier
-from algos.precision import in_fp32
 
 KNOWLEDGE_ROWS = 1 << 14
 FIGURES = (
@@ -74,7 +74,7 @@ def memory_columns(heads: int, num_classes: int) -> dict[str, tuple[int, torch.d
     return {"score": (heads, torch.float16), "guess": hard, "pseudo_label": hard, "reliable": (1, torch.bool)}
 
 
-class ProtoCon:
+class ProtoCon(ClusteredMethod):
     """The method over one backbone; see `algos.methods.method.Method` for who calls what.
 
     Args:
@@ -118,19 +118,19 @@ class ProtoCon:
         self.figures = EpochSums(len(figure_names(config)) + 1)  # rows come last
 
     @property
-    def backbone(self) -> nn.Module:
-        """The backbone that is being trained."""
-        return self.network.get_submodule("backbone")
+    def parts(self) -> tuple[str, ...]:
+        """Names of what has a state; a rule may have none."""
+        always = ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency", "figures")
+        learn = {"rule": self.rule, "fairness": self.fairness}
+        return (*always, *(name for name, part in learn.items() if part is not None and part.state_dict()))
 
     def classifiers(self) -> dict[str, nn.Module]:
         """The classifier with its trained and with its averaged weights."""
         return {"accuracy": Classifier(self.network), "accuracy_ema": Classifier(self.averaged)}
 
-    def to(self, device: torch.device) -> ProtoCon:
+    def to(self, device: torch.device) -> Self:
         """Move networks, clustering and running means; the memory stays on the host."""
-        for name in self._modules():
-            if name != "memory":
-                getattr(self, name).to(device)
+        super().to(device)
         self.cluster_labels, self._taught = self.cluster_labels.to(device), self._taught.to(device)
         return self
 
@@ -237,15 +237,9 @@ class ProtoCon:
     def _count(self, means: Tensor, rows: int) -> None:
         self.figures.add(F.pad(means, (0, 1), value=1.0).double() * rows)
 
-    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
-        features = self.backbone(images)
-        projector = self.network.get_submodule("projector")
-        return features, in_fp32(lambda rows: self.kmeans.assign(F.normalize(projector(rows), dim=1)), features)
-
     def begin_update(self) -> None:
         """Start the all-reduce of the clustering statistics, and of the rule's."""
-        self.kmeans.begin_update()
+        super().begin_update()
         self.rule.begin_update()
 
     @torch.no_grad()
@@ -299,20 +293,13 @@ class ProtoCon:
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, clustering, memory and running means."""
-        parts = {name: getattr(self, name).state_dict() for name in self._modules()}
-        return parts | {"cluster_labels": self.cluster_labels, "updates": self.updates}
+        return super().state_dict() | {"cluster_labels": self.cluster_labels, "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        for name in self._modules():
-            getattr(self, name).load_state_dict(state[name])
+        super().load_state_dict(state)
         self.cluster_labels.copy_(state["cluster_labels"])
         self.updates = state["updates"]
-
-    def _modules(self) -> tuple[str, ...]:
-        always = ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency", "figures")
-        learn = {"rule": self.rule, "fairness": self.fairness}
-        return (*always, *(name for name, part in learn.items() if part is not None and part.state_dict()))
 
 
 def _aligner(config: ProtoConConfig, num_classes: int, label_counts: Sequence[int]) -> Aligner:

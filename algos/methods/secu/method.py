@@ -10,13 +10,11 @@ Source: Qian, "Stable Cluster Discrimination for Deep Clustering", ICCV 2023.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from algos.distributed.epoch_sums import EpochSums
+from algos.methods.clustered_method import ClusteredMethod
 from algos.methods.coke.loss import Embeddings, LossWeights, cluster_loss
 from algos.methods.instance_memory import InstanceMemory
 from algos.methods.label_changes import LabelChanges
@@ -24,12 +22,11 @@ from algos.methods.method import Batch, EpochReport, InstanceGuesses
 from algos.methods.secu.config import SeCuConfig
 from algos.methods.secu.network import SeCuNetwork
 from algos.methods.secu.trained_centers import CenterTraining, TrainedCenters
-from algos.precision import in_fp32
 
 FIGURES = ("loss_representation", "loss_centers")
 
 
-class SeCu:
+class SeCu(ClusteredMethod):
     """The method over one backbone; see `algos.methods.method.Method` for who calls what.
 
     Args:
@@ -40,6 +37,7 @@ class SeCu:
         seed: of the initial centers.
     """
 
+    kmeans: TrainedCenters
     clustering_epochs = 1  # the labels of epoch 0 are what epoch 1 learns from
 
     def __init__(self, config: SeCuConfig, backbone: nn.Module, *, num_instances: int, batch_size: int, seed: int = 0) -> None:
@@ -59,19 +57,13 @@ class SeCu:
         self.figures = EpochSums(len(FIGURES) + 1)  # rows come last
 
     @property
-    def backbone(self) -> nn.Module:
-        """The backbone that is being trained."""
-        return self.network.get_submodule("backbone")
+    def parts(self) -> tuple[str, ...]:
+        """Names of what has a state."""
+        return (*super().parts, "changes", "figures")
 
     def classifiers(self) -> dict[str, nn.Module]:
         """None: there are no classes."""
         return {}
-
-    def to(self, device: torch.device) -> SeCu:
-        """Move network and clustering; the memory stays on the host."""
-        for module in (self.network, self.kmeans, self.changes, self.figures):
-            module.to(device)
-        return self
 
     def begin_epoch(self, epoch: int) -> None:
         """Nothing: what differs between epochs is in the state."""
@@ -100,16 +92,6 @@ class SeCu:
     def _count(self, of_representation: Tensor, of_centers: Tensor, rows: int) -> None:
         self.figures.add(torch.stack([of_representation, of_centers, torch.ones_like(of_centers)]).double() * rows)
 
-    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Backbone features (B, F) of images and their clusters (H, B) under the running centers and prices."""
-        features = self.backbone(images)
-        projector = self.network.get_submodule("projector")
-        return features, in_fp32(lambda rows: self.kmeans.assign(F.normalize(projector(rows), dim=1)), features)
-
-    def begin_update(self) -> None:
-        """Start the all-reduce of the clustering statistics."""
-        self.kmeans.begin_update()
-
     def finish_update(self) -> None:
         """Move duals and centers by the summed statistics."""
         self.kmeans.finish_update()
@@ -128,16 +110,3 @@ class SeCu:
     def knowledge(self, most: int | None = None) -> InstanceGuesses:
         """Clusters of the instances."""
         return InstanceGuesses(self.memory.labels[:, :most], {})
-
-    def state_dict(self) -> dict[str, Any]:
-        """Network, clustering, memory and sums."""
-        return {name: getattr(self, name).state_dict() for name in self._modules()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        for name in self._modules():
-            getattr(self, name).load_state_dict(state[name])
-
-    @staticmethod
-    def _modules() -> tuple[str, ...]:
-        return ("network", "kmeans", "memory", "changes", "figures")

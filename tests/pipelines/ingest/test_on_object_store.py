@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pipelines.ingest.recognise import open_source
 from tests.helpers import packed
 from tests.helpers.layouts import WNIDS
 from tests.helpers.packed import LAYOUTS, content, expected
-from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server
+from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server, serving
 
 SLOW = ("published tars", "tars", "gzipped tars")
 FOLDERS = ["class folders", "hugging face", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
@@ -23,13 +22,10 @@ FOLDERS = ["class folders", "hugging face", *(pytest.param(name, marks=pytest.ma
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = S3Server()
-    with pytest.MonkeyPatch.context() as patch:
+    with serving() as server, pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
             patch.setenv(name, value)
         yield server
-    server.close()
 
 
 def upload(server: S3Server, folder: Path, prefix: str) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 from algos.methods.coke.config import CoKeConfig
 from algos.methods.coke.method import CoKe
 from algos.methods.method import Batch
-from tests.helpers.method_training import Flat, train_method
+from tests.helpers.method_training import Flat, go_on_in_mid_epoch, train_method
 
 
 def no_norm(network):
@@ -110,19 +110,7 @@ def test_mean_of_views_is_clustered_without_normalising_it():
 def test_state_in_mid_epoch_goes_on_bit_for_bit(settings):
     straight, resumed = coke(average_from=1, **settings), coke(seed=5, average_from=1, **settings)
     train(straight, 2)
-    straight.begin_epoch(2)
-    seen = list(batches(2))
-    for step, batch in enumerate(seen):
-        if step == 1:
-            straight.exchange()
-            resumed.load_state_dict(straight.state_dict())
-            resumed.begin_epoch(2)
-        for method in [straight, resumed] if step else [straight]:
-            method.loss(method.network, batch)
-            method.begin_update()
-            method.finish_update()
-    for method in (straight, resumed):
-        method.exchange()
+    go_on_in_mid_epoch(straight, resumed, batches(2), 2)
     assert straight.end_epoch().figures == resumed.end_epoch().figures
     assert torch.equal(straight.knowledge().clusters, resumed.knowledge().clusters)
     assert torch.equal(straight.kmeans.centers, resumed.kmeans.centers)

@@ -11,7 +11,7 @@ from torch import nn
 from algos.methods.method import Batch
 from algos.methods.secu.config import SeCuConfig
 from algos.methods.secu.method import SeCu
-from tests.helpers.method_training import Flat, train_method
+from tests.helpers.method_training import Flat, go_on_in_mid_epoch, train_method
 
 
 def secu(seed=0, **settings):
@@ -118,18 +118,7 @@ def test_clusters_become_the_lumps_that_the_rows_lie_in():
 def test_state_in_mid_epoch_goes_on_bit_for_bit():
     straight, resumed = secu(), secu(seed=5)
     train_method(straight, batches, range(2), lr=0.05)
-    straight.begin_epoch(2)
-    for step, batch in enumerate(batches(2)):
-        if step == 1:
-            straight.exchange()
-            resumed.load_state_dict(straight.state_dict())
-            resumed.begin_epoch(2)
-        for method in [straight, resumed] if step else [straight]:
-            method.loss(method.network, batch)
-            method.begin_update()
-            method.finish_update()
-    for method in (straight, resumed):
-        method.exchange()
+    go_on_in_mid_epoch(straight, resumed, batches(2), 2)
     assert straight.end_epoch().figures == resumed.end_epoch().figures
     for name in ("centers", "weights", "velocity", "duals", "epoch_centers"):
         assert torch.equal(getattr(straight.kmeans, name), getattr(resumed.kmeans, name)), name

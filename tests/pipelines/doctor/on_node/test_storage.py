@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
 from pipelines.doctor.findings import Page, State
@@ -13,15 +11,13 @@ from pipelines.files.location import Location
 
 pytest.importorskip("moto", reason="needs the S3 server of the dev extra")  # which the lowest environment lacks
 
-from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server
+from tests.helpers.s3 import BUCKET, KEYS, Faults, serving
 
 
 @pytest.fixture(scope="module")
 def server():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = S3Server()
-    yield server
-    server.close()
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
