@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
-from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from torch import Tensor, nn
 
 LR_SCALE = "lr_scale"  # key of a group: its share of the learning rate, by timm's name
@@ -74,6 +73,8 @@ def _matrices_and_vectors(parameters: Iterable[nn.Parameter], weight_decay: floa
 
 
 def _decayed_and_not(network: nn.Module, weight_decay: float) -> list[Group]:
+    from timm.optim import param_groups_weight_decay
+
     kept = [f"{part}.{name}" for part, module in network.named_children() for name in _undecayed(module)]
     # Of a decay of 1: timm would make no groups of one of 0, which may grow.
     return _as_ours(param_groups_weight_decay(network, 1.0, no_weight_decay_list=kept), weight_decay)
@@ -81,6 +82,8 @@ def _decayed_and_not(network: nn.Module, weight_decay: float) -> list[Group]:
 
 def _layers(network: nn.Module, weight_decay: float, layer_decay: float) -> list[Group]:
     """Groups of one layer of the backbone each, as timm cuts its models; then the heads, one more layer at the whole rate."""
+    from timm.optim import param_groups_layer_decay
+
     backbone = network.get_submodule("backbone")
     layers = param_groups_layer_decay(backbone, 1.0, no_weight_decay_list=_undecayed(backbone), layer_decay=layer_decay)
     for layer in layers:  # which timm counts from the last of the backbone
