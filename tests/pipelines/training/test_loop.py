@@ -184,7 +184,9 @@ def test_other_shards_are_refused_at_a_resume(straight, digits, tmp_path):
 def test_a_full_disk_stops_the_run_in_words_and_keeps_what_was_saved(straight):
     copy = cut_back(straight, straight.parent / "full-disk", 2 * STEPS)
     config = read_recipe(str(copy / "config.yaml"), PretrainConfig, settings_of(["--checkpoint.every_steps", "7"]))
-    (copy / "checkpoints" / f"step-{2 * STEPS + 7:09d}.pt").mkdir()  # the place that the writer needs is taken
+    place = copy / "checkpoints" / f"step-{2 * STEPS + 7:09d}.pt"
+    place.unlink()
+    place.mkdir()  # what the writer needs is taken
     before = store_of(copy).latest()
     with pytest.raises(UserError, match=r"could not be written.*--resume"):
         train(config, resume=str(copy))
