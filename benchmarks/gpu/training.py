@@ -32,6 +32,13 @@ RECIPES = Path(__file__).parents[2] / "quorum" / "recipes"
 MEGABYTES = 1100  # some 15,000 photographs: the published numbers of clusters want more than 5,000
 TIMES, ROUNDS = 6, 3
 EPOCHS = 2  # of the stream
+STEPPED = (
+    ("coke_imagenet_2view", "bf16"),
+    ("coke_imagenet_1view", "bf16"),
+    ("coke_imagenet_1view", "fp16"),
+    ("coke_imagenet_multicrop", "bf16"),
+    ("coke_vit_imagenet", "bf16"),
+)
 
 
 def photographs(work: Path) -> Dataset:
@@ -107,7 +114,7 @@ def host_batches(session: Session, count: int) -> list[HostImages]:
 
 def step_rows(dataset: Dataset, work: Path, rows: int) -> Iterator[Row]:
     """Of each recipe: images a second of whole steps, and the network's share of their time."""
-    for recipe, precision in (("coke_imagenet_2view", "bf16"), ("coke_imagenet_1view", "bf16"), ("coke_imagenet_1view", "fp16")):
+    for recipe, precision in STEPPED:
         with tempfile.TemporaryDirectory(dir=work) as folder:
             session = new_session(dataset, recipe, rows, Path(folder), **{"compute.precision": precision})
             steps = Steps(session, host_batches(session, 3))

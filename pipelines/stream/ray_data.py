@@ -47,7 +47,7 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str
     """
     configure_ray_data()
     numbers = ray.data.range(count, override_num_blocks=count)
-    mapped = numbers.map_batches(task, batch_size=None, num_gpus=1 if gpu else None)
+    mapped = numbers.map_batches(task, batch_size=1, num_gpus=1 if gpu else None)
     try:
         yield from mapped.iter_batches(batch_size=None)
     except ray.exceptions.RayTaskError as error:
