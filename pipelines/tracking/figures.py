@@ -33,8 +33,8 @@ PLAIN = {  # names without a section, by their section
     "val": SCORES,
     "test": SCORES,
     "pseudo_labels": (
-        "reliable_rate", "refined_change", "mean_threshold", "mean_weight", "coverage", "accuracy_classifier",
-        "accuracy_cluster", "accuracy_refined", "accuracy_reliable",
+        "reliable_rate", "refined_change", "mean_threshold", "mean_weight", "largest_class_share", "coverage",
+        "accuracy_classifier", "accuracy_cluster", "accuracy_refined", "accuracy_reliable",
     ),
     "clusters": ("label_change",),
     "labels": ("rows_per_second",),

@@ -9,7 +9,7 @@ from algos.balanced.plan_settings import EPSILON, ITERATIONS
 from algos.check_ranges import require_not_negative, require_positive, require_shares
 from algos.methods.assignment import Assignment, require_assignment
 
-Alignment = Literal["window", "ema", "debias", "none"]
+Alignment = Literal["window", "ema", "debias", "label_shift", "none"]
 Shares = Literal["equal", "labels", "predicted", "estimated"]
 Confidence = Literal["fixed", "flexmatch", "freematch", "softmatch", "adamatch"]
 Vote = Literal["similarity", "count", "score"]
@@ -40,10 +40,12 @@ class ProtoConConfig:
         confidence_threshold: least probability of a pseudo-label that is trained on [tau]; of `flexmatch` that of a class that is
             learned, of `adamatch` relative to the confidence in labelled rows; `freematch` and `softmatch` have none.
         mean_momentum: of the running means of `confidence`, of fairness, of alignment by `ema`, and of `predicted` shares [a].
-        alignment: `window` (distribution alignment), `ema` (the same by a running mean), `debias`, or `none`.
+        alignment: `window` (distribution alignment), `ema` (the same by a running mean), `debias`, `label_shift` (the shares of
+            the classes are estimated, and labelled rows teach them), or `none`.
         class_shares: what alignment draws the classes to: `equal` shares (paper), those of the `labels`, those `predicted` for
             labelled rows, or `estimated` from the guesses themselves.
-        share_power: of the guesses' mean in `estimated` shares; 0 makes them equal, 1 leaves the guesses as they are.
+        share_power: of the guesses' mean in `estimated` shares and in those of `label_shift`; 0 makes them equal, 1 leaves the
+            guesses as they are.
         aligned_targets: train on aligned guesses; false for an alignment that only says how much they count.
         debias_weight: strength of `debias`.
         debias_momentum: of its running mean.

@@ -32,6 +32,7 @@ from algos.methods.protocon.confidence.rules import confidence_rule
 from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.consistency import Consistency
 from algos.methods.protocon.fairness import Fairness
+from algos.methods.protocon.label_shift import LabelShift
 from algos.methods.protocon.loss import (
     LossParts,
     Outputs,
@@ -107,6 +108,8 @@ class ProtoCon(ClusteredMethod):
         self.fairness = Fairness(num_classes, config.mean_momentum) if config.fairness_weight else None
         self.memory = InstanceMemory(num_instances, len(heads), memory_columns(len(heads), num_classes) | dict(self.rule.columns))
         self.aligner = _aligner(config, num_classes, label_counts)
+        shifts = config.alignment == "label_shift"
+        self.label_shift = LabelShift(num_classes, label_counts, config.share_power) if shifts else None
         self.prototypes = Prototypes(num_classes, config.dim)
         self.consistency = Consistency(config.dim, config.temperature)
         self.cluster_labels = torch.full((sum(heads), num_classes), 1 / num_classes)  # z of the epoch before
@@ -121,7 +124,7 @@ class ProtoCon(ClusteredMethod):
     def parts(self) -> tuple[str, ...]:
         """Names of what has a state; a rule may have none."""
         always = ("network", "averaged", "kmeans", "memory", "aligner", "prototypes", "consistency", "figures")
-        learn = {"rule": self.rule, "fairness": self.fairness}
+        learn = {"rule": self.rule, "fairness": self.fairness, "label_shift": self.label_shift}
         return (*always, *(name for name, part in learn.items() if part is not None and part.state_dict()))
 
     def classifiers(self) -> dict[str, nn.Module]:
@@ -165,7 +168,7 @@ class ProtoCon(ClusteredMethod):
         targets, trusted = pseudo.targets(soft=config.targets == "soft"), pseudo.trust.weights
         consistency = self.consistency.loss(strong.embeddings, weak_targets)
         return LossParts(
-            labelled=label_loss(views.labelled.logits, labels),
+            labelled=label_loss(self._as_labelled(views.labelled.logits), labels),
             unlabelled=pseudo_label_loss(self.aligner.strong(strong.logits), targets, trusted),
             prototype_labelled=label_loss(prototypes(views.labelled.embeddings), labels),
             prototype_unlabelled=pseudo_label_loss(prototypes(strong.embeddings), targets, trusted),
@@ -205,6 +208,8 @@ class ProtoCon(ClusteredMethod):
         # Alignment would raise what no label teaches to the share of a class.
         logits = logits.where(self._taught, torch.finfo(logits.dtype).min)
         guesses = self.aligner.weak(logits, means.guesses, means.labelled)
+        if self.label_shift is not None:
+            self.label_shift.collect(guesses)
         refined = judged = self._refine(guesses, clusters)
         if not self.config.aligned_targets:
             guesses = F.softmax(logits, dim=1)
@@ -230,6 +235,9 @@ class ProtoCon(ClusteredMethod):
             ids, labels=clusters, guess=pseudo.guess[None], pseudo_label=pseudo.hard[None], reliable=pseudo.reliable[None],
             score=self.kmeans.similarity(embeddings, clusters, priced=self.config.priced_scores), **pseudo.trust.remembered,
         )  # fmt: skip
+
+    def _as_labelled(self, logits: Tensor) -> Tensor:
+        return logits if self.label_shift is None else self.label_shift.of_labelled(logits)
 
     def _prototype_logits(self, embeddings: Tensor) -> Tensor:
         return self.prototypes.logits(embeddings, self.config.temperature)
@@ -264,12 +272,16 @@ class ProtoCon(ClusteredMethod):
         self.kmeans.exchange()
         self.prototypes.exchange()
         self.figures.exchange()
+        if self.label_shift is not None:
+            self.label_shift.exchange()
         for averaged, current in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
             averaged.copy_(current)
 
     def end_epoch(self) -> EpochReport:
         """Make prototypes and cluster labels of the epoch, snapshot centers, and say how it went."""
         self.prototypes.end_epoch()
+        if self.label_shift is not None:
+            self.label_shift.end_epoch()
         hard = self.memory.column("pseudo_label")[0]
         heads = zip(self.memory.labels, self.memory.column("score"), self.kmeans.num_clusters, strict=True)
         made = [
@@ -279,6 +291,8 @@ class ProtoCon(ClusteredMethod):
         self.cluster_labels = torch.cat(made).to(self.cluster_labels.device)
         *sums, rows = self.figures.take().tolist()
         figures = {name: value / rows for name, value in zip(figure_names(self.config), sums, strict=True)} if rows else {}
+        if self.label_shift is not None:
+            figures["largest_class_share"] = float(self.label_shift.shares.amax())
         return EpochReport(self.kmeans.end_epoch(), figures)
 
     def knowledge(self, most: int | None = None) -> InstanceGuesses:

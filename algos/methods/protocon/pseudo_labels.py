@@ -24,7 +24,7 @@ class Aligner(nn.Module):
     `window`: distribution alignment, p / (mean of p over the last 32 global batches), normalised; the batch itself is among them.
     `ema`: the same by an exponential mean, which starts at the first batch's and holds the batch itself.
     `debias`: softmax(logits - weight * log pbar) with pbar an exponential mean from before the batch; the strong views' logits
-    gain weight * log pbar, the batch included. `none`: softmax(logits).
+    gain weight * log pbar, the batch included. `none`, and `label_shift`, which is of the labelled rows: softmax(logits).
     What `window` and `ema` make is weighed with the shares that the classes are to have.
 
     Args:

@@ -178,6 +178,7 @@ RULES = (
     {"confidence": "softmatch", "alignment": "ema", "aligned_targets": False, "mean_momentum": 0.9},
     {"confidence": "adamatch", "alignment": "ema", "class_shares": "predicted", "mean_momentum": 0.9},
     {"class_shares": "estimated"},
+    {"alignment": "label_shift", "share_power": 1.0},
 )
 
 
@@ -206,7 +207,7 @@ def test_state_in_mid_epoch_goes_on_bit_for_bit(settings):
     first, second = (method.state_dict() for method in (straight, resumed))
     assert first.keys() == second.keys()
     assert {"rule"} <= first.keys() or settings.get("confidence") in (None, "adamatch")
-    for name in (*PARTS, *(first.keys() & {"aligner", "rule", "fairness"})):
+    for name in (*PARTS, *(first.keys() & {"aligner", "rule", "fairness", "label_shift"})):
         mine, its = (part if isinstance(part, dict) else {"": part} for part in (first[name], second[name]))
         assert all(torch.equal(mine[key], its[key]) for key in mine if isinstance(mine[key], torch.Tensor)), name
     assert first["updates"] == second["updates"] == 12
@@ -242,7 +243,7 @@ def _share_of_each_rule(workers: int):
     for settings in RULES:
         method = protocon(refine_from=1, **settings)
         _, figures = train(method, 3, slices=shares, lr=0.0)
-        learned = {name: method.state_dict().get(name, {}) for name in ("rule", "fairness", "aligner")}
+        learned = {name: method.state_dict().get(name, {}) for name in ("rule", "fairness", "aligner", "label_shift")}
         yield learned, {name: method.memory.column(name) for name in ("reliable", *method.rule.columns)}, figures
 
 
