@@ -2,7 +2,7 @@
 
 Shapes: B rows, C classes. Ten labels of each class say nothing of which class is common: a classifier of such rows takes a common
 class for rare. What it says of the images without a label tells their shares, by expectation maximisation (Saerens, Latinne and
-Decaestecker, Neural Computation 14, 2002); and where the loss adds log(labelled rows' share / that share) to labelled rows' logits,
+Decaestecker, Neural Computation 14, 2002); and where the loss adds log(labelled share / that share) to labelled rows' logits,
 they teach the classifier that share (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021: there to equal shares).
 """
 
