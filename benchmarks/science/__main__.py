@@ -8,9 +8,12 @@ from pathlib import Path
 
 from benchmarks.science.configurations import Places
 from benchmarks.science.keeping import KEPT, keep
-from benchmarks.science.read_studies import read_studies
+from benchmarks.science.page import PAGE, write_table
+from benchmarks.science.read_studies import find_study, read_studies
 from benchmarks.science.running import run_missing, share_of
+from benchmarks.science.scores import read_scores
 from benchmarks.science.study import known
+from benchmarks.science.table import draw
 from pipelines.errors import UserError
 
 
@@ -18,7 +21,7 @@ def main(words: list[str] | None = None) -> int:
     """Do what the command line says; returns 1 where a run failed, 2 for wrong words."""
     options = command_line().parse_args(words)
     try:
-        return {"run": _run, "keep": _keep}[options.command](options)
+        return {"run": _run, "keep": _keep, "table": _table}[options.command](options)
     except UserError as error:
         print(f"science: {error}", file=sys.stderr)
         return 2
@@ -43,6 +46,10 @@ def command_line() -> argparse.ArgumentParser:
     kept = commands.add_parser("keep", help="add the finished runs in a folder to those that the tables are drawn from")
     kept.add_argument("--storage", type=Path, required=True, help="folder of the runs")
     kept.add_argument("--to", type=Path, default=KEPT, help="file of kept runs")
+    table = commands.add_parser("table", help="draw a study's tables from the kept runs, as Markdown")
+    table.add_argument("study")
+    table.add_argument("--from", dest="kept", type=Path, default=KEPT, help="file of kept runs")
+    table.add_argument("--write", nargs="?", type=Path, const=PAGE, metavar="PAGE", help=f"put them into a page, {PAGE}")
     return parser
 
 
@@ -61,6 +68,16 @@ def _run(options: argparse.Namespace) -> int:
 
 def _keep(options: argparse.Namespace) -> int:
     print("\n".join(keep(read_studies(), options.storage.absolute(), options.to)))
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    study = find_study(options.study)
+    drawn = draw(study, read_scores(study, options.kept))
+    if options.write is None:
+        print(drawn, end="")
+    else:
+        write_table(options.write, study.name, drawn)
     return 0
 
 
