@@ -8,7 +8,8 @@ from pathlib import Path
 from pipelines.errors import UserError
 
 PAGE = Path("docs/science.md")
-TABLE = re.compile(r"(?<=<!-- table: )([\w-]+)( -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(?<=^<!-- table: )([\w-]+)( -->\n)(.*?)(?=^<!-- end -->$)", re.DOTALL | re.MULTILINE)
+MARK = re.compile(r"^<!-- (table: [\w-]+|end) -->$", re.MULTILINE)  # a line of its own
 
 
 def tables_in(text: str) -> dict[str, str]:
@@ -18,7 +19,7 @@ def tables_in(text: str) -> dict[str, str]:
         UserError: for marks of which one is missing, or a study with two tables.
     """
     found = TABLE.findall(text)
-    if not len(found) == text.count("<!-- table: ") == text.count("<!-- end -->"):
+    if 2 * len(found) != len(MARK.findall(text)):
         raise UserError("a table's mark is missing: it begins with <!-- table: STUDY --> and ends with <!-- end -->")
     names = [name for name, _, _ in found]
     if twice := [name for name in names if names.count(name) > 1]:

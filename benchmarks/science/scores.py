@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.science.configurations import EXPERIMENT
 from benchmarks.science.study import Planned, Study
 from pipelines.config.plain_values import flatten
-from tune.comparison.mlflow_runs import Found, find, read
+from tune.comparison.mlflow_runs import Found, find, read, reading
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def read_scores(study: Study, file: Path) -> Scores:
     """The scores of a study's finished runs. Of two runs of one name the later counts.
 
     Raises:
-        UserError: for a file that is not there, holds something else, or has no run of any study.
+        UserError: for a file that is not there, or holds something else.
     """
     planned = {run.name: run for run in study.runs()}
-    kept = [(store, run) for store, run in find([EXPERIMENT], str(file)).runs if run.info.run_name in planned]
+    kept = [(store, run) for store, run in _kept(file) if run.info.run_name in planned]
     names = {run.info.run_id: run.info.run_name for _, run in kept}
     params = {run.info.run_id: run.data.params for _, run in kept}
     of_runs: dict[Planned, float] = {}
@@ -56,6 +56,13 @@ def read_scores(study: Study, file: Path) -> Scores:
                 said.append(f"{run.name} was trained more than once: the last counts")
             of_runs[run] = sum(values[-study.score.last :]) / study.score.last
     return Scores(of_runs, said)
+
+
+def _kept(file: Path) -> list[tuple[str, Any]]:
+    """All kept runs of studies; none of a file that no study's run was added to yet."""
+    with reading(str(file)) as client:
+        there = client.get_experiment_by_name(EXPERIMENT) is not None
+    return find([EXPERIMENT], str(file)).runs if there else []
 
 
 def _others(settings: Mapping[str, Any], params: Mapping[str, str]) -> list[str]:

@@ -71,10 +71,9 @@ def _count(study: Study, cell: str, found: int) -> str:
 def _missing(study: Study, scores: Scores) -> Iterator[str]:
     for cell in study.cells:
         for arm in study.arms:
-            there = scores.of(cell, arm)
-            seeds = [str(seed) for seed in study.seeds_of(cell) if seed not in there]
-            if seeds:
-                yield f"{cell} {arm}, seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
+            wanted, there = study.seeds_of(cell), scores.of(cell, arm)
+            if lacking := [str(seed) for seed in wanted if seed not in there]:
+                yield f"{cell} {arm} of {'seed ' + ', '.join(lacking) if there else 'all seeds'}"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
