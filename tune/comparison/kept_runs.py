@@ -77,7 +77,7 @@ def _rows(location: Location) -> list[dict[str, Any]]:
 
 
 class KeptRuns:
-    """What is read of MLflow's client, from a file of kept runs.
+    """What is read of MLflow's client, from a file of kept runs. An experiment's id is its name: runs may come of several stores.
 
     Args:
         place: of the file, a path or URI.
@@ -90,7 +90,7 @@ class KeptRuns:
         rows = _rows(Location.of(place))
         self._runs = {row["run_id"]: _run(row) for row in rows}
         self._histories = {row["run_id"]: {each["name"]: each for each in row["figures"]} for row in rows}
-        self._experiments = {row["experiment"]: row["experiment_id"] for row in rows}
+        self._experiments = dict.fromkeys(row["experiment"] for row in rows)
 
     def get_run(self, run_id: str) -> Any:
         """MLflow's run.
@@ -109,7 +109,7 @@ class KeptRuns:
         """All experiments."""
         from mlflow.entities import Experiment
 
-        return [Experiment(number, name, "", "active") for name, number in self._experiments.items()]
+        return [Experiment(name, name, "", "active") for name in self._experiments]
 
     def get_experiment_by_name(self, name: str) -> Any:
         """The experiment of a name; `None` where there is none."""
@@ -139,7 +139,7 @@ def _run(row: Mapping[str, Any]) -> Any:
     began = row["start_time"]
     last = [Metric(each["name"], each["values"][-1], began, each["steps"][-1]) for each in row["figures"] if each["values"]]
     info = RunInfo(
-        run_id=row["run_id"], experiment_id=row["experiment_id"], user_id="", status=row["status"], start_time=began,
+        run_id=row["run_id"], experiment_id=row["experiment"], user_id="", status=row["status"], start_time=began,
         end_time=row["end_time"], lifecycle_stage="active", run_name=row["name"],
     )  # fmt: skip
     params, tags = ([kind(*pair) for pair in row[key].items()] for kind, key in ((Param, "params"), (RunTag, "tags")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.errors import UserError
 from tune.comparison.compare import compare
+from tune.comparison.mlflow_runs import find, keep_runs
 from tune.comparison.tables import run_rows, setting_rows
 
 
@@ -80,3 +83,17 @@ def test_what_a_file_does_not_have_is_named(store, sweep, tmp_path):
         compare(["qorum"], file)
     with pytest.raises(UserError, match="has no run " + "0" * 32):
         compare(["0" * 32], file)
+
+
+def test_runs_of_one_experiment_in_several_stores_are_one_experiment(store, tables, tmp_path):
+    other = type(store)(tmp_path / "other")
+    other.folder.mkdir()
+    shutil.copy(tables, other.folder / "mlflow.db")
+    other.run("strange", experiment="before", values=(0.1,))  # so that the experiments of one id differ, and those of one name
+    runs = [(each, each.run(name, experiment="one", values=(0.5,))) for name, each in (("a", store), ("b", other))]
+    file = str(tmp_path / "runs.parquet")
+    for each, run in runs:
+        keep_runs(find([run], each.uri), file)
+    keep_runs(find(["before"], other.uri), file)
+    assert sorted(run.info.run_name for _, run in find(["one"], file).runs) == ["a", "b"]
+    assert [run.info.run_name for _, run in find(["before"], file).runs] == ["strange"]

@@ -1,0 +1,81 @@
+"""Processes side by side train every run once, and a run that is there is neither repeated nor mistaken for another."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.science.configurations import Places, configuration
+from benchmarks.science.read_studies import read_studies
+from benchmarks.science.running import held, is_finished, run_missing, share_of
+from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.runs.run_folder import Run
+from pipelines.tracking.journal import Journal
+from tests.benchmarks.science.small_study import SMALL, studies_of
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shares_cover_every_run_once(count):
+    runs = read_studies()["few-labels"].runs()
+    shares = [share_of(runs, index, count) for index in range(1, count + 1)]
+    assert sorted(run.name for share in shares for run in share) == sorted(run.name for run in runs)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_two_processes_do_not_train_one_run(tmp_path):
+    run = read_studies()["coke"].runs()[0]
+    with held(tmp_path, run), pytest.raises(UserError, match="another process is at it"), held(tmp_path, run):
+        pass
+    with held(tmp_path, run):
+        pass
+
+
+def begun(folder, studies, store, *, status, index=0, **settings):
+    """A run of the small study, as training leaves it."""
+    study = studies["small"]
+    run = study.runs()[index]
+    places = Places(folder, folder, settings)
+    config = configuration(study, studies, run, places)
+    Run.start(
+        Location.of(str(places.folder(run))), "pretrain", config.to_dict(), "f", uri=store.uri, experiment="science",
+        name=run.name, params={}, tags={},
+    )  # fmt: skip
+    journal = Journal(places.folder(run))
+    for told in status:
+        journal.append({"kind": "status", "status": told, "time": 0})
+    journal.close()
+    return run, places
+
+
+def test_a_finished_run_is_not_repeated(tmp_path, store, capsys):
+    studies = studies_of(tmp_path)
+    run, places = begun(tmp_path, studies, store, status=("RUNNING", "FINISHED"))
+    assert is_finished(places.folder(run))
+    assert run_missing(studies["small"], studies, [run], places) == {}
+    assert "small.a.x.1: is there" in capsys.readouterr().out
+
+
+def test_a_run_that_was_gone_on_with_is_not_finished_before_its_own_end(tmp_path, store):
+    run, places = begun(tmp_path, studies_of(tmp_path), store, status=("RUNNING", "FAILED", "RUNNING"))
+    assert not is_finished(places.folder(run))
+    assert not is_finished(tmp_path / "nothing")
+
+
+def test_a_run_that_fails_is_told_and_does_not_stop_the_next(tmp_path, store, capsys):
+    studies = studies_of(tmp_path)
+    first, _ = begun(tmp_path, studies, store, status=("RUNNING", "FINISHED"), epochs=2)
+    second, places = begun(tmp_path, studies, store, status=("RUNNING", "FINISHED"), index=1)
+    failed = run_missing(studies["small"], studies, [first, second], places)
+    assert list(failed) == [first.name]
+    assert "holds a run of other settings (epochs 2, not 3); remove it" in failed[first.name]
+    assert "2 of 2 small.a.y.1: is there" in capsys.readouterr().out
+
+
+def test_a_run_waits_for_the_one_that_it_starts_from(tmp_path, store):
+    more = SMALL.replace("x: {}", "x: {init_from: {study: first, arm: z}}") + SMALL.split("studies:\n")[1].replace(
+        "small:", "first:"
+    ).replace("x: {}", "z: {}").replace("arm: x", "arm: z")
+    studies = studies_of(tmp_path, more)
+    run = studies["small"].runs()[0]
+    failed = run_missing(studies["small"], studies, [run], Places(tmp_path, tmp_path))
+    assert failed == {"small.a.x.1": "it starts from first.a.z.1, which is not finished; first run study first"}
