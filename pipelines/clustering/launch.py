@@ -47,11 +47,9 @@ from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import check_run, tracking_uri
 from pipelines.tracking.old_figures import by_present_names
 from pipelines.tracking.record import Record
-from pipelines.working_copy.copy_plan import CopyPlan
+from pipelines.working_copy.copy_plan import COPY, CopyPlan
 from pipelines.working_copy.fitness import why_unfit
 from pipelines.working_copy.write_copy import cost, write_copy
-
-COPY = "working-copy"  # folder of a run
 
 
 @dataclass(frozen=True)
