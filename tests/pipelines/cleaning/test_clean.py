@@ -14,6 +14,7 @@ from pipelines.cleaning.clean import carry_out, plan_cleaning
 from pipelines.errors import UserError
 from pipelines.files.documents import write_document
 from pipelines.files.location import Location
+from pipelines.runs.trained_model import Trained
 from pipelines.tracking.journal import Journal
 from tests.helpers.version_0_1 import unpack
 
@@ -77,6 +78,7 @@ def test_runs_of_version_0_1_give_their_old_checkpoints_and_nothing_else(outputs
         outputs / run / "checkpoints" / "index.json" for run in ("coke", "clusters")
     }
     assert plan(outputs).waste == []
+    assert [Trained.open(str(outputs / run)).entry.global_step for run in ("coke", "few")] == [36, 30]
 
 
 def test_a_checkpoint_stays_that_another_run_starts_from(outputs):

@@ -62,6 +62,7 @@ def test_a_sweep_of_version_0_1_compares_as_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_what_was_kept_goes_on_is_evaluated_and_compared_as_before(straight, tmp_path, monkeypatch):
     cut = cut_back(straight, tmp_path / "cut", 49)
     whole = shutil.copytree(straight, tmp_path / "whole")
