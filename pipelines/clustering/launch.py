@@ -146,6 +146,11 @@ class Clustering:
         return run
 
     @property
+    def reading_seconds(self) -> float | None:
+        """As the configuration has it."""
+        return self.config.tracking.system_seconds
+
+    @property
     def inputs(self) -> list[DataInput]:
         """The vectors."""
         return [DataInput.of_vectors(self.vectors, CLUSTERING)]

@@ -148,6 +148,11 @@ class Probing:
         return self.settings.compute.grace
 
     @property
+    def reading_seconds(self) -> float | None:
+        """As MLflow's settings of the environment have it."""
+        return None
+
+    @property
     def inputs(self) -> list[DataInput]:
         """What it trains on, the labels that it chose, and what it is scored on."""
         chosen = [] if self.selection is None else [DataInput.of_labels(self.selection, str(self.folder / LABELS_FILE))]

@@ -18,6 +18,7 @@ NUMBER, CALL = "n", "call"  # keys of a line beside the entry's own
 CRC = b', "crc": '  # ends a line, with the CRC-32 of what is before it
 NEEDED: dict[str, dict[str, type]] = {  # of each kind of entry; the other kinds are notes
     "metrics": {"values": dict, "step": int, "time": int},
+    "system": {"readings": dict, "step": int, "time": int},
     "artifact": {"path": str, "folder": str},
     "tag": {"key": str, "value": str},
     "status": {"status": str, "time": int},
