@@ -45,7 +45,8 @@ PLAIN = {  # names without a section, by their section
     "progress": ("epoch", "images_seen", "evaluation_seconds"),
 }  # fmt: skip
 OF_HEAD = {  # plain name of a head's figure -> its name below the head
-    "cluster_size_min": "smallest", "cluster_size_max": "largest", "cluster_size_entropy": "size_entropy",
+    "cluster_size_min": "smallest", "cluster_size_max": "largest", "cluster_size_median": "median",
+    "cluster_size_entropy": "size_entropy",
     "empty_clusters": "empty", "clusters_below_minimum": "below_minimum", "smallest_to_minimum": "smallest_to_minimum",
     "min_size": "min_size", "certificate_slack": "certificate_slack", "similarity": "similarity",
     "max_size": "max_size", "clusters_above_maximum": "above_maximum", "certificate_slack_above": "certificate_slack_above",

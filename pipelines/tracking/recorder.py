@@ -24,6 +24,7 @@ from pipelines.tracking import figures as names
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.about.model_entry import ModelEntry
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
+from pipelines.tracking.live.gauges import Gauges
 from pipelines.tracking.live.node_watch import NodeWatch, Readings
 from pipelines.tracking.local_copy import JournalCopy, fetch_journal
 from pipelines.tracking.mlflow_store import RunAddress, end_run
@@ -84,6 +85,7 @@ class Recorder:
         self.tracker = Tracker(self.folder, address)
         self.dataset, self.split = dataset, split
         self.status = Status()
+        self._gauges = Gauges(self.run.name) if ray.is_initialized() else None
         # Each in order, and off the threads that answer; an epoch waits for its figures, and not for its pictures.
         self._work, self._drawing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
@@ -109,6 +111,8 @@ class Recorder:
         """Record figures of a step; `note` is shown in the progress line."""
         self.tracker.metrics(values, step, call=call)
         self._worked_until = None
+        if self._gauges is not None:
+            self._gauges.show(values)
         self._remember(values, values.get(names.EPOCH))
         self.status.step, self.status.note = step, note or self.status.note
 

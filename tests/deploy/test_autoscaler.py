@@ -48,7 +48,8 @@ def finish(process: subprocess.Popen[bytes], log: Path) -> str:
 def test_a_job_brings_the_nodes_it_asks_for_and_they_go_when_it_is_done(cluster, digits, tmp_path):
     cluster.wait_for_nodes(0)
     log = tmp_path / "log"
-    process = pretrain(cluster, log, words(digits, tmp_path, "grown", "--compute.workers", "2", "--epochs", "2", "--tracking.system_seconds", "1"))
+    given = ["--compute.workers", "2", "--epochs", "2", "--tracking.system_seconds", "1"]
+    process = pretrain(cluster, log, words(digits, tmp_path, "grown", *given))
     most = 0
     while process.poll() is None:
         most = max(most, len(cluster.nodes()))
