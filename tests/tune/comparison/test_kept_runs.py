@@ -80,3 +80,12 @@ def test_what_a_file_does_not_have_is_named(store, sweep, tmp_path):
         compare(["qorum"], file)
     with pytest.raises(UserError, match="has no run " + "0" * 32):
         compare(["0" * 32], file)
+
+
+def test_what_machines_did_is_not_kept(store, sweep, tmp_path):
+    run = store.run("first", values=(0.5, 0.6), metric="test/knn_top1")
+    store.client.log_metric(run, "system/cpu_utilization_percentage", 50.0)
+    compare([run], keep=str(tmp_path / "runs.parquet"), metric="test/knn_top1")
+    (row,) = pq.read_table(tmp_path / "runs.parquet").to_pylist()
+    assert {"test/knn_top1"} <= {figure["name"] for figure in row["figures"]}
+    assert not any(figure["name"].startswith("system/") for figure in row["figures"])
