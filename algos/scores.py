@@ -76,7 +76,7 @@ def accuracy(predictions: Tensor, labels: Tensor) -> float:
 
 
 def size_figures(counts: Tensor, min_size: float, max_size: float = math.inf) -> dict[str, float]:
-    """What a cluster-size distribution looks like: smallest, largest, normalised entropy, bounds, and misses of them.
+    """What a cluster-size distribution looks like: smallest, largest, median, normalised entropy, bounds, and misses of them.
 
     Args:
         counts: (K,) rows of each cluster.
@@ -89,6 +89,7 @@ def size_figures(counts: Tensor, min_size: float, max_size: float = math.inf) ->
     return {
         "cluster_size_min": float(counts.min()),
         "cluster_size_max": float(counts.max()),
+        "cluster_size_median": float(counts.double().quantile(0.5)),
         "cluster_size_entropy": float(entropy),
         "min_size": min_size,
         "empty_clusters": float((counts == 0).sum()),

@@ -33,6 +33,7 @@ ORDER = (
     ("pipelines.curation",),
     ("pipelines.training",),
     ("pipelines.probing",),
+    ("pipelines.cleaning",),
     ("tune",),
     ("quorum",),
 )

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from quorum.training import open_run as open_run
     from quorum.training import pretrain as pretrain
     from quorum.training import semisup as semisup
+    from quorum.upkeep.clean import Cleaning as Cleaning
+    from quorum.upkeep.clean import clean as clean
     from quorum.upkeep.doctor import Checkup as Checkup
     from quorum.upkeep.doctor import doctor as doctor
     from tune.search.sweep_config import SweepConfig as SweepConfig
@@ -98,6 +100,8 @@ _HOMES = {
     "Comparison": "quorum.comparing",
     "doctor": "quorum.upkeep.doctor",
     "Checkup": "quorum.upkeep.doctor",
+    "clean": "quorum.upkeep.clean",
+    "Cleaning": "quorum.upkeep.clean",
     "recipes": "quorum.settings",
     "ConstrainedKMeans": "algos.estimator",
     "PretrainConfig": "pipelines.config.training_config",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RESUMABLE = (  # what a resumed clustering may change
     "exact", "keep_copy", "compute.workers", "compute.cpus_per_worker", "compute.gpu", "compute.max_failures", "compute.grace",
-    "checkpoint.", "tracking.uri",
+    "checkpoint.", "tracking.uri", "tracking.system_seconds",
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ RESUMABLE = (  # what a resumed run may change
     "compute.workers", "compute.min_workers", "compute.cpus_per_worker", "compute.threads", "compute.max_failures", "compute.gpu",
     "compute.grace", "checkpoint.", "monitor.log_steps", "monitor.knn_epochs", "monitor.knn_bank", "monitor.knn_queries",
     "monitor.knn_neighbours", "monitor.knn_temperature", "monitor.accuracy_epochs", "monitor.picture_epochs",
-    "monitor.feature_epochs", "monitor.feature_images", "tracking.uri", "tracking.models", "data",
+    "monitor.feature_epochs", "monitor.feature_images", "tracking.uri", "tracking.models", "tracking.system_seconds", "data",
 )  # fmt: skip
 SHEETS = ("clusters", "curves")  # pictures that a notebook shows
 

@@ -18,7 +18,9 @@ from tests.helpers.recorded_runs import Store
 pytest_plugins = ("tests.helpers.fixtures", "tests.helpers.processes")
 
 GOLDEN = Path(__file__).parent / "golden"
-USERS_OF_ONE_RUN = ("pipelines/evaluation", "pipelines/training/test_loop.py", "quorum/test_training.py", "tune")
+USERS_OF_ONE_RUN = (
+    "pipelines/evaluation", "pipelines/training/test_loop.py", "quorum/test_training.py", "quorum/upkeep/test_clean.py", "tune",
+)  # fmt: skip
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

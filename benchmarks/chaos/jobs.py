@@ -24,7 +24,7 @@ NETWORK = [
     "--checkpoint.every_steps", "7", "--checkpoint.keep_last", "50", "--monitor.log_steps", "5", "--monitor.picture_epochs", "0",
 ]  # fmt: skip
 VECTORS, DIM = 2000, 8
-NOT_COMPARED = ("stream/", "labels/rows_per_second")  # rates and times
+NOT_COMPARED = ("stream/", "system/", "labels/rows_per_second")  # rates and times
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,9 @@ from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import check_run, tracking_uri
 from pipelines.tracking.old_figures import by_present_names
 from pipelines.tracking.record import Record
-from pipelines.working_copy.copy_plan import CopyPlan
+from pipelines.working_copy.copy_plan import COPY, CopyPlan
 from pipelines.working_copy.fitness import why_unfit
 from pipelines.working_copy.write_copy import cost, write_copy
-
-COPY = "working-copy"  # folder of a run
 
 
 @dataclass(frozen=True)
@@ -146,6 +144,11 @@ class Clustering:
         if self.start is not None and not (run.location / START).exists():
             self.start.write(run.location)
         return run
+
+    @property
+    def reading_seconds(self) -> float | None:
+        """As the configuration has it."""
+        return self.config.tracking.system_seconds
 
     @property
     def inputs(self) -> list[DataInput]:

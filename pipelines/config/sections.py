@@ -286,11 +286,19 @@ class TrackingConfig:
         experiment: name of the MLflow experiment.
         models: checkpoints of which a run that has come to its end logs a model: `best`, `last`, `both` or `none`; null takes
             the best, and none for the trials of a sweep.
+        system_seconds: between two readings of what each node's CPUs, memory, network, GPUs and object store are doing; 0 for
+            none, null takes 10, or what MLflow's own settings say, and none for the trials of a sweep.
     """
 
     uri: str | None = None
     experiment: str = "quorum"
     models: Literal["best", "last", "both", "none"] | None = None
+    system_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse less than no time."""
+        if self.system_seconds is not None:
+            require_not_negative(self, "system_seconds", part="tracking")
 
     def absolute(self) -> TrackingConfig:
         """The same with an address that holds from any folder.

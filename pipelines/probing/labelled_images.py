@@ -17,6 +17,8 @@ from pipelines.datasets.shard_files import SCHEMA, Shard, write_shard
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 
+IMAGES = "images"  # folder of a probe's run, with the few that it trains on
+
 
 @dataclass(frozen=True)
 class LabelledImages:

@@ -17,7 +17,7 @@ from pipelines.evaluation.class_tables import write_class_table
 from pipelines.evaluation.record_scores import record_scores
 from pipelines.files.location import Location
 from pipelines.jobs.worker import Workers
-from pipelines.probing.labelled_images import LabelledImages, copy_selected
+from pipelines.probing.labelled_images import IMAGES, LabelledImages, copy_selected
 from pipelines.probing.loop import ProbeJob, ProbeTask, probe_shape, probe_worker
 from pipelines.runs.description import probe_words
 from pipelines.runs.run_folder import RUN_FILE, Run, with_secret, write_config
@@ -28,8 +28,6 @@ from pipelines.tracking import figures
 from pipelines.tracking.about.data_input import EVALUATION, TRAINING, DataInput
 from pipelines.tracking.mlflow_store import check_run, experiment_of
 from pipelines.tracking.record import Record
-
-IMAGES = "images"  # folder of a probe's run, with the few that it trains on
 
 
 @dataclass(frozen=True)
@@ -148,6 +146,11 @@ class Probing:
     def grace(self) -> float:
         """As the settings have it."""
         return self.settings.compute.grace
+
+    @property
+    def reading_seconds(self) -> float | None:
+        """As MLflow's settings of the environment have it."""
+        return None
 
     @property
     def inputs(self) -> list[DataInput]:

@@ -10,7 +10,7 @@ import io
 import itertools
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, cast
@@ -121,6 +121,15 @@ class CheckpointStore:
 
     def _write_index(self, entries: list[Entry]) -> None:
         write_document(self.location / INDEX, {"checkpoints": [asdict(entry) for entry in entries]}, CHECKPOINT_FORMAT)
+
+    def keep_only(self, files: Collection[str]) -> None:
+        """Drop the listed checkpoints that are not among `files`; nobody else may be writing here."""
+        listed = self.entries()
+        kept = [entry for entry in listed if entry.file in files]
+        self._write_index(kept)
+        for entry in listed:
+            if entry not in kept:
+                (self.location / entry.file).delete_file()
 
     def take_over(self, other: CheckpointStore, entry: Entry) -> None:
         """Make a checkpoint of another run the only one here, so that this run goes on from there."""

@@ -24,6 +24,7 @@ from pipelines.tracking.stores.addresses import absolute_address
 
 RUN_FORMAT = 1
 RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
+SWEEP_FILE = "sweep.json"  # of a folder whose runs are trials of a sweep
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from pipelines.jobs.watch import Watch, say
 from pipelines.jobs.worker import Worker, Workers, tell_nobody
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.about.data_input import DataInput
+from pipelines.tracking.live.node_watch import Readings, reading_seconds
 from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.record import Record
@@ -93,6 +94,10 @@ class JobSpec(Protocol[Result_co]):
         """Make the run, or make the one that is gone on with ready."""
 
     @property
+    def reading_seconds(self) -> float | None:
+        """Seconds between two readings of its nodes, as its configuration has them."""
+
+    @property
     def inputs(self) -> list[DataInput]:
         """The data that it reads, as MLflow lists them."""
 
@@ -134,8 +139,10 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
         check_resources(workers.least, workers.cpus, gpus=workers.gpus, grows=grows)
         run = spec.create()
         folder = local_folder(run.location, within.home if within else "")
+        seconds = reading_seconds(spec.reading_seconds, trial=within is not None)
         record = start_recorder(
-            str(folder), str(run.location), run.address, *spec.pictured, node=within.node if within else None
+            str(folder), str(run.location), run.address, *spec.pictured, node=within.node if within else None,
+            readings=Readings(seconds, named=grows) if seconds else None,
         )  # fmt: skip
         with deaths_in_words(f"quorum {run.kind} --resume {run.location}"), recorded(record, run, open_end=spec.open_end):
             for data in spec.inputs:

@@ -12,6 +12,7 @@
 | `quality/headN/` | how good the clusters of each head of such a clustering are |
 | `stream/` | how fast rows come, and what training waits for |
 | `progress/` | how far a run is |
+| `system/`, `system/NODE/` | what the machines are doing that a run is on, by MLflow's names |
 | `evaluate/...`, `untrained/...` | scores of a checkpoint, and of its network before the first step: `evaluate/test/knn_top1` |
 
 Algorithms give their figures plain names; they get a section here, where they are recorded.
@@ -44,7 +45,8 @@ PLAIN = {  # names without a section, by their section
     "progress": ("epoch", "images_seen", "evaluation_seconds"),
 }  # fmt: skip
 OF_HEAD = {  # plain name of a head's figure -> its name below the head
-    "cluster_size_min": "smallest", "cluster_size_max": "largest", "cluster_size_entropy": "size_entropy",
+    "cluster_size_min": "smallest", "cluster_size_max": "largest", "cluster_size_median": "median",
+    "cluster_size_entropy": "size_entropy",
     "empty_clusters": "empty", "clusters_below_minimum": "below_minimum", "smallest_to_minimum": "smallest_to_minimum",
     "min_size": "min_size", "certificate_slack": "certificate_slack", "similarity": "similarity",
     "max_size": "max_size", "clusters_above_maximum": "above_maximum", "certificate_slack_above": "certificate_slack_above",
@@ -59,6 +61,7 @@ OF_TRUTH = ("nmi", "purity", "ari", "matched_accuracy")  # of a head
 CLUSTERS, LABELS, QUALITY, VAL, TEST = "clusters", "labels", "quality", "val", "test"  # sections with heads
 PARENTS = "parents"  # another of them
 PSEUDO_LABELS, FEATURES = "pseudo_labels", "features"
+SYSTEM = "system"  # section by which MLflow knows what its page of system metrics shows
 EVALUATE, UNTRAINED = "evaluate", "untrained"  # in front of a score's name
 
 
@@ -97,6 +100,11 @@ _GUESSED = re.compile(
 )
 _HEAD = re.compile(rf"({CLUSTERS}|{PARENTS}|{LABELS}|{QUALITY}|{VAL}|{TEST})/head\d+/({'|'.join(OF_HEAD.values())})")
 _FEATURES = re.compile(rf"{FEATURES}/[^/]+/({'|'.join(OF_FEATURES)})")
+_MACHINE = re.compile(
+    rf"{SYSTEM}/([^/]+/)?((cpu|gpu_\d+)_utilization_percentage|gpu_\d+_power_usage_(watts|percentage)"
+    r"|(system_memory|gpu_\d+_memory|object_store)_usage_(megabytes|percentage)"
+    r"|network_(receive|transmit)_megabytes|object_store_spilled_megabytes)"
+)
 _SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/|{FEATURES}/)")
 
 
@@ -149,7 +157,12 @@ def is_of_epoch_end(name: str) -> bool:
     return name not in (LOSS, LEARNING_RATE, GRADIENT_NORM, TRAIN_ROWS) and plain not in OF_TRUTH
 
 
+def is_of_machine(name: str) -> bool:
+    """Whether a figure tells of a machine, and not of what the run learns."""
+    return name.startswith(f"{SYSTEM}/")
+
+
 def is_known(name: str) -> bool:
     """Whether this module knows a name."""
     name = _SCORED.sub("", name)
-    return name in _KNOWN or any(family.fullmatch(name) for family in (_HEAD, _FEATURES, _GUESSED))
+    return name in _KNOWN or any(family.fullmatch(name) for family in (_HEAD, _FEATURES, _GUESSED, _MACHINE))

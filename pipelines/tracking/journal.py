@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import zlib
@@ -16,6 +18,7 @@ NUMBER, CALL = "n", "call"  # keys of a line beside the entry's own
 CRC = b', "crc": '  # ends a line, with the CRC-32 of what is before it
 NEEDED: dict[str, dict[str, type]] = {  # of each kind of entry; the other kinds are notes
     "metrics": {"values": dict, "step": int, "time": int},
+    "system": {"readings": dict, "step": int, "time": int},
     "artifact": {"path": str, "folder": str},
     "tag": {"key": str, "value": str},
     "status": {"status": str, "time": int},
@@ -56,6 +59,8 @@ class Journal:
         self._calls = {line[CALL] for _, line in lines if CALL in line}
         self._size, self._unwritten = len(whole), list[bytes]()
         self._file = self.path.open("ab", buffering=0)
+        with contextlib.suppress(OSError):  # of a file system without locks
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     @property
     def waiting(self) -> list[dict[str, Any]]:
@@ -128,8 +133,24 @@ def read_journal(folder: Path) -> list[dict[str, Any]]:
     Figures that version 0.1 wrote come by their present names.
     """
     path = folder / JOURNAL
-    content = path.read_bytes() if path.exists() else b""
+    return entries_of(path.read_bytes() if path.exists() else b"")
+
+
+def entries_of(content: bytes) -> list[dict[str, Any]]:
+    """The whole entries of a journal's content, by present names."""
     return [_present(line) for _, line in _numbered(content[: content.rfind(b"\n") + 1])[0]]
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process has the journal of a folder open, on this machine or where the disk's locks are shared."""
+    try:
+        with (folder / JOURNAL).open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none, or it cannot be known
+        return False
+    return False
 
 
 def _numbered(content: bytes) -> tuple[list[tuple[int, dict[str, Any]]], int]:

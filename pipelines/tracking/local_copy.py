@@ -42,8 +42,7 @@ def fetch_journal(run: Location, folder: Path | None = None) -> None:
     if run.is_local:
         return
     folder = folder or local_folder(run)
-    copies = (run / PIECES).children() or ([""] if (run / JOURNAL).exists() else [])
-    places = [run / PIECES / name if name else run / JOURNAL for name in copies]  # version 0.1 had one file
+    places = _copies(run)
     here = folder / JOURNAL
     mine = here.read_bytes() if here.exists() else b""
     if sum(place.size() for place in places) == len(mine):
@@ -53,6 +52,20 @@ def fetch_journal(run: Location, folder: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).unlink(missing_ok=True)
         Location.of(here).write_bytes(copy)
+
+
+def stored_journal(run: Location) -> bytes:
+    """What a run's folder has of its journal: all of it, or the copy of a remote run's; nothing is written here."""
+    if run.is_local:
+        path = Path(run.path) / JOURNAL
+        return path.read_bytes() if path.exists() else b""
+    return b"".join(place.read_bytes() for place in _copies(run))
+
+
+def _copies(run: Location) -> list[Location]:
+    """The files of a remote run's journal; version 0.1 had one."""
+    pieces = (run / PIECES).children() or ([""] if (run / JOURNAL).exists() else [])
+    return [run / PIECES / name if name else run / JOURNAL for name in pieces]
 
 
 class JournalCopy:

@@ -52,6 +52,10 @@ class Tracker:
         on = ({"data": [data.name, data.digest]} if data else {}) | ({"checkpoint": checkpoint} if checkpoint else {})
         self._add({"kind": "metrics", "step": step, "time": int(time.time() * 1000), "values": values} | on, call)
 
+    def system(self, readings: dict[str, float], number: int) -> None:
+        """Record what machines are doing; `number` counts the readings of a run."""
+        self._add({"kind": "system", "step": number, "time": int(time.time() * 1000), "readings": readings})
+
     def model(self, model: ModelEntry) -> None:
         """Record a model, whose folder stays where it is until MLflow has it; what is known already is not told again."""
         known = self.journal.knows(model.call)
@@ -202,6 +206,7 @@ def _deliver(address: RunAddress, entries: list[dict[str, Any]], journal: Journa
     for checkpoint, mine in itertools.groupby(figures, lambda entry: entry.get("checkpoint")):
         model = model_of(client, address, checkpoint) if checkpoint else None
         log_figures(client, address, mine, None if model is None else str(model.model_id))
+    log_figures(client, address, [entry | {"values": entry["readings"]} for entry in entries if entry.get("kind") == "system"])
     if inputs := [mlflow_input(entry) for entry in entries if entry.get("kind") == "input"]:
         client.log_inputs(address.run_id, inputs)
     for entry in entries:

@@ -24,6 +24,8 @@ from pipelines.tracking import figures as names
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.about.model_entry import ModelEntry
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
+from pipelines.tracking.live.gauges import Gauges
+from pipelines.tracking.live.node_watch import NodeWatch, Readings
 from pipelines.tracking.local_copy import JournalCopy, fetch_journal
 from pipelines.tracking.mlflow_store import RunAddress, end_run
 from pipelines.tracking.mlflow_tracker import Tracker
@@ -70,15 +72,20 @@ class Recorder:
         address: the MLflow run.
         dataset: as the driver opened it, for ground truth and images; `None` for a run on embeddings, which has neither.
         split: its training split.
+        readings: how the run's nodes are read; `None` where they are not.
     """
 
-    def __init__(self, folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train") -> None:
+    def __init__(
+        self, folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train",
+        readings: Readings | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.run = Path(folder), Location.of(run)
         fetch_journal(self.run, self.folder)
         self.copy = JournalCopy(self.folder, self.run)
         self.tracker = Tracker(self.folder, address)
         self.dataset, self.split = dataset, split
         self.status = Status()
+        self._gauges = Gauges(self.run.name) if ray.is_initialized() else None
         # Each in order, and off the threads that answer; an epoch waits for its figures, and not for its pictures.
         self._work, self._drawing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._series: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
@@ -96,11 +103,16 @@ class Recorder:
         else:
             self.tracker.status("RUNNING")
         self._truth: np.ndarray | None = None
+        read = [entry["step"] for entry in history if entry.get("kind") == "system"]
+        first = max(read, default=-1) + 1
+        self._nodes = NodeWatch(self.tracker.system, readings, first, self._say) if readings else None
 
     def metrics(self, values: dict[str, float], step: int, note: str = "", call: str | None = None) -> None:
         """Record figures of a step; `note` is shown in the progress line."""
         self.tracker.metrics(values, step, call=call)
         self._worked_until = None
+        if self._gauges is not None:
+            self._gauges.show(values)
         self._remember(values, values.get(names.EPOCH))
         self.status.step, self.status.note = step, note or self.status.note
 
@@ -170,12 +182,17 @@ class Recorder:
 
     def close(self, outcome: str) -> list[str]:
         """Finish pictures, set the run's status, send what is left; returns messages for the user."""
+        if self._nodes is not None:
+            self._nodes.close()
         self._work.shutdown()
         self._drawing.shutdown()
         self.tracker.status(outcome, at=self._worked_until)
         self.tracker.close()
         self._copy()
         return self.tracker.messages
+
+    def _say(self, text: str) -> None:
+        self.tracker.messages.append(text)
 
     def _copy(self) -> None:
         try:
@@ -279,12 +296,19 @@ def _noted(history: list[dict[str, Any]], kind: str) -> str | None:
 
 
 def start_recorder(
-    folder: str, run: str, address: RunAddress, dataset: Dataset | None = None, split: str = "train", *, node: str | None = None
+    folder: str,
+    run: str,
+    address: RunAddress,
+    dataset: Dataset | None = None,
+    split: str = "train",
+    *,
+    node: str | None = None,
+    readings: Readings | None = None,
 ) -> Record:
     """A `Recorder` actor on a node, where the local journal and a local store are; by default on the driver's."""
     options = {"num_cpus": 0, "max_concurrency": THREADS, "max_restarts": -1, "max_task_retries": -1}
     actor: Any = ray.remote(scheduling_strategy=only_on(node or this_node()), **options)(Recorder)
-    recorder = actor.remote(folder, run, address, dataset, split)
+    recorder = actor.remote(folder, run, address, dataset, split, readings)
     try:
         ray.get(recorder.poll.remote())
     except (ray.exceptions.RayActorError, OSError) as error:

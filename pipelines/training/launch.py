@@ -104,6 +104,11 @@ class Training:
         return self.dataset, self.config.stream.split
 
     @property
+    def reading_seconds(self) -> float | None:
+        """As the configuration has it."""
+        return self.config.tracking.system_seconds
+
+    @property
     def inputs(self) -> list[DataInput]:
         """What it trains on, the labels that it sees, and the split that its scores are of."""
         scored, _ = scores_of(self.config, self.dataset)

@@ -20,6 +20,7 @@ from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
 
 CopyType = Literal["float32", "float16"]
+COPY = "working-copy"  # of a run
 COLUMN, ID = "embedding", "id"  # of the copy; ids are places in the original
 DEAL, SHUFFLE = 1, 2  # what random numbers are for
 

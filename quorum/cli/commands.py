@@ -235,6 +235,11 @@ COMMANDS: dict[str, Command] = {
             "gpu": "compute.gpu", "cpus_per_worker": "compute.cpus_per_worker",
         },
     ),
+    "clean": Command(
+        "quorum.upkeep.clean:clean", "Show what a storage of runs need not keep; with --yes delete it.", ("storage",),
+        "STORAGE|RUN [options]",
+        ("quorum clean outputs", "quorum clean s3://bucket/runs --failed --unfinished --yes"),
+    ),
     "recipes": Command(
         "quorum.settings:recipes", "List the shipped recipes.", (), "", ("quorum recipes",),
     ),

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.progress import in_bytes
 from pipelines.secrets import hidden
 from quorum.data import NextLabels
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from quorum.scoring import Embeddings, Probe
     from quorum.source_look import SourceLook
     from quorum.training import Run
+    from quorum.upkeep.clean import Cleaning
     from quorum.upkeep.doctor import Checkup
 
 
@@ -305,6 +307,24 @@ def show_doctor(made: Checkup) -> None:
         print("all is well" if not made.notes else "nothing stands in the way of a job")
         return
     sys.exit(1)
+
+
+def show_clean(made: Cleaning) -> None:
+    """A line a file or folder with what it takes, then what stays, and whether anything was deleted."""
+    table = Table(box=None)
+    for column in ("what", "path", "why", "size"):
+        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
+    for what, path, why, size in made.table.itertuples(index=False, name=None):
+        table.add_row(str(what), escape(str(path) or "."), str(why), in_bytes(size))
+    if len(made.table):
+        Console().print(table)
+    for note in made.notes:
+        print(hidden(note))
+    many = f"{len(made.table):,} files and folders, {in_bytes(made.bytes)}, of {made.path}"
+    if not len(made.table):
+        print(hidden(f"nothing of {made.path} can go"))
+    else:
+        print(hidden(f"deleted: {many}" if made.deleted else f"nothing was deleted; --yes deletes {many}"))
 
 
 def show_recipes(listed: pd.DataFrame) -> None:

@@ -63,6 +63,8 @@ def test_size_figures_by_hand():
     figures = size_figures(torch.tensor([0, 2, 6]), 2.0)
     assert figures["cluster_size_min"] == 0
     assert figures["cluster_size_max"] == 6
+    assert figures["cluster_size_median"] == 2
+    assert size_figures(torch.tensor([6, 1, 3, 2]), 2.0)["cluster_size_median"] == 2.5
     assert figures["empty_clusters"] == 1
     assert figures["clusters_below_minimum"] == 1
     assert figures["cluster_size_entropy"] == pytest.approx(-(0.25 * np.log(0.25) + 0.75 * np.log(0.75)) / np.log(3))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.tracking.journal import read_journal
 from tests.helpers.autoscaling import IDLE_SECONDS, AutoscaledCluster, autoscaled_cluster, roles_on
 from tests.helpers.places import ROOT
 from tests.helpers.runs import differing, final_state, learned, store_of
@@ -17,6 +18,34 @@ from tests.helpers.small_runs import RECIPE, STEPS, words
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 MOST = 3  # nodes
+READ = """
+import sys, time
+from pathlib import Path
+import ray
+from pipelines.jobs.ray_cluster import connect
+from pipelines.tracking.live.node_watch import Readings
+from pipelines.tracking.mlflow_store import RunAddress
+from pipelines.tracking.recorder import start_recorder
+
+folder = Path(sys.argv[1])
+connect(sys.argv[2])
+address = RunAddress(f"sqlite:///{folder}/none.db", "1", "1")
+record = start_recorder(str(folder), str(folder), address, readings=Readings(0.5, named=True))
+
+class Busy:
+    def ready(self):
+        return True
+
+busy = ray.remote(num_cpus=1)(Busy).remote()
+ray.get(busy.ready.remote())
+time.sleep(3)  # some readings
+ray.kill(busy)
+(folder / "unused").touch()
+while not (folder / "gone").exists():
+    time.sleep(0.1)
+record.metrics({"train/loss": 1.0}, 1, wait=True)
+record.close("FINISHED")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +77,8 @@ def finish(process: subprocess.Popen[bytes], log: Path) -> str:
 def test_a_job_brings_the_nodes_it_asks_for_and_they_go_when_it_is_done(cluster, digits, tmp_path):
     cluster.wait_for_nodes(0)
     log = tmp_path / "log"
-    process = pretrain(cluster, log, words(digits, tmp_path, "grown", "--compute.workers", "2", "--epochs", "2"))
+    given = ["--compute.workers", "2", "--epochs", "2", "--tracking.system_seconds", "1"]
+    process = pretrain(cluster, log, words(digits, tmp_path, "grown", *given))
     most = 0
     while process.poll() is None:
         most = max(most, len(cluster.nodes()))
@@ -72,3 +102,18 @@ def test_a_lost_spot_node_costs_at_most_one_checkpoint_interval(cluster, straigh
     assert len(before) > 3
     assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing before the last checkpoint was done again
     assert differing(learned(final_state(straight, 4)), learned(final_state(tmp_path / "spot", 4))) == []
+
+
+def test_a_node_that_a_run_reads_goes_when_nobody_uses_it_though_the_run_goes_on(cluster, tmp_path):
+    cluster.wait_for_nodes(0)
+    log = tmp_path / "log"
+    with log.open("w") as said:
+        command = [sys.executable, "-c", READ, str(tmp_path), cluster.address]
+        process = subprocess.Popen(command, cwd=ROOT, env=cluster.environment, stdout=said, stderr=subprocess.STDOUT)
+    wait_until(process, log, (tmp_path / "unused").exists)
+    read = {name.split("/")[1] for entry in read_journal(tmp_path) if entry["kind"] == "system" for name in entry["readings"]}
+    assert len(read) == 2  # the head, and the node that came
+    cluster.wait_for_nodes(0, seconds=IDLE_SECONDS + 60)
+    assert process.poll() is None, log.read_text()
+    (tmp_path / "gone").touch()
+    finish(process, log)

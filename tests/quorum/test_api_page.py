@@ -27,7 +27,7 @@ OBJECTS = {"DataSet": quorum.DataSet, "SourceLook": quorum.SourceLook, "LabelCho
            "Embeddings": quorum.Embeddings, "Clustering": quorum.Clustering, "Comparison": quorum.Comparison,
            "Curated": quorum.Curated, "Deduplicated": quorum.Deduplicated,
            "Assignment": quorum.Assignment, "JoinedLabels": quorum.JoinedLabels, "Quality": quorum.Quality,
-           "Checkup": quorum.Checkup}  # fmt: skip
+           "Checkup": quorum.Checkup, "Cleaning": quorum.Cleaning}  # fmt: skip
 HANDLES = {"dataset", "compared", "opened"}  # of what lies below the front door
 MEMBER = re.compile(r"^\| `(\w+)([^`]*)` \| (.+) \|$", re.MULTILINE)
 

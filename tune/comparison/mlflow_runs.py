@@ -17,7 +17,7 @@ from typing import Any
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
-from pipelines.tracking.figures import IMAGES_SEEN
+from pipelines.tracking.figures import IMAGES_SEEN, is_of_machine
 from pipelines.tracking.mlflow_store import RunAddress, asking, refuse_deleted, tracking_uri
 from pipelines.tracking.old_figures import by_present_names, present_name
 from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
@@ -278,7 +278,8 @@ def keep_runs(found: Found, place: str) -> str:
     for store, run in (*found.sweeps, *ended):
         with reading(store) as client:
             experiment = client.get_experiment(run.info.experiment_id).name
-            figures = {name: _by_step(client.get_metric_history(run.info.run_id, name)) for name in run.data.metrics}
+            names = (name for name in run.data.metrics if not is_of_machine(name))
+            figures = {name: _by_step(client.get_metric_history(run.info.run_id, name)) for name in names}
         rows.append((run, experiment, figures))
     total, going = keep(place, rows), len(found.runs) - len(ended)
     left = f"; {going} are still going and were left out" if going else ""

@@ -19,7 +19,7 @@ from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.ray_quirks import kept_handlers
 from pipelines.jobs.stops import stops_in_grace
 from pipelines.runs.description import note, repeat_command
-from pipelines.runs.run_folder import RUN_FILE, Run
+from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE, Run
 from pipelines.secrets import without_secrets
 from pipelines.tracking.about.source import source_tags
 from pipelines.tracking.local_copy import local_file, local_folder
@@ -33,7 +33,7 @@ from tune.trials.ray_tuner import build_tuner
 from tune.trials.trial import SweepContext
 from tune.trials.wish import SweepWish
 
-SWEEP_FILE, CONFIG_FILE, BASE_FILE = "sweep.json", "sweep.yaml", "base.yaml"
+CONFIG_FILE, BASE_FILE = "sweep.yaml", "base.yaml"
 SWEEP_FORMAT = 1
 MLFLOW_STATUS = {"failed": "FAILED", "stopped": "KILLED", "running": "KILLED"}  # of trials that could not say it themselves
 

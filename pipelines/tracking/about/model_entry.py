@@ -105,6 +105,12 @@ def model_of(client: Any, address: RunAddress, checkpoint: str, name: str | None
     return next(mine, None)
 
 
+def modelled_checkpoints(client: Any, address: RunAddress) -> set[str]:
+    """Checkpoints of a run that models were made of."""
+    found = client.search_logged_models([address.experiment_id], f"source_run_id = '{address.run_id}'")
+    return {one.tags[CHECKPOINT] for one in found if CHECKPOINT in one.tags}
+
+
 def scores_at(history: Iterable[dict[str, Any]], step: int) -> list[dict[str, Any]]:
     """Figures of one step in a journal, which tell of its model: an entry each, with the data that they are of."""
     entries = list(history)

@@ -21,6 +21,7 @@ from tests.helpers.words import settings_of
         (["--method.name", "cook"], "method.name is 'cook'; nearest: coke"),
         (["--method.name", "protocon"], "which quorum semisup trains, not quorum pretrain"),
         (["--compute.gpus_per_worker", "0"], "compute.gpus_per_worker"),
+        (["--tracking.system_seconds", "-1"], "tracking.system_seconds is -1.0; it must be 0 or more"),
         (["--compute.workers", "2", "--compute.compile", "true"], "compute.compile is true with 2 workers"),
         (["--views.large", "[{size: 16, scale: [0.0, 1.0]}]"], "scale"),
         (["--views.large", "[{size: 16, repeat: 3}]"], "views.small"),

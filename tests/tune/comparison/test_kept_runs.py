@@ -97,3 +97,12 @@ def test_runs_of_one_experiment_in_several_stores_are_one_experiment(store, tabl
     keep_runs(find(["before"], other.uri), file)
     assert sorted(run.info.run_name for _, run in find(["one"], file).runs) == ["a", "b"]
     assert [run.info.run_name for _, run in find(["before"], file).runs] == ["strange"]
+
+
+def test_what_machines_did_is_not_kept(store, sweep, tmp_path):
+    run = store.run("first", values=(0.5, 0.6), metric="test/knn_top1")
+    store.client.log_metric(run, "system/cpu_utilization_percentage", 50.0)
+    compare([run], keep=str(tmp_path / "runs.parquet"), metric="test/knn_top1")
+    (row,) = pq.read_table(tmp_path / "runs.parquet").to_pylist()
+    assert {"test/knn_top1"} <= {figure["name"] for figure in row["figures"]}
+    assert not any(figure["name"].startswith("system/") for figure in row["figures"])

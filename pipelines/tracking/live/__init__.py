@@ -1,0 +1,1 @@
+"""What is told of a run while it is at work, and of the machines that it is on."""
