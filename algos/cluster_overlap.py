@@ -65,7 +65,9 @@ def match_clusters(first: np.ndarray, second: np.ndarray, clusters: tuple[int, i
     sizes = [np.bincount(labels, minlength=count) for labels, count in zip((first, second), clusters, strict=True)]
     filled = [np.flatnonzero(each) for each in sizes]  # empty clusters would only make the table larger
     if len(filled[0]) * len(filled[1]) > MOST_PAIRS:
-        raise ValueError(f"{len(filled[0]):,} x {len(filled[1]):,} clusters are more than the {MOST_PAIRS:,} pairs that are matched")
+        raise ValueError(
+            f"{len(filled[0]):,} x {len(filled[1]):,} clusters are more than the {MOST_PAIRS:,} pairs that are matched"
+        )
     table = np.zeros((len(filled[0]), len(filled[1])), np.int64)
     np.add.at(table, (np.searchsorted(filled[0], first), np.searchsorted(filled[1], second)), 1)
     rows, columns = linear_sum_assignment(table, maximize=True)

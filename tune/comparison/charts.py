@@ -62,15 +62,22 @@ def needs_log(values: Sequence[Any]) -> bool:
 
 
 def _axis(ax: Axes, values: Sequence[Any]) -> np.ndarray:
-    """Where each value lies: at itself for numbers, at the place of its name for all else."""
+    """Where each value lies, with ticks and scale for it."""
+    places, names = places_of(values)
+    if names:
+        ax.set_xticks(range(len(names)), names, rotation=20 if max(map(len, names)) > 8 else 0, fontsize=8)
+    elif needs_log(values):
+        ax.set_xscale("log")
+    return places
+
+
+def places_of(values: Sequence[Any]) -> tuple[np.ndarray, list[str]]:
+    """Places (V,) of values on an axis, and the names of the places 0, 1, ... where the values are not all numbers."""
     if is_numeric(values):
-        if needs_log(values):
-            ax.set_xscale("log")
-        return np.array(values, dtype=float)
+        return np.array(values, dtype=float), []
     labels = labels_of(values)
     names = sorted(set(labels))
-    ax.set_xticks(range(len(names)), names, rotation=20 if max(map(len, names)) > 8 else 0, fontsize=8)
-    return np.array([names.index(label) for label in labels], dtype=float)
+    return np.array([names.index(label) for label in labels], dtype=float), names
 
 
 def importance_bars(metric: str, shares: Mapping[str, float], path: Path) -> None:
