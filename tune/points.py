@@ -12,9 +12,9 @@ from pipelines.config.old_configs import converted_parameters
 from pipelines.errors import UserError
 
 # How a run was made, not what was tried; and rows that follow from data and from labels.rule.
-IGNORED = ("seed", "name", "storage", "labels", "labels.count", "data.rows", "data.fingerprint")
+IGNORED = ("seed", "name", "storage", "to", "labels", "labels.count", "data.rows", "data.fingerprint")
 IGNORED_PARTS = ("tracking.", "compute.", "checkpoint.", "monitor.")
-KEPT_IN = ("name", "storage")
+KEPT_IN = ("name", "storage", "to")
 LABEL_SEED = re.compile(r", seed (\d+)$")  # at the end of a rule of `quorum labels`
 
 

@@ -18,7 +18,7 @@ from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build, wit
 from tune.comparison.mlflow_runs import Found, Record, find, is_kept, keep_runs, read, reading, refuse_unknown
 from tune.comparison.page.report import NAME as REPORT
 from tune.comparison.page.report import write_report
-from tune.comparison.tables import write_csv, write_text
+from tune.comparison.tables import has_key_charts, write_csv, write_text
 
 # Where no sweep and no option names one, the first of those that most runs have decides.
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
@@ -83,7 +83,8 @@ def _of_two(found: Found, metric: str | None, mode: str | None, final: bool) -> 
     try:
         return _scored(found, metric, mode, final, records)
     except UserError as error:
-        return without_scores(found.name, records, [*found.notes, f"no scores are compared: {error}"])
+        why = str(error) if metric else f"no run has {' or '.join(METRICS)}; give another --metric"
+        return without_scores(found.name, records, [*found.notes, f"no scores are compared: {why}"])
 
 
 def _with_pair(compared: Comparison, found: Found, folder: Path) -> Comparison:
@@ -138,10 +139,10 @@ def _write(compared: Comparison, folder: Path) -> list[Path]:
     write_csv(compared, settings, runs)
     files = [text, settings, runs]
     scored = [(record.point, row.value) for record, row in compared.runs if row]
-    if compared.keys and scored:
+    if compared.keys and scored and has_key_charts(compared):
         pictures.metric_by_key(compared.metric, compared.keys, scored, by_key)
         files.append(by_key)
-    if compared.importance:
+    if compared.importance and has_key_charts(compared):
         pictures.importance_bars(compared.metric, compared.importance, shares)
         files.append(shares)
     if curves := size_curves(compared):

@@ -86,6 +86,11 @@ def is_wide(compared: Comparison) -> bool:
     return len(compared.keys) > MOST_KEYS
 
 
+def has_key_charts(compared: Comparison) -> bool:
+    """Whether charts of the keys tell something: of many keys in which two runs differ, they would not."""
+    return compared.pair is None or not is_wide(compared)
+
+
 def names_of(line: SettingLine) -> str:
     """Names of a setting's runs."""
     return ", ".join(record.name for record, _ in line.runs)

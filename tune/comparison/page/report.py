@@ -17,7 +17,7 @@ from tune.comparison.page.pair_part import pair_part
 from tune.comparison.page.parts import figures, in_words, key, paragraphs, section, table
 from tune.comparison.page.run_sheets import sheets_part
 from tune.comparison.page.svg import COLOURS, MOST_DOTS, Line, bar_chart, interval_chart, line_chart
-from tune.comparison.tables import figure_text, names_of, run_rows, setting_cells, summary
+from tune.comparison.tables import figure_text, has_key_charts, names_of, run_rows, setting_cells, summary
 
 NAME = "report.html"
 MOST_CURVES = 200  # runs, best settings first: more lines are one colour
@@ -77,8 +77,9 @@ def _charts(compared: Comparison, sizes: Mapping[str, Sequence[SizeCurve]]) -> s
     scored = [line for line in compared.lines if line.judged]
     if not scored:
         return ""
-    charts = [_intervals(compared), *_by_key(compared)]
-    if shares := sorted(compared.importance.items(), key=lambda item: -item[1]):
+    told = has_key_charts(compared)
+    charts = [_intervals(compared), *(_by_key(compared) if told else [])]
+    if told and (shares := sorted(compared.importance.items(), key=lambda item: -item[1])):
         title = f"share of the variance of {compared.metric} that the key explains alone"
         charts.append(bar_chart(title, [(name, share, f"{name}: {share:.1%}") for name, share in shares]))
     charts.append(_curves(compared))

@@ -10,12 +10,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines.files.pictures import write_picture
+from pipelines.files.pictures import plain_text, write_picture
 from pipelines.tracking.figures import EPOCH, EVALUATE, TEST, VAL
 from tune.comparison.mlflow_runs import Record
 
 mpl.use("Agg")
 COLOURS = ("tab:blue", "tab:orange")
+MOST_LETTERS = 60  # of a run's name; a space stands before it, as legends leave out names that begin with _
+MOST_MARKED = 50  # points of a line
 SHOWN = 4  # figures that are named in a sentence
 FIRST = (VAL, TEST, EVALUATE)  # sections, before the others
 EPOCHS, STEPS = "epochs", "steps"
@@ -87,16 +89,12 @@ def draw_curves(points: Mapping[str, tuple[np.ndarray, np.ndarray]], axis: str, 
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax, (title, both) in zip(axes, points.items(), strict=False):
         for run, colour, name in zip(both, COLOURS, names, strict=True):
-            ax.plot(*run.T, marker="." if len(run) < 50 else None, color=colour, alpha=0.8, label=_plain(name))
-        ax.set_title(_plain(title), fontsize=9)
+            label = f" {plain_text(name, MOST_LETTERS)}"
+            ax.plot(*run.T, marker="." if len(run) < MOST_MARKED else None, color=colour, alpha=0.8, label=label)
+        ax.set_title(plain_text(title), fontsize=9)
         ax.grid(alpha=0.3)
     for ax in axes[len(points) :]:
         ax.axis("off")
     figure.supxlabel(axis, fontsize=9)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     write_picture(figure, path)
-
-
-def _plain(text: str) -> str:
-    """Text in which matplotlib sees no formula, and a name that a legend does not leave out."""
-    return f" {text}".replace("$", "\\$")

@@ -82,7 +82,7 @@ def match_heads(first: RunClusters, second: RunClusters, names: Sequence[str]) -
     matched, said = list[MatchedHead](), _left_out(first, second, names, common)
     for number, pair in enumerate(zip(first.labels[:, :common], second.labels[:, :common], strict=False)):
         ids = np.flatnonzero((pair[0] >= 0) & (pair[1] >= 0))
-        if missing := common - len(ids):
+        if len(ids) and (missing := common - len(ids)):
             said.append(f"head {number}: {missing:,} of {common:,} rows have no cluster in one of the runs and are left out")
         labels = (pair[0][ids], pair[1][ids])
         try:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from pipelines.clustering.source_images import Images
 from pipelines.datasets.image_shards import read_images
-from pipelines.files.pictures import write_picture
+from pipelines.files.pictures import plain_text, write_picture
 from pipelines.tracking.cluster_pictures import GAP, TILE, mosaic, show_mosaic
 from tune.comparison.two_runs.matched_heads import MatchedHead
 
 MOST_PAIRS, MOST_IMAGES = 10, 5  # on a sheet, and of each of the three parts of a pair
+MOST_LETTERS = 28  # of a run's name
 Members = list[list[bytes | None]]  # encoded images of the three parts of a pair
 
 
@@ -40,7 +41,7 @@ def matched_sheet(head: MatchedHead, members: Sequence[Members], names: Sequence
     above = TILE // 4
     figure, ax = show_mosaic(mosaic([_line(parts) for parts in members], 3 * (MOST_IMAGES + 1) - 1, above=above))
     figure.set_figwidth(figure.get_figwidth() + 0.6)  # for captions of large clusters
-    one, other = (_short(name) for name in names)
+    one, other = (plain_text(name, MOST_LETTERS) for name in names)
     for part, title in enumerate((f"in {one} alone", "in both", f"in {other} alone")):
         middle = (part * (MOST_IMAGES + 1) + MOST_IMAGES / 2) * (TILE + GAP)
         ax.text(middle, 0, title, ha="center", va="center", fontsize=9, weight="bold")
@@ -62,8 +63,3 @@ def _caption(head: MatchedHead, pair: int) -> str:
     first, second = head.overlap.pairs[pair].tolist()
     shared, sizes = int(head.overlap.shared[pair]), (head.overlap.first_sizes[first], head.overlap.second_sizes[second])
     return f"#{first} and #{second}\n{shared} shared\nof {sizes[0]} and {sizes[1]}"
-
-
-def _short(name: str, most: int = 28) -> str:
-    shown = name if len(name) <= most else f"{name[: most - 3]}..."
-    return shown.replace("$", "\\$")
