@@ -85,8 +85,10 @@ def draw_curves(points: Mapping[str, tuple[np.ndarray, np.ndarray]], axis: str, 
     """
     columns = min(3, len(points))
     rows = -(-len(points) // columns)
-    figure = Figure(figsize=(4.2 * columns, 2.6 * rows + 0.4), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    width, height = 4.2 * columns, 2.6 * rows + 0.6  # inches; margins by hand, as laying out dozens of charts takes seconds
+    figure = Figure(figsize=(width, height))
+    edges = {"left": 0.7 / width, "right": 1 - 0.15 / width, "bottom": 0.6 / height, "top": 1 - 0.7 / height}
+    axes = list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | {"wspace": 0.22, "hspace": 0.35}).flat)
     for ax, (title, both) in zip(axes, points.items(), strict=False):
         for run, colour, name in zip(both, COLOURS, names, strict=True):
             label = f" {plain_text(name, MOST_LETTERS)}"
@@ -95,6 +97,6 @@ def draw_curves(points: Mapping[str, tuple[np.ndarray, np.ndarray]], axis: str, 
         ax.grid(alpha=0.3)
     for ax in axes[len(points) :]:
         ax.axis("off")
-    figure.supxlabel(axis, fontsize=9)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    figure.supxlabel(axis, fontsize=9, y=0.1 / height)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=2, frameon=False)
     write_picture(figure, path)
