@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quorum.comparing import Comparison
 from tests.helpers.digit_shards import write_digits
 from tests.helpers.made_runs import RunMaker
 from tests.helpers.version_0_1 import unpack
@@ -109,6 +110,19 @@ def test_what_is_found_is_printed(compared, capsys, monkeypatch):
     assert "head 0: of 2 clusters of first and 4 of second" in said
 
 
+def test_what_is_found_is_there_as_tables(compared):
+    made = Comparison(compared)
+    assert made.report == compared.folder / "report.html"
+    assert compared.folder / "matched-head0.png" in made.pictures
+    assert made.differences.set_index("setting").loc["seed"].to_dict() == {"first": "0", "second": "1"}
+    table = made.clusters
+    assert table[["cluster of first", "cluster of second", "shared rows"]].iloc[:2].to_numpy().tolist() == [
+        [0, 2, 100],
+        [1, 1, 100],
+    ]
+    assert table["cluster of first"].isna().sum() == 2
+
+
 def test_runs_of_one_name_are_told_apart_by_their_ids(store, two):
     store.client.set_tag(json.loads((Path(two[1]) / "run.json").read_text())["mlflow"]["run_id"], "mlflow.runName", "first")
     one, other = compare(two).pair.names
@@ -125,7 +139,8 @@ def test_runs_without_a_score_are_compared_all_the_same(maker):
 
 
 def test_three_runs_are_no_pair(maker, two):
-    assert compare([*two, maker.pretrained("third", [HALVES], [2], scores=(0.1,))]).pair is None
+    made = Comparison(compare([*two, maker.pretrained("third", [HALVES], [2], scores=(0.1,))]))
+    assert (made.compared.pair, len(made.differences), len(made.clusters)) == (None, 0, 0)
 
 
 def test_runs_given_by_their_ids_have_their_folders(two):
