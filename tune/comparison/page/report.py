@@ -88,6 +88,7 @@ def _charts(compared: Comparison, sizes: Mapping[str, Sequence[SizeCurve]]) -> s
     legend = key(("largest cluster", "smallest", "minimum"), SIZE_COLOURS) if beside else ""
     left_out = [f"cluster sizes are those of the {MOST_SETTINGS} best settings"] if len(sizes) > MOST_SETTINGS else []
     left_out += [f"curves are those of the first {MOST_CURVES} runs"] if len(compared.runs) > MOST_CURVES else []
+    left_out += [f"colours of curves come again after {len(COLOURS)} settings"] if len(scored) > len(COLOURS) else []
     said = ["What lies under the pointer says its values", f"of a line of more than {MOST_DOTS} points so many do", *left_out]
     shown = figures(charts) + key(settings, COLOURS[: len(settings)]) + figures(beside) + legend
     return section("Charts", shown + paragraphs([f"{'; '.join(said)}."]))
