@@ -62,17 +62,40 @@ class Comparison:
     @property
     def pictures(self) -> list[Path]:
         """The charts that were drawn."""
-        folder = self.compared.folder
-        return sorted(folder.glob("*.png")) if folder else []
+        return sorted(path for path in self.compared.files if path.suffix == ".png")
+
+    @property
+    def report(self) -> Path | None:
+        """Page of all of it in one file, which opens without a network."""
+        return next((path for path in self.compared.files if path.suffix == ".html"), None)
+
+    @property
+    def differences(self) -> pd.DataFrame:
+        """Of two runs, the settings that differ and their values; empty for more runs."""
+        import pandas as pd
+
+        pair = self.compared.pair
+        rows, names = ([], ()) if pair is None else ([[key, *values] for key, values in pair.settings], pair.names)
+        return pd.DataFrame(rows, columns=["setting", *names])
+
+    @property
+    def clusters(self) -> pd.DataFrame:
+        """Of two runs, which clusters of the first became which of the second, and what they share; empty for more runs."""
+        import pandas as pd
+
+        if (pair := self.compared.pair) is None:
+            return pd.DataFrame()
+        rows = [row for head in pair.heads for row in head.rows()]
+        frame = pd.DataFrame(rows, columns=pair.columns)
+        return frame.astype(dict.fromkeys(list(frame.columns[:6]), "Int64"))
 
     def __repr__(self) -> str:
         return f"Comparison({self.compared.name}: {len(self.compared.lines)} settings by {self.compared.metric})"
 
     def _repr_html_(self) -> str:
-        title = f"{self.compared.name}: {self.compared.metric} ({self.compared.mode}) within {self.compared.budget}"
         shown = "".join(f"<div>{picture(path)}</div>" for path in self.pictures)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return facts(title, {}) + self.table.to_html() + notes + shown
+        return facts(self.compared.title, {}) + self.table.to_html() + notes + shown
 
 
 def compare(

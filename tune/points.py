@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,9 @@ from pipelines.config.old_configs import converted_parameters
 from pipelines.errors import UserError
 
 # How a run was made, not what was tried; and rows that follow from data and from labels.rule.
-IGNORED = ("seed", "name", "storage", "labels", "labels.count", "data.rows", "data.fingerprint")
+IGNORED = ("seed", "name", "storage", "to", "labels", "labels.count", "data.rows", "data.fingerprint")
 IGNORED_PARTS = ("tracking.", "compute.", "checkpoint.", "monitor.")
+KEPT_IN = ("name", "storage", "to")
 LABEL_SEED = re.compile(r", seed (\d+)$")  # at the end of a rule of `quorum labels`
 
 
@@ -51,6 +53,31 @@ def differing(params: Sequence[Mapping[str, str]]) -> list[tuple[dict[str, Any],
         )
         for run, label_seed in zip(plain, label_seeds, strict=True)
     ]
+
+
+def differences(params: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]]:
+    """Each parameter that is not the same in all runs, with its value in each as a table shows it; `-` where a run has none.
+
+    Everything that was set counts, seeds too, but where the run is kept. A copy of the same data elsewhere is no difference.
+    """
+    params = [converted_parameters(run) for run in params]
+    same_data = len({run.get("data.fingerprint", run.get("data")) for run in params}) == 1
+    keys = sorted({key for run in params for key in run if not (key in KEPT_IN or key.startswith("tracking."))})
+    keys = [key for key in keys if not (key == "data" and same_data) and len({run.get(key) for run in params}) > 1]
+    return [(key, _in_a_table([run.get(key) for run in params])) for key in keys]
+
+
+def _in_a_table(texts: Sequence[str | None]) -> list[str]:
+    shown = iter(labels_of([_nested(decode(text)) for text in texts if text is not None]))
+    return ["-" if text is None else next(shown) for text in texts]
+
+
+def _nested(value: Any) -> Any:
+    """Lists of mappings, which MLflow has as Python writes them."""
+    try:
+        return ast.literal_eval(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
+    except (ValueError, SyntaxError):
+        return value
 
 
 def _is_ignored(key: str, params: Sequence[Mapping[str, str]]) -> bool:

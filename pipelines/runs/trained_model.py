@@ -127,6 +127,17 @@ class Trained:
         return {name.removeprefix(prefix): tensor for name, tensor in network.items() if name.startswith(prefix)}
 
     @property
+    def clusters(self) -> Tensor:
+        """Cluster of each instance by its id in the checkpoint, (H, N) int32; -1 where it was not seen."""
+        labels: Tensor = self.state["method"]["memory"]["labels"]
+        return labels
+
+    @property
+    def num_clusters(self) -> list[int]:
+        """K of each head in the checkpoint."""
+        return list(self.state["method"]["kmeans"]["_extra_state"]["num_clusters"])
+
+    @property
     def place(self) -> str:
         """What `open` finds this checkpoint by, from anywhere."""
         return str(self.run.location / "checkpoints" / self.entry.file)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from pipelines.files.pictures import write_picture
+from pipelines.files.pictures import plain_text, write_picture
 from pipelines.tracking.cluster_pictures import TILE, mosaic, show_mosaic
 
 MOST_NAMES = 30  # more do not fit beside an axis
@@ -68,5 +68,5 @@ def named_sheet(images: Sequence[tuple[bytes, str]], path: Path, columns: int = 
         y, x = divmod(place, columns)
         middle, top = x * (TILE + gap) + TILE / 2, y * (above + TILE + gap) + above - 3
         shown = name if len(name) <= MOST_LETTERS else f"...{name[-MOST_LETTERS:]}"
-        ax.text(middle, top, f"{place + 1}\n{shown}".replace("$", "\\$"), ha="center", va="bottom", fontsize=6)
+        ax.text(middle, top, f"{place + 1}\n{plain_text(shown)}", ha="center", va="bottom", fontsize=6)
     write_picture(figure, path, dpi="figure")

@@ -53,16 +53,18 @@ def choose_clusters(counts: np.ndarray, most: int, seed: int) -> list[int]:
     return [int(k) for k in [*largest, *middle[places], *smallest]]
 
 
-def mosaic(rows: Sequence[Sequence[bytes]], columns: int, *, gap: int = GAP, above: int = 0) -> np.ndarray:
+def mosaic(rows: Sequence[Sequence[bytes | None]], columns: int, *, gap: int = GAP, above: int = 0) -> np.ndarray:
     """Encoded images in rows of `columns` places of `TILE` px on white, as one picture (height, width, 3) uint8.
 
     One picture, because a chart of a hundred small ones takes seconds to lay out. `gap` px lie to the right of and below each,
-    `above` px over it.
+    `above` px over it. A place without an image stays white.
     """
     step, line = TILE + gap, above + TILE + gap
     canvas = Image.new("RGB", (columns * step, max(len(rows), 1) * line), "white")
     for y, row in enumerate(rows):
         for x, encoded in enumerate(row):
+            if encoded is None:
+                continue
             picture = _shown(encoded)
             smooth = Image.Resampling.NEAREST if picture.width < TILE else Image.Resampling.BILINEAR
             canvas.paste(picture.resize((TILE, TILE), smooth), (x * step, y * line + above))

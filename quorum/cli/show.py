@@ -284,6 +284,7 @@ def show_compare(made: Comparison, *, sizes: bool = False) -> None:
     from tune.comparison.tables import show
 
     show(made.compared, sizes=sizes)
+    print(f"page: {made.report}")
 
 
 show_sweep = show_compare

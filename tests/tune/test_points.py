@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tune.points import decode, differing, identity, label_of, labels_of
+from tune.points import decode, differences, differing, identity, label_of, labels_of
 
 
 def points(*runs):
@@ -84,3 +84,37 @@ def test_values_are_shown_as_a_recipe_spells_them():
 )
 def test_structured_values_are_told_by_what_they_do_not_share(values, expected):
     assert labels_of(values) == expected
+
+
+def test_every_setting_that_differs_is_told_but_where_a_run_is_kept():
+    one = {
+        "name": "a",
+        "storage": "x",
+        "to": "x/a",
+        "tracking.uri": "u",
+        "seed": "0",
+        "compute.workers": "1",
+        "same": "1",
+        "only": "5",
+    }
+    other = {"name": "b", "storage": "y", "to": "y/b", "tracking.uri": "v", "seed": "1", "compute.workers": "2", "same": "1"}
+    assert differences([one, other]) == [("compute.workers", ["1", "2"]), ("only", ["5", "-"]), ("seed", ["0", "1"])]
+
+
+def test_of_structured_settings_the_parts_that_differ_are_told():
+    views = [f"[{{'size': 28, 'scale': [{low}, 1.0]}}]" for low in (0.2, 0.6)]
+    assert differences([{"views.large": each} for each in views]) == [
+        ("views.large", ["[{..., scale [0.2, 1.0]}]", "[{..., scale [0.6, 1.0]}]"])
+    ]
+    assert differences([{"x": "[1, 2"}, {"x": "[3]"}]) == [("x", ["[1, 2", "[3]"])]
+
+
+def test_the_same_data_elsewhere_are_no_difference():
+    one, other = ({"data": place, "data.fingerprint": "same"} for place in ("a", "b"))
+    assert differences([one, other]) == []
+    assert [key for key, _ in differences([one, {**other, "data.fingerprint": "new"}])] == ["data", "data.fingerprint"]
+
+
+def test_clusterings_in_other_folders_are_repetitions():
+    runs = [{"num_clusters": "25", "to": place, "seed": seed} for place, seed in (("a", "0"), ("b", "1"))]
+    assert (points(*runs), seeds(*runs)) == ([{}, {}], ["0", "1"])

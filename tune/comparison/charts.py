@@ -12,13 +12,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines.files.pictures import write_picture
+from pipelines.files.pictures import plain_text, write_picture
 from tune.comparison.significance import is_numeric
 from tune.points import labels_of
 
 mpl.use("Agg")
 
 MOST_SETTINGS = 6  # of cluster-size charts, best first
+MOST_LETTERS = 24  # of a value below an axis
 DECADES = 10.0  # largest to smallest value from which an axis is logarithmic
 
 
@@ -50,7 +51,7 @@ def metric_by_key(metric: str, keys: Sequence[str], scored: Sequence[tuple[Mappi
         means = [scores[places == place].mean() for place in different]
         ax.plot(places, scores, ".", color="tab:blue", alpha=0.6)
         ax.plot(different, means, "-", color="tab:orange", label="mean")
-        ax.set(xlabel=key, ylabel=metric)
+        ax.set(xlabel=plain_text(key), ylabel=plain_text(metric))
         ax.grid(alpha=0.3)
         ax.legend(frameon=False, loc="lower right")
     write_picture(figure, path)
@@ -62,15 +63,23 @@ def needs_log(values: Sequence[Any]) -> bool:
 
 
 def _axis(ax: Axes, values: Sequence[Any]) -> np.ndarray:
-    """Where each value lies: at itself for numbers, at the place of its name for all else."""
+    """Where each value lies, with ticks and scale for it."""
+    places, names = places_of(values)
+    if names:
+        shown = [plain_text(name, MOST_LETTERS) for name in names]
+        ax.set_xticks(range(len(names)), shown, rotation=20 if max(map(len, shown)) > 8 else 0, fontsize=8)
+    elif needs_log(values):
+        ax.set_xscale("log")
+    return places
+
+
+def places_of(values: Sequence[Any]) -> tuple[np.ndarray, list[str]]:
+    """Places (V,) of values on an axis, and the names of the places 0, 1, ... where the values are not all numbers."""
     if is_numeric(values):
-        if needs_log(values):
-            ax.set_xscale("log")
-        return np.array(values, dtype=float)
+        return np.array(values, dtype=float), []
     labels = labels_of(values)
     names = sorted(set(labels))
-    ax.set_xticks(range(len(names)), names, rotation=20 if max(map(len, names)) > 8 else 0, fontsize=8)
-    return np.array([names.index(label) for label in labels], dtype=float)
+    return np.array([names.index(label) for label in labels], dtype=float), names
 
 
 def importance_bars(metric: str, shares: Mapping[str, float], path: Path) -> None:
@@ -95,7 +104,7 @@ def cluster_sizes(curves: Mapping[str, Sequence[SizeCurve]], path: Path) -> None
             ax.axhline(run.least, color="tab:red", linestyle="--", linewidth=1, label=names[2])
         ax.set_yscale("symlog", linthresh=1)  # a cluster may be empty
         ax.set_ylim(bottom=0)
-        ax.set_title(label, fontsize=8)
+        ax.set_title(plain_text(label), fontsize=8)
         ax.grid(alpha=0.3)
     axes[0].legend(frameon=False, fontsize=8, loc="upper right")
     figure.supxlabel("epoch", fontsize=9)

@@ -14,9 +14,11 @@ from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEE
 from pipelines.tracking.mlflow_store import RunAddress
 from pipelines.tracking.old_figures import present_name, refuse_old
 from tune.comparison import charts as pictures
-from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build
+from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build, without_scores
 from tune.comparison.mlflow_runs import Found, Record, find, is_kept, keep_runs, read, reading, refuse_unknown
-from tune.comparison.tables import write_csv, write_text
+from tune.comparison.page.report import NAME as REPORT
+from tune.comparison.page.report import write_report
+from tune.comparison.tables import has_key_charts, write_csv, write_text
 
 # Where no sweep and no option names one, the first of those that most runs have decides.
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
@@ -48,17 +50,50 @@ def compare(
     found = find(targets, uri)
     if keep is not None:
         found.notes.append(keep_runs(found, keep))
-    metric = metric or _metric_of(found)
-    refuse_unknown(metric, found.names)
-    mode = mode or _mode_of(found, metric)
-    records = read(found, tuple(dict.fromkeys((metric, EPOCH, IMAGES_SEEN, *SIZES))))
-    compared = build(found.name, records, metric, mode, found.notes, _final(metric) if final else None)
+    if metric:
+        refuse_unknown(metric, found.names)
+    compared = _of_two(found, metric, mode, final) if len(found.runs) == 2 else _scored(found, metric, mode, final)
     folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name))
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        compared = _with_pair(compared, found, folder) if len(found.runs) == 2 else compared
         files = _write(compared, folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); give another --to") from error
-    return replace(compared, notes=(*compared.notes, f"files: {folder}{_keep(found, files)}"), folder=folder)
+    notes = (*compared.notes, f"files: {folder}{_keep(found, files)}")
+    return replace(compared, notes=notes, folder=folder, files=tuple(files))
+
+
+def _scored(
+    found: Found, metric: str | None, mode: str | None, final: bool, records: Sequence[Record] | None = None
+) -> Comparison:  # fmt: skip
+    """The runs by a metric, which is chosen where none is given; arguments as of `compare`."""
+    metric = metric or _metric_of(found)
+    if metric is None:
+        raise UserError(_no_metric(found))
+    mode = mode or _mode_of(found, metric)
+    if records is None:
+        records = read(found, tuple(dict.fromkeys((metric, EPOCH, IMAGES_SEEN, *SIZES))))
+    return build(found.name, records, metric, mode, found.notes, _final(metric) if final else None)
+
+
+def _of_two(found: Found, metric: str | None, mode: str | None, final: bool) -> Comparison:
+    """Two runs with all their figures; without a score they still have settings, curves and clusters."""
+    metric, records = metric or _metric_of(found), read(found, sorted(found.names))
+    try:
+        return _scored(found, metric, mode, final, records)
+    except UserError as error:
+        why = str(error) if metric else f"no run has {' or '.join(METRICS)}; give another --metric"
+        return without_scores(found.name, records, [*found.notes, f"no scores are compared: {why}"])
+
+
+def _with_pair(compared: Comparison, found: Found, folder: Path) -> Comparison:
+    """What else there is of two runs; its sentences come after warnings and before the rest."""
+    from tune.comparison.two_runs.pair import compare_pair
+
+    pair = compare_pair(found, [record for record, _ in compared.runs], folder)
+    notes = sorted((*pair.notes, *compared.notes), key=lambda note: not note.startswith("warning"))
+    return replace(compared, pair=pair, notes=tuple(notes))
 
 
 def _final(metric: str) -> str:
@@ -76,17 +111,18 @@ def _ranked_by(found: Found) -> set[str]:
     return {present_name(metric) for metric in _tags(found, "quorum.metric")}
 
 
-def _metric_of(found: Found) -> str:
+def _metric_of(found: Found) -> str | None:
+    """What the runs are compared by; `None` where none of them has any of these."""
     tagged = _ranked_by(found)
     if len(tagged) > 1:
         raise UserError(f"the sweeps rank by different figures ({', '.join(sorted(tagged))}); give --metric")
     having = {name: sum(name in present for present in found.names_of_runs) for name in METRICS}
     known = [*tagged, *(name for name in METRICS if having[name] and having[name] == max(having.values()))]
-    if not known:
-        raise UserError(
-            f"no run has {' or '.join(METRICS)}; give --metric, one of {', '.join(sorted(found.names)) or 'none yet'}"
-        )
-    return known[0]
+    return known[0] if known else None
+
+
+def _no_metric(found: Found) -> str:
+    return f"no run has {' or '.join(METRICS)}; give --metric, one of {', '.join(sorted(found.names)) or 'none yet'}"
 
 
 def _mode_of(found: Found, metric: str) -> str:
@@ -97,23 +133,23 @@ def _mode_of(found: Found, metric: str) -> str:
 
 
 def _write(compared: Comparison, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    names = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png")
-    text, settings, runs, by_key, shares, sizes = (folder / name for name in names)
+    names = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png", REPORT)
+    text, settings, runs, by_key, shares, sizes, report = (folder / name for name in names)
     write_text(compared, text)
     write_csv(compared, settings, runs)
     files = [text, settings, runs]
-    if compared.keys:
-        scored = [(record.point, row.value) for record, row in compared.runs if row]
+    scored = [(record.point, row.value) for record, row in compared.runs if row]
+    if compared.keys and scored and has_key_charts(compared):
         pictures.metric_by_key(compared.metric, compared.keys, scored, by_key)
         files.append(by_key)
-    if compared.importance:
+    if compared.importance and has_key_charts(compared):
         pictures.importance_bars(compared.metric, compared.importance, shares)
         files.append(shares)
     if curves := size_curves(compared):
         pictures.cluster_sizes(curves, sizes)
         files.append(sizes)
-    return files
+    write_report(compared, curves, report)
+    return [*files, *(compared.pair.files if compared.pair else []), report]
 
 
 def size_curves(compared: Comparison) -> dict[str, list[pictures.SizeCurve]]:

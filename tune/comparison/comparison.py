@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
 from pipelines.tracking.figures import EVALUATE, LARGEST, MIN_SIZE, SMALLEST, TEST, VAL
@@ -15,6 +15,9 @@ from tune.comparison.budget import Budget, Row, best_row, common_budget
 from tune.comparison.mlflow_runs import Record
 from tune.comparison.significance import Judged, group, importance, judge
 from tune.points import identity, labels_of
+
+if TYPE_CHECKING:  # what it reads takes torch, which a comparison of many runs does without
+    from tune.comparison.two_runs.pair import Pair
 
 CONSTRAINT = MIN_SIZE  # the same in every epoch, so that its history need not be read
 SIZES = (SMALLEST, LARGEST)
@@ -60,9 +63,9 @@ class Comparison:
 
     Attributes:
         name: of what was compared.
-        metric: the figure.
+        metric: the figure; empty where two runs have no score.
         mode: `max` or `min`.
-        budget: of the scores.
+        budget: of the scores; `None` without.
         keys: of the settings.
         lines: best setting first, those without a score last.
         runs: every run, with its best row where it has a score.
@@ -70,12 +73,14 @@ class Comparison:
         notes: sentences below the table, warnings first.
         final: the figure of the final score, where that was asked for.
         folder: of the files that were written; `None` before.
+        files: that were written.
+        pair: what else was compared of two runs.
     """
 
     name: str
     metric: str
     mode: str
-    budget: Budget
+    budget: Budget | None
     keys: tuple[str, ...]
     lines: tuple[SettingLine, ...]
     runs: tuple[tuple[Record, Row | None], ...]
@@ -83,6 +88,13 @@ class Comparison:
     notes: tuple[str, ...]
     final: str | None = None
     folder: Path | None = None
+    files: tuple[Path, ...] = ()
+    pair: Pair | None = None
+
+    @property
+    def title(self) -> str:
+        """What was compared, by what."""
+        return f"{self.name}: {self.metric} ({self.mode}) within {self.budget}" if self.budget else f"{self.name}: no score"
 
     @functools.cached_property
     def settings(self) -> list[list[str]]:
@@ -120,6 +132,13 @@ def build(
     said = [*notes, *_warnings(runs, metric, budget), *_footnotes(metric, mode, budget, judged)]
     said += [*_chosen_on(metric, final=final is not None), *_finals(lines, final), *_costs(records)]
     return Comparison(name, metric, mode, budget, keys, lines, tuple(runs), importance(settings), tuple(said), final)
+
+
+def without_scores(name: str, records: Sequence[Record], notes: Sequence[str]) -> Comparison:
+    """The comparison of runs of which none can be judged: what was tried, how it ended and what it cost."""
+    runs = tuple((record, None) for record in records)
+    keys = tuple(sorted({key for record in records for key in record.point}))
+    return Comparison(name, "", "max", None, keys, _lines([], runs, None), runs, {}, (*notes, *_costs(records)))
 
 
 def _lines(judged: Sequence[Judged], runs: Sequence[tuple[Record, Row | None]], final: str | None) -> tuple[SettingLine, ...]:

@@ -43,6 +43,7 @@ class Record:
         seconds: from its start to its end, or to its last figure while it runs.
         last: the last value of each of its figures.
         series: of the figures that were read: step -> value, by rising steps.
+        folder: of the run; empty where it is not known.
     """
 
     address: RunAddress
@@ -54,6 +55,7 @@ class Record:
     seconds: float
     last: dict[str, float]
     series: dict[str, dict[int, float]]
+    folder: str = ""
 
     def at(self, name: str, step: int) -> float | None:
         """The figure as it was last known at a step."""
@@ -80,12 +82,18 @@ class Found:
         runs: with the URI of their store.
         sweeps: parents of which all trials are among the runs.
         notes: what the user should know.
+        folders: by run id, where a target was a run's folder.
     """
 
     name: str
     runs: list[tuple[str, Any]] = field(default_factory=list)
     sweeps: list[tuple[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    folders: dict[str, str] = field(default_factory=dict)
+
+    def folder_of(self, run: Any) -> str:
+        """Folder of a run: the one that was given, else where it was made; empty where neither is known."""
+        return self.folders.get(run.info.run_id) or str(run.data.tags.get("run_folder", ""))
 
     @property
     def names_of_runs(self) -> list[set[str]]:
@@ -138,6 +146,7 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
     found = Found("runs")
     for target in targets:
         if (address := _address_in(target)) is not None:
+            found.folders[address.run_id] = target
             store = _store(uri or address.uri)
             with reading(store) as client:
                 _add_run(found, store, client, address.run_id)
@@ -245,10 +254,11 @@ def read(found: Found, names: Sequence[str]) -> list[Record]:
         settings = [point_of_tag(run.data.tags, run.info.run_name) for _, run in runs]
     else:
         settings = differing([run.data.params for _, run in runs])
-    return [_record(store, run, setting, names) for (store, run), setting in zip(runs, settings, strict=True)]
+    pairs = zip(runs, settings, strict=True)
+    return [_record(store, run, setting, names, found.folder_of(run)) for (store, run), setting in pairs]
 
 
-def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Sequence[str]) -> Record:
+def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Sequence[str], folder: str) -> Record:
     point, seed = setting
     info, tags = run.info, run.data.tags
     series: dict[str, dict[int, float]] = {}
@@ -263,7 +273,7 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
     return Record(
         RunAddress(store, info.experiment_id, info.run_id), info.run_name or info.run_id, point, seed,
         OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
-        ((info.end_time or latest) - info.start_time) / 1000, by_present_names(run.data.metrics), series,
+        ((info.end_time or latest) - info.start_time) / 1000, by_present_names(run.data.metrics), series, folder,
     )  # fmt: skip
 
 

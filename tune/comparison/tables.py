@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +15,9 @@ from pipelines.tracking.figures import EPOCH
 from tune.comparison.comparison import Comparison, SettingLine
 from tune.comparison.significance import Judged
 from tune.points import label_of
+
+if TYPE_CHECKING:
+    from tune.comparison.two_runs.pair import Pair
 
 MOST_KEYS = 6  # more are one column of names in the terminal
 CANNOT_TELL = {"one seed": "cannot tell: one seed", "no spread": "cannot tell: no spread"}
@@ -33,54 +36,81 @@ def write_text(compared: Comparison, path: Path) -> None:
 
 
 def _print(console: Console, compared: Comparison, sizes: bool) -> None:
-    title = f"{compared.name}: {compared.metric} ({compared.mode}) within {compared.budget}"
-    table = Table(title=escape(title), title_justify="left")
-    wide = _is_wide(compared)
-    for key in ("setting",) if wide else compared.keys:
-        table.add_column(escape(key))
-    for column in (
-        escape(f"{compared.metric} +- sd"),
-        "95 % interval",
-        "seeds",
-        "against the best",
-        *((escape(f"final {compared.final}"),) if compared.final else ()),
-        *(SIZE_COLUMNS if sizes else ()),
-    ):
-        table.add_column(column, justify="right")
-    for column in ("images", "time", "stopped"):
-        table.add_column(column, justify="right")
-    for line, values in zip(compared.lines, compared.settings, strict=True):
-        setting = [_names(line)] if wide else values
-        shown_sizes = ["-" if size is None else f"{size:.1f}" for size in line.sizes] if sizes else []
-        final = [_final(line)] if compared.final else []
-        table.add_row(*map(escape, setting), *_scores(line.judged), *final, *shown_sizes, *_cost(line))
+    names, rows = setting_cells(compared, sizes=sizes)
+    figures = names.index(score_column(compared))  # what stands left of them are settings
+    table = Table(title=escape(compared.title), title_justify="left")
+    for place, name in enumerate(names):
+        table.add_column(escape(name), justify="left" if place < figures else "right")
+    for row in rows:
+        table.add_row(*map(escape, row))
     console.print(table)
+    if compared.pair is not None:
+        console.print(_differences(compared.pair))
     for sentence in (*summary(compared), *compared.notes):
         console.print(sentence, markup=False, highlight=False)
-    if wide:
+    if is_wide(compared):
         console.print(f"{len(compared.keys)} keys differ; settings.csv has their values", highlight=False)
 
 
-def _is_wide(compared: Comparison) -> bool:
+def _differences(pair: Pair) -> Table:
+    """The settings of two runs that differ."""
+    table = Table(title="settings that differ", title_justify="left")
+    for name in ("setting", *pair.names):
+        table.add_column(escape(name), overflow="fold")
+    for key, values in pair.settings:
+        table.add_row(*map(escape, (key, *values)))
+    return table
+
+
+def score_column(compared: Comparison) -> str:
+    """Name of the column of the scores."""
+    return f"{compared.metric or 'score'} +- sd"
+
+
+def setting_cells(compared: Comparison, *, sizes: bool) -> tuple[list[str], list[list[str]]]:
+    """Column names and a row of texts for each setting, best first, as a person reads them."""
+    wide = is_wide(compared)
+    final = [f"final {compared.final}"] if compared.final else []
+    names = [*(("setting",) if wide else compared.keys), score_column(compared), "95 % interval", "seeds", "against the best"]
+    names += [*final, *(SIZE_COLUMNS if sizes else ()), "images", "time", "stopped"]
+    rows = []
+    for line, values in zip(compared.lines, compared.settings, strict=True):
+        shown_sizes = ["-" if size is None else f"{size:.1f}" for size in line.sizes] if sizes else []
+        finals = [_final(line)] if compared.final else []
+        rows.append([*([names_of(line)] if wide else values), *_scores(line), *finals, *shown_sizes, *_cost(line)])
+    return names, rows
+
+
+def is_wide(compared: Comparison) -> bool:
     """Whether settings are told by their runs' names: too many keys differ."""
     return len(compared.keys) > MOST_KEYS
 
 
-def _names(line: SettingLine) -> str:
+def has_key_charts(compared: Comparison) -> bool:
+    """Whether charts of the keys tell something: of many keys in which two runs differ, they would not."""
+    return compared.pair is None or not is_wide(compared)
+
+
+def names_of(line: SettingLine) -> str:
+    """Names of a setting's runs."""
     return ", ".join(record.name for record, _ in line.runs)
 
 
-def _scores(judged: Judged | None) -> list[str]:
-    if judged is None:
-        return ["-", "-", "0", "none finished"]
-    setting = judged.setting
-    spread = "" if setting.deviation is None else f" +- {_figure(setting.deviation)}"
-    interval = "-" if setting.interval is None else " to ".join(map(_figure, setting.interval))
-    return [f"{_figure(setting.mean)}{spread}", interval, str(setting.seeds), verdict(judged)]
+def _scores(line: SettingLine) -> list[str]:
+    if line.judged is None:
+        return ["-", "-", "0", _why_no_score(line)]
+    setting = line.judged.setting
+    spread = "" if setting.deviation is None else f" +- {figure_text(setting.deviation)}"
+    interval = "-" if setting.interval is None else " to ".join(map(figure_text, setting.interval))
+    return [f"{figure_text(setting.mean)}{spread}", interval, str(setting.seeds), verdict(line.judged)]
+
+
+def _why_no_score(line: SettingLine) -> str:
+    return "no score" if line.outcomes["finished"] else "none finished"
 
 
 def _final(line: SettingLine) -> str:
-    return "-" if line.final is None else f"{_figure(line.final.mean)} ({line.final.runs})"
+    return "-" if line.final is None else f"{figure_text(line.final.mean)} ({line.final.runs})"
 
 
 def _cost(line: SettingLine) -> list[str]:
@@ -97,13 +127,15 @@ def verdict(judged: Judged) -> str:
 
 
 def summary(compared: Comparison) -> list[str]:
-    """Which setting is best, by how much, and which keys matter."""
+    """Which setting is best, by how much, and which keys matter; nothing where none has a score."""
+    if not any(line.judged for line in compared.lines):
+        return []
     best, *others = (line.judged for line in compared.lines if line.judged)
-    shown = _names(compared.lines[0]) if _is_wide(compared) else compared.named(0) or "the only setting"
-    sentence = f"best: {shown} with {compared.metric} {_figure(best.setting.mean)}"
+    shown = names_of(compared.lines[0]) if is_wide(compared) else compared.named(0) or "the only setting"
+    sentence = f"best: {shown} with {compared.metric} {figure_text(best.setting.mean)}"
     if others and others[0].behind:
         low, high = others[0].behind
-        sentence += f"; ahead of the next by {_figure(low)} to {_figure(high)} (95 % interval of this pair alone)"
+        sentence += f"; ahead of the next by {figure_text(low)} to {figure_text(high)} (95 % interval of this pair alone)"
     if others:
         kinds = [one.verdict for one in others]
         unclear = kinds.count("one seed") + kinds.count("no spread")
@@ -111,7 +143,7 @@ def summary(compared: Comparison) -> list[str]:
         sentence += f", {unclear} have too few seeds to tell" if unclear else ""
     shares = sorted(compared.importance.items(), key=lambda item: -item[1])
     told = ", ".join(f"{key} {share:.0%}" for key, share in shares[:MOST_KEYS])
-    tells = told and others and not _is_wide(compared)  # among many keys and few runs each one explains all
+    tells = told and others and not is_wide(compared)  # among many keys and few runs each one explains all
     return [sentence, *([f"variance of the settings explained by one key alone: {told}"] if tells else [])]
 
 
@@ -145,7 +177,7 @@ def run_rows(compared: Comparison) -> tuple[list[str], list[list[Any]]]:
 
 def _setting_row(compared: Comparison, line: SettingLine) -> list[Any]:
     judged = line.judged
-    scores: list[Any] = [None, None, None, None, 0, "none finished", None]
+    scores: list[Any] = [None, None, None, None, 0, _why_no_score(line), None]
     if judged:
         setting = judged.setting
         scores = [setting.mean, setting.deviation, *(setting.interval or (None, None)), setting.seeds, judged.verdict, judged.p]
@@ -171,7 +203,8 @@ def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         csv.writer(file).writerows([header, *rows])
 
 
-def _figure(value: float) -> str:
+def figure_text(value: float) -> str:
+    """A score as a person reads it."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipelines.datasets.encoded_image import encode_pixels
 from pipelines.ingest.sources.digits import DigitsSource
-from pipelines.tracking.cluster_pictures import choose_clusters, cluster_sheet, cluster_size_histogram, curves
+from pipelines.tracking.cluster_pictures import TILE, choose_clusters, cluster_sheet, cluster_size_histogram, curves, mosaic
 
 
 def pixels(path):
@@ -64,6 +64,13 @@ def test_the_sheet_takes_grey_scans_and_rows_of_different_length(tmp_path):
     images = {cluster: [source.read(str(i)) for i in range(cluster + 1)] for cluster in range(3)}
     cluster_sheet(images, np.array([1, 2, 3]), tmp_path / "sheet.png")
     assert (pixels(tmp_path / "sheet.png") < 50).mean() > 0.05
+
+
+def test_a_place_without_an_image_stays_white():
+    black = encode_pixels(np.zeros((8, 8, 3), np.uint8))
+    drawn = mosaic([[black, None, black]], 3, gap=0)
+    assert [drawn[:, start : start + TILE].max() for start in (0, 2 * TILE)] == [0, 0]
+    assert drawn[:, TILE : 2 * TILE].min() == 255
 
 
 def test_a_sheet_without_clusters_is_a_picture_still(tmp_path):

@@ -26,7 +26,9 @@ def test_an_axis_is_logarithmic_where_positive_numbers_span_decades(values, log)
     assert needs_log(values) is log
 
 
-@pytest.mark.parametrize("values", [[0.001, 0.1, 0.1], [1, 2, 3], ["lars", "sgd", None], [[100, 200], 100, True]])
+@pytest.mark.parametrize(
+    "values", [[0.001, 0.1, 0.1], [1, 2, 3], ["lars", "sgd", None], [[100, 200], 100, True], ["$\\bad$", "b" * 300]]
+)
 def test_any_values_can_be_drawn(tmp_path, values):
     metric_by_key("test/knn_top1", ["key"], [({"key": value}, 0.5) for value in values], tmp_path / "keys.png")
     assert inked(tmp_path / "keys.png") > 0.005

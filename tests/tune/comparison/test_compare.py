@@ -214,7 +214,7 @@ def test_runs_with_the_same_seed_are_one_repetition(store):
 
 def test_what_is_written_and_kept_with_the_sweep(store, ablation, tmp_path):
     compared = compare([ablation], to=str(tmp_path / "here"))
-    names = ["by-key.png", "cluster-sizes.png", "comparison.txt", "importance.png", "runs.csv", "settings.csv"]
+    names = ["by-key.png", "cluster-sizes.png", "comparison.txt", "importance.png", "report.html", "runs.csv", "settings.csv"]
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == names
     assert compared.notes[-1].startswith(
         f"files: {tmp_path}/here, and comparison/ of the sweep {ablation}: http://127.0.0.1:5000/#/"

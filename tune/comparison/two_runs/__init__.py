@@ -1,0 +1,1 @@
+"""Two runs beside each other: their settings, their curves, and which clusters of one became which of the other."""
