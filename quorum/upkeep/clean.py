@@ -78,9 +78,10 @@ def clean(
     if not str(storage).strip():
         raise UserError("storage is empty; give a folder or a URI of runs")
     from pipelines.cleaning.clean import carry_out, plan_cleaning
+    from pipelines.secrets import hidden
 
     plan = plan_cleaning(str(storage), failed=failed, unfinished=unfinished, idle_seconds=idle_hours * HOUR)
     if not yes:
-        return Cleaning(str(plan.root), plan.waste, plan.notes, deleted=False)
+        return Cleaning(hidden(str(plan.root)), plan.waste, plan.notes, deleted=False)
     deleted, left = carry_out(plan)
-    return Cleaning(str(plan.root), deleted, [*plan.notes, *left], deleted=True)
+    return Cleaning(hidden(str(plan.root)), deleted, [*plan.notes, *left], deleted=True)
