@@ -82,7 +82,7 @@ class Listing:
 
     def _local(self, root: str) -> Iterator[Stored]:
         def refuse(error: OSError) -> None:
-            if os.path.samefile(error.filename, root):
+            if error.filename == root:
                 raise error
             if not isinstance(error, FileNotFoundError):  # a run at work removes what it no longer needs
                 self.unread[os.path.relpath(error.filename, root)] = error.strerror or str(error)
@@ -91,12 +91,15 @@ class Listing:
             below = "" if folder == root else os.path.relpath(folder, root)
             for name in (*names, *inner):
                 path = os.path.join(folder, name)
-                with suppress(FileNotFoundError):
+                try:
                     status = os.lstat(path)
-                    if stat.S_ISLNK(status.st_mode):
-                        self.links.append(os.path.join(below, name))
-                    elif not stat.S_ISDIR(status.st_mode):
-                        yield Stored(os.path.join(below, name), status.st_size, status.st_mtime)
+                except OSError as error:
+                    refuse(error)
+                    continue
+                if stat.S_ISLNK(status.st_mode):
+                    self.links.append(os.path.join(below, name))
+                elif not stat.S_ISDIR(status.st_mode):
+                    yield Stored(os.path.join(below, name), status.st_size, status.st_mtime)
 
 
 def stored(place: Location, path: str) -> Stored | None:
