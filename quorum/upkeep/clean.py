@@ -26,8 +26,15 @@ class Cleaning:
         deleted: whether it has gone.
     """
 
+    path: str
+    notes: list[str]
+    deleted: bool
+
     def __init__(self, path: str, waste: list[Waste], notes: list[str], *, deleted: bool) -> None:
-        self.path, self._waste, self.notes, self.deleted = path, waste, notes, deleted
+        from pipelines.secrets import hidden
+
+        self.path, self.notes = hidden(path), [hidden(note) for note in notes]
+        self._waste, self.deleted = waste, deleted
 
     @property
     def bytes(self) -> int:
@@ -78,10 +85,9 @@ def clean(
     if not str(storage).strip():
         raise UserError("storage is empty; give a folder or a URI of runs")
     from pipelines.cleaning.clean import carry_out, plan_cleaning
-    from pipelines.secrets import hidden
 
     plan = plan_cleaning(str(storage), failed=failed, unfinished=unfinished, idle_seconds=idle_hours * HOUR)
     if not yes:
-        return Cleaning(hidden(str(plan.root)), plan.waste, plan.notes, deleted=False)
+        return Cleaning(str(plan.root), plan.waste, plan.notes, deleted=False)
     deleted, left = carry_out(plan)
-    return Cleaning(hidden(str(plan.root)), deleted, [*plan.notes, *left], deleted=True)
+    return Cleaning(str(plan.root), deleted, [*plan.notes, *left], deleted=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 
 import pytest
 
-from pipelines.tracking.journal import Journal, read_journal
+from pipelines.tracking.journal import JOURNAL, Journal, damaged_lines, is_held, read_journal
 
 
 def entries(*numbers):
