@@ -108,10 +108,10 @@ def state_now(place: Location, idle_seconds: float) -> State:
     return state
 
 
-def read_config(folder: Location) -> dict[str, Any] | None:
-    """Plain values of the configuration in a folder; `None` where it cannot be read."""
+def read_config(folder: Location, name: str = CONFIG_FILE) -> dict[str, Any] | None:
+    """Plain values of a configuration in a folder; `None` where it cannot be read."""
     try:
-        config = yaml.safe_load((folder / CONFIG_FILE).read_bytes())
+        config = yaml.safe_load((folder / name).read_bytes())
     except (FileNotFoundError, PermissionError, UnicodeError, yaml.YAMLError):
         return None
     return config if isinstance(config, dict) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +17,11 @@ from pipelines.files.location import Location
 from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE
 
 NAMING = ("init_from", "start_from", "run")  # keys of a configuration that name another run, or a checkpoint of it
+OF_A_SWEEP = ("base.yaml", "sweep.yaml")  # its configurations, of which trials are made
 DEPTH = 2  # folders below one: the trials of its sweeps
 CHECKPOINTS = "checkpoints"
+
+Configs = dict[str, dict[str, Any] | None]  # plain values by where they are from; `None` for what cannot be read
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Named:
 
     Attributes:
         files: of each run, by its path: names of checkpoints, and "" for the run as a whole.
-        unread: runs whose configuration cannot be read, and may name any.
+        unread: where configurations are that cannot be read, and may name any.
     """
 
     files: dict[str, set[str]]
@@ -36,34 +39,51 @@ class Named:
 
 def named_files(runs: Sequence[FoundRun], listing: Listing) -> Named:
     """What the runs of a storage name of each other; also those that are linked there, and those beside a run or a sweep."""
-    configs = [run.config or {} for run in runs]
-    for link in listing.links:
-        configs += _configs(listing.place(link), DEPTH)
-    configs += _beside(listing.root)
-    places = {config[key] for config in configs for key in NAMING if isinstance(config.get(key), str)}
+    configs = {run.folder or "the run": run.config for run in runs}
+    for sweep in listing.folders_with(SWEEP_FILE):
+        configs |= _of_sweep(listing.place(sweep), listing.children(sweep))
+    for outside in (*map(listing.place, listing.links), *_beside(listing.root)):
+        configs |= _configs(outside, DEPTH)
     finder, files = _Finder(runs, listing), defaultdict[str, set[str]](set)
-    for place in places:
+    for place in {place for config in configs.values() for place in _named(config)}:
         for folder, file in finder.named(place):
             files[folder].add(file)
-    return Named(dict(files), [run.folder or "the run" for run in runs if run.config is None])
+    return Named(dict(files), [where for where, config in configs.items() if config is None])
 
 
-def _beside(root: Location) -> Iterator[dict[str, Any]]:
-    """Configurations of what lies beside a run or a sweep that is looked at alone: its storage."""
-    if (root / RUN_FILE).exists() or (root / SWEEP_FILE).exists():
-        above = root.parent.parent if (root.parent / SWEEP_FILE).exists() else root.parent
-        if above.path.strip("/"):
-            yield from _configs(above, DEPTH)
+def _named(value: Any, *, inside: bool = False) -> Iterator[str]:
+    """Texts below a key that names others; a sweep's may stand in lists, and its key be dotted."""
+    if isinstance(value, str) and inside:
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _named(inner, inside=inside or str(key).rpartition(".")[2] in NAMING)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _named(inner, inside=inside)
 
 
-def _configs(folder: Location, depth: int) -> Iterator[dict[str, Any]]:
+def _beside(root: Location) -> list[Location]:
+    """The storage of a run or a sweep that is looked at alone."""
+    if not ((root / RUN_FILE).exists() or (root / SWEEP_FILE).exists()):
+        return []
+    above = root.parent.parent if (root.parent / SWEEP_FILE).exists() else root.parent
+    return [above] if above.path.strip("/") else []
+
+
+def _configs(folder: Location, depth: int) -> Configs:
+    """Configurations of runs and sweeps in a folder and so many below it, by their places."""
     with suppress(PermissionError):  # such as lost+found
         names = folder.children()
         if RUN_FILE in names:
-            yield read_config(folder) or {}
-        elif depth:
-            for name in names:
-                yield from _configs(folder / name, depth - 1)
+            return {str(folder): read_config(folder)}
+        below = [_configs(folder / name, depth - 1) for name in names] if depth else []
+        return dict(item for configs in [_of_sweep(folder, names), *below] for item in configs.items())
+    return {}
+
+
+def _of_sweep(folder: Location, names: Collection[str]) -> Configs:
+    return {str(folder / name): read_config(folder, name) for name in OF_A_SWEEP if SWEEP_FILE in names and name in names}
 
 
 class _Finder:

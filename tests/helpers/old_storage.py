@@ -35,9 +35,9 @@ def end(run: Path, status: str | None) -> None:
     age(run)
 
 
-def named(run: Path, place: str, key: str = "init_from") -> None:
+def named(run: Path, place: str, key: str = "init_from", file: str = "config.yaml") -> None:
     """Let a run's configuration name another's."""
-    config = run / "config.yaml"
+    config = run / file
     config.write_text(config.read_text().replace(f"{key}: null\n", "") + f"{key}: {place}\n")
     age(run)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
+import pyarrow.fs as pafs
 import pytest
 
 from pipelines.cleaning import found_runs
 from pipelines.cleaning.clean import carry_out
-from pipelines.cleaning.found_runs import State, state_now
+from pipelines.cleaning.found_runs import State, _last_change, state_now
 from pipelines.files.location import Location
+from pipelines.tracking.local_copy import local_folder
 from tests.helpers.old_storage import DAY, end, going, plan
 
 
@@ -80,3 +83,26 @@ def test_a_trial_is_at_work_while_its_sweep_is_also_when_it_is_looked_at_alone(q
     assert state_now(Location.of(trial), DAY) is State.AT_WORK
     assert going(plan(trial)) == set()
     assert carry_out(before) == ([], ["the run stays: it has begun to work"])
+
+
+def test_a_file_of_the_local_journal_that_is_just_replaced_ends_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = Location(pafs.S3FileSystem(region="us-east-1", anonymous=True), "bucket/run")
+    folder = local_folder(place)
+    folder.mkdir(parents=True)
+    (folder / "journal.jsonl").write_bytes(b"1")
+    os.utime(folder / "journal.jsonl", (7, 7))
+    done = threading.Event()
+
+    def replace() -> None:
+        while not done.is_set():
+            (folder / "journal.partial").write_bytes(b"1")
+            (folder / "journal.partial").unlink()
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        assert min(_last_change(place, {"config.yaml": 3.0}) for _ in range(2000)) >= 7
+    finally:
+        done.set()
+        writer.join()

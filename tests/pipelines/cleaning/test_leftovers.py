@@ -27,7 +27,8 @@ def test_folders_of_ray_have_its_mark_and_nothing_that_it_does_not_write(quiet):
         quiet, f"small/tune-2/{MARK}", f"small/tune-3/{MARK}", "small/tune-3/mine.csv", "small/tune-4/tuner.pkl",
         f"coke/ray/train-1/{MARK}", "coke/ray/train-1/deep/mine.csv", "coke/ray/train-2/mine.csv",
         f"small/tune-5/{MARK}", "small/tune-5/tuner.pkl", "small/tune-5/experiment_state-2026-11-26_20-28-59.json",
-        "small/tune-5/basic-variant-state-2026-11-26_20-28-59.json", f"small/tune-5/{TRIAL}/result.json", f"coke/ray/train-3/{MARK}",
+        "small/tune-5/basic-variant-state-2026-11-26_20-28-59.json", f"small/tune-5/{TRIAL}/result.json",
+        f"coke/ray/train-3/{MARK}",
     )  # fmt: skip
     found = plan(quiet)
     assert going(found) == {("files of Ray", "small/tune-5"), ("files of Ray", "coke/ray/train-3")}
@@ -64,7 +65,8 @@ def test_a_begun_folder_goes_with_names_that_assign_and_join_give_and_no_others(
 
 def test_a_working_copy_and_exchanged_rows_stay_that_hold_a_file_of_the_users(quiet):
     lay(
-        quiet, "clusters/working-copy/_embeddings.json", "clusters/working-copy/part-000000.parquet", "clusters/working-copy/mine.csv",
+        quiet, "clusters/working-copy/_embeddings.json", "clusters/working-copy/part-000000.parquet",
+        "clusters/working-copy/mine.csv",
         "twins/_exchange/part-00000000.arrows", "twins/_exchange/part-00000000.arrows.mine",
     )  # fmt: skip
     found = plan(quiet)

@@ -74,6 +74,17 @@ def test_a_run_stays_that_another_one_starts_from_which_is_hard_to_see(quiet, wh
     assert NEEDED.replace("few", "the run" if storage.name == "few" else "few") in told.notes
 
 
+def test_a_run_stays_that_trials_of_a_sweep_will_start_from(quiet):
+    end(quiet / "few", "FAILED")
+    end(quiet / "coke", "FAILED")
+    named(quiet / "small", f"{quiet}/few", file="base.yaml")
+    sweep = quiet / "small" / "sweep.yaml"
+    sweep.write_text(f"{sweep.read_text()}\nspace:\n  init_from: {{values: [{quiet}/coke/checkpoints/best, null]}}\n")
+    told = plan(quiet, failed=True)
+    assert going(told) == set()
+    assert {NEEDED, NEEDED.replace("few", "coke")} <= set(told.notes)
+
+
 def test_while_a_configuration_cannot_be_read_no_run_and_no_old_checkpoint_goes(outputs):
     end(outputs / "few", "FAILED")
     (outputs / "small" / "ratio=0.0-seed=1-e839b8" / "config.yaml").write_bytes(b"{")
