@@ -120,8 +120,10 @@ def test_a_journal_is_held_though_somebody_looks_whether_it_is_as_it_is_opened(t
     (tmp_path / JOURNAL).touch()
     with (tmp_path / JOURNAL).open("r+b") as look:
         fcntl.flock(look, fcntl.LOCK_EX)
-        threading.Timer(0.2, lambda: fcntl.flock(look, fcntl.LOCK_UN)).start()
+        looked = threading.Timer(0.2, lambda: fcntl.flock(look, fcntl.LOCK_UN))
+        looked.start()
         journal = Journal(tmp_path)
+        looked.join()
         assert is_held(tmp_path)
     journal.close()
     assert not is_held(tmp_path)
