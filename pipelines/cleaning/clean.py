@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
-from pipelines.cleaning.found_runs import State, find_runs, state_of
+from pipelines.cleaning.found_runs import State, find_runs, state_now
 from pipelines.cleaning.leftovers import leftovers
-from pipelines.cleaning.listing import Listing
+from pipelines.cleaning.listing import Listing, within
+from pipelines.cleaning.names_of_others import named_files
 from pipelines.cleaning.old_runs import Kept, checkpoints_to_go, runs_to_go, unlisted_checkpoints
-from pipelines.cleaning.waste import Kind, Waste, within
+from pipelines.cleaning.waste import Kind, Waste, is_as_planned
+from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
 
@@ -46,21 +49,24 @@ def plan_cleaning(place: str, *, failed: bool, unfinished: bool, idle_seconds: f
         OSError: for a storage that refuses.
     """
     listing, kept = Listing(Location.of(place)), Kept()
+    kept.notes += [f"{folder} stays: it cannot be read ({why})" for folder, why in listing.unread.items()]
     runs = find_runs(listing, idle_seconds)
-    whole = list(runs_to_go(runs, listing, failed=failed, unfinished=unfinished, kept=kept))
-    gone = [one.path for one in whole]
-    old = list(checkpoints_to_go(runs, listing, gone, kept))
-    at_rest = [run for run in runs if run.state is not State.AT_WORK and not within(run.folder, gone)]
-    unlisted = [one for run in at_rest for one in unlisted_checkpoints(listing, run)]
+    named = named_files(runs, listing)
+    whole = list(runs_to_go(runs, listing, named, failed=failed, unfinished=unfinished, kept=kept))
+    gone = {one.path for one in whole}
+    old = list(checkpoints_to_go(runs, listing, named, gone, kept))
+    unlisted = [
+        one for run in runs if run.is_at_rest and not within(run.folder, gone) for one in unlisted_checkpoints(listing, run)
+    ]
     rest = list(leftovers(listing, runs, gone, idle_seconds, unfinished=unfinished, kept=kept))
     return Plan(listing.root, [*whole, *old, *unlisted, *rest], kept.notes, idle_seconds)
 
 
 def carry_out(plan: Plan) -> tuple[list[Waste], list[str]]:
-    """Delete what is planned; a run that has begun to work since then keeps all of its own.
+    """Delete what is planned; a run that has begun to work since then keeps all of its own, and what has changed stays.
 
     Returns:
-        What was deleted, and a sentence for each run that was left alone.
+        What was deleted, and a sentence for each run, file or folder that was left alone.
 
     Raises:
         OSError: for a storage that refuses; what was deleted until then is gone.
@@ -68,32 +74,39 @@ def carry_out(plan: Plan) -> tuple[list[Waste], list[str]]:
     deleted, left = list[Waste](), list[str]()
     for run, waste in groupby(sorted(plan.waste, key=lambda one: one.run or ""), key=lambda one: one.run):
         mine = list(waste)
-        if run is not None and _state_now(plan, run) is State.AT_WORK:
+        try:
+            state = None if run is None else state_now(_place(plan.root, run), plan.idle_seconds)
+        except UserError:  # of no folder
+            left.append(f"{run or 'the run'} has gone already")
+            continue
+        if state is State.AT_WORK:
             left.append(f"{run or 'the run'} stays: it has begun to work")
             continue
-        _delete(plan.root, run, mine)
-        deleted += mine
+        deleted += _delete(plan.root, run, mine, left)
     return deleted, left
 
 
-def _state_now(plan: Plan, run: str) -> State:
-    return state_of(Listing(_place(plan.root, run)), "", plan.idle_seconds)
-
-
-def _delete(root: Location, run: str | None, waste: Iterable[Waste]) -> None:
-    """Delete what is of one run, or of none; the index of its checkpoints is rewritten before they go."""
-    old = set[str]()
+def _delete(root: Location, run: str | None, waste: Iterable[Waste], left: list[str]) -> list[Waste]:
+    """Delete what is of one run, or of none, and is as it was; the index of its checkpoints is rewritten before they go."""
+    deleted, old = list[Waste](), dict[str, Waste]()
     for one in waste:
         place = _place(root, one.path)
+        as_planned = is_as_planned(one, root)
+        if not as_planned:
+            left.append(f"{one.path or 'the run'} {'has gone already' if as_planned is None else 'stays: it has changed'}")
+            continue
         if one.kind is Kind.CHECKPOINT:
-            old.add(place.name)
-        elif one.is_folder:
-            place.delete_folder()
-        else:
-            place.delete_file()
+            old[place.name] = one
+            continue
+        with suppress(FileNotFoundError):  # somebody else deletes it too
+            place.delete_folder() if one.is_folder else place.delete_file()
+        deleted.append(one)
     if old and run is not None:
         store = CheckpointStore(_place(root, run) / "checkpoints")
-        store.keep_only({entry.file for entry in store.entries()} - old)
+        ends = {entry.file for entry in (store.best(), store.latest()) if entry}
+        store.keep_only({entry.file for entry in store.entries()} - (old.keys() - ends))
+        deleted += [one for name, one in old.items() if name not in ends]
+    return deleted
 
 
 def _place(root: Location, path: str) -> Location:

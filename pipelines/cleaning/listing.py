@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
+import stat
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,10 +28,15 @@ class Stored:
 
 
 class Listing:
-    """The files below a folder; links are none of them.
+    """The files below a folder; links are none of them, and nothing behind one is looked at.
 
     Args:
         root: the folder.
+
+    Attributes:
+        files: in the order of their paths.
+        links: paths of links, below the folder.
+        unread: folders that this user may not read, and why: what lies in them is not known.
 
     Raises:
         UserError: where there is no folder.
@@ -38,8 +46,8 @@ class Listing:
     def __init__(self, root: Location) -> None:
         if not root.is_folder:
             raise UserError(f"{root} is no folder; give the storage of runs, for example outputs")
-        self.root = root
-        self.files = sorted(_local(root.path) if root.is_local else _remote(root), key=lambda file: file.path)
+        self.root, self.links, self.unread = root, list[str](), dict[str, str]()
+        self.files = sorted(self._local(root.path) if root.is_local else _remote(root), key=lambda file: file.path)
         self._paths = [file.path for file in self.files]
 
     def below(self, folder: str) -> list[Stored]:
@@ -47,6 +55,17 @@ class Listing:
         if not folder:
             return self.files
         return self.files[bisect_left(self._paths, f"{folder}/") : bisect_left(self._paths, f"{folder}0")]  # 0 follows the slash
+
+    def times(self, folder: str) -> dict[str, float]:
+        """When each file below a folder changed, by its path from there."""
+        start = len(folder) + 1 if folder else 0
+        return {file.path[start:]: file.changed for file in self.below(folder)}
+
+    def others(self, folder: str, known: re.Pattern[str]) -> list[str]:
+        """What lies below a folder and is not known by its path from there; a link and an unread folder never are."""
+        start = len(folder) + 1 if folder else 0
+        odd = [path[start:] or "." for path in (*self.links, *self.unread) if within(path, {folder})]
+        return sorted([*odd, *(path for path in self.times(folder) if not known.fullmatch(path))])
 
     def children(self, folder: str) -> set[str]:
         """Names in a folder, of files and of folders that hold some."""
@@ -61,19 +80,46 @@ class Listing:
         """Where a path below the folder is."""
         return self.root / path if path else self.root
 
+    def _local(self, root: str) -> Iterator[Stored]:
+        def refuse(error: OSError) -> None:
+            if error.filename == root:
+                raise error
+            if not isinstance(error, FileNotFoundError):  # a run at work removes what it no longer needs
+                self.unread[os.path.relpath(error.filename, root)] = error.strerror or str(error)
 
-def _local(root: str) -> Iterator[Stored]:
-    def refuse(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # a run at work removes what it no longer needs
-            raise error
+        for folder, inner, names in os.walk(root, onerror=refuse):
+            below = "" if folder == root else os.path.relpath(folder, root)
+            for name in (*names, *inner):
+                path = os.path.join(folder, name)
+                try:
+                    status = os.lstat(path)
+                except OSError as error:
+                    refuse(error)
+                    continue
+                if stat.S_ISLNK(status.st_mode):
+                    self.links.append(os.path.join(below, name))
+                elif not stat.S_ISDIR(status.st_mode):
+                    yield Stored(os.path.join(below, name), status.st_size, status.st_mtime)
 
-    for folder, _, names in os.walk(root, onerror=refuse):
-        for name in names:
-            path = os.path.join(folder, name)
-            with suppress(FileNotFoundError):
-                status = os.lstat(path)
-                if not os.path.islink(path):
-                    yield Stored(os.path.relpath(path, root), status.st_size, status.st_mtime)
+
+def stored(place: Location, path: str) -> Stored | None:
+    """A file as it is now, under a path of the listing; `None` where there is none."""
+    if place.is_local:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = os.lstat(place.path)
+            return Stored(path, status.st_size, status.st_mtime)
+        return None
+    info = patiently(lambda: place.filesystem.get_file_info(place.path))
+    return Stored(path, info.size or 0, (info.mtime_ns or 0) / 1e9) if info.type == pafs.FileType.File else None
+
+
+def within(path: str, folders: Collection[str]) -> bool:
+    """Whether a path lies in one of the folders, or is one; of many folders give a set."""
+    while path not in folders:
+        if not path:
+            return False
+        path = posixpath.dirname(path)
+    return True
 
 
 def _remote(root: Location) -> Iterator[Stored]:

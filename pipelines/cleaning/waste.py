@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipelines.cleaning.listing import Listing, Stored
+from pipelines.cleaning.listing import Listing, Stored, stored
+from pipelines.files.location import Location
 
 
 class Kind(StrEnum):
@@ -32,7 +32,9 @@ class Waste:
         path: below the storage.
         why: it may go.
         bytes: that it takes.
-        run: path of the run that it is of, which must not be at work; `None` where it is of none.
+        files: that it is, or holds.
+        changed: when the last of them changed, in seconds since 1970.
+        run: path of the run or sweep that it is of, which must not be at work; `None` where it is of none.
         is_folder: whether it is one.
     """
 
@@ -40,20 +42,38 @@ class Waste:
     path: str
     why: str
     bytes: int
+    files: int
+    changed: float
     run: str | None = None
     is_folder: bool = False
 
 
 def of_file(kind: Kind, file: Stored, why: str, run: str | None = None) -> Waste:
     """A file."""
-    return Waste(kind, file.path, why, file.bytes, run)
+    return Waste(kind, file.path, why, file.bytes, 1, file.changed, run)
 
 
 def of_folder(kind: Kind, listing: Listing, folder: str, why: str, run: str | None = None) -> Waste:
     """A folder with all that is in it."""
-    return Waste(kind, folder, why, sum(file.bytes for file in listing.below(folder)), run, is_folder=True)
+    files = listing.below(folder)
+    newest = max((file.changed for file in files), default=0.0)
+    return Waste(kind, folder, why, sum(file.bytes for file in files), len(files), newest, run, is_folder=True)
 
 
-def within(path: str, folders: Iterable[str]) -> bool:
-    """Whether a path lies in one of the folders, or is one."""
-    return any(not folder or path == folder or path.startswith(f"{folder}/") for folder in folders)
+def is_as_planned(waste: Waste, root: Location) -> bool | None:
+    """Whether nothing has come, gone or changed there since it was looked at; `None` where it has gone altogether."""
+    place = root / waste.path if waste.path else root
+    if not waste.is_folder:
+        files = [file] if (file := stored(place, waste.path)) else []
+    elif place.is_folder:
+        listing = Listing(place)
+        if listing.links or listing.unread:
+            return False
+        files = listing.files
+    else:
+        return None
+    if not files and waste.files:
+        return None
+    newest = max((file.changed for file in files), default=0.0)
+    # A storage may tell parts of a second in one answer and leave them out of another.
+    return (len(files), sum(file.bytes for file in files), int(newest)) == (waste.files, waste.bytes, int(waste.changed))

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from pipelines.tracking.old_figures import by_present_names
 
 JOURNAL, MARK = "journal.jsonl", "journal.sent"
+HOLD_SECONDS = 1.0  # that a journal waits for a look at its lock
 NUMBER, CALL = "n", "call"  # keys of a line beside the entry's own
 CRC = b', "crc": '  # ends a line, with the CRC-32 of what is before it
 NEEDED: dict[str, dict[str, type]] = {  # of each kind of entry; the other kinds are notes
@@ -59,8 +61,7 @@ class Journal:
         self._calls = {line[CALL] for _, line in lines if CALL in line}
         self._size, self._unwritten = len(whole), list[bytes]()
         self._file = self.path.open("ab", buffering=0)
-        with contextlib.suppress(OSError):  # of a file system without locks
-            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _hold(self._file.fileno())
 
     @property
     def waiting(self) -> list[dict[str, Any]]:
@@ -141,6 +142,11 @@ def entries_of(content: bytes) -> list[dict[str, Any]]:
     return [_present(line) for _, line in _numbered(content[: content.rfind(b"\n") + 1])[0]]
 
 
+def damaged_lines(content: bytes) -> int:
+    """How many whole lines of a journal's content are damaged or missing: what it said last may be among them."""
+    return _numbered(content[: content.rfind(b"\n") + 1])[1]
+
+
 def is_held(folder: Path) -> bool:
     """Whether a process has the journal of a folder open, on this machine or where the disk's locks are shared."""
     try:
@@ -151,6 +157,19 @@ def is_held(folder: Path) -> bool:
     except OSError:  # there is none, or it cannot be known
         return False
     return False
+
+
+def _hold(file: int) -> None:
+    """Show others that the journal is open; one that just looks whether it is has the lock for a moment."""
+    deadline = time.monotonic() + HOLD_SECONDS
+    with contextlib.suppress(OSError):  # of a file system without locks
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(HOLD_SECONDS / 100)
 
 
 def _numbered(content: bytes) -> tuple[list[tuple[int, dict[str, Any]]], int]:

@@ -102,6 +102,7 @@ class Recorder:
             self.status.left = None if left is None else int(left)
         else:
             self.tracker.status("RUNNING")
+            self._copy()  # elsewhere nothing else tells that a run which had ended is at work again
         self._truth: np.ndarray | None = None
         read = [entry["step"] for entry in history if entry.get("kind") == "system"]
         first = max(read, default=-1) + 1

@@ -26,8 +26,15 @@ class Cleaning:
         deleted: whether it has gone.
     """
 
+    path: str
+    notes: list[str]
+    deleted: bool
+
     def __init__(self, path: str, waste: list[Waste], notes: list[str], *, deleted: bool) -> None:
-        self.path, self._waste, self.notes, self.deleted = path, waste, notes, deleted
+        from pipelines.secrets import hidden
+
+        self.path, self.notes = hidden(path), [hidden(note) for note in notes]
+        self._waste, self.deleted = waste, deleted
 
     @property
     def bytes(self) -> int:

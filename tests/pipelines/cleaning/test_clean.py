@@ -5,61 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 
-from pipelines.cleaning.clean import carry_out, plan_cleaning
+from pipelines.cleaning.clean import carry_out
 from pipelines.errors import UserError
 from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.journal import Journal
-from tests.helpers.version_0_1 import unpack
-
-DAY = 86400.0
-OLD = "step-000000014.pt"  # of the two checkpoints of `coke`: the other is the best and the last
-
-
-@pytest.fixture
-def outputs(tmp_path):
-    """What version 0.1 left, as if it had been a month ago."""
-    made = unpack(tmp_path) / "outputs"
-    age(made)
-    return made
-
-
-def age(folder: Path, days: float = 30.0) -> None:
-    then = time.time() - days * DAY
-    for path in [folder, *folder.rglob("*")]:
-        os.utime(path, (then, then), follow_symlinks=False)
-
-
-def end(run: Path, status: str | None) -> None:
-    """Let a run's journal end so, a month ago; without a status as if it had been killed."""
-    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    lines = [line for line in lines if line["kind"] != "status"] + [{"kind": "status", "status": "RUNNING", "time": 1}]
-    if status:
-        lines.append({"kind": "status", "status": status, "time": 2})
-    (run / "journal.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    age(run)
-
-
-def named(run: Path, place: str, key: str = "init_from") -> None:
-    """Let a run's configuration name another's."""
-    config = run / "config.yaml"
-    config.write_text(config.read_text().replace(f"{key}: null\n", "") + f"{key}: {place}\n")
-    age(run)
-
-
-def plan(place, *, failed=False, unfinished=False, idle=DAY):
-    return plan_cleaning(str(place), failed=failed, unfinished=unfinished, idle_seconds=idle)
-
-
-def going(found) -> set[tuple[str, str]]:
-    return {(str(one.kind), one.path) for one in found.waste}
-
+from tests.helpers.old_storage import OLD, age, end, going, named, plan
 
 OLD_ONES = {("old checkpoint", f"coke/checkpoints/{OLD}"), ("old checkpoint", "clusters/checkpoints/step-000000025.pt")}
 
@@ -187,7 +143,11 @@ def test_what_killed_work_left_goes_and_what_looks_alike_stays(outputs):
         place.parent.mkdir(parents=True, exist_ok=True)
         if kind in ("files of Ray", "exchanged rows", "working copy"):
             place.mkdir()
-        inner = {"files of Ray": ".marker", "exchanged rows": "part-00000000.arrows", "working copy": "_embeddings.json"}
+        inner = {
+            "files of Ray": ".validate_storage_marker",
+            "exchanged rows": "part-00000000.arrows",
+            "working copy": "_embeddings.json",
+        }
         (place / inner[kind] if kind in inner else place).write_bytes(b"1234")
     alike = [
         "notes.partial",
@@ -283,3 +243,21 @@ def test_a_storage_on_s3_is_cleaned_as_one_on_a_disk(outputs, monkeypatch):
         assert not any(key.startswith("runs/few/") or "step-000000020" in key or OLD in key for key in keys)
         assert "runs/coke/checkpoints/step-000000036.pt" in keys
         assert going(plan(server.uri("runs"), idle=-1.0)) == set()
+
+
+def test_what_has_changed_since_the_plan_was_made_stays_and_what_has_gone_is_said(quiet):
+    for run in ("coke", "few"):
+        end(quiet / run, "FAILED")
+    for name in ("assigned", "joined"):
+        (quiet / name).mkdir()
+        write_document(Location.of(quiet / name) / "_begun.json", {"rows": 3}, 1)
+    age(quiet)
+    found = plan(quiet, failed=True, unfinished=True)
+    (quiet / "coke" / "notes.md").write_text("mine")
+    shutil.rmtree(quiet / "few")
+    (quiet / "assigned" / "part-000000.parquet").write_bytes(b"12")
+    deleted, left = carry_out(found)
+    assert [one.path for one in deleted] == ["joined"]
+    assert sorted(left) == ["assigned stays: it has changed", "coke stays: it has changed", "few has gone already"]
+    assert (quiet / "coke" / "notes.md").exists()
+    assert (quiet / "assigned" / "part-000000.parquet").exists()

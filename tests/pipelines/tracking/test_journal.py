@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 
 import pytest
 
-from pipelines.tracking.journal import Journal, read_journal
+from pipelines.tracking.journal import JOURNAL, Journal, damaged_lines, is_held, read_journal
 
 
 def entries(*numbers):
@@ -112,3 +114,26 @@ def test_a_journal_of_version_0_1_goes_on_by_its_lines(tmp_path):
     fill(journal, 3)
     journal.delivered(1)
     assert Journal(tmp_path).waiting == entries(3)
+
+
+def test_a_journal_is_held_though_somebody_looks_whether_it_is_as_it_is_opened(tmp_path):
+    (tmp_path / JOURNAL).touch()
+    with (tmp_path / JOURNAL).open("r+b") as look:
+        fcntl.flock(look, fcntl.LOCK_EX)
+        looked = threading.Timer(0.2, lambda: fcntl.flock(look, fcntl.LOCK_UN))
+        looked.start()
+        journal = Journal(tmp_path)
+        looked.join()
+        assert is_held(tmp_path)
+    journal.close()
+    assert not is_held(tmp_path)
+
+
+def test_damaged_and_missing_lines_of_a_journal_are_counted(tmp_path):
+    journal = Journal(tmp_path)
+    for number in range(3):
+        journal.append({"kind": "note", "value": number})
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    assert damaged_lines(b"".join(lines) + b'{"kind"') == 0  # one that is being written is not
+    assert damaged_lines(lines[0] + b"%\n" + lines[2]) == 1
+    assert damaged_lines(lines[0] + lines[2]) == 1

@@ -9,9 +9,12 @@ from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.epoch_snapshot import EpochSnapshot
 from pipelines.tracking.figures import EPOCH, SMALLEST
+from pipelines.tracking.journal import entries_of
+from pipelines.tracking.local_copy import stored_journal
 from pipelines.tracking.mlflow_store import start_run
 from pipelines.tracking.recorder import Recorder, start_recorder
 from tests.helpers.runs import process_called
@@ -65,6 +68,21 @@ def test_the_curves_of_a_run_that_goes_on_have_what_its_labels_told_of_the_truth
         assert recorder.close("FINISHED") == []
     for name in ("train/epoch_loss", "clusters/head0/nmi"):
         assert [epoch for epoch, _ in recorder._series[name]] == [0, 1]
+
+
+def test_a_remote_run_that_goes_on_says_so_on_its_storage_at_once(store, tmp_path, monkeypatch):
+    pytest.importorskip("moto", reason="needs the S3 server of the dev extra")
+    from tests.helpers.s3 import KEYS, serving
+
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    address = start_run(store.uri, "quorum", "first", params={}, tags={})
+    with serving() as server:
+        run = Location.of(server.uri("runs/first"))
+        for machine, told in (("one", ["RUNNING"]), ("another", ["RUNNING", "FAILED", "RUNNING"])):
+            recorder = Recorder(str(tmp_path / machine), str(run), address)
+            assert [entry["status"] for entry in entries_of(stored_journal(run)) if entry["kind"] == "status"] == told
+            assert recorder.close("FAILED") == []
 
 
 @pytest.mark.skipif(Version(mlflow.__version__) < Version("3.17"), reason="its store has the tables of MLflow 3.17")

@@ -8,6 +8,7 @@ import pytest
 
 import quorum
 from quorum.cli import main
+from quorum.upkeep.clean import Cleaning
 from tests.helpers.runs import cut_back, differing, final_state, learned
 from tests.helpers.version_0_1 import SWEEP, unpack
 
@@ -52,6 +53,14 @@ def test_a_cleaning_can_be_looked_at(tmp_path):
     assert not found.deleted
     assert "may go" in repr(found)
     assert "old checkpoint" in found._repr_html_()
+
+
+def test_a_cleaning_shows_no_secret_of_its_address():
+    place = "s3://KEY:SECRET@bucket/runs?secret_key=HIDDEN"
+    made = Cleaning(place, [], [f"{place}/coke stays: it cannot be read"], deleted=False)
+    for text in (made.path, repr(made), made._repr_html_(), *made.notes):
+        assert "bucket/runs" in text
+        assert not {word for word in ("KEY:", "SECRET", "HIDDEN") if word in text}
 
 
 def test_a_sweep_of_version_0_1_compares_as_before(tmp_path, monkeypatch):
