@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,12 @@ def read_journal(folder: Path) -> list[dict[str, Any]]:
 def entries_of(content: bytes) -> list[dict[str, Any]]:
     """The whole entries of a journal's content, by present names."""
     return [_present(line) for _, line in _numbered(content[: content.rfind(b"\n") + 1])[0]]
+
+
+def newest_status(entries: Iterable[dict[str, Any]]) -> str | None:
+    """How a run is by the last of its entries that says so, as MLflow has it: `RUNNING`, `FINISHED`, ...; `None` without one."""
+    told = [entry["status"] for entry in entries if entry.get("kind") == "status"]
+    return told[-1] if told else None
 
 
 def is_held(folder: Path) -> bool:
