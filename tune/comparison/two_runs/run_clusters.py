@@ -77,7 +77,7 @@ def _trained(place: str) -> RunClusters:
         images = Images(trained.dataset, trained.split) if trained.dataset.fingerprint == fingerprint else None
     except (UserError, OSError):  # gone: what the checkpoint knows of them is still known
         images = None
-    first = labels[:, :MOST_INSTANCES].numpy()
+    first = labels[:, :MOST_INSTANCES].numpy().copy()  # a view would keep the labels of all rows
     return RunClusters(first, trained.num_clusters, fingerprint, trained.split, labels.shape[1], images)
 
 
