@@ -58,6 +58,7 @@ def _make(study: Study, studies: Mapping[str, Study], run: Planned, config: Trai
     if begun:
         _refuse_other(study, studies, run, config, places)
     if begun and is_finished(folder):
+        _tag(run, folder)  # as a process may end between a training and its tags
         return "is there"
     if (origin := origin_of(study, studies, run)) and not is_finished(places.folder(origin)):
         raise UserError(f"it starts from {origin.name}, which is not finished; first run study {origin.study}")

@@ -17,6 +17,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.tracking.journal import Journal
 from tests.benchmarks.science.small_study import SMALL, studies_of
 from tests.helpers.digit_shards import write_digits
+from tune.comparison.mlflow_runs import find
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -58,6 +59,15 @@ def test_a_finished_run_is_not_repeated(tmp_path, store, capsys):
     assert is_finished(places.folder(run))
     assert run_missing(studies["small"], studies, [run], places) == {}
     assert "small.a.x.1: is there" in capsys.readouterr().out
+
+
+def test_a_finished_run_has_its_tags_though_a_process_ended_before_it_gave_them(tmp_path, store):
+    studies = studies_of(tmp_path)
+    run, places = begun(tmp_path, studies, store, status=("RUNNING", "FINISHED"))
+    run_missing(studies["small"], studies, [run], places)
+    (recorded,) = find(["science"], store.uri).runs
+    tags = {key: value for key, value in recorded[1].data.tags.items() if key.startswith("quorum.")}
+    assert tags == {"quorum.study": "small", "quorum.cell": "a", "quorum.arm": "x", "quorum.seed": "1"}
 
 
 def test_a_run_that_was_gone_on_with_is_not_finished_before_its_own_end(tmp_path, store):
