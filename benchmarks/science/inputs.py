@@ -11,9 +11,8 @@ from benchmarks.science.study import Planned, Study
 from pipelines.config.recipe import read_values
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import rule_per_class
-from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import initial_weights
-from tune.comparison.mlflow_runs import reading
+from tune.comparison.mlflow_runs import find
 
 DATA, START = "data", "init_from"  # parameters of a run in MLflow
 FINGERPRINT, RULE, COUNT, DIGEST = "data.fingerprint", "labels.rule", "labels.count", "init_from.digest"
@@ -24,11 +23,10 @@ def recorded(folder: Path) -> dict[str, str]:
     """The parameters that MLflow has of the run in a folder.
 
     Raises:
-        UserError: for a folder that holds none, or when its store is not there.
+        UserError: when its store is not there, or does not have the run.
     """
-    address = Run.open(str(folder)).address
-    with reading(address.uri) as client:
-        return dict(client.get_run(address.run_id).data.params)
+    ((_, run),) = find([str(folder)]).runs
+    return dict(run.data.params)
 
 
 def label_rule(study: Study, run: Planned) -> str | None:

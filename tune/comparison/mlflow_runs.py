@@ -74,7 +74,7 @@ class Record:
         stops, done = np.array([0.0, *ends]), np.array([0.0, *(epoch + 1 for epoch in ends.values())])
         length = stops[-1] - stops[-2]
         beyond = np.maximum(steps - stops[-1], 0) * ((done[-1] - done[-2]) / length if length else 0.0)
-        return np.interp(steps, stops, done) + beyond
+        return np.asarray(np.interp(steps, stops, done) + beyond)
 
     @functools.cached_property
     def _steps(self) -> dict[str, list[int]]:

@@ -101,4 +101,5 @@ def _by_place(labelled: LabelledRows, most: int) -> np.ndarray:
 def _by_id(labelled: LabelledRows, most: int) -> np.ndarray:
     """Labels (N,) of the first instance ids."""
     pieces = ((table[ID].to_numpy(), table[LABEL].to_numpy()[np.newaxis]) for table in labelled.pieces(ID, LABEL))
-    return labels_by_id(pieces, 1, most)[0]
+    (labels,) = labels_by_id(pieces, 1, most)
+    return np.asarray(labels)
