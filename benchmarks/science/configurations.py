@@ -13,11 +13,14 @@ from pipelines.config.plain_values import flatten
 from pipelines.config.recipe import read_recipe, read_stored
 from pipelines.config.training_config import PretrainConfig, SemisupConfig, TrainingConfig
 from pipelines.runs.run_folder import Run
+from pipelines.tracking.journal import newest_status, read_journal
 
 KINDS: dict[str, type[TrainingConfig]] = {kind.kind: kind for kind in (PretrainConfig, SemisupConfig)}
 EXPERIMENT = "science"
-PLACES = ("data", "labels", "storage", "name", "init_from")  # of this machine
-OUTSIDE = ("tracking.", "compute.")  # where and by whom, not what
+PLACES = ("data", "labels", "storage", "name", "init_from")  # of this machine; `inputs` looks at what lies there
+OUTSIDE = (  # how a run is recorded, and what it has of a machine: no result depends on it
+    "tracking.", "compute.threads", "compute.cpus_per_worker", "compute.gpus_per_worker", "compute.max_failures", "compute.grace",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ def differences(wanted: TrainingConfig, folder: Path) -> list[str]:
     return [f"{key} {kept.get(key)}, not {asked.get(key)}" for key in keys if kept.get(key) != asked.get(key)]
 
 
+def matters(key: str) -> bool:
+    """Whether runs that differ in a setting are of different settings."""
+    return key not in PLACES and not key.startswith(OUTSIDE)
+
+
 def stored(folder: Path, kind: type[TrainingConfig]) -> TrainingConfig:
     """The configuration of the run in a folder.
 
@@ -76,6 +84,11 @@ def stored(folder: Path, kind: type[TrainingConfig]) -> TrainingConfig:
     return read_stored(Run.open(str(folder), kind=kind.kind).config_file(), kind)
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the run in a folder, or none, came to its end."""
+    return newest_status(read_journal(folder)) == "FINISHED"
+
+
 def _comparable(config: TrainingConfig) -> dict[str, Any]:
     flat = flatten(config.to_dict())
-    return {key: value for key, value in flat.items() if key not in PLACES and not key.startswith(OUTSIDE)}
+    return {key: value for key, value in flat.items() if matters(key)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.science.configurations import Places, configuration, differences
-from benchmarks.science.running import is_finished
+from benchmarks.science.configurations import Places, configuration, differences, is_finished
+from benchmarks.science.inputs import other_inputs, recorded
 from benchmarks.science.study import Study
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import RUN_FILE
@@ -30,7 +30,10 @@ def keep(studies: Mapping[str, Study], storage: Path, file: Path = KEPT) -> list
                 continue
             if not is_finished(folder):
                 said.append(f"{run.name} is left out: it is not finished")
-            elif other := differences(configuration(study, studies, run, places), folder):
+            elif other := [
+                *differences(configuration(study, studies, run, places), folder),
+                *other_inputs(study, run, recorded(folder)),
+            ]:
                 said.append(f"{run.name} is left out: it has other settings than its study ({'; '.join(other)})")
             else:
                 kept.append(str(folder))

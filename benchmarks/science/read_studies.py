@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 
 from benchmarks.science.study import Arm, Cell, Origin, Pair, Score, Study, known
+from pipelines.config.key_types import alternatives, key_types, wanted
 from pipelines.errors import UserError
 
 FILE = Path(__file__).with_name("studies.yaml")
@@ -48,13 +49,14 @@ def find_study(name: str, file: Path = FILE) -> Study:
     return studies[name]
 
 
-def _study(name: str, values: Any) -> Study:
+def _study(name: Any, values: Any) -> Study:
     where = f"study {name}"
-    if "." in name:
+    if not isinstance(name, str) or "." in name:
         raise UserError(f"{where}: dots part the names of its runs; leave them out of its own")
     given = {"name": name, **_mapping(values, where)}
     study = _part(Study, given, where)
     known(study.command, COMMANDS, f"{where}: command")
+    _check_seeds(study.seeds, where)
     study = replace(
         study,
         score=_part(Score, study.score, f"{where}, score"),
@@ -62,7 +64,11 @@ def _study(name: str, values: Any) -> Study:
         arms=_parts(study.arms, f"{where}, arm", _arm),
         pairs=[_part(Pair, each, f"{where}, pairs") for each in study.pairs],
     )
+    if study.score.last < 1:
+        raise UserError(f"{where}, score: last is {study.score.last}; give 1 epoch or more")
     for cell_name, cell in study.cells.items():
+        if cell.seeds is not None:
+            _check_seeds(cell.seeds, f"{where}, cell {cell_name}")
         for arm in cell.of_arms:
             known(arm, study.arms, f"{where}, cell {cell_name}: arm")
         if (cell.per_class is None) != (study.command == "pretrain"):
@@ -73,8 +79,14 @@ def _study(name: str, values: Any) -> Study:
     return study
 
 
+def _check_seeds(seeds: list[int], where: str) -> None:
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"{where}: seeds is {seeds}; give one or more, each once")
+
+
 def _arm(values: Any, where: str) -> Arm:
     settings = dict(_mapping(values, where))
+    _check(settings, dict[str, Any], where)
     origin = settings.get(INIT_FROM)
     if not isinstance(origin, Mapping):  # weights that are no run's are a setting like others
         return Arm(settings)
@@ -101,7 +113,24 @@ def _part(kind: type[Part], values: Any, where: str) -> Part:
     needed = [part.name for part in parts if part.default is MISSING and part.default_factory is MISSING]
     if lacking := [name for name in needed if name not in given]:
         raise UserError(f"{where}: {lacking[0]} is missing")
+    hints = key_types(kind)
+    for key, value in given.items():
+        _check(value, hints[key], f"{where}: {key}")
     return kind(**given)
+
+
+def _check(value: Any, hint: Any, where: str) -> None:
+    """Refuse a value, or one within it, that is not of its type; parts of a study are checked where they are made."""
+    kind, *_ = (part for part in alternatives(hint) if part is not type(None))
+    if kind is Any or is_dataclass(kind) or (value is None and kind is not hint):
+        return
+    whole, within = get_origin(kind) or kind, get_args(kind)
+    if not isinstance(value, whole) or (isinstance(value, bool) and whole is not bool):
+        raise UserError(f"{where} is {value!r}; give {wanted(hint)}")
+    for key, each in value.items() if whole is dict else enumerate(value) if whole is list else ():
+        if whole is dict and not (isinstance(key, str) or is_dataclass(within[-1])):
+            raise UserError(f"{where} has the key {key!r}; give names")
+        _check(each, within[-1], f"{where}, {key}")
 
 
 def _mapping(values: Any, where: str) -> Mapping[str, Any]:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from benchmarks.science.configurations import Places, configuration, differences, origin_of, stored
+from benchmarks.science.configurations import Places, configuration, differences, is_finished, origin_of, stored
+from benchmarks.science.inputs import changed_inputs, label_rule, other_inputs, recorded
 from benchmarks.science.study import Planned, Study
 from pipelines.config.training_config import TrainingConfig
 from pipelines.datasets.image_shards import Dataset
-from pipelines.datasets.label_selection import choose_per_class
+from pipelines.datasets.label_selection import Selection, choose_per_class
 from pipelines.errors import UserError
 from pipelines.jobs.ray_cluster import connect
 from pipelines.runs.run_folder import RUN_FILE, Run
-from pipelines.tracking.journal import read_journal
 from pipelines.tracking.mlflow_store import asking
 from pipelines.training.launch import train
 
@@ -55,20 +55,31 @@ def _make(study: Study, studies: Mapping[str, Study], run: Planned, config: Trai
     """Train a run, or go on with it, unless it is finished; says which."""
     folder = places.folder(run)
     begun = (folder / RUN_FILE).exists()
-    if begun and (other := differences(config, folder)):
-        raise UserError(f"{folder} holds a run of other settings ({'; '.join(other)}); remove it, or give another --storage")
+    if begun:
+        _refuse_other(study, studies, run, config, places)
     if begun and is_finished(folder):
+        _tag(run, folder)  # as a process may end between a training and its tags
         return "is there"
     if (origin := origin_of(study, studies, run)) and not is_finished(places.folder(origin)):
         raise UserError(f"it starts from {origin.name}, which is not finished; first run study {origin.study}")
+    if not begun:
+        _choose_labels(study, run, places)
     connect("local", local_cpus=2)
     if begun:
         train(stored(folder, type(config)), resume=str(folder))
     else:
-        _choose_labels(study, run, places)
         train(config)
     _tag(run, folder)
     return "resumed and finished" if begun else "finished"
+
+
+def _refuse_other(study: Study, studies: Mapping[str, Study], run: Planned, config: TrainingConfig, places: Places) -> None:
+    folder = places.folder(run)
+    if other := differences(config, folder):
+        raise UserError(f"{folder} holds a run of other settings ({'; '.join(other)}); remove it, or give another --storage")
+    params = recorded(folder)
+    if other := [*other_inputs(study, run, params), *changed_inputs(study, studies, run, places, params)]:
+        raise UserError(f"{folder} holds a run of other inputs ({'; '.join(other)}); remove it, or give another --storage")
 
 
 def _choose_labels(study: Study, run: Planned, places: Places) -> None:
@@ -76,7 +87,12 @@ def _choose_labels(study: Study, run: Planned, places: Places) -> None:
     if cell.per_class is None:
         return
     file = places.data / cell.labels.format(seed=run.seed)
-    if not file.exists():  # one of other images is refused by the run
+    if file.exists():  # one of other images is refused by the run
+        if (rule := Selection.open(str(file)).rule) != label_rule(study, run):
+            raise UserError(
+                f"{file} was chosen by another rule ({rule}, not {label_rule(study, run)}); remove it, or give another --data"
+            )
+    else:
         dataset = Dataset.open(str(places.data / cell.data))
         choose_per_class(dataset, "train", cell.per_class, run.seed, at_most=cell.at_most).save(str(file))
 
@@ -102,9 +118,3 @@ def held(storage: Path, run: Planned) -> Iterator[None]:
             yield
     except Timeout:
         raise UserError("another process is at it; let processes side by side have their --share") from None
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether the run in a folder, or none, came to its end."""
-    told = [entry["status"] for entry in read_journal(folder) if entry.get("kind") == "status"]
-    return bool(told) and told[-1] == "FINISHED"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.science.configurations import EXPERIMENT
+from benchmarks.science.configurations import EXPERIMENT, matters
+from benchmarks.science.inputs import other_inputs, unlike_most
 from benchmarks.science.study import Planned, Study
 from pipelines.config.plain_values import flatten
 from tune.comparison.mlflow_runs import Found, find, read, reading
@@ -42,13 +43,18 @@ def read_scores(study: Study, file: Path) -> Scores:
     names = {run.info.run_id: run.info.run_name for _, run in kept}
     params = {run.info.run_id: run.data.params for _, run in kept}
     of_runs: dict[Planned, float] = {}
-    said = []
+    right, said = [], []
     for record in read(Found(study.name, kept), (study.score.figure,)):  # in the order of their start
         run_id = record.address.run_id
         run = planned[names[run_id]]
-        values = list(record.series.get(study.score.figure, {}).values())
-        if other := _others(study.settings_of(run), params[run_id]):
+        if other := [*_others(study.settings_of(run), params[run_id]), *other_inputs(study, run, params[run_id])]:
             said.append(f"{run.name} has other settings than the study: {'; '.join(other)}")
+        else:
+            right.append((run, params[run_id], record))
+    for (run, _, record), unlike in zip(right, unlike_most(study, [(run, mine) for run, mine, _ in right]), strict=True):
+        values = list(record.series.get(study.score.figure, {}).values())
+        if unlike:
+            said.append(f"{run.name} has other inputs than most runs that should have the same: {'; '.join(unlike)}")
         elif record.outcome != "finished" or len(values) < study.score.last:
             said.append(f"{run.name} {record.outcome} with {len(values)} values of {study.score.figure}")
         else:
@@ -67,7 +73,7 @@ def _kept(file: Path) -> list[tuple[str, Any]]:
 
 def _others(settings: Mapping[str, Any], params: Mapping[str, str]) -> list[str]:
     """Which settings of a study a run was not trained with; what a recipe says besides may change with the versions."""
-    wanted = flatten({key: value for key, value in settings.items() if key != "init_from"})
+    wanted = {key: value for key, value in flatten(dict(settings)).items() if matters(key)}
     return [
         f"{key} {params.get(key)}, not {value}" for key, value in wanted.items() if not _holds(_value(params.get(key)), value)
     ]

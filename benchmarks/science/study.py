@@ -161,5 +161,5 @@ def known(name: str, names: Iterable[str], what: str) -> bool:
     """
     names = list(names)
     if name not in names:
-        raise UserError(f"{what} {name!r} is unknown{nearest(name, names)}; there is {', '.join(names)}")
+        raise UserError(f"{what} {name!r} is unknown{nearest(str(name), names)}; there is {', '.join(map(str, names))}")
     return True

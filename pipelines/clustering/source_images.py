@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFo
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES
+
+UNSEEN = -1  # in place of the label of an instance that has none
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,31 @@ def images_of(vectors: EmbeddingFolder) -> Images | None:
 
 def clusters_by_id(labelled: LabelledFolder, images: Images) -> np.ndarray:
     """Labels (H, N) int32 of the first instances by id, from as many files as hold so many rows; -1 where there is none."""
-    heads, read = len(labelled.model.heads), 0
-    clusters = np.full((heads, min(images.ids, MOST_INSTANCES)), -1, np.int32)
+    count = min(images.ids, MOST_INSTANCES)
+    return labels_by_id(_first_files(labelled, count), len(labelled.model.heads), count)
+
+
+def labels_by_id(pieces: Iterable[tuple[np.ndarray, np.ndarray]], heads: int, count: int) -> np.ndarray:
+    """Labels (H, N) int32 of the instances of ids 0 to N - 1; -1 where there is none.
+
+    Args:
+        pieces: ids (R,) of some rows, and their labels (H, R).
+        heads: H.
+        count: N.
+    """
+    found = np.full((heads, count), UNSEEN, np.int32)
+    for ids, labels in pieces:
+        known = (ids >= 0) & (ids < count)
+        found[:, ids[known]] = labels[:, known]
+    return found
+
+
+def _first_files(labelled: LabelledFolder, rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ids and labels of as many files as hold so many rows."""
+    columns, read = [f"label_head{head}" for head in range(len(labelled.model.heads))], 0
     for part in labelled.files:
-        if read >= clusters.shape[1]:
+        if read >= rows:
             break
-        table = (labelled.folder / part.name).read_parquet(["id", *(f"label_head{head}" for head in range(heads))])
-        ids = table["id"].to_numpy()
-        known = (ids >= 0) & (ids < clusters.shape[1])
-        for head in range(heads):
-            clusters[head, ids[known]] = table[f"label_head{head}"].to_numpy()[known]
+        table = (labelled.folder / part.name).read_parquet(["id", *columns])
+        yield table["id"].to_numpy(), np.stack([table[column].to_numpy() for column in columns])
         read += part.rows
-    return clusters

@@ -217,9 +217,14 @@ def choose(
     return Selection(dataset.fingerprint, split, dataset.classes, ids, truth[ids].tolist(), rule)
 
 
+def rule_per_class(per_class: int, seed: int, *, at_most: bool = False) -> str:
+    """What a selection says that `choose_per_class` makes."""
+    return f"{'at most ' if at_most else ''}{per_class} per class, seed {seed}"
+
+
 def choose_per_class(dataset: Dataset, split: str, per_class: int, seed: int, *, at_most: bool = False) -> Selection:
     """The same number of every class, or with `at_most` all that a smaller class has."""
-    rule = f"{'at most ' if at_most else ''}{per_class} per class, seed {seed}"
+    rule = rule_per_class(per_class, seed, at_most=at_most)
     advice = ", or take all of a class that has fewer: --at-most"
     return choose(dataset, split, lambda _: per_class, seed=seed, rule=rule, at_most=at_most, advice=advice)
 

@@ -115,11 +115,14 @@ def _travelling() -> type:
 
 def answers(references: Sequence[Any], deadline: float) -> list[Any]:
     """What came until `time.monotonic()` is `deadline`: a result, the exception that was raised, or a `TimeoutError`."""
-    ray.wait(list(references), num_returns=len(references), timeout=max(deadline - time.monotonic(), 0.1))
+    if not references:
+        return []
+    came, _ = ray.wait(list(references), num_returns=len(references), timeout=max(deadline - time.monotonic(), 0.1))
+    there = set(came)
     found: list[Any] = []
     for reference in references:
         try:
-            found.append(ray.get(reference, timeout=0.5))
+            found.append(ray.get(reference, timeout=0.5) if reference in there else TimeoutError())
         except ray.exceptions.GetTimeoutError:
             found.append(TimeoutError())
         except ray.exceptions.RayTaskError as error:

@@ -8,6 +8,7 @@ import json
 import os
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,12 @@ def entries_of(content: bytes) -> list[dict[str, Any]]:
 def damaged_lines(content: bytes) -> int:
     """How many whole lines of a journal's content are damaged or missing: what it said last may be among them."""
     return _numbered(content[: content.rfind(b"\n") + 1])[1]
+
+
+def newest_status(entries: Iterable[dict[str, Any]]) -> str | None:
+    """How a run is by the last of its entries that says so, as MLflow has it: `RUNNING`, `FINISHED`, ...; `None` without one."""
+    told = [entry["status"] for entry in entries if entry.get("kind") == "status"]
+    return told[-1] if told else None
 
 
 def is_held(folder: Path) -> bool:

@@ -14,10 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
-from pipelines.tracking.figures import IMAGES_SEEN, is_of_machine
+from pipelines.tracking.figures import EPOCH, IMAGES_SEEN, is_of_machine
 from pipelines.tracking.mlflow_store import RunAddress, asking, refuse_deleted, tracking_uri
 from pipelines.tracking.old_figures import by_present_names, present_name
 from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
@@ -63,6 +65,17 @@ class Record:
         place = bisect.bisect_right(steps, step)
         return self.series[name][steps[place - 1]] if place else None
 
+    def epochs_at(self, steps: np.ndarray) -> np.ndarray:
+        """Epochs (P,) done at steps (P,); one that did not come to its end counts as long as the last that did.
+
+        The run has counted its epochs, and `EPOCH` is among the series.
+        """
+        ends = self.series[EPOCH]
+        stops, done = np.array([0.0, *ends]), np.array([0.0, *(epoch + 1 for epoch in ends.values())])
+        length = stops[-1] - stops[-2]
+        beyond = np.maximum(steps - stops[-1], 0) * ((done[-1] - done[-2]) / length if length else 0.0)
+        return np.asarray(np.interp(steps, stops, done) + beyond)
+
     @functools.cached_property
     def _steps(self) -> dict[str, list[int]]:
         return {name: list(values) for name, values in self.series.items()}
@@ -97,8 +110,8 @@ class Found:
 
     @property
     def names_of_runs(self) -> list[set[str]]:
-        """Of the figures of each run."""
-        return [{present_name(name) for name in run.data.metrics} for _, run in self.runs]
+        """Of the figures of each run but those of machines, whose steps are readings and no steps of the run."""
+        return [{present_name(name) for name in run.data.metrics if not is_of_machine(name)} for _, run in self.runs]
 
     @property
     def names(self) -> set[str]:

@@ -26,6 +26,7 @@ SECONDS = 10.0  # as MLflow's own monitor has it
 POINTS = 1000  # of a curve, before its readings come apart: those of a run of weeks stay few
 PATIENCE = 5.0  # seconds that a node has to answer
 IDLE_LOOKS = 2  # at a node that nobody uses, before its actor ends
+MOST_FAILURES = 2  # of actors on a node, before it gets none any more
 SWITCH, INTERVAL = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"  # MLflow's own settings
 
 
@@ -74,6 +75,7 @@ class NodeWatch:
         self._tell, self._say, self._seconds, self._named, self._number = tell, say, readings.seconds, readings.named, first
         self._actors: dict[str, Any] = {}
         self._unused = Counter[str]()  # looks in a row at which nobody used a node
+        self._failures = Counter[str]()  # of actors on a node
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="node-watch", daemon=True)
         self._thread.start()
@@ -88,9 +90,9 @@ class NodeWatch:
     def _watch(self) -> None:
         try:
             self._go_on(this_node(), NodeReadings())
-        except ray.exceptions.RayError:  # of a Ray that is gone the driver hears
-            return
         except Exception as error:  # whatever it is, figures of machines must not stop a run
+            if self._closed.is_set() and isinstance(error, ray.exceptions.RayError):  # Ray ends, and with it the run
+                return
             self._say(f"what the nodes do is not recorded from here on: {type(error).__name__}: {error}")
 
     def _go_on(self, here: str, mine: NodeReadings) -> None:
@@ -112,8 +114,8 @@ class NodeWatch:
         for reference in answered:
             try:
                 found[asked[reference]] = ray.get(reference)
-            except ray.exceptions.RayError:  # its node has gone
-                self._end(asked[reference])
+            except ray.exceptions.RayError as error:
+                self._failed(asked[reference], alive, error)
         return {
             f"{self._section(node, alive)}{name}": value
             for node, figures in found.items() if node in alive for name, value in figures.items()
@@ -126,11 +128,20 @@ class NodeWatch:
             self._end(node)
         for node in others:
             self._unused[node] = 0 if node in used else self._unused[node] + 1
-            if node in used and node not in self._actors:
+            if node in used and node not in self._actors and self._failures[node] < MOST_FAILURES:
                 actor: Any = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=only_on(node))(NodeReadings)
                 self._actors[node] = actor.remote()
             elif self._unused[node] >= IDLE_LOOKS:
                 self._end(node)
+
+    def _failed(self, node: str, alive: dict[str, str], error: Exception) -> None:
+        """End the actor of a node, which gets another unless too many failed there; on a node that goes one does."""
+        self._end(node)
+        self._failures[node] += 1
+        if self._failures[node] == MOST_FAILURES:
+            said = str(error).strip().rpartition("\n")[2]  # the last line is what was raised there
+            where = alive.get(node, node[:6])
+            self._say(f"what node {where} does is not recorded from here on: its reader failed {MOST_FAILURES} times: {said}")
 
     def _end(self, node: str) -> None:
         if (actor := self._actors.pop(node, None)) is not None:

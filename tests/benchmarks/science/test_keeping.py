@@ -60,6 +60,14 @@ def test_finished_runs_of_all_stores_are_kept_and_the_others_named(store, studie
     assert scores.left_out == []
 
 
+def test_a_run_that_starts_elsewhere_is_left_out_and_named(store, studies, tmp_path):
+    leave(store, studies, tmp_path / "runs", "small.a.x.1")
+    leave(store, studies, tmp_path / "runs", "small.a.x.2", init_from="timm/resnet18.a1_in1k")
+    assert keep(studies, tmp_path / "runs", tmp_path / "runs.parquet")[0] == (
+        "small.a.x.2 is left out: it has other settings than its study (init_from timm/resnet18.a1_in1k, not None)"
+    )
+
+
 def test_a_folder_without_finished_runs_is_refused(store, studies, tmp_path):
     leave(store, studies, tmp_path / "runs", "small.a.x.2", status="FAILED")
     with pytest.raises(UserError, match=r"holds no finished run of a study. small.a.x.2 is left out: it is not finished"):

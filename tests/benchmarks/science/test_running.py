@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import ray
 
 from benchmarks.science.configurations import Places, configuration
 from benchmarks.science.read_studies import read_studies
 from benchmarks.science.running import held, is_finished, run_missing, share_of
+from pipelines.datasets.label_selection import choose_per_class
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.journal import Journal
 from tests.benchmarks.science.small_study import SMALL, studies_of
+from tests.helpers.digit_shards import write_digits
+from tune.comparison.mlflow_runs import find
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -55,6 +61,15 @@ def test_a_finished_run_is_not_repeated(tmp_path, store, capsys):
     assert "small.a.x.1: is there" in capsys.readouterr().out
 
 
+def test_a_finished_run_has_its_tags_though_a_process_ended_before_it_gave_them(tmp_path, store):
+    studies = studies_of(tmp_path)
+    run, places = begun(tmp_path, studies, store, status=("RUNNING", "FINISHED"))
+    run_missing(studies["small"], studies, [run], places)
+    (recorded,) = find(["science"], store.uri).runs
+    tags = {key: value for key, value in recorded[1].data.tags.items() if key.startswith("quorum.")}
+    assert tags == {"quorum.study": "small", "quorum.cell": "a", "quorum.arm": "x", "quorum.seed": "1"}
+
+
 def test_a_run_that_was_gone_on_with_is_not_finished_before_its_own_end(tmp_path, store):
     run, places = begun(tmp_path, studies_of(tmp_path), store, status=("RUNNING", "FAILED", "RUNNING"))
     assert not is_finished(places.folder(run))
@@ -69,6 +84,41 @@ def test_a_run_that_fails_is_told_and_does_not_stop_the_next(tmp_path, store, ca
     assert list(failed) == [first.name]
     assert "holds a run of other settings (epochs 2, not 3); remove it" in failed[first.name]
     assert "2 of 2 small.a.y.1: is there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("setting", [{"compute.precision": "bf16"}, {"compute.workers": 2}, {"compute.channels_last": False}])
+def test_a_run_of_other_numbers_is_another_run(tmp_path, store, setting):
+    studies = studies_of(tmp_path)
+    run, places = begun(tmp_path, studies, store, status=("RUNNING", "FINISHED"), **setting)
+    failed = run_missing(studies["small"], studies, [run], replace(places, settings={}))
+    assert f"holds a run of other settings ({next(iter(setting))} " in failed[run.name]
+
+
+def test_a_run_on_more_threads_is_the_same(tmp_path, store):
+    studies = studies_of(tmp_path)
+    run, places = begun(tmp_path, studies, store, status=("FINISHED",), **{"compute.threads": 2, "compute.max_failures": 0})
+    assert run_missing(studies["small"], studies, [run], replace(places, settings={})) == {}
+
+
+def test_a_finished_run_on_data_that_were_ingested_again_is_not_taken_for_the_wanted_one(tmp_path, store):
+    studies = studies_of(tmp_path)
+    run, places = begun(tmp_path, studies, store, status=("RUNNING", "FINISHED"))
+    now = write_digits(tmp_path / "digits", 100, 100).fingerprint
+    failed = run_missing(studies["small"], studies, [run], places)
+    assert f"holds a run of other inputs (data.fingerprint f, not {now}); remove it" in failed[run.name]
+
+
+def test_labels_of_another_rule_are_refused_before_anything_starts(tmp_path, store):
+    studies, places = read_studies(), Places(tmp_path, tmp_path)
+    run = studies["few-labels"].runs(["digits-4"], ["protocon"], [1])[0]
+    dataset = write_digits(tmp_path / "digits", 300, 300)
+    file = tmp_path / "digits-labels" / "per-class-4-seed-1.json"
+    choose_per_class(dataset, "train", 5, 1).save(str(file))
+    failed = run_missing(studies["few-labels"], studies, [run], places)
+    assert failed[run.name] == (
+        f"{file} was chosen by another rule (5 per class, seed 1, not 4 per class, seed 1); remove it, or give another --data"
+    )
+    assert not ray.is_initialized()
 
 
 def test_a_run_waits_for_the_one_that_it_starts_from(tmp_path, store):

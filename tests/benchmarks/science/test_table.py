@@ -77,6 +77,24 @@ def test_a_run_of_other_settings_is_named_and_does_not_count(store, tmp_path):
     assert "a x of seed 2, 3; a y of all seeds; b x of all seeds" in draw(small, scores)
 
 
+def test_a_run_of_other_data_or_another_start_is_named_and_does_not_count(store, tmp_path):
+    small = studies_of(tmp_path)["small"]
+    for seed, fingerprint in ((1, "old"), (2, "new"), (3, "new")):
+        trained(store, "a", "x", seed, 0.8, **{"data": "/data/digits", "data.fingerprint": fingerprint})
+    trained(store, "a", "y", 1, 0.8, **{"data.fingerprint": "new", "init_from": "/runs/first.a.z.1"})
+    trained(store, "b", "x", 1, 0.8, **{"data": "/data/digits", "data.fingerprint": "another"})
+    trained(store, "b", "y", 1, 0.8, **{"compute.precision": "bf16", "data.fingerprint": "another"})
+    file = tmp_path / "inputs.parquet"
+    keep_runs(find(["science"], store.uri), str(file))
+    scores = read_scores(small, file)
+    assert sorted(run.name for run in scores.of_runs) == ["small.a.x.2", "small.a.x.3", "small.b.y.1"]
+    assert scores.left_out == [
+        "small.a.y.1 has other settings than the study: init_from /runs/first.a.z.1, not None",
+        "small.b.x.1 has other settings than the study: data /data/digits, not other",
+        "small.a.x.1 has other inputs than most runs that should have the same: data.fingerprint old, not new",
+    ]
+
+
 def test_of_two_runs_of_one_name_the_last_counts_and_that_is_said(store, tmp_path):
     small = studies_of(tmp_path)["small"]
     trained(store, "a", "x", 1, 0.8)

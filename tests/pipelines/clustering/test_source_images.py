@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.clustering import source_images as embedded_images
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder, label_files
-from pipelines.clustering.source_images import Images, clusters_by_id, images_of
+from pipelines.clustering.source_images import Images, clusters_by_id, images_of, labels_by_id
 from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFolder
 from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.files.location import Location
@@ -67,3 +67,8 @@ def test_labels_come_in_the_order_of_the_ids(folder, monkeypatch, most, expected
     clusters = clusters_by_id(labelled, Images(dataset, "train"))
     assert clusters[0].tolist() == expected
     assert clusters[1].tolist() == [label if label < 0 else 9 - label for label in expected]
+
+
+def test_labels_of_pieces_are_put_by_id_and_ids_beyond_are_left_out():
+    pieces = [(np.array([3, 9]), np.array([[5, 6], [1, 2]])), (np.array([0, -1]), np.array([[7, 8], [3, 4]]))]
+    assert labels_by_id(pieces, 2, 4).tolist() == [[7, -1, -1, 5], [3, -1, -1, 1]]

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from pipelines.tracking.journal import JOURNAL, Journal, damaged_lines, is_held, read_journal
+from pipelines.tracking.journal import JOURNAL, Journal, damaged_lines, is_held, newest_status, read_journal
 
 
 def entries(*numbers):
@@ -18,6 +18,13 @@ def entries(*numbers):
 def fill(journal, *numbers):
     for entry in entries(*numbers):
         journal.append(entry)
+
+
+def test_a_run_is_as_its_newest_status_says():
+    told = [{"kind": "status", "status": status, "time": 0} for status in ("RUNNING", "FAILED", "RUNNING")]
+    assert newest_status([*told[:2], {"kind": "tag", "key": "status", "value": "FINISHED"}]) == "FAILED"
+    assert newest_status(told) == "RUNNING"
+    assert newest_status([]) is None
 
 
 def test_entries_wait_until_they_are_delivered(tmp_path):

@@ -134,8 +134,8 @@ def _curves(compared: Comparison) -> str:
     for index, line in enumerate(compared.lines):
         for record, row in line.runs:
             if row:
-                steps = list(record.series[compared.metric])
-                places = [float(step) if not axis else (record.at(axis, step) or 0.0) + 1 for step in steps]
+                steps = np.array(list(record.series[compared.metric]), float)
+                places = record.epochs_at(steps) if axis else steps
                 points = np.stack([places, list(record.series[compared.metric].values())], axis=1)
                 name = "\n".join(filter(None, [record.name, compared.named(index)]))
                 lines.append(Line(name, points, COLOURS[index % len(COLOURS)]))

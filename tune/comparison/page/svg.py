@@ -27,8 +27,8 @@ class Line:
         points: (P, 2) place and value, by rising places where they are joined.
         colour: of CSS.
         joined: by a line.
-        dotted: with a dot at each point, or at `MOST_DOTS` of more.
-        hovers: what each dot says besides place and value.
+        dotted: with a dot at each point; of a joined line at `MOST_DOTS` of more, as the line shows where the others lie.
+        hovers: what each dot says besides place and value; of more than `MOST_DOTS` so many say theirs.
     """
 
     name: str
@@ -123,14 +123,19 @@ def _line(line: Line, axis: str, across: Scale, up: Scale, names: Sequence[str])
     if line.joined and count > 1:
         path = "L".join(f"{across(x):.1f} {up(y):.1f}" for x, y in line.points[_spread(count, MOST_CORNERS)])
         parts.append(f'<path class="line" stroke="{line.colour}" d="M{path}"/>')
-    for place in _spread(count, MOST_DOTS) if line.dotted or count == 1 else ():
+    telling = set(_spread(count, MOST_DOTS).tolist())
+    for place in (range(count) if not line.joined else sorted(telling)) if line.dotted or count == 1 else ():
         x, y = line.points[place]
-        said = f"{line.name}\n{axis} {names[int(x)] if names else f'{x:g}'}: {y:.6g}"
-        said += f"\n{line.hovers[place]}" if line.hovers else ""
-        parts.append(
-            f'<circle class="dot" fill="{line.colour}" cx="{across(x):.1f}" cy="{up(y):.1f}" r="2.5">{_hover(said)}</circle>'
-        )
+        hover = _hover(_values(line, place, axis, names)) if place in telling else ""
+        parts.append(f'<circle class="dot" fill="{line.colour}" cx="{across(x):.1f}" cy="{up(y):.1f}" r="2.5">{hover}</circle>')
     return f"<g>{''.join(parts)}</g>"
+
+
+def _values(line: Line, place: int, axis: str, names: Sequence[str]) -> str:
+    """What a dot says."""
+    x, y = line.points[place]
+    said = f"{line.name}\n{axis} {names[int(x)] if names else f'{x:g}'}: {y:.6g}"
+    return f"{said}\n{line.hovers[place]}" if line.hovers else said
 
 
 def _spread(count: int, most: int) -> np.ndarray:

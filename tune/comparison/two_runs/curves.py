@@ -59,10 +59,7 @@ def curves_of(records: Sequence[Record], names: Sequence[str]) -> Curves:
 
 def _points(record: Record, name: str, over_epochs: bool) -> np.ndarray:
     steps, values = (np.array(list(part), float) for part in (record.series[name], record.series[name].values()))
-    if over_epochs:
-        ends = record.series[EPOCH]
-        steps = np.interp(steps, [0.0, *ends], [0.0, *(epoch + 1 for epoch in ends.values())])
-    return np.stack([steps, values], axis=1)
+    return np.stack([record.epochs_at(steps) if over_epochs else steps, values], axis=1)
 
 
 def _alone(having: Sequence[set[str]], names: Sequence[str]) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.clustering.finished_clusters import KIND
-from pipelines.clustering.source_images import Images, images_of
+from pipelines.clustering.source_images import Images, images_of, labels_by_id
 from pipelines.config.training_config import CONFIG_OF_COMMAND
 from pipelines.curation.labelled_rows import ID, LABEL, LabelledRows
 from pipelines.curation.labelled_source import FinishedLabels
@@ -19,8 +18,6 @@ from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
 from pipelines.secrets import is_hidden
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES
-
-UNSEEN = -1
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def _trained(place: str) -> RunClusters:
         images = Images(trained.dataset, trained.split) if trained.dataset.fingerprint == fingerprint else None
     except (UserError, OSError):  # gone: what the checkpoint knows of them is still known
         images = None
-    first = labels[:, :MOST_INSTANCES].numpy()
+    first = labels[:, :MOST_INSTANCES].numpy().copy()  # a view would keep the labels of all rows
     return RunClusters(first, trained.num_clusters, fingerprint, trained.split, labels.shape[1], images)
 
 
@@ -103,13 +100,6 @@ def _by_place(labelled: LabelledRows, most: int) -> np.ndarray:
 
 def _by_id(labelled: LabelledRows, most: int) -> np.ndarray:
     """Labels (N,) of the first instance ids."""
-    labels = np.full(most, UNSEEN, np.int32)
-    for ids, clusters in _columns(labelled):
-        mine = (ids >= 0) & (ids < most)
-        labels[ids[mine]] = clusters[mine]
-    return labels
-
-
-def _columns(labelled: LabelledRows) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    for table in labelled.pieces(ID, LABEL):
-        yield table[ID].to_numpy(), table[LABEL].to_numpy()
+    pieces = ((table[ID].to_numpy(), table[LABEL].to_numpy()[np.newaxis]) for table in labelled.pieces(ID, LABEL))
+    (labels,) = labels_by_id(pieces, 1, most)
+    return np.asarray(labels)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+import ray
 from mlflow.tracking import MlflowClient
 
 from pipelines.tracking.figures import is_known
 from pipelines.tracking.journal import read_journal
-from pipelines.tracking.live.node_watch import Readings, reading_seconds
+from pipelines.tracking.live import node_watch
+from pipelines.tracking.live.node_readings import NodeReadings
+from pipelines.tracking.live.node_watch import NodeWatch, Readings, reading_seconds
 from pipelines.tracking.mlflow_store import start_run
 from pipelines.tracking.recorder import start_recorder
 from tests.helpers.places import ROOT
@@ -103,6 +107,59 @@ def test_a_run_has_what_its_node_does_under_mlflows_names_and_goes_on_counting(l
     assert 100 < memory * 1e6 / os.sysconf("SC_PAGE_SIZE") < os.sysconf("SC_PHYS_PAGES")
     values = [entry["values"] for entry in read_journal(tmp_path / "run") if "values" in entry]
     assert values == [{"train/loss": 0.5}] * 2  # figures of machines are none of the run's
+
+
+class FailingReadings(NodeReadings):
+    """Reads nothing on the nodes that the recorder is not on."""
+
+    def read(self):
+        if ray.get_runtime_context().get_actor_id():
+            raise OSError("no such device")
+        return super().read()
+
+
+class Busy:
+    def ready(self):
+        return True
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.ray
+def test_a_node_whose_reader_fails_is_given_up_and_that_is_said_once(local_ray, monkeypatch):
+    monkeypatch.setattr(node_watch, "NodeReadings", FailingReadings)
+    monkeypatch.setattr(node_watch, "this_node", lambda: "another")  # so that this one is read by an actor
+    (address,) = (node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"])
+    busy, readings, said = ray.remote(num_cpus=1)(Busy).remote(), [], []
+    ray.get(busy.ready.remote())
+    watch = NodeWatch(lambda figures, number: readings.append(figures), Readings(0.05, named=True), 0, said.append)
+    wait_until(lambda: said)
+    later = len(readings) + 5
+    wait_until(lambda: len(readings) > later)
+    assert watch._actors == {}
+    watch.close()
+    ray.kill(busy)
+    (sentence,) = said
+    assert sentence == (
+        f"what node {address} does is not recorded from here on: its reader failed 2 times: OSError: no such device"
+    )
+
+
+@pytest.mark.ray
+def test_the_end_of_all_readings_is_said_whatever_it_is(local_ray):
+    def tell(figures, number):
+        raise ray.exceptions.GetTimeoutError("no answer")
+
+    said = []
+    watch = NodeWatch(tell, Readings(0.05, named=False), 0, said.append)
+    wait_until(lambda: said)
+    watch.close()
+    assert said == ["what the nodes do is not recorded from here on: GetTimeoutError: no answer"]
 
 
 @pytest.mark.ray

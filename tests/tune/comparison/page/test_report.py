@@ -185,3 +185,11 @@ def test_a_browser_without_a_network_shows_the_page(compared, tmp_path):
     with Image.open(picture) as seen:
         colours = np.asarray(seen.convert("RGB")).reshape(-1, 3)
     assert (colours == (0x1F, 0x77, 0xB4)).all(axis=1).sum() > 500  # charts are drawn
+
+
+def test_figures_within_epochs_lie_within_them(module_store):
+    run = module_store.run("within", values=(0.5, 0.6))  # 10 steps an epoch
+    for step, loss in ((5, 0.9), (15, 0.8), (25, 0.7)):
+        module_store.client.log_metric(run, "train/loss", loss, step=step)
+    said = hovers(page_of(compare([run], module_store.uri, metric="train/loss", to=str(module_store.folder / "within"))))
+    assert {"within\nepochs 0.5: 0.9", "within\nepochs 1.5: 0.8", "within\nepochs 2.5: 0.7"} <= set(said)

@@ -59,6 +59,15 @@ def test_a_long_line_keeps_its_ends_and_has_fewer_dots(monkeypatch):
     assert line.attributes["d"].count("L") == 99
 
 
+def test_a_cloud_shows_every_point_and_so_many_say_their_values(monkeypatch):
+    monkeypatch.setattr(svg, "MOST_DOTS", 5)
+    points = np.stack([np.arange(100.0), np.arange(100.0) ** 2], axis=1)
+    chart = line_chart("score", "lr", [Line("runs", points, joined=False, hovers=[f"run {n}" for n in range(100)])])
+    assert len(set(dots(chart))) == 100
+    said = [dot.text for dot in Page(chart).all("circle") if dot.text]
+    assert (len(said), said[0], said[-1]) == (5, "runs\nlr 0: 0\nrun 0", "runs\nlr 99: 9801\nrun 99")
+
+
 def test_an_interval_reaches_from_its_low_end_to_its_high_one():
     page = Page(interval_chart("score", [("a", 0.1, 0.2, 0.4, "more of a"), ("b", 0.3, 0.3, 0.3, "more of b")]))
     whiskers = [path.attributes["d"] for path in page.all("path") if path.attributes["class"] == "whisker"]

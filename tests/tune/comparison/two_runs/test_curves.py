@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipelines.tracking.figures import EPOCH
 from pipelines.tracking.mlflow_store import RunAddress
-from tune.comparison.mlflow_runs import Record
+from tune.comparison.mlflow_runs import Record, find, read
 from tune.comparison.two_runs.curves import curves_of, draw_curves
 
 NAMES = ("one", "other")
@@ -24,6 +24,24 @@ def test_steps_become_epochs_so_that_batches_of_other_sizes_lie_over_one_another
     curves = curves_of((large, small), NAMES)
     one, other = curves.points["train/loss"]
     assert (curves.axis, one.tolist(), other.tolist()) == ("epochs", [[0.5, 4.0], [1, 3.0], [2, 2.0]], [[0.5, 5.0], [1.5, 2.5]])
+
+
+def test_figures_after_the_last_epochs_end_go_on_with_its_length():
+    stopped = record({EPOCH: {10: 0, 30: 1}, "train/loss": {20: 3.0, 30: 2.0, 35: 1.5, 40: 1.0}})
+    first = record({EPOCH: {10: 0}, "train/loss": {10: 3.0, 15: 2.0}})
+    one, other = curves_of((stopped, first), NAMES).points["train/loss"]
+    assert one.tolist() == [[1.5, 3.0], [2, 2.0], [2.25, 1.5], [2.5, 1.0]]  # 20 steps an epoch
+    assert other.tolist() == [[1, 3.0], [1.5, 2.0]]
+
+
+def test_figures_of_machines_are_no_curves_as_their_readings_are_no_steps(store):
+    runs = [store.run(name, values=(0.4, 0.5)) for name in NAMES]
+    for run in runs:
+        store.client.log_metric(run, "system/cpu_utilization_percentage", 50.0, step=3)
+        store.client.log_metric(run, "system/10.0.0.1/gpu_0_power_usage_watts", 50.0, step=3)
+    found = find(runs, store.uri)
+    curves = curves_of(read(found, sorted(found.names)), NAMES)
+    assert (sorted(curves.sections), curves.notes) == (["progress", "test", "train"], [])
 
 
 def test_without_epochs_steps_are_the_axis():

@@ -93,6 +93,7 @@ def test_data_that_grew_have_the_rows_of_before(some_digits):
 def test_the_first_of_many_rows_are_compared_and_that_is_said(maker, monkeypatch):
     monkeypatch.setattr(run_clusters, "MOST_INSTANCES", 100)
     found = RunClusters.of(maker.pretrained("run", [[0, 1] * 150], [2]))
+    assert found.labels.flags.owndata  # the other rows, and the checkpoint that has them, are let go
     heads, said = match_heads(found, found, NAMES)
     assert (heads[0].overlap.rows, said[0]) == (100, "clusters are compared by the first 100 of 300 rows")
 
