@@ -20,7 +20,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import INDEX
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, SWEEP_FILE, Run
-from pipelines.tracking.journal import JOURNAL, damaged_lines, entries_of, is_held
+from pipelines.tracking.journal import JOURNAL, damaged_lines, entries_of, is_held, newest_status
 from pipelines.tracking.local_copy import PIECES, local_folder, stored_journal
 
 READERS = 16  # threads
@@ -136,8 +136,8 @@ def _state(place: Location, times: Callable[[], dict[str, float]], idle_seconds:
     journal = b""
     with suppress(FileNotFoundError, PermissionError):  # one that has just gone, or that is not for this user, says nothing
         journal = stored_journal(place)
-    told = [entry["status"] for entry in entries_of(journal) if entry.get("kind") == "status"]
-    state = ENDED.get(told[-1], State.CUT_OFF) if told else State.UNKNOWN
+    told = newest_status(entries_of(journal))
+    state = ENDED.get(told, State.CUT_OFF) if told else State.UNKNOWN
     if state in ENDED.values() and place.is_local:
         at_work = False
     else:
