@@ -17,6 +17,7 @@ MUTABLE = (
     "optimizer.clip_norm", "method.min_size_ratio", "method.dual_lr",
     "method.temperature", "method.label_weight", "method.predictor_weight", "method.large_weight", "method.refine_weight",
     "method.confidence_threshold", "method.unlabelled_weight", "method.debias_weight",
+    "method.share_power", "method.mean_momentum",
 )  # fmt: skip
 
 
