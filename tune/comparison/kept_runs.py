@@ -1,6 +1,7 @@
 """Finished runs in one Parquet file: what MLflow has of them, so that whoever has the file and no store can compare them again.
 
-A row a run, of format 1: its identity, how it ended, its parameters and tags, and every figure over its steps.
+A row a run, of format 1: its identity, how it ended, its parameters and tags, and every figure over its steps. Of paths on the
+machine it holds the last name only: the file is for others.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ SCHEMA = pa.schema(
     ],
     metadata={"quorum.runs": FORMAT},
 )  # fmt: skip
+FOLDERS = re.compile(  # of an absolute path, and of a database
+    r"(?<![\w:/.…])/(?:[^\s/`'\",;]+/)+(?=[^\s/])|(?<=sqlite:///)/(?:[^\s/]+/)+"
+)
 LEFT_OUT = re.compile(r"mlflow\.(?!runName|parentRunId|note)")  # tags that say where and by whom, not what
 
 
@@ -55,12 +59,17 @@ def _row(run: Any, experiment: str, figures: Mapping[str, Mapping[int, float]]) 
     return {
         "run_id": info.run_id, "name": info.run_name or info.run_id, "experiment_id": info.experiment_id,
         "experiment": experiment, "status": info.status, "start_time": info.start_time, "end_time": info.end_time,
-        "params": sorted(data.params.items()),
-        "tags": sorted((key, value) for key, value in data.tags.items() if not LEFT_OUT.match(key)),
+        "params": sorted((key, without_folders(value)) for key, value in data.params.items()),
+        "tags": sorted((key, without_folders(value)) for key, value in data.tags.items() if not LEFT_OUT.match(key)),
         "figures": [
             {"name": name, "steps": list(values), "values": list(values.values())} for name, values in sorted(figures.items())
         ],
     }  # fmt: skip
+
+
+def without_folders(text: str) -> str:
+    """A text with the folders of absolute paths left out: `/home/a/data/digits` is `…/digits`; URIs are as they were."""
+    return FOLDERS.sub("…/", text)
 
 
 def _rows(location: Location) -> list[dict[str, Any]]:

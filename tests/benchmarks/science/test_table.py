@@ -89,8 +89,8 @@ def test_a_run_of_other_data_or_another_start_is_named_and_does_not_count(store,
     scores = read_scores(small, file)
     assert sorted(run.name for run in scores.of_runs) == ["small.a.x.2", "small.a.x.3", "small.b.y.1"]
     assert scores.left_out == [
-        "small.a.y.1 has other settings than the study: init_from /runs/first.a.z.1, not None",
-        "small.b.x.1 has other settings than the study: data /data/digits, not other",
+        "small.a.y.1 has other settings than the study: init_from …/first.a.z.1, not None",
+        "small.b.x.1 has other settings than the study: data …/digits, not other",
         "small.a.x.1 has other inputs than most runs that should have the same: data.fingerprint old, not new",
     ]
 

@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.errors import UserError
 from tune.comparison.compare import compare
+from tune.comparison.kept_runs import without_folders
 from tune.comparison.mlflow_runs import find, keep_runs
 from tune.comparison.tables import run_rows, setting_rows
 
@@ -106,3 +107,20 @@ def test_what_machines_did_is_not_kept(store, sweep, tmp_path):
     (row,) = pq.read_table(tmp_path / "runs.parquet").to_pylist()
     assert {"test/knn_top1"} <= {figure["name"] for figure in row["figures"]}
     assert not any(figure["name"].startswith("system/") for figure in row["figures"])
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("/home/a/data/digits", "…/digits"),
+        ("sqlite:////home/a/mlflow.db", "sqlite:///…/mlflow.db"),
+        ("split `train` of `/home/a/data/digits`; then /srv/b/c.json.", "split `train` of `…/digits`; then …/c.json."),
+        ("s3://bucket/data/digits", "s3://bucket/data/digits"),
+        ("https://host/a/b", "https://host/a/b"),
+        ("data/digits", "data/digits"),
+        ("0.5/0.9", "0.5/0.9"),
+        ("a 1/2 of /digits", "a 1/2 of /digits"),
+    ],
+)
+def test_folders_of_this_machine_are_not_kept(text, kept):
+    assert without_folders(text) == kept
