@@ -230,19 +230,19 @@ def test_a_storage_on_s3_is_cleaned_as_one_on_a_disk(outputs, monkeypatch):
         client = server.client()
         for path in outputs.rglob("*"):
             if path.is_file():
-                client.upload_file(str(path), BUCKET, f"runs/{path.relative_to(outputs)}")
+                client.upload_file(str(path), BUCKET, f"cleaned/{path.relative_to(outputs)}")
         monkeypatch.chdir(outputs.parent)
         there = {path for path in Path().rglob("*") if "mlflow" not in path.name}
         expected = {*OLD_ONES, ("run", "few"), ("unlisted checkpoint", "coke/checkpoints/step-000000020.pt")}
-        found = plan(server.uri("runs"), failed=True, idle=-1.0)
+        found = plan(server.uri("cleaned"), failed=True, idle=-1.0)
         assert going(found) == expected
         assert {path for path in Path().rglob("*") if "mlflow" not in path.name} == there  # nothing is copied here
-        assert "few stays: it failed; --failed lets such runs go" in plan(server.uri("runs")).notes
+        assert "few stays: it failed; --failed lets such runs go" in plan(server.uri("cleaned")).notes
         carry_out(found)
-        keys = {item["Key"] for item in client.list_objects_v2(Bucket=BUCKET, Prefix="runs/")["Contents"]}
-        assert not any(key.startswith("runs/few/") or "step-000000020" in key or OLD in key for key in keys)
-        assert "runs/coke/checkpoints/step-000000036.pt" in keys
-        assert going(plan(server.uri("runs"), idle=-1.0)) == set()
+        keys = {item["Key"] for item in client.list_objects_v2(Bucket=BUCKET, Prefix="cleaned/")["Contents"]}
+        assert not any(key.startswith("cleaned/few/") or "step-000000020" in key or OLD in key for key in keys)
+        assert "cleaned/coke/checkpoints/step-000000036.pt" in keys
+        assert going(plan(server.uri("cleaned"), idle=-1.0)) == set()
 
 
 def test_what_has_changed_since_the_plan_was_made_stays_and_what_has_gone_is_said(quiet):

@@ -30,14 +30,14 @@ def test_a_remote_run_whose_files_are_newer_than_its_journals_copy_may_be_at_wor
         client = server.client()
         for run in ("coke", "few"):
             for path in (path for path in (quiet / run).rglob("*") if path.is_file()):
-                client.upload_file(str(path), BUCKET, f"runs/{path.relative_to(quiet)}")
-            client.upload_file(str(quiet / run / "journal.jsonl"), BUCKET, f"runs/{run}/journal.jsonl")
-        before = plan(server.uri("runs"), failed=True)
+                client.upload_file(str(path), BUCKET, f"gone-on/{path.relative_to(quiet)}")
+            client.upload_file(str(quiet / run / "journal.jsonl"), BUCKET, f"gone-on/{run}/journal.jsonl")
+        before = plan(server.uri("gone-on"), failed=True)
         assert going(before) == {("run", "coke"), ("run", "few")}
         time.sleep(1.1)  # S3 tells whole seconds
-        client.put_object(Bucket=BUCKET, Key="runs/coke/checkpoints/step-000000040.pt", Body=b"1234")
-        client.put_object(Bucket=BUCKET, Key="runs/few/evaluation/classes-test.csv", Body=b"1234")  # a run need not work for that
-        found = plan(server.uri("runs"), failed=True)
+        client.put_object(Bucket=BUCKET, Key="gone-on/coke/checkpoints/step-000000040.pt", Body=b"1234")
+        client.put_object(Bucket=BUCKET, Key="gone-on/few/evaluation/classes-test.csv", Body=b"1234")  # that is no work
+        found = plan(server.uri("gone-on"), failed=True)
         assert going(found) == {("run", "few")}
         assert "coke stays: it may be at work" in found.notes
         assert carry_out(before)[1] == ["coke stays: it has begun to work", "few stays: it has changed"]
