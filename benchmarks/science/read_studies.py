@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -106,11 +107,11 @@ def _dotless(name: Any, where: str) -> bool:
 
 def _part(kind: type[Part], values: Any, where: str) -> Part:
     """A part of a study; its own parts are still plain values."""
-    parts: Any = fields(kind)  # type: ignore[arg-type]
+    parts = inspect.signature(kind).parameters
     given = _mapping(values, where)
     for key in given:
-        known(key, [part.name for part in parts], f"{where}: key")
-    needed = [part.name for part in parts if part.default is MISSING and part.default_factory is MISSING]
+        known(key, list(parts), f"{where}: key")
+    needed = [name for name, part in parts.items() if part.default is part.empty]
     if lacking := [name for name in needed if name not in given]:
         raise UserError(f"{where}: {lacking[0]} is missing")
     hints = key_types(kind)

@@ -39,7 +39,7 @@ def _head(pair: Pair, head: MatchedHead, drawn: Path | None) -> str:
 def _section(pair: Pair, title: str, names: list[str]) -> str:
     charts = [
         line_chart(name, pair.curves.axis, [
-            Line(run, points, colour) for run, points, colour in zip(pair.names, pair.curves.points[name], COLOURS, strict=False)
+            Line(*line) for line in zip(pair.names, pair.curves.points[name], COLOURS[:2], strict=True)
         ])
         for name in names
     ]  # fmt: skip

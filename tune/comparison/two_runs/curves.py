@@ -86,7 +86,7 @@ def draw_curves(points: Mapping[str, tuple[np.ndarray, np.ndarray]], axis: str, 
     figure = Figure(figsize=(width, height))
     edges = {"left": 0.7 / width, "right": 1 - 0.15 / width, "bottom": 0.6 / height, "top": 1 - 0.7 / height}
     axes = list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | {"wspace": 0.22, "hspace": 0.35}).flat)
-    for ax, (title, both) in zip(axes, points.items(), strict=False):
+    for ax, (title, both) in zip(axes[: len(points)], points.items(), strict=True):
         for run, colour, name in zip(both, COLOURS, names, strict=True):
             label = f" {plain_text(name, MOST_LETTERS)}"
             ax.plot(*run.T, marker="." if len(run) < MOST_MARKED else None, color=colour, alpha=0.8, label=label)

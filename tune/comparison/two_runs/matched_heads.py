@@ -80,7 +80,8 @@ def match_heads(first: RunClusters, second: RunClusters, names: Sequence[str]) -
         raise UserError(_why_not(first, second, names))
     common = min(first.labels.shape[1], second.labels.shape[1])
     matched, said = list[MatchedHead](), _left_out(first, second, names, common)
-    for number, pair in enumerate(zip(first.labels[:, :common], second.labels[:, :common], strict=False)):
+    for number in range(min(len(first.heads), len(second.heads))):
+        pair = first.labels[number, :common], second.labels[number, :common]
         ids = np.flatnonzero((pair[0] >= 0) & (pair[1] >= 0))
         if len(ids) and (missing := common - len(ids)):
             said.append(f"head {number}: {missing:,} of {common:,} rows have no cluster in one of the runs and are left out")

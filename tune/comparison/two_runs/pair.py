@@ -82,7 +82,8 @@ def _names(first: Record, second: Record) -> tuple[str, str]:
     if first.name != second.name:
         return first.name, second.name
     digits = next((n for n in range(6, 32) if first.address.run_id[:n] != second.address.run_id[:n]), 32)
-    return tuple(f"{record.name} ({record.address.run_id[:digits]})" for record in (first, second))  # type: ignore[return-value]
+    one, other = (f"{record.name} ({record.address.run_id[:digits]})" for record in (first, second))
+    return one, other
 
 
 def _write_settings(pair: Pair, path: Path) -> None:
