@@ -7,6 +7,8 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from pipelines.doctor.findings import Page, State
@@ -43,6 +45,24 @@ def test_files_that_are_refused_are_told_apart_from_figures(experiment, store):
     works, found = look_at_record(experiment, "quorum")
     assert (works.state, found.state) == (State.FINE, State.FAULT)
     assert "does not take files of runs" in found.said
+
+
+class Keeping(LocalArtifactRepository):
+    """A place of files that takes them and cannot remove them, as MLflow's of Azure's data lake."""
+
+    def __init__(self, artifact_uri, **options):
+        super().__init__(artifact_uri.replace("keeping:", "file:"), **options)
+
+    def delete_artifacts(self, artifact_path=None):
+        raise NotImplementedError
+
+
+def test_a_place_that_cannot_remove_files_takes_those_of_runs(store, monkeypatch):
+    monkeypatch.setitem(_artifact_repository_registry._registry, "keeping", Keeping)
+    uri = f"sqlite:///{store.folder}/mlflow.db"
+    MlflowClient(uri).create_experiment("quorum", artifact_location=f"keeping://{store.folder}/mlartifacts")
+    assert [one.state for one in look_at_record(uri, "quorum")] == [State.FINE] * 2
+    assert list((store.folder / "mlartifacts").rglob("probe.txt"))
 
 
 def test_one_that_is_away_and_a_deleted_experiment_are_named(experiment):
