@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def differing(params: Sequence[Mapping[str, str]]) -> list[tuple[dict[str, Any],
     Labels chosen by the same rule with another seed are a repetition too: their seed becomes a part of the run's.
     A copy of the same data elsewhere is no difference.
     """
-    params = [converted_parameters(run) for run in params]
+    params = _by_contents([converted_parameters(run) for run in params])
     labels = [LABEL_SEED.search(run.get("labels.rule", "")) for run in params]
     label_seeds = [found[1] if found else "" for found in labels]
     plain = [{**run, "labels.rule": LABEL_SEED.sub("", run["labels.rule"])} if "labels.rule" in run else run for run in params]
@@ -60,11 +61,25 @@ def differences(params: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str
 
     Everything that was set counts, seeds too, but where the run is kept. A copy of the same data elsewhere is no difference.
     """
-    params = [converted_parameters(run) for run in params]
+    params = _by_contents([converted_parameters(run) for run in params])
     same_data = len({run.get("data.fingerprint", run.get("data")) for run in params}) == 1
     keys = sorted({key for run in params for key in run if not (key in KEPT_IN or key.startswith("tracking."))})
     keys = [key for key in keys if not (key == "data" and same_data) and len({run.get(key) for run in params}) > 1]
     return [(key, _in_a_table([run.get(key) for run in params])) for key in keys]
+
+
+def _by_contents(params: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The same with the fingerprint beside the place of data, where one place had several: they were ingested again."""
+    had = defaultdict[str, set[str]](set)
+    for run in params:
+        if "data" in run and "data.fingerprint" in run:
+            had[run["data"]].add(run["data.fingerprint"])
+    several = {place for place, contents in had.items() if len(contents) > 1}
+    return [_of_content(run) if run.get("data") in several and "data.fingerprint" in run else run for run in params]
+
+
+def _of_content(run: Mapping[str, str]) -> Mapping[str, str]:
+    return {**run, "data": f"{run['data']} of {run['data.fingerprint']}"}
 
 
 def _in_a_table(texts: Sequence[str | None]) -> list[str]:

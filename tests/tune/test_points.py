@@ -39,6 +39,12 @@ def test_a_copy_of_the_same_data_is_no_setting_but_other_data_are():
     assert points(*other) == [{"data": "/a"}, {"data": "/b"}]
 
 
+def test_data_of_another_content_at_one_place_are_a_setting():
+    again = [{"data": "/a", "data.fingerprint": content} for content in ("f", "g")]
+    assert points(*again) == [{"data": "/a of f"}, {"data": "/a of g"}]
+    assert points(again[0], {"data": "/a"}) == [{}, {}]  # of a run that did not note it nothing else is known
+
+
 def test_labels_by_one_rule_are_repetitions_over_its_seed():
     runs = [{"labels": f"/runs/{i}.json", "labels.rule": f"4 per class, seed {i}", "seed": "0"} for i in (1, 2)]
     assert points(*runs) == [{}, {}]
