@@ -75,7 +75,7 @@ def carry_out(plan: Plan) -> tuple[list[Waste], list[str]]:
     for run, waste in groupby(sorted(plan.waste, key=lambda one: one.run or ""), key=lambda one: one.run):
         mine = list(waste)
         try:
-            state = None if run is None else state_now(_place(plan.root, run), plan.idle_seconds)
+            state = None if run is None else state_now(plan.root / run, plan.idle_seconds)
         except UserError:  # of no folder
             left.append(f"{run or 'the run'} has gone already")
             continue
@@ -90,7 +90,7 @@ def _delete(root: Location, run: str | None, waste: Iterable[Waste], left: list[
     """Delete what is of one run, or of none, and is as it was; the index of its checkpoints is rewritten before they go."""
     deleted, old = list[Waste](), dict[str, Waste]()
     for one in waste:
-        place = _place(root, one.path)
+        place = root / one.path
         as_planned = is_as_planned(one, root)
         if not as_planned:
             left.append(f"{one.path or 'the run'} {'has gone already' if as_planned is None else 'stays: it has changed'}")
@@ -102,12 +102,8 @@ def _delete(root: Location, run: str | None, waste: Iterable[Waste], left: list[
             place.delete_folder() if one.is_folder else place.delete_file()
         deleted.append(one)
     if old and run is not None:
-        store = CheckpointStore(_place(root, run) / "checkpoints")
+        store = CheckpointStore(root / run / "checkpoints")
         ends = {entry.file for entry in (store.best(), store.latest()) if entry}
         store.keep_only({entry.file for entry in store.entries()} - (old.keys() - ends))
         deleted += [one for name, one in old.items() if name not in ends]
     return deleted
-
-
-def _place(root: Location, path: str) -> Location:
-    return root / path if path else root

@@ -78,7 +78,7 @@ class Listing:
 
     def place(self, path: str) -> Location:
         """Where a path below the folder is."""
-        return self.root / path if path else self.root
+        return self.root / path
 
     def _local(self, root: str) -> Iterator[Stored]:
         def refuse(error: OSError) -> None:

@@ -62,7 +62,7 @@ def of_folder(kind: Kind, listing: Listing, folder: str, why: str, run: str | No
 
 def is_as_planned(waste: Waste, root: Location) -> bool | None:
     """Whether nothing has come, gone or changed there since it was looked at; `None` where it has gone altogether."""
-    place = root / waste.path if waste.path else root
+    place = root / waste.path
     if not waste.is_folder:
         files = [file] if (file := stored(place, waste.path)) else []
     elif place.is_folder:

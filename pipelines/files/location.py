@@ -70,6 +70,8 @@ class Location:
         return hash((self.filesystem.type_name, self.path))  # pyarrow's file systems have no hash of their own
 
     def __truediv__(self, name: str) -> Location:
+        if not name:  # a path from here to here
+            return self
         base, mark, query = self.uri.partition("?")  # a query may hold the endpoint: it goes along
         uri = f"{base.rstrip('/')}/{name}{mark}{query}" if base else ""
         return Location(self.filesystem, posixpath.join(self.path, name), uri)

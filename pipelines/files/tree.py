@@ -100,7 +100,7 @@ def _identity(path: str) -> Identity:
 
 
 def _remote(folder: Location, name: str, *, recursive: bool = False) -> tuple[list[Found], list[str]]:
-    place = folder / name if name else folder
+    place = folder / name
     infos = folder.filesystem.get_file_info(pafs.FileSelector(place.path, recursive=recursive))
     start = len(folder.path.rstrip("/")) + 1
     files = [Found(info.path[start:]) for info in infos if info.type == pafs.FileType.File and not info.path.endswith("/")]

@@ -72,7 +72,7 @@ def first_schema(root: Location) -> tuple[pa.Schema, str]:
     paths, left_out = parquet_files(root)
     if not paths:
         raise UserError(f"{root} holds no Parquet file ({', '.join(SUFFIXES)}){': ' + counted(left_out) if left_out else ''}")
-    places = [root / path if path else root for path in paths]
+    places = [root / path for path in paths]
     # pandas writes an empty table without types.
     readers = ((place, ParquetReader(place)) for place in places[:MOST_EMPTY])
     place, reader = next((one for one in readers if one[1].metadata.num_rows), (places[0], ParquetReader(places[0])))
@@ -142,7 +142,7 @@ class ParquetSource:
 
     def place(self, path: str) -> Location:
         """Of one of the files; an empty path is that of a source which is a file."""
-        return self.root / path if path else self.root
+        return self.root / path
 
     def rows_without_bytes(self, footer: pq.FileMetaData) -> int:
         """Rows of structs whose field `bytes` is null, so that their path counts, as far as a footer says so."""

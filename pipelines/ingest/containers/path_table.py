@@ -118,7 +118,7 @@ def _split(name: str | None, where: str) -> str:
 
 def _read_parquet(root: Location) -> pa.Table:
     paths, _ = parquet_files(root)
-    tables = [ParquetReader(root / path if path else root).read() for path in paths]
+    tables = [ParquetReader(root / path).read() for path in paths]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowInvalid as error:

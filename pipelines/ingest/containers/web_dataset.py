@@ -139,7 +139,7 @@ class WebDatasetSource:
                 row += 1
 
     def _place(self, path: str) -> Location:
-        return self.root / path if path else self.root
+        return self.root / path
 
     def _tars(self) -> tuple[dict[str, str], list[LeftOut]]:
         """The split of each tar, and what is left out."""

@@ -127,3 +127,9 @@ def test_a_folder_goes_with_what_is_in_it_and_may_be_absent(tmp_path):
     Location.of(tmp_path / "a").delete_folder()
     Location.of(tmp_path / "a").delete_folder()
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("place", ["/data/digits", "s3://bucket/data?endpoint_override=host"])
+def test_the_way_from_a_place_to_itself_is_empty(place):
+    here = Location.of(place)
+    assert here / "" is here

@@ -14,10 +14,13 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
+from pipelines.cleaning.listing import Listing
+from pipelines.cleaning.own_names import OF_A_RUN
 from pipelines.config.recipe import read_recipe, read_stored
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
 from pipelines.evaluation.evaluate import evaluate
+from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
@@ -40,6 +43,10 @@ from tests.helpers.words import settings_of
 pytestmark = pytest.mark.ray
 
 EPOCHS = 4
+
+
+def test_a_run_holds_nothing_but_what_cleaning_knows(straight):
+    assert Listing(Location.of(straight)).others("", OF_A_RUN) == []
 
 
 def test_mlflow_has_the_figures_settings_and_pictures(straight):
