@@ -30,10 +30,12 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 PYTHON = platform.python_version()
 STORE = 200 << 20  # bytes of a node's object store
 OTHER = """
-import platform, time
+import importlib.metadata, platform, time
 _time = time.time
 time.time = lambda: _time() + 90
 platform.python_version = lambda: "3.10.1"
+_version = importlib.metadata.version
+importlib.metadata.version = lambda name: "9.9" if name == "quorum-kmeans" else _version(name)
 """  # what Python does first on a node that differs
 MOUNTS = """
 mount -t tmpfs -o size=64m tmpfs /dev/shm
@@ -84,11 +86,10 @@ def ground(servers, tmp_path_factory) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("doctor")
     data, bare, storage, small, shim = (folder / name for name in ("data", "bare", "storage", "small", "shim"))
     write_digits(data, 120, 30)
-    for made in (bare, storage, small, shim / "quorum_kmeans-9.9.dist-info"):
+    for made in (bare, storage, small, shim):
         made.mkdir(parents=True)
     (bare / "quorum.json").write_bytes((data / "quorum.json").read_bytes())  # a manifest without its shards
     (shim / "sitecustomize.py").write_text(OTHER)
-    (shim / "quorum_kmeans-9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: quorum-kmeans\nVersion: 9.9\n")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
     paths = os.pathsep.join([str(shim), os.environ.get("PYTHONPATH", "")])
     cluster.add_node(
