@@ -12,6 +12,20 @@ from pipelines.errors import UserError
 
 KNOWN = {"TrainController": "the controller of Ray Train", "Recorder": "the recorder of the run"}
 NAMED = re.compile(r"class_name: (\w+)")
+# As Ray's message of many lines has it, in whatever error that is quoted.
+FULL = re.compile(r"low on memory\. Memory on the node \(IP: (\S+),.*?\) was (\S+) used / (\S+) limit")
+
+
+def cause_of(error: BaseException | str | None) -> str:
+    """What an error of Ray, or its text, comes from: the last line, which is what was raised; that memory ran out, in words."""
+    said = str(error or "")
+    if found := FULL.search(said):
+        machine, used, limit = found.groups()
+        return (
+            f"memory ran out on {machine} ({used} of {limit} in use, by all its programs), and Ray ended a process of the job; "
+            "free some there, or ask for less: a smaller batch_size or stream.window, fewer workers on a machine"
+        )
+    return next((line.strip() for line in reversed(said.splitlines()) if line.strip()), type(error).__name__)
 
 
 @contextmanager
@@ -29,6 +43,8 @@ def deaths_in_words(go_on: str) -> Iterator[None]:
     except RayTaskError:
         raise
     except RayError as error:
-        name = NAMED.search(str(error))
-        who = KNOWN.get(name[1], name[1]) if name else f"Ray ({type(error).__name__})"
-        raise UserError(f"{who} died, or the machine that it was on; what was saved is whole, go on with it: {go_on}") from error
+        what, name = cause_of(error), NAMED.search(str(error))
+        if not FULL.search(str(error)):
+            who = KNOWN.get(name[1], name[1]) if name else f"Ray ({type(error).__name__})"
+            what = f"{who} died, or the machine that it was on"
+        raise UserError(f"{what}; what was saved is whole, go on with it: {go_on}") from error

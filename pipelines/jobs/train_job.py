@@ -15,6 +15,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import refusal_in
+from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_quirks import leaves_room, look_often, no_handlers
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
@@ -98,9 +99,8 @@ def _announced() -> tuple[int | None, ...] | None:
 
 
 def _reason(job: Job, error: TrainingFailedError) -> str:
-    """Why a job failed: what a worker noted in the record, or the last line of its error."""
+    """Why a job failed: what a worker noted in the record, or what its error comes from."""
     noted = job.record.stop_reason()
     if noted:
         return str(noted)
-    last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return f"training stopped: {last}; mend the cause and go on with --resume {job.run} (details: {job.run}/ray)"
+    return f"training stopped: {cause_of(error)}; mend the cause and go on with --resume {job.run} (details: {job.run}/ray)"

@@ -19,6 +19,7 @@ from pipelines.datasets.image_shards import Dataset, read_column, read_images
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import storage_sentence
+from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.tracking import figures as names
 from pipelines.tracking.about.data_input import DataInput
@@ -313,7 +314,6 @@ def start_recorder(
     try:
         ray.get(recorder.poll.remote())
     except (ray.exceptions.RayActorError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1]
         end_run(address, "FAILED")
-        raise UserError(f"the record of the run could not be opened in {folder} ({reason}); mend the folder") from error
+        raise UserError(f"the record of the run could not be opened in {folder} ({cause_of(error)}); mend the folder") from error
     return Record(recorder)

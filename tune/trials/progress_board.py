@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from pipelines.files.location import Location
+from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.waiting import Waiting
 from pipelines.tracking.figures import EPOCH, IMAGES_SEEN
 from tune.points import spelled
@@ -112,11 +113,10 @@ class Board(Callback):
         self._show(always=True)
 
     def explain(self) -> None:
-        """Note why trials failed, once Ray Tune has stored it: the last line of what was raised, of a `UserError` its words."""
+        """Note why trials failed, once Ray Tune has stored it: in a line, of a `UserError` its words."""
         for trial in self._failed:
             error = trial.get_pickled_error() or trial.get_error()
-            said = [text for text in str(error or "").splitlines() if text.strip()] or [type(error).__name__]
-            self._line(trial).reason = said[-1].rpartition("UserError: ")[2].strip()
+            self._line(trial).reason = cause_of(error).rpartition("UserError: ")[2]
 
     def folder(self, line: TrialLine) -> Location:
         """Of a trial's run."""

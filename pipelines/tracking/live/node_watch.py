@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 
+from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.jobs.ray_quirks import nodes_in_use
 from pipelines.tracking.figures import SYSTEM
@@ -139,9 +140,10 @@ class NodeWatch:
         self._end(node)
         self._failures[node] += 1
         if self._failures[node] == MOST_FAILURES:
-            said = str(error).strip().rpartition("\n")[2]  # the last line is what was raised there
             where = alive.get(node, node[:6])
-            self._say(f"what node {where} does is not recorded from here on: its reader failed {MOST_FAILURES} times: {said}")
+            self._say(
+                f"what node {where} does is not recorded from here on: its reader failed {MOST_FAILURES} times: {cause_of(error)}"
+            )
 
     def _end(self, node: str) -> None:
         if (actor := self._actors.pop(node, None)) is not None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from ray.core.generated.common_pb2 import ActorDiedErrorContext
-from ray.exceptions import ActorDiedError, LocalRayletDiedError, RayTaskError
+from ray.exceptions import ActorDiedError, LocalRayletDiedError, OutOfMemoryError, RayTaskError
 
 from pipelines.errors import UserError
-from pipelines.jobs.deaths import deaths_in_words
+from pipelines.jobs.deaths import cause_of, deaths_in_words
 
 
 def died(name: str) -> ActorDiedError:
@@ -29,6 +33,68 @@ def test_who_died_and_how_to_go_on_is_one_sentence(death, who):
     assert str(said.value).startswith(who)
     assert str(said.value).endswith("go on with it: quorum pretrain --resume outputs/first")
     assert "\n" not in str(said.value)
+
+
+FULL = """1 worker(s) were killed due to the node running low on memory. \
+Memory on the node (IP: 192.0.2.7, ID: 2f9b5) was 22.60GB used / 23.54GB limit (0.960068)
+OOM kill reason: Memory usage 24266951680B exceeded threshold of 24012677120B (95.0% of 25276502016B limit)
+Ray killed 1 worker(s) based on the killing policy
+Refer to the documentation on how to address the out of memory issue: https://docs.ray.io. To disable worker killing, set ..."""
+
+
+def test_memory_that_ran_out_is_said_with_the_machine_and_how_full_it_was():
+    with pytest.raises(UserError) as said, deaths_in_words("quorum pretrain --resume outputs/first"):
+        raise OutOfMemoryError(FULL)
+    assert str(said.value).startswith(
+        "memory ran out on 192.0.2.7 (22.60GB of 23.54GB in use, by all its programs), and Ray ended"
+    )
+    assert str(said.value).endswith("go on with it: quorum pretrain --resume outputs/first")
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("error", [RayTaskError("train", FULL, OutOfMemoryError(FULL)), f"Traceback\n{FULL}\n"])
+def test_it_is_said_wherever_rays_message_is_quoted(error):
+    assert cause_of(error).startswith("memory ran out on 192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("first\nValueError: what was raised\n\n"), "ValueError: what was raised"),
+        ("Traceback\nOSError: no space\n", "OSError: no space"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_of_any_other_error_the_last_line_is_the_cause(error, cause):
+    assert cause_of(error) == cause
+
+
+MEMORY_RUNS_OUT = """
+import ray
+from pipelines.jobs.deaths import deaths_in_words
+from pipelines.errors import UserError
+
+ray.init(num_cpus=1, log_to_driver=False)
+
+@ray.remote(max_retries=0)
+def large():
+    import time
+    held = bytearray(200_000_000)
+    time.sleep(60)
+
+try:
+    with deaths_in_words("quorum cluster --resume outputs/run"):
+        ray.get(large.remote())
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_ray_says_that_memory_ran_out_as_it_is_read_here():
+    environment = os.environ | {"RAY_memory_usage_threshold": "0.01"}
+    done = subprocess.run([sys.executable, "-c", MEMORY_RUNS_OUT], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1].startswith("memory ran out on ")
 
 
 def test_what_a_task_raises_passes():
