@@ -1,6 +1,6 @@
 """A training of very many epochs of a tiny set: what grows that should not.
 
-    python -m benchmarks.runs.soak --epochs 300
+    python -m benchmarks.runs.soak --epochs 1000
 
 Ray Data makes a new pipeline each epoch. Looked at from outside, at equal distances: the memory of each role of the job (PSS:
 shared pages divided among who shares them; the object store's apart), its threads and files, and the seconds of an epoch.
@@ -52,7 +52,7 @@ class Look:
 def main() -> None:
     """Train, look, and print what became of each role."""
     parser = new_parser(__doc__)
-    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--epochs", type=int, default=1000)
     options = parse(parser)
     if options.epochs < SETTLED + LOOKS:
         parser.error(f"--epochs is {options.epochs}; it takes {SETTLED + LOOKS} to see anything")
@@ -110,7 +110,10 @@ def role_of(words: list[str]) -> str:
     if title.startswith("ray::"):
         name = re.split(r"[.:( ]", title.removeprefix("ray::"))[0]
         return POOLED if name in ("IDLE", "") or "->" in title or "MapBatches" in title else name
-    return Path(words[-1] if "python" in title and len(words) > 1 else title).name.partition(" ")[0] or "?"
+    if not Path(title).name.startswith("python"):
+        return Path(title).name or "?"
+    # Python's own options come before the script or module that it runs.
+    return next((Path(word).name for word in words[1:] if not word.startswith("-")), "?")
 
 
 def publish(looks: list[Look]) -> None:
