@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,8 @@ STARTS = (  # what Ray says, what it means, what to do
      "raise the limits (ulimit -n, ulimit -u), or end what else runs there"),
 )  # fmt: skip
 ADDRESS = re.compile(r"auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:]+\]):([0-5]?\d{1,4}|6[0-5]\d{3})(/.*)?")
+GIVE_TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
+ANSWER_SECONDS = 3.0
 NO_NODE = re.compile(r"timed out during startup|node_ip_address|raylet|node info")
 VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
 
@@ -79,10 +82,30 @@ def no_cluster(error: Exception, address: str) -> UserError:
         return UserError(f"{address!r} is no address of a Ray cluster; give HOST:PORT, ray://HOST:PORT, auto or local")
     if NO_NODE.search(said):
         return UserError(f"{place} has no node on this machine; run ray start --address={address} here, or use ray://HOST:10001")
+    return _no_entry(said, address)
+
+
+def _no_entry(said: str, address: str) -> UserError:
+    """Nobody there, or one that does not let this process in."""
+    place = f"the Ray cluster at {address!r}"
+    if "authentication token was found" in said:
+        return UserError(f"{place} is asked with a token (RAY_AUTH_MODE), and there is none; {GIVE_TOKEN}")
+    if listens(address):  # why Ray was turned away stands in its log alone
+        return UserError(f"{place} answers, but does not take this process, as with another token or none; {GIVE_TOKEN}")
     return UserError(
         f"no Ray cluster answers at {address!r}; start one (ray up cluster.yaml, ray start --head), "
         "or leave the address (--address, RAY_ADDRESS) out to run here"
     )
+
+
+def listens(address: str) -> bool:
+    """Whether anything takes a connection at an address `host:port`, with or without `ray://`."""
+    host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _first_line(error: Exception) -> str:

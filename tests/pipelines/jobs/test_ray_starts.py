@@ -5,8 +5,14 @@ from __future__ import annotations
 import errno
 import inspect
 import os
+import secrets
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import closing
 
 import pytest
 import ray
@@ -15,7 +21,7 @@ import ray._private.services
 import ray._private.utils
 
 from pipelines.errors import UserError
-from pipelines.jobs.ray_starts import no_cluster, no_start, starts_in_words
+from pipelines.jobs.ray_starts import listens, no_cluster, no_start, starts_in_words
 
 CONNECT = "import sys; from pipelines.jobs.ray_cluster import connect; connect(sys.argv[1])"
 
@@ -48,6 +54,46 @@ def test_a_cluster_of_another_version_is_told_with_both(local_ray):
     joined = ray.get_runtime_context().gcs_address
     assert refusal(joined, code).startswith(f"the Ray cluster at {joined!r} runs Ray {ray.__version__} and Python 3.")
     assert ", this process Ray 1.2.3 and Python 3." in refusal(joined, code)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """The address of a cluster that asks for a token, which no process of these tests has."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # a socket's path is at most 107 characters long
+    options = ["--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false", f"--temp-dir={folder}", "--block"]
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as head:
+        while not listens(f"127.0.0.1:{port}"):
+            assert head.poll() is None
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+        head.terminate()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_asks_for_a_token_is_not_taken_for_an_absent_one(guarded, tmp_path):
+    advice = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
+    none = refusal(guarded, HOME=str(tmp_path), RAY_AUTH_MODE="token")
+    assert none == f"the Ray cluster at {guarded!r} is asked with a token (RAY_AUTH_MODE), and there is none; {advice}"
+    for mode, token in (("token", "0" * 64), ("disabled", "")):
+        other = refusal(guarded, HOME=str(tmp_path), RAY_AUTH_MODE=mode, RAY_AUTH_TOKEN=token)
+        assert other == (
+            f"the Ray cluster at {guarded!r} answers, but does not take this process, as with another token or none; {advice}"
+        )
+
+
+def test_what_listens_is_told_from_what_does_not():
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert listens(address)
+        assert listens(f"ray://{address}")
+    assert not listens(address)
+    assert not listens("auto")
 
 
 def rays(words: str) -> Exception:
