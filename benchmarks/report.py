@@ -91,7 +91,7 @@ def _commit() -> str:
 def command() -> str:
     """The command that repeats this run."""
     module = Path(sys.argv[0]).resolve().relative_to(Path(__file__).parents[1]).with_suffix("")
-    return shlex.join(["python", "-m", ".".join(module.parts), *sys.argv[1:]])
+    return shlex.join(["python", "-m", ".".join(module.parts).removesuffix(".__main__"), *sys.argv[1:]])
 
 
 def cpu_seconds() -> float:
