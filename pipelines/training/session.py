@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -207,11 +208,11 @@ class Session:
         )  # fmt: skip
 
     def _restore(self, entry: Entry) -> None:
-        state = self.store.load(entry)
+        state = self.store.load(entry, mapped=True)
         self.method.load_state_dict(state["method"])
-        # Moments are learned; rates and decays are the configuration's.
+        # Moments are learned; rates and decays are the configuration's. The optimiser keeps what it is given, so it gets a copy.
         groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]) | {"param_groups": groups})
         self.precision.scaler.load_state_dict(state["scaler"])
         if "meter" in state:  # which version 0.1 did not keep
             self.meter.load_state_dict(state["meter"])
