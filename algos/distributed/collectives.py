@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+HOST = torch.device("cpu")
+
 
 def is_distributed() -> bool:
     """Whether a process group of more than one worker is up."""
@@ -51,6 +53,15 @@ def share_of_worker(tensor: Tensor, dim: int) -> Tensor:
     return tensor.tensor_split(dist.get_world_size(), dim=dim)[dist.get_rank()] if is_distributed() else tensor
 
 
+def counts_of_workers(count: int, device: torch.device = HOST) -> list[int]:
+    """The number that each worker gives, by rank, sent from a device; none returns before all have called it."""
+    if not is_distributed():
+        return [count]
+    counts = torch.zeros(dist.get_world_size(), dtype=torch.int64, device=device)
+    counts[dist.get_rank()] = count
+    return [int(number) for number in sum_over_workers(counts).tolist()]
+
+
 def one_worker_at_a_time(tensor: Tensor) -> Iterator[Tensor]:
     """Yield each worker's 2-D `tensor` on every worker, in rank order; row counts may differ.
 
@@ -59,10 +70,7 @@ def one_worker_at_a_time(tensor: Tensor) -> Iterator[Tensor]:
     if not is_distributed():
         yield tensor
         return
-    rows = torch.zeros(dist.get_world_size(), dtype=torch.int64, device=tensor.device)
-    rows[dist.get_rank()] = len(tensor)
-    sum_over_workers(rows)
-    for rank, length in enumerate(rows.tolist()):
+    for rank, length in enumerate(counts_of_workers(len(tensor), tensor.device)):
         mine = rank == dist.get_rank()
         shared = tensor.contiguous() if mine else tensor.new_empty(length, *tensor.shape[1:])
         dist.broadcast(shared, src=rank)

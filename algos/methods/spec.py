@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import nn
 
+    from algos.distributed.nodes import Node
     from algos.methods.method import Method
 
 
@@ -25,7 +26,7 @@ class MethodConfig(Protocol):
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """The numbers that a method is checked against and built for.
+    """What a method is checked against and built for.
 
     Attributes:
         rows: images that are trained on.
@@ -36,6 +37,7 @@ class TrainingSetup:
         num_classes: C of the labelled rows; 0 where there are none.
         label_counts: labelled rows of each of the C.
         seed: of the initial centers.
+        node: of this worker; `None` where it shares none.
     """
 
     rows: int
@@ -46,6 +48,7 @@ class TrainingSetup:
     num_classes: int = 0
     label_counts: tuple[int, ...] = ()
     seed: int = 0
+    node: Node | None = None
 
     @property
     def unlabelled_classes(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ Plain functions of the values, so that the configuration stays a file in types; 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from algos.methods.spec import MethodSpec, TrainingSetup
@@ -18,6 +19,7 @@ from pipelines.tracking import figures
 if TYPE_CHECKING:
     from torch import nn
 
+    from algos.distributed.nodes import Node
     from algos.methods.method import Method
     from pipelines.datasets.image_shards import Dataset
     from pipelines.datasets.label_selection import Selection
@@ -72,9 +74,18 @@ def training_setup(config: TrainingConfig, dataset: Dataset, selection: Selectio
     )  # fmt: skip
 
 
-def build_method(config: TrainingConfig, backbone: nn.Module, dataset: Dataset, selection: Selection | None) -> Method:
-    """The method over `backbone`, sized by the data."""
-    return spec_of(config).build(config.method, backbone, training_setup(config, dataset, selection))
+def build_method(
+    config: TrainingConfig, backbone: nn.Module, dataset: Dataset, selection: Selection | None, node: Node | None = None
+) -> Method:
+    """The method over `backbone`, sized by the data; of a worker that shares its `node`, all of them build it together.
+
+    Raises:
+        UserError: when what it remembers of the instances does not fit the memory of the node.
+    """
+    try:
+        return spec_of(config).build(config.method, backbone, replace(training_setup(config, dataset, selection), node=node))
+    except MemoryError as error:
+        raise UserError(f"{error}; use nodes with more memory, or a method with fewer heads (method.num_clusters)") from error
 
 
 def check_training(config: TrainingConfig, dataset: Dataset, selection: Selection | None) -> None:

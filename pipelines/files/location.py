@@ -7,6 +7,8 @@ import json
 import os
 import posixpath
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -179,6 +181,17 @@ class Location:
         if not self.is_local:
             raise OSError(f"{self} changes while it is read, or its storage says another size than it has")
         return content
+
+    @contextmanager
+    def on_disk(self) -> Iterator[str]:
+        """A path of the file on this machine: its own, or that of a copy without a name, which goes with its last reader."""
+        if self.is_local:
+            yield self.path
+            return
+        with tempfile.TemporaryFile() as copy, self.open() as file:
+            shutil.copyfileobj(file, copy, REMOTE_READ)
+            copy.flush()
+            yield f"/dev/fd/{copy.fileno()}"
 
     @contextmanager
     def written(self) -> Iterator[Any]:

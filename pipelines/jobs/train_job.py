@@ -16,6 +16,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import refusal_in
 from pipelines.jobs.deaths import cause_of
+from pipelines.jobs.ray_cluster import this_node
 from pipelines.jobs.ray_quirks import leaves_room, look_often, no_handlers
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
@@ -78,7 +79,8 @@ def _run_worker(settings: dict[str, Any]) -> None:
     wished = None if rank else _either(job.record.wished, settings["wished"])
     announced = _announced if hasattr(ray.train, "get_preemption_info") else None  # not every Ray has it
     try:
-        settings["work"](job, Worker(rank, count, here, device, ray.train.report, wished, settings["beside"], announced))
+        worker = Worker(rank, count, here, device, ray.train.report, wished, settings["beside"], announced, this_node())
+        settings["work"](job, worker)
     except UserError as error:
         job.record.stop(str(error))
         raise

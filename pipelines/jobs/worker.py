@@ -47,7 +47,7 @@ class Worker:
 
     `report` tells those above the figures of an epoch, on every worker equally often; the job may end there. `wished`, which one
     worker has, says whether the job is wished to stop. `beside` jobs like it run at a time. `announced`, in which all
-    workers meet, tells which machines of theirs are to go soon.
+    workers meet, tells which machines of theirs are to go soon. Workers with the same `node` share one.
     """
 
     rank: int
@@ -58,6 +58,7 @@ class Worker:
     wished: Callable[[], bool] | None = None
     beside: int = 1
     announced: Callable[[], Hashable | None] | None = None
+    node: str = ""
 
     def claim_device(self, threads: int = 0) -> None:
         """Make the device this process's own, or take `threads` of the CPU; 0 for a fair share of the machine."""

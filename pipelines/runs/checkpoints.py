@@ -11,7 +11,7 @@ import itertools
 import pickle
 import zlib
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, cast
 
@@ -26,6 +26,7 @@ from pipelines.files.storage_errors import storage_sentence
 
 CHECKPOINT_FORMAT = 1
 INDEX = "index.json"
+PART_BYTES = 4 << 20
 RESTORE = "restore it, or resume with the version that wrote it"
 
 
@@ -142,8 +143,13 @@ class CheckpointStore:
         (self.location / taken.file).write_bytes(content)
         self._list([taken], instead_of=mine)
 
-    def load(self, entry: Entry) -> dict[str, Any]:
+    def load(self, entry: Entry, *, mapped: bool = False) -> dict[str, Any]:
         """State of one checkpoint, tensors on the host.
+
+        Args:
+            entry: of the checkpoint.
+            mapped: whether tensors are read from the file, or a copy of it on this machine's disk, when they are used: for one
+                who copies them at once, before another checkpoint is saved, and has no memory for all of them twice.
 
         Raises:
             UserError: for a file that is missing, cut short or of another format.
@@ -153,14 +159,16 @@ class CheckpointStore:
             raise UserError(
                 f"checkpoint {place} has {place.size()} bytes, its index says {entry.bytes}; it is missing or damaged: restore it"
             )
-        content = place.read_bytes()
-        if entry.crc is not None and zlib.crc32(content) != entry.crc:
-            raise UserError(f"checkpoint {place} is damaged: its CRC is not the one in its index; restore it")
-        try:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-            reason = str(error).split("\n", maxsplit=1)[0]
-            raise UserError(f"checkpoint {place} cannot be read ({reason}); it is damaged or none of ours: restore it") from error
+        with place.on_disk() if mapped else nullcontext(io.BytesIO(place.read_bytes())) as source:
+            if entry.crc is not None and _crc_of(source) != entry.crc:
+                raise UserError(f"checkpoint {place} is damaged: its CRC is not the one in its index; restore it")
+            try:
+                state = torch.load(source, map_location="cpu", mmap=mapped, weights_only=True)
+            except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+                reason = str(error).split("\n", maxsplit=1)[0]
+                raise UserError(
+                    f"checkpoint {place} cannot be read ({reason}); it is damaged or none of ours: restore it"
+                ) from error
         if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
             raise UserError(f"checkpoint {place} is not of format {CHECKPOINT_FORMAT}, which this version reads; restore it")
         return state
@@ -178,6 +186,16 @@ class _Checked(io.RawIOBase):
         size = memoryview(content).nbytes
         self.size, self.crc = self.size + size, zlib.crc32(content, self.crc)
         return size
+
+
+def _crc_of(source: str | io.BytesIO) -> int:
+    """CRC-32 of a file or of bytes, a part after another."""
+    crc = 0
+    with open(source, "rb") if isinstance(source, str) else nullcontext(source) as file:
+        while part := file.read(PART_BYTES):
+            crc = zlib.crc32(part, crc)
+        file.seek(0)
+    return crc
 
 
 def _free_name(stem: str, listed: list[str]) -> str:

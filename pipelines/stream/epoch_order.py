@@ -8,8 +8,10 @@ Within a lane, rows are shuffled inside windows of a few steps, so that a read o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +20,7 @@ from pipelines.errors import UserError
 
 ORDER_VERSION = "1"  # raised when the same seed gives another order; each run keeps it
 USUAL_WINDOW = 256  # rows of a lane
+PART_GROUPS = 1 << 16  # row groups, about, that are planned together: tasks are sent what they need of these
 
 
 class Grouped(Protocol):
@@ -38,6 +41,61 @@ class Rows(Protocol):
     @property
     def shards(self) -> Sequence[Grouped]:
         """The files, in an order that is always the same."""
+
+
+@dataclass(frozen=True)
+class GroupTable:
+    """The row groups of files as arrays: a billion images have tens of millions.
+
+    Attributes:
+        rows: of each row group, file after file, (G,) int32.
+        firsts: number of each file's first row group, (files + 1,) int64.
+    """
+
+    rows: np.ndarray
+    firsts: np.ndarray
+
+    @classmethod
+    def of(cls, files: Rows) -> GroupTable:
+        """Of all row groups of the files."""
+        firsts = np.zeros(len(files.shards) + 1, np.int64)
+
+        def each() -> Iterator[int]:
+            for number, file in enumerate(files.shards):
+                groups = file.row_groups
+                firsts[number + 1] = firsts[number] + len(groups)
+                yield from groups
+
+        return cls(np.fromiter(each(), np.int32), firsts)
+
+    @cached_property
+    def total(self) -> int:
+        """Rows of all."""
+        return int(self.rows.sum(dtype=np.int64))
+
+    @cached_property
+    def largest(self) -> int:
+        """Rows of the largest."""
+        return int(self.rows.max(initial=0))
+
+
+@dataclass(frozen=True)
+class Line:
+    """Row groups laid end to end, or some that follow each other there.
+
+    Attributes:
+        numbers: of the row groups, (G,) uint32.
+        starts: the first row of each, and the one after all, in the whole line; (G + 1,) int64.
+    """
+
+    numbers: np.ndarray
+    starts: np.ndarray
+
+    def cut(self, first: int, last: int) -> Line:
+        """The row groups that have the rows from the first one to that before the last."""
+        begin = int(np.searchsorted(self.starts, first, side="right")) - 1
+        end = int(np.searchsorted(self.starts, last, side="left"))
+        return Line(self.numbers[begin:end].copy(), self.starts[begin : end + 1].copy())  # not what the whole line takes
 
 
 @dataclass(frozen=True)
@@ -103,27 +161,80 @@ class EpochOrder:
     """Which rows make each step of epoch `epoch`.
 
     Args:
-        split: the shards, or other files of row groups.
+        files: of row groups: a split's shards or others; or the table of their row groups.
         shape: how to cut them.
         seed: of the run.
         epoch: 0-based.
+
+    Attributes:
+        steps: global batches of the epoch.
+        end: of its windows; less than `steps` in a part.
+        left_out: rows that no step has.
+        largest_group: rows of the largest row group.
 
     Raises:
         UserError: when the split holds less than one global batch.
     """
 
-    def __init__(self, split: Rows, shape: StreamShape, *, seed: int, epoch: int) -> None:
+    def __init__(self, files: Rows | GroupTable, shape: StreamShape, *, seed: int, epoch: int) -> None:
         self.shape, self.seed, self.epoch = shape, seed, epoch
-        self.steps = shape.steps(split.rows)
+        table = files if isinstance(files, GroupTable) else GroupTable.of(files)
+        self.steps = self.end = shape.steps(table.total)
         if self.steps == 0:
-            raise UserError(f"batch_size {shape.batch_size} exceeds the {split.rows} rows of the split; choose a smaller one")
-        self.left_out = split.rows - self.steps * shape.batch_size
-        groups = np.array(
-            [(s, g, rows) for s, shard in enumerate(split.shards) for g, rows in enumerate(shard.row_groups)], dtype=np.int64
-        )
-        self._groups = groups[np.random.default_rng((seed, epoch)).permutation(len(groups))]
-        self._starts = np.concatenate([[0], self._groups[:, 2].cumsum()])
-        self.largest_group = int(self._groups[:, 2].max())
+            raise UserError(f"batch_size {shape.batch_size} exceeds the {table.total} rows of the split; choose a smaller one")
+        self.left_out = table.total - self.steps * shape.batch_size
+        self.largest_group = table.largest
+        self._firsts = table.firsts
+        self._rows: np.ndarray | None = table.rows
+        self._lines: dict[int, Line] = {}
+
+    @cached_property
+    def _line(self) -> Line:
+        """The permuted row groups of all lanes."""
+        if self._rows is None:
+            raise KeyError("this part of an order has other lanes")
+        numbers = np.arange(len(self._rows), dtype=np.uint32)
+        np.random.default_rng((self.seed, self.epoch)).shuffle(numbers)
+        starts = np.zeros(len(numbers) + 1, np.int64)
+        np.cumsum(self._rows[numbers], out=starts[1:])
+        return Line(numbers, starts)
+
+    def part(self, lanes: range, steps: range) -> EpochOrder:
+        """The order with what some lanes need of it in the windows of some steps, and no more; its windows end with theirs."""
+        size = self.shape.window_steps
+        end = min(-(-steps.stop // size) * size, self.steps)
+        whole = range(steps.start // size * size, end)
+        lines = {lane: self._line_of(lane).cut(*self._rows_of(lane, whole)) for lane in lanes}
+        part = copy.copy(self)
+        part.__dict__.pop("_line", None)
+        part.end, part._lines, part._rows = end, lines, None
+        return part
+
+    def _line_of(self, lane: int) -> Line:
+        line = self._lines.get(lane)
+        return self._line if line is None else line
+
+    @property
+    def whole(self) -> bool:
+        """Whether all lanes and windows are there."""
+        return self._rows is not None
+
+    @property
+    def files(self) -> np.ndarray:
+        """Numbers of the files that it reads of."""
+        if self.whole:
+            return np.arange(len(self._firsts) - 1)
+        return np.unique(self._places_of(np.concatenate([line.numbers for line in self._lines.values()]))[0])
+
+    def _rows_of(self, lane: int, steps: range) -> tuple[int, int]:
+        """The first row of a lane in some steps, and the one after the last, in the whole line."""
+        first = lane * self.steps
+        return (first + steps.start) * self.shape.lane_rows, (first + steps.stop) * self.shape.lane_rows
+
+    def _places_of(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """File and row group there of row groups by their numbers."""
+        shards = np.searchsorted(self._firsts, numbers, side="right") - 1
+        return shards, numbers - self._firsts[shards]
 
     def generator(self, lane: int, window: int, *, use: int = 0) -> np.random.Generator:
         """Random numbers of one window; a function of (seed, epoch, lane, window) and of what they are used for."""
@@ -145,28 +256,42 @@ class EpochOrder:
 
     def windows(self, start_step: int = 0) -> Iterator[tuple[int, range]]:
         """(index, steps) of each window that holds `start_step` or a later step."""
+        return map(self.window, self.window_numbers(start_step))
+
+    def window_numbers(self, start_step: int = 0) -> range:
+        """Index of each window that holds `start_step` or a later step."""
         size = self.shape.window_steps
-        for index in range(start_step // size, -(-self.steps // size)):
-            yield index, range(index * size, min((index + 1) * size, self.steps))
+        return range(start_step // size, -(-self.end // size))
+
+    def window(self, index: int) -> tuple[int, range]:
+        """(index, steps) of one window."""
+        size = self.shape.window_steps
+        return index, range(index * size, min((index + 1) * size, self.steps))
 
     def pieces(self, lane: int, window: int, steps: range) -> list[Piece]:
         """What to read for one lane's part of a window; its places are rows in step order."""
-        rows = len(steps) * self.shape.lane_rows
-        first = (lane * self.steps + steps.start) * self.shape.lane_rows
-        line = np.arange(first, first + rows)
-        groups = np.searchsorted(self._starts, line, side="right") - 1
-        places = self.generator(lane, window).permutation(rows)
+        rows = np.arange(*self._rows_of(lane, steps))
+        line = self._line_of(lane)
+        groups = np.searchsorted(line.starts, rows, side="right") - 1
+        places = self.generator(lane, window).permutation(len(rows))
+        read = np.unique(groups)
         pieces = []
-        for group in np.unique(groups):
+        for group, shard, row_group in zip(read, *self._places_of(line.numbers[read]), strict=True):
             mine = groups == group
-            shard, row_group, _ = self._groups[group].tolist()
-            pieces.append(Piece(shard, row_group, line[mine] - self._starts[group], places[mine]))
+            pieces.append(Piece(int(shard), int(row_group), rows[mine] - line.starts[group], places[mine]))
         return pieces
 
 
 def step_column(step: int, rows: int) -> dict[str, np.ndarray]:
     """The column that says which step rows belong to: by it the order of batches is checked where they arrive."""
     return {"step": np.full(rows, step, np.int32)}
+
+
+def steps_of_part(table: GroupTable, shape: StreamShape, lanes: int) -> int:
+    """Steps of whole windows that a worker of so many lanes plans together: of a plan that does not grow with the rows."""
+    window_rows = lanes * shape.lane_rows * shape.window_steps
+    windows = PART_GROUPS * table.total // max(len(table.rows), 1) // window_rows
+    return max(1, windows) * shape.window_steps
 
 
 def lanes_of_worker(lanes: int, rank: int, workers: int) -> range:

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
-from pipelines.stream.epoch_order import EpochOrder, Rows, StreamShape, lanes_of_worker
+from pipelines.stream.epoch_order import EpochOrder, GroupTable, Rows, StreamShape, lanes_of_worker, steps_of_part
 from pipelines.stream.prefetch import Columns, EpochPipeline, EpochPipelines, Reader
 from pipelines.stream.ray_data import configure_ray_data
 from pipelines.stream.transfer import on_device
@@ -37,7 +37,7 @@ class Source(Protocol[Item_co]):
         """Where batches go."""
 
     def reader(self, order: EpochOrder, lanes: range, start_step: int) -> Reader:
-        """What Ray Data tasks run: reads some lanes of an epoch from a step on."""
+        """What Ray Data tasks run: reads some lanes of an epoch, or of a part of it, from a step on."""
 
     def to_host(self, parts: list[Columns]) -> Any:
         """The columns of a step, in parts, in memory of this worker, which their own is not; called in the pipeline's thread."""
@@ -66,14 +66,15 @@ class EpochStream(Generic[Item]):
     ) -> None:
         self.source, self.shape, self.seed = source, shape, seed
         self.lanes, self._name = lanes_of_worker(shape.lanes, rank, workers), f"epoch-{next(NUMBERS)}"
-        order = self.order(0)
-        self.steps, self.left_out = order.steps, order.left_out
-        self.pipelines = EpochPipelines(self._start, self.steps)
+        self._groups, self._started = GroupTable.of(source.rows), itertools.count()
+        self._mine = self.order(0)
+        self.steps, self.left_out = self._mine.steps, self._mine.left_out
+        self.pipelines = EpochPipelines(self._start, self.steps, steps_of_part(self._groups, shape, len(self.lanes)))
         configure_ray_data(2 * workers * beside)  # each prepares its next epoch while it uses this one
 
     def order(self, epoch: int) -> EpochOrder:
         """The order of an epoch."""
-        return EpochOrder(self.source.rows, self.shape, seed=self.seed, epoch=epoch)
+        return EpochOrder(self._groups, self.shape, seed=self.seed, epoch=epoch)
 
     def epoch(self, epoch: int, start_step: int = 0, *, last: bool = False) -> Iterator[tuple[int, Item]]:
         """Yield (step, batch) from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile.
@@ -95,8 +96,10 @@ class EpochStream(Generic[Item]):
         """Let go of the epoch that was prepared and will not be used."""
         self.pipelines.close()
 
-    def _start(self, epoch: int, start_step: int) -> EpochPipeline[Any]:
-        reader = self.source.reader(self.order(epoch), self.lanes, start_step)
+    def _start(self, epoch: int, steps: range) -> EpochPipeline[Any]:
+        if self._mine.epoch != epoch or self._mine.whole:
+            self._mine = self.order(epoch).part(self.lanes, range(self.steps))
+        reader = self.source.reader(self._mine.part(self.lanes, steps), self.lanes, steps.start)
         rows = len(self.lanes) * (self.shape.lane_rows + self.shape.lane_labelled)
-        name = f"{self._name}-{epoch % 2}"  # the next one runs while this one is used
-        return EpochPipeline(reader, range(start_step, self.steps), rows, self.source.to_host, name)
+        name = f"{self._name}-{next(self._started) % 2}"  # the next one runs while this one is used
+        return EpochPipeline(reader, steps, rows, self.source.to_host, name)

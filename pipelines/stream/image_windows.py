@@ -6,6 +6,7 @@ Kept free of torch, whose import would cost every task process seconds and memor
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import ray
 
 from pipelines.datasets.image_shards import Dataset
-from pipelines.datasets.shard_files import read_group
+from pipelines.datasets.shard_files import Shard, read_group
 from pipelines.stream.crop_maker import CropMaker, draws_column
 from pipelines.stream.epoch_order import EpochOrder
 from pipelines.stream.row_groups import LanePieces, Span, SpanGroups
@@ -53,6 +54,26 @@ def table_of(parts: Sequence[LaneRows]) -> pa.Table:
     return pa.table(columns | {"draws": draws_column(columns["draws"]), "image": images})
 
 
+class PackedShards:
+    """Shards by number, each as bytes: a process that is sent very many makes of them those that it asks for.
+
+    Args:
+        shards: all of a split.
+        numbers: of those that are kept, ascending.
+    """
+
+    def __init__(self, shards: Sequence[Shard], numbers: np.ndarray) -> None:
+        packed = [pickle.dumps(shards[number]) for number in numbers.tolist()]
+        self._numbers, self._ends = numbers, np.cumsum([0, *map(len, packed)])
+        self._content = np.frombuffer(b"".join(packed), np.uint8)  # which all processes of a node have in common
+
+    def __getitem__(self, number: int) -> Shard:
+        """One of those that are kept."""
+        place = int(np.searchsorted(self._numbers, number))
+        shard: Shard = pickle.loads(self._content[self._ends[place] : self._ends[place + 1]].tobytes())
+        return shard
+
+
 class WindowReader:
     """Reads and shuffles the windows of some lanes.
 
@@ -75,9 +96,10 @@ class WindowReader:
         self, dataset: Dataset, split: str, order: EpochOrder, lanes: range, crops: Sequence[CropSpec], start_step: int,
         labelled: ray.ObjectRef | None = None, showing: Showing | None = None,
     ) -> None:  # fmt: skip
-        self.location, self.shards = dataset.location, dataset.split(split).shards
+        shards = dataset.split(split).shards
+        self.location, self.shards = dataset.location, PackedShards(shards, order.files)
         self.order, self.lanes, self.start_step, self.labelled = order, lanes, start_step, labelled
-        row_bytes = max(shard.image_bytes / max(shard.rows, 1) for shard in self.shards)
+        row_bytes = max(shard.image_bytes / max(shard.rows, 1) for shard in shards)
         self.groups: SpanGroups[pa.Table] = SpanGroups(order, lanes, row_bytes)
         self.spans = self.groups.spans(start_step)
         self.maker = CropMaker(crops, showing or Showing(), row_bytes, dataset.split(split).is_checked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -38,7 +38,7 @@ class Reader(Protocol):
     block_bytes: int
 
     @property
-    def spans(self) -> Sequence[object]:
+    def spans(self) -> Sized:
         """The spans, by number."""
 
     @property
@@ -152,34 +152,39 @@ def _check(found: np.ndarray, step: int, rows: int) -> None:
 
 
 class EpochPipelines(Generic[Item]):
-    """The pipelines of a worker's epochs.
+    """The pipelines of a worker's epochs, one after another; a long epoch is made by several.
 
     Args:
-        start: makes the pipeline of an epoch from a step on.
+        start: makes the pipeline of some steps of an epoch.
         steps: of an epoch.
+        part_steps: that one pipeline makes at most.
     """
 
-    def __init__(self, start: Callable[[int, int], EpochPipeline[Item]], steps: int) -> None:
-        self._start, self._steps = start, steps
+    def __init__(self, start: Callable[[int, range], EpochPipeline[Item]], steps: int, part_steps: int) -> None:
+        self._start, self._steps, self._part_steps = start, steps, part_steps
         self._waited = 0.0
-        self.prepared: tuple[int, EpochPipeline[Item]] | None = None  # and the epoch that it is of
+        self.prepared: tuple[tuple[int, int], EpochPipeline[Item]] | None = None  # and the epoch and step that it begins with
 
     def epoch(self, epoch: int, start_step: int, *, last: bool) -> Iterator[tuple[int, Item]]:
         """Steps and items from `start_step` to the end; unless it is the `last` epoch, the next one is prepared meanwhile."""
-        pipeline = self._take(epoch, start_step)
-        try:
-            began = time.monotonic()
-            for done in range(1, self._steps - start_step + 1):
-                waiting = time.monotonic()
-                item = pipeline.next_batch()
-                self._waited += time.monotonic() - waiting
-                if not last and self.prepared is None:
-                    mean_step = (time.monotonic() - began) / done
-                    if (self._steps - start_step - done) * mean_step < START_AHEAD:
-                        self.prepared = (epoch + 1, self._start(epoch + 1, 0))
-                yield item
-        finally:
-            pipeline.stop()
+        began, first = time.monotonic(), start_step
+        while first < self._steps:
+            steps = self._part(first)
+            following = (epoch, steps.stop) if steps.stop < self._steps else None if last else (epoch + 1, 0)
+            pipeline = self._take(epoch, steps)
+            try:
+                for step in steps:
+                    waiting = time.monotonic()
+                    item = pipeline.next_batch()
+                    self._waited += time.monotonic() - waiting
+                    if following and self.prepared is None:
+                        mean_step = (time.monotonic() - began) / (step + 1 - start_step)
+                        if (steps.stop - step - 1) * mean_step < START_AHEAD:
+                            self.prepared = (following, self._start(following[0], self._part(following[1])))
+                    yield item
+            finally:
+                pipeline.stop()
+            first = steps.stop
 
     def take_waited(self) -> float:
         """Seconds spent waiting for data since the last call."""
@@ -192,9 +197,13 @@ class EpochPipelines(Generic[Item]):
         if prepared is not None:
             prepared[1].stop()
 
-    def _take(self, epoch: int, start_step: int) -> EpochPipeline[Item]:
-        if self.prepared is not None and (epoch, start_step) == (self.prepared[0], 0):
+    def _part(self, first: int) -> range:
+        """The steps that a pipeline makes which begins with one."""
+        return range(first, min((first // self._part_steps + 1) * self._part_steps, self._steps))
+
+    def _take(self, epoch: int, steps: range) -> EpochPipeline[Item]:
+        if self.prepared is not None and (epoch, steps.start) == self.prepared[0]:
             pipeline, self.prepared = self.prepared[1], None
             return pipeline
         self.close()
-        return self._start(epoch, start_step)
+        return self._start(epoch, steps)

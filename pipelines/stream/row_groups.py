@@ -28,6 +28,20 @@ def closing_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
+class Spans:
+    """Windows of an order, cut into spans of so many; none is made before it is asked for."""
+
+    def __init__(self, order: EpochOrder, windows: range, count: int) -> None:
+        self._order, self._windows, self._count = order, windows, count
+
+    def __len__(self) -> int:
+        return len(range(0, len(self._windows), self._count))
+
+    def __getitem__(self, number: int) -> Span:
+        first = range(len(self))[number] * self._count
+        return [self._order.window(window) for window in self._windows[first : first + self._count]]
+
+
 class SpanGroups(Generic[Group]):
     """What each window of a worker's lanes needs.
 
@@ -41,12 +55,11 @@ class SpanGroups(Generic[Group]):
         self._order, self._lanes = order, lanes
         self._kept = fits(order.shape, order.largest_group, len(lanes), row_bytes)
 
-    def spans(self, start_step: int) -> list[Span]:
+    def spans(self, start_step: int) -> Spans:
         """The windows that hold `start_step` or a later step, cut into what one task reads after another."""
-        windows = list(self._order.windows(start_step))
         window_rows = self._order.shape.window_steps * self._order.shape.lane_rows
         count = max(1, round(self._order.largest_group / (READ_TWICE * window_rows))) if self._kept else 1
-        return [windows[first : first + count] for first in range(0, len(windows), count)]
+        return Spans(self._order, self._order.window_numbers(start_step), count)
 
     def windows(self, span: Span, read: Callable[[int, int], Group]) -> Iterator[tuple[int, range, LanePieces[Group]]]:
         """(number, steps, pieces of a lane) of each window in turn; `read` reads a row group of a file, in any thread."""

@@ -25,6 +25,7 @@ HUNGRY = 0.2  # share of the time without a batch from which it is said
 def train_worker(job: TrainingJob, worker: Worker) -> None:
     """Train from where the run stands to the last epoch, or until it is wished to stop."""
     session = Session(job, worker)
+    tell_of_copies(session)
     with closing(session.stops), closing(session.stream):  # a trial may be stopped, and its process go on with another
         done = work_through(TrainingEpochs(session), end=min(session.config.epochs, job.until or session.config.epochs))
     if session.rank == 0:
@@ -89,6 +90,16 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
     if trains:
         session.meter.add_gradient(session.update())
     method.finish_update()
+
+
+def tell_of_copies(session: Session) -> None:
+    """Say, once of a run, when workers of a node keep a copy each of what they could have in common."""
+    if session.rank == 0 and session.node.apart:
+        size = sum(table.nbytes for table in session.method.state_dict()["memory"].values()) / 1e9
+        session.job.record.warn(
+            "memory", f"workers of one node cannot share memory ({session.node.apart}): each keeps its own copy of what is "
+            f"remembered of the images, {size:,.1f} GB",
+        )  # fmt: skip
 
 
 def begin_clock(session: Session, ended: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from algos.distributed.collectives import is_distributed, mean_over_workers
+from algos.distributed.nodes import Node
 from algos.methods.method import Method
 from algos.precision import Autocast, Precision
 from pipelines.config.training_config import TrainingConfig
@@ -19,6 +21,7 @@ from pipelines.config.training_plan import build_method, deciding_score, scores_
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.scored_split import observed_split
 from pipelines.files.location import Location
+from pipelines.free_memory import free_bytes
 from pipelines.jobs.stop_watch import StopWatch
 from pipelines.jobs.worker import Worker
 from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
@@ -96,7 +99,8 @@ class Session:
         entry = self.store.latest()
         if entry is None:
             start_from(backbone, config, run)
-        method = build_method(config, backbone, self.dataset, open_selection(config))
+        self.node = Node.meet(worker.node or str(self.rank), free_bytes())
+        method = build_method(config, backbone, self.dataset, open_selection(config), self.node)
         self.method: Method = method.to(self.device)
         self.precision = Precision(config.compute.precision, self.device)
         self.network, self._ddp = self._wrap(self.method.network)
@@ -204,11 +208,11 @@ class Session:
         )  # fmt: skip
 
     def _restore(self, entry: Entry) -> None:
-        state = self.store.load(entry)
+        state = self.store.load(entry, mapped=True)
         self.method.load_state_dict(state["method"])
-        # Moments are learned; rates and decays are the configuration's.
+        # Moments are learned; rates and decays are the configuration's. The optimiser keeps what it is given, so it gets a copy.
         groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]) | {"param_groups": groups})
         self.precision.scaler.load_state_dict(state["scaler"])
         if "meter" in state:  # which version 0.1 did not keep
             self.meter.load_state_dict(state["meter"])

@@ -31,7 +31,7 @@ def new_session(
     config = read_recipe(recipe, kind, settings_of(["--data", digits, "--epochs", "9", *overrides]))
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     job = TrainingJob(config, Dataset.open(digits), folder, record=None, identity={"data": "none"})
-    return Session(job, Worker(rank, workers, workers, device))
+    return Session(job, Worker(rank, workers, workers, device, node="here"))
 
 
 def batches(made: Session, epoch: int, most: int) -> Iterator[tuple[int, Batch]]:

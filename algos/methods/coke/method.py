@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from algos.distributed.nodes import Node
 from algos.methods.clustered_method import ClusteredMethod
 from algos.methods.clustering import build_kmeans
 from algos.methods.coke.config import CoKeConfig
@@ -30,11 +31,15 @@ class CoKe(ClusteredMethod):
         num_instances: N, from the shards.
         batch_size: rows of a global batch.
         seed: of the initial centers.
+        node: of this worker; `None` where it shares none.
     """
 
     clustering_epochs = 1  # the labels of epoch 0 are what epoch 1 learns from
 
-    def __init__(self, config: CoKeConfig, backbone: nn.Module, *, num_instances: int, batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self, config: CoKeConfig, backbone: nn.Module, *, num_instances: int, batch_size: int, seed: int = 0,
+        node: Node | None = None,
+    ) -> None:  # fmt: skip
         self.config = config
         hidden = config.predictor_hidden if config.predictor_weight > 0 else None
         self.network: nn.Module = ProjectedNetwork(backbone, config.dim, hidden or None)
@@ -44,9 +49,9 @@ class CoKe(ClusteredMethod):
         )  # fmt: skip
         heads = len(config.num_clusters)
         self.memory = (
-            InstanceMemory(num_instances, heads)
+            InstanceMemory(num_instances, heads, node=node)
             if config.average_from is None
-            else AveragedInstanceMemory(num_instances, heads, slots=config.slots, average_from=config.average_from)
+            else AveragedInstanceMemory(num_instances, heads, slots=config.slots, average_from=config.average_from, node=node)
         )
         self.weights = LossWeights(config.temperature, config.label_weight, config.predictor_weight, config.large_weight)
         self.epoch = 0

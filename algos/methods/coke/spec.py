@@ -50,7 +50,9 @@ class CoKeSpec:
         """CoKe over `backbone`."""
         from algos.methods.coke.method import CoKe
 
-        return CoKe(config, backbone, num_instances=setup.num_instances, batch_size=setup.batch_size, seed=setup.seed)
+        return CoKe(
+            config, backbone, num_instances=setup.num_instances, batch_size=setup.batch_size, seed=setup.seed, node=setup.node
+        )
 
 
 SPEC: MethodSpec = CoKeSpec()

@@ -22,6 +22,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from algos.distributed.batch_sums import BatchSums
 from algos.distributed.epoch_sums import EpochSums
+from algos.distributed.nodes import Node
 from algos.methods.clustered_method import ClusteredMethod
 from algos.methods.clustering import build_kmeans
 from algos.methods.instance_memory import InstanceMemory, smallest_integer
@@ -88,6 +89,7 @@ class ProtoCon(ClusteredMethod):
         unlabelled_classes: those of the C without a labelled row; no row is taken for one of them.
         label_counts: labelled rows of each class, (C,); empty for equally many.
         num_rows: images that are trained on; `None` for all N.
+        node: of this worker; `None` where it shares none.
     """
 
     clustering_epochs = 0
@@ -95,6 +97,7 @@ class ProtoCon(ClusteredMethod):
     def __init__(
         self, config: ProtoConConfig, backbone: nn.Module, *, num_classes: int, num_instances: int, batch_size: int,
         seed: int = 0, unlabelled_classes: Sequence[int] = (), label_counts: Sequence[int] = (), num_rows: int | None = None,
+        node: Node | None = None,
     ) -> None:  # fmt: skip
         self.config = config
         self.network: nn.Module = ClassifiedNetwork(backbone, num_classes, config.dim)
@@ -106,7 +109,8 @@ class ProtoCon(ClusteredMethod):
         self.kmeans = build_kmeans(config, heads, batch_size=batch_size, batches_per_epoch=batches, seed=seed)
         self.rule = confidence_rule(config, num_classes, num_rows or num_instances)
         self.fairness = Fairness(num_classes, config.mean_momentum) if config.fairness_weight else None
-        self.memory = InstanceMemory(num_instances, len(heads), memory_columns(len(heads), num_classes) | dict(self.rule.columns))
+        columns = memory_columns(len(heads), num_classes) | dict(self.rule.columns)
+        self.memory = InstanceMemory(num_instances, len(heads), columns, node=node)
         self.aligner = _aligner(config, num_classes, label_counts)
         shifts = config.alignment == "label_shift"
         self.label_shift = LabelShift(num_classes, label_counts, config.share_power) if shifts else None

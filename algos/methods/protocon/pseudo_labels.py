@@ -15,6 +15,7 @@ from algos.methods.protocon.class_shares import ClassShares
 from algos.methods.protocon.config import Alignment, Vote
 
 WINDOW = 32  # global batches, the present one among them
+VOTERS = 1 << 22  # instances that are counted at once: integers of 64 bits of all of them would be more than what is kept of them
 NEAR_ZERO = 1e-6  # added to shares and means by `ema`
 
 
@@ -111,12 +112,14 @@ def cluster_pseudo_labels(clusters: Tensor, labels: Tensor, scores: Tensor, shap
         vote: `similarity` weighs a member by its score, at least 0 (the paper), `count` by 1, and `score` gives class c the
             count of its members times the sum of their scores (the recorded reference).
     """
-    member = clusters >= 0
-    cells = clusters[member].long() * shape[1] + labels[member].long()
-    weights = scores[member].float().clamp(min=0.0)  # a similarity below 0 is no vote against a class
     size = shape[0] * shape[1]
-    counts = torch.bincount(cells, minlength=size).float().view(shape)
-    sums = torch.zeros(size).index_add_(0, cells, weights).view(shape)
+    counts, sums = torch.zeros(size, dtype=torch.int64), torch.zeros(size)
+    for some, its, similar in zip(clusters.split(VOTERS), labels.split(VOTERS), scores.split(VOTERS), strict=True):
+        member = some >= 0
+        cells = some[member].long() * shape[1] + its[member].long()
+        counts += torch.bincount(cells, minlength=size)
+        sums.index_add_(0, cells, similar[member].float().clamp(min=0.0))  # one below 0 is no vote against a class
+    counts, sums = counts.float().view(shape), sums.view(shape)
     votes = {"similarity": sums, "count": counts, "score": sums * counts}[vote]
     total = votes.sum(dim=1, keepdim=True)
     return torch.where(total > 0, votes / total.clamp(min=1e-12), 1 / shape[1])

@@ -42,7 +42,7 @@ class ProtoConSpec:
         return ProtoCon(
             config, backbone, num_classes=setup.num_classes, num_instances=setup.num_instances,
             batch_size=setup.batch_size, seed=setup.seed, unlabelled_classes=setup.unlabelled_classes,
-            label_counts=setup.label_counts, num_rows=setup.rows,
+            label_counts=setup.label_counts, num_rows=setup.rows, node=setup.node,
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from algos.distributed.epoch_sums import EpochSums
+from algos.distributed.nodes import Node
 from algos.methods.clustered_method import ClusteredMethod
 from algos.methods.coke.loss import Embeddings, LossWeights, cluster_loss
 from algos.methods.instance_memory import InstanceMemory
@@ -35,12 +36,16 @@ class SeCu(ClusteredMethod):
         num_instances: N, from the shards.
         batch_size: rows of a global batch.
         seed: of the initial centers.
+        node: of this worker; `None` where it shares none.
     """
 
     kmeans: TrainedCenters
     clustering_epochs = 1  # the labels of epoch 0 are what epoch 1 learns from
 
-    def __init__(self, config: SeCuConfig, backbone: nn.Module, *, num_instances: int, batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self, config: SeCuConfig, backbone: nn.Module, *, num_instances: int, batch_size: int, seed: int = 0,
+        node: Node | None = None,
+    ) -> None:  # fmt: skip
         self.config = config
         self.network: nn.Module = SeCuNetwork(backbone, config.dim, config.projector_layers, config.predictor_hidden)
         training = CenterTraining(
@@ -50,7 +55,7 @@ class SeCu(ClusteredMethod):
             config.num_clusters, config.dim, training, min_size_ratio=config.min_size_ratio, seed=seed,
             max_size_ratio=config.max_size_ratio, dual_lr=config.dual_lr, batches_per_epoch=num_instances / batch_size,
         )  # fmt: skip
-        self.memory = InstanceMemory(num_instances, len(config.num_clusters))
+        self.memory = InstanceMemory(num_instances, len(config.num_clusters), node=node)
         predicted = 0.5 if config.predictor_hidden else 0.0
         self.weights = LossWeights(config.temperature, config.label_weight, predictor_weight=predicted)
         self.changes = LabelChanges()

@@ -43,7 +43,9 @@ class SeCuSpec:
         """SeCu over `backbone`."""
         from algos.methods.secu.method import SeCu
 
-        return SeCu(config, backbone, num_instances=setup.num_instances, batch_size=setup.batch_size, seed=setup.seed)
+        return SeCu(
+            config, backbone, num_instances=setup.num_instances, batch_size=setup.batch_size, seed=setup.seed, node=setup.node
+        )
 
 
 SPEC: MethodSpec = SeCuSpec()

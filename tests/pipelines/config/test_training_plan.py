@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from torch import nn
 
 import algos.methods
+from algos.distributed.nodes import Node
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND, PretrainConfig, SemisupConfig
 from pipelines.config.training_plan import (
@@ -28,6 +30,7 @@ from pipelines.runs.training_inputs import open_selection
 from pipelines.views.view_config import ViewConfig, Views
 from tests.helpers.made_up_data import dataset
 from tests.helpers.made_up_method import write_method
+from tests.helpers.method_training import Flat
 from tests.helpers.places import COKE_DIGITS, PROTOCON_DIGITS
 from tests.helpers.words import settings_of
 
@@ -156,6 +159,16 @@ def test_a_method_that_nothing_else_names_is_configured_checked_and_built(tmp_pa
         read_recipe(mean_recipe(tmp_path), PretrainConfig, settings_of(["--method.weight", "-1"]))
     with pytest.raises(UserError, match=r"unknown key 'method\.dim'"):
         read_recipe(mean_recipe(tmp_path), PretrainConfig, settings_of(["--method.dim", "8"]))
+
+
+def test_what_is_remembered_of_more_images_than_fit_a_node_is_refused_with_its_size():
+    config = read_recipe(COKE_DIGITS, PretrainConfig, settings_of(["--data", "x", "--method.num_clusters", "[30, 40, 50]"]))
+    said = (
+        "what is remembered of 1,000,000,000 images takes 12.0 GB on each node, and 8.1 GB are free there; "
+        "use nodes with more memory, or a method with fewer heads (method.num_clusters)"
+    )
+    with pytest.raises(UserError, match=re.escape(said)):
+        build_method(config, Flat(), dataset(10**9), None, Node.of_its_own(int(8.1e9)))
 
 
 def test_how_many_rows_of_each_class_are_labelled_reaches_the_method(tmp_path):

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 
+import psutil
 import pyarrow.fs as pafs
 import pytest
 import torch
@@ -43,12 +44,25 @@ def test_a_state_comes_back_with_its_types(tmp_path, kind):
     store = CheckpointStore(Location(filesystem, str(tmp_path / "checkpoints")))
     state = {"labels": torch.arange(5, dtype=torch.int32), "nested": {"lr": 0.1, "names": ["a", None], "on": True}}
     saved = store.save(state, epoch=2, step=7, global_step=27, score=0.5)
-    loaded = store.load(store.latest())
     assert store.latest() == saved
     assert (saved.epoch, saved.step, saved.global_step, saved.score) == (2, 7, 27, 0.5)
-    assert torch.equal(loaded["labels"], state["labels"])
-    assert loaded["labels"].dtype == torch.int32
-    assert loaded["nested"] == state["nested"]
+    for mapped in (False, True):
+        loaded = store.load(store.latest(), mapped=mapped)
+        assert torch.equal(loaded["labels"], state["labels"])
+        assert loaded["labels"].dtype == torch.int32
+        assert loaded["nested"] == state["nested"]
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_a_state_that_stays_in_its_file_takes_no_memory_before_it_is_read(tmp_path, kind):
+    filesystem = pafs.LocalFileSystem() if kind == "local" else pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
+    store = CheckpointStore(Location(filesystem, str(tmp_path / "checkpoints")))
+    save(store, 1, size=16 << 20)
+    before = psutil.Process().memory_full_info().uss
+    loaded = store.load(store.latest(), mapped=True)["weights"]
+    assert psutil.Process().memory_full_info().uss - before < 16 << 20  # of 64 MB
+    (store.location / store.latest().file).delete_file()
+    assert loaded[:: 1 << 20].tolist() == [1.0] * 16
 
 
 def test_an_empty_folder_has_no_checkpoint(store):
@@ -126,8 +140,9 @@ def test_a_truncated_or_missing_file_is_refused_by_name(store):
 def test_a_file_of_the_right_length_and_wrong_content_is_refused_by_name(store, content):
     entry = save(store, 1)
     rewrite(store, entry, content)
-    with pytest.raises(UserError, match=entry.file):
-        store.load(entry)
+    for mapped in (False, True):
+        with pytest.raises(UserError, match=entry.file):
+            store.load(entry, mapped=mapped)
 
 
 class Code:
@@ -148,8 +163,9 @@ def test_a_file_of_others_is_refused_and_its_code_not_run(store, tmp_path, monke
     del index["digest"]
     index["checkpoints"][0] |= {"bytes": len(content), "crc": None}
     (store.location / INDEX).write_json(index)
-    with pytest.raises(UserError, match=reason):
-        store.load(store.latest())
+    for mapped in (False, True):
+        with pytest.raises(UserError, match=reason):
+            store.load(store.latest(), mapped=mapped)
     assert not (tmp_path / "executed").exists()
 
 

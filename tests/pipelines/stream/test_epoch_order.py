@@ -6,13 +6,14 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets.image_shards import Split
 from pipelines.datasets.shard_files import Shard
 from pipelines.errors import UserError
-from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
+from pipelines.stream import epoch_order
+from pipelines.stream.epoch_order import EpochOrder, GroupTable, StreamShape, lanes_of_worker, steps_of_part
 
 
 def make_split(*shards: tuple[int, int]) -> Split:
@@ -163,3 +164,66 @@ def test_more_workers_than_lanes_are_refused():
 def test_a_batch_that_lanes_cannot_share_is_refused(lanes):
     with pytest.raises(UserError, match=rf"batch_size 48 is not a multiple of stream\.lanes {lanes}"):
         StreamShape(48, lanes, 10)
+
+
+FILES = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 17)), min_size=1, max_size=5)
+
+
+def pieces_of_lists(split: Split, shape: StreamShape, seed: int, epoch: int, lane: int, window: int, steps: range):
+    """The pieces as the order of version 1 defines them, by a list of all row groups."""
+    groups = [(s, g, rows) for s, shard in enumerate(split.shards) for g, rows in enumerate(shard.row_groups)]
+    order = [groups[number] for number in np.random.default_rng((seed, epoch)).permutation(len(groups))]
+    line = [(s, g, row) for s, g, rows in order for row in range(rows)]
+    first = (lane * shape.steps(split.rows) + steps.start) * shape.lane_rows
+    mine = line[first : first + len(steps) * shape.lane_rows]
+    places = np.random.default_rng((seed, epoch, 1 + lane, window, 0)).permutation(len(mine))
+    return dict(zip(places.tolist(), mine, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shards=FILES, lanes=st.integers(1, 4), lane_rows=st.integers(1, 7), window=st.integers(1, 20), seed=st.integers(0, 2**40),
+    draw=st.data(),
+)  # fmt: skip
+def test_the_order_is_that_of_its_version_and_a_part_of_it_is_the_same(shards, lanes, lane_rows, window, seed, draw):
+    split, shape = make_split(*shards), StreamShape(lanes * lane_rows, lanes, window)
+    assume(split.rows >= shape.batch_size)
+    order = EpochOrder(split, shape, seed=seed, epoch=7)
+    start = draw.draw(st.integers(0, order.steps - 1))
+    steps = range(start, draw.draw(st.integers(start + 1, order.steps)))
+    some = range(draw.draw(st.integers(0, lanes - 1)), lanes)
+    part = order.part(range(lanes), range(order.steps)).part(some, steps)
+    windows = list(part.windows(start))
+    assert windows == [one for one in order.windows(start) if one[1].start < steps.stop]
+    read = set[int]()
+    for lane in some:
+        for number, these in windows:
+            expected = pieces_of_lists(split, shape, seed, 7, lane, number, these)
+            for known in (order, part):
+                found = {
+                    place: (piece.shard, piece.row_group, row)
+                    for piece in known.pieces(lane, number, these)
+                    for place, row in zip(piece.places.tolist(), piece.rows.tolist(), strict=True)
+                }
+                assert found == expected
+            read |= {shard for shard, _, _ in expected.values()}
+    assert set(part.files.tolist()) >= read
+    assert order.files.tolist() == list(range(len(shards)))
+
+
+def test_a_part_knows_no_other_lane():
+    part = EpochOrder(SPLIT, SHAPE, seed=0, epoch=0).part(range(2, 4), range(3))
+    with pytest.raises(KeyError, match="other lanes"):
+        part.pieces(0, *part.window(0))
+
+
+def test_what_is_sent_of_a_part_does_not_grow_with_the_rows(monkeypatch):
+    monkeypatch.setattr(epoch_order, "PART_GROUPS", 2000)
+    shape, sizes = StreamShape(1024, 8, 256), []
+    for shards in (1000, 4000):
+        table = GroupTable.of(make_split(*[(1216, 38)] * shards))
+        order = EpochOrder(table, shape, seed=0, epoch=0)
+        steps = range(min(steps_of_part(table, shape, 1), order.steps))
+        sizes.append(len(pickle.dumps(order.part(range(3, 4), range(order.steps)).part(range(3, 4), steps))))
+    assert sizes[1] == pytest.approx(sizes[0] + 8 * 3000, abs=2000)  # a number of each file
+    assert sizes[0] == pytest.approx((4 + 8) * 2000 + 8 * 1000, abs=2000)

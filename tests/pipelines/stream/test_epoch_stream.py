@@ -12,7 +12,7 @@ import ray.data
 import torch
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder
-from pipelines.stream import row_groups
+from pipelines.stream import epoch_order, prefetch, row_groups
 from pipelines.stream.epoch_order import EpochOrder, StreamShape
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.vector_stream import VectorSource
@@ -62,6 +62,27 @@ def test_any_worker_count_and_any_start_give_the_same_vectors(whole, lumps):
     for (step, rows), (expected, same) in zip(read(open_stream(lumps), start_step=7), whole[7:], strict=True):
         assert step == expected
         assert torch.equal(rows, same)
+
+
+def test_an_epoch_that_is_planned_in_parts_gives_the_same_vectors(whole, lumps, monkeypatch):
+    monkeypatch.setattr(epoch_order, "PART_GROUPS", 5)
+    monkeypatch.setattr(prefetch, "START_AHEAD", 0.0)
+    stream = open_stream(lumps)
+    assert stream.pipelines._part_steps == 6
+    for start in (0, 7):  # one that lies within a part
+        for (step, rows), (expected, same) in zip(read(stream, start), whole[start:], strict=True):
+            assert step == expected
+            assert torch.equal(rows, same)
+
+
+def test_the_next_part_is_prepared_while_one_is_used(whole, lumps, monkeypatch):
+    monkeypatch.setattr(epoch_order, "PART_GROUPS", 5)
+    stream, begun = open_stream(lumps), []
+    for step, rows in stream.epoch(0):
+        begun.append(stream.pipelines.prepared and stream.pipelines.prepared[0])
+        assert torch.equal(rows, whole[step][1])
+    stream.close()
+    assert begun == [(0, 6)] * 6 + [(0, 12)] * 6 + [(0, 18)] * 6 + [(1, 0)] * 2
 
 
 def test_a_window_that_comes_late_is_waited_for(whole, lumps):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
 from pipelines.training.epoch_scores import scores
-from pipelines.training.loop import train_step
+from pipelines.training.loop import tell_of_copies, train_step
 from pipelines.training.session import Session
 from tests.helpers.sessions import SMALL, batches, new_session, train_steps
 
@@ -43,6 +45,29 @@ def test_any_worker_count_gives_the_same_weights_labels_and_centers(gloo, digits
     for result in results:
         assert_same(result, alone)
     assert all(torch.equal(results[0][0], result[0]) for result in results)
+
+
+class Told(list):
+    """What a run's record is told."""
+
+    def warn(self, kind: str, text: str) -> None:
+        self.append((kind, text))
+
+
+def test_it_is_said_when_workers_of_a_node_keep_a_copy_each_and_not_otherwise(some_digits, tmp_path):
+    made, told = new_session(str(some_digits.location), str(tmp_path), *SMALL), Told()
+    made.job = replace(made.job, record=told)
+    tell_of_copies(made)
+    assert not told
+    made.node = replace(made.node, apart="they run in different containers")
+    tell_of_copies(made)
+    assert told == [
+        (
+            "memory",
+            "workers of one node cannot share memory (they run in different containers): each keeps its own copy of what is "
+            "remembered of the images, 0.0 GB",
+        )
+    ]
 
 
 def test_accumulation_gives_the_whole_batch(digits, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from algos.methods.protocon import pseudo_labels
 from algos.methods.protocon.pseudo_labels import WINDOW, Aligner, cluster_pseudo_labels, refine
 
 
@@ -79,3 +80,12 @@ def test_members_on_the_far_side_do_not_vote_and_leave_no_negative_share():
         torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), torch.tensor([0.5, -0.5, -0.1]), (2, 2), "similarity"
     )
     torch.testing.assert_close(made, torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
+
+
+def test_votes_that_are_counted_in_parts_give_the_same_bits(monkeypatch):
+    random = torch.Generator().manual_seed(3)
+    clusters, labels = torch.randint(-1, 5, (997,), generator=random), torch.randint(0, 4, (997,), generator=random)
+    scores = torch.randn(997, generator=random).half()
+    whole = cluster_pseudo_labels(clusters, labels, scores, (5, 4), "score")
+    monkeypatch.setattr(pseudo_labels, "VOTERS", 10)
+    assert torch.equal(cluster_pseudo_labels(clusters, labels, scores, (5, 4), "score"), whole)

@@ -1,0 +1,1 @@
+"""What grows with the number of images, at numbers of them of which no images are read."""

@@ -1,0 +1,44 @@
+"""What the workers of a Ray Train job are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import ray
+
+from pipelines.jobs.ray_cluster import this_node
+from pipelines.jobs.train_job import fit
+from pipelines.jobs.worker import Worker, Workers
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+class Unstopped:
+    """The record of a run that nobody stops."""
+
+    def wished(self) -> bool:
+        return False
+
+    def stop(self, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def stop_reason(self) -> str | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Job:
+    run: str
+    record: Unstopped = field(default_factory=Unstopped)
+
+
+def note_node(job: Job, worker: Worker) -> None:
+    Path(job.run, f"node-{worker.rank}").write_text(worker.node)
+
+
+def test_workers_learn_which_of_them_share_a_node(local_ray, tmp_path):
+    fit(note_node, Job(str(tmp_path)), Workers(2, max_failures=0))
+    assert [(tmp_path / f"node-{rank}").read_text() for rank in range(2)] == [this_node()] * 2
+    assert len(ray.nodes()) == 1
