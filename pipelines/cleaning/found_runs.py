@@ -18,6 +18,7 @@ import yaml
 from pipelines.cleaning.listing import Listing
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import is_seen_at_work
 from pipelines.runs.checkpoints import INDEX
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, SWEEP_FILE, Run
 from pipelines.tracking.journal import JOURNAL, damaged_lines, entries_of, is_held, newest_status
@@ -131,7 +132,7 @@ def _found(listing: Listing, folder: str, idle_seconds: float, *, is_trial: bool
 
 
 def _state(place: Location, times: Callable[[], dict[str, float]], idle_seconds: float) -> State:
-    if is_held(local_folder(place)):
+    if is_held(local_folder(place)) or (place.is_local and is_seen_at_work(place)):
         return State.AT_WORK
     journal = b""
     with suppress(FileNotFoundError, PermissionError):  # one that has just gone, or that is not for this user, says nothing

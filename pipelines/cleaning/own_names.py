@@ -21,7 +21,7 @@ OF_RAY_TUNE = paths(
     r"[^/]+_[0-9a-f]{5}_\d{5}_[^/]*/(params\.(json|pkl)|result\.json|progress\.csv|error\.(txt|pkl)|events\.out\.tfevents\.[^/]*)",
 )
 OF_A_RUN = paths(
-    r"run\.json|config\.yaml|labels\.json|initial\.safetensors|(start|centers|sizes|parents)\.parquet|report\.json",
+    r"run\.json|config\.yaml|at_work\.json|labels\.json|initial\.safetensors|(start|centers|sizes|parents)\.parquet|report\.json",
     rf"checkpoints/(index\.json|{CHECKPOINT})",
     r"journal\.(jsonl|sent|partial)|journal/\d{6}\.jsonl",
     r"pictures/(cluster-sizes|curves|clusters|prototypes|pseudo-labels|refined)-\d{4,}\.png",

@@ -35,6 +35,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.files.documents import read_document
 from pipelines.files.location import Location
+from pipelines.files.one_writer import NOTE
 from pipelines.jobs.worker import Workers
 from pipelines.runs.checkpoints import Entry
 from pipelines.runs.description import clustering_words
@@ -105,6 +106,11 @@ class Clustering:
         else:
             self.resumed = _reopen(self.config, self.vectors)
         self.plan = _plan(self.config, self.vectors) if self.config.copy == "always" else None
+
+    @property
+    def place(self) -> Location:
+        """Folder of the run."""
+        return Location.of(self.config.to)
 
     @property
     def streamed(self) -> EmbeddingFolder:
@@ -190,7 +196,7 @@ def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
     tracking_uri(config.tracking.uri, folder.parent)  # asked before the storage, which may take its time to refuse
     if (folder / RUN_FILE).exists():
         raise UserError(f"{folder} already holds a run; choose another folder, or go on with it: --resume {folder}")
-    if set(folder.children()) - {CONFIG_FILE}:  # which is left behind when MLflow refused the run
+    if set(folder.children()) - {CONFIG_FILE, NOTE}:  # left behind when MLflow refused the run, or it was killed
         raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
 
 

@@ -1,13 +1,15 @@
 """A wish to stop: what Ctrl-C, `kill`, a closed terminal, Kubernetes and `ray job stop` send to a driver.
 
 Outside the block of a job's work a wish ends the command at once. Within it, workers save at their next step first; a second
-wish, or the end of the grace period, ends the work without that.
+wish, or the end of the grace period, ends the work without that. What ends it is raised when no module is just being imported:
+an exception amid a compiled one aborts the process.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +19,21 @@ from typing import Any
 from pipelines.errors import Stopped
 
 WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+IMPORTING = "<frozen importlib._bootstrap>"  # file of the frames that import
+AGAIN_SECONDS = 0.05  # after which a signal that came amid an import comes again
 
 
 @contextmanager
 def stops_at_once() -> Iterator[None]:
     """Within the block a wish raises `Stopped`. In a thread other than the main one, which no signal reaches, nothing changes."""
+    begun = _imports(sys._getframe())
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if _imports(frame) > begun:
+            return _send_again(number)
         raise Stopped(number)
 
-    with _handled(dict.fromkeys(WISHES, stop)):
+    with _handled(dict.fromkeys(_heeded(), stop)):
         yield
 
 
@@ -41,17 +48,20 @@ class Wish:
 
 
 @contextmanager
-def stops_in_grace(tell: Callable[[], None], grace: float) -> Iterator[Wish]:
+def stops_in_grace(tell: Callable[[], None], grace: float, at_once: Callable[[], bool] = lambda: False) -> Iterator[Wish]:
     """Within the block the first wish is told, and raises `Stopped` only when `grace` seconds are over or a second one comes.
 
     Args:
         tell: those who can save; called in a thread of its own, because a signal may interrupt anything.
         grace: seconds; with 0 a wish raises at once.
+        at_once: says when a wish comes whether nothing may be saved, so that it raises.
     """
-    wish = Wish()
+    wish, begun = Wish(), _imports(sys._getframe())
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if wish.number is not None or not grace:
+        if wish.number is not None or not grace or at_once():
+            if _imports(frame) > begun:
+                return _send_again(number)
             raise Stopped(wish.number or number)
         wish.number = number
         threading.Thread(target=tell, daemon=True).start()
@@ -59,12 +69,32 @@ def stops_in_grace(tell: Callable[[], None], grace: float) -> Iterator[Wish]:
         told = f"stopping: saving at the next step, for at most {grace:g} s; once more ends at once\n"
         os.write(2, told.encode())  # a print may be what the signal interrupts
 
-    with _handled({**dict.fromkeys(WISHES, stop), signal.SIGALRM: stop}):
+    with _handled({**dict.fromkeys(_heeded(), stop), signal.SIGALRM: stop}):
         try:
             yield wish
         finally:
             if wish.number is not None:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _heeded() -> list[signal.Signals]:
+    """Wishes that this process was not started to ignore, as `nohup` starts it for SIGHUP and a script's `&` for SIGINT."""
+    return [number for number in WISHES if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _imports(frame: FrameType | None) -> int:
+    """How many imports are under way, one within the other."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename == IMPORTING
+        frame = frame.f_back
+    return count
+
+
+def _send_again(number: int) -> None:
+    timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager

@@ -91,8 +91,8 @@ class Probing:
                 "learning rates are scaled with that",
                 file=sys.stderr,
             )
-        if self.resumed is None and (self.folder / RUN_FILE).exists():
-            raise UserError(f"{self.folder} already holds a probe; give another --to, or go on with it: --resume {self.folder}")
+        if self.resumed is None and (self.place / RUN_FILE).exists():
+            raise UserError(f"{self.place} already holds a probe; give another --to, or go on with it: --resume {self.place}")
 
     def _choose(self) -> None:
         """Which images are trained on."""
@@ -127,8 +127,8 @@ class Probing:
         return self.settings.batch_of(self.rows)
 
     @property
-    def folder(self) -> Location:
-        """Of the probe's run."""
+    def place(self) -> Location:
+        """Folder of the probe's run."""
         if self.resumed is not None:
             return self.resumed.location
         name = (
@@ -155,7 +155,7 @@ class Probing:
     @property
     def inputs(self) -> list[DataInput]:
         """What it trains on, the labels that it chose, and what it is scored on."""
-        chosen = [] if self.selection is None else [DataInput.of_labels(self.selection, str(self.folder / LABELS_FILE))]
+        chosen = [] if self.selection is None else [DataInput.of_labels(self.selection, str(self.place / LABELS_FILE))]
         return [
             DataInput.of_split(self.dataset, self.split, TRAINING), *chosen,
             *(DataInput.of_split(self.dataset, split, EVALUATION) for split in self.scored[:1]),
@@ -168,7 +168,7 @@ class Probing:
 
     def create(self) -> Run:
         """Make the run, in the store of the one that is judged."""
-        folder, of = self.folder, with_secret(self.trained.run.address)
+        folder, of = self.place, with_secret(self.trained.run.address)
         settings = replace(self.settings, to=str(folder))
         if self.selection is not None:
             settings = replace(settings, labels=str(folder / LABELS_FILE), per_class=None, fraction=None)

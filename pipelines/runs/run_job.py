@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -15,7 +15,9 @@ from ray.exceptions import RayError
 from ray.train import UserCallback
 
 from pipelines.datasets.image_shards import Dataset
-from pipelines.errors import Stopped
+from pipelines.errors import Stopped, UserError
+from pipelines.files.location import Location
+from pipelines.files.one_writer import Turn, one_writer, refuse_at_work
 from pipelines.jobs.deaths import deaths_in_words
 from pipelines.jobs.own_process import work_here
 from pipelines.jobs.ray_cluster import check_resources, connect
@@ -24,7 +26,7 @@ from pipelines.jobs.train_job import fit
 from pipelines.jobs.waiting import described
 from pipelines.jobs.watch import Watch, say
 from pipelines.jobs.worker import Worker, Workers, tell_nobody
-from pipelines.runs.run_folder import Run
+from pipelines.runs.run_folder import SWEEP_FILE, Run
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.live.node_watch import Readings, reading_seconds
 from pipelines.tracking.local_copy import local_folder
@@ -83,6 +85,10 @@ class JobSpec(Protocol[Result_co]):
         """Refuse what cannot work, before anything starts."""
 
     @property
+    def place(self) -> Location:
+        """Folder of the run, known once it is checked."""
+
+    @property
     def workers(self) -> Workers:
         """How many, on what."""
 
@@ -137,26 +143,39 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
         alone = connect(address, local_cpus=workers.most * workers.cpus + 1)
         grows = within.grows if within else not alone
         check_resources(workers.least, workers.cpus, gpus=workers.gpus, grows=grows)
-        run = spec.create()
-        folder = local_folder(run.location, within.home if within else "")
-        seconds = reading_seconds(spec.reading_seconds, trial=within is not None)
-        record = start_recorder(
-            str(folder), str(run.location), run.address, *spec.pictured, node=within.node if within else None,
-            readings=Readings(seconds, named=grows) if seconds else None,
-        )  # fmt: skip
-        with deaths_in_words(f"quorum {run.kind} --resume {run.location}"), recorded(record, run, open_end=spec.open_end):
-            for data in spec.inputs:
-                record.input(data)
-            task = spec.work(run, record)
-            if task is not None:
-                _let_work(spec, task, run, record, within)
-            return spec.finish(run, record)
+        with nullcontext(Turn()) if within else _turn_of(spec.place) as turn:  # a trial has its sweep's
+            run = spec.create()
+            record = _start_recorder(spec, run, within, named=grows)
+            go_on = f"quorum {run.kind} --resume {run.location}"
+            with deaths_in_words(go_on), recorded(record, run, open_end=spec.open_end, turn=turn):
+                for data in spec.inputs:
+                    record.input(data)
+                task = spec.work(run, record)
+                if task is not None:
+                    _let_work(spec, task, run, record, within, turn)
+                return spec.finish(run, record)
 
 
-def _let_work(spec: JobSpec[Any], task: Task, run: Run, record: Record, within: TrialContext | None) -> None:
+def _turn_of(place: Location) -> AbstractContextManager[Turn]:
+    """The turn to write a run's folder, which is nobody else's while a sweep that it is a trial of is at work either."""
+    if (place.parent / SWEEP_FILE).exists():
+        refuse_at_work(place.parent)
+    return one_writer(place)
+
+
+def _start_recorder(spec: JobSpec[Any], run: Run, within: TrialContext | None, *, named: bool) -> Record:
+    folder = local_folder(run.location, within.home if within else "")
+    seconds = reading_seconds(spec.reading_seconds, trial=within is not None)
+    return start_recorder(
+        str(folder), str(run.location), run.address, *spec.pictured, node=within.node if within else None,
+        readings=Readings(seconds, named=named) if seconds else None,
+    )  # fmt: skip
+
+
+def _let_work(spec: JobSpec[Any], task: Task, run: Run, record: Record, within: TrialContext | None, turn: Turn) -> None:
     workers = spec.workers
     shown = nullcontext() if within else Watch(spec.name, record, task.steps, needs=described(workers))
-    with shown, stops_in_grace(record.wish, spec.grace) as wish:
+    with shown, stops_in_grace(record.wish, spec.grace, at_once=lambda: bool(turn.lost)) as wish:
         if within is not None and workers.most == 1:
             work_here(task.function, task.job, within.report, within.wished, beside=within.beside)
         else:
@@ -175,8 +194,11 @@ def _let_work(spec: JobSpec[Any], task: Task, run: Run, record: Record, within: 
 
 
 @contextmanager
-def recorded(record: Record, run: Run, *, open_end: bool = False) -> Iterator[None]:
-    """Close the record as a block ends: finished - or with an open end, still running -, killed from outside, or failed."""
+def recorded(record: Record, run: Run, *, open_end: bool = False, turn: Turn | None = None) -> Iterator[None]:
+    """Close the record as a block ends: finished - or with an open end, still running -, killed from outside, or failed.
+
+    Where the turn to write the run was lost to another process, the record is that one's, and stays as it is.
+    """
     outcome = "FAILED"
     try:
         yield
@@ -185,7 +207,10 @@ def recorded(record: Record, run: Run, *, open_end: bool = False) -> Iterator[No
         outcome = "KILLED"
         raise
     finally:
-        say(_close(record, run, outcome))
+        if turn is not None and turn.lost:
+            record.abandon()
+        else:
+            say(_close(record, run, outcome))
 
 
 def _close(record: Record, run: Run, outcome: str) -> list[str]:
@@ -193,7 +218,10 @@ def _close(record: Record, run: Run, outcome: str) -> list[str]:
     try:
         return record.close(outcome)
     except RayError:
-        tracker = Tracker(run.local_folder, run.address)
+        try:
+            tracker = Tracker(run.local_folder, run.address)
+        except UserError as error:  # what ends the job is what is to be told
+            return [str(error)]
         tracker.status(outcome)
         tracker.close()
         return tracker.messages

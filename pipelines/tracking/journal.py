@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -13,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import UserError
 from pipelines.tracking.old_figures import by_present_names
 
 JOURNAL, MARK = "journal.jsonl", "journal.sent"
-HOLD_SECONDS = 1.0  # that a journal waits for a look at its lock
+HOLD_SECONDS, LOOK_SECONDS = 60.0, 0.05  # that a journal waits until its writer of before lets go, and between two looks
 NUMBER, CALL = "n", "call"  # keys of a line beside the entry's own
 CRC = b', "crc": '  # ends a line, with the CRC-32 of what is before it
 NEEDED: dict[str, dict[str, type]] = {  # of each kind of entry; the other kinds are notes
@@ -28,6 +28,10 @@ NEEDED: dict[str, dict[str, type]] = {  # of each kind of entry; the other kinds
     "model": {"name": str, "path": str, "checkpoint": str, "step": int},
     "input": {"name": str, "digest": str, "rows": int, "columns": dict, "counts": dict},
 }
+
+
+class HeldError(UserError):
+    """Another process writes the journal."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +47,23 @@ class Journal:
 
     A process may die at any moment, and a disk may fill: what was not written whole is cut off again, and the mark is replaced,
     never rewritten. An entry that the disk refuses waits in memory, is delivered all the same, and is written when there is room.
+    One process has it at a time, until it closes it or dies: two would give their entries the same numbers.
 
     Args:
         folder: where the files are; made if need be.
 
     Attributes:
         damaged: lines that are left out.
+
+    Raises:
+        HeldError: when another process has it for a minute.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.mark = folder / JOURNAL, folder / MARK
+        self._file = self.path.open("ab", buffering=0)
+        _hold(self._file.fileno(), self.path)
         whole = _cut_to_whole_lines(self.path)
         lines, self.damaged = _numbered(whole)
         marked = _number_in(self.mark)
@@ -61,8 +71,6 @@ class Journal:
         self._last = max([marked, *(number for number, _ in lines)])
         self._calls = {line[CALL] for _, line in lines if CALL in line}
         self._size, self._unwritten = len(whole), list[bytes]()
-        self._file = self.path.open("ab", buffering=0)
-        _hold(self._file.fileno())
 
     @property
     def waiting(self) -> list[dict[str, Any]]:
@@ -157,8 +165,8 @@ def newest_status(entries: Iterable[dict[str, Any]]) -> str | None:
 def is_held(folder: Path) -> bool:
     """Whether a process has the journal of a folder open, on this machine or where the disk's locks are shared."""
     try:
-        with (folder / JOURNAL).open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (folder / JOURNAL).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:  # there is none, or it cannot be known
@@ -166,17 +174,21 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def _hold(file: int) -> None:
-    """Show others that the journal is open; one that just looks whether it is has the lock for a moment."""
+def _hold(file: int, path: Path) -> None:
+    """Keep other processes from a journal; the kernel lets them in when this one has closed the file or is dead.
+
+    Whoever looks whether it is held has the lock for a moment, and one that was killed until its threads are gone.
+    """
     deadline = time.monotonic() + HOLD_SECONDS
-    with contextlib.suppress(OSError):  # of a file system without locks
-        while True:
-            try:
-                return fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    return None
-                time.sleep(HOLD_SECONDS / 100)
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise HeldError(f"another process writes {path}; wait until it has ended, or end it") from None
+            time.sleep(LOOK_SECONDS)
+        except OSError:  # a file system without locks
+            return None
 
 
 def _numbered(content: bytes) -> tuple[list[tuple[int, dict[str, Any]]], int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -115,6 +116,11 @@ class Record:
         messages: list[str] = ray.get(self.recorder.close.remote(outcome))
         ray.kill(self.recorder)
         return messages
+
+    def abandon(self) -> None:
+        """End the process as it is: another one records the run now."""
+        with suppress(ray.exceptions.RayError):
+            ray.kill(self.recorder)
 
     def _name(self) -> str:
         return f"{self._source}-{next(self._calls)}"

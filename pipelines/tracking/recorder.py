@@ -25,6 +25,7 @@ from pipelines.tracking import figures as names
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.about.model_entry import ModelEntry
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES, EpochSnapshot
+from pipelines.tracking.journal import HeldError
 from pipelines.tracking.live.gauges import Gauges
 from pipelines.tracking.live.node_watch import NodeWatch, Readings
 from pipelines.tracking.local_copy import JournalCopy, fetch_journal
@@ -314,6 +315,9 @@ def start_recorder(
     try:
         ray.get(recorder.poll.remote())
     except (ray.exceptions.RayActorError, OSError) as error:
+        reason = cause_of(error)
+        if held := reason.partition(f"{HeldError.__name__}: ")[2]:  # the run is that process's
+            raise UserError(held) from error
         end_run(address, "FAILED")
-        raise UserError(f"the record of the run could not be opened in {folder} ({cause_of(error)}); mend the folder") from error
+        raise UserError(f"the record of the run could not be opened in {folder} ({reason}); mend the folder") from error
     return Record(recorder)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from pipelines.config.training_config import TrainingConfig
@@ -77,6 +77,14 @@ class Training:
         check_training(self.config, self.dataset, self.selection)
         self.initial = self._initial()
         self.config = absolute(self.config)
+
+    @cached_property
+    def place(self) -> Location:
+        """Folder of the run: that of its name, or of its data and the time."""
+        if self.resumed is not None:
+            return self.resumed.location
+        name = self.config.name or f"{self.dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return Location.of(self.config.storage) / name
 
     @property
     def workers(self) -> Workers:
@@ -159,9 +167,7 @@ class Training:
                 print(f"the model of {file} could not be made: {error}", file=sys.stderr)
 
     def _create(self) -> Run:
-        config, within = self.config, self.within
-        name = config.name or f"{self.dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        location = Location.of(config.storage) / name
+        config, within, location, name = self.config, self.within, self.place, self.config.name or self.place.name
         if (location / RUN_FILE).exists():
             raise UserError(f"{location} already holds a run; choose another name, or go on with it: --resume {location}")
         params: dict[str, Any] = {"data.rows": self.dataset.split(config.stream.split).rows}

@@ -15,6 +15,7 @@ from pipelines.config.recipe import stored_text
 from pipelines.errors import Stopped, UserError
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.ray_quirks import kept_handlers
 from pipelines.jobs.stops import stops_in_grace
@@ -22,6 +23,7 @@ from pipelines.runs.description import note, repeat_command
 from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE, Run
 from pipelines.secrets import without_secrets
 from pipelines.tracking.about.source import source_tags
+from pipelines.tracking.journal import HeldError
 from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, check_run, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
@@ -51,24 +53,34 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     asked = plan.trials if plan.is_population else config.concurrent
     grows = not connect(address, local_cpus=(asked or 1) * int(plan.needs["CPU"]) + 1)
     concurrent = room(plan, asked, grows=grows)
-    board, wish = Board(plan), SweepWish()
-    parent = _reopen(plan) if resume else _create(plan)
-    outcome = "FAILED"
-    try:
-        with kept_handlers(signal.SIGUSR1), stops_in_grace(partial(_wish, board, wish), plan.grace) as wished:
-            context = SweepContext(plan, parent.run_id, source_tags(), this_node(), grows, wish, concurrent)
-            tuner = build_tuner(context, board)
-            if not board.is_left:
-                tuner.fit()
-        outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
-    finally:
-        board.close()
-        board.explain()
-        for line in board.lines.values():
-            _close_trial(board, line)
-        _set_status(plan, parent, outcome)
+    with one_writer(plan.folder) as turn:
+        board, wish = Board(plan), SweepWish()
+        parent = _reopen(plan) if resume else _create(plan)
+        outcome = "FAILED"
+        try:
+            tell = partial(_wish, board, wish)
+            with kept_handlers(signal.SIGUSR1), stops_in_grace(tell, plan.grace, at_once=lambda: bool(turn.lost)) as wished:
+                context = SweepContext(plan, parent.run_id, source_tags(), this_node(), grows, wish, concurrent)
+                tuner = build_tuner(context, board)
+                if not board.is_left:
+                    tuner.fit()
+            outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
+        finally:
+            board.close()
+            board.explain()
+            if not turn.lost:  # else the records are another's
+                _close(plan, board, parent, outcome)
     _conclude(plan, board, outcome, wished.number)
     return parent
+
+
+def _close(plan: Plan, board: Board, parent: RunAddress, outcome: str) -> None:
+    for line in board.lines.values():
+        try:
+            _close_trial(board, line)
+        except HeldError as error:  # of a trial that somebody goes on with by hand
+            print(error, file=sys.stderr)
+    _set_status(plan, parent, outcome)
 
 
 def _wish(board: Board, wish: SweepWish) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
+import sys
 import threading
 import time
 
@@ -61,6 +63,31 @@ def test_the_end_of_the_grace_period_ends_the_work():
 def test_without_grace_a_wish_ends_the_work():
     with pytest.raises(Stopped), stops_in_grace(lambda: pytest.fail("nobody is to be told"), 0):
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_wish_amid_an_import_ends_the_command_when_that_is_done(tmp_path, monkeypatch):
+    (tmp_path / "interrupted.py").write_text("import signal\nsignal.raise_signal(signal.SIGTERM)\ndone = True\n")
+    (tmp_path / "importing.py").write_text(
+        "import time\nfrom pipelines.jobs.stops import stops_at_once\n"
+        "with stops_at_once():\n    import interrupted\n    time.sleep(20)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(Stopped):  # though what works is itself imported
+        importlib.import_module("importing")
+    assert time.monotonic() - began < 10
+    assert sys.modules.pop("interrupted").done
+
+
+@pytest.mark.parametrize("number", WISHES)
+def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with stops_at_once(), stops_in_grace(lambda: pytest.fail("nobody is to be told"), 30) as made:
+            signal.raise_signal(number)
+        assert made.number is None
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_thread_that_no_signal_reaches_changes_nothing():

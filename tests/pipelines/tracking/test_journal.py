@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
 
+from pipelines.errors import UserError
 from pipelines.tracking.journal import JOURNAL, Journal, damaged_lines, is_held, newest_status, read_journal
 
 
@@ -105,10 +108,12 @@ def test_the_mark_counts_by_numbers_not_by_lines(tmp_path, small_files):
     with small_files(journal.path.stat().st_size), pytest.raises(OSError, match="too large"):
         fill(journal, 1)
     journal.delivered(2)  # MLflow has both, the file one; and the process dies
+    del journal
     again = Journal(tmp_path)
     assert again.waiting == []
     fill(again, 2)
     assert again.waiting == entries(2)
+    again.close()
     assert Journal(tmp_path).waiting == entries(2)
 
 
@@ -120,6 +125,7 @@ def test_a_journal_of_version_0_1_goes_on_by_its_lines(tmp_path):
     assert journal.waiting == lines[2:]
     fill(journal, 3)
     journal.delivered(1)
+    journal.close()
     assert Journal(tmp_path).waiting == entries(3)
 
 
@@ -134,6 +140,41 @@ def test_a_journal_is_held_though_somebody_looks_whether_it_is_as_it_is_opened(t
         assert is_held(tmp_path)
     journal.close()
     assert not is_held(tmp_path)
+
+
+def test_another_writer_waits_until_the_journal_is_closed_and_numbers_its_entries_on(tmp_path):
+    first = Journal(tmp_path)
+    fill(first, 0)
+    closing = threading.Timer(0.3, first.close)
+    closing.start()
+    second = Journal(tmp_path)
+    closing.join()
+    fill(second, 1)
+    assert second.history() == second.waiting == entries(0, 1)
+
+
+def test_another_writer_is_refused_in_a_sentence_after_a_time_and_has_changed_nothing(tmp_path, monkeypatch):
+    first = Journal(tmp_path)
+    fill(first, 0)
+    with first.path.open("ab") as file:
+        file.write(b'{"step": 1')  # which the first is just writing
+    before = first.path.read_bytes()
+    monkeypatch.setattr("pipelines.tracking.journal.HOLD_SECONDS", 0.2)
+    with pytest.raises(UserError, match=rf"^another process writes {first.path}; wait until it has ended, or end it$"):
+        Journal(tmp_path)
+    assert first.path.read_bytes() == before
+
+
+def test_a_writer_that_was_killed_keeps_nobody_out(tmp_path):
+    script = "import sys, time; from pathlib import Path; from pipelines.tracking.journal import Journal; " \
+        "journal = Journal(Path(sys.argv[1])); journal.append({'step': 0}); print(flush=True); time.sleep(60)"  # fmt: skip
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline()
+        assert is_held(tmp_path)
+        writer.kill()
+    journal = Journal(tmp_path)
+    fill(journal, 1)
+    assert journal.history() == entries(0, 1)
 
 
 def test_damaged_and_missing_lines_of_a_journal_are_counted(tmp_path):

@@ -21,6 +21,7 @@ from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.files.location import Location
+from pipelines.files.one_writer import NOTE, one_writer
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
@@ -162,6 +163,28 @@ def test_a_worker_that_dies_is_restarted_from_the_last_checkpoint(straight, digi
     train(read_recipe(RECIPE, PretrainConfig, settings_of(words(digits, storage, "died"))))
     assert killed
     assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(storage / "died", EPOCHS))) == []
+
+
+def test_a_run_that_another_process_writes_is_not_gone_on_with(straight):
+    before = (straight / "journal.jsonl").read_bytes(), (straight / "config.yaml").read_bytes()
+    with one_writer(Location.of(straight)), pytest.raises(UserError, match=f"{straight} is being written by process"):
+        train(read_recipe(str(straight / "config.yaml"), PretrainConfig), resume=str(straight))
+    assert ((straight / "journal.jsonl").read_bytes(), (straight / "config.yaml").read_bytes()) == before
+
+
+@pytest.mark.slow
+def test_of_two_runs_of_one_name_that_start_at_once_one_trains_and_the_other_is_refused(straight, digits):
+    twice = straight.parent / "twice"
+    command = [sys.executable, "-m", "quorum", "pretrain", "--address", "local", "--config", RECIPE]
+    command += words(digits, twice.parent, "twice")
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=400)[1] for process in both]
+    codes = [process.returncode for process in both]
+    assert sorted(codes) == [0, 2], said
+    refused = said[codes.index(2)].strip().splitlines()[-1]
+    assert refused.startswith(f"quorum pretrain: {twice} is being written by process {both[codes.index(0)].pid} on ")
+    assert differing(learned(final_state(straight, EPOCHS)), learned(final_state(twice, EPOCHS))) == []
+    assert not (twice / NOTE).exists()
 
 
 @pytest.mark.slow

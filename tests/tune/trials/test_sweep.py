@@ -18,6 +18,8 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.config.recipe import read_stored
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from pipelines.runs.run_folder import Run
 from pipelines.training.launch import train
 from quorum.cli import main
@@ -129,6 +131,15 @@ def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, monkeypatch,
     assert MlflowClient(address.uri).get_run(address.run_id).info.status == "FINISHED"
     with pytest.raises(UserError, match=r"already holds a sweep.*--resume"):
         sweep(plan.config)
+
+
+def test_a_sweep_that_another_process_writes_is_not_gone_on_with_nor_is_a_trial_of_it(done, capsys):
+    trial = next(path.parent for path in done[0].glob("*/run.json"))
+    with one_writer(Location.of(done[0])):
+        for words in (["sweep", "--resume", str(done[0])], ["pretrain", "--resume", str(trial)]):
+            with pytest.raises(SystemExit):
+                main(words)
+            assert f"{done[0]} is being written by process" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
