@@ -6,6 +6,9 @@ first used. A mistake raises `UserError`, whose message is one sentence.
 
 from __future__ import annotations
 
+from quorum import own_process  # noqa: F401
+
+# isort: split
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -20,7 +20,6 @@ from pipelines.errors import Stopped
 
 WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 IMPORTING = "<frozen importlib._bootstrap>"  # file of the frames that import
-AGAIN_SECONDS = 0.05  # after which a signal that came amid an import comes again
 
 
 @contextmanager
@@ -29,9 +28,7 @@ def stops_at_once() -> Iterator[None]:
     begun = _imports(sys._getframe())
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if _imports(frame) > begun:
-            return _send_again(number)
-        raise Stopped(number)
+        _raise(Stopped(number), frame, begun)
 
     with _handled(dict.fromkeys(_heeded(), stop)):
         yield
@@ -60,9 +57,7 @@ def stops_in_grace(tell: Callable[[], None], grace: float, at_once: Callable[[],
 
     def stop(number: int, frame: FrameType | None) -> None:
         if wish.number is not None or not grace or at_once():
-            if _imports(frame) > begun:
-                return _send_again(number)
-            raise Stopped(wish.number or number)
+            return _raise(Stopped(wish.number or number), frame, begun)
         wish.number = number
         threading.Thread(target=tell, daemon=True).start()
         signal.setitimer(signal.ITIMER_REAL, grace)
@@ -91,10 +86,17 @@ def _imports(frame: FrameType | None) -> int:
     return count
 
 
-def _send_again(number: int) -> None:
-    timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
-    timer.daemon = True
-    timer.start()
+def _raise(stopped: Stopped, frame: FrameType | None, begun: int) -> None:
+    """Raise it, where more imports are under way than had begun before the block as they return."""
+    if _imports(frame) <= begun:
+        raise stopped
+
+    def look(frame: FrameType, event: str, arg: object) -> None:
+        if event == "return" and frame.f_code.co_filename == IMPORTING and _imports(frame.f_back) <= begun:
+            sys.setprofile(None)
+            raise stopped
+
+    sys.setprofile(look)
 
 
 @contextmanager

@@ -29,6 +29,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: words of the command line; those of the process where none are given.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    name = " ".join(["quorum", *words[:1]])
+    try:
+        with stops_at_once():
+            _answer(words)
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        from pipelines.files.storage_errors import storage_sentence
+
+        print(f"{name}: {storage_sentence(error)}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as stop:
+        print(f"{name}: {stop}", file=sys.stderr)
+        sys.exit(128 + stop.number)
+
+
+def _answer(words: Sequence[str]) -> None:
     if words[:1] == ["--version"]:
         from quorum import __version__
 
@@ -37,25 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not words or words[0] in HELP:
         print(overview({name: command.summary for name, command in COMMANDS.items()}))
         return
-    try:
-        if words[0] not in COMMANDS:
-            raise UserError(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}; quorum --help lists them")
-        with stops_at_once(), commanded(words):
-            run(words[0], COMMANDS[words[0]], words[1:])
-    except UserError as error:
-        print(f"quorum {words[0]}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # whoever read the output has enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        from pipelines.files.storage_errors import storage_sentence
-
-        print(f"quorum {words[0]}: {storage_sentence(error)}", file=sys.stderr)
-        sys.exit(2)
-    except Stopped as stop:
-        print(f"quorum {words[0]}: {stop}", file=sys.stderr)
-        sys.exit(128 + stop.number)
+    if words[0] not in COMMANDS:
+        raise UserError(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}; quorum --help lists them")
+    with commanded(words):
+        run(words[0], COMMANDS[words[0]], words[1:])
 
 
 def run(name: str, command: Command, words: Sequence[str]) -> None:
