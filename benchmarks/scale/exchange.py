@@ -9,6 +9,7 @@ python -m benchmarks.scale.exchange --instances 100000000
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import threading
 import time
@@ -52,12 +53,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of the exchange, and bytes of all processes for an instance: when all is observed, at the most, and afterwards."""
+    """Of the exchange: seconds, and of a CPU those of the busiest worker.
+
+    Of all processes: bytes of the tables, of these and all that was observed, and at the most.
+    """
 
     seconds: float
+    cpu_seconds: float
+    tables: float
     observed: float
     peak: float
-    afterwards: float
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -71,41 +76,31 @@ def command_line() -> argparse.ArgumentParser:
 def main() -> None:
     """Exchange on one node and on several, and print what it took."""
     options = parse(command_line())
+    title = f"{options.instances:,} instances, {options.heads} heads, {options.workers} workers"
     table = Table(
-        title=f"{options.instances:,} instances, {options.heads} heads, {options.workers} workers", title_justify="left"
+        title=f"{title}; shares of an epoch at {RATE:,} images/s; bytes of a node for an instance", title_justify="left"
     )
-    for column in (
-        "nodes",
-        "seconds",
-        f"of an epoch at {RATE:,} images/s",
-        "bytes an instance of a node: observed",
-        "peak",
-        "after",
-    ):
+    for column in ("nodes", "seconds", "share", "CPU seconds", "share", "tables", "and what was observed", "peak"):
         table.add_column(column, justify="right")
     costs = {}
     for nodes in sorted({1, options.workers}):
         job = Job(options.instances, options.heads, options.workers, nodes, options.batch_size)
         cost = costs[nodes] = measure(job)
-        sizes = (cost.observed, cost.peak, cost.afterwards)
-        table.add_row(
-            str(nodes),
-            f"{cost.seconds:.1f}",
-            f"{share(job, cost):.2%}",
-            *(f"{size / nodes / job.instances:.1f}" for size in sizes),
-        )
+        times = ((f"{seconds:.1f}", f"{share(job, seconds):.2%}") for seconds in (cost.seconds, cost.cpu_seconds))
+        sizes = (f"{size / nodes / job.instances:.1f}" for size in (cost.tables, cost.observed, cost.peak))
+        table.add_row(str(nodes), *itertools.chain(*times), *sizes)
     console = Console(width=130, highlight=False)
     console.print(table)
     console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
     console.print(command(), soft_wrap=True)
-    job = Job(options.instances, options.heads, options.workers, 1, options.batch_size)
-    Figure("exchange_share", 100 * share(job, costs[1]), "%").tell()
-    Figure("node_memory", costs[1].afterwards / job.instances, "bytes").tell()
+    Figure("exchange_share", 100 * share(job, costs[1].seconds), "%").tell()
+    Figure("exchange_share_cpu", 100 * share(job, costs[1].cpu_seconds), "%").tell()
+    Figure("node_memory", costs[1].tables / job.instances, "bytes").tell()
 
 
-def share(job: Job, cost: Cost) -> float:
-    """Of an epoch, that the exchange takes."""
-    return cost.seconds * RATE / job.instances
+def share(job: Job, seconds: float) -> float:
+    """Of an epoch, that so many seconds take."""
+    return seconds * RATE / job.instances
 
 
 def measure(job: Job) -> Cost:
@@ -117,11 +112,9 @@ def measure(job: Job) -> Cost:
         for process in processes:
             process.start()
         watch = Watch(processes)
-        found = {name: [] for name in ("made", "observed", "seconds", "after")}
-        sizes = {}
-        for name, values in found.items():
-            while len(values) < job.workers:
-                values.append(told.get())
+        stages, sizes = dict[str, list[tuple[float, ...]]](), dict[str, int]()
+        for name in ("begun", "made", "observed", "exchanged"):
+            stages[name] = [told.get() for _ in range(job.workers)]
             sizes[name] = watch.look()
             for rank in range(job.workers):
                 Path(folder, f"{name}-{rank}").touch()
@@ -130,8 +123,8 @@ def measure(job: Job) -> Cost:
         watch.close()
     if any(process.exitcode for process in processes):
         raise RuntimeError("a worker failed")
-    base = sizes["made"]
-    return Cost(max(found["seconds"]), sizes["observed"] - base, watch.peak - base, sizes["after"] - base)
+    base, (seconds, cpu_seconds) = sizes["begun"], map(max, zip(*stages["exchanged"], strict=True))
+    return Cost(seconds, cpu_seconds, sizes["made"] - base, sizes["observed"] - base, watch.peak - base)
 
 
 class Watch:
@@ -169,8 +162,8 @@ def _share_of_pages(process: int) -> int:
 def _work(rank: int, job: Job, folder: str, told: Any) -> None:
     """One worker; at each stage it tells, and waits until it has been looked at."""
 
-    def tell(name: str, value: float = 0.0) -> None:
-        told.put(value)
+    def tell(name: str, *values: float) -> None:
+        told.put(values)
         while not Path(folder, f"{name}-{rank}").exists():
             time.sleep(0.01)
         counts_of_workers(0)
@@ -178,18 +171,18 @@ def _work(rank: int, job: Job, folder: str, told: Any) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=job.workers)
     node = Node.meet(str(rank * job.nodes // job.workers))
-    tell("made")
+    tell("begun")
     memory = InstanceMemory(job.instances, job.heads, node=node)
+    tell("made")
     for ids in steps(rank, job):
         memory.observe(ids, labels=labels_of(ids, job.heads))
     tell("observed")
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     memory.exchange()
-    tell("seconds", time.perf_counter() - began)
+    tell("exchanged", time.perf_counter() - began, time.process_time() - used)
     looked_at = torch.randint(job.instances, (LOOKED_AT,))
     if not torch.equal(memory.lookup(looked_at, torch.device("cpu")), labels_of(looked_at, job.heads)):
         raise RuntimeError("labels are not those that were observed")
-    tell("after")
     dist.destroy_process_group()
 
 

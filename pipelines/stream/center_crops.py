@@ -32,6 +32,8 @@ class CenterReader:
         self.location, self.view, self.checked = dataset.location, view, dataset.split(split).is_checked
         jobs, left = [], limit if limit is not None else dataset.split(split).rows
         for shard in dataset.split(split).shards:
+            if left <= 0:
+                break
             for group, rows in enumerate(shard.row_groups):
                 if left > 0:
                     jobs.append((shard, group, min(rows, left)))

@@ -30,7 +30,7 @@ def outcome(digits: str, folder: str, *overrides: str) -> tuple[torch.Tensor, ..
     made.method.end_epoch()
     train_steps(made, 1, 4)
     weights = torch.cat([parameter.detach().flatten() for parameter in made.method.network.parameters()])
-    return weights, made.method.knowledge().clusters, made.method.kmeans.duals, made.method.kmeans.centers
+    return weights, made.method.knowledge().clusters.clone(), made.method.kmeans.duals, made.method.kmeans.centers
 
 
 def assert_same(first: tuple[torch.Tensor, ...], second: tuple[torch.Tensor, ...]) -> None:
