@@ -6,13 +6,13 @@ first used. A mistake raises `UserError`, whose message is one sentence.
 
 from __future__ import annotations
 
-from quorum import own_process  # noqa: F401
+from quorum.start import own_process  # noqa: F401
 
 # isort: split
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from quorum.import_names import refuse_hidden_rooms
+from quorum.start.import_names import refuse_hidden_rooms
 
 if TYPE_CHECKING:
     from algos.estimator import ConstrainedKMeans as ConstrainedKMeans

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ GOLDEN = Path(__file__).parent / "golden"
 USERS_OF_ONE_RUN = (
     "pipelines/evaluation", "pipelines/training/test_loop.py", "quorum/test_training.py", "quorum/upkeep/test_clean.py", "tune",
 )  # fmt: skip
+
+
+def pytest_configure() -> None:
+    """Heed the signals that a background shell has its commands ignore, here and in processes that are started from here."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

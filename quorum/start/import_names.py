@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 ROOMS = ("algos", "pipelines", "tune")
-HOME = Path(__file__).resolve().parents[1]
+HOME = Path(__file__).resolve().parents[2]
 
 
 def refuse_hidden_rooms() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.jobs.stops import WISHES
 
-EARLY = ["quorum.own_process", "quorum.import_names", "quorum.cli.option"]  # modules of ours, in their order
+EARLY = ["quorum.start.own_process", "quorum.start.import_names", "quorum.cli.option"]  # modules of ours, in their order
 LATE = ["pyarrow.lib", "torch.autograd.function", "pipelines.config.training_plan"]  # of a command that reads a data set
 
 
