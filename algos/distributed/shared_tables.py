@@ -6,7 +6,6 @@ limits it, not the size of `/dev/shm`; and it is gone with the last process that
 
 from __future__ import annotations
 
-import mmap
 import os
 import uuid
 from collections.abc import Mapping
@@ -109,6 +108,9 @@ class _Anonymous(NamedTuple):
             raise OSError("they run in different containers")
         if not shape.bytes:  # which no system maps
             return shape.make()
-        with open(path, "r+b", buffering=0) as file:
-            memory = mmap.mmap(file.fileno(), shape.bytes)
-        return torch.frombuffer(memory, dtype=shape.dtype).view(shape.size)
+        try:
+            # Not from a buffer: what torch sends other processes of that, it moves into memory that is no longer in common.
+            numbers = torch.Size(shape.size).numel()
+            return torch.from_file(path, shared=True, size=numbers, dtype=shape.dtype).view(shape.size)
+        except RuntimeError as error:
+            raise OSError(str(error).split("\n", maxsplit=1)[0]) from error

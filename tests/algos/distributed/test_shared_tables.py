@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 import time
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,23 @@ def _write_and_read() -> tuple[list[Any], list[Any]]:
 def test_each_worker_sees_what_the_others_write(gloo):
     new = [[[-1] * 3] * 2, [[0.0] * 3], [False] * 3]
     assert gloo(3, _write_and_read) == [(new, [[[1, 2, 3]] * 2, [[1.0, 2.0, 3.0]], [True] * 3])] * 3
+
+
+def _sent_by_torch() -> tuple[bool, list[int]]:
+    table = shared_tables(0, {"table": TableShape((2, 3), torch.int32)})["table"]
+    try:
+        ForkingPickler.dumps(table[:, :2])
+        refused = False
+    except OSError:
+        refused = True
+    from_all(None)
+    table[0, dist.get_rank()] = 1
+    from_all(None)
+    return refused, table[0].tolist()
+
+
+def test_a_table_that_torch_is_to_send_another_process_is_refused_and_stays_in_common(gloo):
+    assert gloo(2, _sent_by_torch) == [(True, [1, 1, 0])] * 2
 
 
 def _without_memory() -> str:
