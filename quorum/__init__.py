@@ -6,13 +6,11 @@ first used. A mistake raises `UserError`, whose message is one sentence.
 
 from __future__ import annotations
 
-from quorum.start import own_process  # noqa: F401
+from quorum.start.import_names import refuse_hidden_rooms
 
 # isort: split
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from quorum.start.import_names import refuse_hidden_rooms
 
 if TYPE_CHECKING:
     from algos.estimator import ConstrainedKMeans as ConstrainedKMeans

@@ -1,7 +1,7 @@
 """A process that is the `quorum` command ends at a wish to stop at once and without a word, until the command itself handles it.
 
 Python raises KeyboardInterrupt instead, wherever it is: in the first half second amid imports, with a traceback. Nothing is at
-stake then. Imported first of all, which is what does it.
+stake then.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ def _end(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _handle() -> None:
+def end_at_a_wish() -> None:
+    """From here on a process that is the command ends so; in any other nothing changes."""
+    if not _is_command():
+        return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and a script's `&` wish it
             signal.signal(number, _end)
-
-
-if _is_command():
-    _handle()
