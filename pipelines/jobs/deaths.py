@@ -19,13 +19,26 @@ FULL = re.compile(r"low on memory\. Memory on the node \(IP: (\S+),.*?\) was (\S
 def cause_of(error: BaseException | str | None) -> str:
     """What an error of Ray, or its text, comes from: the last line, which is what was raised; that memory ran out, in words."""
     said = str(error or "")
-    if found := FULL.search(said):
-        machine, used, limit = found.groups()
-        return (
-            f"memory ran out on {machine} ({used} of {limit} in use, by all its programs), and Ray ended a process of the job; "
-            "free some there, or ask for less: a smaller batch_size or stream.window, fewer workers on a machine"
-        )
+    if full := _lack_of_memory(said):
+        return full
     return next((line.strip() for line in reversed(said.splitlines()) if line.strip()), type(error).__name__)
+
+
+def _lack_of_memory(said: str) -> str:
+    """The sentence for a text which tells that memory ran out; empty for another."""
+    if not (found := FULL.search(said)):
+        return ""
+    machine, used, limit = found.groups()
+    return (
+        f"memory ran out on {machine} ({used} of {limit} in use, by all its programs), and Ray ended a process of the job; "
+        "free some there, or ask for less: a smaller batch_size or stream.window, fewer workers on a machine"
+    )
+
+
+def _who_died(error: RayError) -> str:
+    name = NAMED.search(str(error))
+    who = KNOWN.get(name[1], name[1]) if name else f"Ray ({type(error).__name__})"
+    return f"{who} died, or the machine that it was on"
 
 
 @contextmanager
@@ -43,8 +56,5 @@ def deaths_in_words(go_on: str) -> Iterator[None]:
     except RayTaskError:
         raise
     except RayError as error:
-        what, name = cause_of(error), NAMED.search(str(error))
-        if not FULL.search(str(error)):
-            who = KNOWN.get(name[1], name[1]) if name else f"Ray ({type(error).__name__})"
-            what = f"{who} died, or the machine that it was on"
+        what = _lack_of_memory(str(error)) or _who_died(error)
         raise UserError(f"{what}; what was saved is whole, go on with it: {go_on}") from error

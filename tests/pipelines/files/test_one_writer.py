@@ -49,14 +49,14 @@ def folder(tmp_path) -> Location:
 
 
 @contextmanager
-def another(folder: Location, seconds: float = 60) -> Iterator[subprocess.Popen[str]]:
-    """Another process that wants the folder for some seconds; as the block begins it has it, or was refused."""
+def another(folder: Location, seconds: float = 60) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process that wants the folder for some seconds, and what it said as it got the folder, or was refused."""
     words = [sys.executable, "-c", HOLDS, str(folder), str(seconds)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        process.said = process.stdout.readline().strip()  # type: ignore[attr-defined]
+        said = process.stdout.readline().strip()
         try:
-            yield process
+            yield process, said
         finally:
             process.kill()
 
@@ -68,7 +68,7 @@ def note(folder: Location, **parts: object) -> None:
 
 
 def test_a_folder_that_another_process_writes_is_refused_in_a_sentence(folder):
-    with another(folder) as process:
+    with another(folder) as (process, _):
         who = rf"process {process.pid} on \S+ \(since [-\d]+ [:\d]+\)"
         said = rf"^{folder} is being written by {who}; wait until that has ended, end it, or take another folder$"
         with pytest.raises(UserError, match=said), one_writer(folder):
@@ -78,13 +78,13 @@ def test_a_folder_that_another_process_writes_is_refused_in_a_sentence(folder):
 
 
 def test_a_process_that_was_killed_keeps_nobody_out(folder):
-    with another(folder) as process:
+    with another(folder) as (process, _):
         process.kill()
     assert (folder / NOTE).exists()
     assert not is_seen_at_work(folder)
     began = time.monotonic()
-    with one_writer(folder), another(folder) as late:
-        assert "is being written" in late.said
+    with one_writer(folder), another(folder) as (_, said):
+        assert "is being written" in said
     assert time.monotonic() - began < module.SILENCE / 2
 
 
@@ -231,7 +231,7 @@ def test_a_bucket_has_one_writer_too(monkeypatch):
         monkeypatch.setenv(name, value)
     with serving() as server:
         place = Location.of(server.uri("runs/first"))
-        with another(place) as process:
+        with another(place) as (process, _):
             with pytest.raises(UserError, match=f"is being written by process {process.pid} on"), one_writer(place):
                 pass
             process.kill()

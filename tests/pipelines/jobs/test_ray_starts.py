@@ -67,11 +67,13 @@ def guarded(tmp_path_factory):
     environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as head:
-        while not listens(f"127.0.0.1:{port}"):
-            assert head.poll() is None
-            time.sleep(0.2)
-        yield f"127.0.0.1:{port}"
-        head.terminate()
+        try:
+            while not listens(f"127.0.0.1:{port}"):
+                assert head.poll() is None
+                time.sleep(0.2)
+            yield f"127.0.0.1:{port}"
+        finally:
+            head.terminate()
     shutil.rmtree(folder, ignore_errors=True)
 
 
