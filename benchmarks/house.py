@@ -206,7 +206,7 @@ def naming(modules: dict[str, Module], root_type: str) -> list[str]:
 
 def command_line() -> argparse.ArgumentParser:
     """What may be told on the command line."""
-    parser = new_parser(__doc__)
+    parser = new_parser(__doc__, table=False)
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help="a checkout; default: this one")
     parser.add_argument("--names", action="store_true", help="list the modules that name a configuration")
     return parser

@@ -115,12 +115,22 @@ def _descends(pid: int, parents: dict[int, int]) -> bool:
     return pid == os.getpid()
 
 
-def new_parser(description: str, *, threads: bool = False) -> argparse.ArgumentParser:
-    """The command line of a benchmark: `--json`, and of one in a single process `--threads`."""
+def new_parser(description: str, *, threads: bool = False, table: bool = True, **numbers: int) -> argparse.ArgumentParser:
+    """The command line of a benchmark.
+
+    Args:
+        description: its first line is shown.
+        threads: whether it is a single process and has `--threads`.
+        table: whether it ends in a `Comparison` and has `--json`.
+        numbers: defaults of its whole numbers, by name.
+    """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, metavar="N", help=f"default {default:,}")
     if threads:
         parser.add_argument("--threads", type=int, metavar="N", help="of torch; default: its own choice")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too; of several the last one")
+    if table:
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too; of several the last one")
     return parser
 
 

@@ -22,7 +22,7 @@ COMMANDS = {
 
 def command_line() -> argparse.ArgumentParser:
     """What may be told on the command line."""
-    parser = new_parser(__doc__)
+    parser = new_parser(__doc__, table=False)
     parser.add_argument("--repeats", type=int, default=9)
     return parser
 

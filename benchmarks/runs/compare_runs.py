@@ -72,7 +72,7 @@ def make_store(uri: str, runs: int, epochs: int) -> str:
 
 def command_line() -> argparse.ArgumentParser:
     """What may be told on the command line."""
-    parser = new_parser(__doc__)
+    parser = new_parser(__doc__, table=False)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)

@@ -21,7 +21,7 @@ from tune.trials.sweep import sweep
 
 def command_line() -> argparse.ArgumentParser:
     """What may be told on the command line."""
-    parser = new_parser(__doc__)
+    parser = new_parser(__doc__, table=False)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the grid and of ASHA")
     return parser
 

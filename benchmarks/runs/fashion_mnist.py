@@ -17,7 +17,7 @@ RECIPE = "coke_fashion_mnist"
 
 def command_line() -> argparse.ArgumentParser:
     """What may be told on the command line."""
-    parser = new_parser(__doc__)
+    parser = new_parser(__doc__, table=False)
     parser.add_argument("--source", default="/usr/share/datasets/fashion-mnist", help="folder of the four IDX files")
     parser.add_argument("--epochs", type=int, default=6)
     return parser

@@ -51,8 +51,7 @@ class Look:
 
 def main() -> None:
     """Train, look, and print what became of each role."""
-    parser = new_parser(__doc__)
-    parser.add_argument("--epochs", type=int, default=1000)
+    parser = new_parser(__doc__, table=False, epochs=1000)
     options = parse(parser)
     if options.epochs < SETTLED + LOOKS:
         parser.error(f"--epochs is {options.epochs}; it takes {SETTLED + LOOKS} to see anything")

@@ -5,7 +5,6 @@ python -m benchmarks.scale.epoch_plan --images 1000000000 --workers 8
 
 from __future__ import annotations
 
-import argparse
 import pickle
 import resource
 import time
@@ -48,17 +47,12 @@ class Stages:
         return made
 
 
-def command_line() -> argparse.ArgumentParser:
-    """What may be told on the command line."""
-    parser = new_parser(__doc__)
-    for name, default in (("images", 1_000_000_000), ("workers", 8), ("batch_size", 1024), ("window", 256)):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
-    return parser
-
-
 def main() -> None:
     """Plan the first part of an epoch as worker 0 does, and print what it took."""
-    options, stages = parse(command_line()), Stages()
+    options, stages = (
+        parse(new_parser(__doc__, table=False, images=1_000_000_000, workers=8, batch_size=1024, window=256)),
+        Stages(),
+    )
     shape = StreamShape(options.batch_size, max(8, options.workers), options.window)
     lanes = lanes_of_worker(shape.lanes, 0, options.workers)
     stages.table.title = f"{options.images:,} images, worker 0 of {options.workers}, {len(lanes)} lanes"

@@ -8,7 +8,6 @@ python -m benchmarks.scale.exchange --instances 100000000
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -65,17 +65,9 @@ class Cost:
     peak: float
 
 
-def command_line() -> argparse.ArgumentParser:
-    """What may be told on the command line."""
-    parser = new_parser(__doc__)
-    for name, default in (("instances", 100_000_000), ("heads", 3), ("workers", 2), ("batch_size", 1024)):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
-    return parser
-
-
 def main() -> None:
     """Exchange on one node and on several, and print what it took."""
-    options = parse(command_line())
+    options = parse(new_parser(__doc__, table=False, instances=100_000_000, heads=3, workers=2, batch_size=1024))
     title = f"{options.instances:,} instances, {options.heads} heads, {options.workers} workers"
     table = Table(
         title=f"{title}; shares of an epoch at {RATE:,} images/s; bytes of a node for an instance", title_justify="left"
@@ -137,7 +129,7 @@ class Watch:
 
     def look(self) -> int:
         """Bytes at present."""
-        size = sum(_share_of_pages(process.pid or 0) for process in self._processes)
+        size = sum(_share_of_pages(process.pid) for process in self._processes)
         self.peak = max(self.peak, size)
         return size
 
@@ -151,12 +143,11 @@ class Watch:
             self.look()
 
 
-def _share_of_pages(process: int) -> int:
+def _share_of_pages(process: int | None) -> int:
     try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has ended
+        return int(psutil.Process(process).memory_full_info().pss)
+    except psutil.Error:  # it has ended
         return 0
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
 
 
 def _work(rank: int, job: Job, folder: str, told: Any) -> None:

@@ -37,7 +37,7 @@ LINK = 1e9 / 8  # bytes a second of a Gbit/s
 
 def main() -> None:
     """Count, then ask the formula."""
-    parse(new_parser(__doc__))
+    parse(new_parser(__doc__, table=False))
     console = Console(width=130, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

@@ -42,7 +42,10 @@ class Payloads:
         return 2 * (workers - 1) / workers * float(getattr(self, part))
 
     def exchanged(self, workers: int, instances: int) -> float:
-        """Bytes that each of W workers sends when an epoch's N instances are exchanged: its share, to all others."""
+        """Bytes that each of W workers sends when an epoch's N instances are exchanged: its share, to all others.
+
+        Each has a node of its own; of those that share one, only the rows of other nodes travel.
+        """
         return (workers - 1) / workers * instances * self.exchange
 
     def received(self, workers: int, rows: int) -> float:

@@ -1,11 +1,10 @@
 """What the instance memory costs: bytes per instance, measured as the growth of this process.
 
-python -m benchmarks.instance_memory --instances 20000000
+python -m benchmarks.scale.instance_memory --instances 20000000
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
 
 import psutil
@@ -20,16 +19,9 @@ KINDS = [("coke", 1, 0), ("coke", 3, 0), ("protocon", 1, 100), ("protocon", 1, 1
 BAR = ("protocon", 1, 1000)
 
 
-def command_line() -> argparse.ArgumentParser:
-    """What may be told on the command line."""
-    parser = new_parser(__doc__)
-    parser.add_argument("--instances", type=int, default=20_000_000)
-    return parser
-
-
 def main() -> None:
     """Fill a memory of each kind and print what it took."""
-    count = parse(command_line()).instances
+    count = parse(new_parser(__doc__, table=False, instances=20_000_000)).instances
     table = Table(title=f"{count:,} instances", title_justify="left")
     for column in ("method", "heads", "classes", "bytes by type", "bytes measured"):
         table.add_column(column, justify="left" if column == "method" else "right")
