@@ -1,5 +1,5 @@
 """What a process does first that imports `quorum`: it heeds wishes to stop, and then looks whose packages it has."""
 
-from quorum.start.own_process import end_at_a_wish
+from quorum.start import own_process
 
-end_at_a_wish()
+__all__ = ["own_process"]  # whose import is what heeds them

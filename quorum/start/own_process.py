@@ -24,10 +24,11 @@ def _end(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def end_at_a_wish() -> None:
-    """From here on a process that is the command ends so; in any other nothing changes."""
-    if not _is_command():
-        return
+def _handle() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and a script's `&` wish it
             signal.signal(number, _end)
+
+
+if _is_command():  # at once: between this module's import and a call of it a signal may come
+    _handle()
