@@ -100,7 +100,7 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Hash over every shard's content: equal fingerprints mean equal data."""
-        content = json.dumps({name: _as_values(split) for name, split in self.splits.items()}, sort_keys=True)
+        content = json.dumps({name: _as_values(split, but=("layout",)) for name, split in self.splits.items()}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def has_rows_of(self, fingerprint: str) -> bool:
@@ -191,9 +191,12 @@ class Dataset:
             list(pool.map(ForeignImages.check, foreign))
 
 
-def _as_values(described: Any) -> dict[str, Any]:
-    """A description as plain values; a shard that has its images itself says nothing of others."""
-    return asdict(described, dict_factory=lambda items: {key: value for key, value in items if (key, value) != ("images", None)})
+def _as_values(described: Any, but: Sequence[str] = ()) -> dict[str, Any]:
+    """A description as plain values, some left out; a shard that has its images itself says nothing of others."""
+    return asdict(
+        described,
+        dict_factory=lambda items: {key: value for key, value in items if (key, value) != ("images", None) and key not in but},
+    )
 
 
 def _shard(values: dict[str, Any]) -> Shard:

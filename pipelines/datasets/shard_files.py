@@ -19,7 +19,7 @@ from pipelines.datasets.foreign_images import ForeignImages
 from pipelines.errors import UserError
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import ParquetReader, open_parquet
+from pipelines.files.parquet_reader import ParquetReader, layout_digest, open_parquet
 
 SHARDS_FORMAT = 1
 FOOTER_KEY = b"quorum"
@@ -36,7 +36,8 @@ INGEST_AGAIN = "ingest the source again"
 class Shard:
     """One Parquet file: its path below the data set, size in bytes, rows, and rows of a row group (the last may be short).
 
-    `images`: where they lie, if not in it; its row groups are theirs then.
+    `images`: where they lie, if not in it; its row groups are theirs then. `layout`: as `layout_digest` has it, which tells the
+    file from another of its size; empty where an earlier version wrote the manifest.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Shard:
     group_rows: int
     digest: str
     images: ForeignImages | None = None
+    layout: str = ""
 
     @property
     def row_groups(self) -> list[int]:
@@ -67,9 +69,8 @@ def write_shard(location: Location, path: str, table: pa.Table, footer: dict[str
     sink = pa.BufferOutputStream()
     # Encoded images do not compress, and without compression a row group is one read.
     pq.write_table(table, sink, row_group_size=group, compression="none", use_dictionary=["split"], write_page_checksum=True)
-    content = sink.getvalue().to_pybytes()
-    (location / path).write_bytes(content)
-    return Shard(path, len(content), len(table), group, hashlib.sha256(content).hexdigest()[:16])
+    content = _written(location / path, sink)
+    return Shard(path, len(content), len(table), group, _digest(content), layout=_layout(content))
 
 
 def write_index(
@@ -89,21 +90,43 @@ def write_index(
         for rows in images.row_groups:
             writer.write_table(table.slice(start, rows), row_group_size=max(rows, 1))
             start += rows
-    content = sink.getvalue().to_pybytes()
     (location / path).parent.make()
-    (location / path).write_bytes(content)
+    content = _written(location / path, sink)
     group = max(images.row_groups, default=1)
-    return Shard(path, len(content), len(labels), group, hashlib.sha256(content).hexdigest()[:16], images)
+    return Shard(path, len(content), len(labels), group, _digest(content), images, _layout(content))
+
+
+def _written(place: Location, sink: pa.BufferOutputStream) -> bytes:
+    content: bytes = sink.getvalue().to_pybytes()
+    place.write_bytes(content)
+    return content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _layout(content: bytes) -> str:
+    return layout_digest(pq.ParquetFile(pa.BufferReader(content)).metadata)
 
 
 def shard_file(location: Location, shard: Shard) -> ParquetReader:
-    """An open shard, whose footer is one."""
+    """An open shard, whose footer is one.
+
+    Raises:
+        UserError: for a damaged one, another file in its place, or another format.
+    """
     file = open_parquet(location, shard.path, shard.digest)
     with damage_in_words(location / shard.path, INGEST_AGAIN):
         footer = dict(json.loads((file.metadata.metadata or {}).get(FOOTER_KEY, b"{}")))
     if footer.get("format") != SHARDS_FORMAT:
         said = f"its footer says {footer.get('format')}"
         raise UserError(f"{location}/{shard.path} is no shard of format {SHARDS_FORMAT} ({said}); ingest the source again")
+    if shard.layout and file.layout != shard.layout:
+        raise UserError(
+            f"{location}/{shard.path} is not the file that its manifest describes: its rows are others, in as many bytes; "
+            f"restore it, or {INGEST_AGAIN}"
+        )
     return file
 
 

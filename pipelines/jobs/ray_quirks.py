@@ -22,6 +22,9 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 DASHBOARD, NOWHERE = "RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9"  # port 9 discards what it gets, where anything listens at all
+UNUSED_PROCESSES = ("start_api_server", "start_monitor", "start_log_monitor")  # methods of Ray's node
+ALWAYS_UNUSED, UNUSED_ALONE = {"DatasetsCallback"}, {"PlacementGroupCleanerCallback"}  # classes of Ray Train
+DRAINS = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 LOOKS = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 CONNECT_SECONDS = 20
 PAUSE = 0.02  # seconds
@@ -48,6 +51,27 @@ def no_dashboard() -> Iterator[None]:
     finally:
         if given is None:
             del os.environ[DASHBOARD]
+
+
+@contextmanager
+def few_processes() -> Iterator[None]:
+    """A Ray that starts within the block has no process of which one machine has no use.
+
+    Those of dashboard, autoscaler and log monitor go, which Ray starts whether or not they are wanted, and its agent is the small
+    one that Ray takes where the packages of the dashboard are missing: together they took 5 of 7 s of a start. No issue found.
+    """
+    from ray._private import node, utils
+
+    replaced: list[tuple[Any, str, Any]] = [(node.Node, name, _nothing) for name in UNUSED_PROCESSES]
+    replaced.append((utils, "get_dashboard_dependency_error", lambda: ImportError("not wanted")))
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
+    try:
+        for owner, name, value in replaced:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
 
 
 def knock(address: str) -> None:
@@ -88,6 +112,28 @@ def keep_here() -> None:
         module, _, name = maker.partition(":")
         with suppress(ImportError, AttributeError):  # not every Ray has all of them
             getattr(importlib.import_module(module), name)()
+
+
+def _nothing(*given: Any, **named: Any) -> None:
+    """For what is left out."""
+
+
+@contextmanager
+def few_actors(trainer: Any, *, alone: bool) -> Iterator[None]:
+    """A Ray Train job within the block has no actor that it has no use for: each takes two seconds of a processor as it starts.
+
+    That is the one for data sets that are handed to Ray Train, which none of ours are. On one machine, which nobody drains and
+    whose driver frees what an ended job reserved (`free_orphans`), it is the two that watch for that. No issue found.
+    """
+    make, unused = trainer._create_default_callbacks, ALWAYS_UNUSED | (UNUSED_ALONE if alone else set())
+    trainer._create_default_callbacks = lambda: [each for each in make() if type(each).__name__ not in unused]
+    given = os.environ.get(DRAINS)
+    os.environ.setdefault(DRAINS, "0" if alone else "1")
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[DRAINS]
 
 
 @contextmanager

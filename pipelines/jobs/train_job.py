@@ -17,7 +17,7 @@ from pipelines.files.location import Location
 from pipelines.files.storage_errors import refusal_in
 from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_cluster import this_node
-from pipelines.jobs.ray_quirks import leaves_room, look_often, no_handlers
+from pipelines.jobs.ray_quirks import few_actors, free_orphans, leaves_room, look_often, no_handlers
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
 
@@ -29,6 +29,7 @@ def fit(
     *,
     beside: int = 1,
     wished: Callable[[], bool] | None = None,
+    alone: bool = False,
 ) -> None:
     """Run `work` on every worker of one process group, to the end.
 
@@ -39,12 +40,14 @@ def fit(
         callbacks: for Ray Train.
         beside: jobs like it at a time.
         wished: says, beside the record, whether the job is wished to stop.
+        alone: whether Ray runs on this machine alone.
 
     Raises:
         UserError: what a worker refused, or why the workers failed more often than allowed.
         KeyboardInterrupt: when the user stops it.
     """
     look_often()
+    free_orphans()
     run = Location.of(job.run)
     resources = {"CPU": float(workers.cpus)} | ({"GPU": workers.gpus} if workers.gpus else {})
     trainer = TorchTrainer(
@@ -62,7 +65,7 @@ def fit(
         ),
     )
     try:
-        with no_handlers(trainer):
+        with no_handlers(trainer), few_actors(trainer, alone=alone):
             trainer.fit()
     except TrainingFailedError as error:
         raise UserError(_reason(job, error)) from error

@@ -152,7 +152,7 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
                     record.input(data)
                 task = spec.work(run, record)
                 if task is not None:
-                    _let_work(spec, task, run, record, within, turn)
+                    _let_work(spec, task, run, record, within, turn, alone=not grows)
                 return spec.finish(run, record)
 
 
@@ -172,7 +172,9 @@ def _start_recorder(spec: JobSpec[Any], run: Run, within: TrialContext | None, *
     )  # fmt: skip
 
 
-def _let_work(spec: JobSpec[Any], task: Task, run: Run, record: Record, within: TrialContext | None, turn: Turn) -> None:
+def _let_work(
+    spec: JobSpec[Any], task: Task, run: Run, record: Record, within: TrialContext | None, turn: Turn, *, alone: bool
+) -> None:
     workers = spec.workers
     shown = nullcontext() if within else Watch(spec.name, record, task.steps, needs=described(workers))
     with shown, stops_in_grace(record.wish, spec.grace, at_once=lambda: bool(turn.lost)) as wish:
@@ -186,6 +188,7 @@ def _let_work(spec: JobSpec[Any], task: Task, run: Run, record: Record, within: 
                 within.callbacks if within else (),
                 beside=within.beside if within else 1,
                 wished=within.wished if within else None,
+                alone=alone,
             )
     left = record.left()
     if left is not None:

@@ -26,12 +26,15 @@ from ray.util.state import get_actor
 
 from pipelines.jobs.ray_quirks import (
     DASHBOARD,
+    DRAINS,
     LOOKS,
     NEXT_TO_NOTHING,
     NOWHERE,
     PAUSE,
     Breather,
     ends_with_its_function,
+    few_actors,
+    few_processes,
     free_orphans,
     knock,
     look_often,
@@ -90,6 +93,56 @@ def test_a_dashboard_that_was_named_is_kept(monkeypatch, given):
     with no_dashboard():
         assert os.environ[DASHBOARD] == (given or NOWHERE)
     assert os.environ.get(DASHBOARD) == given
+
+
+@pytest.mark.slow
+def test_ray_starts_processes_that_one_machine_has_no_use_for_unless_they_are_left_out():
+    code = """
+import contextlib, psutil, ray, sys
+from pipelines.jobs.ray_quirks import few_processes
+with few_processes() if sys.argv[1:] else contextlib.nullcontext():
+    ray.init(address="local", include_dashboard=False, num_cpus=1)
+words = [" ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)]
+print({name: any(name in each for each in words) for name in ("dashboard.py", "monitor.py", "log_monitor.py")})
+print("task", ray.get(ray.remote(lambda: 7).remote()))
+"""
+    everything, few = said_by(code), said_by(code, "few")
+    assert "{'dashboard.py': True, 'monitor.py': True, 'log_monitor.py': True}" in everything
+    assert "{'dashboard.py': False, 'monitor.py': False, 'log_monitor.py': False}" in few
+    assert "task 7" in few
+
+
+def test_a_ray_that_starts_later_has_all_of_its_processes_again():
+    from ray._private import node, utils
+
+    before = node.Node.start_api_server, utils.get_dashboard_dependency_error
+    with few_processes():
+        assert utils.get_dashboard_dependency_error() is not None
+        assert node.Node.start_api_server is not before[0]
+    assert (node.Node.start_api_server, utils.get_dashboard_dependency_error) == before
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_job_of_ray_train_has_no_actor_without_a_use(monkeypatch, alone):
+    monkeypatch.delenv(DRAINS, raising=False)
+    trainer = DataParallelTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1))
+
+    def names() -> set[str]:
+        return {type(each).__name__ for each in trainer._create_default_callbacks()}
+
+    everything = names()
+    assert everything >= {"DatasetsCallback", "PlacementGroupCleanerCallback", "BackendSetupCallback"}
+    with few_actors(trainer, alone=alone):
+        assert everything - names() == {"DatasetsCallback"} | ({"PlacementGroupCleanerCallback"} if alone else set())
+        assert os.environ[DRAINS] == ("0" if alone else "1")
+    assert DRAINS not in os.environ
+
+
+def test_whether_nodes_are_watched_stays_as_the_user_says(monkeypatch):
+    monkeypatch.setenv(DRAINS, "1")
+    with few_actors(DataParallelTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1)), alone=True):
+        assert os.environ[DRAINS] == "1"
+    assert os.environ[DRAINS] == "1"
 
 
 @pytest.mark.slow
