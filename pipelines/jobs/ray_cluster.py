@@ -13,7 +13,15 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
-from pipelines.jobs.ray_quirks import few_processes, keep_here, kept_handlers, knock, living_nodes, no_dashboard
+from pipelines.jobs.ray_quirks import (
+    few_processes,
+    in_groups_of_their_own,
+    keep_here,
+    kept_handlers,
+    knock,
+    living_nodes,
+    no_dashboard,
+)
 from pipelines.jobs.ray_starts import starts_in_words
 
 READERS = 2  # tasks of a stream that read at a time, without a CPU of their own
@@ -41,7 +49,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     address = address or os.environ.get("RAY_ADDRESS") or None
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     if address is None or address == "local":
-        with no_dashboard(), few_processes(), kept_handlers(signal.SIGTERM):
+        with no_dashboard(), few_processes(), in_groups_of_their_own(), kept_handlers(signal.SIGTERM):
             cpus = max(os.cpu_count() or 1, local_cpus or 1)
             settings = {
                 # No dashboard would show metrics and task events, which are kept of every data set that ever ran.

@@ -6,15 +6,17 @@ Free of torch and of Ray's libraries: tasks of Ray Data load it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import ray
@@ -53,8 +55,7 @@ def no_dashboard() -> Iterator[None]:
             del os.environ[DASHBOARD]
 
 
-@contextmanager
-def few_processes() -> Iterator[None]:
+def few_processes() -> AbstractContextManager[None]:
     """A Ray that starts within the block has no process of which one machine has no use.
 
     Those of dashboard, autoscaler and log monitor go, which Ray starts whether or not they are wanted, and its agent is the small
@@ -62,15 +63,33 @@ def few_processes() -> Iterator[None]:
     """
     from ray._private import node, utils
 
-    replaced: list[tuple[Any, str, Any]] = [(node.Node, name, _nothing) for name in UNUSED_PROCESSES]
-    replaced.append((utils, "get_dashboard_dependency_error", lambda: ImportError("not wanted")))
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
+    left_out = {(node.Node, name): _nothing for name in UNUSED_PROCESSES}
+    return _replaced(left_out | {(utils, "get_dashboard_dependency_error"): lambda: ImportError("not wanted")})
+
+
+def in_groups_of_their_own() -> AbstractContextManager[None]:
+    """What is sent to this process's group does not reach the processes of a Ray that starts within the block.
+
+    `timeout` ends a group, and so do shells: a Ray that ends before its driver leaves that no way to save. On Linux they go with
+    their parent, whatever their group; elsewhere Ray ends them by it. No issue found.
+    """
+    from ray._private import services
+
+    if sys.platform != "linux":
+        return nullcontext()
+    return _replaced({(services, "ConsolePopen"): functools.partial(services.ConsolePopen, process_group=0)})
+
+
+@contextmanager
+def _replaced(values: dict[tuple[Any, str], Any]) -> Iterator[None]:
+    """Attributes of objects have other values within the block."""
+    before = {(owner, name): getattr(owner, name) for owner, name in values}
     try:
-        for owner, name, value in replaced:
+        for (owner, name), value in values.items():
             setattr(owner, name, value)
         yield
     finally:
-        for owner, name, value in before:
+        for (owner, name), value in before.items():
             setattr(owner, name, value)
 
 

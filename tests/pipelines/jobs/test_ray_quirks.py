@@ -122,6 +122,21 @@ def test_a_ray_that_starts_later_has_all_of_its_processes_again():
     assert (node.Node.start_api_server, utils.get_dashboard_dependency_error) == before
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Ray ends its processes by their group")
+@pytest.mark.parametrize("apart", [False, True])
+def test_ray_gets_the_signals_of_its_drivers_group_unless_its_processes_are_apart(apart):
+    code = """
+import contextlib, os, psutil, ray, sys
+from pipelines.jobs.ray_quirks import in_groups_of_their_own
+with in_groups_of_their_own() if sys.argv[1:] else contextlib.nullcontext():
+    ray.init(address="local", include_dashboard=False, num_cpus=1)
+print("mine", {name: any(os.getpgid(each.pid) == os.getpgrp() for each in psutil.Process().children() if each.name() == name)
+               for name in ("raylet", "gcs_server")})
+"""
+    assert f"mine {{'raylet': {not apart}, 'gcs_server': {not apart}}}" in said_by(code, *(["apart"] if apart else []))
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_job_of_ray_train_has_no_actor_without_a_use(monkeypatch, alone):
     monkeypatch.delenv(DRAINS, raising=False)

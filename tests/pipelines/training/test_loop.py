@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -108,13 +109,14 @@ def test_a_killed_run_resumes_in_mid_epoch_to_the_same_bits(straight, digits):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_wished_to_stop_saves_at_its_step_and_goes_on_to_the_same_bits(straight, digits):
-    stopped = straight.parent / "stopped"
+@pytest.mark.parametrize("send", [os.kill, os.killpg])  # to a process, or to its group, as `timeout` does
+def test_a_run_that_is_wished_to_stop_saves_at_its_step_and_goes_on_to_the_same_bits(straight, digits, send):
+    stopped = straight.parent / f"stopped-{send.__name__}"
     quorum = [sys.executable, "-m", "quorum", "pretrain", "--address", "local"]
-    given = ["--config", RECIPE, *words(digits, stopped.parent, "stopped"), "--checkpoint.every_steps", "0"]
-    process = subprocess.Popen([*quorum, *given], stderr=subprocess.PIPE, text=True)
+    given = ["--config", RECIPE, *words(digits, stopped.parent, stopped.name), "--checkpoint.every_steps", "0"]
+    process = subprocess.Popen([*quorum, *given], stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_for_step(stopped, STEPS, process)
-    process.send_signal(signal.SIGTERM)
+    send(process.pid, signal.SIGTERM)
     said = process.communicate(timeout=100)[1]
     assert process.returncode == 143, said
     step = store_of(stopped).latest().global_step
