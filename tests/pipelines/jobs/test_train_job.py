@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import ray
+from ray.util.placement_group import placement_group
 
 from pipelines.jobs.ray_cluster import this_node
 from pipelines.jobs.train_job import fit
@@ -36,6 +38,23 @@ class Job:
 
 def note_node(job: Job, worker: Worker) -> None:
     Path(job.run, f"node-{worker.rank}").write_text(worker.node)
+
+
+@ray.remote(num_cpus=0)
+class Controller:
+    """Reserves CPUs for workers, as Ray Train's does."""
+
+    def reserve(self, cpus: float) -> None:
+        ray.get(placement_group([{"CPU": cpus}]).ready())
+
+
+def test_what_an_ended_job_reserved_is_free_for_the_next_one(local_ray, tmp_path):
+    killed = Controller.remote()
+    ray.get(killed.reserve.remote(ray.available_resources()["CPU"]))
+    ray.kill(killed)
+    time.sleep(1)
+    fit(note_node, Job(str(tmp_path)), Workers(1, max_failures=0))
+    assert (tmp_path / "node-0").exists()
 
 
 def test_workers_learn_which_of_them_share_a_node(local_ray, tmp_path):
