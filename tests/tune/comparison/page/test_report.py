@@ -7,12 +7,12 @@ import io
 import json
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.browser import draw, needs_browser, page_made
 from tests.helpers.made_runs import RunMaker
 from tests.helpers.read_page import Page
 from tests.helpers.recorded_runs import Store
@@ -21,7 +21,7 @@ from tune.comparison.page import report
 from tune.comparison.page.run_sheets import MOST_SHEETS
 
 EVIL = "<script>alert('\"&')</script>"
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND"
 
 
 def page_of(compared):
@@ -172,16 +172,14 @@ def test_curves_that_are_not_drawn_are_told(store, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
+@needs_browser
 def test_a_browser_without_a_network_shows_the_page(compared, tmp_path):
-    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
-    page = (compared.folder / "report.html").as_uri()
-    shown = subprocess.run([*command, "--dump-dom", page], capture_output=True, text=True, timeout=120, check=True)
-    read = Page(shown.stdout)
+    address = (compared.folder / "report.html").as_uri()
+    read = Page(page_made(address, NO_NETWORK))
     assert len(read.all("svg")) == len(page_of(compared).all("svg")) > 3
     assert read.all("script") == []
     picture = tmp_path / "page.png"
-    subprocess.run([*command, f"--screenshot={picture}", "--window-size=1300,2400", page], timeout=120, check=True)
+    draw(address, picture, NO_NETWORK, "--window-size=1300,2400")
     with Image.open(picture) as seen:
         colours = np.asarray(seen.convert("RGB")).reshape(-1, 3)
     assert (colours == (0x1F, 0x77, 0xB4)).all(axis=1).sum() > 500  # charts are drawn
