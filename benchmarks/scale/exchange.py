@@ -106,7 +106,7 @@ def measure(job: Job) -> Cost:
         watch = Watch(processes)
         stages, sizes = dict[str, list[tuple[float, ...]]](), dict[str, int]()
         for name in ("begun", "made", "observed", "exchanged"):
-            stages[name] = [told.get() for _ in range(job.workers)]
+            stages[name] = [_next(told, processes) for _ in range(job.workers)]
             sizes[name] = watch.look()
             for rank in range(job.workers):
                 Path(folder, f"{name}-{rank}").touch()
@@ -117,6 +117,22 @@ def measure(job: Job) -> Cost:
         raise RuntimeError("a worker failed")
     base, (seconds, cpu_seconds) = sizes["begun"], map(max, zip(*stages["exchanged"], strict=True))
     return Cost(seconds, cpu_seconds, sizes["made"] - base, sizes["observed"] - base, watch.peak - base)
+
+
+def _next(told: Any, processes: list[BaseProcess]) -> tuple[float, ...]:
+    """What one of the workers tells next.
+
+    Raises:
+        RuntimeError: when one of them has failed, because the others then wait for it.
+    """
+    while told.empty():
+        if any(process.exitcode for process in processes):
+            for process in processes:
+                process.kill()
+            raise RuntimeError("a worker failed")
+        time.sleep(LOOK_SECONDS)
+    values: tuple[float, ...] = told.get()
+    return values
 
 
 class Watch:
@@ -171,7 +187,7 @@ def _work(rank: int, job: Job, folder: str, told: Any) -> None:
     began, used = time.perf_counter(), time.process_time()
     memory.exchange()
     tell("exchanged", time.perf_counter() - began, time.process_time() - used)
-    looked_at = torch.randint(job.instances, (LOOKED_AT,))
+    looked_at = torch.randint(job.instances // GROUP_ROWS * GROUP_ROWS, (LOOKED_AT,))
     if not torch.equal(memory.lookup(looked_at, torch.device("cpu")), labels_of(looked_at, job.heads)):
         raise RuntimeError("labels are not those that were observed")
     dist.destroy_process_group()

@@ -113,8 +113,12 @@ def held(storage: Path, run: Planned) -> Iterator[None]:
         UserError: when one is at it.
     """
     (storage / LOCKS).mkdir(exist_ok=True)
+    lock = FileLock(storage / LOCKS / f"{run.name}.lock", timeout=0)
     try:
-        with FileLock(storage / LOCKS / f"{run.name}.lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         raise UserError("another process is at it; let processes side by side have their --share") from None
+    try:
+        yield
+    finally:
+        lock.release()

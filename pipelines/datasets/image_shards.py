@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -100,7 +100,7 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Hash over every shard's content: equal fingerprints mean equal data."""
-        content = json.dumps({name: _as_values(split, but=("layout",)) for name, split in self.splits.items()}, sort_keys=True)
+        content = json.dumps({name: _as_values(split) for name, split in self.splits.items()}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def has_rows_of(self, fingerprint: str) -> bool:
@@ -137,6 +137,7 @@ class Dataset:
         """Write the manifest; from now on the folder reads as a data set."""
         content = _as_values(self) | {"fingerprint": self.fingerprint, "history": [growth._asdict() for growth in self.history]}
         del content["location"]
+        content["layouts"] = {shard.path: shard.layout for split in self.splits.values() for shard in split.shards}
         write_document(self.location / SHARDS_MANIFEST, content, SHARDS_FORMAT)
 
     @classmethod
@@ -167,8 +168,9 @@ class Dataset:
         manifest = location / SHARDS_MANIFEST
         content = read_document(manifest, SHARDS_FORMAT, INGEST_AGAIN)
         with damage_in_words(manifest, INGEST_AGAIN):
+            layouts = content.get("layouts", {})  # apart from the shards, which are what the fingerprint is of
             splits = {
-                name: Split(part["ids"], [_shard(shard) for shard in part["shards"]], part["class_counts"])
+                name: Split(part["ids"], [_shard(shard, layouts) for shard in part["shards"]], part["class_counts"])
                 for name, part in content["splits"].items()
             }
             history = tuple(Growth(**growth) for growth in content.get("history", []))
@@ -191,19 +193,19 @@ class Dataset:
             list(pool.map(ForeignImages.check, foreign))
 
 
-def _as_values(described: Any, but: Sequence[str] = ()) -> dict[str, Any]:
-    """A description as plain values, some left out; a shard that has its images itself says nothing of others."""
+def _as_values(described: Any) -> dict[str, Any]:
+    """A description as plain values; a shard that has its images itself says nothing of others, and none its layout."""
     return asdict(
         described,
-        dict_factory=lambda items: {key: value for key, value in items if (key, value) != ("images", None) and key not in but},
+        dict_factory=lambda items: {key: value for key, value in items if (key, value) != ("images", None) and key != "layout"},
     )
 
 
-def _shard(values: dict[str, Any]) -> Shard:
+def _shard(values: dict[str, Any], layouts: Mapping[str, str]) -> Shard:
     images = values.pop("images", None)
     if images is not None:
         images = ForeignImages(**images | {"row_groups": tuple(images["row_groups"])})
-    return Shard(**values, images=images)
+    return Shard(**values, images=images, layout=layouts.get(values["path"], ""))
 
 
 def read_column(dataset: Dataset, split: str, column: str) -> np.ndarray:

@@ -156,11 +156,16 @@ class _Kept(Turn):
         there = _read(self._folder)
         silent = time.time() - self._renewed > SILENCE
         if there is not None and there["turn"] != self._id:
-            self.lost = f"{_who(there)} goes on with {self._folder}: this process was out of reach, and ends without saving"
+            self.lost = f"{_who(there)} goes on with {self._folder}: this process was out of reach, and {self._end}"
         elif there is None and silent:  # another has gone on, and has ended
-            self.lost = f"{self._folder} was gone on with while this process was out of reach; it ends without saving"
+            self.lost = f"{self._folder} was gone on with while this process was out of reach; it {self._end}"
         else:
             self._write()
+
+    @property
+    def _end(self) -> str:
+        """What the block does when the turn is lost."""
+        return "ends without saving" if self._interrupts else "cannot be interrupted in this thread: end it, or both write"
 
     def _interrupt(self) -> None:
         """Interrupt the block, where it is in the one thread that can be, and this is handled."""

@@ -15,12 +15,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipelines.errors import UserError
 from pipelines.jobs.ray_quirks import (
     few_processes,
+    free_orphans,
     in_groups_of_their_own,
     keep_here,
     kept_handlers,
     knock,
-    living_nodes,
     no_dashboard,
+    started_here,
 )
 from pipelines.jobs.ray_starts import starts_in_words
 
@@ -44,7 +45,8 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     """
     if ray.is_initialized():
         _refuse_another(address)
-        return len(living_nodes()) == 1
+        free_orphans()
+        return started_here()
     _be_quiet()
     address = address or os.environ.get("RAY_ADDRESS") or None
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}

@@ -26,6 +26,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 DASHBOARD, NOWHERE = "RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9"  # port 9 discards what it gets, where anything listens at all
 UNUSED_PROCESSES = ("start_api_server", "start_monitor", "start_log_monitor")  # methods of Ray's node
 ALWAYS_UNUSED, UNUSED_ALONE = {"DatasetsCallback"}, {"PlacementGroupCleanerCallback"}  # classes of Ray Train
+CONTROLLER = "TrainController"  # the actor of a job of Ray Train that reserves for its workers
 DRAINS = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 LOOKS = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 CONNECT_SECONDS = 20
@@ -108,6 +109,11 @@ def knock(address: str) -> None:
 def living_nodes() -> list[str]:
     """Ids of the cluster's nodes that are there; `ray.nodes()` lists dead ones too (ray-project/ray#26582)."""
     return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+
+def started_here() -> bool:
+    """Whether this process has started its Ray, which then is of this machine alone; Ray itself does not say. No issue found."""
+    return bool(getattr(ray._private.worker._global_node, "head", False))
 
 
 def nodes_in_use() -> set[str]:
@@ -198,22 +204,28 @@ def placement_groups() -> Iterator[Any]:
 
 
 def free_orphans() -> int:
-    """Free what ended Ray Train jobs of this driver still reserve for workers; returns how many groups living ones hold.
+    """Free what ended Ray Train jobs of this driver still reserve for workers; returns how many groups living actors hold.
 
     A placement group lives as long as the driver's job, not as the actor that made it. Ray Train frees that of a run whose own
     driver was ended, for example the trial of a sweep, by asking the dashboard: where none runs, never (ray-project/ray#58515,
     #62753). Ray's own table knows which actor made a group, and whether it lives.
     """
+    if ray.util.client.ray.is_connected():  # whose process has no such table
+        return 0
     nobody, held = ray.ActorID.nil().binary(), 0
     for group in placement_groups():
         mine = group.creator_actor_id != nobody and not group.is_detached
         if not mine or group.state == PlacementGroupTableData.REMOVED:
             continue
-        if group.creator_actor_dead:
-            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
-        else:
+        if not group.creator_actor_dead:
             held += 1
+        elif _class_of(group.creator_actor_id) == CONTROLLER:  # another's may have been handed on
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
     return held
+
+
+def _class_of(actor: bytes) -> str:
+    return str(ray._private.state.actors(ray.ActorID(actor).hex()).get("ActorClassName", ""))
 
 
 def same_in_statistics(data: Any, name: str) -> Any:

@@ -90,6 +90,8 @@ def _no_entry(said: str, address: str) -> UserError:
     place = f"the Ray cluster at {address!r}"
     if "authentication token was found" in said:
         return UserError(f"{place} is asked with a token (RAY_AUTH_MODE), and there is none; {GIVE_TOKEN}")
+    if "connection timeout" in said:
+        return UserError(f"{place} answers too slowly; {TOO_SLOW}")
     if listens(address):  # why Ray was turned away stands in its log alone
         return UserError(f"{place} answers, but does not take this process, as with another token or none; {GIVE_TOKEN}")
     return UserError(

@@ -17,7 +17,7 @@ from pipelines.files.location import Location
 from pipelines.files.storage_errors import refusal_in
 from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_cluster import this_node
-from pipelines.jobs.ray_quirks import few_actors, free_orphans, leaves_room, look_often, no_handlers
+from pipelines.jobs.ray_quirks import few_actors, leaves_room, look_often, no_handlers
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
 
@@ -47,12 +47,11 @@ def fit(
         KeyboardInterrupt: when the user stops it.
     """
     look_often()
-    free_orphans()
     run = Location.of(job.run)
     resources = {"CPU": float(workers.cpus)} | ({"GPU": workers.gpus} if workers.gpus else {})
     trainer = TorchTrainer(
         _run_worker,
-        train_loop_config={"work": work, "job": job, "beside": beside, "wished": wished},
+        train_loop_config={"work": work, "job": job, "beside": beside, "wished": wished, "alone": alone},
         # Labels are exchanged on the host, gradients on the device: each kind of tensor has its own backend.
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources),
@@ -80,7 +79,8 @@ def _run_worker(settings: dict[str, Any]) -> None:
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     rank, count, here = context.get_world_rank(), context.get_world_size(), context.get_local_world_size()
     wished = None if rank else _either(job.record.wished, settings["wished"])
-    announced = _announced if hasattr(ray.train, "get_preemption_info") else None  # not every Ray has it
+    told = hasattr(ray.train, "get_preemption_info") and not settings["alone"]  # not every Ray has it
+    announced = _announced if told else None
     try:
         worker = Worker(rank, count, here, device, ray.train.report, wished, settings["beside"], announced, this_node())
         settings["work"](job, worker)

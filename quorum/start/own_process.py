@@ -14,10 +14,19 @@ from types import FrameType
 
 def _is_command() -> bool:
     """Whether Python was started as `quorum ...` or `python -m quorum ...`."""
-    started, now = sys.orig_argv, sys.argv[:1]
+    now = sys.argv[:1]
     if now == ["-m"]:  # the package is imported before its `__main__`
-        return started[started.index("-m") + 1 :][:1] == ["quorum"] if "-m" in started else False
+        return _module(sys.orig_argv) == "quorum"
     return now != [] and os.path.basename(now[0]) == "quorum"
+
+
+def _module(words: list[str]) -> str:
+    """Which module a Python with these words runs: `-m quorum`, `-mquorum`, `-Im quorum`."""
+    for word, following in zip(words[1:], [*words[2:], ""], strict=True):
+        before, found, rest = word.partition("m")
+        if found and before.startswith("-") and not set(before[1:]) & set("-WX"):  # the two letters that take the rest of a word
+            return rest or following
+    return ""
 
 
 def _end(number: int, frame: FrameType | None) -> None:

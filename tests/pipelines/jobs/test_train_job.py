@@ -10,7 +10,7 @@ import pytest
 import ray
 from ray.util.placement_group import placement_group
 
-from pipelines.jobs.ray_cluster import this_node
+from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.train_job import fit
 from pipelines.jobs.worker import Worker, Workers
 
@@ -41,7 +41,7 @@ def note_node(job: Job, worker: Worker) -> None:
 
 
 @ray.remote(num_cpus=0)
-class Controller:
+class TrainController:
     """Reserves CPUs for workers, as Ray Train's does."""
 
     def reserve(self, cpus: float) -> None:
@@ -49,10 +49,11 @@ class Controller:
 
 
 def test_what_an_ended_job_reserved_is_free_for_the_next_one(local_ray, tmp_path):
-    killed = Controller.remote()
+    killed = TrainController.remote()
     ray.get(killed.reserve.remote(ray.available_resources()["CPU"]))
     ray.kill(killed)
     time.sleep(1)
+    connect()
     fit(note_node, Job(str(tmp_path)), Workers(1, max_failures=0))
     assert (tmp_path / "node-0").exists()
 

@@ -14,9 +14,9 @@ EARLY = ["quorum.start.own_process", "quorum.start.import_names", "quorum.cli.op
 LATE = ["pyarrow.lib", "torch.autograd.function", "pipelines.config.training_plan"]  # of a command that reads a data set
 
 
-def interrupt(number: signal.Signals, after: str, *words: str) -> tuple[int, str]:
+def interrupt(number: signal.Signals, after: str, *words: str, run: tuple[str, ...] = ("-m", "quorum")) -> tuple[int, str]:
     """Exit code and what is said, where a signal comes right after a module was imported."""
-    command = [sys.executable, "-X", "importtime", "-m", "quorum", *words]
+    command = [sys.executable, "-X", "importtime", *run, *words]
     said, sent = "", False
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -36,6 +36,11 @@ def test_amid_the_first_imports_it_ends_at_once_and_silently(module, number):
     code, said = interrupt(number, module, "pretrain", "--help")
     assert code == 128 + number
     assert said in ("", "quorum pretrain: interrupted; what was saved is whole\n")
+
+
+@pytest.mark.parametrize("run", [("-mquorum",), ("-Im", "quorum"), ("-W", "ignore:made", "-m", "quorum")])
+def test_however_python_is_told_to_run_it(run):
+    assert interrupt(signal.SIGINT, EARLY[0], "pretrain", "--help", run=run)[0] == 130
 
 
 @pytest.mark.slow

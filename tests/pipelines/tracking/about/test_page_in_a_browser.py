@@ -1,0 +1,69 @@
+"""A run's pages as MLflow shows them in a real browser."""
+
+from __future__ import annotations
+
+import getpass
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.chaos.servers import Server
+from pipelines.runs.run_folder import Run
+from pipelines.tracking.about.page import run_page
+from tests.helpers.browser import draw, needs_browser, page_made, texts_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, needs_browser]
+PATIENT = ("--virtual-time-budget=30000", "--window-size=1800,1600")  # its scripts ask the server
+
+
+@pytest.fixture(scope="module")
+def address(straight, tmp_path_factory):
+    """Of the run on a server that shows a copy of its store."""
+    kept, folder = Run.open(str(straight)).address, tmp_path_factory.mktemp("server")
+    with (
+        closing(sqlite3.connect(kept.uri.removeprefix("sqlite:///"))) as mine,
+        closing(sqlite3.connect(folder / "mlflow.db")) as copy,
+    ):
+        mine.backup(copy)
+    server = Server(folder)
+    try:
+        server.start()
+        yield replace(kept, uri=server.uri)
+    finally:
+        server.remove()
+
+
+def read(address, tab=""):
+    page, _, query = run_page(address).partition("?")
+    return texts_of(page_made(f"{page}{tab}?{query}", *PATIENT))
+
+
+def test_the_link_opens_a_run_that_says_what_it_is_who_started_it_and_on_what(address, straight):
+    said = read(address)
+    assert "GenAI" in said
+    assert {"Overview", "Model metrics", "System metrics", "Artifacts", straight.name} <= set(said)
+    assert {"Trains the backbone", getpass.getuser(), "Finished", "train/loss", "method.num_clusters"} <= set(said)
+    assert [line for line in said if line.startswith("digits/")], said
+
+
+def test_its_pictures_stand_among_the_artifacts(address):
+    assert "pictures" in read(address, "/artifacts")
+
+
+def test_its_curves_are_drawn(address, tmp_path):
+    page, _, query = run_page(address).partition("?")
+    draw(f"{page}/model-metrics?{query}", tmp_path / "page.png", *PATIENT)
+    with Image.open(tmp_path / "page.png") as seen:
+        colours = np.asarray(seen.convert("RGB")).reshape(-1, 3).astype(int)
+    assert ((colours.max(axis=1) - colours.min(axis=1)) > 60).sum() > 1000
+
+
+def test_it_is_listed_among_the_training_runs_of_its_experiment(address, straight):
+    page = run_page(address).partition("/runs/")[0] + "/runs?workflowType=machine_learning"
+    said = texts_of(page_made(page, *PATIENT))
+    assert straight.name in said
+    assert [line for line in said if line.startswith("digits/")], said
