@@ -20,7 +20,8 @@ pytest_plugins = ("tests.helpers.fixtures", "tests.helpers.processes")
 
 GOLDEN = Path(__file__).parent / "golden"
 USERS_OF_ONE_RUN = (
-    "pipelines/evaluation", "pipelines/training/test_loop.py", "quorum/test_training.py", "quorum/upkeep/test_clean.py", "tune",
+    "pipelines/evaluation", "pipelines/probing", "pipelines/tracking/about/test_page_in_a_browser.py",
+    "pipelines/training/test_loop.py", "quorum/test_training.py", "quorum/upkeep/test_clean.py", "tune",
 )  # fmt: skip
 
 

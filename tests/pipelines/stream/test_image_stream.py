@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ import torch
 from algos.methods.method import Batch
 from pipelines.datasets.image_shards import Dataset, read_images
 from pipelines.datasets.label_selection import choose_per_class, put_images
+from pipelines.datasets.shard_files import Shard, write_shard
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
@@ -123,19 +126,21 @@ def test_a_shard_that_is_gone_raises_where_the_batches_are_read(local_ray, tmp_p
         read(stream)
 
 
-def spoil(dataset: Dataset, row: int) -> None:
-    """Make the image of one instance unreadable, in place, in a shard that is whole."""
-    for shard in dataset.split("train").shards:
+def spoiled(dataset: Dataset, row: int) -> Dataset:
+    """The data set, where the image of one instance is unreadable, in a shard that is whole."""
+    split, shards = dataset.split("train"), list[Shard]()
+    for shard in split.shards:
         table = pq.read_table(f"{dataset.location}/{shard.path}")
         rows = [one | {"image": b"BAD!" + one["image"][4:]} if one["id"] == row else one for one in table.to_pylist()]
-        spoiled = pa.Table.from_pylist(rows, schema=table.schema)
-        pq.write_table(spoiled, f"{dataset.location}/{shard.path}", row_group_size=shard.group_rows)
+        shards.append(
+            write_shard(dataset.location, shard.path, pa.Table.from_pylist(rows, schema=table.schema), {"split": "train"})
+        )
+    return replace(dataset, splits=dataset.splits | {"train": replace(split, shards=shards)})
 
 
 @pytest.mark.timeout(120)
 def test_an_image_that_cannot_be_decoded_raises_where_the_batches_are_read(whole, tmp_path):
-    dataset = write_digits(tmp_path / "digits", 300, 140)
-    spoil(dataset, int(whole[3][1].ids[0]))
+    dataset = spoiled(write_digits(tmp_path / "digits", 300, 140), int(whole[3][1].ids[0]))
     with pytest.raises(Exception, match="no image: starts with"):
         read(open_stream(dataset))
 
@@ -144,8 +149,7 @@ def test_an_image_that_cannot_be_decoded_raises_where_the_batches_are_read(whole
 def test_an_error_in_the_prepared_epoch_is_raised_when_its_turn_comes(whole, tmp_path):
     dataset = write_digits(tmp_path / "digits", 300, 140)
     left_out = set(range(300)) - {row for _, batch in whole for row in batch.ids.tolist()}
-    spoil(dataset, min(left_out))
-    stream = open_stream(dataset)
+    stream = open_stream(spoiled(dataset, min(left_out)))
     assert_same(list(stream.epoch(0)), whole)
     with pytest.raises(Exception, match="no image: starts with"):
         read(stream, epoch=1)
