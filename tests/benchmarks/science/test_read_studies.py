@@ -23,6 +23,8 @@ def test_every_run_of_a_shipped_study_has_a_valid_configuration(name):
     assert len(configs) == len(study.cells) * len(study.arms)
     alike = {repr({**config.to_dict(), "name": ""}) for config in configs.values()}
     assert len(alike) == len(configs)  # no arm is another one by mistake
+    if study.score.figure.endswith("/knn_top1"):
+        assert all(config.monitor.knn_epochs for config in configs.values()), "a run without the score that its study is about"
 
 
 def test_a_run_has_the_settings_of_study_cell_arm_and_place():
