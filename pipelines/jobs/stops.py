@@ -27,10 +27,13 @@ def stops_at_once() -> Iterator[None]:
     """Within the block a wish raises `Stopped`. In a thread other than the main one, which no signal reaches, nothing changes."""
     begun = _imports(sys._getframe())
 
+    wish = Wish()
+
     def stop(number: int, frame: FrameType | None) -> None:
+        wish.number = number
         _raise(Stopped(number), frame, begun)
 
-    with _handled(dict.fromkeys(_heeded(), stop)):
+    with _handled(dict.fromkeys(_heeded(), stop)), _by_its_name(wish):
         yield
 
 
@@ -66,10 +69,24 @@ def stops_in_grace(tell: Callable[[], None], grace: float, at_once: Callable[[],
 
     with _handled({**dict.fromkeys(_heeded(), stop), signal.SIGALRM: stop}):
         try:
-            yield wish
+            with _by_its_name(wish):
+                yield wish
         finally:
             if wish.number is not None:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def _by_its_name(wish: Wish) -> Iterator[None]:
+    """Within the block what a wish raises passes as `Stopped`, of which Ray makes a KeyboardInterrupt where it waits itself."""
+    try:
+        yield
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        if wish.number is None:
+            raise
+        raise Stopped(wish.number) from None
 
 
 def _heeded() -> list[signal.Signals]:

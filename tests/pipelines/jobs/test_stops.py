@@ -101,3 +101,22 @@ def test_a_thread_that_no_signal_reaches_changes_nothing():
     thread.start()
     thread.join()
     assert done == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("within", [stops_at_once, lambda: stops_in_grace(lambda: None, 0)])
+def test_what_ray_makes_of_a_wish_is_the_wish_again(within):
+    def wait():  # as Ray's compiled code does, which forgets what a handler has raised
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Stopped:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(Stopped) as stopped, within():
+        wait()
+    assert stopped.value.number == signal.SIGTERM
+
+
+def test_an_interrupt_that_nobody_wished_stays_one():
+    with pytest.raises(KeyboardInterrupt) as raised, stops_at_once():
+        raise KeyboardInterrupt
+    assert type(raised.value) is KeyboardInterrupt
