@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,15 @@ class Run:
     """A run of `pretrain` or `semisup`: what these return.
 
     Args:
-        folder: the run's folder, opened.
+        folder: the run's folder, opened; `quorum.open_run` takes its path.
+
+    Raises:
+        TypeError: for a path.
     """
 
     def __init__(self, folder: RunFolder) -> None:
+        if isinstance(folder, str | PathLike):
+            raise TypeError(f"a run is opened by quorum.open_run({str(folder)!r})")
         self.folder = folder
 
     @property

@@ -129,3 +129,9 @@ except KeyboardInterrupt:
     assert "Traceback" not in err
     address = RunFolder.open(str(tmp_path / "stopped")).address
     assert MlflowClient(address.uri).get_run(address.run_id).info.status == "KILLED"
+
+
+def test_a_path_is_no_run_and_the_refusal_says_what_opens_it(tmp_path):
+    for place in (tmp_path, "outputs/first"):
+        with pytest.raises(TypeError, match=r"quorum\.open_run\("):
+            quorum.Run(place)
