@@ -59,9 +59,9 @@ def stops_in_grace(tell: Callable[[], None], grace: float, at_once: Callable[[],
     wish, begun = Wish(), _imports(sys._getframe())
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if wish.number is not None or not grace or at_once():
-            return _raise(Stopped(wish.number or number), frame, begun)
-        wish.number = number
+        again, wish.number = wish.number is not None, wish.number or number
+        if again or not grace or at_once():
+            return _raise(Stopped(wish.number), frame, begun)
         threading.Thread(target=tell, daemon=True).start()
         signal.setitimer(signal.ITIMER_REAL, grace)
         told = f"stopping: saving at the next step, for at most {grace:g} s; once more ends at once\n"
