@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
+from mlflow.store.artifact.azure_data_lake_artifact_repo import AzureDataLakeArtifactRepository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
@@ -48,13 +49,12 @@ def test_files_that_are_refused_are_told_apart_from_figures(experiment, store):
 
 
 class Keeping(LocalArtifactRepository):
-    """A place of files that takes them and cannot remove them, as MLflow's of Azure's data lake."""
+    """A place of files that takes them and answers a removal as MLflow's of Azure's data lake does."""
 
     def __init__(self, artifact_uri, **options):
         super().__init__(artifact_uri.replace("keeping:", "file:"), **options)
 
-    def delete_artifacts(self, artifact_path=None):
-        raise NotImplementedError
+    delete_artifacts = AzureDataLakeArtifactRepository.delete_artifacts
 
 
 def test_a_place_that_cannot_remove_files_takes_those_of_runs(store, monkeypatch):
