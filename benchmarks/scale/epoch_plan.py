@@ -49,10 +49,8 @@ class Stages:
 
 def main() -> None:
     """Plan the first part of an epoch as worker 0 does, and print what it took."""
-    options, stages = (
-        parse(new_parser(__doc__, table=False, images=1_000_000_000, workers=8, batch_size=1024, window=256)),
-        Stages(),
-    )
+    options = parse(new_parser(__doc__, table=False, images=1_000_000_000, workers=8, batch_size=1024, window=256))
+    stages = Stages()
     shape = StreamShape(options.batch_size, max(8, options.workers), options.window)
     lanes = lanes_of_worker(shape.lanes, 0, options.workers)
     stages.table.title = f"{options.images:,} images, worker 0 of {options.workers}, {len(lanes)} lanes"
@@ -100,10 +98,10 @@ class Sent:
 def made_up_split(images: int) -> Split:
     """Shards of so many images that nobody has."""
     rows = GROUP_ROWS * GROUPS
-    shards = [
-        Shard(f"train/part-{number:08d}.parquet", rows * IMAGE_BYTES, min(rows, images - first), GROUP_ROWS, f"{number:016x}")
-        for number, first in enumerate(range(0, images, rows))
-    ]
+    shards = []
+    for number, first in enumerate(range(0, images, rows)):
+        path, digest = f"train/part-{number:08d}.parquet", f"{number:016x}"
+        shards.append(Shard(path, rows * IMAGE_BYTES, min(rows, images - first), GROUP_ROWS, digest, layout=digest[::-1]))
     return Split(images, shards, [])
 
 
