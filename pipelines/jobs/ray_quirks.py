@@ -40,20 +40,13 @@ OF_THE_FIRST = (  # what makes the actors of Ray Data that outlive every job
 NEXT_TO_NOTHING = {"memory": 1.0}  # a byte: Ray Tune refuses a trial that asks for nothing itself. No issue found
 
 
-@contextmanager
-def no_dashboard() -> Iterator[None]:
+def no_dashboard() -> AbstractContextManager[None]:
     """Ray's processes that start within the block do not look for a dashboard.
 
     Ray Train asks it once a second whether the driver lives, and where there is none searches for it: the end of a run that took
     less than the search waited 12 s for that. No issue found; the asking came with ray-project/ray#58515.
     """
-    given = os.environ.get(DASHBOARD)
-    os.environ.setdefault(DASHBOARD, NOWHERE)
-    try:
-        yield
-    finally:
-        if given is None:
-            del os.environ[DASHBOARD]
+    return _unless_given(DASHBOARD, NOWHERE)
 
 
 def few_processes() -> AbstractContextManager[None]:
@@ -79,6 +72,22 @@ def in_groups_of_their_own() -> AbstractContextManager[None]:
     if sys.platform != "linux":
         return nullcontext()
     return _replaced({(services, "ConsolePopen"): functools.partial(services.ConsolePopen, process_group=0)})
+
+
+def _nothing(*given: Any, **named: Any) -> None:
+    """For what is left out."""
+
+
+@contextmanager
+def _unless_given(name: str, value: str) -> Iterator[None]:
+    """A variable of the environment has a value within the block, unless the user has given it one."""
+    given = os.environ.get(name)
+    os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[name]
 
 
 @contextmanager
@@ -139,10 +148,6 @@ def keep_here() -> None:
             getattr(importlib.import_module(module), name)()
 
 
-def _nothing(*given: Any, **named: Any) -> None:
-    """For what is left out."""
-
-
 @contextmanager
 def few_actors(trainer: Any, *, alone: bool) -> Iterator[None]:
     """A Ray Train job within the block has no actor that it has no use for: each takes two seconds of a processor as it starts.
@@ -151,14 +156,9 @@ def few_actors(trainer: Any, *, alone: bool) -> Iterator[None]:
     whose driver frees what an ended job reserved (`free_orphans`), it is the two that watch for that. No issue found.
     """
     make, unused = trainer._create_default_callbacks, ALWAYS_UNUSED | (UNUSED_ALONE if alone else set())
-    trainer._create_default_callbacks = lambda: [each for each in make() if type(each).__name__ not in unused]
-    given = os.environ.get(DRAINS)
-    os.environ.setdefault(DRAINS, "0" if alone else "1")
-    try:
+    used = {(trainer, make.__name__): lambda: [each for each in make() if type(each).__name__ not in unused]}
+    with _replaced(used), _unless_given(DRAINS, "0" if alone else "1"):
         yield
-    finally:
-        if given is None:
-            del os.environ[DRAINS]
 
 
 @contextmanager

@@ -25,9 +25,7 @@ IMPORTING = "<frozen importlib._bootstrap>"  # file of the frames that import
 @contextmanager
 def stops_at_once() -> Iterator[None]:
     """Within the block a wish raises `Stopped`. In a thread other than the main one, which no signal reaches, nothing changes."""
-    begun = _imports(sys._getframe())
-
-    wish = Wish()
+    wish, begun = Wish(), _imports(sys._getframe())
 
     def stop(number: int, frame: FrameType | None) -> None:
         wish.number = number

@@ -79,8 +79,8 @@ def _run_worker(settings: dict[str, Any]) -> None:
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     rank, count, here = context.get_world_rank(), context.get_world_size(), context.get_local_world_size()
     wished = None if rank else _either(job.record.wished, settings["wished"])
-    told = hasattr(ray.train, "get_preemption_info") and not settings["alone"]  # not every Ray has it
-    announced = _announced if told else None
+    drained = not settings["alone"] and hasattr(ray.train, "get_preemption_info")  # which not every Ray has
+    announced = _announced if drained else None
     try:
         worker = Worker(rank, count, here, device, ray.train.report, wished, settings["beside"], announced, this_node())
         settings["work"](job, worker)

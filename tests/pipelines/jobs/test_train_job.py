@@ -52,8 +52,9 @@ def test_what_an_ended_job_reserved_is_free_for_the_next_one(local_ray, tmp_path
     killed = TrainController.remote()
     ray.get(killed.reserve.remote(ray.available_resources()["CPU"]))
     ray.kill(killed)
-    time.sleep(1)
-    connect()
+    while not ray.available_resources().get("CPU"):  # Ray takes a moment to know that it is dead
+        time.sleep(0.1)
+        connect()
     fit(note_node, Job(str(tmp_path)), Workers(1, max_failures=0))
     assert (tmp_path / "node-0").exists()
 
