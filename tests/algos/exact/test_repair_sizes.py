@@ -66,6 +66,26 @@ def test_the_row_that_loses_least_leaves_a_full_cluster():
     assert 1.0 < float(repair.prices[1] - repair.prices[0]) < 3.0
 
 
+def test_labels_are_a_strict_argmax_where_clusters_may_have_no_row():
+    """Prices of such clusters may fall without end: those of the others, which theirs kept up, fall with them."""
+    table = torch.tensor(
+        [
+            [-0.3113, -0.7130, -0.7291, -0.2992, -0.2529],
+            [-0.3602, 0.9394, 1.1614, -0.1706, 0.0149],
+            [-0.0476, 0.5480, -1.2491, 0.3195, -0.9922],
+            [-0.2986, 0.6443, 0.0958, -1.5084, -0.5842],
+            [-2.0680, -0.1941, 0.2923, 1.0146, 1.5558],
+            [2.2597, 2.0956, 0.2142, 1.3701, 0.8451],
+        ],
+        dtype=torch.float64,
+    )
+    repair = repair_sizes(lookup(table), 6, zeros(5), torch.tensor([2, 1, 0, 0, 0]), torch.tensor([3, 2, 1, 0, 0]))
+    assert repair.labels.tolist() == [0, 1, 0, 1, 2, 0]
+    best = (table + repair.prices).topk(2, dim=1)
+    assert best.indices[:, 0].tolist() == repair.labels.tolist()
+    assert float((best.values[:, 0] - best.values[:, 1]).min()) > 0.1
+
+
 def test_one_cluster_takes_all_rows():
     repair = repair_sizes(lookup(torch.ones(4, 1, dtype=torch.float64)), 4, zeros(1), 4, 4)
     assert (repair.labels.tolist(), repair.objective, repair.gap) == ([0, 0, 0, 0], 4.0, 0.0)
