@@ -12,7 +12,7 @@ from PIL import Image
 try:
     import cykooz_resizer
     from cykooz_resizer.alpha import set_image_mode
-except ImportError:  # there is no wheel for every machine; PIL's filter is the same, within 1 of 255, and slower
+except ImportError:  # there is no wheel for every machine; PIL's filter is the same, both within 1 of 255 of it, and slower
     cykooz_resizer = None
 
 Box = tuple[float, float, float, float]
