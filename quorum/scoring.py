@@ -228,6 +228,7 @@ def export(
     classifier: bool = False,
     register: str | None = None,
     alias: str | None = None,
+    overwrite: bool = False,
 ) -> str:
     """Write a run's backbone as safetensors under the names of torchvision and timm, or log its model in MLflow.
 
@@ -240,13 +241,14 @@ def export(
         classifier: of a semisup run, the averaged weights with their classifier.
         register: name in MLflow's registry of which the model becomes a version.
         alias: of that version, as champion.
+        overwrite: replace the file.
 
     Raises:
-        UserError: for another file name, or a run without what is asked for.
+        UserError: for another file name, a file that is there, or a run without what is asked for.
     """
     from pipelines.evaluation.export import export as write
 
-    return write(_place(run), str(to), classifier=classifier, register=register, alias=alias)
+    return write(_place(run), str(to), classifier=classifier, register=register, alias=alias, overwrite=overwrite)
 
 
 def _place(given: str | Path | Run | DataSet) -> str:

@@ -44,7 +44,7 @@ class Listing:
     """
 
     def __init__(self, root: Location) -> None:
-        if not root.is_folder:
+        if not root.is_dir():
             raise UserError(f"{root} is no folder; give the storage of runs, for example outputs")
         self.root, self.links, self.unread = root, list[str](), dict[str, str]()
         self.files = sorted(self._local(root.path) if root.is_local else _remote(root), key=lambda file: file.path)

@@ -65,7 +65,7 @@ def is_as_planned(waste: Waste, root: Location) -> bool | None:
     place = root / waste.path
     if not waste.is_folder:
         files = [file] if (file := stored(place, waste.path)) else []
-    elif place.is_folder:
+    elif place.is_dir():
         listing = Listing(place)
         if listing.links or listing.unread:
             return False

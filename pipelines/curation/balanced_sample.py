@@ -112,8 +112,7 @@ def _target(to: str, *, overwrite: bool) -> Location:
         raise UserError(
             f"--to is {to}, which is a {'folder' if is_one else 'file'}; give a file that ends in .parquet, or a folder"
         )
-    if target.exists() and not overwrite:
-        raise UserError(f"{target} is there already; choose another --to or give --overwrite")
+    target.check_free(overwrite=overwrite)
     return target
 
 

@@ -24,7 +24,8 @@ MLFLOW = "mlflow"  # where a file's name would stand
 
 
 def export(
-    place: str, to: str, *, classifier: bool = False, register: str | None = None, alias: str | None = None
+    place: str, to: str, *, classifier: bool = False, register: str | None = None, alias: str | None = None,
+    overwrite: bool = False,
 ) -> str:  # fmt: skip
     """Write the backbone of a run or checkpoint as safetensors, or log its model; returns a line that says how to load it.
 
@@ -36,9 +37,10 @@ def export(
         classifier: of a semi-supervised run, the averaged weights with their classifier; class names go into the metadata.
         register: name in MLflow's registry that the model becomes a version of.
         alias: of that version.
+        overwrite: replace the file.
 
     Raises:
-        UserError: for a file name without `.safetensors`, a run without a classifier, or a store that refuses.
+        UserError: for a file that is there or is no `.safetensors`, a run without a classifier, or a store that refuses.
     """
     if alias and not register:
         raise UserError(f"alias is {alias!r}, which a version of a registered model has; give --register NAME too")
@@ -51,6 +53,7 @@ def export(
     file = Location.of(to)
     if posixpath.splitext(file.path)[1] != ".safetensors":
         raise UserError(f"--to is {to!r}; the export is a safetensors file, so name it ....safetensors, or give {MLFLOW}")
+    file.check_free(overwrite=overwrite)
     trained = Trained.open(place)
     weights = _classified(trained) if classifier else trained.method().backbone.state_dict()
     file.parent.make()

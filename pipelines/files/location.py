@@ -104,13 +104,6 @@ class Location:
         """Whether a file or folder is there."""
         return bool(self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound)
 
-    @property
-    def is_folder(self) -> bool:
-        """Whether a folder is there."""
-        if self.is_local:
-            return os.path.isdir(self.path)
-        return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory)
-
     def size(self) -> int:
         """Bytes of the file; 0 where there is none."""
         return self.filesystem.get_file_info(self.path).size or 0
@@ -127,11 +120,22 @@ class Location:
             return os.path.isdir(self.path)
         return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory)
 
+    def check_free(self, *, overwrite: bool) -> None:
+        """Refuse a place for a new file where something is.
+
+        Raises:
+            UserError: for a folder, and for a file that is not to be replaced.
+        """
+        if self.is_dir():
+            raise UserError(f"{self} is a folder; name a file in it")
+        if self.exists() and not overwrite:
+            raise UserError(f"{self} is there already; choose another --to or give --overwrite")
+
     def children(self) -> list[str]:
         """Names in the folder, sorted; none where there is no folder."""
         if self.is_local:
             return sorted(os.listdir(self.path)) if os.path.isdir(self.path) else []
-        if not self.is_folder:
+        if not self.is_dir():
             return []
         found = self.filesystem.get_file_info(pafs.FileSelector(self.path))
         return sorted(posixpath.basename(info.path) for info in found)

@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipelines.errors import UserError
 from pipelines.jobs.ray_quirks import (
     few_processes,
+    few_words,
     free_orphans,
     in_groups_of_their_own,
     keep_here,
@@ -51,7 +52,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     address = address or os.environ.get("RAY_ADDRESS") or None
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     if address is None or address == "local":
-        with no_dashboard(), few_processes(), in_groups_of_their_own(), kept_handlers(signal.SIGTERM):
+        with no_dashboard(), few_processes(), few_words(alone=True), in_groups_of_their_own(), kept_handlers(signal.SIGTERM):
             cpus = max(os.cpu_count() or 1, local_cpus or 1)
             settings = {
                 # No dashboard would show metrics and task events, which are kept of every data set that ever ran.
@@ -63,7 +64,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
                 ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
         return True
     del options["include_dashboard"]
-    with kept_handlers(signal.SIGTERM), starts_in_words(address):
+    with few_words(alone=False), kept_handlers(signal.SIGTERM), starts_in_words(address):
         knock(address)
         ray.init(address=address, **options)
     keep_here()

@@ -29,6 +29,8 @@ ALWAYS_UNUSED, UNUSED_ALONE = {"DatasetsCallback"}, {"PlacementGroupCleanerCallb
 CONTROLLER = "TrainController"  # the actor of a job of Ray Train that reserves for its workers
 DRAINS = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 LOOKS = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
+LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
+STDERR = 2
 CONNECT_SECONDS = 20
 PAUSE = 0.02  # seconds
 THIS_PROCESS = uuid.uuid4().hex[:12]
@@ -59,6 +61,45 @@ def few_processes() -> AbstractContextManager[None]:
 
     left_out = {(node.Node, name): _nothing for name in UNUSED_PROCESSES}
     return _replaced(left_out | {(utils, "get_dashboard_dependency_error"): lambda: ImportError("not wanted")})
+
+
+def few_words(*, alone: bool) -> AbstractContextManager[None]:
+    """A Ray that this process starts or joins within the block writes no lines of its own among the command's.
+
+    Its core writes errors to the terminal that are none, as of each pool of actors of Ray Data, whose constructors get objects;
+    told a level, it tells of that. `alone` says whether no other machine is there: then the messages go too that Ray publishes,
+    as the last twenty lines of a raylet that was killed, which is said in a sentence. The first is ray-project/ray#53727.
+    """
+    from ray._private import worker
+
+    return _replaced(
+        {(worker, "connect"): functools.partial(_in_silence, worker.connect)}
+        | ({(worker, "listen_error_messages"): _nothing} if alone else {})
+    )
+
+
+def _in_silence(connect: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    if LOG_LEVEL in os.environ:
+        return connect(*given, **named)
+    with _unless_given(LOG_LEVEL, "fatal"), _no_terminal():
+        return connect(*given, **named)
+
+
+@contextmanager
+def _no_terminal() -> Iterator[None]:
+    """What is written to the process's standard error within the block, by code of any language, is lost."""
+    try:
+        kept = os.dup(STDERR)
+    except OSError:  # it is closed
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
 
 
 def in_groups_of_their_own() -> AbstractContextManager[None]:

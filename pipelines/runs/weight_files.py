@@ -45,7 +45,7 @@ def read_weight_file(place: str) -> WeightFile:
     location = Location.of(place)
     if not location.exists():
         raise UserError(f"{place} is not there; give a file of weights that is")
-    if location.is_folder:
+    if location.is_dir():
         raise UserError(f"{place} is a folder; give the file of weights in it")
     content = location.read_bytes()
     if not content:

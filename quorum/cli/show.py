@@ -18,6 +18,7 @@ from quorum.data import NextLabels
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipelines.datasets.image_shards import Split
     from quorum.assigning import Assignment, JoinedLabels, Quality
     from quorum.clustering import Clustering
     from quorum.comparing import Comparison
@@ -51,11 +52,18 @@ def show_ingest(made: DataSet) -> None:
         table.add_column(column, justify="left" if column == "split" else "right")
     for name, split in dataset.splits.items():
         size = sum(shard.image_bytes for shard in split.shards) / 1e6
-        known = f"{len(dataset.classes)} classes" if split.labelled else "none"
-        table.add_row(name, f"{split.rows:,}", str(len(split.shards)), f"{size:,.1f}", known)
+        table.add_row(name, f"{split.rows:,}", str(len(split.shards)), f"{size:,.1f}", _known_of(split, len(dataset.classes)))
     Console().print(table)
     if dataset.quarantined:
         print(f"{dataset.quarantined} unreadable files are listed in {dataset.location}/quarantine.parquet")
+
+
+def _known_of(split: Split, classes: int) -> str:
+    """How many classes a split has images of."""
+    if not split.labelled:
+        return "none"
+    there = sum(count > 0 for count in split.class_counts)
+    return f"{there} of {classes} classes" if there < classes else f"{classes} classes"
 
 
 def show_ingest_look(made: SourceLook) -> None:

@@ -61,6 +61,16 @@ def test_metadata_says_how_to_rebuild_a_small_stem(digits, tmp_path):
         assert json.loads(file.metadata()["backbone"])["stem"] == "small"
 
 
+def test_a_file_is_replaced_only_as_wished(digits, tmp_path):
+    folder, file = saved_run(digits, tmp_path), tmp_path / "net.safetensors"
+    file.write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"net\.safetensors is there already; choose another --to or give --overwrite"):
+        export(str(folder), str(file))
+    assert file.read_bytes() == b"mine"
+    export(str(folder), str(file), overwrite=True)
+    assert load_file(file)
+
+
 def test_another_file_type_is_refused(digits, tmp_path):
     with pytest.raises(UserError, match="safetensors"):
         export(str(tmp_path), str(tmp_path / "net.pt"))

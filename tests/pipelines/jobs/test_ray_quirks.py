@@ -96,6 +96,43 @@ def test_a_dashboard_that_was_named_is_kept(monkeypatch, given):
 
 
 @pytest.mark.slow
+def test_ray_writes_lines_among_those_of_a_command_unless_it_is_kept_from_it():
+    code = """
+import contextlib, logging, os, psutil, ray, sys, time
+from pipelines.jobs.ray_quirks import few_processes, few_words
+with few_processes(), few_words(alone=True) if sys.argv[1:] else contextlib.nullcontext():
+    ray.init(address="local", include_dashboard=False, num_cpus=1, log_to_driver=False, logging_level=logging.ERROR)
+class Actor:
+    def __init__(self, given): pass
+    def ready(self): return "an actor is ready"
+print(ray.get(ray.remote(max_restarts=-1)(Actor).remote(ray.put(1)).ready.remote()), flush=True)
+next(each for each in psutil.Process().children() if each.name() == "raylet").kill()
+with contextlib.suppress(Exception):
+    ray.get(ray.remote(lambda: 7).remote(), timeout=8)
+time.sleep(3)
+os.write(2, b"the terminal is there")
+os._exit(0)
+"""
+    everything = said_by(code)
+    assert "has constructor arguments in the object store" in everything
+    assert "Raylet is terminated" in everything
+    assert said_by(code, "few").split("\n") == ["an actor is ready", "the terminal is there"]
+
+
+def test_a_level_of_logging_that_was_given_is_kept(monkeypatch):
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "debug")
+    code = """
+import os
+from ray._private import worker
+from pipelines.jobs.ray_quirks import few_words
+worker.connect = lambda: os.system("echo $RAY_BACKEND_LOG_LEVEL >&2")
+with few_words(alone=True):
+    worker.connect()
+"""
+    assert said_by(code) == "debug\n"
+
+
+@pytest.mark.slow
 def test_ray_starts_processes_that_one_machine_has_no_use_for_unless_they_are_left_out():
     code = """
 import contextlib, psutil, ray, sys

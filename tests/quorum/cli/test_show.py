@@ -1,0 +1,22 @@
+"""What commands show in the terminal of what they made."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.datasets.image_shards import Dataset, Split
+from pipelines.datasets.shard_files import Shard
+from pipelines.files.location import Location
+from quorum.cli.show import show_ingest
+from quorum.data import DataSet
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [([2, 1, 3], "3 classes"), ([2, 0, 3], "2 of 3 classes"), ([], "none")],
+    ids=["all", "one is missing", "no labels"],
+)
+def test_a_split_is_shown_with_the_classes_that_it_has(capsys, tmp_path, counts, said):
+    shards = [Shard("val/part.parquet", 1, sum(counts) or 5, 64, "digest")]
+    show_ingest(DataSet(Dataset(Location.of(str(tmp_path)), "photos", ["a", "b", "c"], {"val": Split(6, shards, counts)}, 0)))
+    assert said in capsys.readouterr().out
