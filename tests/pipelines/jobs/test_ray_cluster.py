@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 import ray
 
@@ -62,3 +63,23 @@ def test_what_the_cluster_cannot_hold_is_refused_unless_it_grows(monkeypatch, ca
         check_resources(2, 1, gpus=1.0)
     check_resources(4, 1, gpus=1.0, grows=True)
     assert "waiting for 4 GPUs; the cluster has 1 now" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process does not tell what it was started with")
+def test_a_process_of_a_local_ray_that_hangs_as_it_ends_is_ended():
+    code = """
+import os, ray, subprocess, sys
+from pipelines.jobs import ray_cluster
+ray_cluster.connect("local", local_cpus=1)
+ray_cluster.LAST_SECONDS = 0.5
+worker = ray.get(ray.remote(lambda: {**os.environ}).remote())
+command = [sys.executable, "-c", "import time; time.sleep(600)"]
+pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+print(subprocess.Popen(command, env=worker, **pipes).pid, subprocess.Popen(command, **pipes).pid)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
+    hung, other = map(int, done.stdout.split())
+    still_there = {process.pid for process in psutil.process_iter(["status"]) if process.info["status"] != psutil.STATUS_ZOMBIE}
+    psutil.Process(other).kill()
+    assert still_there & {hung, other} == {other}
