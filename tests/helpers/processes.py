@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+# Seconds for gloo to free the last tensors: its threads need the lock of Python, with which torch before 2.8 waits for them.
+FREED = 0.02
+
 
 def _worker(rank: int, workers: int, meeting: str, function: Callable[..., Any], args: tuple[Any, ...], results: Any) -> None:
     torch.set_num_threads(1)
@@ -18,6 +22,7 @@ def _worker(rank: int, workers: int, meeting: str, function: Callable[..., Any],
     try:
         results[rank] = function(*args)
     finally:
+        time.sleep(FREED)
         dist.destroy_process_group()
 
 
