@@ -27,6 +27,7 @@ from pipelines.jobs.waiting import described
 from pipelines.jobs.watch import Watch, say
 from pipelines.jobs.worker import Worker, Workers, tell_nobody
 from pipelines.runs.run_folder import SWEEP_FILE, Run
+from pipelines.secrets import hidden
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.live.node_watch import Readings, reading_seconds
 from pipelines.tracking.local_copy import local_folder
@@ -139,6 +140,8 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
     """
     with stops_at_once():
         spec.check()
+        if within is None:
+            say([hidden(f"{spec.name}: starting, in {spec.place}")])
         workers = spec.workers
         alone = connect(address, local_cpus=workers.most * workers.cpus + 1)
         grows = within.grows if within else not alone
