@@ -40,16 +40,16 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
     figures = names.index(score_column(compared))  # what stands left of them are settings
     table = Table(title=escape(compared.title), title_justify="left")
     for place, name in enumerate(names):
-        table.add_column(escape(name), justify="left" if place < figures else "right")
+        table.add_column(escape(name), justify="left" if place < figures else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
     if compared.pair is not None:
         console.print(_differences(compared.pair))
     for sentence in (*summary(compared), *compared.notes):
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)  # an address that is broken opens nothing
     if is_wide(compared):
-        console.print(f"{len(compared.keys)} keys differ; settings.csv has their values", highlight=False)
+        console.print(f"{len(compared.keys)} keys differ; settings.csv has their values", highlight=False, soft_wrap=True)
 
 
 def _differences(pair: Pair) -> Table:

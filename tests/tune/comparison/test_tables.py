@@ -103,3 +103,13 @@ def test_a_loss_far_from_1_keeps_its_digits(said, store):
     store.trial(parent, {"n": 1}, 0, values=(0.00001234,), metric="my_loss")
     store.trial(parent, {"n": 2}, 0, values=(123456.0,), metric="my_loss")
     assert (cells(said(parent), ["1"])[1], cells(said(parent), ["2"])[1]) == ("1.234e-05", "1.235e+05")
+
+
+def test_a_narrow_terminal_breaks_no_sentence_and_cuts_no_heading(said, store, monkeypatch):
+    parent = store.sweep()
+    for n in (1, 2):
+        store.trial(parent, {"an_option_with_a_long_name": n}, 0, values=(n / 4,))
+    monkeypatch.setenv("COLUMNS", "60")
+    text = said(parent)
+    assert "\u2026" not in text
+    assert "the budget that every finished run reached; +- is the standard deviation over seeds" in text
