@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos.servers import Server
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs chromium")
+PATIENT = ("--virtual-time-budget=30000", "--window-size=1800,1600")  # the scripts of MLflow's pages ask the server
 UNSEEN = re.compile(r"<(script|style)\b.*?</\1>", re.DOTALL)
 
 
@@ -33,3 +39,19 @@ def texts_of(html: str) -> list[str]:
 def draw(address: str, picture: Path, *options: str) -> None:
     """Write a picture of a page."""
     browse(address, f"--screenshot={picture}", *options)
+
+
+@contextmanager
+def served(store: str, folder: Path) -> Iterator[str]:
+    """Address of a server of MLflow that shows a copy of a store in SQLite."""
+    with (
+        closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as mine,
+        closing(sqlite3.connect(folder / "mlflow.db")) as copy,
+    ):
+        mine.backup(copy)
+    server = Server(folder)
+    try:
+        server.start()
+        yield server.uri
+    finally:
+        server.remove()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import ray
@@ -23,6 +24,7 @@ from pipelines.files.one_writer import one_writer
 from pipelines.runs.run_folder import Run
 from pipelines.training.launch import train
 from quorum.cli import main
+from tests.helpers.browser import PATIENT, needs_browser, page_made, served, texts_of
 from tests.helpers.places import COKE_DIGITS as RECIPE
 from tests.helpers.runs import differing, final_state, learned, wait_for_step
 from tests.helpers.small_runs import SMALL
@@ -114,6 +116,21 @@ def test_a_trial_ends_in_the_bits_of_the_same_run_alone(done, straight):
     plan = Plan.of(read_stored(str(done[0] / "sweep.yaml"), SweepConfig, {"recipe": str(done[0] / "base.yaml")}))
     trial = Path(plan.run_folder({"ratio": 0.4}, 0).path)
     assert differing(learned(final_state(trial, 4)), learned(final_state(straight, 4))) == []
+
+
+@pytest.mark.slow
+@needs_browser
+def test_mlflows_pages_have_the_trials_below_the_sweep_and_compare_them_by_its_keys(done, tmp_path):
+    _, address = done
+    runs = [run.info.run_id for run in trials(address)]
+    chosen = urlencode({"runs": json.dumps(runs), "experiments": json.dumps([address.experiment_id])})
+    with served(address.uri, tmp_path) as server:
+        experiment = f"{server}/#/experiments/{address.experiment_id}"
+        listed = texts_of(page_made(f"{experiment}/runs?workflowType=machine_learning", *PATIENT))
+        compared = texts_of(page_made(f"{server}/#/compare-runs?{chosen}", *PATIENT))
+    assert "sweep" in listed
+    assert {"Comparing 3 Runs from 1 Experiment", "Parallel Coordinates Plot", "method.min_size_ratio"} <= set(compared)
+    assert {"0.20000", "1.00000"} <= set(compared)  # the ends of its axis
 
 
 def test_a_resume_repeats_no_finished_trial_and_runs_the_rest(done, monkeypatch, tmp_path, capsys):

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import getpass
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.chaos.servers import Server
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.about.page import run_page
-from tests.helpers.browser import draw, needs_browser, page_made, texts_of
+from tests.helpers.browser import PATIENT, draw, needs_browser, page_made, served, texts_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, needs_browser]
-PATIENT = ("--virtual-time-budget=30000", "--window-size=1800,1600")  # its scripts ask the server
 
 
 @pytest.fixture(scope="module")
 def address(straight, tmp_path_factory):
     """Of the run on a server that shows a copy of its store."""
-    kept, folder = Run.open(str(straight)).address, tmp_path_factory.mktemp("server")
-    with (
-        closing(sqlite3.connect(kept.uri.removeprefix("sqlite:///"))) as mine,
-        closing(sqlite3.connect(folder / "mlflow.db")) as copy,
-    ):
-        mine.backup(copy)
-    server = Server(folder)
-    try:
-        server.start()
-        yield replace(kept, uri=server.uri)
-    finally:
-        server.remove()
+    kept = Run.open(str(straight)).address
+    with served(kept.uri, tmp_path_factory.mktemp("server")) as uri:
+        yield replace(kept, uri=uri)
 
 
 def read(address, tab=""):
