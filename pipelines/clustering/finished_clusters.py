@@ -12,7 +12,7 @@ import pyarrow as pa
 from algos.kmeans.metric import Metric
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.levels.parent_files import PARENT, read_parents
-from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST, METRIC_KEY
+from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST, METRIC_KEY, SIZES
 from pipelines.config.recipe import stored_values
 from pipelines.datasets.vector_column import as_lists, list_lengths
 from pipelines.errors import UserError, nearest
@@ -24,6 +24,7 @@ from pipelines.runs.run_folder import Run
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 KIND = "cluster"  # of the runs
 HEAD, CLUSTER, CENTER, PRICE = "head", "cluster", "center", "price"  # columns of `centers.parquet`
+SIZE_COLUMNS = ["head", "rows", "similarity"]  # of `sizes.parquet`, that are read
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,20 @@ class FinishedClusters:
         if "levels" in content:
             model = replace(model, parents=read_parents(run.location))
         return cls(location, model, run, stored_values(run.config_file()), rows)
+
+    def sizes(self) -> pa.Table:
+        """Rows and mean similarity of each cluster, as the run has them.
+
+        Raises:
+            UserError: for a file that is damaged.
+        """
+        assert self.run is not None  # a file of anybody's has none
+        place = self.run.location / SIZES
+        table = ParquetReader(place).read()
+        with damage_in_words(place, "restore it"):
+            if len(table.select(SIZE_COLUMNS)) != sum(self.model.heads):
+                raise ValueError(f"it has {len(table)} rows, for {sum(self.model.heads)} clusters")
+        return table
 
     def head(self, number: int) -> FrozenClusters:
         """The clusters of one head.

@@ -14,7 +14,7 @@ import numpy as np
 from algos.kmeans.metric import Metric
 from pipelines.clustering.finished_clusters import HEAD, PRICE, FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
-from pipelines.clustering.result_files import SIZES, cluster_table
+from pipelines.clustering.result_files import cluster_table
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.errors import UserError
 from pipelines.files.documents import damage_in_words
@@ -74,7 +74,7 @@ class WarmStart:
         shares = [np.full(clusters, 1 / clusters) for clusters in model.heads]
         before = passes if model.prices.any() else 0
         if found.run is not None and found.config is not None:
-            sizes = (found.run.location / SIZES).read_parquet()[ROWS].to_numpy()
+            sizes = found.sizes()[ROWS].to_numpy()
             shares, before = [mine / mine.sum() for mine in model.per_head(sizes)], int(found.config["passes"])
         rows = np.maximum(np.floor(np.concatenate(shares) * vectors.rows), 1.0)
         return cls(model, rows, before, (found.config or {}).get("max_size_ratio"))

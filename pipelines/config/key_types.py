@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from pipelines.config.plain_values import PlainLoader, is_number
 from pipelines.errors import UserError
 
 NOUNS = {
@@ -69,26 +70,40 @@ def _noun(hint: Any) -> str:
     return f"{noun} of whole numbers" if of[:1] == (int,) else f"{noun} of numbers" if of[:1] == (float,) else noun
 
 
-def read_texts(values: Mapping[str, Any], kind: type, method: type | None = None) -> dict[str, Any]:
+def read_texts(values: Mapping[str, Any], kind: type, method: type | None = None, prefix: str = "") -> dict[str, Any]:
     """A copy of the values, with those texts read that stand for lists and mappings.
 
     Raises:
-        UserError: for a text that is no YAML.
+        UserError: for a text that is no YAML, or a number that could be meant in two ways, as 010.
     """
     found = {}
     for key, value in values.items():
         hint = key_types(kind, method).get(key)
-        if isinstance(value, str) and hint is not None and holds_parts(hint):
-            found[key] = _read(key, value)
-        elif isinstance(value, Mapping) and isinstance(hint, type) and is_dataclass(hint):
-            found[key] = read_texts(value, hint)
-        else:
-            found[key] = deepcopy(value)
+        if isinstance(value, Mapping) and isinstance(hint, type) and is_dataclass(hint):
+            found[key] = read_texts(value, hint, prefix=f"{prefix}{key}.")
+            continue
+        is_text_of_parts = isinstance(value, str) and hint is not None and holds_parts(hint)
+        found[key] = _read(f"{prefix}{key}", value) if is_text_of_parts else deepcopy(value)
+        if hint is not None:
+            _check_numbers(f"{prefix}{key}", found[key], hint)
     return found
+
+
+def _check_numbers(key: str, value: Any, hint: Any) -> None:
+    """Refuse texts with digits that are no plain numbers, where a number is wanted: the parser takes more than one kind."""
+    items, kinds = [value], [*alternatives(hint)]
+    if isinstance(value, list):
+        items, kinds = value, [one for part in kinds if get_origin(part) in (list, tuple) for one in get_args(part)]
+    number = next((kind for kind in (float, int) if kind in kinds), None)
+    if number is None or str in kinds:
+        return
+    for item in items:
+        if isinstance(item, str) and any(map(str.isdigit, item)) and not is_number(item, number):
+            raise UserError(f"{key} is {item!r}; give {wanted(hint)}")
 
 
 def _read(key: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, PlainLoader)
     except yaml.YAMLError as error:
         raise UserError(f"{key} is {text!r}, which is no YAML ({' '.join(str(error).split())})") from error

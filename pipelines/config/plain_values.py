@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import yaml
+
+WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
+INT_TAG, FLOAT_TAG = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+FIRST = [*"-+.0123456789"]
+
+
+class PlainLoader(yaml.SafeLoader):
+    """YAML whose numbers mean what they do everywhere else: decimal ones.
+
+    In YAML 1.1 010 is 8, 1:30 is 90 and 1_0 is 10; here they are texts, which no number is read of.
+    """
+
+
+PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, shape) for tag, shape in resolvers if tag not in (INT_TAG, FLOAT_TAG)]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+PlainLoader.add_implicit_resolver(INT_TAG, re.compile(rf"(?:{WHOLE.pattern})$"), FIRST)
+PlainLoader.add_implicit_resolver(  # with a point, as YAML 1.1 has it: a digest in hexadecimal may look like 12e34
+    FLOAT_TAG, re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"), FIRST
+)
+
+
+def is_number(text: str, kind: type) -> bool:
+    """Whether a text is one of `int` or `float` as everybody writes it: decimal, in ASCII, without leading zeros."""
+    return (WHOLE if kind is int else NUMBER).fullmatch(text.strip()) is not None
 
 
 def plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ import yaml
 
 from algos.methods.registry import method_specs
 from pipelines.config.old_configs import converted
-from pipelines.config.plain_values import flatten
+from pipelines.config.plain_values import PlainLoader, flatten
 from pipelines.config.published_names import is_published
 from pipelines.config.typed_options import check_keys, from_values, method_name, with_settings
 from pipelines.errors import UserError, nearest
@@ -122,7 +122,7 @@ def method_of_recipe(recipe: str | None) -> str | None:
         return None
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(PlainLoader):
     """YAML of plain values, in which a key comes once: of two, the first would be dropped in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

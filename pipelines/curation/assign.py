@@ -65,6 +65,7 @@ def assign(
     model = model if prices else model.without_prices()
     vectors = _open_rows(found, data, column, id_column)
     _check_width(vectors, found)
+    before = found.sizes() if found.run is not None else None  # which is refused, if it is, before rows are labelled
     folder = Location.of(to)
     if not vectors.single and folder.lies_in(vectors.location):
         raise UserError(f"--to {folder} lies in the folder of the embeddings, whose files are read as rows; choose another")
@@ -82,7 +83,7 @@ def assign(
         rows = vectors.in_form(form)
         labelled = write_labels(rows, model.among(form), take(folder, plan) / LABELS, gpu=gpu, keep=keep)
     rate = vectors.rows / (time.monotonic() - labelling)
-    report = _write_sizes(folder, found, labelled) | {
+    report = _write_sizes(folder, labelled, before) | {
         "clusters": str(found.location), "metric": model.metric, "prices": model.priced, "place": str(vectors.place),
         "column": vectors.column, "id": vectors.id_column, "seconds": time.monotonic() - began, "rows_per_second": rate,
     }  # fmt: skip
@@ -122,7 +123,7 @@ def _digest(model: FrozenClusters) -> str:
     return hashlib.sha256(said.encode() + b"".join(each.tobytes() for each in numbers)).hexdigest()[:16]
 
 
-def _write_sizes(folder: Location, found: FinishedClusters, labelled: LabelledFolder) -> dict[str, Any]:
+def _write_sizes(folder: Location, labelled: LabelledFolder, before: pa.Table | None) -> dict[str, Any]:
     """Write `sizes.parquet`; returns the figures of the whole and of each head, beside the run's own where there is one."""
     model, unit = labelled.model, labelled.vectors.form.unit
     counts, sums = model.per_head(labelled.counts), model.per_head(labelled.sums * unit)
@@ -133,8 +134,7 @@ def _write_sizes(folder: Location, found: FinishedClusters, labelled: LabelledFo
     mean = labelled.sums * unit / np.maximum(labelled.counts, 1)
     table = pa.table(names | {"rows": labelled.counts, "similarity": pa.array(mean, mask=labelled.counts == 0)})
     heads = [_figures(head, n, total) for head, n, total in zip(model.numbers, counts, sums, strict=True)]
-    if found.run is not None:
-        before = (found.run.location / SIZES).read_parquet(["head", "rows", "similarity"])
+    if before is not None:
         before = before.filter(pa.array(np.isin(before["head"].to_numpy(), model.numbers)))
         table = table.append_column("run_rows", before["rows"]).append_column("run_similarity", before["similarity"])
         theirs, similar = before["rows"].to_numpy(), before["similarity"].fill_null(0).to_numpy()

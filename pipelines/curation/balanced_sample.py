@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipelines.curation.labelled_rows import ID, LABEL, SIMILARITY
 from pipelines.curation.labelled_source import FinishedLabels
+from pipelines.curation.own_files import refuse_own
 from pipelines.curation.share import share_tree
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
@@ -67,6 +68,7 @@ def write_sample(
     _check_options(per_cluster, total, pick, seed)
     target = _target(to, overwrite=overwrite)
     labels = FinishedLabels.open(place, head)
+    refuse_own(target, labels.folder)
     rows = labels.heads[0]
     sizes = rows.counts()
     if total is not None and total > rows.rows:

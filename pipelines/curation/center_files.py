@@ -13,6 +13,7 @@ import numpy as np
 from pipelines.clustering.finished_clusters import open_clusters
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.result_files import cluster_table
+from pipelines.curation.own_files import refuse_own
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 
@@ -65,7 +66,9 @@ def write_centers(
     if prices and suffix == ".parquet":
         raise UserError("--prices is for .npy and .faiss; a Parquet file has the prices in a column of its own")
     target.check_free(overwrite=overwrite)
-    model = open_clusters(place, metric).head(head)
+    found = open_clusters(place, metric)
+    refuse_own(target, found.location)
+    model = found.head(head)
     if prices and model.parents is not None:
         raise UserError(f"clusters of {place} are on two levels, and no price of one cluster tells its label; leave --prices out")
     centers = with_prices(model) if prices else model.centers.astype(np.float32)

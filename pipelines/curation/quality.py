@@ -19,7 +19,6 @@ from algos.scores import size_figures
 from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.initial_centers import sample_places
 from pipelines.clustering.label_files import FrozenClusters
-from pipelines.clustering.result_files import SIZES
 from pipelines.curation.labelled_rows import LabelledRows
 from pipelines.curation.labelled_source import LabelledSource
 from pipelines.curation.quality_pictures import draw
@@ -76,7 +75,7 @@ def measure(place: str, *, sample: int = 10_000, seed: int = 0, data: str | None
     found = FinishedClusters.open(place)
     source = LabelledSource.open(place, data)
     assert found.run is not None  # or the source had been refused
-    sizes = (found.run.location / SIZES).read_parquet()
+    sizes = found.sizes()
     form = DIRECTIONS if found.model.metric == "cosine" else RowForm("euclidean", dtype="float64")
     rows, places = _sample(source.vectors.in_form(form), sample, seed)
     heads = [_measure(found.head(mine.head), mine, sizes, rows, places) for mine in source.heads]

@@ -53,6 +53,7 @@ class RowForm:
         with np.errstate(over="ignore", invalid="ignore"):
             mean = rows.mean(axis=0)
             spread = float(np.sqrt(np.square(rows - mean).sum(axis=1).mean()))
+            spread = spread or float(np.abs(rows - mean).max(initial=0.0))  # whose squares float64 does not hold either
         if spread and not SMALLEST < spread < 1 / SMALLEST:
             raise UserError(
                 f"the vectors spread by {spread:.3g} around their mean, whose square float32 does not hold; bring them to about 1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,13 @@ import fsspec
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from pipelines.files.storage_errors import patiently
+from pipelines.files.storage_errors import UNREACHED, patiently
 
 ATTEMPTS = 4  # of a request that gets no answer; what is answered with "slow down" is asked again by `patiently`
 DELAYED = "allow_delayed_open"  # by which newer versions of pyarrow write a small object in one request
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0  # the library's own 1 and 3 are shorter than a loaded store's answer
+AT_ONCE = 32 << 20  # bytes of a file that is fetched in one request
+GONE = (404, 410)  # what HTTP says of a file that is not there
 HASTY_SECONDS = 5.0  # where it is only asked whether a store answers
 
 
@@ -80,6 +83,40 @@ for _name in ("get_file_info", "create_dir", "delete_file", "delete_dir"):  # re
     setattr(PatientS3, _name, _asked_again(_name))
 
 
+class Telling(pafs.FSSpecHandler):
+    """A file system of fsspec for pyarrow, that tells a file which cannot be reached from one that is not there.
+
+    pyarrow's own takes whatever goes wrong for a file that is not there.
+    """
+
+    def open_input_stream(self, path: str) -> pa.PythonFile:
+        """The file, read once from its start."""
+        return self._opened(path)
+
+    def open_input_file(self, path: str) -> pa.PythonFile:
+        """The file, read anywhere."""
+        return self._opened(path)
+
+    def _opened(self, path: str) -> pa.PythonFile:
+        try:
+            found = self.fs.info(path)
+            if found["type"] != "file":
+                raise FileNotFoundError(path)
+            small = (found.get("size") or AT_ONCE + 1) <= AT_ONCE
+            return pa.PythonFile(io.BytesIO(self.fs.cat_file(path)) if small else self.fs.open(path, "rb"), mode="r")
+        except Exception as error:  # each of them has its own
+            raise _told(path, error) from error
+
+
+def _told(path: str, error: Exception) -> OSError:
+    """What a file system of fsspec meets, as one of pyarrow's says it."""
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+    status = getattr(cause, "status", None) or getattr(getattr(cause, "response", None), "status_code", None)
+    if status in GONE or isinstance(cause, FileNotFoundError):
+        return FileNotFoundError(path)
+    return OSError(f"{path}: HTTP status {status}" if status else f"{path} {UNREACHED} ({cause or type(cause).__name__})")
+
+
 def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
     """The file system of a URI, and the path in it.
 
@@ -105,7 +142,7 @@ def _by_fsspec(uri: str) -> tuple[pafs.FileSystem, str]:
         filesystem, path = fsspec.core.url_to_fs(uri)
     except ImportError as error:
         raise OSError(f"{error}") from error
-    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), path
+    return pafs.PyFileSystem(Telling(filesystem)), path
 
 
 def asking_once(filesystem: pafs.FileSystem) -> pafs.FileSystem:

@@ -239,13 +239,21 @@ class Location:
             (self / name).delete_file()
 
     def read_parquet(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The file's table, or some of its columns."""
+        """The file's table, or some of its columns.
+
+        Raises:
+            UserError: for a file that is none of Parquet, or damaged.
+        """
 
         def read() -> pa.Table:
             with self.filesystem.open_input_file(self.path) as file:
                 return pq.ParquetFile(file).read(columns=columns)
 
-        return patiently(read)
+        try:
+            return patiently(read)
+        except pa.ArrowInvalid as error:
+            said = str(error).split("\n", maxsplit=1)[0]
+            raise UserError(f"{self} is no Parquet file, or cut short or damaged ({said}); restore it") from error
 
     def write_parquet(self, table: pa.Table, **options: Any) -> None:
         """Write a table as Parquet, whole or not at all; `options` are those of `pyarrow.parquet.write_table`."""

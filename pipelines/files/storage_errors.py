@@ -17,7 +17,9 @@ DEADLINE = 30.0  # seconds after which nothing is asked again
 PAUSES = (0.1, 0.3, 1.0, 3.0, 6.0)  # seconds between attempts, beside those of the file system itself
 # What pyarrow itself does not ask again: it knows a "slow down" of a HEAD by its number only, and takes one that is longer than
 # the bytes that were asked for to be a failure of its own.
+UNREACHED = "cannot be reached"
 PASSING = (
+    UNREACHED,
     "SLOW_DOWN",
     "SERVICE_UNAVAILABLE",
     "INTERNAL_FAILURE",
@@ -27,7 +29,8 @@ PASSING = (
     *(f"HTTP status {number}" for number in (429, 500, 502, 503, 504)),
 )
 ADVICE = (  # what was said, and what to do
-    (("ExpiredToken", "ACCESS_DENIED", "HTTP status 403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "INVALID_ACCESS_KEY_ID"),
+    (("ExpiredToken", "ACCESS_DENIED", "HTTP status 401", "HTTP status 403", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+      "INVALID_ACCESS_KEY_ID"),
      "the keys may have expired, or lack the right to it: renew them, and go on from here"),
     (PASSING, "the storage is busy or out of reach: try again"),
     (("No response body", "NO_SUCH_BUCKET", "NoSuchBucket", "RESOURCE_NOT_FOUND", "enable the allow_bucket_creation"),
@@ -77,7 +80,9 @@ def is_of_storage(error: OSError) -> bool:
 
 def is_of_remote(error: BaseException) -> bool:
     """Whether a remote storage refused, whatever file it was about; one that is not there is not that."""
-    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and _says(error, ("AWS Error", *PASSING))
+    if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
+        return False
+    return _says(error, ("AWS Error", "HTTP status", *PASSING))
 
 
 def as_damage(error: Exception, said: str) -> Exception:

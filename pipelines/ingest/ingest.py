@@ -145,6 +145,8 @@ def _files_to_replace(destination: str, source: Location | None, overwrite: bool
     location = Location.of(destination)
     if source is not None and source.lies_in(location):
         raise UserError(f"the source {source} lies in {destination}, which would be replaced; choose another folder for --to")
+    if source is not None and location.lies_in(source):
+        raise UserError(f"--to {destination} lies in the source {source}, which is read whole; choose a folder beside it")
     if (location / SHARDS_MANIFEST).exists() and not overwrite:
         raise UserError(f"{destination} already holds a data set; choose another --to or give --overwrite")
     ours = [location / name for name in (SHARDS_MANIFEST, QUARANTINE)]

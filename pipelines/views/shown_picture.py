@@ -67,7 +67,7 @@ class Showing:
             ValueError: for numbers that are no brightness.
         """
         if picture.mode.startswith(("I", "F")):
-            return Image.fromarray(_brightness(picture))
+            return self._without_clear(picture, Image.fromarray(_brightness(picture)))
         if not picture.has_transparency_data:
             return picture if picture.mode in PLAIN else picture.convert("L" if picture.mode == "1" else "RGB")
         ground = Image.new("RGBA", picture.size, (*self.background, 255))
@@ -75,6 +75,19 @@ class Showing:
         red, green, blue = self.background
         grey = picture.mode in ("L", "LA", "La") and red == green == blue
         return ground.convert("RGB").getchannel(0) if grey else ground.convert("RGB")
+
+    def _without_clear(self, picture: Image.Image, grey: Image.Image) -> Image.Image:
+        """The grey levels of a picture of 16 bits, on the background where it has the one value that its file calls clear."""
+        clear = picture.info.get("transparency")
+        if not isinstance(clear, int):
+            return grey
+        seen = Image.fromarray(np.where(np.asarray(picture) == clear, 0, 255).astype(np.uint8))
+        if len({*self.background}) == 1:
+            ground = Image.new("L", picture.size, self.background[0])
+        else:
+            ground, grey = Image.new("RGB", picture.size, (*self.background,)), grey.convert("RGB")
+        ground.paste(grey, mask=seen)
+        return ground
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -112,8 +125,8 @@ def _upper_byte(values: np.ndarray) -> np.ndarray:
 
 
 def seems_of_12_bits(picture: Image.Image) -> bool:
-    """Whether a picture of 16 bits holds what a camera of 12 bits writes, so that it is shown nearly black."""
-    if not picture.mode.startswith("I;16"):
+    """Whether a picture that is shown as one of 16 bits holds what a camera of 12 bits writes, and is nearly black therefore."""
+    if not picture.mode.startswith(("I", "F")):
         return False
     most = int(np.asarray(picture).max(initial=0))
     return 255 < most < TWELVE_BITS

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, get_args, get_origin
 import yaml
 
 from pipelines.config.key_types import alternatives
+from pipelines.config.plain_values import PlainLoader, is_number
 from pipelines.errors import UserError, nearest
 from quorum.cli.option import Option
 
@@ -139,7 +140,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not found or not key:
         raise UserError(f"--set {text!r} has no value; give KEY=VALUE, as --set epochs=6")
     try:
-        return key.replace("-", "_"), yaml.safe_load(value)
+        return key.replace("-", "_"), yaml.load(value, PlainLoader)
     except yaml.YAMLError as error:
         raise UserError(f"--set {text!r}: the value is no YAML ({' '.join(str(error).split())})") from error
 
@@ -167,8 +168,7 @@ def _number(key: str, value: str, parts: Sequence[Any]) -> Any:
     """A text as the number that is wanted, if one is."""
     for kind, noun in ((int, "a whole number"), (float, "a number")):
         if kind in parts:
-            try:
-                return kind(value)
-            except ValueError:
-                raise UserError(f"--{key.replace('_', '-')} is {value!r}; give {noun}") from None
+            if not is_number(value, kind):
+                raise UserError(f"--{key.replace('_', '-')} is {value!r}; give {noun}")
+            return kind(value)
     return value

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from algos.check_ranges import require_not_negative, require_positive, require_shares
+from algos.check_ranges import require_dual_lr, require_not_negative, require_positive, require_shares
 
 NAN = float("nan")
 
@@ -30,3 +30,17 @@ def test_what_is_in_range_passes_and_the_rest_is_named(require, good, bad, said)
             require(given(first=1, second=value), "first", "second", part="method")
         with pytest.raises(ValueError, match=rf"^second is {value}; {said}$"):
             require(given(second=value), "second")
+
+
+@pytest.mark.parametrize("require", [require_positive, require_not_negative])
+def test_infinity_is_no_setting(require):
+    with pytest.raises(ValueError, match=r"^lr is inf; it must be finite$"):
+        require(given(lr=float("inf")), "lr")
+
+
+def test_a_step_of_the_duals_keeps_prices_in_float32():
+    for step in (None, 1e-9, 20.0):
+        require_dual_lr(given(dual_lr=step))
+    for step, said in ((0, "positive"), (NAN, "positive"), (float("inf"), "finite"), (1e300, "at most 1e\\+06")):
+        with pytest.raises(ValueError, match=rf"^method\.dual_lr is .*; it must be {said}$"):
+            require_dual_lr(given(dual_lr=step), part="method")

@@ -77,8 +77,6 @@ def _rows(location: Location) -> list[dict[str, Any]]:
         table = location.read_parquet()
     except FileNotFoundError:
         raise UserError(f"{location} is not there; give the file of kept runs: --from FILE") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{location} is no Parquet file, so it holds no kept runs ({str(error).splitlines()[0]})") from error
     if (table.schema.metadata or {}).get(b"quorum.runs") != FORMAT.encode():
         raise UserError(f"{location} holds no runs that quorum compare --keep wrote; give another file")
     rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")

@@ -57,9 +57,9 @@ def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str 
     usual = (*IMAGES, *PATHS)
     found = _given(schema, image, where, "--image") if image else _one(_images(schema), usual, where, "--image")
     if found is None:
-        raise UserError(
-            f"{where} has no column of images, or of their paths; it has {', '.join(schema.names)}: say which with --image"
-        )
+        columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+        raise UserError(f"{where} has no column of images, or of their paths; it has {columns}: say which with --image")
+    _check_images(schema, found, where)
     known = _labels(schema, features, found)
     chosen = _given(schema, label, where, "--label") if label else _one(known, LABELS, where, "--label")
     for name in {found, chosen} - {None}:
@@ -71,6 +71,16 @@ def choose_columns(schema: pa.Schema, where: str, image: str | None, label: str 
     others = [name for name in schema.names if name != found and _is_label(schema.field(schema.names.index(name)).type)]
     unsure = f"no label is known among the columns {', '.join(map(repr, others))}: images have none, unless --label names one"
     return Columns(found, chosen, names_in(schema, chosen), (unsure,) if others and chosen is None else ())
+
+
+def _check_images(schema: pa.Schema, name: str, where: str) -> None:
+    """Refuse a column that can hold neither images nor paths."""
+    kind = schema.field(schema.names.index(name)).type
+    if not (holds_images(kind) or is_text(kind) or pa.types.is_null(kind)):
+        raise UserError(
+            f"column {name!r} of {where} is {kind}; images are bytes, structs of bytes and path, or paths, one a row: "
+            "write it so, or name another with --image"
+        )
 
 
 def holds_images(kind: pa.DataType) -> bool:
@@ -99,6 +109,7 @@ def values_of(column: pa.ChunkedArray, where: str) -> list[Any]:
 
 def is_binary(kind: pa.DataType) -> bool:
     """Whether a type is of bytes."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 

@@ -19,7 +19,7 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import SUFFIXES, ParquetReader, is_parquet
 from pipelines.files.storage_errors import is_of_remote
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import Columns, names_in, values_of
+from pipelines.ingest.containers.columns import Columns, choose_columns, names_in, values_of
 from pipelines.ingest.containers.labels import classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted
@@ -167,11 +167,21 @@ class ParquetSource:
         for name in (self.columns.image, label) if reader.metadata.num_rows else ():
             if name is not None and name not in names:
                 raise UserError(f"{self.place(path)} has no column {name!r}, as the other files have; it has {', '.join(names)}")
+        if label is None and reader.metadata.num_rows:
+            self._refuse_labels(reader.schema, path)
         rows = tuple(reader.metadata.row_group(group).num_rows for group in range(reader.metadata.num_row_groups))
         labels = [None] * sum(rows)
         if label is not None and labels:
             labels = values_of(reader.read([label])[label], f"column {label!r} of {self.place(path)}")
         return ParquetFile(path, rows, self.group_bytes(reader.metadata), names_in(reader.schema, label), labels)
+
+    def _refuse_labels(self, schema: pa.Schema, path: str) -> None:
+        """Refuse a file with labels where the first one, which all are read as, has none."""
+        if found := choose_columns(schema, str(self.place(path)), self.columns.image, None).label:
+            raise UserError(
+                f"{self.place(path)} has a column {found!r}, which the first file has not; write it to all of them, or ingest "
+                "those without it by themselves"
+            )
 
 
 def _by_name(file: ParquetFile) -> list[Any]:

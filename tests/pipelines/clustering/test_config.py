@@ -32,6 +32,8 @@ from quorum.cli import main
         (["--min_size_ratio", "1.5"], "min_size_ratio is 1.5"),
         (["--max_size_ratio", "0.9"], "max_size_ratio is 0.9; it must be 1 or more"),
         (["--dual_lr", "0"], "dual_lr is 0"),
+        (["--dual_lr", "1e300"], "dual_lr is 1e+300; it must be at most 1e+06"),
+        (["--dual_lr", ".inf"], "dual_lr is inf; it must be finite"),
         (["--passes", "0"], "passes is 0"),
         (["--copy", "sometimes"], "copy"),
         (["--copy", "never", "--keep_copy"], "keep_copy is set, but copy is never"),

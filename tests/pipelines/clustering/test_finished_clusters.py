@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +12,7 @@ import pytest
 from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.result_files import cluster_table
+from pipelines.curation.assign import assign
 from pipelines.errors import UserError
 from tests.helpers.lumps import CLUSTERS
 
@@ -24,6 +27,21 @@ def test_a_finished_run_gives_the_centers_and_prices_of_each_head(clustered):
     np.testing.assert_array_equal(found.head(1).centers, np.stack(table["center"].to_numpy(zero_copy_only=False))[CLUSTERS:])
     with pytest.raises(UserError, match="has heads 0 to 1; there is no head 2"):
         found.head(2)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("content", [b"PAR1", None], ids=["cut short", "other rows"])
+def test_sizes_that_are_damaged_are_said_with_their_file(clustered, tmp_path, content):
+    run = shutil.copytree(clustered, tmp_path / "run")
+    if content is None:
+        pq.write_table(pq.read_table(run / "sizes.parquet").slice(1), run / "sizes.parquet")
+    else:
+        (run / "sizes.parquet").write_bytes(content)
+    with pytest.raises(UserError, match=r"run/sizes\.parquet is (cut short or )?damaged"):
+        FinishedClusters.open(str(run)).sizes()
+    with pytest.raises(UserError, match=r"run/sizes\.parquet is (cut short or )?damaged"):
+        assign(str(run), FinishedClusters.open(str(run)).config["data"], str(tmp_path / "labels"))
+    assert not (tmp_path / "labels").exists()
 
 
 def test_a_file_of_anybodys_centers_is_taken_and_made_of_unit_length(tmp_path):

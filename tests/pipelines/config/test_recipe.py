@@ -113,7 +113,7 @@ def test_a_value_of_another_type_names_the_key(recipe, parts, key):
         ("method.num_clusters=some", "method.num_clusters is some; give a list of whole numbers"),
         ("method.dual_lr=fast", "method.dual_lr is fast; give a number or null"),
         ("stream=train", "stream is train; give a mapping of split, lanes, window, normalization"),
-        ("views.large=[", "large is '[', which is no YAML"),
+        ("views.large=[", "views.large is '[', which is no YAML"),
         ("views.large=[{size: 8, flipp: 1}]", "unknown key 'views.large.flipp'; nearest valid name: views.large.flip"),
     ],
 )

@@ -112,6 +112,15 @@ def test_what_cannot_be_sampled_is_refused_in_one_sentence(clustered, tmp_path, 
 
 
 @pytest.mark.ray
+@pytest.mark.parametrize("to", ["labels", "labels/mine.parquet", "centers.parquet", "sizes.parquet"])
+def test_a_clusterings_own_files_are_not_replaced_and_its_labels_not_mixed(clustered, to):
+    before = {path: path.read_bytes() for path in clustered.rglob("*.parquet")}
+    with pytest.raises(UserError, match=r"is a place of what .* itself is made of; choose another"):
+        write_sample(str(clustered), str(clustered / to), total=3, overwrite=True)
+    assert {path: path.read_bytes() for path in clustered.rglob("*.parquet")} == before
+
+
+@pytest.mark.ray
 def test_a_sample_that_is_there_and_runs_without_labels_are_refused(clustered, tmp_path):
     write_sample(str(clustered), str(tmp_path / "a.parquet"), per_cluster=1)
     with pytest.raises(UserError, match="is there already; choose another --to or give --overwrite"):

@@ -58,10 +58,14 @@ def test_centers_that_are_stored_in_units_of_the_data_come_back_bit_by_bit(offse
     assert RowForm().restore(centers) is centers is RowForm().take(centers)
 
 
-@pytest.mark.parametrize("size", [1e-20, 1e20])
+@pytest.mark.parametrize("size", [1e-300, 1e-20, 1e20, 1e300])
 def test_rows_whose_squared_distances_float32_does_not_hold_are_refused(size):
     with pytest.raises(UserError, match="bring them to about 1"):
         RowForm.around(np.array([[size, 0.0], [0.0, size]]))
+
+
+def test_rows_that_are_all_one_have_a_form():
+    assert RowForm.around(np.full((5, 3), 0.1)).scale == 1
 
 
 def test_integers_and_half_precision_are_numbers():

@@ -224,6 +224,9 @@ def test_a_destination_in_use_is_left_alone(images, tmp_path):
     assert Dataset.open(str(tmp_path / "data")) == dataset
     with pytest.raises(UserError, match="which would be replaced"):
         run(open_source(str(images)), images)
+    for inside in (images / "out", images / "cat" / "out"):
+        with pytest.raises(UserError, match=r"lies in the source .*, which is read whole; choose a folder beside it"):
+            run(open_source(str(images)), inside)
     assert sorted(path.name for path in images.iterdir()) == ["cat", "dog"]
 
 

@@ -102,6 +102,13 @@ def test_transparency_of_palettes_and_of_one_colour_counts_too(half_clear):
     assert shown(grey).tolist() == [[255, 8]]
 
 
+def test_the_clear_value_of_16_bits_is_the_background():
+    deep = encode(Image.fromarray(np.array([[0, 1, 65_535]], np.uint16)), "PNG", transparency=0)
+    assert shown(deep).tolist() == [[255, 0, 255]]
+    red = Showing(background=[255, 0, 0])
+    assert np.asarray(red.show(identify(deep))).tolist() == [[[255, 0, 0], [0] * 3, [255] * 3]]
+
+
 def test_grey_with_transparency_stays_grey_on_a_grey_ground():
     picture = Image.merge("LA", [Image.new("L", (2, 1), 40), Image.fromarray(np.array([[255, 0]], np.uint8))])
     assert shown(encode(picture, "PNG")).tolist() == [[40, 255]]
@@ -140,6 +147,8 @@ def test_numbers_that_are_no_brightness_are_refused_with_their_range(values, rea
 def test_twelve_bits_in_sixteen_are_noticed():
     bits = [np.array([[0, most]], np.uint16) for most in (200, 4095, 4096, 65_535)]
     assert [seems_of_12_bits(identify(encode(Image.fromarray(one), "PNG"))) for one in bits] == [False, True, False, False]
+    floats = [identify(encode(Image.fromarray(np.array([[0, most]], np.float32)), "TIFF")) for most in (1, 255, 1000, 65_535)]
+    assert [seems_of_12_bits(one) for one in floats] == [False, False, True, False]
 
 
 def test_other_modes_are_shown_as_pillow_converts_them():

@@ -40,7 +40,13 @@ def test_notes_of_hugging_face_say_the_label_and_its_names():
     ("columns", "options", "said"),
     [
         ({"a": pa.binary(), "b": pa.binary()}, {}, r"has columns a, b; say with --image which is meant"),
-        ({"a": pa.int64()}, {}, r"no column of images, or of their paths; it has a"),
+        ({"a": pa.int64()}, {}, r"no column of images, or of their paths; it has a \(int64\): say which"),
+        (
+            {"images": pa.list_(STRUCT)},
+            {"image": "images"},
+            r"column 'images' of x.parquet is list<.*; images are bytes",
+        ),
+        ({"id": pa.int64()}, {"image": "id"}, r"column 'id' of x.parquet is int64; images are bytes, structs of bytes and path"),
         ({"image": STRUCT, "class": pa.int64()}, {"label": "clas"}, r"--label clas: .* nearest valid name: class"),
         ({"image": STRUCT, "label": pa.list_(pa.int64())}, {}, r"labels are numbers or names, one for each image"),
         ({"image": STRUCT}, {"image": "imag"}, r"--image imag: .* nearest valid name: image"),

@@ -47,6 +47,21 @@ def test_numbers_in_one_file_and_names_in_another_are_refused(tmp_path):
         open_source(str(tmp_path)).listing()
 
 
+@pytest.mark.parametrize(("without", "labelled"), [("a", "b"), ("b", "a"), ("test", "train"), ("train", "test")])
+def test_a_file_without_the_labels_of_others_is_refused_whichever_comes_first(tmp_path, without, labelled):
+    write(tmp_path, f"{labelled}.parquet", ["cat", "dog"])
+    pq.write_table(pa.table({"image": pa.array([jpeg(7)], pa.binary())}), tmp_path / f"{without}.parquet")
+    with pytest.raises(UserError, match=r"'label', (as the other files have|which the first file has not)"):
+        open_source(str(tmp_path)).listing()
+
+
+def test_bytes_that_stand_once_for_many_rows_are_images(tmp_path):
+    images = pa.array([jpeg(0), jpeg(1), jpeg(0)], pa.binary()).dictionary_encode()
+    pq.write_table(pa.table({"image": images, "label": ["cat", "dog", "cat"]}), tmp_path / "a.parquet")
+    source = open_source(str(tmp_path))
+    assert [source.read(sample.key) for sample in source.listing().samples] == [jpeg(0), jpeg(1), jpeg(0)]
+
+
 def test_files_without_rows_and_types_are_passed_over(tmp_path):
     tmp_path.joinpath("x").mkdir()
     pq.write_table(pa.table({"image": pa.array([], pa.null()), "label": pa.array([], pa.null())}), tmp_path / "x" / "a.parquet")

@@ -1,0 +1,94 @@
+"""File systems behind URIs: a file that cannot be reached is not one that is not there."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from pipelines.files import storage_errors
+from pipelines.files.location import Location
+
+CONTENT = b"some bytes"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """`/503-2` is answered with 503 twice, then with the content; `/404` always so."""
+
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        if self._answer():
+            self.wfile.write(CONTENT)
+
+    def _answer(self) -> bool:
+        status, _, times = self.path.strip("/").partition("-")
+        self.asked[self.path] += 1
+        is_there = not status.isdigit() or self.asked[self.path] > (int(times) if times else 10**9)
+        self.send_response(200 if is_there else int(status))
+        self.send_header("Content-Length", str(len(CONTENT) if is_there else 0))
+        self.end_headers()
+        return is_there
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(storage_errors, "PAUSES", (0.0,) * 3)
+
+
+def test_a_file_of_the_web_is_read_also_where_another_process_opens_it(web):
+    place = Location.of(f"{web}/picture.png")
+    assert place.read_bytes() == CONTENT
+    assert pickle.loads(pickle.dumps(place)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_not_there_is_said_to_be_that(web, status):
+    with pytest.raises(FileNotFoundError):
+        Location.of(f"{web}/{status}").read_bytes()
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_busy_is_asked_again(web, status):
+    assert Location.of(f"{web}/{status}-4").read_bytes() == CONTENT  # each look asks for head and body
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [(401, "renew them"), (403, "renew them"), (429, "try again"), (503, "try again")]
+)  # fmt: skip
+def test_a_server_that_refuses_is_not_taken_for_one_without_the_file(web, status, advice):
+    with pytest.raises(OSError, match=f"/{status}: HTTP status {status}$") as refused:
+        Location.of(f"{web}/{status}").read_bytes()
+    assert not isinstance(refused.value, FileNotFoundError)
+    assert storage_errors.is_of_remote(refused.value)
+    assert advice in storage_errors.storage_sentence(refused.value)
+
+
+def test_where_nothing_answers_the_address_is_said():
+    with socket.socket() as taken:  # bound, but nothing listens
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}/a.png"
+        with pytest.raises(OSError, match=f"{address} cannot be reached") as refused:
+            Location.of(address).read_bytes()
+    assert not isinstance(refused.value, FileNotFoundError)
+    assert storage_errors.is_of_remote(refused.value)
