@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-MOST_DUAL_LR = 1e6  # similarities are of about 1: one step moves a price past all of them
+MOST_DUAL_LR = 1e30  # prices are float32, and add up over the steps
 
 
 def require_shares(config: object, *keys: str, part: str = "") -> None:
@@ -19,27 +19,26 @@ def require_shares(config: object, *keys: str, part: str = "") -> None:
 
 
 def require_positive(config: object, *keys: str, part: str = "") -> None:
-    """Refuse values of 0 or less, and infinity; `None` stands for a default and is left alone.
+    """Refuse values of 0 or less; `None` stands for a default and is left alone.
 
     Raises:
         ValueError: naming the first such key.
     """
     for key in keys:
         value = getattr(config, key)
-        if value is not None and not 0 < value < math.inf:  # nor NaN
-            raise ValueError(f"{_spelled(part, key)} is {value}; it must be {'finite' if value == math.inf else 'positive'}")
+        if value is not None and not value > 0:  # nor NaN
+            raise ValueError(f"{_spelled(part, key)} is {value}; it must be positive")
 
 
 def require_not_negative(config: object, *keys: str, part: str = "") -> None:
-    """Refuse values below 0, and infinity.
+    """Refuse values below 0.
 
     Raises:
         ValueError: naming the first such key.
     """
     for key in keys:
-        value = getattr(config, key)
-        if not 0 <= value < math.inf:  # nor NaN
-            raise ValueError(f"{_spelled(part, key)} is {value}; it must be {'finite' if value == math.inf else '0 or more'}")
+        if not getattr(config, key) >= 0:  # nor NaN
+            raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must be 0 or more")
 
 
 def require_dual_lr(config: object, *, part: str = "") -> None:
@@ -48,11 +47,10 @@ def require_dual_lr(config: object, *, part: str = "") -> None:
     Raises:
         ValueError: naming the key.
     """
-    require_positive(config, "dual_lr", part=part)
     key = "dual_lr"
-    value = getattr(config, key)
-    if value is not None and value > MOST_DUAL_LR:
-        raise ValueError(f"{_spelled(part, key)} is {value}; it must be at most {MOST_DUAL_LR:g}")
+    require_positive(config, key, part=part)
+    if (getattr(config, key) or 0) > MOST_DUAL_LR:
+        raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must be at most {MOST_DUAL_LR:g}")
 
 
 def require_size_ratios(config: object, *, part: str = "") -> None:

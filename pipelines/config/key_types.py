@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from pipelines.config.plain_values import PlainLoader, is_number
+from pipelines.config.plain_values import PlainLoader, number_of
 from pipelines.errors import UserError
 
 NOUNS = {
@@ -71,35 +71,43 @@ def _noun(hint: Any) -> str:
 
 
 def read_texts(values: Mapping[str, Any], kind: type, method: type | None = None, prefix: str = "") -> dict[str, Any]:
-    """A copy of the values, with those texts read that stand for lists and mappings.
+    """A copy of the values, with those texts read that stand for lists, mappings and numbers.
 
     Raises:
         UserError: for a text that is no YAML, or a number that could be meant in two ways, as 010.
     """
-    found = {}
-    for key, value in values.items():
-        hint = key_types(kind, method).get(key)
-        if isinstance(value, Mapping) and isinstance(hint, type) and is_dataclass(hint):
-            found[key] = read_texts(value, hint, prefix=f"{prefix}{key}.")
-            continue
-        is_text_of_parts = isinstance(value, str) and hint is not None and holds_parts(hint)
-        found[key] = _read(f"{prefix}{key}", value) if is_text_of_parts else deepcopy(value)
-        if hint is not None:
-            _check_numbers(f"{prefix}{key}", found[key], hint)
-    return found
+    hints = key_types(kind, method)
+    return {
+        key: deepcopy(value) if hints.get(key) is None else _read_value(f"{prefix}{key}", value, hints[key])
+        for key, value in values.items()
+    }
 
 
-def _check_numbers(key: str, value: Any, hint: Any) -> None:
-    """Refuse texts with digits that are no plain numbers, where a number is wanted: the parser takes more than one kind."""
-    items, kinds = [value], [*alternatives(hint)]
+def _read_value(key: str, value: Any, hint: Any) -> Any:
+    return _read_part(key, _read(key, value) if isinstance(value, str) and holds_parts(hint) else value, alternatives(hint), hint)
+
+
+def _read_part(key: str, value: Any, parts: Sequence[Any], hint: Any) -> Any:
+    """A value of one of the types `parts`, which is the key's, of type `hint`, or an item of its list."""
+    if isinstance(value, Mapping):
+        section = next((part for part in parts if isinstance(part, type) and is_dataclass(part)), None)
+        return deepcopy(value) if section is None else read_texts(value, section, prefix=f"{key}.")
     if isinstance(value, list):
-        items, kinds = value, [one for part in kinds if get_origin(part) in (list, tuple) for one in get_args(part)]
-    number = next((kind for kind in (float, int) if kind in kinds), None)
-    if number is None or str in kinds:
-        return
-    for item in items:
-        if isinstance(item, str) and any(map(str.isdigit, item)) and not is_number(item, number):
-            raise UserError(f"{key} is {item!r}; give {wanted(hint)}")
+        inner = [one for part in parts if get_origin(part) in (list, tuple) for one in get_args(part) if one is not ...]
+        inner = [part for one in inner for part in alternatives(one)]
+        return [_read_part(key, item, inner, hint) for item in value] if inner else deepcopy(value)
+    return _number(key, value, parts, hint) if isinstance(value, str) else deepcopy(value)
+
+
+def _number(key: str, text: str, parts: Sequence[Any], hint: Any) -> Any:
+    """The number that a text is, where one is wanted and it has a digit; the parser would take other spellings, too."""
+    kinds = [kind for kind in (int, float) if kind in parts]
+    if not kinds or str in parts or not any(map(str.isdigit, text)):
+        return text
+    found = next((number for kind in kinds if (number := number_of(text, kind)) is not None), None)
+    if found is None:
+        raise UserError(f"{key} is {text!r}; give {wanted(hint)}")
+    return found
 
 
 def _read(key: str, text: str) -> Any:

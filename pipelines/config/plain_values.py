@@ -7,8 +7,14 @@ from typing import Any
 
 import yaml
 
-WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
+_WHOLE = r"(?:0|[1-9][0-9]*|[1-9][0-9]{0,2}(?:_[0-9]{3})+)"  # 10_000 too
+WHOLE = re.compile(rf"[-+]?{_WHOLE}")
+NUMBER = re.compile(rf"[-+]?(?:{_WHOLE}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+SPECIAL = re.compile(r"[-+]?\.?(?:inf|nan)", re.IGNORECASE)
+# As YAML 1.1 has it, with a point and a sign in the exponent: what is written there as a text, such as 12e34, stays one.
+YAML_NUMBER = re.compile(
+    rf"(?:[-+]?{_WHOLE}\.[0-9]*(?:[eE][-+][0-9]+)?|\.[0-9]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+)
 INT_TAG, FLOAT_TAG = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 FIRST = [*"-+.0123456789"]
 
@@ -25,14 +31,17 @@ PlainLoader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 PlainLoader.add_implicit_resolver(INT_TAG, re.compile(rf"(?:{WHOLE.pattern})$"), FIRST)
-PlainLoader.add_implicit_resolver(  # with a point, as YAML 1.1 has it: a digest in hexadecimal may look like 12e34
-    FLOAT_TAG, re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"), FIRST
-)
+PlainLoader.add_implicit_resolver(FLOAT_TAG, YAML_NUMBER, FIRST)
 
 
-def is_number(text: str, kind: type) -> bool:
-    """Whether a text is one of `int` or `float` as everybody writes it: decimal, in ASCII, without leading zeros."""
-    return (WHOLE if kind is int else NUMBER).fullmatch(text.strip()) is not None
+def number_of(text: str, kind: type) -> int | float | None:
+    """The `int` or the `float` of a text: decimal, in ASCII, without leading zeros; `None` where it is none."""
+    plain = text.strip()
+    if kind is int:
+        return int(plain.replace("_", "")) if WHOLE.fullmatch(plain) else None
+    if SPECIAL.fullmatch(plain):
+        return float(plain.replace(".", ""))
+    return float(plain.replace("_", "")) if NUMBER.fullmatch(plain) else None
 
 
 def plain(value: Any) -> Any:

@@ -66,9 +66,10 @@ def write_sample(
         UserError: for options that ask for nothing or too much, a clustering that is not finished, or a file that is there.
     """
     _check_options(per_cluster, total, pick, seed)
-    target = _target(to, overwrite=overwrite)
+    target = _target(to)
     labels = FinishedLabels.open(place, head)
-    refuse_own(target, labels.folder)
+    refuse_own(target, labels.folder, free=SAMPLE)
+    target.check_free(overwrite=overwrite)
     rows = labels.heads[0]
     sizes = rows.counts()
     if total is not None and total > rows.rows:
@@ -107,14 +108,13 @@ def _check_options(per_cluster: int | None, total: int | None, pick: str, seed: 
         raise UserError(f"--seed is {seed}; it must be 0 or more")
 
 
-def _target(to: str, *, overwrite: bool) -> Location:
+def _target(to: str) -> Location:
     place, is_one = Location.of(to), is_parquet(to)
     target = place if is_one else place / SAMPLE
     if target.is_dir() or (not is_one and place.is_file()):
         raise UserError(
             f"--to is {to}, which is a {'folder' if is_one else 'file'}; give a file that ends in .parquet, or a folder"
         )
-    target.check_free(overwrite=overwrite)
     return target
 
 

@@ -65,9 +65,9 @@ def write_centers(
         raise UserError(f"--to is {to!r}; name a file that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if prices and suffix == ".parquet":
         raise UserError("--prices is for .npy and .faiss; a Parquet file has the prices in a column of its own")
-    target.check_free(overwrite=overwrite)
     found = open_clusters(place, metric)
     refuse_own(target, found.location)
+    target.check_free(overwrite=overwrite)
     model = found.head(head)
     if prices and model.parents is not None:
         raise UserError(f"clusters of {place} are on two levels, and no price of one cluster tells its label; leave --prices out")

@@ -23,6 +23,7 @@ NULL_OF_FIXED_SIZE = "Expected all lists to be of size"  # what Arrow says of on
 FARTHEST = 1e12  # of a number of a shifted and scaled row; float32 loses the distances of one that is farther out
 
 SMALLEST = 1e-15  # scale of Euclidean rows, and one over the largest
+ROUNDING = 1e-15  # of a mean's length, below which the spread around it is nothing but rounding
 NUMBERS = "lists or tensors of float16, float32, float64, or integers of 8 or 16 bits"
 
 
@@ -54,6 +55,8 @@ class RowForm:
             mean = rows.mean(axis=0)
             spread = float(np.sqrt(np.square(rows - mean).sum(axis=1).mean()))
             spread = spread or float(np.abs(rows - mean).max(initial=0.0))  # whose squares float64 does not hold either
+            if spread < ROUNDING * np.linalg.norm(mean):  # rows that are all one
+                spread = 0.0
         if spread and not SMALLEST < spread < 1 / SMALLEST:
             raise UserError(
                 f"the vectors spread by {spread:.3g} around their mean, whose square float32 does not hold; bring them to about 1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,8 @@ from pipelines.files.storage_errors import UNREACHED, patiently
 ATTEMPTS = 4  # of a request that gets no answer; what is answered with "slow down" is asked again by `patiently`
 DELAYED = "allow_delayed_open"  # by which newer versions of pyarrow write a small object in one request
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0  # the library's own 1 and 3 are shorter than a loaded store's answer
-AT_ONCE = 32 << 20  # bytes of a file that is fetched in one request
 GONE = (404, 410)  # what HTTP says of a file that is not there
+OF_THE_WEB = ("aiohttp", "httpx", "requests", "urllib3")  # whose errors are of the way to a file
 HASTY_SECONDS = 5.0  # where it is only asked whether a store answers
 
 
@@ -99,22 +98,39 @@ class Telling(pafs.FSSpecHandler):
 
     def _opened(self, path: str) -> pa.PythonFile:
         try:
-            found = self.fs.info(path)
-            if found["type"] != "file":
+            if self.fs.info(path)["type"] != "file":
                 raise FileNotFoundError(path)
-            small = (found.get("size") or AT_ONCE + 1) <= AT_ONCE
-            return pa.PythonFile(io.BytesIO(self.fs.cat_file(path)) if small else self.fs.open(path, "rb"), mode="r")
+            return pa.PythonFile(_TellingFile(path, self.fs.open(path, "rb")), mode="r")
         except Exception as error:  # each of them has its own
             raise _told(path, error) from error
 
 
-def _told(path: str, error: Exception) -> OSError:
-    """What a file system of fsspec meets, as one of pyarrow's says it."""
+class _TellingFile:
+    """An open file of fsspec, whose reads say what they meet as its opening does."""
+
+    def __init__(self, path: str, file: Any) -> None:
+        self._path, self._file = path, file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, count: int = -1) -> bytes:
+        """Some bytes, or all that are left."""
+        try:
+            return bytes(self._file.read(count))
+        except Exception as error:
+            raise _told(self._path, error) from error
+
+
+def _told(path: str, error: Exception) -> Exception:
+    """What a file system of fsspec meets, as pyarrow's own say it: no such file, a refusal by its number, or no answer."""
     cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
     status = getattr(cause, "status", None) or getattr(getattr(cause, "response", None), "status_code", None)
-    if status in GONE or isinstance(cause, FileNotFoundError):
-        return FileNotFoundError(path)
-    return OSError(f"{path}: HTTP status {status}" if status else f"{path} {UNREACHED} ({cause or type(cause).__name__})")
+    if isinstance(status, int):
+        return FileNotFoundError(path) if status in GONE else OSError(f"{path}: HTTP status {status}")
+    if isinstance(cause, ConnectionError | TimeoutError) or type(cause).__module__.partition(".")[0] in OF_THE_WEB:
+        return OSError(f"{path} {UNREACHED} ({str(cause) or type(cause).__name__})")
+    return error
 
 
 def file_system(uri: str) -> tuple[pafs.FileSystem, str]:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 from pipelines.files.file_systems import file_system
-from pipelines.files.storage_errors import patiently
+from pipelines.files.storage_errors import is_of_storage, patiently
 from pipelines.secrets import is_hidden
 
 REPLACED = 10  # times that a file may be replaced while it is read
@@ -251,7 +251,9 @@ class Location:
 
         try:
             return patiently(read)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and is_of_storage(error):
+                raise
             said = str(error).split("\n", maxsplit=1)[0]
             raise UserError(f"{self} is no Parquet file, or cut short or damaged ({said}); restore it") from error
 

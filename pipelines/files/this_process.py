@@ -14,7 +14,12 @@ DEAD = ("Z", "X")
 
 def this_process() -> dict[str, Any]:
     """Host, pid, when it was started, and the machine since its last start, as far as its processes see each other."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "machine": _machine(), "started": _started(os.getpid())}
+    return process(os.getpid())
+
+
+def process(pid: int) -> dict[str, Any]:
+    """The same of another process of this machine."""
+    return {"host": socket.gethostname(), "pid": pid, "machine": _machine(), "started": _started(pid)}
 
 
 def lives(process: dict[str, Any]) -> bool | None:

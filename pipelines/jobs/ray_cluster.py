@@ -17,6 +17,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
+from pipelines.files.this_process import lives, process
 from pipelines.jobs.ray_quirks import (
     few_processes,
     few_words,
@@ -67,7 +68,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
             }  # fmt: skip
             with starts_in_words(None):
                 ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
-        atexit.register(_end_with_all_processes, _raylet_here())
+        atexit.register(_end_with_all_processes, _raylet_here(), os.getpid())
         return True
     del options["include_dashboard"]
     with few_words(alone=False), kept_handlers(signal.SIGTERM), starts_in_words(address):
@@ -77,31 +78,36 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     return False
 
 
-def _raylet_here() -> int:
-    return int(ray._private.worker._global_node.all_processes["raylet"][0].process.pid)
+def _raylet_here() -> int | None:
+    """Process of the raylet that this process has started, if there is one now."""
+    node = ray._private.worker._global_node
+    started = {} if node is None else node.all_processes
+    return int(started["raylet"][0].process.pid) if "raylet" in started else None
 
 
-def _end_with_all_processes(raylet: int) -> None:
-    """End this process's Ray, and after some seconds what is still there of it.
+def _end_with_all_processes(raylet: int | None, owner: int) -> None:
+    """End this process's Ray, and after some seconds what is still there of the processes that its raylet has started.
 
     In one of some dozen jobs a worker hangs for ever as it ends, waiting for its own lock, and keeps its memory. No issue found.
     """
+    if os.getpid() != owner or _raylet_here() != raylet:  # a fork of it, or another Ray by now
+        return
+    workers = [] if raylet is None else _children_of(raylet)
     ray.shutdown()
     until = time.monotonic() + LAST_SECONDS
-    while (left := _workers_of(raylet)) and time.monotonic() < until:
+    while (left := [worker for worker in workers if lives(worker)]) and time.monotonic() < until:
         time.sleep(0.1)
-    for process in left:
+    for worker in left:
         with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+            os.kill(worker["pid"], signal.SIGKILL)
 
 
-def _workers_of(raylet: int) -> list[int]:
-    """Processes that a raylet has started, by what it tells them; on Linux, elsewhere none are found."""
-    mark, found = f"RAY_RAYLET_PID={raylet}".encode(), list[int]()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it has ended, or is another user's
-            if mark in environment.read_bytes().split(b"\0"):
-                found.append(int(environment.parent.name))
+def _children_of(parent: int) -> list[dict[str, Any]]:
+    """What a process has started, as `lives` takes it; on Linux, elsewhere nothing is found."""
+    found = []
+    for task in Path("/proc").glob(f"{parent}/task/*/children"):
+        with suppress(OSError):  # it has ended
+            found += [process(int(child)) for child in task.read_text().split()]
     return found
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -87,19 +88,23 @@ def _in_silence(connect: Callable[..., Any], *given: Any, **named: Any) -> Any:
 
 @contextmanager
 def _no_terminal() -> Iterator[None]:
-    """What is written to the process's standard error within the block, by code of any language, is lost."""
+    """What is written to the process's standard error within the block, by code of any language, shows only if it fails."""
     try:
         kept = os.dup(STDERR)
     except OSError:  # it is closed
         yield
         return
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), STDERR)
-    try:
-        yield
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(kept)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), STDERR)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(kept, aside.read())
+            raise
+        finally:
+            os.dup2(kept, STDERR)
+            os.close(kept)
 
 
 def in_groups_of_their_own() -> AbstractContextManager[None]:

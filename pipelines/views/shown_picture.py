@@ -128,8 +128,7 @@ def seems_of_12_bits(picture: Image.Image) -> bool:
     """Whether a picture that is shown as one of 16 bits holds what a camera of 12 bits writes, and is nearly black therefore."""
     if not picture.mode.startswith(("I", "F")):
         return False
-    most = int(np.asarray(picture).max(initial=0))
-    return 255 < most < TWELVE_BITS
+    return bool(255 < np.asarray(picture).max(initial=0) < TWELVE_BITS)
 
 
 def _in_grey_or_rgb(picture: Image.Image) -> Image.Image:

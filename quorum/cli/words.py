@@ -11,7 +11,7 @@ from typing import Any, NoReturn, get_args, get_origin
 import yaml
 
 from pipelines.config.key_types import alternatives
-from pipelines.config.plain_values import PlainLoader, is_number
+from pipelines.config.plain_values import PlainLoader, number_of
 from pipelines.errors import UserError, nearest
 from quorum.cli.option import Option
 
@@ -168,7 +168,8 @@ def _number(key: str, value: str, parts: Sequence[Any]) -> Any:
     """A text as the number that is wanted, if one is."""
     for kind, noun in ((int, "a whole number"), (float, "a number")):
         if kind in parts:
-            if not is_number(value, kind):
+            found = number_of(value, kind)
+            if found is None:
                 raise UserError(f"--{key.replace('_', '-')} is {value!r}; give {noun}")
-            return kind(value)
+            return found
     return value

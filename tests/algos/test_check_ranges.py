@@ -32,15 +32,9 @@ def test_what_is_in_range_passes_and_the_rest_is_named(require, good, bad, said)
             require(given(second=value), "second")
 
 
-@pytest.mark.parametrize("require", [require_positive, require_not_negative])
-def test_infinity_is_no_setting(require):
-    with pytest.raises(ValueError, match=r"^lr is inf; it must be finite$"):
-        require(given(lr=float("inf")), "lr")
-
-
-def test_a_step_of_the_duals_keeps_prices_in_float32():
-    for step in (None, 1e-9, 20.0):
+def test_a_step_of_the_duals_is_one_that_prices_can_take():
+    for step in (None, 1e-9, 20.0, 1e30):
         require_dual_lr(given(dual_lr=step))
-    for step, said in ((0, "positive"), (NAN, "positive"), (float("inf"), "finite"), (1e300, "at most 1e\\+06")):
+    for step, said in ((0, "positive"), (NAN, "positive"), (float("inf"), r"at most 1e\+30"), (1e300, r"at most 1e\+30")):
         with pytest.raises(ValueError, match=rf"^method\.dual_lr is .*; it must be {said}$"):
             require_dual_lr(given(dual_lr=step), part="method")

@@ -85,9 +85,10 @@ def _check_images(schema: pa.Schema, name: str, where: str) -> None:
 
 def holds_images(kind: pa.DataType) -> bool:
     """Whether a column's type is of encoded images, themselves or beside their paths, and not of paths alone."""
-    return is_binary(kind) or (
-        pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and is_binary(kind.field("bytes").type)
-    )
+    if not pa.types.is_struct(kind):
+        return is_binary(kind)
+    inner = kind.field("bytes").type if kind.get_field_index("bytes") >= 0 else None
+    return inner is not None and (is_binary(inner) or pa.types.is_null(inner))  # all may be elsewhere
 
 
 def plain_name(name: str) -> str:
@@ -116,7 +117,7 @@ def is_binary(kind: pa.DataType) -> bool:
 def is_text(kind: pa.DataType) -> bool:
     """Whether a type is of text."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view")
 
 
 def _is_label(kind: pa.DataType) -> bool:

@@ -168,16 +168,17 @@ class ParquetSource:
             if name is not None and name not in names:
                 raise UserError(f"{self.place(path)} has no column {name!r}, as the other files have; it has {', '.join(names)}")
         if label is None and reader.metadata.num_rows:
-            self._refuse_labels(reader.schema, path)
+            self._refuse_labels(reader, path)
         rows = tuple(reader.metadata.row_group(group).num_rows for group in range(reader.metadata.num_row_groups))
         labels = [None] * sum(rows)
         if label is not None and labels:
             labels = values_of(reader.read([label])[label], f"column {label!r} of {self.place(path)}")
         return ParquetFile(path, rows, self.group_bytes(reader.metadata), names_in(reader.schema, label), labels)
 
-    def _refuse_labels(self, schema: pa.Schema, path: str) -> None:
+    def _refuse_labels(self, reader: ParquetReader, path: str) -> None:
         """Refuse a file with labels where the first one, which all are read as, has none."""
-        if found := choose_columns(schema, str(self.place(path)), self.columns.image, None).label:
+        found = choose_columns(reader.schema, str(self.place(path)), self.columns.image, None).label
+        if found is not None and reader.read([found])[found].null_count < reader.metadata.num_rows:
             raise UserError(
                 f"{self.place(path)} has a column {found!r}, which the first file has not; write it to all of them, or ingest "
                 "those without it by themselves"

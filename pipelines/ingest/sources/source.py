@@ -89,7 +89,7 @@ def require_samples(samples: list[Sample], root: Location, left_out: Sequence[Le
         return samples
     what = f": {counted(left_out)}" if left_out else ""
     if root.is_file():
-        raise UserError(f"{root} holds no image: it has no rows, or nothing in them{what}")
+        raise UserError(f"{root} holds no image: it is empty, or nothing in it is one{what}")
     raise UserError(f"{root} holds no image files ({', '.join(sorted(IMAGE_SUFFIXES)[:6])}, ...){what}")
 
 

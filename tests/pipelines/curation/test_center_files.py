@@ -105,9 +105,11 @@ def test_where_faiss_is_missing_the_refusal_says_how_to_get_it(clusters, tmp_pat
         ("c.txt", {}, r"name a file that ends in .npy, .faiss or .parquet"),
         ("c.parquet", {"prices": True}, "--prices is for .npy and .faiss"),
         ("c.npy", {"head": 2}, "has heads 0 to 1; there is no head 2"),
-        ("centers.parquet", {}, "is there already; choose another --to or give --overwrite"),
+        ("centers.parquet", {"overwrite": True}, "is a place of what .* itself is made of"),
+        ("mine.npy", {}, "is there already; choose another --to or give --overwrite"),
     ],
 )
 def test_files_that_cannot_be_are_refused(clusters, tmp_path, to, options, words):
+    (tmp_path / "mine.npy").write_bytes(b"mine")
     with pytest.raises(UserError, match=words):
         write_centers(clusters, str(tmp_path / to), **options)

@@ -64,8 +64,10 @@ def test_rows_whose_squared_distances_float32_does_not_hold_are_refused(size):
         RowForm.around(np.array([[size, 0.0], [0.0, size]]))
 
 
-def test_rows_that_are_all_one_have_a_form():
-    assert RowForm.around(np.full((5, 3), 0.1)).scale == 1
+@pytest.mark.parametrize("rows", range(1, 12))
+@pytest.mark.parametrize("value", [0.1, 1e-300, 1e8 / 3])
+def test_rows_that_are_all_one_have_a_form(rows, value):
+    assert RowForm.around(np.full((rows, 3), value)).scale == 1
 
 
 def test_integers_and_half_precision_are_numbers():

@@ -11,8 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines.files import storage_errors
+from pipelines.files.file_systems import Telling
 from pipelines.files.location import Location
 
 CONTENT = b"some bytes"
@@ -92,3 +94,23 @@ def test_where_nothing_answers_the_address_is_said():
             Location.of(address).read_bytes()
     assert not isinstance(refused.value, FileNotFoundError)
     assert storage_errors.is_of_remote(refused.value)
+
+
+class Elsewhere(MemoryFileSystem):
+    """Looks for files as those of archives do: what is not there is a key that is missing."""
+
+    def info(self, path, **_):
+        try:
+            return {"inside": {"name": path, "type": "file", "size": 1}}[path]
+        except KeyError as error:
+            raise FileNotFoundError(path) from error
+
+    def open(self, *_: object, **__: object):
+        raise PermissionError(13, "not yours")
+
+
+def test_a_file_that_an_archive_lacks_is_not_there_and_one_that_is_not_ours_says_so():
+    with pytest.raises(FileNotFoundError):
+        Telling(Elsewhere()).open_input_file("outside")
+    with pytest.raises(PermissionError, match="not yours"):
+        Telling(Elsewhere()).open_input_file("inside")

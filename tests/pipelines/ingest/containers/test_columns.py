@@ -23,6 +23,8 @@ def schema(**columns: pa.DataType) -> pa.Schema:
         ({"thumbnail": pa.binary(), "image": pa.large_binary(), "path": pa.string()}, "image", None),
         ({"id": pa.int64(), "File_Name": pa.string(), "Species": pa.dictionary(pa.int32(), pa.string())}, "File_Name", "Species"),
         ({"uri": pa.string(), "caption": pa.string()}, "uri", None),
+        ({"image": pa.struct([("bytes", pa.null()), ("path", pa.string())]), "label": pa.int64()}, "image", "label"),
+        ({"image": pa.dictionary(pa.int32(), pa.binary()), "label": pa.int64()}, "image", "label"),
     ],
 )
 def test_columns_are_found_by_type_and_name(columns, image, label):

@@ -55,6 +55,12 @@ def test_a_file_without_the_labels_of_others_is_refused_whichever_comes_first(tm
         open_source(str(tmp_path)).listing()
 
 
+def test_a_column_of_labels_without_any_is_no_reason_to_refuse_a_file(tmp_path):
+    pq.write_table(pa.table({"image": pa.array([jpeg(7)], pa.binary())}), tmp_path / "a.parquet")
+    write(tmp_path, "b.parquet", [None, None])
+    assert [sample.label for sample in open_source(str(tmp_path)).listing().samples] == [None] * 3
+
+
 def test_bytes_that_stand_once_for_many_rows_are_images(tmp_path):
     images = pa.array([jpeg(0), jpeg(1), jpeg(0)], pa.binary()).dictionary_encode()
     pq.write_table(pa.table({"image": images, "label": ["cat", "dog", "cat"]}), tmp_path / "a.parquet")
