@@ -46,7 +46,13 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def web() -> Iterator[str]:
+def the_webs_package() -> None:
+    """What fsspec needs for http, as other schemes need packages of theirs."""
+    pytest.importorskip("aiohttp")
+
+
+@pytest.fixture(scope="module")
+def web(the_webs_package: None) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -86,7 +92,7 @@ def test_a_server_that_refuses_is_not_taken_for_one_without_the_file(web, status
     assert advice in storage_errors.storage_sentence(refused.value)
 
 
-def test_where_nothing_answers_the_address_is_said():
+def test_where_nothing_answers_the_address_is_said(the_webs_package):
     with socket.socket() as taken:  # bound, but nothing listens
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/a.png"
