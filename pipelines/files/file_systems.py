@@ -15,9 +15,9 @@ from pipelines.files.storage_errors import UNREACHED, patiently
 ATTEMPTS = 4  # of a request that gets no answer; what is answered with "slow down" is asked again by `patiently`
 DELAYED = "allow_delayed_open"  # by which newer versions of pyarrow write a small object in one request
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0  # the library's own 1 and 3 are shorter than a loaded store's answer
+HASTY_SECONDS = 5.0  # where it is only asked whether a store answers
 GONE = (404, 410)  # what HTTP says of a file that is not there
 OF_THE_WEB = ("aiohttp", "httpx", "requests", "urllib3")  # whose errors are of the way to a file
-HASTY_SECONDS = 5.0  # where it is only asked whether a store answers
 
 
 class PatientS3(pafs.S3FileSystem):

@@ -15,9 +15,9 @@ Result = TypeVar("Result")
 
 DEADLINE = 30.0  # seconds after which nothing is asked again
 PAUSES = (0.1, 0.3, 1.0, 3.0, 6.0)  # seconds between attempts, beside those of the file system itself
+UNREACHED = "cannot be reached"  # as file systems of fsspec are said to be
 # What pyarrow itself does not ask again: it knows a "slow down" of a HEAD by its number only, and takes one that is longer than
 # the bytes that were asked for to be a failure of its own.
-UNREACHED = "cannot be reached"
 PASSING = (
     UNREACHED,
     "SLOW_DOWN",

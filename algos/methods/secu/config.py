@@ -60,5 +60,3 @@ class SeCuConfig:
             raise ValueError(f"method.center_momentum is {self.center_momentum}; it must lie in [0, 1)")
         if math.inf in (self.center_lr, self.center_weight_decay):
             raise ValueError("method.center_lr or method.center_weight_decay is infinite; give a number")
-        if math.inf in (self.center_lr, self.center_weight_decay):
-            raise ValueError("method.center_lr or method.center_weight_decay is infinite; give a number")
