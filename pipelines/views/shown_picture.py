@@ -67,7 +67,7 @@ class Showing:
             ValueError: for numbers that are no brightness.
         """
         if picture.mode.startswith(("I", "F")):
-            return self._without_clear(picture, Image.fromarray(_brightness(picture)))
+            picture = _in_eight_bits(picture)
         if not picture.has_transparency_data:
             return picture if picture.mode in PLAIN else picture.convert("L" if picture.mode == "1" else "RGB")
         ground = Image.new("RGBA", picture.size, (*self.background, 255))
@@ -75,19 +75,6 @@ class Showing:
         red, green, blue = self.background
         grey = picture.mode in ("L", "LA", "La") and red == green == blue
         return ground.convert("RGB").getchannel(0) if grey else ground.convert("RGB")
-
-    def _without_clear(self, picture: Image.Image, grey: Image.Image) -> Image.Image:
-        """The grey levels of a picture of 16 bits, on the background where it has the one value that its file calls clear."""
-        clear = picture.info.get("transparency")
-        if not isinstance(clear, int):
-            return grey
-        seen = Image.fromarray(np.where(np.asarray(picture) == clear, 0, 255).astype(np.uint8))
-        if len({*self.background}) == 1:
-            ground = Image.new("L", picture.size, self.background[0])
-        else:
-            ground, grey = Image.new("RGB", picture.size, (*self.background,)), grey.convert("RGB")
-        ground.paste(grey, mask=seen)
-        return ground
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -100,6 +87,14 @@ def _orientation(picture: Image.Image) -> int:
     except Exception:  # a damaged EXIF block says nothing, and the picture may be whole
         return 1
     return found if found in TURNS else 1
+
+
+def _in_eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey levels of a picture of 16 or 32 bits a pixel, transparent where it has the one value that its file calls clear."""
+    grey, clear = Image.fromarray(_brightness(picture)), picture.info.get("transparency")
+    if not isinstance(clear, int):
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(np.asarray(picture) == clear, 0, 255).astype(np.uint8))))
 
 
 def _brightness(picture: Image.Image) -> np.ndarray:
