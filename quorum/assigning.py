@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quorum.clustering import Clustering, place_of, read_labels
-from quorum.notebook import facts, picture
+from quorum.notebook import facts, frame_of, picture
 from quorum.scoring import Embeddings
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class Assignment:
     @property
     def sizes(self) -> pd.DataFrame:
         """Rows and mean similarity of each cluster, beside those of the run's own rows."""
-        frame: pd.DataFrame = (self.made.location / "sizes.parquet").read_parquet().to_pandas()
-        return frame
+        return frame_of(self.made.location / "sizes.parquet")
 
     def __repr__(self) -> str:
         return f"Assignment({self.path}: {self.report['rows']:,} rows)"
@@ -119,8 +118,7 @@ class Quality:
     @property
     def clusters(self) -> pd.DataFrame:
         """Rows, mean similarity, nearest other center and silhouette of each cluster, as in `quality.parquet`."""
-        frame: pd.DataFrame = (self.made.location / "quality.parquet").read_parquet().to_pandas()
-        return frame
+        return frame_of(self.made.location / "quality.parquet")
 
     @property
     def pictures(self) -> dict[str, Path]:

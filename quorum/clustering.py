@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.errors import UserError
-from quorum.notebook import facts
+from quorum.notebook import facts, frame_of
 from quorum.settings import build_config, resumed_config
 
 if TYPE_CHECKING:
@@ -58,15 +58,14 @@ class Clustering:
     @property
     def sizes(self) -> pd.DataFrame:
         """Rows, bounds and mean similarity of each cluster."""
-        frame: pd.DataFrame = (self.folder.location / "sizes.parquet").read_parquet().to_pandas()
-        return frame
+        return frame_of(self.folder.location / "sizes.parquet")
 
     def centers(self, head: int = 0) -> np.ndarray:
         """Centers (K, D) float32 of a head."""
         import numpy as np
 
-        table = (self.folder.location / "centers.parquet").read_parquet()
-        rows = np.stack(table["center"].to_numpy(zero_copy_only=False))
+        table = frame_of(self.folder.location / "centers.parquet")
+        rows = np.stack(table["center"].to_list())
         mine: np.ndarray = rows[table["head"].to_numpy() == head]
         return mine
 
@@ -83,12 +82,8 @@ class Clustering:
 
 def read_labels(folder: Location) -> pd.DataFrame:
     """The labels that a clustering or an assignment has in its folder, read whole into memory."""
-    import pandas as pd
-
     labels = folder / "labels"
-    tables = [(labels / name).read_parquet().to_pandas() for name in labels.children()]
-    frame: pd.DataFrame = pd.concat(tables, ignore_index=True)
-    return frame
+    return frame_of(*(labels / name for name in labels.children()))
 
 
 def place_of(given: str | Path | HasPath) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quorum.clustering import Clustering, place_of
-from quorum.notebook import facts, picture
+from quorum.notebook import facts, frame_of, picture
 from quorum.scoring import Embeddings
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class Curated:
     @property
     def table(self) -> pd.DataFrame:
         """Id, cluster and similarity of each row, by cluster and in the order of choice; read whole into memory."""
-        frame: pd.DataFrame = self.sample.location.read_parquet().to_pandas()
-        return frame
+        return frame_of(self.sample.location)
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -87,8 +86,7 @@ class Deduplicated:
         return self._table("removed.parquet")
 
     def _table(self, name: str) -> pd.DataFrame:
-        frame: pd.DataFrame = (self.found.location / name).read_parquet().to_pandas()
-        return frame
+        return frame_of(self.found.location / name)
 
     def __repr__(self) -> str:
         return f"Deduplicated({self.path}: {self.report['kept']:,} of {self.report['rows']:,} rows kept)"

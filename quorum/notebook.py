@@ -7,7 +7,12 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipelines.files.location import Location
 
 THUMBNAIL = 56  # px of a side
 
@@ -18,6 +23,18 @@ def facts(title: str, values: Mapping[str, Any]) -> str:
         f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(_shown(value))}</td></tr>" for key, value in values.items()
     )
     return f"<b>{html.escape(title)}</b><table>{rows}</table>"
+
+
+def frame_of(*files: Location | str) -> pd.DataFrame:
+    """The tables of Parquet files, one below the other, read whole into memory."""
+    import pandas as pd
+
+    from pipelines.files.location import Location
+    from pipelines.files.parquet_reader import ParquetReader
+
+    places = [Location.of(file) if isinstance(file, str) else file for file in files]
+    frame: pd.DataFrame = pd.concat([ParquetReader(place).read().to_pandas() for place in places], ignore_index=True)
+    return frame
 
 
 def picture(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorum.data import DataSet
-from quorum.notebook import facts
+from quorum.notebook import facts, frame_of
 from quorum.settings import build_config, resumed_config
 from quorum.training import Run
 
@@ -55,10 +55,7 @@ class Probe:
     @property
     def classes(self) -> pd.DataFrame:
         """Rows, accuracy and most frequent confusion of each class of the last split."""
-        from pipelines.files.location import Location
-
-        frame: pd.DataFrame = Location.of(str(self.probed.table)).read_parquet().to_pandas()
-        return frame
+        return frame_of(str(self.probed.table))
 
     def __repr__(self) -> str:
         return f"Probe({self.path})"
@@ -96,11 +93,7 @@ class Embeddings:
     @property
     def table(self) -> pd.DataFrame:
         """Id, embedding, label and clusters of each row; read whole into memory."""
-        import pandas as pd
-
-        tables = [(self.opened.location / shard.path).read_parquet().to_pandas() for shard in self.opened.shards]
-        frame: pd.DataFrame = pd.concat(tables, ignore_index=True)
-        return frame
+        return frame_of(*(self.opened.location / shard.path for shard in self.opened.shards))
 
     def __repr__(self) -> str:
         return f"Embeddings({self.path}: {self.rows:,} rows of {self.dim} numbers)"

@@ -23,6 +23,7 @@ from pipelines.clustering.label_files import LabelFile, changed_rows
 from pipelines.clustering.label_pass import row_batches
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 
 ENTRY = ("cluster", "loss", "place", "owner")  # of a shortlist
 SIMILARITIES_LOOKED_AT = 1 << 20  # similarities looked at together: all of the first ones are listed
@@ -155,7 +156,7 @@ class LabelMover:
         moves = ray.get(self.moves)
         for number in batch["id"].tolist():
             part = self.todo[number]
-            table = (self.folder / part.name).read_parquet()
+            table = ParquetReader(self.folder / part.name).read()
             for head, each in enumerate(moves):
                 mine = within(each.places, part.start, part.rows)
                 table = _moved(table, head, Moves(each.places[mine] - part.start, each.labels[mine], each.similarity[mine]))
@@ -176,5 +177,5 @@ def _moved(table: pa.Table, head: int, moves: Moves) -> pa.Table:
 
 def _read_labels(place: Location, heads: int) -> Tensor:
     """Labels (H, R) int64 of a file."""
-    table = place.read_parquet([f"label_head{head}" for head in range(heads)])
+    table = ParquetReader(place).read([f"label_head{head}" for head in range(heads)])
     return torch.stack([torch.from_numpy(column.to_numpy().astype(np.int64)) for column in table.columns])

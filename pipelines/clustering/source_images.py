@@ -12,6 +12,7 @@ from pipelines.clustering.label_files import LabelledFolder
 from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFolder, read_manifest
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
+from pipelines.files.parquet_reader import ParquetReader
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES
 
 UNSEEN = -1  # in place of the label of an instance that has none
@@ -74,6 +75,6 @@ def _first_files(labelled: LabelledFolder, rows: int) -> Iterator[tuple[np.ndarr
     for part in labelled.files:
         if read >= rows:
             break
-        table = (labelled.folder / part.name).read_parquet(["id", *columns])
+        table = ParquetReader(labelled.folder / part.name).read(["id", *columns])
         yield table["id"].to_numpy(), np.stack([table[column].to_numpy() for column in columns])
         read += part.rows

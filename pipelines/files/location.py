@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 from pipelines.files.file_systems import file_system
-from pipelines.files.storage_errors import is_of_storage, patiently
+from pipelines.files.storage_errors import patiently
 from pipelines.secrets import is_hidden
 
 REPLACED = 10  # times that a file may be replaced while it is read
@@ -237,25 +237,6 @@ class Location:
         """Remove what writes into this folder have left that were cut off; nobody else may be writing there."""
         for name in self.cut_off():
             (self / name).delete_file()
-
-    def read_parquet(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The file's table, or some of its columns.
-
-        Raises:
-            UserError: for a file that is none of Parquet, or damaged.
-        """
-
-        def read() -> pa.Table:
-            with self.filesystem.open_input_file(self.path) as file:
-                return pq.ParquetFile(file).read(columns=columns)
-
-        try:
-            return patiently(read)
-        except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, OSError) and is_of_storage(error):
-                raise
-            said = str(error).split("\n", maxsplit=1)[0]
-            raise UserError(f"{self} is no Parquet file, or cut short or damaged ({said}); restore it") from error
 
     def write_parquet(self, table: pa.Table, **options: Any) -> None:
         """Write a table as Parquet, whole or not at all; `options` are those of `pyarrow.parquet.write_table`."""

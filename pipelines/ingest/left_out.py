@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 from pipelines.ingest.sources.source import LeftOut, counted
 
 QUARANTINE, UNREADABLE = "quarantine.parquet", "unreadable"
@@ -29,7 +30,7 @@ def write_list(location: Location, bad: Sequence[Unreadable], left_out: Sequence
         How many are unreadable in all.
     """
     file = location / QUARANTINE
-    there = file.read_parquet().to_pylist() if file.exists() else []
+    there = ParquetReader(file).read().to_pylist() if file.exists() else []
     rows = [(row["path"], row["reason"], row.get("kind", UNREADABLE)) for row in there]
     rows += [(_shown(path), reason, UNREADABLE) for path, reason in bad]
     rows += [(_shown(path), reason, "left out") for path, reason in _to_list(left_out)]

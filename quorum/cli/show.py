@@ -14,6 +14,7 @@ from rich.table import Table
 from pipelines.progress import in_bytes
 from pipelines.secrets import hidden
 from quorum.data import NextLabels
+from quorum.notebook import frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,9 +167,8 @@ def _show_scores(scores: pd.Series) -> None:
 def _show_classes(place: str) -> None:
     """The worst classes of the classifier that tells most, and where the table of all is."""
     from pipelines.evaluation.class_tables import TELLING
-    from pipelines.files.location import Location
 
-    frame = Location.of(place).read_parquet().to_pandas()
+    frame = frame_of(place)
     by = next(name for name in TELLING if name in set(frame["by"]))
     mine = frame[(frame["by"] == by) & (frame["rows"] > 0)].sort_values(["accuracy", "class"])
     worst = mine.head(MOST_WORST)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 from pipelines.working_copy.copy_plan import COLUMN, ID, CopyPlan, CopyType, part_name
 
 
@@ -29,6 +30,6 @@ def small_plan(vectors: EmbeddingFolder, place: Path | str, dtype: CopyType = "f
 
 def read_copy(plan: CopyPlan) -> tuple[np.ndarray, np.ndarray]:
     """Rows (R, D) and places (R,) of a copy, in its order."""
-    tables = [(plan.location / part_name(part)).read_parquet() for part in range(plan.parts)]
+    tables = [ParquetReader(plan.location / part_name(part)).read() for part in range(plan.parts)]
     rows = [np.stack(table[COLUMN].to_numpy(zero_copy_only=False)) for table in tables]
     return np.concatenate(rows), np.concatenate([table[ID].to_numpy() for table in tables])

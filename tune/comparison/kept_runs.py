@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 
 FORMAT = "1"
 FIGURE = pa.struct([("name", pa.string()), ("steps", pa.list_(pa.int64())), ("values", pa.list_(pa.float64()))])
@@ -74,9 +75,11 @@ def without_folders(text: str) -> str:
 
 def _rows(location: Location) -> list[dict[str, Any]]:
     try:
-        table = location.read_parquet()
+        table = ParquetReader(location).read()
     except FileNotFoundError:
         raise UserError(f"{location} is not there; give the file of kept runs: --from FILE") from None
+    except UserError as error:
+        raise UserError(f"{location} is no Parquet file, so it holds no kept runs ({error})") from error
     if (table.schema.metadata or {}).get(b"quorum.runs") != FORMAT.encode():
         raise UserError(f"{location} holds no runs that quorum compare --keep wrote; give another file")
     rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")

@@ -14,6 +14,7 @@ from pipelines.curation.duplicates.sorting_out import REMOVED
 from pipelines.curation.duplicates.tasks import DUPLICATE_OF, ID, SIMILARITY
 from pipelines.datasets.image_shards import read_images
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 from pipelines.files.pictures import write_picture
 from pipelines.tracking.cluster_pictures import GAP, TILE, mosaic, show_mosaic
 
@@ -26,7 +27,7 @@ def draw_pairs(folder: Location, images: Images, path: Path) -> bool:
 
     They are taken at equal steps of rank by similarity: the first ones tell whether the threshold is too low.
     """
-    removed = (folder / REMOVED).read_parquet([ID, DUPLICATE_OF, SIMILARITY])
+    removed = ParquetReader(folder / REMOVED).read([ID, DUPLICATE_OF, SIMILARITY])
     if not len(removed):
         return False
     similarity = removed[SIMILARITY].to_numpy()

@@ -16,6 +16,7 @@ from pipelines.datasets.image_shards import Dataset, read_column
 from pipelines.errors import UserError
 from pipelines.evaluation.embedding_sources import RunSource, embedding_source
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 from quorum import cluster, embed
 from quorum.cli import main
 from tests.helpers.published import put_into_cache
@@ -46,7 +47,7 @@ def test_published_weights_embed_images_as_timm_does_and_what_they_make_is_clust
     assert "timm resizes" not in capfd.readouterr().err  # bilinear in both
 
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
-    images = (dataset.location / dataset.split("test").shards[0].path).read_parquet()["image"].to_pylist()[:40]
+    images = ParquetReader(dataset.location / dataset.split("test").shards[0].path).read()["image"].to_pylist()[:40]
     pictures = [Image.open(io.BytesIO(image)).convert("RGB") for image in images]
     with torch.no_grad():
         theirs = network(torch.stack([transform(picture) for picture in pictures])).numpy()

@@ -10,6 +10,7 @@ import pytest
 from pipelines.datasets.image_shards import Dataset, read_column, read_images
 from pipelines.files.file_systems import DELAYED, PatientS3
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 from pipelines.files.storage_errors import storage_sentence
 from pipelines.runs.checkpoints import CheckpointStore
 from tests.helpers.digit_shards import write_digits
@@ -77,7 +78,7 @@ def test_what_is_written_and_read_is_the_same_as_on_a_disk(server, bucket, tmp_p
     assert read_images(remote, "train", range(0, 120, 7)) == read_images(local, "train", range(0, 120, 7))
     assert read_column(remote, "train", "label").tolist() == read_column(local, "train", "label").tolist()
     (bucket / "table").write_parquet(pa.table({"x": [1]}))  # an answer shorter than what a busy server says
-    assert [(bucket / "table").read_parquet()["x"].to_pylist() for _ in range(20)] == [[1]] * 20
+    assert [ParquetReader(bucket / "table").read()["x"].to_pylist() for _ in range(20)] == [[1]] * 20
     assert faults.made
 
 
