@@ -42,7 +42,7 @@ test-gpu: install
 
 # The quick tests that need no Ray, at the lowest versions that pyproject.toml declares, torch included: some 6 GB more.
 test-lowest: $(LOWEST)/installed
-	$(LOWEST)/bin/python -m pytest -n 2 -p no:cacheprovider -m 'not ray and not gpu and not slow' $(LOWEST_TESTS)
+	$(LOWEST)/bin/python -m pytest -p no:cacheprovider -m 'not ray and not gpu and not slow' $(LOWEST_TESTS)
 
 $(LOWEST)/installed: pyproject.toml tests/lowest.py
 	$(PYTHON) -m venv --clear $(LOWEST)

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-TOOLS = ("hypothesis", "psutil", "pytest", "pytest-timeout", "pytest-xdist")  # of the dev extra, what those tests need
+TOOLS = ("hypothesis", "psutil", "pytest", "pytest-timeout")  # of the dev extra, what those tests need
 BOUND = re.compile(r"(?P<name>[\w.-]+)(?P<extras>\[[\w,-]+\])?>=(?P<version>[\w.]+)")
 
 
