@@ -45,12 +45,17 @@ QUALITY_COLUMNS = (
 )  # fmt: skip
 
 
+def _add_column(table: Table, name: str, *, right: bool = False) -> None:
+    """A column that shows its cells whole, however narrow the terminal is."""
+    table.add_column(name, justify="right" if right else "left", overflow="fold")
+
+
 def show_ingest(made: DataSet) -> None:
     """The splits of a data set, and how many files could not be read."""
     dataset = made.dataset
     table = Table(title=escape(f"{dataset.name}  {made.path}  fingerprint {dataset.fingerprint}"), title_justify="left")
     for column in ("split", "images", "shards", "MB", "labels"):
-        table.add_column(column, justify="left" if column == "split" else "right")
+        _add_column(table, column, right=column != "split")
     for name, split in dataset.splits.items():
         size = sum(shard.image_bytes for shard in split.shards) / 1e6
         table.add_row(name, f"{split.rows:,}", str(len(split.shards)), f"{size:,.1f}", _known_of(split, len(dataset.classes)))
@@ -73,9 +78,9 @@ def show_ingest_look(made: SourceLook) -> None:
 
     listing, probe = made.look.listing, made.look.probe
     table = Table(title=escape(f"{made.look.place}, read as {made.look.kind}"), title_justify="left")
-    table.add_column("class")
+    _add_column(table, "class")
     for split in made.counts.columns:
-        table.add_column(f"{split} images", justify="right")
+        _add_column(table, f"{split} images", right=True)
     for name, row in made.counts.head(MOST_CLASSES).iterrows():
         table.add_row(escape(str(name)), *(f"{count:,}" for count in row))
     if len(made.counts) > MOST_CLASSES:
@@ -156,8 +161,8 @@ def show_probe(made: Probe) -> None:
 
 def _show_scores(scores: pd.Series) -> None:
     table = Table()
-    table.add_column("score")
-    table.add_column("value", justify="right")
+    _add_column(table, "score")
+    _add_column(table, "value", right=True)
     for name, value in scores.items():
         table.add_row(str(name), f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
     Console().print(escape(str(scores.name)), soft_wrap=True, highlight=False)  # as a title it would be as narrow as the table
@@ -175,7 +180,7 @@ def _show_classes(place: str) -> None:
     title = f"{by}: {'classes' if len(worst) == len(mine) else f'the worst {len(worst)} of {len(mine)} classes'}"
     table = Table(title=title, title_justify="left")
     for column in ("class", "rows", "accuracy", "most often taken for (rows)"):
-        table.add_column(column, justify="right" if column in ("rows", "accuracy") else "left")
+        _add_column(table, column, right=column in ("rows", "accuracy"))
     for name, rows, accuracy, other, count in zip(
         *(worst[column] for column in ("class", "rows", "accuracy", "confused_with", "confused_rows")), strict=True
     ):
@@ -245,9 +250,9 @@ def show_quality(made: Quality) -> None:
 def _head_table(title: str, heads: list[dict[str, Any]], names: tuple[str, ...]) -> None:
     """A line a figure that heads have, and a column a head: names of figures are long, and heads are few."""
     table = Table()
-    table.add_column("")
+    _add_column(table, "")
     for number, head in enumerate(heads):
-        table.add_column(f"head {head.get('head', number)}", justify="right")
+        _add_column(table, f"head {head.get('head', number)}", right=True)
     for name in (name for name in names if name != "head" and heads[0].get(name) is not None):
         values = (head[name] for head in heads)
         shown = ("-" if one is None else f"{one:,.4g}" if isinstance(one, float) else f"{one:,}" for one in values)
@@ -261,7 +266,7 @@ def show_curate(made: Curated) -> None:
     taken, short = made.sample.taken, made.sample.short
     table = Table(title=escape(f"{made.path}  {made.rows:,} of {made.sample.sizes.sum():,} rows"), title_justify="left")
     for column in ("clusters", "rows of each, least", "most", "clusters with fewer than that"):
-        table.add_column(column, justify="right")
+        _add_column(table, column, right=True)
     table.add_row(*(f"{value:,}" for value in (len(taken), taken.min(), taken.max(), short)))
     Console().print(table)
 
@@ -274,7 +279,7 @@ def show_dedup(made: Deduplicated) -> None:
     )
     columns = ("rows", "kept", "removed", "groups", "largest_group", "clusters", "largest_cluster", "seconds")
     for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
+        _add_column(table, column.replace("_", " "), right=True)
     table.add_row(*("all pairs" if report[name] is None else f"{report[name]:,.0f}" for name in columns))
     Console().print(table)
     if report["clusters"] is not None:
@@ -302,7 +307,7 @@ def show_doctor(made: Checkup) -> None:
     """A line a check, of all nodes where they say the same; then notes and faults, and exit code 1 where there are faults."""
     table = Table(box=None)
     for column in ("check", "state", "where", "what"):
-        table.add_column(column)
+        _add_column(table, column)
     for check, results in made.table.groupby("check", sort=False):
         for (state, found), same in results.groupby(["state", "found"], sort=False):
             nodes = [node for node in same["node"] if node]
@@ -322,7 +327,7 @@ def show_clean(made: Cleaning) -> None:
     """A line a file or folder with what it takes, then what stays, and whether anything was deleted."""
     table = Table(box=None)
     for column in ("what", "path", "why", "size"):
-        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
+        _add_column(table, column, right=column == "size")
     for what, path, why, size in made.table.itertuples(index=False, name=None):
         table.add_row(str(what), escape(str(path) or "."), str(why), in_bytes(size))
     if len(made.table):
@@ -340,7 +345,7 @@ def show_recipes(listed: pd.DataFrame) -> None:
     """A line a recipe."""
     table = Table(box=None)
     for column in ("name", "command", "what it is for"):
-        table.add_column(column)
+        _add_column(table, column)
     for name, recipe in listed.iterrows():
         table.add_row(str(name), recipe["command"], recipe["about"])
     Console().print(table)

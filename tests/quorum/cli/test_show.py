@@ -7,8 +7,9 @@ import pytest
 from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.datasets.shard_files import Shard
 from pipelines.files.location import Location
-from quorum.cli.show import show_ingest
+from quorum.cli.show import show_ingest, show_recipes
 from quorum.data import DataSet
+from quorum.settings import recipes
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,12 @@ def test_a_split_is_shown_with_the_classes_that_it_has(capsys, tmp_path, counts,
     shards = [Shard("val/part.parquet", 1, sum(counts) or 5, 64, "digest")]
     show_ingest(DataSet(Dataset(Location.of(str(tmp_path)), "photos", ["a", "b", "c"], {"val": Split(6, shards, counts)}, 0)))
     assert said in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_cuts_no_word_of_a_table(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COLUMNS", "40")
+    shards = [Shard("val/part.parquet", 1, 3, 64, "digest")]
+    show_ingest(DataSet(Dataset(Location.of(str(tmp_path)), "photos", ["a"], {"val": Split(3, shards, [3])}, 0)))
+    show_recipes(recipes())
+    said = capsys.readouterr().out
+    assert "\u2026" not in said
