@@ -20,6 +20,17 @@ def seconds(call: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - began) / times
 
 
+def device_seconds(call: Callable[[], object], times: int) -> float:
+    """Mean time that a call's kernels and copies run on the device, whatever the host spends on starting them."""
+    call()
+    torch.cuda.synchronize()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(times):
+            call()
+        torch.cuda.synchronize()
+    return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6 / times
+
+
 def in_turn(sides: Sequence[Callable[[], object]], times: int, rounds: int) -> list[float]:
     """Median time of each side's call; in each round all sides run `times` calls, one side after another."""
     for side in sides:

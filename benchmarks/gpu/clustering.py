@@ -40,7 +40,7 @@ def pass_rows() -> Iterator[Row]:
 def job_rows(work: Path, rows: int, dim: int) -> Iterator[Row]:
     """`quorum cluster --compute.gpu` over files: rows a second of its passes, and the whole command's time."""
     vectors = write_vectors(work / "vectors", np.random.default_rng(0).standard_normal((rows, dim), dtype=np.float32))
-    for clusters in (1000, 10_000):
+    for clusters in (1000, 10_000, 100_000):
         run, began = work / f"clusters-{clusters}", time.monotonic()
         quorum(
             "cluster", "--data", str(vectors), "--to", str(run), "--num-clusters", str(clusters), "--passes", "2",

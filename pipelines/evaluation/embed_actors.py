@@ -31,7 +31,7 @@ def embedded_rows(source: EmbeddingSource, dataset: Dataset, split: str, *, work
     reader = CenterReader(dataset, split, source.view, None, 0, 1)
     return center_rows(reader).map_batches(
         Embedder, fn_constructor_args=(ray.put(source), gpu), batch_size=256,
-        compute=ray.data.ActorPoolStrategy(size=workers), num_gpus=1 if gpu else None,
+        compute=ray.data.ActorPoolStrategy(size=workers), **({"num_gpus": 1, "num_cpus": 0} if gpu else {}),
     )  # fmt: skip
 
 

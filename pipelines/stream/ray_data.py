@@ -14,6 +14,7 @@ from pipelines.errors import UserError
 from pipelines.jobs.ray_quirks import Breather
 
 BLOCK_BYTES = 16 << 20
+SHARING_A_GPU = 4  # workers of one, which read and write beside one another
 RAYS_ADVICE = re.compile(r"\s+Failed to .* after \d+/\d+ attempts .*", re.DOTALL)  # that it adds to what a task raises
 
 
@@ -40,20 +41,42 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str
     Args:
         count: of the parts.
         task: called with a batch whose column `id` holds part numbers.
-        gpu: whether each takes a GPU.
+        gpu: whether they have the cluster's GPUs, each of which some workers share that stay from part to part.
 
     Raises:
         UserError: that a task met, without its stack.
     """
     configure_ray_data()
     numbers = ray.data.range(count, override_num_blocks=count)
-    mapped = numbers.map_batches(task, batch_size=1, num_gpus=1 if gpu else None)
+    mapped = _on_gpus(numbers, count, task) if gpu else numbers.map_batches(task, batch_size=1)
     try:
         yield from mapped.iter_batches(batch_size=None)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise UserError(RAYS_ADVICE.sub("", str(error.cause))) from None
         raise
+
+
+def _on_gpus(numbers: ray.data.Dataset, count: int, task: Any) -> ray.data.Dataset:
+    """Ray ends a process after one task that takes a GPU, and the next would load torch and CUDA again; actors stay.
+
+    They ask for no CPU: a pool that had all of them would wait for ever for its input.
+    """
+    workers = max(1, min(count, int(SHARING_A_GPU * ray.cluster_resources().get("GPU", 0))))
+    return numbers.map_batches(
+        _Staying, fn_constructor_args=(task,), batch_size=1, num_cpus=0, num_gpus=1 / SHARING_A_GPU,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+    )  # fmt: skip
+
+
+class _Staying:
+    """A Ray Data actor that carries out a task part by part."""
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        yield from self.task(batch)
 
 
 def cpus_of_each(tasks: int) -> int:

@@ -17,14 +17,14 @@ from kornia.color import rgb_to_grayscale
 from kornia.enhance import (
     adjust_brightness_accumulative,
     adjust_contrast_with_mean_subtraction,
-    adjust_hue,
     adjust_saturation_with_gray_subtraction,
 )
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from pipelines.views import randaugment
 from pipelines.views.crops import CropSpec
+from pipelines.views.gaussian_blur import gaussian_blur
+from pipelines.views.hue import turn_hue
 from pipelines.views.view_config import ViewConfig
 
 DRAWS = 10  # uniform numbers that every view of an image has: flip, jitter, its 4 strengths, grey, blur, its sigma, solarise
@@ -99,8 +99,8 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
         images = _on_some(images, jitter < view.jitter_p, lambda some, rows: _colour(some, changes[rows], view, colour_order))
     images = _on_some(images, gray < view.gray_p, lambda some, _: rgb_to_grayscale(some).expand_as(some))
     low, high = view.blur_sigma
-    sigmas = (low + sigma * (high - low))[:, None].expand(-1, 2)
-    images = _on_some(images, blur < view.blur_p, lambda some, rows: _blur(some, sigmas[rows]))
+    sigmas = low + sigma * (high - low)
+    images = _on_some(images, blur < view.blur_p, lambda some, rows: gaussian_blur(some, sigmas[rows]))
     images = _on_some(images, solar < view.solarize_p, lambda some, _: torch.where(some >= 0.5, 1 - some, some))
     for first in range(DRAWS, DRAWS + view.randaugment * randaugment.DRAWS, randaugment.DRAWS):
         images = randaugment.randaugment(images, view.magnitude, uniform[:, first : first + randaugment.DRAWS])
@@ -113,8 +113,8 @@ def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor
     if len(rows) == 0:
         return images
     on_device = rows.to(images.device, non_blocking=True)
-    some = images[on_device]
-    layout = torch.channels_last if some.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    some = images[on_device].contiguous()  # channel by channel, which is how operations read them
     return images.index_copy_(0, on_device, operation(some, rows).contiguous(memory_format=layout))
 
 
@@ -125,21 +125,9 @@ def _colour(images: Tensor, changes: Tensor, view: ViewConfig, order: np.ndarray
         lambda some: adjust_brightness_accumulative(some, factors[:, 0]),
         lambda some: adjust_contrast_with_mean_subtraction(some, factors[:, 1]),
         lambda some: adjust_saturation_with_gray_subtraction(some, factors[:, 2]),
-        lambda some: adjust_hue(some, changes[:, 3] * (2 * torch.pi)),
+        lambda some: turn_hue(some, changes[:, 3]),
     ]
     for index in order.tolist():
         if view.jitter[index] > 0:
             images = adjust[index](images)
     return images
-
-
-def _blur(images: Tensor, sigmas: Tensor) -> Tensor:
-    kernel = max(3, images.shape[-1] // 10 | 1)  # a tenth of the side, as SimCLR
-    if images.device.type == "cuda":
-        images = images.contiguous()  # kornia makes one image of all channels: 1.7 times as fast as from channels_last
-    cudnn = torch.backends.cudnn
-    # Another number of rows each time: cuDNN would search for its quickest kernel at every step.
-    with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=cudnn.deterministic, allow_tf32=cudnn.allow_tf32):
-        # kornia looks whether a sigma is positive: on the host it waits for nothing.
-        blurred: Tensor = gaussian_blur2d(images, (kernel, kernel), sigmas)
-    return blurred

@@ -58,7 +58,8 @@ def trained(device: torch.device, digits: str, folder: str, *overrides: str) -> 
     made.method.end_epoch()
     train_steps(made, 1, 4)
     weights = [weight.detach().cpu() for weight in made.method.network.state_dict().values()]
-    return weights, [made.method.kmeans.centers.cpu(), made.method.kmeans.duals.cpu(), made.method.knowledge().clusters]
+    clusters = made.method.knowledge().clusters.clone()  # workers of a node share the table, which torch does not send
+    return weights, [made.method.kmeans.centers.cpu(), made.method.kmeans.duals.cpu(), clusters]
 
 
 def close(mine: list[torch.Tensor], theirs: list[torch.Tensor]) -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from pipelines.views import augment as augment_module
 from pipelines.views.augment import DRAWS, augment, draws_needed, normalize
 from pipelines.views.view_config import ViewConfig
 from tests.helpers.photos import SIZE, photos
@@ -161,15 +160,3 @@ def test_images_keep_the_layout_of_their_channels():
     last = augment(images.to(memory_format=torch.channels_last), rule, uniform, order)
     assert last.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(last, plain)
-
-
-def test_another_number_of_blurred_rows_starts_no_search_of_cudnn(monkeypatch):
-    seen = []
-    blur = augment_module.gaussian_blur2d
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    monkeypatch.setattr(
-        augment_module, "gaussian_blur2d", lambda *given: seen.append(torch.backends.cudnn.benchmark) or blur(*given)
-    )
-    apply(view(blur_p=1.0), torch.zeros((2, 3, 8, 8), dtype=torch.uint8), draws(2))
-    assert seen == [False]
-    assert torch.backends.cudnn.benchmark

@@ -1,0 +1,80 @@
+"""Time of the hue and the banded blur of a batch of views against kornia's, on the GPU where there is one.
+
+Run from the repository's root: `python -m benchmarks.images.augmenting`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import geometric_mean
+
+import torch
+from kornia.enhance import adjust_hue
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from benchmarks.report import Comparison, Figure, median, new_parser, parse, publish
+from pipelines.views.gaussian_blur import banded_blur
+from pipelines.views.hue import turn_hue
+
+CALLS = {"cuda": 20, "cpu": 2}
+
+
+def seconds(call: Callable[[], Tensor], device: torch.device) -> float:
+    """Mean time of a call, of several whose end the host waits for once."""
+    call()
+    _wait(device)
+    began = time.perf_counter()
+    for _ in range(CALLS[device.type]):
+        call()
+    _wait(device)
+    return (time.perf_counter() - began) / CALLS[device.type]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def operations(images: Tensor) -> dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]]:
+    """Of each operation, kornia's and ours."""
+    generator, size = torch.Generator().manual_seed(0), images.shape[-1]
+    turns = (0.2 * torch.rand(len(images), generator=generator) - 0.1).to(images.device)
+    sigmas = 0.1 + 1.9 * torch.rand(len(images), generator=generator)
+    taps = max(3, size // 10 | 1)
+    return {
+        "hue": (lambda: adjust_hue(images, turns * (2 * torch.pi)), lambda: turn_hue(images, turns)),
+        "blur": (
+            lambda: gaussian_blur2d(images, (taps, taps), sigmas[:, None].expand(-1, 2)),
+            lambda: banded_blur(images, sigmas, taps),
+        ),
+    }
+
+
+def compare(rows: int, size: int, repeats: int, device: torch.device) -> Comparison:
+    """Both sides in turn."""
+    images = torch.rand(rows, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    table, ratios = list[dict[str, str | float]](), list[list[float]]()
+    for name, (theirs, ours) in operations(images).items():
+        torch.testing.assert_close(ours(), theirs(), atol=1e-5, rtol=0)
+        both = [(seconds(theirs, device), seconds(ours, device)) for _ in range(repeats)]
+        ratios.append([kornia / mine for kornia, mine in both])
+        kornia, mine = (median(side) for side in zip(*both, strict=True))
+        table.append({"operation": name, "kornia ms": 1e3 * kornia, "ours ms": 1e3 * mine, "ratio": median(ratios[-1])})
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    overall = [geometric_mean(each) for each in zip(*ratios, strict=True)]
+    figures = [Figure(f"augmenting_{row['operation']}", float(row["ratio"]), "x") for row in table]
+    return Comparison(f"{rows} images of {size} px, {where}", table, overall, figures)
+
+
+def main() -> None:
+    """Read the command line, compare, report."""
+    parser = new_parser(__doc__, threads=True, rows=128, size=224, repeats=5)
+    options = parse(parser)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    publish(compare(options.rows, options.size, options.repeats, device), options.json)
+
+
+if __name__ == "__main__":
+    main()
