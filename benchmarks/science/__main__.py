@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.science.apart import dual_steps, probes
 from benchmarks.science.configurations import Places
 from benchmarks.science.keeping import KEPT, keep
 from benchmarks.science.page import PAGE, write_table
@@ -15,6 +16,8 @@ from benchmarks.science.scores import read_scores
 from benchmarks.science.study import known
 from benchmarks.science.table import draw
 from pipelines.errors import UserError
+
+APART = {module.NAME: module.draw for module in (dual_steps, probes)}
 
 
 def main(words: list[str] | None = None) -> int:
@@ -47,8 +50,8 @@ def command_line() -> argparse.ArgumentParser:
     kept.add_argument("--storage", type=Path, required=True, help="folder of the runs")
     kept.add_argument("--to", type=Path, default=KEPT, help="file of kept runs")
     table = commands.add_parser("table", help="draw a study's tables from the kept runs, as Markdown")
-    table.add_argument("study")
-    table.add_argument("--from", dest="kept", type=Path, default=KEPT, help="file of kept runs")
+    table.add_argument("study", help=f"or {' or '.join(APART)}, whose figures are kept apart")
+    table.add_argument("--from", dest="kept", type=Path, help=f"file of kept runs; default {KEPT}")
     table.add_argument("--write", nargs="?", type=Path, const=PAGE, metavar="PAGE", help=f"put them into a page, {PAGE}")
     return parser
 
@@ -72,12 +75,15 @@ def _keep(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    study = find_study(options.study)
-    drawn = draw(study, read_scores(study, options.kept))
+    if options.study in APART:
+        drawn = APART[options.study](*[options.kept] * (options.kept is not None))
+    else:
+        study = find_study(options.study)
+        drawn = draw(study, read_scores(study, options.kept or KEPT))
     if options.write is None:
         print(drawn, end="")
     else:
-        write_table(options.write, study.name, drawn)
+        write_table(options.write, options.study, drawn)
     return 0
 
 

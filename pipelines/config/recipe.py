@@ -89,6 +89,8 @@ def find_recipe(name_or_path: str, beside: str | None = None) -> str:
     wanted = name_or_path.removesuffix(".yaml")
     if wanted in names:
         return str(names[wanted])
+    if os.path.isdir(found):
+        raise UserError(f"{name_or_path} is a folder, and no recipe; a run or data are given by their key, as run={name_or_path}")
     near = nearest(wanted, names) or nearest(Path(wanted).name, names)
     raise UserError(f"there is no recipe {name_or_path!r}, neither a file nor a name that quorum recipes lists{near}")
 

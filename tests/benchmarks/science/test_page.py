@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.science.__main__ import main
-from benchmarks.science.keeping import KEPT
+from benchmarks.science.__main__ import APART, main
 from benchmarks.science.page import PAGE, tables_in, write_table
 from benchmarks.science.read_studies import read_studies
 from pipelines.errors import UserError
 from tests.helpers.places import ROOT
 
 
-def test_every_table_of_the_page_is_redrawn_by_its_command(capsys):
-    tables = tables_in((ROOT / PAGE).read_text())
-    assert set(tables) <= set(read_studies())
+def test_every_table_of_the_page_is_redrawn_by_its_command(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    tables = tables_in(PAGE.read_text())
+    assert set(tables) <= {*read_studies(), *APART}
     for name, table in tables.items():
-        assert main(["table", name, "--from", str(ROOT / KEPT)]) == 0
+        assert main(["table", name]) == 0
         assert capsys.readouterr().out == table, f"python -m benchmarks.science table {name} --write"
 
 

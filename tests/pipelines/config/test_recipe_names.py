@@ -56,9 +56,9 @@ def test_a_recipe_that_is_not_there_is_named_with_the_nearest(name, near):
         find_recipe(name)
 
 
-def test_a_folder_is_no_recipe(elsewhere):
+def test_a_folder_is_no_recipe_and_the_refusal_says_how_a_run_or_data_are_given(elsewhere):
     (elsewhere / "some").mkdir()
-    with pytest.raises(UserError, match="there is no recipe 'some'"):
+    with pytest.raises(UserError, match=r"^some is a folder, and no recipe; .* by their key, as run=some$"):
         find_recipe("some")
 
 
