@@ -92,8 +92,8 @@ def draw(file: Path = KEPT) -> str:
     default["best"] = best["factor"].reindex(default.index)
     lines = [
         f"The last of {PASSES} passes at the default step: rows that clusters lack, in % of all minimums; similarity over that",
-        f"of the best step; and how many times the default this is. Of {min(STEPS):g} to {max(STEPS):g} times the default the best",
-        f"is the most similar of those that lack {KEPT_WITHIN:.0%} at most, or the one that lacks least.",
+        f"of the best step; and how many times the default this is. Of {min(STEPS):g} to {max(STEPS):g} times the default the",
+        f"best is the most similar of those that lack {KEPT_WITHIN:.0%} at most, or the one that lacks least.",
     ]
     for data, rows in found.groupby("data"):
         lines += ["", f"{data}, {rows['rows'].iloc[0]:,} rows of {rows['dim'].iloc[0]} numbers:", ""]
