@@ -52,8 +52,11 @@ def last_pass(rows: Tensor, clusters: int, ratio: float, batch: int, factor: flo
         total = torch.zeros((), dtype=torch.float64)
         for places in order.split(batch):
             taken = rows[places]
-            labels = kmeans.partial_fit(taken)
-            total += kmeans.similarity(taken, labels).double().sum()
+            labels = kmeans.assign_batch(taken)
+            total += kmeans.similarity(taken, labels).double().sum()  # to the centers before the rows move them
+            kmeans.collect(taken, labels)
+            kmeans.begin_update()
+            kmeans.finish_update()
         (summary,) = kmeans.end_epoch()
     missing = float((summary.min_size - summary.counts).clamp(min=0).sum()) / (summary.min_size * clusters)
     return {
