@@ -1,4 +1,4 @@
-"""Seconds of work on the device."""
+"""Seconds of work on the GPU; where there is none, of the CPU."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from benchmarks.report import median
 
 def seconds(call: Callable[[], object], times: int) -> float:
     """Mean time of a call over so many, all queued before the device is waited for."""
-    torch.cuda.synchronize()
+    _wait()
     began = time.perf_counter()
     for _ in range(times):
         call()
-    torch.cuda.synchronize()
+    _wait()
     return (time.perf_counter() - began) / times
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def device_seconds(call: Callable[[], object], times: int) -> float:

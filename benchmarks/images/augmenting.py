@@ -5,7 +5,6 @@ Run from the repository's root: `python -m benchmarks.images.augmenting`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from statistics import geometric_mean
 
@@ -14,27 +13,12 @@ from kornia.enhance import adjust_hue
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from benchmarks.gpu.clock import seconds
 from benchmarks.report import Comparison, Figure, median, new_parser, parse, publish
 from pipelines.views.gaussian_blur import banded_blur
 from pipelines.views.hue import turn_hue
 
 CALLS = {"cuda": 20, "cpu": 2}
-
-
-def seconds(call: Callable[[], Tensor], device: torch.device) -> float:
-    """Mean time of a call, of several whose end the host waits for once."""
-    call()
-    _wait(device)
-    began = time.perf_counter()
-    for _ in range(CALLS[device.type]):
-        call()
-    _wait(device)
-    return (time.perf_counter() - began) / CALLS[device.type]
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def operations(images: Tensor) -> dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]]:
@@ -58,7 +42,8 @@ def compare(rows: int, size: int, repeats: int, device: torch.device) -> Compari
     table, ratios = list[dict[str, str | float]](), list[list[float]]()
     for name, (theirs, ours) in operations(images).items():
         torch.testing.assert_close(ours(), theirs(), atol=1e-5, rtol=0)
-        both = [(seconds(theirs, device), seconds(ours, device)) for _ in range(repeats)]
+        calls = CALLS[device.type]
+        both = [(seconds(theirs, calls), seconds(ours, calls)) for _ in range(repeats)]
         ratios.append([kornia / mine for kornia, mine in both])
         kornia, mine = (median(side) for side in zip(*both, strict=True))
         table.append({"operation": name, "kornia ms": 1e3 * kornia, "ours ms": 1e3 * mine, "ratio": median(ratios[-1])})

@@ -17,7 +17,7 @@ from benchmarks.science.study import known
 from benchmarks.science.table import draw
 from pipelines.errors import UserError
 
-APART = {module.NAME: module.draw for module in (dual_steps, probes)}
+APART = {module.NAME: module for module in (dual_steps, probes)}
 
 
 def main(words: list[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def command_line() -> argparse.ArgumentParser:
     kept.add_argument("--to", type=Path, default=KEPT, help="file of kept runs")
     table = commands.add_parser("table", help="draw a study's tables from the kept runs, as Markdown")
     table.add_argument("study", help=f"or {' or '.join(APART)}, whose figures are kept apart")
-    table.add_argument("--from", dest="kept", type=Path, help=f"file of kept runs; default {KEPT}")
+    table.add_argument("--from", dest="kept", type=Path, help=f"file of what is kept; of a study {KEPT} by default")
     table.add_argument("--write", nargs="?", type=Path, const=PAGE, metavar="PAGE", help=f"put them into a page, {PAGE}")
     return parser
 
@@ -75,8 +75,8 @@ def _keep(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    if options.study in APART:
-        drawn = APART[options.study](*[options.kept] * (options.kept is not None))
+    if apart := APART.get(options.study):
+        drawn = apart.draw(_there(options.kept or apart.KEPT))
     else:
         study = find_study(options.study)
         drawn = draw(study, read_scores(study, options.kept or KEPT))
@@ -85,6 +85,12 @@ def _table(options: argparse.Namespace) -> int:
     else:
         write_table(options.write, options.study, drawn)
     return 0
+
+
+def _there(file: Path) -> Path:
+    if not file.exists():
+        raise UserError(f"{file} is not there; run this from the repository's root, or name the file with --from")
+    return file
 
 
 def _store(storage: Path, study: str, index: int, count: int) -> str:

@@ -27,8 +27,8 @@ def first_of_each(labels: np.ndarray, sizes: list[int]) -> np.ndarray:
     chosen = np.zeros(len(labels), bool)
     for label, size in enumerate(sizes):
         rows = np.flatnonzero(labels == label)
-        if len(rows) < size:
-            raise SystemExit(f"class {label} has {len(rows)} images, {size} are wanted; lower --most")
+        if not 1 <= size <= len(rows):
+            raise SystemExit(f"class {label} has {len(rows)} images, {size} are wanted; lower --{'most' if size else 'ratio'}")
         chosen[rows[:size]] = True
     return chosen
 
@@ -48,16 +48,14 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=10)
     options = parser.parse_args()
     dataset = Dataset.open(options.data)
+    tables = {split: rows_of(dataset, split) for split in dataset.splits}
+    sizes = tail_sizes(len(dataset.classes), options.most, options.ratio)
+    tables["train"] = tables["train"].filter(pa.array(first_of_each(tables["train"]["label"].to_numpy(), sizes)))
+    print(f"train: {', '.join(map(str, sizes))} images of the classes")
     options.to.mkdir(parents=True)
-    for split in dataset.splits:
-        rows = rows_of(dataset, split)
-        if split == "train":
-            sizes = tail_sizes(len(dataset.classes), options.most, options.ratio)
-            rows = rows.filter(pa.array(first_of_each(rows["label"].to_numpy(), sizes)))
-            print(f"train: {', '.join(map(str, sizes))} images of the classes")
-        names = pa.array(dataset.classes)
-        rows = rows.set_column(1, "label", pc.take(names, rows["label"]))
-        pq.write_table(rows, options.to / f"{split}-00000.parquet", row_group_size=100)
+    for split, rows in tables.items():
+        named = rows.set_column(1, "label", pc.take(pa.array(dataset.classes), rows["label"]))
+        pq.write_table(named, options.to / f"{split}-00000.parquet", row_group_size=100)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pipelines.stream.ray_data import cpus_of_each, over_parts
 
 Item = TypeVar("Item")
 FAR = 10.0  # times the root mean square around the origin, as the estimator has it in `algos.estimator.far_rows`
-SIMILARITIES_HELD = {"cpu": 1 << 22, "cuda": 1 << 26}  # numbers held at once
+SIMILARITIES_HELD = {"cpu": 1 << 22, "cuda": 1 << 24}  # numbers held at once by a process, of which a few share a GPU
 GROUP_ROWS = 1 << 17  # of a row group of labels
 
 
@@ -209,7 +209,7 @@ def write_labels(
         vectors: the rows.
         model: that the labels follow from.
         folder: of the files.
-        gpu: whether each task gets one.
+        gpu: whether rows are labelled on the cluster's GPUs.
         start: clusters that the run started from; files then also have each row's label under these: `start_label_head0`.
         keep: whether files that are there stay, because they were made of the same rows and clusters.
 

@@ -103,7 +103,7 @@ def listed_rows(
         labelled: the rows with their labels.
         model: what they are compared with.
         heads: sizes and bounds of the clusters that they may join.
-        gpu: whether tasks get one.
+        gpu: whether rows are compared on the cluster's GPUs.
         compare: gives the similarities that count.
         groups: (K,) which clusters may exchange rows; all where it is `None`.
     """

@@ -53,7 +53,7 @@ def assign(
         head: whose labels; default those of all heads.
         prices: whether a label is the argmax of similarity plus price, as in the run, or of similarity alone.
         metric: of a file of centers; default cosine.
-        gpu: whether each task gets one.
+        gpu: whether rows are labelled on the cluster's GPUs.
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:

@@ -25,13 +25,13 @@ def embedded_rows(source: EmbeddingSource, dataset: Dataset, split: str, *, work
         dataset: the shards.
         split: of the shards.
         workers: actors.
-        gpu: one GPU each.
+        gpu: one GPU each, and no CPU, of which the tasks that read need one.
     """
     configure_ray_data()
     reader = CenterReader(dataset, split, source.view, None, 0, 1)
     return center_rows(reader).map_batches(
         Embedder, fn_constructor_args=(ray.put(source), gpu), batch_size=256,
-        compute=ray.data.ActorPoolStrategy(size=workers), **({"num_gpus": 1, "num_cpus": 0} if gpu else {}),
+        compute=ray.data.ActorPoolStrategy(size=workers), num_gpus=1 if gpu else None, num_cpus=0 if gpu else None,
     )  # fmt: skip
 
 

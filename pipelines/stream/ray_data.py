@@ -36,12 +36,12 @@ def configure_ray_data(pipelines: int | None = None) -> None:
 
 
 def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str, np.ndarray]]:
-    """What `task` yields for parts 0 to count - 1, as it comes: Ray Data tasks on the whole cluster, one for each part.
+    """What `task` yields for parts 0 to count - 1, as it comes: each part is one Ray Data task, anywhere on the cluster.
 
     Args:
         count: of the parts.
         task: called with a batch whose column `id` holds part numbers.
-        gpu: whether they have the cluster's GPUs, each of which some workers share that stay from part to part.
+        gpu: whether it runs on GPUs; a few processes share each, and carry out part after part.
 
     Raises:
         UserError: that a task met, without its stack.
@@ -60,12 +60,14 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str
 def _on_gpus(numbers: ray.data.Dataset, count: int, task: Any) -> ray.data.Dataset:
     """Ray ends a process after one task that takes a GPU, and the next would load torch and CUDA again; actors stay.
 
-    They ask for no CPU: a pool that had all of them would wait for ever for its input.
+    They ask for no CPU: a pool that had all of them would wait for ever for its input. Ray fills one GPU before the next, so few
+    parts share less. A cluster that grows meanwhile gets more of them.
     """
-    workers = max(1, min(count, int(SHARING_A_GPU * ray.cluster_resources().get("GPU", 0))))
+    gpus = max(1, int(ray.cluster_resources().get("GPU", 0)))
+    sharing = min(SHARING_A_GPU, -(-count // gpus))
+    pool = ray.data.ActorPoolStrategy(min_size=1, initial_size=min(count, sharing * gpus), max_size=count)
     return numbers.map_batches(
-        _Staying, fn_constructor_args=(task,), batch_size=1, num_cpus=0, num_gpus=1 / SHARING_A_GPU,
-        compute=ray.data.ActorPoolStrategy(size=workers),
+        _Staying, fn_constructor_args=(task,), batch_size=1, num_cpus=0, num_gpus=1 / sharing, compute=pool
     )  # fmt: skip
 
 

@@ -13,8 +13,11 @@ def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
     """Images (B, 3, S, S) convolved with a Gaussian over a tenth of the side, as SimCLR has it; borders are mirrored.
 
     Args:
-        images: on any device.
+        images: floating-point, on any device.
         sigmas: (B,) above zero, in pixels; on the host.
+
+    Returns:
+        As the images.
     """
     taps = max(3, images.shape[-1] // 10 | 1)
     if images.device.type == "cpu":
@@ -24,16 +27,16 @@ def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
 
 
 def banded_blur(images: Tensor, sigmas: Tensor, taps: int) -> Tensor:
-    """The same by one (S, S) matrix an image, A X A^T.
+    """The same, over so many taps, by one (S, S) matrix an image: A X A^T.
 
     Ten times the arithmetic of a separable convolution, in the form that GPUs are quickest at and CPUs are not:
     benchmarks/images/augmenting.py.
     """
-    size = images.shape[-1]
-    offsets = torch.arange(taps, dtype=images.dtype) - taps // 2
-    weights = torch.softmax(-0.5 * (offsets / sigmas[:, None]).square(), dim=1).to(images.device, non_blocking=True)
-    bands = (weights @ _bands(size, taps, images.dtype, images.device)).view(len(images), 1, size, size)
-    return bands @ images @ bands.mT
+    size, offsets = images.shape[-1], torch.arange(taps) - taps // 2
+    weights = torch.softmax(-0.5 * (offsets / sigmas[:, None]).square(), dim=1).to(images.device, images.dtype, non_blocking=True)
+    bands = (weights @ _bands(size, taps, images.dtype, images.device)).view(len(images), size, size)
+    columns = (images.flatten(1, 2) @ bands.mT).view_as(images)
+    return bands[:, None] @ columns
 
 
 @functools.lru_cache

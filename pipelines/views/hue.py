@@ -11,11 +11,14 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
 
     With hue h in sixths of the circle, V = max and m = min of a pixel's channels, channel n, of hue h_n (red 0, green 2, blue 4),
     is m + (V - m) * clamp(2 - d(h, h_n), 0, 1), with d the distance on the circle; so nothing goes through HSV.
-    Half as many passes as `kornia.enhance.adjust_hue`, for the same numbers but for rounding; benchmarks/images/augmenting.py.
+    The numbers of `kornia.enhance.adjust_hue` but for rounding, in fewer passes; benchmarks/images/augmenting.py.
 
     Args:
-        images: on any device.
+        images: floating-point, on any device.
         turns: (B,) parts of the circle in [-1/2, 1/2], on the same device.
+
+    Returns:
+        As the images.
     """
     highest, lowest = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
     chroma = highest - lowest

@@ -7,28 +7,23 @@ Run from the repository's root: `python -m benchmarks.science.apart.probes RUNS.
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 import pandas as pd
-from scipy.stats import t as student
 
 import quorum
+from tune.comparison.significance import Setting
 
 NAME = "probes"
 KEPT = Path("docs/science/probes.parquet")
 
 
-def measured(runs: list[Path]) -> pd.DataFrame:
-    """A row for each run: both scores on its test split."""
-    rows = []
-    for run in runs:
-        _, cell, arm, seed = run.name.split(".")
-        cached, published = quorum.evaluate(run), quorum.probe(run=run).scores
-        scores = {"cached": cached["test/linear_top1"], "published": published["test/probe_top1"]}
-        rows.append({"cell": cell, "arm": arm, "seed": int(seed), **scores})
-        print(rows[-1], flush=True)
-    return pd.DataFrame(rows)
+def scores_of(run: Path) -> dict[str, str | int | float]:
+    """Both scores of a run on its test split."""
+    _, cell, arm, seed = run.name.split(".")
+    cached, published = quorum.evaluate(run), quorum.probe(run=run).scores
+    scores = {"cached": float(cached["test/linear_top1"]), "published": float(published["test/probe_top1"])}
+    return {"cell": cell, "arm": arm, "seed": int(seed), **scores}
 
 
 def draw(file: Path = KEPT) -> str:
@@ -40,11 +35,11 @@ def draw(file: Path = KEPT) -> str:
         "| --- | ---: | --- | --- | --- |",
     ]
     for (cell, arm), rows in pd.read_parquet(file).groupby(["cell", "arm"]):
-        off = rows["published"] - rows["cached"]
-        half = student.ppf(0.975, len(off) - 1) * off.std() / math.sqrt(len(off))
-        means = " | ".join(f"{rows[name].mean():.3f} ± {rows[name].std():.3f}" for name in ("cached", "published"))
-        around = f"{off.mean():+.3f} ({off.mean() - half:+.3f} to {off.mean() + half:+.3f})"
-        lines.append(f"| {cell} {arm} | {len(rows)} | {means} | {around} |")
+        cached, published = (Setting({}, tuple(rows[name])) for name in ("cached", "published"))
+        off = Setting({}, tuple(rows["published"] - rows["cached"]))
+        means = " | ".join(f"{each.mean:.3f} ± {each.deviation or 0:.3f}" for each in (cached, published))
+        interval = "" if off.interval is None else f" ({off.interval[0]:+.3f} to {off.interval[1]:+.3f})"
+        lines.append(f"| {cell} {arm} | {off.seeds} | {means} | {off.mean:+.3f}{interval} |")
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +49,10 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--to", type=Path, default=KEPT)
     options = parser.parse_args()
-    measured(options.runs).to_parquet(options.to, index=False)
+    scores = []
+    for run in options.runs:
+        scores.append(scores_of(run))
+        pd.DataFrame(scores).to_parquet(options.to, index=False)  # after each: the next takes minutes
     print(draw(options.to), end="")
 
 

@@ -22,6 +22,8 @@ def test_the_first_rows_of_each_class_are_taken_and_too_few_are_refused():
     assert first_of_each(labels, [2, 1]).tolist() == [True, True, True, False, False, False]
     with pytest.raises(SystemExit, match="class 1 has 3 images, 4 are wanted; lower --most"):
         first_of_each(labels, [2, 4])
+    with pytest.raises(SystemExit, match="class 0 has 3 images, 0 are wanted; lower --ratio"):
+        first_of_each(labels, [0, 1])
 
 
 def test_other_splits_stay_whole_and_labels_are_names(some_digits, tmp_path, monkeypatch, capsys):
