@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,14 @@ def golden() -> Callable[[str], tuple[dict[str, torch.Tensor], dict[str, Any]]]:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """A local Ray for the session; four logical CPUs leave room for two workers and the stream."""
-    import ray
+def local_ray() -> None:
+    """A local Ray for the session; four logical CPUs leave room for two workers and the stream.
 
+    It ends with this process, and so do workers of it that hang as they end.
+    """
     from pipelines.jobs.ray_cluster import connect
 
     connect("local", local_cpus=4)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="session")
