@@ -96,6 +96,19 @@ class Telling(pafs.FSSpecHandler):
         """The file, read anywhere."""
         return self._opened(path)
 
+    def get_file_info(self, paths: list[str]) -> list[pafs.FileInfo]:
+        """What lies at each path."""
+        return [self._info(path) for path in paths]
+
+    def _info(self, path: str) -> pafs.FileInfo:
+        try:
+            return self._create_file_info(path, self.fs.info(path))
+        except Exception as error:
+            told = _told(path, error)
+            if isinstance(told, FileNotFoundError):
+                return pafs.FileInfo(path, pafs.FileType.NotFound)
+            raise told from error
+
     def _opened(self, path: str) -> pa.PythonFile:
         try:
             if self.fs.info(path)["type"] != "file":

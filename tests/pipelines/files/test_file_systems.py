@@ -76,6 +76,25 @@ def test_what_is_not_there_is_said_to_be_that(web, status):
         Location.of(f"{web}/{status}").read_bytes()
 
 
+    assert not Location.of(f"{web}/{status}").exists()
+    assert not Location.of(f"{web}/{status}").is_file()
+
+
+@pytest.mark.parametrize("look", [Location.exists, Location.size, Location.is_file, Location.is_dir])
+@pytest.mark.parametrize("status", [401, 403, 503])
+def test_what_a_server_refuses_to_tell_is_no_answer_to_whether_it_is_there(web, status, look):
+    with pytest.raises(OSError, match=f"/{status}: HTTP status {status}$") as refused:
+        look(Location.of(f"{web}/{status}"))
+    assert not isinstance(refused.value, FileNotFoundError)
+
+
+def test_a_file_of_the_web_is_there_with_its_size(web):
+    place = Location.of(f"{web}/there.png")
+    assert place.exists()
+    assert place.is_file()
+    assert place.size() == len(CONTENT)
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_is_busy_is_asked_again(web, status):
     assert Location.of(f"{web}/{status}-4").read_bytes() == CONTENT  # each look asks for head and body
