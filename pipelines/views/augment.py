@@ -113,8 +113,8 @@ def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor
     if len(rows) == 0:
         return images
     on_device = rows.to(images.device, non_blocking=True)
-    layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    some = images[on_device].contiguous()  # channel by channel, which is how operations read them
+    some = images[on_device]
+    layout = torch.channels_last if some.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     return images.index_copy_(0, on_device, operation(some, rows).contiguous(memory_format=layout))
 
 
