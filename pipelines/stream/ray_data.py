@@ -61,13 +61,13 @@ def _on_gpus(numbers: ray.data.Dataset, count: int, task: Any) -> ray.data.Datas
     """Ray ends a process after one task that takes a GPU, and the next would load torch and CUDA again; actors stay.
 
     They ask for no CPU: a pool that had all of them would wait for ever for its input. Ray fills one GPU before the next, so few
-    parts share less. A cluster that grows meanwhile gets more of them.
+    parts share less. GPUs that come while it works are for the next call: Ray Data gave them no actor, whatever the pool's limit.
     """
     gpus = max(1, int(ray.cluster_resources().get("GPU", 0)))
     sharing = min(SHARING_A_GPU, -(-count // gpus))
-    pool = ray.data.ActorPoolStrategy(min_size=1, initial_size=min(count, sharing * gpus), max_size=count)
     return numbers.map_batches(
-        _Staying, fn_constructor_args=(task,), batch_size=1, num_cpus=0, num_gpus=1 / sharing, compute=pool
+        _Staying, fn_constructor_args=(task,), batch_size=1, num_cpus=0, num_gpus=1 / sharing,
+        compute=ray.data.ActorPoolStrategy(size=min(count, sharing * gpus)),
     )  # fmt: skip
 
 

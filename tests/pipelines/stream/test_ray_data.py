@@ -18,19 +18,20 @@ import ray
 from pipelines.errors import UserError
 from pipelines.stream.ray_data import over_parts
 
-ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, logging_level="error")  # no task looks for the GPU itself
+ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, logging_level="error")  # no task looks for the GPUs themselves
 
 def task(batch):
     if refused in batch["id"]:
         raise UserError(f"part {refused} cannot be read")
-    (gpu,) = ray.get_gpu_ids()
-    yield {"id": batch["id"], "rows": [len(batch["id"])], "process": [os.getpid()], "gpu": [gpu]}
+    share = ray.get_runtime_context().get_assigned_resources()["GPU"]
+    yield {"id": batch["id"], "rows": [len(batch["id"])], "process": [os.getpid()], "share": [share]}
 
 refused = None
 found = list(over_parts(12, task, gpu=True))
 print([(int(part["id"][0]), int(part["rows"][0])) for part in found])
-print(sorted({int(part["gpu"][0]) for part in found}))
 print(len({int(part["process"][0]) for part in found}))
+for parts in (found, over_parts(2, task, gpu=True)):
+    print({float(part["share"][0]) for part in parts})
 refused = 3
 try:
     list(over_parts(12, task, gpu=True))
@@ -41,8 +42,9 @@ except UserError as error:
 
 def test_parts_are_shared_by_a_few_processes_that_stay_where_they_take_a_gpu():
     done = subprocess.run([sys.executable, "-c", PARTS], cwd=ROOT, capture_output=True, text=True, check=True)
-    parts, gpus, processes, refusal = done.stdout.splitlines()[-4:]
+    parts, processes, share_of_many, share_of_two, refusal = done.stdout.splitlines()[-5:]
     assert parts == str([(part, 1) for part in range(12)])
-    assert gpus == "[0]"
-    assert int(processes) <= SHARING_A_GPU
+    assert int(processes) <= 2 * SHARING_A_GPU
+    assert share_of_many == str({1 / SHARING_A_GPU})
+    assert share_of_two == "{1.0}"
     assert refusal == "part 3 cannot be read"
