@@ -15,17 +15,34 @@ def draw(study: Study, scores: Scores) -> str:
     """The tables of a study, and what they lack."""
     parts = [
         f"{study.title}. Mean ± standard deviation over seeds {', '.join(map(str, study.seeds))}{_other_seeds(study)}.",
-        _markdown(["", *study.cells], [[arm, *(_score(study, scores, cell, arm) for cell in study.cells)] for arm in study.arms]),
+        markdown(["", *study.cells], [[arm, *(_score(study, scores, cell, arm) for cell in study.cells)] for arm in study.arms]),
     ]
     if study.pairs:
         parts += [
             "Difference of two arms, mean over the seeds that both have, with its 95 % interval (Student's, of the differences):",
-            _markdown(["", *study.cells, "above in"], [_pair(study, scores, pair) for pair in study.pairs]),
+            markdown(["", *study.cells, "above in"], [_pair(study, scores, pair) for pair in study.pairs]),
         ]
     if missing := list(_missing(study, scores)):
         parts.append(f"Missing runs: {'; '.join(missing)}.")
     parts += [f"Left out: {sentence}." for sentence in scores.left_out]
     return "\n\n".join(parts) + "\n"
+
+
+def mean_of(setting: Setting) -> str:
+    """Scores of some seeds as a cell has them: mean ± standard deviation, of one seed the score."""
+    return f"{setting.mean:.3f}" + ("" if setting.deviation is None else f" ± {setting.deviation:.3f}")
+
+
+def difference_of(setting: Setting) -> str:
+    """Differences of some seeds as a cell has them: their mean, and its 95 % interval where there are several."""
+    low_high = setting.interval
+    return f"{setting.mean:+.3f}" + ("" if low_high is None else f" ({low_high[0]:+.3f} to {low_high[1]:+.3f})")
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table, a line a row."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _other_seeds(study: Study) -> str:
@@ -37,9 +54,7 @@ def _score(study: Study, scores: Scores, cell: str, arm: str) -> str:
     found = tuple(scores.of(cell, arm).values())
     if not found:
         return NOTHING
-    setting = Setting({}, found)
-    spread = "" if setting.deviation is None else f" ± {setting.deviation:.3f}"
-    return f"{setting.mean:.3f}{spread}{_count(study, cell, len(found))}"
+    return f"{mean_of(Setting({}, found))}{_count(study, cell, len(found))}"
 
 
 def _pair(study: Study, scores: Scores, pair: Pair) -> list[str]:
@@ -58,8 +73,7 @@ def differences(one: Mapping[int, float], other: Mapping[int, float]) -> Setting
 
 
 def _difference(study: Study, cell: str, setting: Setting) -> str:
-    interval = "" if setting.interval is None else f" ({setting.interval[0]:+.3f} to {setting.interval[1]:+.3f})"
-    return f"{setting.mean:+.3f}{interval}{_count(study, cell, setting.seeds)}"
+    return f"{difference_of(setting)}{_count(study, cell, setting.seeds)}"
 
 
 def _count(study: Study, cell: str, found: int) -> str:
@@ -74,8 +88,3 @@ def _missing(study: Study, scores: Scores) -> Iterator[str]:
             wanted, there = study.seeds_of(cell), scores.of(cell, arm)
             if lacking := [str(seed) for seed in wanted if seed not in there]:
                 yield f"{cell} {arm} of {'seed ' + ', '.join(lacking) if there else 'all seeds'}"
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
 from algos.kmeans.dual_step import default_dual_lr
+from benchmarks.science.table import markdown
 
 NAME = "dual-steps"
 KEPT = Path("docs/science/dual_steps.parquet")
@@ -35,8 +35,7 @@ SETTING = ["data", "clusters", "ratio", "batch"]
 
 def read_rows(folder: Path) -> Tensor:
     """Embeddings of a folder as `quorum embed` writes them, unit vectors around their mean (N, D)."""
-    column = pq.read_table(folder, columns=["embedding"])["embedding"].combine_chunks()
-    rows = torch.from_numpy(np.stack(column.to_numpy(zero_copy_only=False)).astype(np.float32))
+    rows = torch.from_numpy(np.stack(pd.read_parquet(folder, columns=["embedding"])["embedding"].to_list()))
     return F.normalize(rows - rows.mean(dim=0), dim=1)
 
 
@@ -49,20 +48,17 @@ def last_pass(rows: Tensor, clusters: int, ratio: float, batch: int, factor: flo
     )  # fmt: skip
     for number in range(PASSES):
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(1 + number))[: batches * batch]
-        total = torch.zeros((), dtype=torch.float64)
+        similarity = []
         for places in order.split(batch):
             taken = rows[places]
-            labels = kmeans.assign_batch(taken)
-            total += kmeans.similarity(taken, labels).double().sum()  # to the centers before the rows move them
-            kmeans.collect(taken, labels)
-            kmeans.begin_update()
-            kmeans.finish_update()
+            similarity.append(kmeans.similarity(taken, kmeans.assign(taken)).mean())  # before the rows move their centers
+            kmeans.partial_fit(taken)
         (summary,) = kmeans.end_epoch()
     missing = float((summary.min_size - summary.counts).clamp(min=0).sum()) / (summary.min_size * clusters)
     return {
         "missing": missing,
         "smallest": float(summary.counts.min()) / summary.min_size,
-        "similarity": float(total) / (batches * batch),
+        "similarity": float(torch.stack(similarity).double().mean()),
     }
 
 
@@ -93,21 +89,20 @@ def draw(file: Path = KEPT) -> str:
     default, best = found[found["factor"] == 1].set_index(SETTING), best_steps(found)
     default["of_best"] = default["similarity"] / best["similarity"].reindex(default.index)
     default["best"] = best["factor"].reindex(default.index)
-    lines = [
-        f"The last of {PASSES} passes at the default step: rows that clusters lack, in % of all minimums; similarity over that",
-        f"of the best step; and how many times the default this is. Of {min(STEPS):g} to {max(STEPS):g} times the default the",
+    parts = [
+        f"The last of {PASSES} passes at the default step: rows that clusters lack, in % of all minimums; similarity over that\n"
+        f"of the best step; and how many times the default this is. Of {min(STEPS):g} to {max(STEPS):g} times the default the\n"
         f"best is the most similar of those that lack {KEPT_WITHIN:.0%} at most, or the one that lacks least.",
     ]
     for data, rows in found.groupby("data"):
-        lines += ["", f"{data}, {rows['rows'].iloc[0]:,} rows of {rows['dim'].iloc[0]} numbers:", ""]
-        lines += [
-            f"| K | batch | {' | '.join(f'ratio {ratio:g}' for ratio in RATIOS)} |",
-            f"| ---: | ---: |{' --- |' * len(RATIOS)}",
+        settings = itertools.product(sorted(set(rows["clusters"])), BATCHES)
+        cells = [
+            [f"{clusters:,}", f"{batch}", *(_cell(default.loc[(data, clusters, ratio, batch)]) for ratio in RATIOS)]
+            for clusters, batch in settings
         ]
-        for clusters, batch in itertools.product(sorted(set(rows["clusters"])), BATCHES):
-            cells = [_cell(default.loc[(data, clusters, ratio, batch)]) for ratio in RATIOS]
-            lines.append(f"| {clusters:,} | {batch} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        parts.append(f"{data}, {rows['rows'].iloc[0]:,} rows of {rows['dim'].iloc[0]} numbers:")
+        parts.append(markdown(["K", "batch", *(f"ratio {ratio:g}" for ratio in RATIOS)], cells))
+    return "\n\n".join(parts) + "\n"
 
 
 def _cell(row: pd.Series) -> str:

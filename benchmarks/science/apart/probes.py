@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 import quorum
+from benchmarks.science.table import difference_of, markdown, mean_of
 from tune.comparison.significance import Setting
 
 NAME = "probes"
@@ -28,19 +29,13 @@ def scores_of(run: Path) -> dict[str, str | int | float]:
 
 def draw(file: Path = KEPT) -> str:
     """The table in Markdown: means and deviations over seeds, and the difference with its 95 % interval."""
-    lines = [
-        "Linear probes on the test split: mean ± standard deviation over seeds, and the difference with its 95 % interval.",
-        "",
-        "| runs | seeds | cached | published | published - cached |",
-        "| --- | ---: | --- | --- | --- |",
-    ]
-    for (cell, arm), rows in pd.read_parquet(file).groupby(["cell", "arm"]):
-        cached, published = (Setting({}, tuple(rows[name])) for name in ("cached", "published"))
-        off = Setting({}, tuple(rows["published"] - rows["cached"]))
-        means = " | ".join(f"{each.mean:.3f} ± {each.deviation or 0:.3f}" for each in (cached, published))
-        interval = "" if off.interval is None else f" ({off.interval[0]:+.3f} to {off.interval[1]:+.3f})"
-        lines.append(f"| {cell} {arm} | {off.seeds} | {means} | {off.mean:+.3f}{interval} |")
-    return "\n".join(lines) + "\n"
+    rows = []
+    for (cell, arm), found in pd.read_parquet(file).groupby(["cell", "arm"]):
+        cached, published = (Setting({}, tuple(found[name])) for name in ("cached", "published"))
+        off = Setting({}, tuple(found["published"] - found["cached"]))
+        rows.append([f"{cell} {arm}", f"{off.seeds}", mean_of(cached), mean_of(published), difference_of(off)])
+    caption = "Linear probes on the test split: mean ± standard deviation over seeds, and the difference with its 95 % interval."
+    return f"{caption}\n\n{markdown(['runs', 'seeds', 'cached', 'published', 'published - cached'], rows)}\n"
 
 
 def main() -> None:
