@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.gpu.clock import seconds
 from benchmarks.report import Comparison, Figure, median, new_parser, parse, publish
-from pipelines.views.gaussian_blur import banded_blur
+from pipelines.views.gaussian_blur import banded_blur, taps_of
 from pipelines.views.hue import turn_hue
 
 CALLS = {"cuda": 20, "cpu": 2}
@@ -23,10 +23,9 @@ CALLS = {"cuda": 20, "cpu": 2}
 
 def operations(images: Tensor) -> dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]]:
     """Of each operation, kornia's and ours."""
-    generator, size = torch.Generator().manual_seed(0), images.shape[-1]
+    generator, taps = torch.Generator().manual_seed(0), taps_of(images.shape[-1])
     turns = (0.2 * torch.rand(len(images), generator=generator) - 0.1).to(images.device)
     sigmas = 0.1 + 1.9 * torch.rand(len(images), generator=generator)
-    taps = max(3, size // 10 | 1)
     return {
         "hue": (lambda: adjust_hue(images, turns * (2 * torch.pi)), lambda: turn_hue(images, turns)),
         "blur": (

@@ -19,11 +19,16 @@ def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
     Returns:
         As the images.
     """
-    taps = max(3, images.shape[-1] // 10 | 1)
+    taps = taps_of(images.shape[-1])
     if images.device.type == "cpu":
         blurred: Tensor = gaussian_blur2d(images, (taps, taps), sigmas[:, None].expand(-1, 2))
         return blurred
     return banded_blur(images, sigmas, taps)
+
+
+def taps_of(size: int) -> int:
+    """Taps of the kernel for images of a side: the odd number at a tenth of it, 3 at least."""
+    return max(3, size // 10 | 1)
 
 
 def banded_blur(images: Tensor, sigmas: Tensor, taps: int) -> Tensor:

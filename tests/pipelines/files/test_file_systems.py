@@ -74,7 +74,6 @@ def test_a_file_of_the_web_is_read_also_where_another_process_opens_it(web):
 def test_what_is_not_there_is_said_to_be_that(web, status):
     with pytest.raises(FileNotFoundError):
         Location.of(f"{web}/{status}").read_bytes()
-
     assert not Location.of(f"{web}/{status}").exists()
     assert not Location.of(f"{web}/{status}").is_file()
 
