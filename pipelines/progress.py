@@ -29,7 +29,7 @@ class Progress:
     def __init__(self, what: str, total: int, unit: str) -> None:
         self._what, self._total, self._unit = what, total, unit
         self._count = self._first = 0
-        self._note = self._last_line = ""
+        self._note, self._last_said = "", (-1, "")
         self._began = self._said = time.monotonic()
         self._live = self._open_terminal() if sys.stderr.isatty() else None
 
@@ -57,10 +57,10 @@ class Progress:
         self._say()
 
     def _say(self) -> None:
-        line = f"{self._what}: {self._done()} {self._pace()}"
-        if self._live is None and line != self._last_line:
-            self._said, self._last_line = time.monotonic(), line
-            print(line, file=sys.stderr, flush=True)
+        state = self._count, self._note  # a rate goes on falling where nothing moves
+        if self._live is None and state != self._last_said:
+            self._said, self._last_said = time.monotonic(), state
+            print(f"{self._what}: {self._done()} {self._pace()}", file=sys.stderr, flush=True)
 
     def _done(self) -> str:
         percent = 100 * self._count / self._total if self._total else 100.0
