@@ -14,9 +14,9 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from tests.helpers.recorded_runs import Store
+from tests.helpers.runs.recorded_runs import Store
 
-pytest_plugins = ("tests.helpers.fixtures", "tests.helpers.processes")
+pytest_plugins = ("tests.helpers.fixtures", "tests.helpers.machines.processes")
 
 GOLDEN = Path(__file__).parent / "golden"
 USERS_OF_ONE_RUN = (

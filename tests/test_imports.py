@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from algos import estimator, kmeans
-from tests.helpers.fresh_imports import loaded_by
+from tests.helpers.machines.fresh_imports import loaded_by
 
 OF_TASKS = [
     "pipelines.stream.image_windows", "pipelines.stream.vector_windows", "pipelines.stream.center_crops", "pipelines.views.crops",

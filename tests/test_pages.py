@@ -12,8 +12,8 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.tracking.figures import is_known
 from pipelines.tracking.old_figures import present_name
-from tests.helpers.command_check import check_command
-from tests.helpers.pages import PAGES, blocks, command_lines, commands_of, comments_of, spans
+from tests.helpers.pages.command_check import check_command
+from tests.helpers.pages.written_pages import PAGES, blocks, command_lines, commands_of, comments_of, spans
 from tests.helpers.places import RECIPES, ROOT
 
 ROOMS = "algos|pipelines|tune|quorum|tests|benchmarks"

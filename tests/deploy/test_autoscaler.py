@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.tracking.journal import read_journal
-from tests.helpers.autoscaling import IDLE_SECONDS, AutoscaledCluster, autoscaled_cluster, roles_on
+from tests.helpers.machines.autoscaling import IDLE_SECONDS, AutoscaledCluster, autoscaled_cluster, roles_on
 from tests.helpers.places import ROOT
-from tests.helpers.runs import differing, final_state, learned, store_of
-from tests.helpers.small_runs import RECIPE, STEPS, words
+from tests.helpers.runs.killed_runs import differing, final_state, learned, store_of
+from tests.helpers.runs.small_runs import RECIPE, STEPS, words
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 MOST = 3  # nodes

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from tests.helpers.dockerfile import context_of, instructions
+from tests.helpers.machines.dockerfile import context_of, instructions
 from tests.helpers.places import ROOT
 
 IMAGE = instructions(ROOT / "deploy" / "Dockerfile")

@@ -19,9 +19,9 @@ from ray.scripts.scripts import drain_node
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
-from tests.helpers.command_check import check_command
-from tests.helpers.manifests import KUBERAY, documents, mistakes, pods, values
-from tests.helpers.pages import command_lines
+from tests.helpers.machines.manifests import KUBERAY, documents, mistakes, pods, values
+from tests.helpers.pages.command_check import check_command
+from tests.helpers.pages.written_pages import command_lines
 from tests.helpers.places import ROOT
 
 FILES = sorted(KUBERAY.glob("*.yaml"))

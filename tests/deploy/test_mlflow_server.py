@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from benchmarks.chaos.servers import Database, free_port, postgres_binaries
-from tests.helpers.manifests import KUBERAY, documents
+from tests.helpers.machines.manifests import KUBERAY, documents
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(postgres_binaries() is None, reason="needs PostgreSQL")]
 PASSWORD = "of-a-test"

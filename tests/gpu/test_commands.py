@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from quorum.cli import main
-from tests.helpers.lumps import LUMP_ROWS
-from tests.helpers.runs import cut_back, store_of
-from tests.helpers.small_runs import RECIPE, words
+from tests.helpers.inputs.lumps import LUMP_ROWS
+from tests.helpers.runs.killed_runs import cut_back, store_of
+from tests.helpers.runs.small_runs import RECIPE, words
 
 pytestmark = [pytest.mark.gpu, pytest.mark.ray]
 

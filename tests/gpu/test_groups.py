@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 
 from algos.distributed.collectives import sum_over_workers
 from algos.distributed.vote import Vote
-from tests.helpers.sessions import SMALL, new_session, train_steps
+from tests.helpers.runs.sessions import SMALL, new_session, train_steps
 
 pytestmark = pytest.mark.gpu
 

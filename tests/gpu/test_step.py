@@ -14,7 +14,7 @@ from algos.networks import build_backbone
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session
 from tests.helpers.places import COKE_DIGITS, SECU_DIGITS
-from tests.helpers.sessions import SMALL, batches, new_session, train_steps
+from tests.helpers.runs.sessions import SMALL, batches, new_session, train_steps
 
 pytestmark = pytest.mark.gpu
 

@@ -8,7 +8,7 @@ import torch
 
 from pipelines.views.augment import augment, draws_needed, normalize
 from pipelines.views.view_config import ViewConfig
-from tests.helpers.photos import SIZE, photos
+from tests.helpers.inputs.photos import SIZE, photos
 
 pytestmark = pytest.mark.gpu
 

@@ -15,10 +15,10 @@ from pipelines.config.training_config import PretrainConfig
 from pipelines.datasets.image_shards import Dataset
 from pipelines.training.launch import train
 from quorum.cli import main
-from tests.helpers.digit_shards import write_digits
-from tests.helpers.lumps import options, write_lumps
-from tests.helpers.small_runs import RECIPE, words
-from tests.helpers.words import settings_of
+from tests.helpers.inputs.digit_shards import write_digits
+from tests.helpers.inputs.lumps import options, write_lumps
+from tests.helpers.pages.words import settings_of
+from tests.helpers.runs.small_runs import RECIPE, words
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,8 @@ from pipelines.runs.checkpoints import CheckpointStore
 from pipelines.runs.run_folder import Run, write_config
 from pipelines.tracking.journal import JOURNAL, Journal, read_journal
 from pipelines.views.crops import CropSpec, center_crop, random_crops
-from tests.helpers import layouts, packed
-from tests.helpers.digit_shards import write_digits
+from tests.helpers.inputs import layouts, packed
+from tests.helpers.inputs.digit_shards import write_digits
 from tests.malformed.mutations import BYTES, JSON, TEXT, Mutation, values
 from tune.search.sweep_config import SweepConfig
 

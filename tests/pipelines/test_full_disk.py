@@ -15,8 +15,8 @@ from PIL import Image
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import choose_per_class
 from pipelines.files.location import PARTIAL
-from tests.helpers.runs import cut_back, differing, final_state, learned, store_of
-from tests.helpers.small_runs import RECIPE, STEPS, words
+from tests.helpers.runs.killed_runs import cut_back, differing, final_state, learned, store_of
+from tests.helpers.runs.small_runs import RECIPE, STEPS, words
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

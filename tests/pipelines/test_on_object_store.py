@@ -17,7 +17,7 @@ from benchmarks.chaos.jobs import JOBS, differing, outcome, write_inputs
 from pipelines.datasets.image_shards import Dataset
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
-from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server, serving
+from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, serving
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -52,17 +52,6 @@ def quorum(place: Path, *words: str, code: int = 0) -> str:
     assert process.returncode == code, said
     assert "Traceback" not in said
     return said
-
-
-def download(server: S3Server, prefix: str, folder: Path) -> Path:
-    """A run, or a sweep, of the bucket as a folder."""
-    client = server.client()
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
-        for item in page["Contents"]:
-            if not item["Key"].endswith("/"):
-                (folder / item["Key"]).parent.mkdir(parents=True, exist_ok=True)
-                client.download_file(BUCKET, item["Key"], str(folder / item["Key"]))
-    return folder / prefix
 
 
 def given(name: str, data: str) -> list[str]:
@@ -101,7 +90,7 @@ def test_ingest_makes_the_same_data(ingested, place):
 def test_a_run_whose_disk_was_lost_ends_in_the_bits_of_one_on_a_disk(server, trained, place):
     local = ["pretrain", *given("pretrain", "inputs/digits"), "--storage", "runs", "--name", "first"]
     quorum(place, *local, "--tracking.uri", f"sqlite:///{place}/local.db")
-    assert differing(outcome(place / "runs" / "first"), outcome(download(server, "runs/first", place / "down"))) == []
+    assert differing(outcome(place / "runs" / "first"), outcome(server.download("runs/first", place / "down"))) == []
     assert server.faults.made["busy"] > 10
     assert server.faults.made["cut"]
 
@@ -119,7 +108,7 @@ def test_a_clustering_has_the_same_labels(server, place):
     rest = words[words.index("--num_clusters") :]
     for data, to in (("inputs/vectors", "clusters"), (server.uri("vectors"), server.uri("clusters"))):
         quorum(place, "cluster", "--data", data, *rest, "--to", to, "--tracking.uri", f"sqlite:///{place}/c{len(to)}.db")
-    assert differing(outcome(place / "clusters"), outcome(download(server, "clusters", place / "down"))) == []
+    assert differing(outcome(place / "clusters"), outcome(server.download("clusters", place / "down"))) == []
 
 
 def test_a_sweep_ends_and_is_compared(server, ingested, place):

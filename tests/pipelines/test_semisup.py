@@ -29,10 +29,10 @@ from pipelines.runs.trained_model import Trained
 from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
 from quorum.cli import main
-from tests.helpers.digit_shards import write_named
+from tests.helpers.inputs.digit_shards import write_named
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import RECIPES
-from tests.helpers.runs import differing, final_state, kill_and_resume, learned
-from tests.helpers.words import settings_of
+from tests.helpers.runs.killed_runs import differing, final_state, kill_and_resume, learned
 
 pytestmark = pytest.mark.ray
 

@@ -6,25 +6,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import psutil
 import pytest
 import yaml
-from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from pipelines.datasets.image_shards import Dataset
 from pipelines.runs.checkpoints import INDEX
-from tests.helpers import layouts
-from tests.helpers.runs import differing, final_state, learned, store_of
-from tests.helpers.small_runs import RECIPE, STEPS, words
+from tests.helpers.inputs import layouts
+from tests.helpers.machines.nodes import STORE, finish, nodes, quorum, roles_on, wait_until
+from tests.helpers.places import ROOT
+from tests.helpers.runs.killed_runs import differing, final_state, learned, store_of
+from tests.helpers.runs.small_runs import RECIPE, STEPS, words
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
-PROJECT = Path(__file__).parents[2]
-STORE = 200 << 20  # bytes of a node's object store
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
 
@@ -37,21 +35,8 @@ def free_port() -> int:
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A head with one CPU; a test adds the nodes it wants."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
-    yield made
-    made.shutdown()
-
-
-def quorum(*given: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "quorum", *given], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=PROJECT
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return said
+    with nodes(1) as made:
+        yield made
 
 
 def test_a_job_takes_workers_and_tasks_from_all_nodes(cluster, digits, tmp_path):
@@ -112,15 +97,8 @@ def drain(cluster: Cluster, node: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def roles_on(node: Node) -> set[str]:
-    """What the processes of a node are for: of the driver's one is the recorder."""
-    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    titles = [process.cmdline()[:1] for process in raylet.children(recursive=True)]
-    return {title[0].removeprefix("ray::").partition(".")[0].partition(":")[0] for title in titles if title}
-
-
 def test_a_loss_that_is_announced_is_saved_for_and_counts_as_no_failure(cluster, digits, tmp_path):
-    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(3)]
+    added = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(3)]
     more = ["--compute.workers", "2", "--epochs", "4", "--batch_size", "8", "--checkpoint.keep_last", "99"]
     given = [*words(digits, tmp_path, "spot"), *more, "--checkpoint.every_steps", "0", "--compute.max_failures", "0"]
     process = quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *given)
@@ -128,7 +106,7 @@ def test_a_loss_that_is_announced_is_saved_for_and_counts_as_no_failure(cluster,
     while store.latest() is None:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.2)
-    lost = next(node for node in nodes if "RayTrainWorker" in roles_on(node) and "Recorder" not in roles_on(node))
+    lost = next(node for node in added if "RayTrainWorker" in roles_on(node) and "Recorder" not in roles_on(node))
     drain(cluster, lost.node_id)
     while not any(entry.step for entry in store.entries()):
         assert process.poll() is None, process.communicate()[0]
@@ -139,35 +117,29 @@ def test_a_loss_that_is_announced_is_saved_for_and_counts_as_no_failure(cluster,
     assert final_state(tmp_path / "spot", 4)["workers"] == 2
 
 
-def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.2)
-
-
 def test_a_node_with_data_tasks_is_lost_and_nothing_changes(cluster, straight, digits, tmp_path):
-    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(3)]
+    added = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(3)]
     process = quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *words(digits, tmp_path, "tasks"))
     wait_until(process, lambda: (entry := store_of(tmp_path / "tasks").latest()) is not None and entry.global_step > STEPS)
-    lost = [node for node in nodes if not roles_on(node) & {"RayTrainWorker", "Recorder", "TrainController"}]
+    lost = [node for node in added if not roles_on(node) & {"RayTrainWorker", "Recorder", "TrainController"}]
     cluster.remove_node(lost[0], allow_graceful=False)
     finish(process)
     assert differing(learned(final_state(straight, 4)), learned(final_state(tmp_path / "tasks", 4))) == []
 
 
 def test_a_smaller_group_goes_on_where_a_node_with_a_worker_is_lost(cluster, digits, tmp_path):
-    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+    added = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
     more = ["--compute.workers", "2", "--compute.min_workers", "1", "--epochs", "6"]
     process = quorum("pretrain", "--address", cluster.address, "--config", RECIPE, *words(digits, tmp_path, "elastic"), *more)
     wait_until(process, lambda: (entry := store_of(tmp_path / "elastic").latest()) is not None and entry.global_step > STEPS)
-    lost = [node for node in nodes if "RayTrainWorker" in roles_on(node) and "Recorder" not in roles_on(node)]
+    lost = [node for node in added if "RayTrainWorker" in roles_on(node) and "Recorder" not in roles_on(node)]
     cluster.remove_node(lost[0], allow_graceful=False)
     finish(process)
     assert final_state(tmp_path / "elastic", 6)["workers"] == 1
 
 
 def test_the_node_of_a_trial_is_lost_and_its_trial_goes_on_elsewhere(cluster, digits, tmp_path):
-    nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(4)]
+    added = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(4)]
     given = words(digits, tmp_path, "")
     pairs = dict(zip(given[::2], given[1::2], strict=True))
     settings = {
@@ -181,7 +153,7 @@ def test_the_node_of_a_trial_is_lost_and_its_trial_goes_on_elsewhere(cluster, di
     # With a CPU a node the two are on two nodes, so that one of them is not the sweep's.
     wait_until(process, lambda: sum((run / "checkpoints" / INDEX).exists() for run in runs.glob("*")) == 2)
     trial = {"ImplicitFunc", "run_trial", "ResourceTrainable"}
-    lost = [node for node in nodes if roles_on(node) & trial and "Recorder" not in roles_on(node)]
+    lost = [node for node in added if roles_on(node) & trial and "Recorder" not in roles_on(node)]
     cluster.remove_node(lost[0], allow_graceful=False)
     assert "2/2 trials" in finish(process)
 
@@ -219,7 +191,7 @@ def test_a_submitted_job_runs_from_the_uploaded_project(head, digits, tmp_path):
         *given,
     ]
     submit = ["job", "submit", "--address", head, "--working-dir", ".", "--", *command]
-    done = subprocess.run([*RAY, *submit], cwd=PROJECT, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run([*RAY, *submit], cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout + done.stderr
     assert final_state(tmp_path / "submitted", 2)["workers"] == 1

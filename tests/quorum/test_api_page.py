@@ -14,7 +14,7 @@ import quorum
 from pipelines.config.recipe import method_of_recipe
 from quorum.cli.commands import COMMANDS
 from quorum.settings import SHORT
-from tests.helpers.pages import blocks
+from tests.helpers.pages.written_pages import blocks
 from tests.helpers.places import ROOT
 
 PAGE = ROOT / "docs" / "api.md"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import quorum
-from tests.helpers.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS
+from tests.helpers.inputs.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS
 
 pytestmark = pytest.mark.ray
 

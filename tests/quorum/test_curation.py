@@ -7,7 +7,7 @@ import pytest
 
 import quorum
 from quorum.cli import main
-from tests.helpers.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS
+from tests.helpers.inputs.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS
 
 
 @pytest.mark.ray

@@ -12,7 +12,7 @@ from pipelines.config.sections import OptimizerConfig
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
 from quorum.settings import build_config, placed, with_place
-from tests.helpers.digit_shards import write_digits
+from tests.helpers.inputs.digit_shards import write_digits
 from tune.search.sweep_config import SweepConfig
 
 

@@ -18,8 +18,8 @@ from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run as RunFolder
 from quorum.cli.option import options_of_config
 from quorum.training import RESUMABLE
-from tests.helpers.runs import cut_back, wait_for_step
-from tests.helpers.small_runs import STEPS, words
+from tests.helpers.runs.killed_runs import cut_back, wait_for_step
+from tests.helpers.runs.small_runs import STEPS, words
 
 pytestmark = pytest.mark.ray
 

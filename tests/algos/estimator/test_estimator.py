@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from algos.estimator.estimator import ConstrainedKMeans
 from algos.kmeans import constrained_kmeans as core
 from algos.kmeans.passes import PATIENCE
-from tests.helpers.oracle import best_total
+from tests.helpers.inputs.oracle import best_total
 from tests.helpers.places import ROOT
 
 # Of scikit-learn's checks, those that fail for a reason. The first fits tables of small random integers, some of them zeros.

@@ -6,7 +6,7 @@ import torch
 
 from algos.exact.price_search import adapt_prices, candidates, misplaced
 from algos.exact.signed_prices import SizeBounds
-from tests.helpers.price_tables import lookup, zeros
+from tests.helpers.inputs.price_tables import lookup, zeros
 
 
 def test_imbalance_counts_surplus_only_where_a_price_holds_it():

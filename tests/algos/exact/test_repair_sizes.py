@@ -14,8 +14,8 @@ from algos.exact import price_search, similarities
 from algos.exact.repair_sizes import audit, repair_sizes
 from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.exact.signed_prices import SizeBounds
-from tests.helpers.oracle import best_total
-from tests.helpers.price_tables import lookup, priced_labels, zeros
+from tests.helpers.inputs.oracle import best_total
+from tests.helpers.inputs.price_tables import lookup, priced_labels, zeros
 
 
 def test_the_cheapest_row_moves():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from algos.exact import shortlist
 from algos.exact.shortlist import Shortlist, bound_over_all, empty_list, list_rows, repair_listed, suffices, widths
-from tests.helpers.oracle import best_total
-from tests.helpers.price_tables import priced_labels
+from tests.helpers.inputs.oracle import best_total
+from tests.helpers.inputs.price_tables import priced_labels
 
 
 def entries(priced: torch.Tensor, labels: torch.Tensor, wanted: torch.Tensor) -> list[tuple[int, float, int, int]]:

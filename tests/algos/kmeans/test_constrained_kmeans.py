@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algos.kmeans.constrained_kmeans import OnlineConstrainedKMeans
-from tests.helpers.oracle import best_total
+from tests.helpers.inputs.oracle import best_total
 
 CLUSTERINGS = ["coke_single_view", "coke_single_view_balanced", "coke_two_view", "coke_single_view_averaged"]
 

@@ -12,8 +12,8 @@ from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.method import ProtoCon
 from algos.methods.secu.config import SeCuConfig
 from algos.methods.secu.method import SeCu
-from tests.helpers.method_training import Flat
-from tests.helpers.no_questions import NoQuestions
+from tests.helpers.machines.no_questions import NoQuestions
+from tests.helpers.runs.method_training import Flat
 
 ROWS, SIZES = 8, {"num_instances": 16, "batch_size": 8}
 

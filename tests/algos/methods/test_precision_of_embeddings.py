@@ -9,7 +9,7 @@ from algos.methods.coke.config import CoKeConfig
 from algos.methods.coke.method import CoKe
 from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.method import ProtoCon
-from tests.helpers.method_training import Flat
+from tests.helpers.runs.method_training import Flat
 
 METHODS = {
     "coke": lambda: CoKe(CoKeConfig(num_clusters=[40, 30], dim=6), Flat(), num_instances=200, batch_size=20),

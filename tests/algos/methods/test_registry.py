@@ -8,7 +8,7 @@ import pytest
 
 import algos.methods
 from algos.methods.registry import method_spec, method_specs
-from tests.helpers.made_up_method import write_method
+from tests.helpers.runs.made_up_method import write_method
 
 
 def test_each_folder_of_the_package_is_a_method():

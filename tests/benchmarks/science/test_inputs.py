@@ -14,8 +14,8 @@ from pipelines.runs.initial_weights import InitialWeights
 from pipelines.runs.trained_model import initial_weights
 from pipelines.tracking.journal import Journal
 from tests.benchmarks.science.small_study import SMALL, studies_of
-from tests.helpers.digit_shards import write_digits
-from tests.helpers.made_runs import RunMaker
+from tests.helpers.inputs.digit_shards import write_digits
+from tests.helpers.runs.made_runs import RunMaker
 
 STUDIES = read_studies()
 FEW = STUDIES["few-labels"]

@@ -16,7 +16,7 @@ from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.journal import Journal
 from tests.benchmarks.science.small_study import SMALL, studies_of
-from tests.helpers.digit_shards import write_digits
+from tests.helpers.inputs.digit_shards import write_digits
 from tune.comparison.mlflow_runs import find
 
 

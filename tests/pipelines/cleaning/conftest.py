@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.old_storage import old_storage
+from tests.helpers.runs.old_storage import old_storage
 
 
 @pytest.fixture

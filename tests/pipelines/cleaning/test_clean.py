@@ -15,7 +15,7 @@ from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.journal import Journal
-from tests.helpers.old_storage import OLD, age, end, going, named, plan
+from tests.helpers.runs.old_storage import OLD, age, end, going, named, plan
 
 OLD_ONES = {("old checkpoint", f"coke/checkpoints/{OLD}"), ("old checkpoint", "clusters/checkpoints/step-000000025.pt")}
 
@@ -219,7 +219,7 @@ def test_no_folder_is_refused(tmp_path):
 
 def test_a_storage_on_s3_is_cleaned_as_one_on_a_disk(outputs, monkeypatch):
     pytest.importorskip("moto", reason="needs the S3 server of the dev extra")
-    from tests.helpers.s3 import BUCKET, KEYS, serving
+    from tests.helpers.machines.s3 import BUCKET, KEYS, serving
 
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)

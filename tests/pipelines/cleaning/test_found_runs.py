@@ -14,12 +14,12 @@ from pipelines.cleaning.clean import carry_out
 from pipelines.cleaning.found_runs import State, _last_change, state_now
 from pipelines.files.location import Location
 from pipelines.tracking.local_copy import local_folder
-from tests.helpers.old_storage import DAY, end, going, plan
+from tests.helpers.runs.old_storage import DAY, end, going, plan
 
 
 def test_a_remote_run_whose_files_are_newer_than_its_journals_copy_may_be_at_work(quiet, monkeypatch):
     pytest.importorskip("moto", reason="needs the S3 server of the dev extra")
-    from tests.helpers.s3 import BUCKET, KEYS, serving
+    from tests.helpers.machines.s3 import BUCKET, KEYS, serving
 
     monkeypatch.setattr(found_runs, "COPY_SECONDS", 0.0)
     for name, value in KEYS.items():

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.files.documents import write_document
 from pipelines.files.location import Location
-from tests.helpers.old_storage import age, going, plan
+from tests.helpers.runs.old_storage import age, going, plan
 
 MARK = ".validate_storage_marker"
 TRIAL = "run_trial_02dbe_00000_0_trial=point_seed_0_2026-11-26_20-28-59"

@@ -6,7 +6,7 @@ import os
 
 from pipelines.cleaning.listing import Listing, within
 from pipelines.files.location import Location
-from tests.helpers.old_storage import end, going, plan
+from tests.helpers.runs.old_storage import end, going, plan
 
 
 def too_deep(folder) -> None:

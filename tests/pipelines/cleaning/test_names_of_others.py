@@ -11,7 +11,7 @@ from pipelines.cleaning.found_runs import FoundRun, State
 from pipelines.cleaning.listing import Listing
 from pipelines.cleaning.names_of_others import named_files
 from pipelines.files.location import Location
-from tests.helpers.old_storage import OLD, end, going, named, plan
+from tests.helpers.runs.old_storage import OLD, end, going, named, plan
 
 NEEDED = "few stays: it failed, and another run starts from it"
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.helpers.old_storage import OLD, age, end, going, plan
+from tests.helpers.runs.old_storage import OLD, age, end, going, plan
 
 
 def test_a_run_stays_that_holds_a_file_of_the_users_at_any_depth(quiet):

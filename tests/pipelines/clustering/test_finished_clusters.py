@@ -14,7 +14,7 @@ from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.result_files import cluster_table
 from pipelines.curation.assign import assign
 from pipelines.errors import UserError
-from tests.helpers.lumps import CLUSTERS
+from tests.helpers.inputs.lumps import CLUSTERS
 
 
 @pytest.mark.ray

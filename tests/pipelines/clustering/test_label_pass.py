@@ -14,7 +14,7 @@ from pipelines.clustering.label_pass import LabelWriter, write_labels
 from pipelines.datasets import embedding_folder
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
-from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
+from tests.helpers.inputs.lumps import LUMP_DIM, LUMP_ROWS
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ from pipelines.errors import UserError
 from pipelines.runs.run_folder import CONFIG_FILE, Run
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
-from tests.helpers.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS, PASSES, STEPS, options, write_lumps
-from tests.helpers.runs import cut_back, final_state, store_of
+from tests.helpers.inputs.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS, PASSES, STEPS, options, write_lumps
+from tests.helpers.runs.killed_runs import cut_back, final_state, store_of
 
 
 def labels_of(to: Path) -> pa.Table:

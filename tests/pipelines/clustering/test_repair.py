@@ -18,9 +18,9 @@ from pipelines.clustering.repair_tasks import LabelMover, Moves
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
-from tests.helpers.labelled import EUCLIDEAN, similarities, table_of
-from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
-from tests.helpers.oracle import best_total
+from tests.helpers.inputs.labelled import EUCLIDEAN, similarities, table_of
+from tests.helpers.inputs.lumps import LUMP_DIM, LUMP_ROWS
+from tests.helpers.inputs.oracle import best_total
 
 HEADS = [6, 3]
 

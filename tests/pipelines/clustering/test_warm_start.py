@@ -18,7 +18,7 @@ from pipelines.clustering.warm_start import WarmStart
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from tests.helpers.lumps import CLUSTERS, LUMP_ROWS, PASSES
+from tests.helpers.inputs.lumps import CLUSTERS, LUMP_ROWS, PASSES
 
 
 @pytest.fixture(scope="module")

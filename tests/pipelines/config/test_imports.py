@@ -8,7 +8,7 @@ import pytest
 
 import pipelines.config
 from algos.methods.registry import method_specs
-from tests.helpers.fresh_imports import loaded_by
+from tests.helpers.machines.fresh_imports import loaded_by
 
 HEAVY = {"torch", "ray", "mlflow", "pyarrow", "pandas", "scipy", "sklearn", "torchvision", "timm", "kornia", "matplotlib"}
 CONFIGURATION = [

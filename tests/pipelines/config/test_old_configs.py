@@ -12,8 +12,8 @@ from pipelines.config.recipe import read_recipe, read_stored
 from pipelines.config.sections import OptimizerConfig
 from pipelines.config.training_config import PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
-from tests.helpers.version_0_1 import unpack
-from tests.helpers.words import settings_of
+from tests.helpers.pages.words import settings_of
+from tests.helpers.runs.version_0_1 import unpack
 from tune.search.space import recipe_key
 from tune.search.sweep_config import SweepConfig
 

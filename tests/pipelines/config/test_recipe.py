@@ -11,7 +11,7 @@ from pipelines.config.sections import OptimizerConfig
 from pipelines.config.training_config import PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
 from tests.helpers import places
-from tests.helpers.words import settings_of
+from tests.helpers.pages.words import settings_of
 
 RECIPES = sorted(places.RECIPES.glob("*.yaml"))
 SMALL = {"data": "data/digits", "views": {"large": [{"size": 16, "repeat": 2}]}}

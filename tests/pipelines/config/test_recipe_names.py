@@ -11,8 +11,8 @@ from pipelines.clustering.config import ClusterConfig
 from pipelines.config.recipe import find_recipe, list_recipes, read_recipe, stored_text, stored_values
 from pipelines.config.training_config import CONFIG_OF_COMMAND, PretrainConfig, SemisupConfig
 from pipelines.errors import UserError
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import RECIPES
-from tests.helpers.words import settings_of
 from tune.search.sweep_config import SweepConfig
 
 SMALL = {"data": "d", "views": {"large": [{"size": 8}]}}

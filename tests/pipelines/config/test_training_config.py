@@ -8,8 +8,8 @@ from pipelines.config.plain_values import flatten
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS as RECIPE
-from tests.helpers.words import settings_of
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,11 @@ from pipelines.datasets.label_selection import Selection
 from pipelines.errors import UserError
 from pipelines.runs.training_inputs import open_selection
 from pipelines.views.view_config import ViewConfig, Views
-from tests.helpers.made_up_data import dataset
-from tests.helpers.made_up_method import write_method
-from tests.helpers.method_training import Flat
+from tests.helpers.inputs.made_up_data import dataset
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS, PROTOCON_DIGITS
-from tests.helpers.words import settings_of
+from tests.helpers.runs.made_up_method import write_method
+from tests.helpers.runs.method_training import Flat
 
 
 @pytest.fixture

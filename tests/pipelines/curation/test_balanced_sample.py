@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.curation.balanced_sample import random_order, write_sample
 from pipelines.errors import UserError
-from tests.helpers.lumps import CLUSTERS, LUMP_ROWS
+from tests.helpers.inputs.lumps import CLUSTERS, LUMP_ROWS
 
 
 def labels_of(run, head=0):

@@ -20,7 +20,7 @@ from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from quorum.cli import main
-from tests.helpers.lumps import CLUSTERS
+from tests.helpers.inputs.lumps import CLUSTERS
 
 CENTERS = np.array([[1.0, 0.0], [0.0, 1.0]])
 

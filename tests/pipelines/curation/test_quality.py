@@ -23,7 +23,7 @@ from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
-from tests.helpers.lumps import CLUSTERS, LUMP_ROWS
+from tests.helpers.inputs.lumps import CLUSTERS, LUMP_ROWS
 
 
 @pytest.fixture

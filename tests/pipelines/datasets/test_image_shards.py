@@ -18,7 +18,7 @@ from pipelines.datasets.shard_files import Shard, read_group
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.digits import DigitsSource
-from tests.helpers.digit_shards import write_digits
+from tests.helpers.inputs.digit_shards import write_digits
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_lists import read_list
 from pipelines.datasets.label_selection import Selection, choose_listed
 from pipelines.errors import UserError
-from tests.helpers.digit_shards import write_digits, write_named
+from tests.helpers.inputs.digit_shards import write_digits, write_named
 
 PHOTOS = ("cats/tom.jpg", "cats/a,b.jpg", "dogs/rex.png", "dogs/b;c.jpg", "birds/tom.jpg", "caf\u00e9/x.jpg")
 NUMBERED = ("cats/2.jpg", "cats/3.jpg", "dogs/0.jpg", "dogs/7.jpg", "dogs/02.png")

@@ -21,7 +21,7 @@ from pipelines.datasets.label_selection import (
 )
 from pipelines.errors import UserError
 from quorum.cli import main
-from tests.helpers.digit_shards import write_digits, write_named
+from tests.helpers.inputs.digit_shards import write_digits, write_named
 
 
 def test_a_choice_is_balanced_reproducible_and_holds_the_true_labels(some_digits):

@@ -22,8 +22,8 @@ from ray.cluster_utils import Cluster
 from pipelines.doctor import examine
 from pipelines.doctor.examine import Asked
 from pipelines.doctor.findings import Finding, Page, State
-from tests.helpers.digit_shards import write_digits
-from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server
+from tests.helpers.inputs.digit_shards import write_digits
+from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, S3Server
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -19,7 +19,7 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 from quorum import cluster, embed
 from quorum.cli import main
-from tests.helpers.published import put_into_cache
+from tests.helpers.inputs.published import put_into_cache
 
 pytestmark = pytest.mark.ray
 

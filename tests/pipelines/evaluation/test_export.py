@@ -21,8 +21,8 @@ from pipelines.evaluation.export import export
 from pipelines.runs.trained_model import Trained, new_backbone
 from pipelines.training.launch import Training
 from quorum.cli import main
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS as RECIPE
-from tests.helpers.words import settings_of
 
 pytestmark = pytest.mark.ray
 

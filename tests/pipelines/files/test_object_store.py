@@ -13,11 +13,11 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 from pipelines.files.storage_errors import storage_sentence
 from pipelines.runs.checkpoints import CheckpointStore
-from tests.helpers.digit_shards import write_digits
+from tests.helpers.inputs.digit_shards import write_digits
 
 pytest.importorskip("moto", reason="needs the S3 server of the dev extra")  # which the lowest environment lacks
 
-from tests.helpers.s3 import BUCKET, KEYS, Faults, serving
+from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, serving
 
 
 @pytest.fixture(scope="module")

@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_left_to_whoever_writes_there(tmp_pat
 
 def test_a_bucket_has_one_writer_too(monkeypatch):
     pytest.importorskip("moto", reason="needs the S3 server of the dev extra")
-    from tests.helpers.s3 import KEYS, serving
+    from tests.helpers.machines.s3 import KEYS, serving
 
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)

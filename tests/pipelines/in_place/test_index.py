@@ -19,8 +19,8 @@ from pipelines.in_place import index as in_place
 from pipelines.in_place.index import index
 from pipelines.ingest.recognise import open_source
 from pipelines.stream.center_crops import CenterReader, EvaluationView
-from tests.helpers import packed
-from tests.helpers.layouts import WNIDS, jpeg
+from tests.helpers.inputs import packed
+from tests.helpers.inputs.layouts import WNIDS, jpeg
 
 
 def made(tmp_path: Path, **options) -> Dataset:

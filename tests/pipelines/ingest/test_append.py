@@ -19,8 +19,8 @@ from pipelines.ingest.recognise import open_source
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
-from tests.helpers import layouts, packed
-from tests.helpers.layouts import jpeg, write_files
+from tests.helpers.inputs import layouts, packed
+from tests.helpers.inputs.layouts import jpeg, write_files
 
 COUNTS = {"train": [4, 6], "val": [1, 1]}
 GROWN_COUNTS = {"train": [4, 6, 3], "val": [1, 1, 0]}

@@ -11,7 +11,7 @@ from PIL import Image
 from pipelines.errors import UserError
 from pipelines.ingest import giant_picture
 from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
-from tests.helpers.layouts import pixels
+from tests.helpers.inputs.layouts import pixels
 
 
 def drawing(mode: str, size: tuple[int, int] = (900, 700), orientation: int = 1) -> bytes:

@@ -21,7 +21,7 @@ from pipelines.ingest.left_out import QUARANTINE
 from pipelines.ingest.recognise import open_source
 from pipelines.ingest.sources.digits import DigitsSource
 from pipelines.ingest.stored_form import StoredForm
-from tests.helpers.layouts import pixels
+from tests.helpers.inputs.layouts import pixels
 
 pytestmark = pytest.mark.ray
 

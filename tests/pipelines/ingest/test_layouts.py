@@ -11,9 +11,9 @@ from pipelines.ingest import exchange
 from pipelines.ingest.containers import parquet_images
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
-from tests.helpers import packed
-from tests.helpers.layouts import WNIDS
-from tests.helpers.packed import LAYOUTS, content, expected
+from tests.helpers.inputs import packed
+from tests.helpers.inputs.layouts import WNIDS
+from tests.helpers.inputs.packed import LAYOUTS, content, expected
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 

@@ -9,8 +9,8 @@ from PIL import Image
 import quorum
 from pipelines.ingest.look import SHEET, SIDE, look_at
 from pipelines.ingest.recognise import open_source
-from tests.helpers import packed
-from tests.helpers.layouts import WNIDS, jpeg, save, write_files
+from tests.helpers.inputs import packed
+from tests.helpers.inputs.layouts import WNIDS, jpeg, save, write_files
 
 
 def test_a_look_counts_classes_formats_and_what_is_left_out(tmp_path):

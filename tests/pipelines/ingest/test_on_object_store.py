@@ -11,10 +11,10 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
-from tests.helpers import packed
-from tests.helpers.layouts import WNIDS
-from tests.helpers.packed import LAYOUTS, content, expected
-from tests.helpers.s3 import BUCKET, KEYS, Faults, S3Server, serving
+from tests.helpers.inputs import packed
+from tests.helpers.inputs.layouts import WNIDS
+from tests.helpers.inputs.packed import LAYOUTS, content, expected
+from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, S3Server, serving
 
 SLOW = ("published tars", "tars", "gzipped tars")
 FOLDERS = ["class folders", "hugging face", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]

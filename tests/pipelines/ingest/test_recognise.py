@@ -17,7 +17,7 @@ from pipelines.ingest.sources.idx import IdxSource
 from pipelines.ingest.sources.image_folders import FolderSource, ImagesSource
 from pipelines.ingest.sources.imagenet import ImageNetSource
 from pipelines.ingest.sources.mini_imagenet import MiniImageNetSource
-from tests.helpers.layouts import (
+from tests.helpers.inputs.layouts import (
     cifar10_files,
     cifar100_files,
     domainnet_files,

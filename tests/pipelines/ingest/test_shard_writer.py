@@ -15,7 +15,7 @@ from pipelines.ingest.shard_writer import PartWriter, ShardPlan, most_decoded_ro
 from pipelines.ingest.sources.source import Listing, Sample
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.views.crops import CropSpec, center_crop, random_crops
-from tests.helpers.layouts import jpeg
+from tests.helpers.inputs.layouts import jpeg
 
 CROPS = [CropSpec(8, (0.3, 1.0)), CropSpec(8, (0.3, 1.0), pad=2)]
 

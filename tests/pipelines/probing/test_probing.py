@@ -16,7 +16,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
-from tests.helpers.runs import differing, store_of
+from tests.helpers.runs.killed_runs import differing, store_of
 
 pytestmark = pytest.mark.ray
 

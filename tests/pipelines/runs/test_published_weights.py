@@ -17,7 +17,7 @@ from algos.networks import build_backbone
 from pipelines.errors import UserError
 from pipelines.runs import fetched_weights
 from pipelines.runs.published_weights import Published
-from tests.helpers.published import REVISION, put_into_cache
+from tests.helpers.inputs.published import REVISION, put_into_cache
 
 
 @pytest.fixture

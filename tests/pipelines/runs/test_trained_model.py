@@ -15,10 +15,10 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import Trained, check_network, new_backbone, say_of_start, start_from
 from pipelines.views.view_config import Normalization
-from tests.helpers.made_up_data import dataset
-from tests.helpers.published import put_into_cache
-from tests.helpers.version_0_1 import unpack
-from tests.helpers.words import settings_of
+from tests.helpers.inputs.made_up_data import dataset
+from tests.helpers.inputs.published import put_into_cache
+from tests.helpers.pages.words import settings_of
+from tests.helpers.runs.version_0_1 import unpack
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from pipelines.datasets.label_selection import Selection
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.training_inputs import absolute, adopt_labels, evaluation_view, found_in, open_selection
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS, PROTOCON_DIGITS
-from tests.helpers.words import settings_of
 
 FEW = Selection("fingerprint", "train", ["a"], [3, 4], [0, 0], "by hand")
 

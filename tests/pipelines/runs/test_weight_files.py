@@ -14,7 +14,7 @@ from torch import nn
 
 from pipelines.errors import UserError
 from pipelines.runs.weight_files import is_weight_file, read_weight_file
-from tests.helpers.s3 import KEYS, S3Server
+from tests.helpers.machines.s3 import KEYS, S3Server
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([1.0, -1.0])}
 

@@ -20,7 +20,7 @@ from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
 from pipelines.views.view_config import Normalization, ViewConfig, Views
-from tests.helpers.digit_shards import write_digits
+from tests.helpers.inputs.digit_shards import write_digits
 
 pytestmark = pytest.mark.ray
 

@@ -14,8 +14,8 @@ from pipelines.stream.center_crops import CenterReader, EvaluationView
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.stream.image_windows import WindowReader
 from pipelines.views.crops import CropSpec, center_crop
-from tests.helpers.digit_shards import write_digits
-from tests.helpers.steps import steps_of
+from tests.helpers.inputs.digit_shards import write_digits
+from tests.helpers.runs.steps import steps_of
 
 SHAPE = StreamShape(batch_size=24, lanes=6, window=10)  # lanes of 4 rows, windows of 3 steps, 12 steps
 CROPS = [CropSpec(8, (0.3, 1.0)), CropSpec(8, (0.3, 1.0)), CropSpec(4, (0.1, 0.3))]

@@ -23,7 +23,7 @@ from pipelines.stream.prefetch import Reader
 from pipelines.stream.row_groups import SpanGroups
 from pipelines.stream.vector_windows import VectorReader
 from pipelines.views.crops import CropSpec
-from tests.helpers.digit_shards import write_digits
+from tests.helpers.inputs.digit_shards import write_digits
 
 
 class CountedFile(io.FileIO):

@@ -9,8 +9,8 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import RowForm
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.stream.vector_windows import VectorReader
-from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
-from tests.helpers.steps import steps_of
+from tests.helpers.inputs.lumps import LUMP_DIM, LUMP_ROWS
+from tests.helpers.runs.steps import steps_of
 
 BATCH = 96
 

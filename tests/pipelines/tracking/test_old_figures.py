@@ -8,7 +8,7 @@ from pipelines.errors import UserError
 from pipelines.tracking.figures import is_known, known_names
 from pipelines.tracking.journal import read_journal
 from pipelines.tracking.old_figures import by_present_names, present_name, refuse_old
-from tests.helpers.version_0_1 import recorded_names, unpack
+from tests.helpers.runs.version_0_1 import recorded_names, unpack
 
 
 @pytest.fixture(scope="module")

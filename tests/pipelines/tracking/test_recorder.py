@@ -17,8 +17,8 @@ from pipelines.tracking.journal import entries_of
 from pipelines.tracking.local_copy import stored_journal
 from pipelines.tracking.mlflow_store import start_run
 from pipelines.tracking.recorder import Recorder, start_recorder
-from tests.helpers.runs import process_called
-from tests.helpers.version_0_1 import unpack
+from tests.helpers.runs.killed_runs import process_called
+from tests.helpers.runs.version_0_1 import unpack
 
 KNN = "test/knn_top1"
 
@@ -72,7 +72,7 @@ def test_the_curves_of_a_run_that_goes_on_have_what_its_labels_told_of_the_truth
 
 def test_a_remote_run_that_goes_on_says_so_on_its_storage_at_once(store, tmp_path, monkeypatch):
     pytest.importorskip("moto", reason="needs the S3 server of the dev extra")
-    from tests.helpers.s3 import KEYS, serving
+    from tests.helpers.machines.s3 import KEYS, serving
 
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)

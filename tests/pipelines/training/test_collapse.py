@@ -12,7 +12,7 @@ from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig, TrainingConfig
 from pipelines.training.collapse import signs
 from pipelines.training.session import keys_of
-from tests.helpers.words import settings_of
+from tests.helpers.pages.words import settings_of
 
 
 def config(*words: str) -> TrainingConfig:

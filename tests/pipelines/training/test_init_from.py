@@ -17,9 +17,9 @@ from pipelines.runs.initial_weights import INITIAL_FILE, InitialWeights
 from pipelines.runs.trained_model import Trained
 from pipelines.training.launch import train
 from pipelines.training.session import Session, TrainingJob
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS
-from tests.helpers.small_runs import words
-from tests.helpers.words import settings_of
+from tests.helpers.runs.small_runs import words
 
 pytestmark = pytest.mark.ray
 NETWORK = (

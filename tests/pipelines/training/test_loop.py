@@ -28,7 +28,8 @@ from pipelines.tracking.figures import is_known
 from pipelines.training.launch import train
 from pipelines.training.loop import hunger
 from quorum.settings import build_config, with_place
-from tests.helpers.runs import (
+from tests.helpers.pages.words import settings_of
+from tests.helpers.runs.killed_runs import (
     cut_back,
     differing,
     final_state,
@@ -39,8 +40,7 @@ from tests.helpers.runs import (
     store_of,
     wait_for_step,
 )
-from tests.helpers.small_runs import RECIPE, STEPS, words
-from tests.helpers.words import settings_of
+from tests.helpers.runs.small_runs import RECIPE, STEPS, words
 
 pytestmark = pytest.mark.ray
 

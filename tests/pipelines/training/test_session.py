@@ -12,7 +12,7 @@ from pipelines.ingest.recognise import open_source
 from pipelines.training.epoch_scores import scores
 from pipelines.training.loop import tell_of_copies, train_step
 from pipelines.training.session import Session
-from tests.helpers.sessions import SMALL, batches, new_session, train_steps
+from tests.helpers.runs.sessions import SMALL, batches, new_session, train_steps
 
 pytestmark = pytest.mark.ray  # the shards are ingested on Ray; the sessions themselves run without it
 

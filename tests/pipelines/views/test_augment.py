@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 
 from pipelines.views.augment import DRAWS, augment, draws_needed, normalize
 from pipelines.views.view_config import ViewConfig
-from tests.helpers.photos import SIZE, photos
+from tests.helpers.inputs.photos import SIZE, photos
 
 FLIP, JITTER, BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY, BLUR, SIGMA, SOLARIZE = range(DRAWS)
 NEVER = {"flip": 0.0, "jitter_p": 0.0, "gray_p": 0.0, "blur_p": 0.0, "solarize_p": 0.0}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from pipelines.views.gaussian_blur import banded_blur, gaussian_blur
-from tests.helpers.photos import photos
+from tests.helpers.inputs.photos import photos
 
 SIGMAS = (0.1, 0.5, 1.0, 2.0)
 WAYS = {"of a CPU": lambda images, sigmas, _: gaussian_blur(images, sigmas), "by bands": banded_blur}

@@ -8,7 +8,7 @@ from kornia.enhance import adjust_hue
 from torchvision.transforms.v2 import functional
 
 from pipelines.views.hue import turn_hue
-from tests.helpers.photos import photos
+from tests.helpers.inputs.photos import photos
 
 
 @pytest.mark.parametrize("turn", [-0.5, -0.2, -1e-8, 0.0, 0.1, 1 / 3, 0.5])

@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from pipelines.views.augment import augment, draws_needed
 from pipelines.views.randaugment import DRAWS, GREY, OPERATIONS, cutout, randaugment
 from pipelines.views.view_config import ViewConfig
-from tests.helpers.photos import SIZE, photos
+from tests.helpers.inputs.photos import SIZE, photos
 
 NAMES = list(OPERATIONS)
 

@@ -18,7 +18,7 @@ from pipelines.stream.epoch_order import EpochOrder, StreamShape
 from pipelines.stream.vector_windows import VectorReader
 from pipelines.working_copy.copy_plan import CopyPlan, CopyType
 from pipelines.working_copy.copy_tasks import NO_DIRECTION, PartMaker, RowDealer, first_too_large
-from tests.helpers.copies import read_copy, small_plan, write_rows
+from tests.helpers.inputs.copies import read_copy, small_plan, write_rows
 from tests.pipelines.stream.test_row_groups import Counting, column_bytes, read_bytes
 
 ROWS, DIM = 1000, 6

@@ -19,8 +19,8 @@ from pipelines.working_copy import write_copy as writing
 from pipelines.working_copy.copy_plan import CopyPlan
 from pipelines.working_copy.copy_tasks import PartMaker, RowDealer
 from pipelines.working_copy.write_copy import DEALT, cost, write_copy
-from tests.helpers.copies import read_copy, small_plan, write_rows
-from tests.helpers.s3 import KEYS, S3Server
+from tests.helpers.inputs.copies import read_copy, small_plan, write_rows
+from tests.helpers.machines.s3 import KEYS, S3Server
 
 ROWS, DIM = 1000, 6
 

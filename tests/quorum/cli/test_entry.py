@@ -11,7 +11,7 @@ import pytest
 from pipelines.datasets.image_shards import Dataset
 from quorum.cli import main
 from quorum.cli.commands import COMMANDS
-from tests.helpers.layouts import domainnet_files, write_files
+from tests.helpers.inputs.layouts import domainnet_files, write_files
 from tests.helpers.places import COKE_DIGITS as RECIPE
 
 

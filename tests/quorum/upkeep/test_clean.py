@@ -9,8 +9,8 @@ import pytest
 import quorum
 from quorum.cli import main
 from quorum.upkeep.clean import Cleaning
-from tests.helpers.runs import cut_back, differing, final_state, learned
-from tests.helpers.version_0_1 import SWEEP, unpack
+from tests.helpers.runs.killed_runs import cut_back, differing, final_state, learned
+from tests.helpers.runs.version_0_1 import SWEEP, unpack
 
 
 def test_nothing_is_deleted_before_it_is_wished(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from PIL import Image
 from pipelines.errors import UserError
 from pipelines.tracking.figures import IMAGES_SEEN
 from pipelines.tracking.mlflow_store import start_run
-from tests.helpers.version_0_1 import SWEEP, unpack
+from tests.helpers.runs.version_0_1 import SWEEP, unpack
 from tune.comparison.compare import METRICS, compare
 from tune.comparison.tables import show, verdict
 

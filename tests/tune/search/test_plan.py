@@ -16,7 +16,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import choose_from
 from pipelines.errors import UserError
 from tests.helpers.places import RECIPES
-from tests.helpers.sweeps import config
+from tests.helpers.runs.sweeps import config
 from tune.search.plan import Plan, trial_name
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.errors import UserError
-from tests.helpers.sweeps import config
+from tests.helpers.runs.sweeps import config
 from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig
 from tune.trials.progress_board import Board

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.jobs.ray_quirks import NEXT_TO_NOTHING
-from tests.helpers.sweeps import config
+from tests.helpers.runs.sweeps import config
 from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig
 from tune.trials.ray_tuner import leaves_processes_free, resources_of

@@ -24,13 +24,13 @@ from pipelines.files.one_writer import one_writer
 from pipelines.runs.run_folder import Run
 from pipelines.training.launch import train
 from quorum.cli import main
-from tests.helpers.browser import PATIENT, needs_browser, page_made, served, texts_of
+from tests.helpers.pages.browser import PATIENT, needs_browser, page_made, served, texts_of
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS as RECIPE
-from tests.helpers.runs import differing, final_state, learned, wait_for_step
-from tests.helpers.small_runs import SMALL
-from tests.helpers.sweeps import small
-from tests.helpers.version_0_1 import SWEEP, unpack
-from tests.helpers.words import settings_of
+from tests.helpers.runs.killed_runs import differing, final_state, learned, wait_for_step
+from tests.helpers.runs.small_runs import SMALL
+from tests.helpers.runs.sweeps import small
+from tests.helpers.runs.version_0_1 import SWEEP, unpack
 from tune.search.plan import Plan
 from tune.search.sweep_config import SchedulerConfig, SweepConfig
 from tune.trials.population import LINEAGE_FILE

@@ -13,8 +13,8 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.runs.run_folder import Run
 from pipelines.training.launch import train
-from tests.helpers.runs import differing, final_state, kill_once, learned, process_called, wait_for_step
-from tests.helpers.sweeps import small
+from tests.helpers.runs.killed_runs import differing, final_state, kill_once, learned, process_called, wait_for_step
+from tests.helpers.runs.sweeps import small
 from tune.search.plan import Plan
 from tune.trials.sweep import sweep
 from tune.trials.trial import outcome_of

@@ -10,7 +10,7 @@ from torch import nn
 from algos.methods.coke.config import CoKeConfig
 from algos.methods.coke.method import CoKe
 from algos.methods.method import Batch
-from tests.helpers.method_training import Flat, go_on_in_mid_epoch, train_method
+from tests.helpers.runs.method_training import Flat, go_on_in_mid_epoch, train_method
 
 
 def no_norm(network):

@@ -7,7 +7,7 @@ import pytest
 from algos.methods.coke.config import CoKeConfig
 from algos.methods.coke.spec import SPEC
 from algos.methods.spec import TrainingSetup
-from tests.helpers.method_training import Flat
+from tests.helpers.runs.method_training import Flat
 
 
 def setup(views: int) -> TrainingSetup:

@@ -11,7 +11,7 @@ from algos.methods.method import Batch, LabelledRows
 from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.loss import Outputs, StepOutputs
 from algos.methods.protocon.method import BatchMeans, ProtoCon
-from tests.helpers.method_training import Flat, train_method
+from tests.helpers.runs.method_training import Flat, train_method
 
 CLASSES, N = 3, 24
 

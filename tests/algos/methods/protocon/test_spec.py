@@ -9,7 +9,7 @@ import pytest
 from algos.methods.protocon.config import ProtoConConfig
 from algos.methods.protocon.spec import SPEC
 from algos.methods.spec import TrainingSetup
-from tests.helpers.method_training import Flat
+from tests.helpers.runs.method_training import Flat
 
 SETUP = TrainingSetup(rows=24, num_instances=30, batch_size=8, large_views=2, num_classes=3, seed=3)
 

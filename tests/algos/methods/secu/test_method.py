@@ -11,7 +11,7 @@ from torch import nn
 from algos.methods.method import Batch
 from algos.methods.secu.config import SeCuConfig
 from algos.methods.secu.method import SeCu
-from tests.helpers.method_training import Flat, go_on_in_mid_epoch, train_method
+from tests.helpers.runs.method_training import Flat, go_on_in_mid_epoch, train_method
 
 
 def secu(seed=0, **settings):

@@ -9,8 +9,8 @@ import pytest
 from algos.methods.secu.config import SeCuConfig
 from algos.methods.secu.spec import SPEC
 from algos.methods.spec import TrainingSetup
-from tests.helpers.method_training import Flat
 from tests.helpers.places import ROOT
+from tests.helpers.runs.method_training import Flat
 
 
 def setup(large=2, small=0) -> TrainingSetup:

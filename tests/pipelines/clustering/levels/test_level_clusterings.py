@@ -19,8 +19,8 @@ from pipelines.clustering.levels.level_clusterings import (
 from pipelines.clustering.loop import ClusterTask
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.stream.epoch_order import StreamShape
-from tests.helpers.lumps import LUMP_DIM, LUMP_ROWS
-from tests.helpers.runs import differing
+from tests.helpers.inputs.lumps import LUMP_DIM, LUMP_ROWS
+from tests.helpers.runs.killed_runs import differing
 
 GROUPS = [(0, group) for group in range(8)] + [(1, group) for group in range(6)]
 

@@ -23,8 +23,8 @@ from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
-from tests.helpers.lumps import CLUSTERS, LUMP_ROWS, PASSES, STEPS, options
-from tests.helpers.runs import cut_back, differing, final_state, store_of
+from tests.helpers.inputs.lumps import CLUSTERS, LUMP_ROWS, PASSES, STEPS, options
+from tests.helpers.runs.killed_runs import cut_back, differing, final_state, store_of
 
 LEVELS = (5, 8)
 CHILDREN = 40

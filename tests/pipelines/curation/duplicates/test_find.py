@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from pipelines.curation.duplicates.find import find_duplicates, tasks_of_clusters
 from pipelines.errors import UserError
 from pipelines.runs.run_folder import Run
-from tests.helpers.lumps import LUMP_ROWS
+from tests.helpers.inputs.lumps import LUMP_ROWS
 
 THRESHOLD = 0.97
 

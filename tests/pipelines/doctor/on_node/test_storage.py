@@ -11,7 +11,7 @@ from pipelines.files.location import Location
 
 pytest.importorskip("moto", reason="needs the S3 server of the dev extra")  # which the lowest environment lacks
 
-from tests.helpers.s3 import BUCKET, KEYS, Faults, serving
+from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, serving
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,8 @@ from pipelines.tracking.about.data_input import EVALUATION, VALIDATION, DataInpu
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.training.launch import Training
 from pipelines.views.crops import center_crop
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import RECIPES
-from tests.helpers.words import settings_of
 
 IMAGES = [0, 7, 150]
 PREDICT = """

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.ingest.containers.columns import choose_columns
-from tests.helpers.packed import STRUCT, features
+from tests.helpers.inputs.packed import STRUCT, features
 
 
 def schema(**columns: pa.DataType) -> pa.Schema:

@@ -10,9 +10,9 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.ingest.recognise import open_source
-from tests.helpers.digit_shards import write_digits
-from tests.helpers.layouts import jpeg
-from tests.helpers.packed import features
+from tests.helpers.inputs.digit_shards import write_digits
+from tests.helpers.inputs.layouts import jpeg
+from tests.helpers.inputs.packed import features
 
 
 def write(folder: Path, name: str, labels: list, names: list[str] | None = None, first: int = 0) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.ingest.recognise import open_source
-from tests.helpers.layouts import save
+from tests.helpers.inputs.layouts import save
 
 
 @pytest.fixture

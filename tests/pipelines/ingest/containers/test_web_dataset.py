@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.ingest.recognise import open_source
-from tests.helpers.layouts import jpeg, tar_bytes, write_files
+from tests.helpers.inputs.layouts import jpeg, tar_bytes, write_files
 
 
 def read(folder, files, name="train-000.tar", **options):

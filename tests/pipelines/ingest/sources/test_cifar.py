@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.cifar import CifarSource
 from pipelines.ingest.sources.source import Source
-from tests.helpers.layouts import (
+from tests.helpers.inputs.layouts import (
     CIFAR10_PARTS,
     Files,
     cifar10_files,

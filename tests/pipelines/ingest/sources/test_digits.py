@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from pipelines.ingest.sources.digits import DigitsSource
-from tests.helpers.layouts import pixels
+from tests.helpers.inputs.layouts import pixels
 
 
 def test_digits_lists_every_scan_and_holds_out_every_fifth():

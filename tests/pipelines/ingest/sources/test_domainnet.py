@@ -11,7 +11,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.domainnet import DomainNetSource
 from pipelines.ingest.sources.source import Listing
-from tests.helpers.layouts import Files, domainnet_files, write_files, write_lists, write_zip
+from tests.helpers.inputs.layouts import Files, domainnet_files, write_files, write_lists, write_zip
 
 
 def write(root: Path, *domains: str, zipped: bool = False, lists: bool = True, backwards: bool = False) -> Files:

@@ -14,7 +14,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.recognise import open_source
 from pipelines.ingest.sources.idx import IdxSource
-from tests.helpers.layouts import pixels
+from tests.helpers.inputs.layouts import pixels
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 

@@ -12,7 +12,7 @@ from pipelines.files.location import Location
 from pipelines.ingest.recognise import open_source
 from pipelines.ingest.sources.image_folders import FolderSource, ImagesSource
 from pipelines.ingest.sources.source import counted
-from tests.helpers.layouts import save
+from tests.helpers.inputs.layouts import save
 
 
 def test_class_folders_give_sorted_classes_and_relative_paths(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.imagenet import ImageNetSource
-from tests.helpers.layouts import (
+from tests.helpers.inputs.layouts import (
     CLASS_NUMBERS,
     VAL_CLASSES,
     WNIDS,

@@ -10,7 +10,7 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.ingest.sources.mini_imagenet import MiniImageNetSource
-from tests.helpers.layouts import mini_imagenet_files, write_files
+from tests.helpers.inputs.layouts import mini_imagenet_files, write_files
 
 
 def test_every_class_has_the_last_sixth_of_its_files_as_test(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.ingest.sources import safe_pickle as array_pickle
-from tests.helpers.layouts import cifar10_files, python2_pickle
+from tests.helpers.inputs.layouts import cifar10_files, python2_pickle
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(4, 6)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.datasets.encoded_image import encode_pixels, is_image, open_image
-from tests.helpers.layouts import pixels
+from tests.helpers.inputs.layouts import pixels
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.about.page import run_page
-from tests.helpers.browser import PATIENT, draw, needs_browser, page_made, served, texts_of
+from tests.helpers.pages.browser import PATIENT, draw, needs_browser, page_made, served, texts_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, needs_browser]
 

@@ -19,8 +19,8 @@ from pipelines.tracking.mlflow_store import start_run, tracking_uri
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
 from quorum.cli import main
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS
-from tests.helpers.words import settings_of
 
 
 @pytest.mark.parametrize(

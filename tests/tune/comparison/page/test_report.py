@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.browser import draw, needs_browser, page_made
-from tests.helpers.made_runs import RunMaker
-from tests.helpers.read_page import Page
-from tests.helpers.recorded_runs import Store
+from tests.helpers.pages.browser import draw, needs_browser, page_made
+from tests.helpers.pages.read_page import Page
+from tests.helpers.runs.made_runs import RunMaker
+from tests.helpers.runs.recorded_runs import Store
 from tune.comparison.compare import compare
 from tune.comparison.page import report
 from tune.comparison.page.run_sheets import MOST_SHEETS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.helpers.read_page import Page
+from tests.helpers.pages.read_page import Page
 from tune.comparison.page import svg
 from tune.comparison.page.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, bar_chart, interval_chart, line_chart
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from quorum.comparing import Comparison
-from tests.helpers.digit_shards import write_digits
-from tests.helpers.made_runs import RunMaker
-from tests.helpers.version_0_1 import unpack
+from tests.helpers.inputs.digit_shards import write_digits
+from tests.helpers.runs.made_runs import RunMaker
+from tests.helpers.runs.version_0_1 import unpack
 from tune.comparison.compare import compare
 from tune.comparison.tables import show
 

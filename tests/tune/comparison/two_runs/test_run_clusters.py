@@ -15,7 +15,7 @@ from pipelines.clustering.source_images import Images
 from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST
 from pipelines.datasets.image_shards import Growth
 from pipelines.errors import UserError
-from tests.helpers.made_runs import RunMaker
+from tests.helpers.runs.made_runs import RunMaker
 from tune.comparison.two_runs import run_clusters
 from tune.comparison.two_runs.matched_heads import match_heads
 from tune.comparison.two_runs.run_clusters import RunClusters

@@ -7,7 +7,7 @@ import sqlite3
 import tarfile
 from pathlib import Path
 
-ARCHIVE = Path(__file__).parents[1] / "fixtures" / "version_0_1.tar.xz"
+ARCHIVE = Path(__file__).parents[2] / "fixtures" / "version_0_1.tar.xz"
 TEXT = (".json", ".jsonl", ".yaml", ".sql")
 SWEEP = "outputs/small"  # below the folder; its runs lie beside `outputs/coke`, `outputs/few` and `outputs/clusters`
 

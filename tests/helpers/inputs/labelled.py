@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from pipelines.clustering.label_files import LabelledFolder
 from pipelines.datasets.vector_column import RowForm
-from tests.helpers.lumps import LUMP_DIM
+from tests.helpers.inputs.lumps import LUMP_DIM
 
 EUCLIDEAN = RowForm("euclidean", (0.25,) * LUMP_DIM, 2.0)
 

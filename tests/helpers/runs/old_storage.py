@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.cleaning.clean import Plan, plan_cleaning
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
-from tests.helpers.version_0_1 import unpack
+from tests.helpers.runs.version_0_1 import unpack
 
 DAY = 86400.0
 OLD = "step-000000014.pt"  # of the two checkpoints of `coke`: the other is the best and the last

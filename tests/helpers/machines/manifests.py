@@ -49,7 +49,7 @@ def _closed(schema: Any) -> Any:
 
 
 def _schema(kind: str) -> Schema:
-    job = json.loads(Path(__file__).parents[1].joinpath("deploy/schemas/rayjob.json").read_text())["properties"]["spec"]
+    job = json.loads(Path(__file__).parents[2].joinpath("deploy/schemas/rayjob.json").read_text())["properties"]["spec"]
     cluster = job["properties"]["rayClusterSpec"]
     head = cluster["properties"]["headGroupSpec"]["properties"]
     pod = head["template"]

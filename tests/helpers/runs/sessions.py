@@ -14,9 +14,9 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.jobs.worker import Worker
 from pipelines.training.loop import train_step
 from pipelines.training.session import Session, TrainingJob
+from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS
-from tests.helpers.steps import steps_of
-from tests.helpers.words import settings_of
+from tests.helpers.runs.steps import steps_of
 
 SMALL = [
     "--backbone", '{"name": "wrn-10-1", "stem": "auto", "options": {}}', "--batch_size", "64", "--optimizer.warmup_epochs", "0",

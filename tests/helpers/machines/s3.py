@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -64,6 +65,16 @@ class S3Server:
     def uri(self, path: str) -> str:
         """Of a place in the bucket."""
         return f"s3://{BUCKET}/{path}?region=us-east-1&endpoint_override={quote(self.endpoint, safe='')}"
+
+    def download(self, prefix: str, folder: Path) -> Path:
+        """What lies below a prefix of the bucket, such as a run, as a folder."""
+        client = self.client()
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
+            for item in page["Contents"]:
+                if not item["Key"].endswith("/"):
+                    (folder / item["Key"]).parent.mkdir(parents=True, exist_ok=True)
+                    client.download_file(BUCKET, item["Key"], str(folder / item["Key"]))
+        return folder / prefix
 
     def close(self) -> None:
         """End it."""

@@ -25,7 +25,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import new_backbone
 from pipelines.tracking.figures import EPOCH, IMAGES_SEEN
 from tests.helpers.places import COKE_DIGITS
-from tests.helpers.recorded_runs import IMAGES, STEPS
+from tests.helpers.runs.recorded_runs import IMAGES, STEPS
 
 SMALLEST = {"backbone.name": "wrn-10-1", "method.dim": 4, "method.predictor_hidden": 4}
 

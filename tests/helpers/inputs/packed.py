@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.datasets.image_shards import Dataset
-from tests.helpers.layouts import (
+from tests.helpers.inputs.layouts import (
     CLASS_NUMBERS,
     VAL_CLASSES,
     WNIDS,
