@@ -38,13 +38,14 @@ def mini_batches(rows: Rows, clusters: int, effort: int) -> Labels:
     return np.asarray(kmeans.fit(rows).labels_)
 
 
-def super_kmeans(rows: Rows, clusters: int, effort: int) -> Labels:
-    """superkmeans, which samples rows and prunes on the leading dimensions of a rotated space."""
+def super_kmeans(rows: Rows, clusters: int, effort: int, *, sampled: bool) -> Labels:
+    """superkmeans, which prunes on the leading dimensions of a rotated space; as it comes it trains on a sample."""
     import superkmeans
 
-    settings = superkmeans.SuperKMeansConfig()
-    settings.iters, settings.angular = effort, True
-    kmeans = superkmeans.SuperKMeans(clusters, rows.shape[1], settings)
+    whole = {} if sampled else {"sampling_fraction": 1.0, "max_points_per_cluster": len(rows)}
+    kmeans = superkmeans.SuperKMeans(
+        clusters, rows.shape[1], hierarchical=False, iters=effort, early_termination=False, angular=True, **whole
+    )
     return np.asarray(kmeans.assign(rows, kmeans.train(rows))).astype(np.int32)
 
 
@@ -53,7 +54,8 @@ def sides(options: argparse.Namespace) -> dict[str, tuple[str | None, Callable[.
     return {
         OURS: (None, partial(ours, ratio=options.ratio)),
         "faiss": ("faiss", lambda rows, clusters, effort: faiss_kmeans(rows, clusters, effort, 0)),
-        "superkmeans": ("superkmeans", super_kmeans),
+        "superkmeans": ("superkmeans", partial(super_kmeans, sampled=True)),
+        "superkmeans, all rows": ("superkmeans", partial(super_kmeans, sampled=False)),
         "MiniBatchKMeans": (None, mini_batches),
     }
 

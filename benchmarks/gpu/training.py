@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +133,9 @@ def step_rows(dataset: Dataset, work: Path, rows: int) -> Iterator[Row]:
 
 def stream_rows(dataset: Dataset, work: Path, rows: int) -> Iterator[Row]:
     """Images a second that Ray Data brings, and that training makes of them, against the card's appetite."""
-    for recipe in ("coke_imagenet_2view", "coke_imagenet_1view"):
+    for recipe, decode in product(("coke_imagenet_2view", "coke_imagenet_1view"), ("cpu", "gpu")):
         with tempfile.TemporaryDirectory(dir=work) as folder:
-            session = new_session(dataset, recipe, rows, Path(folder))
+            session = new_session(dataset, recipe, rows, Path(folder), **{"stream.decode": decode})
             steps = Steps(session, host_batches(session, 3))
             seconds(steps.whole, TIMES)
             appetite = rows / seconds(steps.whole, TIMES)
@@ -143,7 +143,8 @@ def stream_rows(dataset: Dataset, work: Path, rows: int) -> Iterator[Row]:
             session.stream.take_waited()
             trained = rate(trained_rows(session, 2 + EPOCHS))
             yield {
-                "recipe": recipe, "appetite images/s": appetite, "stream images/s": brought, "training images/s": trained,
+                "recipe": recipe, "decode": decode,
+                "appetite images/s": appetite, "stream images/s": brought, "training images/s": trained,
                 "stream / appetite": brought / appetite, "training / appetite": trained / appetite,
                 "s without a batch": session.stream.take_waited(),
             }  # fmt: skip

@@ -13,6 +13,8 @@ from pipelines.stream.epoch_order import USUAL_WINDOW
 from pipelines.tracking.stores.addresses import absolute_address
 from pipelines.views.view_config import WHITE, Normalization, check_background
 
+PIXELS: Literal[3] = 3  # the newest version of how images are shown
+
 
 @dataclass(frozen=True)
 class StreamConfig:
@@ -26,6 +28,8 @@ class StreamConfig:
         background: red, green and blue, 0 to 255, that transparent images lie on.
         pixels: version of how images are shown, with which a run goes on; 2 turns them upright and lays them on the background,
             1 is that of quorum 0.1, 3 is 2 by other codecs.
+        decode: JPEGs on the `cpu`, in tasks, or on the `gpu` that trains, by nvJPEG: for machines with few cores a GPU. Its
+            pixels differ a little; what it does not read alike is still decoded in tasks.
     """
 
     split: str = "train"
@@ -33,10 +37,13 @@ class StreamConfig:
     window: int = USUAL_WINDOW
     normalization: Normalization = field(default_factory=Normalization)
     background: list[int] = field(default_factory=lambda: [*WHITE])
-    pixels: Literal[1, 2, 3] = 3
+    pixels: Literal[1, 2, 3] = PIXELS
+    decode: Literal["cpu", "gpu"] = "cpu"
 
     def __post_init__(self) -> None:
-        """Refuse a window or lanes of nothing, and what is no colour."""
+        """Refuse a window or lanes of nothing, what is no colour, and pixels of before that a GPU does not make."""
+        if self.decode == "gpu" and self.pixels < PIXELS:
+            raise UserError(f"stream.decode: gpu makes pixels of version {PIXELS}, and stream.pixels is {self.pixels}")
         require_positive(self, "window", "lanes", part="stream")
         check_background(self.background, "stream.background")
 

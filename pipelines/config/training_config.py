@@ -88,6 +88,10 @@ class TrainingConfig:
         """Refuse numbers that no run can have."""
         require_positive(self, "epochs", "batch_size", "accumulate")
         require_not_negative(self, "seed")
+        if self.stream.decode == "gpu" and not self.compute.gpu:
+            raise UserError("stream.decode is gpu, and compute.gpu is false: no GPU trains; set it to true, or decode on the cpu")
+        if self.stream.decode == "gpu" and any(view.pad for view in self.views.flat):
+            raise UserError("stream.decode is gpu, and a view has a pad, which only tasks cut out; decode on the cpu")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, as a recipe holds them."""

@@ -28,7 +28,7 @@ def draws_column(draws: np.ndarray) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), rows, [None, content])
 
 
-def _draws(column: pa.Array, crops: int) -> np.ndarray:
+def draws_of(column: pa.Array, crops: int) -> np.ndarray:
     """The draws of a column, without a copy."""
     width = crops * ATTEMPTS * 4
     draws = np.frombuffer(column.buffers()[1], np.float32, count=len(column) * width, offset=column.offset * width * 4)
@@ -69,7 +69,7 @@ class CropMaker:
 
     def _make(self, table: pa.Table) -> dict[str, np.ndarray]:
         rows, counts = len(table), table["crops"].to_numpy().tolist()
-        draws = _draws(table["draws"].combine_chunks(), len(self.crops))
+        draws = draws_of(table["draws"].combine_chunks(), len(self.crops))
         new = np.empty if min(counts) == len(self.crops) else np.zeros
         views = [new((rows, crop.size, crop.size, 3), np.uint8) for crop in self.crops]
         made = {name: table[name].to_numpy() for name in CARRIED} | {f"view{index}": view for index, view in enumerate(views)}

@@ -15,8 +15,11 @@ from torch import Tensor
 from algos.methods.method import Batch, LabelledRows
 from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.stream.center_crops import EvaluationView
+from pipelines.stream.crop_maker import CropMaker
 from pipelines.stream.epoch_order import EpochOrder
 from pipelines.stream.image_windows import WindowReader
+from pipelines.stream.images.decoded_rows import Decode, EncodedRows
+from pipelines.stream.images.encoded_maker import EncodedMaker
 from pipelines.stream.prefetch import Columns
 from pipelines.stream.transfer import joined
 from pipelines.views.augment import augment, draws_needed, normalize
@@ -31,7 +34,7 @@ class HostImages:
 
     ids: Tensor
     labels: Tensor
-    views: list[Tensor]
+    views: list[Tensor] | EncodedRows
     unreadable: int
 
 
@@ -47,6 +50,7 @@ class ImageSource:
         device: where batches go.
         labelled: table (id, image, label) of the labelled rows that come with each batch, in Ray's object store.
         showing: how images are shown.
+        decode: JPEGs on the device; `None` where tasks decode and crop.
         unreadable: how many images of each step since the last look could not be decoded, and are grey.
     """
 
@@ -57,6 +61,7 @@ class ImageSource:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     labelled: ray.ObjectRef | None = None
     showing: Showing = field(default_factory=Showing)
+    decode: Decode | None = None
     unreadable: list[int] = field(default_factory=list)
 
     @classmethod
@@ -73,10 +78,15 @@ class ImageSource:
         """The shards of the split."""
         return self.dataset.split(self.split)
 
+    @property
+    def crops(self) -> list[CropSpec]:
+        """What is cut out of each image."""
+        return [CropSpec(view.size, view.scale, view.pad) for view in self.views.flat]
+
     def reader(self, order: EpochOrder, lanes: range, start_step: int) -> WindowReader:
-        """Reads, decodes and crops some lanes of an epoch."""
-        crops = [CropSpec(view.size, view.scale, view.pad) for view in self.views.flat]
-        return WindowReader(self.dataset, self.split, order, lanes, crops, start_step, self.labelled, self.showing)
+        """Reads some lanes of an epoch; decodes and crops them too, unless the device does."""
+        maker = CropMaker if self.decode is None else EncodedMaker
+        return WindowReader(self.dataset, self.split, order, lanes, self.crops, start_step, self.labelled, self.showing, maker)
 
     def take_unreadable(self) -> int:
         """How many images could not be decoded since the last call."""
@@ -87,27 +97,39 @@ class ImageSource:
     def to_host(self, parts: list[Columns]) -> HostImages:
         """One copy out of the object store, whose pages are read-only, into memory that a GPU can fetch from."""
         pin = self.device.type == "cuda"
-        # (rows, S, S, 3) seen as (rows, 3, S, S) is the channels_last layout already.
-        pixels = [joined(parts, f"view{index}", pin=pin).permute(0, 3, 1, 2) for index in range(len(self.views.flat))]
         unreadable = sum(int(part["unreadable"].sum()) for part in parts if "unreadable" in part)
-        return HostImages(joined(parts, "id"), joined(parts, "label", pin=pin), pixels, unreadable)
+        views: list[Tensor] | EncodedRows
+        if self.decode is not None:
+            views = EncodedRows.of(parts, self.crops)
+        else:  # (rows, S, S, 3) seen as (rows, 3, S, S) is the channels_last layout already
+            views = [joined(parts, f"view{index}", pin=pin).permute(0, 3, 1, 2) for index in range(len(self.views.flat))]
+        return HostImages(joined(parts, "id"), joined(parts, "label", pin=pin), views, unreadable)
 
     def to_device(self, host: HostImages, order: EpochOrder, lanes: range, step: int) -> Batch:
         """The batch with its augmentation finished, by random numbers that are the same for any worker count."""
-        self.unreadable.append(host.unreadable)
+        crops = self._crops(host)
         generator, shape, rules = order.step_generator(step), order.shape, self.views.flat
         colour_order, mine = generator.permutation(4), len(lanes) * shape.lane_rows
         draws = [_draws(generator, rule, shape.batch_size, _share(lanes, shape.lane_rows)) for rule in rules]
         views = [
-            self._finish(pixels[:mine], rule, draw, colour_order)
-            for pixels, rule, draw in zip(host.views, rules, draws, strict=True)
+            self._finish(pixels[:mine], rule, draw, colour_order) for pixels, rule, draw in zip(crops, rules, draws, strict=True)
         ]
         labelled = None
         if self.labelled is not None:
             draw = _draws(generator, rules[0], shape.labelled, _share(lanes, shape.lane_labelled))
-            images = self._finish(host.views[0][mine:], rules[0], draw, colour_order)
+            images = self._finish(crops[0][mine:], rules[0], draw, colour_order)
             labelled = LabelledRows(images, host.labels[mine:].to(self.device, non_blocking=True))
         return Batch(host.ids[:mine], views[: self.views.num_large], views[self.views.num_large :], labelled)
+
+    def _crops(self, host: HostImages) -> list[Tensor]:
+        """Each crop of all rows, uint8, on the host or on the device; images that could not be decoded are counted."""
+        if isinstance(host.views, list):
+            self.unreadable.append(host.unreadable)
+            return host.views
+        assert self.decode is not None, "rows come encoded where the device decodes"
+        crops, unreadable = host.views.views(self.crops, self.decode, self.device)
+        self.unreadable.append(host.unreadable + unreadable)
+        return crops
 
     def _finish(self, pixels: Tensor, rule: ViewConfig, draws: Tensor, colour_order: np.ndarray) -> Tensor:
         views = augment(pixels.to(self.device, non_blocking=True), rule, draws, colour_order)

@@ -7,7 +7,7 @@ Kept free of torch, whose import would cost every task process seconds and memor
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +18,14 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.shard_files import Shard, read_group
 from pipelines.stream.crop_maker import CropMaker, draws_column
 from pipelines.stream.epoch_order import EpochOrder
+from pipelines.stream.images.encoded_maker import EncodedMaker
 from pipelines.stream.row_groups import LanePieces, Span, SpanGroups
 from pipelines.views.crops import ATTEMPTS, CropSpec
 from pipelines.views.shown_picture import Showing
 
 COLUMNS = ("id", "image")
+Maker = CropMaker | EncodedMaker
+MakerOf = Callable[[Sequence[CropSpec], Showing, float, bool], Maker]
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,12 @@ class WindowReader:
         start_step: 0-based.
         labelled: table (id, image, label) that all nodes share, of the labelled rows that come with each batch.
         showing: how images are shown.
+        maker: of what batches are of.
     """
 
     def __init__(
         self, dataset: Dataset, split: str, order: EpochOrder, lanes: range, crops: Sequence[CropSpec], start_step: int,
-        labelled: ray.ObjectRef | None = None, showing: Showing | None = None,
+        labelled: ray.ObjectRef | None = None, showing: Showing | None = None, maker: MakerOf = CropMaker,
     ) -> None:  # fmt: skip
         shards = dataset.split(split).shards
         self.location, self.shards = dataset.location, PackedShards(shards, order.files)
@@ -102,7 +106,7 @@ class WindowReader:
         row_bytes = max(shard.image_bytes / max(shard.rows, 1) for shard in shards)
         self.groups: SpanGroups[pa.Table] = SpanGroups(order, lanes, row_bytes)
         self.spans = self.groups.spans(start_step)
-        self.maker = CropMaker(crops, showing or Showing(), row_bytes, dataset.split(split).is_checked)
+        self.maker = maker(crops, showing or Showing(), row_bytes, dataset.split(split).is_checked)
         self.finish = self.maker if self.maker.apart else None
         self.block_bytes = self.maker.block_bytes
 

@@ -30,6 +30,7 @@ from pipelines.runs.training_inputs import evaluation_view, open_selection
 from pipelines.secrets import without_secrets
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
+from pipelines.stream.images.decoded_rows import codec_of
 from pipelines.tracking.record import Record
 from pipelines.training.collapse import CollapseKeys
 from pipelines.training.meter import Meter
@@ -85,7 +86,7 @@ class Session:
         self.view = evaluation_view(config)
         self.images = ImageSource(
             job.dataset, config.stream.split, config.views, config.stream.normalization, self.device, job.labelled,
-            self.view.showing,
+            self.view.showing, codec_of(self.device) if config.stream.decode == "gpu" else None,
         )  # fmt: skip
         self.stream = EpochStream(
             self.images, stream_shape(config), seed=config.seed, rank=self.rank, workers=self.workers, beside=worker.beside

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
+from pipelines.stream.crop_maker import draws_column
+from pipelines.stream.images.decoded_rows import EncodedRows, codec_of
+from pipelines.stream.images.encoded_maker import EncodedMaker
 from pipelines.views.augment import augment, draws_needed, normalize
+from pipelines.views.crops import ATTEMPTS, CropSpec
+from pipelines.views.shown_picture import Showing
 from pipelines.views.view_config import ViewConfig
+from tests.helpers.inputs.layouts import jpeg
 from tests.helpers.inputs.photos import SIZE, photos
 
 pytestmark = pytest.mark.gpu
@@ -36,3 +43,20 @@ def test_views_are_those_of_a_cpu_and_nothing_waits(gpu, no_waiting, rule):
     assert (off > 1e-3).float().mean() < 1e-3, (
         f"{(off > 1e-3).float().mean():.2%} of the numbers differ, by up to {off.max():.3f}"
     )
+
+
+def test_jpegs_decoded_on_the_device_are_those_of_a_cpu_within_its_codec(gpu):
+    pytest.importorskip("torchcodec")
+    crops = [CropSpec(SIZE, (0.2, 1.0))] * 2
+    draws = np.random.default_rng(1).random((ROWS, 2, ATTEMPTS, 4), dtype=np.float32)
+    columns = {name: np.arange(ROWS) for name in ("step", "id", "label")} | {"crops": np.full(ROWS, 2, np.int32)}
+    images = [jpeg(index) for index in range(ROWS)]
+    table = pa.table(columns | {"draws": draws_column(draws), "image": pa.array(images, pa.binary())})
+    rows = EncodedRows.of(list(EncodedMaker(crops, Showing(), 1000)(table)), crops)
+    assert len(rows.images) == ROWS
+    found, unreadable = rows.views(crops, codec_of(gpu), gpu)
+    wanted, _ = rows.views(crops, codec_of(torch.device("cpu")), torch.device("cpu"))
+    assert unreadable == 0
+    for mine, its in zip(found, wanted, strict=True):
+        off = (mine.cpu().int() - its.int()).abs().float()
+        assert off.mean() < 3, f"{off.mean():.2f} of 255 in the mean, up to {off.max():.0f}"

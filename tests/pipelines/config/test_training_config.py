@@ -24,6 +24,9 @@ from tests.helpers.places import COKE_DIGITS as RECIPE
         (["--tracking.system_seconds", "-1"], "tracking.system_seconds is -1.0; it must be 0 or more"),
         (["--compute.workers", "2", "--compute.compile", "true"], "compute.compile is true with 2 workers"),
         (["--views.large", "[{size: 16, scale: [0.0, 1.0]}]"], "scale"),
+        (["--stream.decode", "gpu"], "stream.decode is gpu, and compute.gpu is false"),
+        (["--stream.decode", "gpu", "--stream.pixels", "2"], "makes pixels of version 3, and stream.pixels is 2"),
+        (["--stream.decode", "gpu", "--compute.gpu", "true", "--views.large", "[{size: 16, pad: 2, repeat: 2}]"], "has a pad"),
         (["--views.large", "[{size: 16, repeat: 3}]"], "views.small"),
     ],
 )

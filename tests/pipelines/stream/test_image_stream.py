@@ -19,8 +19,10 @@ from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.image_stream import ImageSource
+from pipelines.stream.images.decoded_rows import codec_of
 from pipelines.views.view_config import Normalization, ViewConfig, Views
 from tests.helpers.inputs.digit_shards import write_digits
+from tests.helpers.inputs.layouts import jpeg
 
 pytestmark = pytest.mark.ray
 
@@ -195,6 +197,34 @@ def test_training_rows_do_not_depend_on_labels_in_the_shards(local_ray, some_dig
     blind = write_digits(tmp_path / "blind", 300, 140, labelled=False)
     table = few_labelled(some_digits)
     assert_same(read(open_labelled(blind, table)), read(open_labelled(some_digits, table)))
+
+
+def as_jpegs(dataset: Dataset) -> Dataset:
+    """The same images as JPEGs, every seventh left as it is."""
+    shards = []
+    for shard in dataset.split("train").shards:
+        table = pq.read_table(f"{dataset.location}/{shard.path}")
+        images = [image if index % 7 == 0 else jpeg(index) for index, image in enumerate(table["image"].to_pylist())]
+        table = table.set_column(table.column_names.index("image"), table.schema.field("image"), pa.array(images, pa.binary()))
+        shards.append(write_shard(dataset.location, shard.path, table, {"split": "train"}))
+    return replace(dataset, splits={"train": replace(dataset.split("train"), shards=shards)})
+
+
+def test_batches_whose_images_the_device_decodes_are_those_whose_images_tasks_do(local_ray, tmp_path):
+    dataset = as_jpegs(write_digits(tmp_path / "digits", 300, 140))
+    table, device = few_labelled(dataset), torch.device("cpu")
+    views = Views([ViewConfig(16, (0.3, 1.0)), ViewConfig(16, (0.3, 1.0))])
+    source = ImageSource(dataset, "train", views, NORMALIZATION, labelled=table)
+    decoding = replace(source, decode=codec_of(device), unreadable=[])
+    by_tasks, by_device = (read(EpochStream(each, LABELLED, seed=7), start_step=4) for each in (source, decoding))
+    for (_, batch), (_, other) in zip(by_device, by_tasks, strict=True):
+        (ids, *images, labels), (same_ids, *same_images, same_labels) = columns(batch), columns(other)
+        assert torch.equal(ids, same_ids)
+        assert torch.equal(labels, same_labels)
+        for mine, its in zip(images, same_images, strict=True):
+            assert (mine - its).abs().max() < 4 / 255 / 0.35
+            assert mine.is_contiguous(memory_format=torch.channels_last)
+    assert decoding.take_unreadable() == 0
 
 
 def test_more_workers_than_lanes_are_refused(some_digits):
