@@ -33,15 +33,8 @@ def test_a_run_of_coke_keeps_all_that_it_was_told(old):
     assert config.method.name == "coke"
     mine, theirs = flatten(config.to_dict()), flatten(stored)
     assert {key: mine[new_spelling(key) or key] for key in theirs} == theirs
-    new = {
-        "method.name",
-        "method.max_size_ratio",
-        "monitor.split",
-        "compute.grace",
-        "stream.background",
-        "stream.pixels",
-        "stream.decode",
-    }
+    new = {"method.name", "method.max_size_ratio", "monitor.split", "compute.grace"}
+    new |= {"stream.background", "stream.pixels", "stream.decode"}
     new |= {f"optimizer.{key}" for key in ("betas", "eps", "final_weight_decay", "layer_decay", "clip_norm")}
     new |= {"monitor.feature_epochs", "monitor.feature_images", "tracking.models", "tracking.system_seconds"}
     new |= {"method.assignment", "method.sinkhorn_epsilon", "method.sinkhorn_iterations", "method.sinkhorn_queue"}
