@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from quorum.arguments import checked
 from quorum.clustering import Clustering, place_of, read_labels
 from quorum.notebook import facts, frame_of, picture
 from quorum.scoring import Embeddings
@@ -137,6 +138,7 @@ class Quality:
         return facts(f"quorum quality: {self.path}", {"rows": self.report["rows"]}) + table + shown
 
 
+@checked
 def assign(
     clusters: str | Path | Clustering,
     data: str | Path | Embeddings,
@@ -177,6 +179,7 @@ def assign(
     )  # fmt: skip
 
 
+@checked
 def join_labels(
     run: str | Path | Clustering | Assignment,
     to: str | Path,
@@ -205,6 +208,7 @@ def join_labels(
     return JoinedLabels(write(place_of(run), str(to), data=moved, head=head, prefix=prefix, address=address))
 
 
+@checked
 def quality(
     run: str | Path | Clustering,
     *,

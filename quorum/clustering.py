@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.errors import UserError
+from quorum.arguments import checked
 from quorum.notebook import facts, frame_of
 from quorum.settings import build_config, resumed_config
 
@@ -91,6 +92,7 @@ def place_of(given: str | Path | HasPath) -> str:
     return str(given) if isinstance(given, str | Path) else given.path
 
 
+@checked
 def open_clusters(path: str | Path) -> Clustering:
     """The finished clustering in a folder.
 
@@ -106,6 +108,7 @@ def open_clusters(path: str | Path) -> Clustering:
     return Clustering(folder, (folder.location / "report.json").read_json())
 
 
+@checked
 def cluster(
     config: str | Path | ClusterConfig | None = None,
     *,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
+from quorum.arguments import checked
 from quorum.notebook import facts, picture
 from quorum.settings import build_config, check_changes, spread, with_place, with_short_names
 from quorum.training import Run
@@ -98,6 +99,7 @@ class Comparison:
         return facts(self.compared.title, {}) + self.table.to_html() + notes + shown
 
 
+@checked
 def compare(
     *targets: str | Path | Run,
     metric: str | None = None,
@@ -140,6 +142,7 @@ def compare(
     return Comparison(run(places, store, metric, mode, folder, final=final, keep=file))
 
 
+@checked
 def sweep(
     config: str | Path | SweepConfig | None = None,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from quorum.arguments import checked
 from quorum.clustering import Clustering, place_of
 from quorum.notebook import facts, frame_of, picture
 from quorum.scoring import Embeddings
@@ -96,6 +97,7 @@ class Deduplicated:
         return facts(repr(self), self.report) + (picture(pairs) if pairs.exists() else "")
 
 
+@checked
 def curate(
     run: str | Path | Clustering,
     to: str | Path,
@@ -131,6 +133,7 @@ def curate(
     )
 
 
+@checked
 def dedup(
     run: str | Path | Clustering | Embeddings,
     to: str | Path,
@@ -184,6 +187,7 @@ def dedup(
     )  # fmt: skip
 
 
+@checked
 def centers(
     run: str | Path | Clustering,
     to: str | Path,

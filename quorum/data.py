@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.errors import UserError
+from quorum.arguments import checked
 from quorum.notebook import facts, thumbnails
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class NextLabels:
         return facts("images to label next", {"list": self.path, "images": len(self.opened.ids)}) + picture(self.opened.sheet)
 
 
+@checked
 def open_data(data: str | Path) -> DataSet:
     """The data set in a folder that `ingest` wrote.
 
@@ -159,6 +161,7 @@ def open_data(data: str | Path) -> DataSet:
     return DataSet(Dataset.open(str(data)))
 
 
+@checked
 def ingest(
     source: str | Path,
     to: str | Path | None = None,
@@ -275,6 +278,7 @@ def _check_in_place(grown: DataSet | None, **others: Any) -> None:
             )
 
 
+@checked
 def labels(
     data: str | Path | DataSet,
     *,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quorum.arguments import checked
 from quorum.data import DataSet
 from quorum.notebook import facts, frame_of
 from quorum.settings import build_config, resumed_config
@@ -103,6 +104,7 @@ class Embeddings:
         return facts(f"embeddings: {self.path}", values)
 
 
+@checked
 def evaluate(
     run: str | Path | Run,
     *,
@@ -147,6 +149,7 @@ def evaluate(
     return series
 
 
+@checked
 def probe(
     config: str | Path | ProbeConfig | None = None,
     *,
@@ -180,6 +183,7 @@ def probe(
     return Probe(train(made, address=address, resume=None if resume is None else str(resume)))
 
 
+@checked
 def embed(
     run: str | Path | Run,
     to: str | Path,
@@ -214,6 +218,7 @@ def embed(
     return Embeddings(made)
 
 
+@checked
 def export(
     run: str | Path | Run,
     to: str | Path,

@@ -79,7 +79,14 @@ def spread(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What a recipe holds for a value: of a data set, labels or a run its path, of a section's dataclass its keys."""
+    """What a recipe holds for a value: of a data set, labels or a run its path, of a section's dataclass its keys.
+
+    Numbers and arrays of numpy are Python's numbers and lists.
+    """
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "path"):
         return asdict(value)
     if isinstance(value, os.PathLike):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quorum.arguments import checked
 from quorum.notebook import facts, thumbnails
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class SourceLook:
         return facts(repr(self), values) + "".join(table.to_html() for table in tables) + shown
 
 
+@checked
 def look(
     source: str | Path,
     *,

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quorum.arguments import checked
 from quorum.notebook import facts, picture
 from quorum.settings import build_config, resumed_config, with_place
 
@@ -123,6 +124,7 @@ class Run:
         return facts(f"quorum {self.folder.kind}: {self.path}", {str(name): value for name, value in self.scores.items()}) + shown
 
 
+@checked
 def open_run(path: str | Path) -> Run:
     """The run in a folder.
 
@@ -134,6 +136,7 @@ def open_run(path: str | Path) -> Run:
     return Run(RunFolder.open(str(path)))
 
 
+@checked
 def pretrain(
     config: str | Path | PretrainConfig | None = None,
     *,
@@ -162,6 +165,7 @@ def pretrain(
     return _train(PretrainConfig, config, settings, to, resume, address, keys)
 
 
+@checked
 def semisup(
     config: str | Path | SemisupConfig | None = None,
     *,

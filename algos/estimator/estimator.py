@@ -229,7 +229,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if first:
             counting, unit = table.counting()
             if isinstance(self.init, str):
-                self._require_rows(len(counting))
+                self._require_rows(counting)
             self._unit = unit
             counting, near = self._without_far(table, counting, self.min_size_ratio * len(counting) / self.n_clusters)
             learned = table.without(torch.from_numpy(self.outliers_).to(table.rows.device))
@@ -281,13 +281,14 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         weights = given / self._unit
         return weights, (self._core.rows + weights.sum()) / (self._core.batches + 1)
 
-    def _require_rows(self, num_rows: int) -> None:
-        if num_rows < self.n_clusters:
-            raise ValueError(f"n_samples={num_rows} should be >= n_clusters={self.n_clusters}")
+    def _require_rows(self, rows: Table) -> None:
+        if len(rows) < self.n_clusters:
+            counted = "" if rows.weights is None else "; rows of weight 0 are not counted"
+            raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}{counted}")
 
     def _bounds(self, learned: Table) -> Sizes:
         """Sizes that clusters of these rows may have."""
-        self._require_rows(len(learned))
+        self._require_rows(learned)
         wanted = Wanted(self.min_size_ratio, self.min_cluster_size, self.max_size_ratio, self.max_cluster_size)
         return wanted.of_rows(len(learned), self.n_clusters, self._unit, alike=learned.weights is None)
 

@@ -12,6 +12,7 @@ from pipelines.cleaning.listing import Listing, within
 from pipelines.cleaning.old_runs import Kept
 from pipelines.cleaning.own_names import OF_A_COPY, OF_ASSIGN, OF_EXCHANGE, OF_JOIN, OF_RAY_TRAIN, OF_RAY_TUNE
 from pipelines.cleaning.waste import Kind, Waste, of_file, of_folder
+from pipelines.config.recipe import DIGEST
 from pipelines.curation.begun_folder import BEGUN, BEGUN_FORMAT
 from pipelines.curation.duplicates.find import EXCHANGE, PAIRS, REPORT
 from pipelines.curation.duplicates.sorting_out import KEPT, REMOVED
@@ -20,7 +21,8 @@ from pipelines.doctor.places import PROBE
 from pipelines.errors import UserError
 from pipelines.files.documents import read_document
 from pipelines.files.location import CUT_OFF
-from pipelines.runs.run_folder import SWEEP_FILE
+from pipelines.files.one_writer import NOTE
+from pipelines.runs.run_folder import BEFORE_A_RUN, CONFIG_FILE, SWEEP_FILE
 from pipelines.working_copy.copy_plan import COPY
 
 RAY_TRAIN, RAY_TUNE = re.compile(r"train-\d+"), re.compile(r"tune-\d+")  # folders by the time that they were made at
@@ -48,6 +50,7 @@ def leftovers(
         *_of_sweeps(listing, idle_seconds, kept),
         *_of_dedup(listing, before),
         *_begun(listing, before, unfinished=unfinished, kept=kept),
+        *_never_runs(listing, before, unfinished=unfinished, kept=kept),
     ]
     yield from folders
     elsewhere = {*gone, *(one.path for one in folders), *(run.folder for run in runs if not run.is_at_rest)}
@@ -108,6 +111,18 @@ def _of_dedup(listing: Listing, before: float) -> Iterator[Waste]:
         ours = not listing.others(folder, OF_EXCHANGE) and max(listing.times(folder).values()) < before
         if ours and {one for one in beside if not CUT_OFF.fullmatch(one)} <= OF_DEDUP:
             yield of_folder(Kind.EXCHANGE, listing, folder, "the dedup that wrote them was killed")
+
+
+def _never_runs(listing: Listing, before: float, *, unfinished: bool, kept: Kept) -> Iterator[Waste]:
+    """Folders that were to become a run when what made them was killed: a configuration of ours, and nothing but that."""
+    for folder in listing.folders_with(CONFIG_FILE):
+        if listing.children(folder) <= {*BEFORE_A_RUN, NOTE} and max(listing.times(folder).values()) < before:
+            if (listing.place(folder) / CONFIG_FILE).read_part(0, len(DIGEST)) != DIGEST.encode():
+                continue
+            if unfinished:
+                yield of_folder(Kind.BEGUN, listing, folder, "it was to become a run, and was killed before")
+            else:
+                kept.notes.append(f"{folder or 'the folder'} stays: it was to become a run; --unfinished lets it go")
 
 
 def _begun(listing: Listing, before: float, *, unfinished: bool, kept: Kept) -> Iterator[Waste]:

@@ -14,7 +14,7 @@ from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.levels.parent_files import PARENT, read_parents
 from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST, METRIC_KEY, SIZES
 from pipelines.config.recipe import stored_values
-from pipelines.datasets.vector_column import as_lists, list_lengths
+from pipelines.datasets.vector_column import as_lists, directions, list_lengths
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
@@ -128,18 +128,19 @@ def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False
     if len(centers) == 0 or not (np.isfinite(centers).all() and np.isfinite(prices).all()):
         raise UserError(f"{place} holds {'NaN or infinity' if len(centers) else 'no center'}; give a file of centers, one a row")
     if metric == "cosine":
-        centers, prices = centers.astype(np.float32), prices.astype(np.float32)
-        lengths = np.linalg.norm(centers, axis=1, keepdims=True)
-        if not lengths.all():
-            raise UserError(f"center {int(lengths.argmin())} of {place} is all zeros and has no direction; remove it")
-        centers = centers if np.allclose(lengths, 1, atol=1e-5) else centers / lengths  # our own keep their bits
+        unit = directions(centers)
+        if (none := np.isnan(unit).any(axis=1)).any():
+            raise UserError(f"center {int(none.argmax())} of {place} is all zeros and has no direction; remove it")
+        ours = np.allclose(centers, unit, atol=1e-5, rtol=0)  # they keep their bits
+        centers, prices = (centers if ours else unit).astype(np.float32), prices.astype(np.float32)
     return FrozenClusters(heads, centers, prices, metric)
 
 
 def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray, Metric | None]:
     centers = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
-    if centers.ndim != 2:
-        raise UserError(f"{place} has an array of shape {centers.shape}; centers are of shape (K, D)")
+    if centers.ndim != 2 or centers.dtype.kind not in "fiu":
+        shape = " x ".join(map(str, centers.shape))
+        raise UserError(f"{place} has an array of {shape} numbers of type {centers.dtype}; centers are K x D real numbers")
     return _floats(centers), [len(centers)], np.zeros(len(centers), np.float32), None
 
 

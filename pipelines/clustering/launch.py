@@ -100,7 +100,7 @@ class Clustering:
         self.images = images_of(self.vectors)
         if self.resume is None:
             _check_folder(self.config, self.vectors)
-            for remark in (*_remarks(self.vectors), *_remarks_of_start(self.config, self.start)):
+            for remark in (*self.vectors.remarks(), *_remarks_of_start(self.config, self.start)):
                 print(remark, file=sys.stderr)
             self.config = _with_copy_settled(self.config, self.vectors)
         else:
@@ -198,16 +198,6 @@ def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
         raise UserError(f"{folder} already holds a run; choose another folder, or go on with it: --resume {folder}")
     if set(folder.children()) - {CONFIG_FILE, NOTE}:  # left behind when MLflow refused the run, or it was killed
         raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
-
-
-def _remarks(vectors: EmbeddingFolder) -> Iterator[str]:
-    """What works, but perhaps not as it was meant."""
-    if vectors.left_out:
-        yield vectors.left_out
-    again, first = vectors.repeated_ids()
-    if again:
-        who = f"{again} of the ids {vectors.id_column!r}, such as {first},"
-        yield f"{who} {'belongs' if again == 1 else 'belong'} to several rows; labels come in the order of the rows"
 
 
 def _remarks_of_start(config: ClusterConfig, start: WarmStart | None) -> Iterator[str]:

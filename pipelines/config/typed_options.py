@@ -34,6 +34,7 @@ def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
     method = method_type(kind, method_name(values))
     read = read_texts(values, kind, method)
     check_keys(read, kind)
+    _refuse_empty(read, kind)
     parser = ArgumentParser(exit_on_error=False)
     _add_options(parser, kind, method_name(read))
     try:
@@ -47,14 +48,23 @@ def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
         raise UserError(str(error)) from error
 
 
+def _refuse_empty(values: Mapping[str, Any], kind: type) -> None:
+    """Refuse a path that is an empty text, as a variable of a shell is that is not set: it would be the current folder."""
+    flat = {key: value for key, value in values.items() if value == ""}
+    if found := [key for key in (*getattr(kind, "input_paths", ()), "to", "storage") if key in flat]:
+        raise UserError(f"{found[0]} is empty; give a path")
+
+
 def _one_sentence(message: str, kind: type, method: type | None) -> str:
     """What the parser says of a value, in the user's words where they are known."""
     text = re.sub(r"\s+", " ", message).strip()
     if missing := re.fullmatch(r"the following arguments are required: (.*)", text):
         return f"{missing[1]} is missing; give it, or a recipe that has it"
-    named = re.match(r'(?:Parser key )?"([\w.]+)": .*(?:Got|Given) value: (.*)$', text)
+    named = re.match(r'(?:Parser key )?"([\w.]+)": .*(?:Got|Given) value: ?(.*)$', text)
     hint = type_of(named[1], kind, method) if named else None
-    return f"{named[1]} is {named[2]}; give {wanted(hint)}" if named and hint is not None and not holds_sections(hint) else text
+    if named is None or hint is None or holds_sections(hint):
+        return text
+    return f"{named[1]} is {named[2] or 'empty'}; give {wanted(hint)}"
 
 
 def method_name(values: Mapping[str, Any]) -> str | None:

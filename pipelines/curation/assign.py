@@ -94,14 +94,14 @@ def assign(
 
 def _open_rows(found: FinishedClusters, data: str, column: str | None, id_column: str | None) -> EmbeddingFolder:
     config = found.config or {}
-    column, theirs = column or config.get("column") or "embedding", config.get("id")
+    column, theirs = config.get("column", "embedding") if column is None else column, config.get("id")
     vectors = EmbeddingFolder.open(data, column, id_column)
     if id_column is None and theirs not in (None, vectors.id_column):
         filled = next(shard for shard in vectors.shards if shard.rows)
         if theirs in open_parquet(vectors.location, filled.path, filled.digest).schema.names:
             vectors = EmbeddingFolder.open(data, column, theirs)
-    if vectors.left_out:
-        print(vectors.left_out, file=sys.stderr)
+    for remark in vectors.remarks():
+        print(remark, file=sys.stderr)
     return vectors
 
 

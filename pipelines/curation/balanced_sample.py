@@ -68,7 +68,7 @@ def write_sample(
     _check_options(per_cluster, total, pick, seed)
     target = _target(to)
     labels = FinishedLabels.open(place, head)
-    refuse_own(target, labels.folder, free=SAMPLE)
+    refuse_own(target, labels.folder, free=SAMPLE, rows=labels.data[0])
     target.check_free(overwrite=overwrite)
     rows = labels.heads[0]
     sizes = rows.counts()

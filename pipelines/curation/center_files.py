@@ -66,12 +66,15 @@ def write_centers(
     if prices and suffix == ".parquet":
         raise UserError("--prices is for .npy and .faiss; a Parquet file has the prices in a column of its own")
     found = open_clusters(place, metric)
-    refuse_own(target, found.location)
+    refuse_own(target, found.location, rows=(found.config or {}).get("data"))
     target.check_free(overwrite=overwrite)
     model = found.head(head)
     if prices and model.parents is not None:
         raise UserError(f"clusters of {place} are on two levels, and no price of one cluster tells its label; leave --prices out")
-    centers = with_prices(model) if prices else model.centers.astype(np.float32)
+    with np.errstate(over="ignore"):
+        centers = with_prices(model) if prices else model.centers.astype(np.float32)
+    if suffix != ".parquet":
+        _check_range(centers, model, suffix)
     target.parent.make()
     if suffix == ".parquet":
         target.write_parquet(cluster_table(model))
@@ -79,6 +82,16 @@ def write_centers(
         target.write_bytes(_faiss(centers, model) if suffix == ".faiss" else _npy(centers))
     priced = bool(model.prices.any()) and not prices and suffix != ".parquet"
     return CenterFile(target, len(centers), centers.shape[1], model.metric, priced)
+
+
+def _check_range(centers: np.ndarray, model: FrozenClusters, suffix: str) -> None:
+    """Refuse centers whose numbers float32 does not hold, too large or all too small."""
+    mine = centers[:, : model.centers.shape[1]]
+    lost = ~np.isfinite(centers).all(axis=1) | (model.centers.any(axis=1) & ~mine.any(axis=1))
+    if lost.any():
+        raise UserError(
+            f"center {int(lost.argmax())} does not fit the float32 of a {suffix} file; give one that ends in .parquet"
+        )
 
 
 def with_prices(model: FrozenClusters) -> np.ndarray:

@@ -72,6 +72,8 @@ def measure(place: str, *, sample: int = 10_000, seed: int = 0, data: str | None
     """
     if sample < 0:
         raise UserError(f"--sample is {sample}; give a number of rows, or 0")
+    if seed < 0:
+        raise UserError(f"--seed is {seed}; it must be 0 or more")
     found = FinishedClusters.open(place)
     source = LabelledSource.open(place, data)
     assert found.run is not None  # or the source had been refused

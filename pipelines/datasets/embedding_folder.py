@@ -241,6 +241,15 @@ class EmbeddingFolder:
         groups = [(shard, group) for shard, file in enumerate(self.shards) for group, rows in enumerate(file.row_groups) if rows]
         return repeated_ids(self.read_ids(*each) for each in groups)
 
+    def remarks(self) -> Iterator[str]:
+        """What works, but perhaps not as it was meant: files that are not read, and ids that come again."""
+        if self.left_out:
+            yield self.left_out
+        again, first = self.repeated_ids()
+        if again:
+            who = f"{again} of the ids {self.id_column!r}, such as {first},"
+            yield f"{who} {'belongs' if again == 1 else 'belong'} to several rows; labels come in the order of the rows"
+
     def _stored_pieces(self, shard: int, group: int) -> Iterator[pa.Array]:
         rows = max(1, STREAMED_BYTES // (8 * self.dim))
         if self.shards[shard].row_groups[group] <= 2 * rows:  # or a short piece would be left

@@ -5,7 +5,6 @@ Free of torch and Ray, because it runs in Ray Data tasks.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,34 +17,16 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
+from pipelines.files.conversions import conversion, of_data_first
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import is_parquet, open_parquet, read_footer
+from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, Found, files_below
 
 READERS = 16  # threads that read footers
 STREAMED_BYTES = 32 << 20  # of a piece, where a row group is read in pieces
 OUR_OWN = {"_embeddings.json"}
 MOST_NAMED = 3
 WANTED = "give a Parquet file or a folder of them, for example what quorum embed wrote"
-
-WRITES = "pq.write_table(pa.table({'embedding': list(rows)}), 'NAME.parquet', row_group_size=8192)"
-IMPORTS = "import pyarrow as pa, pyarrow.parquet as pq"
-ROWS_OF = {  # how Python reads rows from a file of another kind
-    ".npy": "import numpy as np; rows = np.load('FILE')",
-    ".npz": "import numpy as np; rows = np.load('FILE')['KEY']",
-    ".pt": "import torch; rows = torch.load('FILE').numpy()",
-    ".safetensors": "from safetensors.numpy import load_file; rows = load_file('FILE')['KEY']",
-    ".csv": "import pandas as pd; rows = pd.read_csv('FILE').select_dtypes('number').to_numpy()",
-    ".tsv": "import pandas as pd; rows = pd.read_csv('FILE', sep='\\t').select_dtypes('number').to_numpy()",
-}
-IPC = (
-    "read = pa.ipc.open_file if open('FILE', 'rb').read(6) == b'ARROW1' else pa.ipc.open_stream; table = read('FILE').read_all()"
-)
-TABLE_OF = {  # how it reads a table that has the column already
-    ".arrow": IPC,
-    ".feather": IPC,
-    ".jsonl": "import pyarrow.json as json; table = json.read_json('FILE')",
-    ".json": "import pyarrow.json as json; table = json.read_json('FILE')",
-}
 
 
 @dataclass(frozen=True)
@@ -123,19 +104,31 @@ def find_parquet(place: str) -> FoundFiles:
     location = Location.of(place)
     kind = location.filesystem.get_file_info(location.path).type
     if kind == pafs.FileType.File:
-        if how := _conversion(str(location)):
+        if how := conversion(location):
             raise UserError(f"{location} is no Parquet file; {how}")
         return FoundFiles(location.parent, [location.name], single=True)
     if kind != pafs.FileType.Directory:
         raise UserError(f"{place} is no folder and no file; {WANTED}")
-    found = location.filesystem.get_file_info(pafs.FileSelector(location.path, recursive=True))
-    below = sorted(info.path[len(location.path) :].lstrip("/") for info in found if info.type == pafs.FileType.File)
+    found = files_below(location)
+    below = sorted(file.path for file in found if not file.fault)
     paths = [path for path in below if is_parquet(path) and not is_hidden(path)]
+    _refuse_missing(location, [file for file in found if file.fault])
     rest = sorted({*below} - {*paths} - OUR_OWN)
     if not paths:
-        conversions = filter(None, (_conversion(f"{location}/{path}") for path in rest))
+        conversions = filter(None, (conversion(location / path) for path in of_data_first(rest)))
         raise UserError(f"{place} holds no .parquet file{_held(rest)}; {next(conversions, WANTED)}")
     return FoundFiles(location, paths, left_out=f"{location} also holds{_kinds(rest)}; not read" if rest else "")
+
+
+def _refuse_missing(location: Location, faulty: Sequence[Found]) -> None:
+    """Refuse a folder with Parquet files, or folders that may hold some, that cannot be read.
+
+    A link that leads back to a folder it lies in holds no others, and an empty folder none.
+    """
+    for file in faulty:
+        is_link = file.fault == BROKEN_LINK and is_parquet(file.path)
+        if not is_hidden(file.path) and (is_link or file.fault not in (BROKEN_LINK, LOOP, NO_FILE, EMPTY)):
+            raise UserError(f"{location}/{file.path} cannot be read ({file.fault}); restore or remove it")
 
 
 def is_hidden(path: str) -> bool:
@@ -158,21 +151,6 @@ def _held(paths: Sequence[str]) -> str:
     return f", but{_kinds(paths)}" if paths else ""
 
 
-def _conversion(place: str) -> str | None:
-    """How to make Parquet of a file whose suffix tells what it is."""
-    path = PurePosixPath(place)
-    suffix = path.suffix.lower()
-    if suffix in ROWS_OF:
-        how = f"{IMPORTS}; {ROWS_OF[suffix]}; {WRITES}"
-    elif suffix in TABLE_OF:
-        how = f"{IMPORTS}; {TABLE_OF[suffix]}; pq.write_table(table, 'NAME.parquet', row_group_size=8192)"
-    else:
-        return None
-    said = {"FILE": place, "NAME": path.stem}
-    made = re.sub("FILE|NAME", lambda word: said[word[0]], how)
-    return f'make one: python -c "{made}"'
-
-
 def _leaves(kind: pa.DataType) -> int:
     """Columns that Parquet stores for one of this type."""
     if isinstance(kind, pa.BaseExtensionType):
@@ -185,4 +163,5 @@ def _footer(location: Location, path: str) -> ParquetFooter:
         return ParquetFooter(location, path, *read_footer(Location(location.filesystem, f"{location.path}/{path}")))
     except (pa.ArrowInvalid, OSError) as error:
         said = str(error).split("\n", maxsplit=1)[0]
-        raise UserError(f"{location}/{path} is no whole Parquet file ({said}); restore or remove it") from error
+        what = f"is no whole Parquet file ({said}); restore or remove it" if is_parquet(path) else f"is no Parquet file; {WANTED}"
+        raise UserError(f"{location}/{path} {what}") from error

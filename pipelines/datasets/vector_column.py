@@ -77,7 +77,7 @@ class RowForm:
         numbers = numbers.astype(np.float64 if numbers.dtype == np.float64 else np.float32, copy=False)
         rows = np.full((len(column), dim), np.nan, self.dtype)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            rows[whole] = _directions(numbers) if self.metric == "cosine" else self._shifted(numbers)
+            rows[whole] = directions(numbers) if self.metric == "cosine" else self._shifted(numbers)
         return rows
 
     def restore(self, centers: np.ndarray) -> np.ndarray:
@@ -128,7 +128,8 @@ def check_vectors(footer: ParquetFooter, column: str) -> None:
     kind = footer.schema.field(column).type
     stored = _stored_type(kind)
     if not _is_list(stored) or not (pa.types.is_floating(stored.value_type) or stored.value_type in WHOLE_TYPES):
-        raise UserError(f"column {column!r} of {footer} is {kind}; vectors are {NUMBERS}: set --column")
+        cast = ", or write it as float32" if _is_list(stored) and pa.types.is_integer(stored.value_type) else ""
+        raise UserError(f"column {column!r} of {footer} is {kind}; vectors are {NUMBERS}: set --column{cast}")
 
 
 def as_lists(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -142,10 +143,11 @@ def as_lists(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return lists[0] if len(lists) == 1 else pa.chunked_array(lists, stored).combine_chunks()
 
 
-def _directions(numbers: np.ndarray) -> np.ndarray:
+def directions(numbers: np.ndarray) -> np.ndarray:
     """Rows divided by their length, NaN for one of zeros."""
-    scaled = numbers / np.abs(numbers).max(axis=1, keepdims=True)  # or the squares of float32 may overflow
-    unit: np.ndarray = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        scaled = numbers / np.abs(numbers).max(axis=1, keepdims=True)  # or the squares of float32 may overflow
+        unit: np.ndarray = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     return unit
 
 

@@ -44,9 +44,11 @@ class Location:
         """The location of a local path or a URI such as `s3://bucket/folder`.
 
         Raises:
-            UserError: for a URI that no file system serves.
+            UserError: for an empty text, or a URI that no file system serves.
         """
         text = str(place)
+        if not text:
+            raise UserError("a path is empty; give one (or is a variable of the shell not set?)")
         if "://" not in text:
             return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text)))
         scheme, _, rest = text.partition("://")

@@ -19,6 +19,7 @@ from typing import Any
 from pipelines.errors import Stopped
 
 WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_SECONDS = 0.05  # until a wish that came where Python ignores exceptions is sent again
 IMPORTING = "<frozen importlib._bootstrap>"  # file of the frames that import
 
 
@@ -114,15 +115,31 @@ def _raise(stopped: Stopped, frame: FrameType | None, begun: int) -> None:
     sys.setprofile(look)
 
 
+def _sent_again(seen: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """A hook for exceptions that Python ignores, as in finalizers and at forks: there a wish is not lost, but comes again."""
+
+    def hook(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Stopped):
+            seen(unraisable)
+            return
+        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number))
+        again.daemon = True
+        again.start()
+
+    return hook
+
+
 @contextmanager
 def _handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]]) -> Iterator[None]:
     """The handlers within the block, and those of before after it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before, hook = {number: signal.signal(number, handler) for number, handler in handlers.items()}, sys.unraisablehook
+    sys.unraisablehook = _sent_again(hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -17,9 +17,9 @@ from algos.matching_weights import Matched, MismatchError, match_weights, named
 from algos.networks import has_small_stem
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.runs.run_folder import INITIAL_FILE
 from pipelines.runs.weight_files import WeightFile, read_weight_file
 
-INITIAL_FILE = "initial.safetensors"
 DIGEST = "digest"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from pipelines.tracking.stores.addresses import absolute_address
 
 RUN_FORMAT = 1
 RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
+LABELS_FILE, INITIAL_FILE = "labels.json", "initial.safetensors"
+BEFORE_A_RUN = (CONFIG_FILE, LABELS_FILE, INITIAL_FILE)  # what a folder gets before it is a run
 SWEEP_FILE = "sweep.json"  # of a folder whose runs are trials of a sweep
 
 
@@ -63,18 +67,19 @@ class Run:
         """
         uri = tracking_uri(uri, location.parent)
         identity = {"data": fingerprint, **provenance()}
-        try:
-            location.make()
-            write_config(location, config)
-        except OSError as error:
-            raise UserError(f"{location} cannot be written ({error}); choose another place") from error
-        params = flatten(config) | {"data.fingerprint": fingerprint} | params
-        tags = tags | identity | {"run_folder": hidden(str(location)), "kind": kind}
-        tags |= note(about, repeat_command(kind, location, CONFIG_FILE))
-        address = start_run(uri, experiment, name, params=params, tags=tags)
-        identity = identity | {"mlflow_run": address.run_id}
-        content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
-        write_document(location / RUN_FILE, content, RUN_FORMAT)
+        with _undone_unless_started(location):
+            try:
+                location.make()
+                write_config(location, config)
+            except OSError as error:
+                raise UserError(f"{location} cannot be written ({error}); choose another place") from error
+            params = flatten(config) | {"data.fingerprint": fingerprint} | params
+            tags = tags | identity | {"run_folder": hidden(str(location)), "kind": kind}
+            tags |= note(about, repeat_command(kind, location, CONFIG_FILE))
+            address = start_run(uri, experiment, name, params=params, tags=tags)
+            identity = identity | {"mlflow_run": address.run_id}
+            content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
+            write_document(location / RUN_FILE, content, RUN_FORMAT)
         return cls(location, kind, address, identity)
 
     def go_on(self, fingerprint: str, data: str, uri: str | None) -> Run:
@@ -130,6 +135,18 @@ class Run:
     def checkpoints(self) -> CheckpointStore:
         """The run's checkpoints."""
         return CheckpointStore(self.location / "checkpoints")
+
+
+@contextmanager
+def _undone_unless_started(location: Location) -> Iterator[None]:
+    """Within the block a folder becomes a run; where that is stopped or refused, it holds nothing of the run afterwards."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # what stopped it is what is to be told
+            for name in () if (location / RUN_FILE).exists() else BEFORE_A_RUN:
+                (location / name).delete_file()
+        raise
 
 
 def write_config(location: Location, config: dict[str, Any]) -> None:

@@ -14,10 +14,10 @@ from pipelines.config.training_config import SemisupConfig, TrainingConfig
 from pipelines.config.training_plan import image_size
 from pipelines.datasets.label_selection import Selection
 from pipelines.files.location import Location
+from pipelines.runs.run_folder import LABELS_FILE
 from pipelines.stream.center_crops import EvaluationView
 from pipelines.views.shown_picture import Showing
 
-LABELS_FILE = "labels.json"
 AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)
 
 

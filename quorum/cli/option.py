@@ -86,7 +86,7 @@ def options_of_function(function: Callable[..., Any], *, without: Sequence[str] 
     """The named parameters of a function, except those that collect the rest and those named in `without`."""
     texts, found = _texts(function), {}
     given = {name: hint for name, hint in function.__annotations__.items() if name not in ("return", *without)}
-    hints = get_type_hints(types.SimpleNamespace(__annotations__=given), globalns=function.__globals__)
+    hints = get_type_hints(types.SimpleNamespace(__annotations__=given), globalns=inspect.unwrap(function).__globals__)
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and name not in without:
             found[name] = Option(name, hints[name], parameter.default, texts.get(name, ""))

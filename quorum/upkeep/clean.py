@@ -6,6 +6,7 @@ import html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quorum.arguments import checked
 from quorum.notebook import facts
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Cleaning:
         return facts(repr(self), {}) + self.table.to_html(index=False) + (f"<ul>{listed}</ul>" if listed else "")
 
 
+@checked
 def clean(
     storage: str | Path, *, failed: bool = False, unfinished: bool = False, idle_hours: float = 24.0, yes: bool = False
 ) -> Cleaning:

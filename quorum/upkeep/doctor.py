@@ -6,6 +6,7 @@ import html
 import os
 from typing import TYPE_CHECKING, Any
 
+from quorum.arguments import checked
 from quorum.notebook import facts
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Checkup:
         return facts(repr(self), {}) + (f"<ul>{listed}</ul>" if listed else "") + self.table.to_html(index=False)
 
 
+@checked
 def doctor(
     *,
     data: Any = None,

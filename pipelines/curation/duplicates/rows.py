@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +72,12 @@ def rows_to_compare(
         if given := _given(all_pairs=all_pairs, column=column, id=id_column):
             raise UserError(f"{given} goes with embeddings, and {place} is a clustering; leave it out, or give its embeddings")
         source = LabelledSource.open(place, data, head)
+        _check_ids(source.vectors)
         return RowsToCompare(source.vectors, source.labels.clusters, source.heads[0])
-    vectors = EmbeddingFolder.open(place, column or "embedding", id_column)
+    vectors = EmbeddingFolder.open(place, "embedding" if column is None else column, id_column)
+    _check_ids(vectors)
+    if vectors.left_out:
+        print(vectors.left_out, file=sys.stderr)
     if given := _given(head=head, data=data):
         raise UserError(f"{given} goes with a clustering, and {place} is none; leave it out")
     if vectors.rows > MOST_ALL_PAIRS and not all_pairs:
@@ -82,6 +87,16 @@ def rows_to_compare(
             "or give --all-pairs"
         )
     return RowsToCompare(vectors)
+
+
+def _check_ids(vectors: EmbeddingFolder) -> None:
+    """Refuse ids by which a row that is kept could not be told from one that is removed."""
+    again, first = vectors.repeated_ids()
+    if again:
+        raise UserError(
+            f"{again} of the ids {vectors.id_column!r} of {vectors.place}, such as {first}, belong to several rows, of which one "
+            "may be kept and another removed; give each row an id of its own, or another column by --id"
+        )
 
 
 def _given(**options: object) -> str:

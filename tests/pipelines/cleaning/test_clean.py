@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cleaning.clean import carry_out
+from pipelines.config.recipe import stored_text
 from pipelines.errors import UserError
 from pipelines.files.documents import write_document
 from pipelines.files.location import Location
@@ -195,6 +196,18 @@ def test_a_folder_that_was_begun_goes_only_where_that_is_wished(outputs):
     (begun / "mine.csv").write_bytes(b"1")
     age(outputs)
     assert ("begun folder", "assigned") not in going(plan(outputs, unfinished=True))
+
+
+def test_a_folder_that_was_to_become_a_run_goes_only_where_that_is_wished(outputs):
+    killed, theirs = outputs / "killed", outputs / "theirs"
+    for folder, text in ((killed, stored_text({"epochs": 3})), (theirs, b"epochs: 3")):
+        folder.mkdir()
+        (folder / "config.yaml").write_bytes(text)
+    age(outputs)
+    assert "killed stays: it was to become a run; --unfinished lets it go" in plan(outputs).notes
+    found = going(plan(outputs, unfinished=True))
+    assert ("begun folder", "killed") in found
+    assert not any("theirs" in path for _, path in found)
 
 
 @pytest.mark.parametrize("damage", ["run.json", "config.yaml", "checkpoints/index.json"])

@@ -52,6 +52,23 @@ def test_a_file_of_anybodys_centers_is_taken_and_made_of_unit_length(tmp_path):
     assert FinishedClusters.open(str(tmp_path / "centers.npy"), "euclidean").model.centers.tolist() == [[3, 4], [0, 2]]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "factor"), [(np.float32, 1e-30), (np.float32, 1e30), (np.float64, 1e-300), (np.float64, 1e20), (np.float64, 1e300)]
+)
+def test_a_direction_is_the_same_however_long_the_center_is(tmp_path, dtype, factor):
+    centers = np.random.default_rng(0).normal(size=(4, 8))
+    np.save(tmp_path / "scaled.npy", (centers * np.array([[1], [1], [factor], [factor]])).astype(dtype))
+    np.save(tmp_path / "plain.npy", centers)
+    found, plain = (FinishedClusters.open(str(tmp_path / name)).model.centers for name in ("scaled.npy", "plain.npy"))
+    np.testing.assert_allclose(found, plain, atol=1e-6)
+
+
+def test_an_array_of_other_than_real_numbers_is_refused(tmp_path):
+    np.save(tmp_path / "c.npy", np.ones((2, 3), complex))
+    with pytest.raises(UserError, match="has an array of 2 x 3 numbers of type complex128; centers are K x D real numbers"):
+        FinishedClusters.open(str(tmp_path / "c.npy"))
+
+
 def test_a_file_in_another_order_keeps_the_numbers_of_its_clusters(tmp_path):
     columns = {"head": [1, 0, 0, 1], "cluster": [1, 1, 0, 0], "center": [[0.0, -1.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]]}
     pq.write_table(pa.table(columns | {"price": [4.0, 2.0, 1.0, 3.0]}), tmp_path / "c.parquet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -118,6 +119,14 @@ def test_a_clusterings_own_files_are_not_replaced_and_its_labels_not_mixed(clust
     with pytest.raises(UserError, match=r"is a place of what .* itself is made of; choose another"):
         write_sample(str(clustered), str(clustered / to), total=3, overwrite=True)
     assert {path: path.read_bytes() for path in clustered.rglob("*.parquet")} == before
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("to", ["", "mine.parquet", "below/mine.parquet"])
+def test_no_sample_is_written_among_the_rows_that_it_is_of(clustered, lumps, to):
+    with pytest.raises(UserError, match="whose files are all read as rows; choose another place"):
+        write_sample(str(clustered), f"{lumps}/{to}", total=3, overwrite=True)
+    assert not list(Path(lumps).rglob("mine.parquet"))
 
 
 @pytest.mark.ray

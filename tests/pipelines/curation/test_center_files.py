@@ -50,6 +50,15 @@ def test_euclidean_centers_in_float64_keep_every_bit(tmp_path):
     assert pq.read_table(tmp_path / "c.parquet")["head"].to_pylist() == [0, 0]
 
 
+@pytest.mark.parametrize("factor", [1e300, 1e-300])
+def test_centers_that_float32_does_not_hold_are_refused(tmp_path, factor):
+    np.save(tmp_path / "far.npy", np.array([[0.0, 0.0], [3.0, 4.0]]) * factor)
+    with pytest.raises(UserError, match=r"center 1 does not fit the float32 of a \.npy file"):
+        write_centers(str(tmp_path / "far.npy"), str(tmp_path / "new" / "c.npy"), metric="euclidean")
+    assert not (tmp_path / "new").exists()
+    write_centers(str(tmp_path / "far.npy"), str(tmp_path / "c.parquet"), metric="euclidean")
+
+
 def test_a_bare_file_of_centers_has_the_metric_that_is_asked_for(tmp_path):
     np.save(tmp_path / "far.npy", np.array([[3.0, 4.0], [0.0, 2.0]]))
     assert write_centers(str(tmp_path / "far.npy"), str(tmp_path / "c.npy"), metric="euclidean").metric == "euclidean"

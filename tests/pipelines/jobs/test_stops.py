@@ -65,6 +65,27 @@ def test_without_grace_a_wish_ends_the_work():
         signal.raise_signal(signal.SIGTERM)
 
 
+class Finalized:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+
+
+def forget_one(number: int, then_seconds: float) -> None:
+    Finalized(number)
+    time.sleep(then_seconds)
+
+
+@pytest.mark.parametrize("number", WISHES)
+@pytest.mark.parametrize("block", [stops_at_once, lambda: stops_in_grace(lambda: None, 0)], ids=["outside of work", "within"])
+def test_a_wish_where_python_ignores_exceptions_is_not_lost(number, block):
+    with pytest.raises(Stopped) as stopped, block():
+        forget_one(number, then_seconds=20)
+    assert stopped.value.number == number
+
+
 def test_a_wish_amid_an_import_ends_the_command_when_that_is_done(tmp_path, monkeypatch):
     (tmp_path / "interrupted.py").write_text("import signal\nsignal.raise_signal(signal.SIGTERM)\ndone = True\n")
     (tmp_path / "importing.py").write_text(

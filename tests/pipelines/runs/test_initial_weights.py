@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from algos.networks import build_backbone
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.runs.initial_weights import INITIAL_FILE, InitialWeights, weights_of_file
+from pipelines.runs.initial_weights import InitialWeights, weights_of_file
+from pipelines.runs.run_folder import INITIAL_FILE
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.jobs.worker import Worker
-from pipelines.runs.initial_weights import INITIAL_FILE, InitialWeights
+from pipelines.runs.initial_weights import InitialWeights
+from pipelines.runs.run_folder import INITIAL_FILE
 from pipelines.runs.trained_model import Trained
 from pipelines.training.launch import train
 from pipelines.training.session import Session, TrainingJob

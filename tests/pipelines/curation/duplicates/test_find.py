@@ -125,6 +125,13 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(clustered, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ids_that_come_again_are_refused_since_a_row_could_not_be_told_from_its_namesake(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    pq.write_table(pa.table({"id": [0, 0, 1, 2, 3, 4], "embedding": list(rows)}), tmp_path / "rows.parquet")
+    with pytest.raises(UserError, match=r"1 of the ids 'id' of .*rows\.parquet, such as 0, belong to several rows"):
+        find_duplicates(str(tmp_path / "rows.parquet"), str(tmp_path / "d"), threshold=0.9)
+
+
 @pytest.mark.ray
 def test_other_rows_than_those_of_the_clustering_are_refused(clustered, lumps, tmp_path):
     shutil.copytree(lumps, tmp_path / "moved")

@@ -1,0 +1,70 @@
+"""Vectors in files of other kinds: the line of Python that makes Parquet of one.
+
+Free of torch and Ray, because it runs in Ray Data tasks.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from pipelines.files.location import Location
+
+IMPORTS = "import pyarrow as pa, pyarrow.parquet as pq"
+FLOATS = 'rows = np.asarray(rows, dtype="float32"); rows = rows.reshape(len(rows), -1)'
+WRITES = 'pq.write_table(pa.table({"embedding": list(rows)}), "NAME.parquet", row_group_size=8192)'
+NUMBERS = 'rows = table.drop(columns="id", errors="ignore").select_dtypes("number")'
+ROWS_OF = {  # how Python reads rows from a file of another kind
+    ".npy": 'rows = np.load("FILE")',
+    ".npz": 'rows = np.load("FILE")["KEY"]',
+    ".pt": 'import torch; rows = torch.load("FILE", map_location="cpu").detach().float()',
+    ".safetensors": 'from safetensors.torch import load_file; rows = load_file("FILE")["KEY"].float()',
+    ".csv": f'import pandas as pd; table = pd.read_csv("FILE"OPTIONS); {NUMBERS}',
+    ".tsv": f'import pandas as pd; table = pd.read_csv("FILE", sep="\\t"OPTIONS); {NUMBERS}',
+}
+ROWS_OF[".pth"] = ROWS_OF[".pt"]
+READ = 'pa.ipc.open_file if open(file, "rb").read(6) == b"ARROW1" else pa.ipc.open_stream'
+ONE_TABLE = f"read = lambda file: ({READ})(file).read_all(); table = "
+TABLE_OF = {  # how it reads a table that has the column already
+    ".arrow": f'import glob; {ONE_TABLE}pa.concat_tables(map(read, sorted(glob.glob("ALL"))))',
+    ".feather": f'{ONE_TABLE}read("FILE")',
+    ".jsonl": 'import pandas as pd; table = pa.Table.from_pandas(pd.read_json("FILE", lines=True))',
+    ".json": 'import pandas as pd; table = pa.Table.from_pandas(pd.read_json("FILE"))',
+}
+FIRST_BYTES = 1 << 16  # of a table of text, in which its first line ends
+DESCRIPTIONS = (".json", ".txt", ".md", ".yaml")  # of files beside the data, often
+
+
+def of_data_first(paths: Sequence[str]) -> list[str]:
+    """The paths, those last whose files more often describe data than hold them."""
+    return sorted(paths, key=lambda path: PurePosixPath(path).suffix.lower() in DESCRIPTIONS)
+
+
+def conversion(file: Location) -> str | None:
+    """How to make Parquet of a file whose suffix tells what it is."""
+    path = PurePosixPath(str(file))
+    suffix = path.suffix.lower()
+    if suffix in ROWS_OF:
+        how = f"{IMPORTS}, numpy as np; {ROWS_OF[suffix]}; {FLOATS}; {WRITES}"
+    elif suffix in TABLE_OF:
+        how = f'{IMPORTS}; {TABLE_OF[suffix]}; pq.write_table(table, "NAME.parquet", row_group_size=8192)'
+    else:
+        return None
+    # One of a set of Arrow files, as Hugging Face saves them, stands for all of its folder.
+    said = {"FILE": str(file), "ALL": f"{path.parent}/*{suffix}", "NAME": path.stem}
+    said = {word: value.replace("\\", "\\\\").replace('"', '\\"') for word, value in said.items()}
+    said["OPTIONS"] = _options(file, suffix) if "OPTIONS" in how else ""
+    return f"make one: python -c {shlex.quote(re.sub('FILE|ALL|NAME|OPTIONS', lambda word: said[word[0]], how))}"
+
+
+def _options(file: Location, suffix: str) -> str:
+    """Further arguments for pandas, by the first line of a table of text: one of numbers alone is no header."""
+    line = file.read_part(0, FIRST_BYTES).split(b"\n", 1)[0]
+    separator = b"\t" if suffix == ".tsv" else b";" if b";" in line and b"," not in line else b","
+    try:
+        header = not [float(word) for word in line.split(separator)]
+    except ValueError:
+        header = True
+    return (', sep=";"' if separator == b";" else "") + ("" if header else ", header=None")

@@ -1,0 +1,85 @@
+"""What the functions of the front door are given: values of the types that their parameters name, or one sentence."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pipelines.errors import UserError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+ANYTHING = ("Any", "Sequence", "Mapping", "list", "dict")
+NOUNS = {
+    "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "Path": "a path", "Literal": "a word",
+}  # fmt: skip
+LONGEST = 1 << 63  # whole numbers beyond it fit no array
+
+
+def checked(function: Function) -> Function:
+    """The function with its arguments checked, numpy's numbers as Python's; what a storage refuses is a sentence too.
+
+    Of a parameter that takes other types than numbers, texts and paths the function itself sees to what it is given.
+
+    Raises:
+        UserError: for a value of another type, an empty path, and what the disk or the storage refuses.
+    """
+    signature = inspect.signature(function)
+    kinds = {name: _kinds(str(parameter.annotation)) for name, parameter in signature.parameters.items()}
+    several = {name for name, one in signature.parameters.items() if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        bound = signature.bind(*given, **named)
+        for name, value in bound.arguments.items():
+            if name not in several:
+                bound.arguments[name] = _checked(name, plain_number(value), kinds[name])
+        try:
+            return function(*bound.args, **bound.kwargs)
+        except BrokenPipeError:  # of whoever reads what is printed
+            raise
+        except OSError as error:
+            from pipelines.files.storage_errors import storage_sentence
+
+            raise UserError(storage_sentence(error)) from error
+
+    return call  # type: ignore[return-value]
+
+
+def plain_number(value: Any) -> Any:
+    """A number of numpy's as Python's; anything else as it is."""
+    return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
+
+
+def _kinds(annotation: str) -> tuple[str, ...]:
+    """The alternatives of an annotation; none where one of them is anything, or holds others."""
+    kinds = tuple(part.strip() for part in re.sub(r"\[[^]]*\]", "", annotation).split("|"))
+    return () if {*kinds} & {*ANYTHING} else kinds
+
+
+def _checked(name: str, value: Any, kinds: tuple[str, ...]) -> Any:
+    if not kinds or (value is None and "None" in kinds):
+        return value
+    if not _fits(value, {*kinds}):
+        told = [noun for kind, noun in NOUNS.items() if kind in kinds and not (kind == "str" and "Path" in kinds)]
+        raise UserError(f"{name} is {value!r}; give {' or '.join(told)}")
+    if value == "" and "Path" in kinds:
+        raise UserError(f"{name} is empty; give a path")
+    return value
+
+
+def _fits(value: Any, kinds: set[str]) -> bool:
+    if isinstance(value, bool):
+        return "bool" in kinds
+    if isinstance(value, int):
+        return bool({"int", "float"} & kinds) and abs(value) < LONGEST
+    if isinstance(value, float):
+        return "float" in kinds
+    if isinstance(value, str):
+        return bool({"str", "Literal"} & kinds)
+    if isinstance(value, os.PathLike):
+        return "Path" in kinds
+    return value is not None and bool(kinds - {*NOUNS, "None"})  # a result, whose function looks at it

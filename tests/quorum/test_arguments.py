@@ -1,0 +1,97 @@
+"""What functions of the front door are given: numbers of numpy as any number, and a sentence for values of another type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+import quorum
+from quorum.arguments import checked
+from quorum.settings import spread
+
+
+class Result:
+    path = "somewhere"
+
+
+@checked
+def does(
+    place: str | Path | Result,
+    to: str | Path | None = None,
+    *,
+    count: int | None = None,
+    share: float = 0.5,
+    wanted: bool = False,
+    pick: Literal["near", "far"] = "near",
+    several: int | Sequence[int] = 1,
+    name: str | None = None,
+    **keys: Any,
+) -> dict[str, Any]:
+    """Return what it is given."""
+    return {"place": place, "to": to, "count": count, "share": share, "pick": pick, "several": several} | keys
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = does("here", count=np.int64(3), share=np.float32(0.25), wanted=np.bool_(True), several=np.int32(2))
+    assert (given["count"], given["share"], given["several"]) == (3, 0.25, 2)
+    assert [type(given[name]) for name in ("count", "share", "several")] == [int, float, int]
+
+
+def test_paths_results_and_keys_of_a_configuration_pass():
+    result, array = Result(), np.arange(3)
+    assert does(result, Path("there"), share=1, key=array) == {
+        "place": result, "to": Path("there"), "count": None, "share": 1, "pick": "near", "several": 1, "key": array,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "named", "words"),
+    [
+        (None, {}, "place is None; give a path"),
+        ("", {}, "place is empty; give a path"),
+        (3, {}, "place is 3; give a path"),
+        ("here", {"to": ""}, "to is empty; give a path"),
+        ("here", {"count": 1.5}, r"count is 1\.5; give a whole number"),
+        ("here", {"count": "3"}, "count is '3'; give a whole number"),
+        ("here", {"count": True}, "count is True; give a whole number"),
+        ("here", {"count": 1 << 63}, "count is 9223372036854775808; give a whole number"),
+        ("here", {"share": ".9"}, r"share is '\.9'; give a number"),
+        ("here", {"share": None}, "share is None; give a number"),
+        ("here", {"wanted": "yes"}, "wanted is 'yes'; give true or false"),
+        ("here", {"pick": 1}, "pick is 1; give a word"),
+        ("here", {"name": 1}, "name is 1; give text"),
+    ],
+)
+def test_what_has_another_type_is_a_sentence(place, named, words):
+    with pytest.raises(quorum.UserError, match=words):
+        does(place, **named)
+
+
+def test_unknown_names_are_pythons_own_affair():
+    with pytest.raises(TypeError, match="missing a required argument: 'place'"):
+        does()
+
+
+def test_what_a_disk_refuses_is_a_sentence(tmp_path):
+    @checked
+    def write(to: Path) -> None:
+        to.write_text("x")
+
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(quorum.UserError, match=r"Not a directory: .*file/below"):
+        write(tmp_path / "file" / "below")
+
+
+def test_keys_of_a_configuration_are_plain():
+    given = {"num_clusters": np.int64(5), "levels": [np.int64(2), 3], "ratio": np.float64(0.5), "sizes": np.array([1, 2])}
+    assert spread(given) == {"num_clusters": 5, "levels": [2, 3], "ratio": 0.5, "sizes": [1, 2]}
+
+
+@pytest.mark.parametrize("name", ["assign", "curate", "dedup", "embed", "evaluate", "labels", "look", "open_run", "quality"])
+def test_every_function_of_the_front_door_is_checked(name):
+    with pytest.raises(quorum.UserError, match="; give "):
+        getattr(quorum, name)(*([None] * {"assign": 3, "curate": 2, "dedup": 2, "embed": 2}.get(name, 1)))
