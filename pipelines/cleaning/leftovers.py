@@ -100,7 +100,7 @@ def _of_ray(
             why = f"holds {others[0]}" if others else f"has no {RAYS_MARK}"
             kept.notes.append(f"{folder} stays: it has the name of a folder of Ray's, and {why}")
         else:
-            yield of_folder(Kind.RAY, listing, folder, "what it is of does not need it again", run)
+            yield of_folder(Kind.RAY, listing, folder, "Ray's notes of work that has ended", run)
 
 
 def _of_dedup(listing: Listing, before: float) -> Iterator[Waste]:

@@ -59,7 +59,7 @@ def _one_sentence(message: str, kind: type, method: type | None) -> str:
     """What the parser says of a value, in the user's words where they are known."""
     text = re.sub(r"\s+", " ", message).strip()
     if missing := re.fullmatch(r"the following arguments are required: (.*)", text):
-        return f"{missing[1]} is missing; give it, or a recipe that has it"
+        return f"{missing[1]} is missing; give it, or a recipe that has it: --config NAME (quorum recipes lists them)"
     named = re.match(r'(?:Parser key )?"([\w.]+)": .*(?:Got|Given) value: ?(.*)$', text)
     hint = type_of(named[1], kind, method) if named else None
     if named is None or hint is None or holds_sections(hint):

@@ -75,11 +75,12 @@ def write_centers(
         centers = with_prices(model) if prices else model.centers.astype(np.float32)
     if suffix != ".parquet":
         _check_range(centers, model, suffix)
+    content = b"" if suffix == ".parquet" else _faiss(centers, model) if suffix == ".faiss" else _npy(centers)
     target.parent.make()
     if suffix == ".parquet":
         target.write_parquet(cluster_table(model))
     else:
-        target.write_bytes(_faiss(centers, model) if suffix == ".faiss" else _npy(centers))
+        target.write_bytes(content)
     priced = bool(model.prices.any()) and not prices and suffix != ".parquet"
     return CenterFile(target, len(centers), centers.shape[1], model.metric, priced)
 

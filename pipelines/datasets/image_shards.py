@@ -162,8 +162,8 @@ class Dataset:
         location = Location.of(place)
         if not (location / SHARDS_MANIFEST).exists():
             raise UserError(
-                f"{place} holds no {SHARDS_MANIFEST}: no data set, or its ingest did not finish; "
-                f"run quorum ingest SOURCE --to {place}"
+                f"{place} holds no {SHARDS_MANIFEST}: no data set, or its ingest did not finish; run quorum ingest SOURCE --to "
+                f"FOLDER, where SOURCE holds the images, and give that FOLDER"
             )
         manifest = location / SHARDS_MANIFEST
         content = read_document(manifest, SHARDS_FORMAT, INGEST_AGAIN)

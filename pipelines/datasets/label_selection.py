@@ -64,7 +64,7 @@ class Selection:
         location = Location.of(place)
         if not location.exists():
             how = f"quorum labels --data {data} --per-class 4"
-            raise UserError(f"labels {place} is not there; make it: {how}, and give the file that this writes as --labels")
+            raise UserError(f"labels {place} is not there; make it: {how}, and give the file that this writes")
         try:
             content = read_document(location, SELECTION_FORMAT, MAKE_AGAIN)
         except OSError as error:

@@ -21,6 +21,7 @@ from pipelines.files.conversions import conversion, of_data_first
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import is_parquet, open_parquet, read_footer
 from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, Found, files_below
+from pipelines.words import counted
 
 READERS = 16  # threads that read footers
 STREAMED_BYTES = 32 << 20  # of a piece, where a row group is read in pieces
@@ -141,10 +142,8 @@ def _kinds(paths: Sequence[str]) -> str:
     named = ", ".join(paths[:MOST_NAMED]) + (", ..." if len(paths) > MOST_NAMED else "")
     hidden = sum(is_hidden(path) for path in paths)
     suffixes = Counter(PurePosixPath(path).suffix.lower() or "no suffix" for path in paths if not is_hidden(path))
-    counted = [f"{count} {suffix}" for suffix, count in suffixes.most_common(MOST_NAMED)] + (
-        [f"{hidden} hidden"] if hidden else []
-    )
-    return f" {len(paths)} file{'s' * (len(paths) != 1)} ({', '.join(counted)}): {named}"
+    kinds = [f"{count} {suffix}" for suffix, count in suffixes.most_common(MOST_NAMED)] + ([f"{hidden} hidden"] if hidden else [])
+    return f" {counted(len(paths), 'file')} ({', '.join(kinds)}): {named}"
 
 
 def _held(paths: Sequence[str]) -> str:

@@ -65,6 +65,8 @@ def evaluate(
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
     check_split(trained, dataset, split)
+    if not untrained:
+        print(f"scored is {trained.named}", file=sys.stderr)
     labelled = dataset.split(split).labelled
     with_bank = labelled and dataset.split(trained.split).labelled
     if labelled:

@@ -38,6 +38,7 @@ class NextImages:
     """Images to label next.
 
     Attributes:
+        data: that they are of.
         file: list to fill in.
         sheet: picture of the first of them, in the order of the list.
         ids: instance ids, the most wanted first.
@@ -45,6 +46,7 @@ class NextImages:
         labelled: images that have a label already.
     """
 
+    data: str
     file: Path
     sheet: Path
     ids: list[int]
@@ -98,7 +100,7 @@ def next_images(
     _write_list(file, ids, names, dataset, split)
     sheet = file.with_suffix(".png")
     _draw(dataset, split, ids[:SHOWN], names[:SHOWN], sheet)
-    return NextImages(file, sheet, ids, names, len(labels))
+    return NextImages(str(dataset.location), file, sheet, ids, names, len(labels))
 
 
 def _actors(gpu: bool) -> int:

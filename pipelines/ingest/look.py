@@ -8,7 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -32,7 +32,7 @@ class Probe:
         formats: how many there are of each, as `JPEG RGB`.
         sizes: width and height in px.
         unreadable: those that no codec reads.
-        thumbnails: PNGs of the first ones by key.
+        thumbnails: PNGs of some by key.
     """
 
     formats: Counter[str]
@@ -98,9 +98,15 @@ def _probe(source: Source, listing: Listing, seed: int) -> Probe:
             form, size, thumbnail = found
             probe.formats[form] += 1
             probe.sizes.append(size)
-            if len(probe.thumbnails) < SHEET[0] * SHEET[1]:
-                probe.thumbnails[key] = thumbnail
-    return probe
+            probe.thumbnails[key] = thumbnail
+    return replace(probe, thumbnails=_spread(probe.thumbnails, SHEET[0] * SHEET[1]))
+
+
+def _spread(thumbnails: dict[str, bytes], most: int) -> dict[str, bytes]:
+    """So many of them at most, from all over the source, which is in the order of its classes."""
+    keys = list(thumbnails)
+    places = np.linspace(0, len(keys) - 1, min(most, len(keys))).round().astype(int).tolist()
+    return {keys[place]: thumbnails[keys[place]] for place in places}
 
 
 def _read_packed(source: Source, listing: Listing, keys: Sequence[str]) -> dict[str, Callable[[], bytes]]:

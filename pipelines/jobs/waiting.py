@@ -10,6 +10,7 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 
 from pipelines.jobs.ray_quirks import placement_groups
 from pipelines.jobs.worker import Workers
+from pipelines.words import counted
 
 SAY_AFTER, SAY_AGAIN = 60.0, 600.0  # seconds
 WITHOUT_ROOM = (PlacementGroupTableData.PENDING, PlacementGroupTableData.RESCHEDULING)
@@ -17,8 +18,8 @@ WITHOUT_ROOM = (PlacementGroupTableData.PENDING, PlacementGroupTableData.RESCHED
 
 def described(workers: Workers) -> str:
     """What a job asks of the cluster, in words."""
-    each = f"{workers.cpus} CPU{'s' * (workers.cpus != 1)}" + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
-    return f"{workers.least} worker{'s' * (workers.least != 1)} of {each} each"
+    each = counted(workers.cpus, "CPU") + (f" and {workers.gpus:g} GPU" if workers.gpus else "")
+    return f"{counted(workers.least, 'worker')} of {each} each"
 
 
 class Waiting:

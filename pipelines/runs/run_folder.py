@@ -108,7 +108,8 @@ class Run:
         location = Location.of(place)
         if not (location / RUN_FILE).exists():
             raise UserError(
-                f"{place} holds no {RUN_FILE}, so it is no run; give the folder that a training printed, for example outputs/NAME"
+                f"{place} holds no {RUN_FILE}, so it is no run; give the folder that "
+                + ("quorum cluster printed" if kind == "cluster" else "a training printed, for example outputs/NAME")
             )
         content = read_document(location / RUN_FILE, RUN_FORMAT, "restore it")
         with damage_in_words(location / RUN_FILE, "restore it"):

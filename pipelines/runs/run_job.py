@@ -196,7 +196,7 @@ def _let_work(
     left = record.left()
     if left is not None:
         on = f"go on with it: quorum {run.kind} --resume {run.location}"
-        raise Stopped(wish.number or signal.SIGTERM, f"stopped after step {left:,} as it was wished; {on}")
+        raise Stopped(wish.number or signal.SIGTERM, f"stopped after step {left:,}, as asked; {on}")
 
 
 @contextmanager

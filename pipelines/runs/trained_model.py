@@ -69,10 +69,18 @@ class Trained:
         if not entries:
             raise UserError(f"{folder} has no finished checkpoint yet")
         if file and file not in entries:
-            raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has {', '.join(entries)}")
+            raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has best, {', '.join(entries)}")
         entry = entries[file] if file else list(entries.values())[-1]
         config = found_in(read_stored(run.config_file(), CONFIG_OF_COMMAND[run.kind]), run.location)
         return cls(run, config, entry, run.checkpoints.load(entry))
+
+    @property
+    def named(self) -> str:
+        """The checkpoint in words: a run's folder stands for its newest one, which need not be its best."""
+        best = self.run.checkpoints.best()
+        if best is None or best.file == self.entry.file:
+            return f"checkpoint {self.entry.file}"
+        return f"checkpoint {self.entry.file}, which is not the best: {self.run.location}/checkpoints/best is"
 
     @functools.cached_property
     def dataset(self) -> Dataset:

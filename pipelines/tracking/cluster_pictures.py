@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipelines.datasets.encoded_image import open_image
 from pipelines.files.pictures import write_picture
@@ -67,7 +67,7 @@ def mosaic(rows: Sequence[Sequence[bytes | None]], columns: int, *, gap: int = G
                 continue
             picture = _shown(encoded)
             smooth = Image.Resampling.NEAREST if picture.width < TILE else Image.Resampling.BILINEAR
-            canvas.paste(picture.resize((TILE, TILE), smooth), (x * step, y * line + above))
+            canvas.paste(ImageOps.pad(picture, (TILE, TILE), smooth, color="white"), (x * step, y * line + above))
     return np.asarray(canvas)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from pipelines.progress import in_bytes
 from pipelines.secrets import hidden
+from pipelines.words import counted
 from quorum.data import NextLabels
 from quorum.notebook import frame_of
 
@@ -61,7 +63,7 @@ def show_ingest(made: DataSet) -> None:
         table.add_row(name, f"{split.rows:,}", str(len(split.shards)), f"{size:,.1f}", _known_of(split, len(dataset.classes)))
     Console().print(table)
     if dataset.quarantined:
-        print(f"{dataset.quarantined} unreadable files are listed in {dataset.location}/quarantine.parquet")
+        print(f"{counted(dataset.quarantined, 'unreadable file')}: see {dataset.location}/quarantine.parquet")
 
 
 def _known_of(split: Split, classes: int) -> str:
@@ -120,14 +122,15 @@ def show_labels(chosen: LabelChoice | NextLabels) -> None:
 
 def _show_next(chosen: NextLabels) -> None:
     made = chosen.opened
-    print(f"{made.file}: {len(made.ids)} images to label next, of those without a label ({made.labelled:,} have one)")
+    print(f"{made.file}: {len(made.ids)} images to label next, of those without a known label ({made.labelled:,} are known)")
     for place, source in enumerate(made.sources[:MOST_PATHS], 1):
         print(f"  {place}. {source}")
     if len(made.sources) > MOST_PATHS:
         print(f"  ... {len(made.sources) - MOST_PATHS} more in the list")
     print(f"pictures in that order: {made.sheet}")
     print(
-        f"write each class behind its comma, then: quorum labels DATA --list {made.file} (--known FILE keeps labels from before)"
+        hidden(f"write each class behind its comma, then: quorum labels {quote(made.data)} --list {quote(str(made.file))}")
+        + " (--known FILE keeps labels from before)"
     )
 
 
@@ -230,7 +233,7 @@ def show_assign(made: Assignment) -> None:
 
 def show_join(made: JoinedLabels) -> None:
     """How many rows have their labels beside them."""
-    print(hidden(f"{made.path}: {made.rows:,} rows in {made.files:,} files with {', '.join(made.columns)}"))
+    print(hidden(f"{made.path}: {counted(made.rows, 'row')} in {counted(made.files, 'file')} with {', '.join(made.columns)}"))
 
 
 def show_quality(made: Quality) -> None:
@@ -318,7 +321,8 @@ def show_doctor(made: Checkup) -> None:
         for sentence in sentences:
             print(hidden(f"{title}: {sentence}"))
     if made.healthy:
-        print("all is well" if not made.notes else "nothing stands in the way of a job")
+        untried = " of what was tried" if any(one.state == "not tried" for one in made.findings) else ""
+        print(f"all{untried} is well" if not made.notes else "nothing stands in the way of a job")
         return
     sys.exit(1)
 

@@ -23,6 +23,8 @@ from tune.comparison.tables import has_key_charts, write_csv, write_text
 # Where no sweep and no option names one, the first of those that most runs have decides.
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
 LOSS_LIKE = re.compile(r"loss|error|seconds")
+FILES = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png", REPORT)
+PAIR_FILES = ("differences.csv", "clusters.csv", "curves-*.png", "matched-head*.png")  # of two runs
 ARTIFACTS = "comparison"
 MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
 
@@ -55,7 +57,7 @@ def compare(
     compared = _of_two(found, metric, mode, final) if len(found.runs) == 2 else _scored(found, metric, mode, final)
     folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _emptied(folder)
         compared = _with_pair(compared, found, folder) if len(found.runs) == 2 else compared
         files = _write(compared, folder)
     except OSError as error:
@@ -132,9 +134,16 @@ def _mode_of(found: Found, metric: str) -> str:
     return "min" if LOSS_LIKE.search(metric) else "max"
 
 
+def _emptied(folder: Path) -> None:
+    """Make the folder, without what an earlier comparison left there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in (*FILES, *PAIR_FILES):
+        for file in folder.glob(pattern):
+            file.unlink()
+
+
 def _write(compared: Comparison, folder: Path) -> list[Path]:
-    names = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png", REPORT)
-    text, settings, runs, by_key, shares, sizes, report = (folder / name for name in names)
+    text, settings, runs, by_key, shares, sizes, report = (folder / name for name in FILES)
     write_text(compared, text)
     write_csv(compared, settings, runs)
     files = [text, settings, runs]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
 from pipelines.tracking.figures import EVALUATE, LARGEST, MIN_SIZE, SMALLEST, TEST, VAL
+from pipelines.words import counted
 from tune.comparison.budget import Budget, Row, best_row, common_budget
 from tune.comparison.mlflow_runs import Record
 from tune.comparison.significance import Judged, group, importance, judge
@@ -224,9 +225,9 @@ def _finals(lines: Sequence[SettingLine], final: str | None) -> list[str]:
 
 def _costs(records: Sequence[Record]) -> list[str]:
     outcomes = Counter(record.outcome for record in records)
-    counted = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("finished", "stopped", "failed", "running"))
+    ends = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("finished", "stopped", "failed", "running"))
     images, hours = sum(record.images for record in records), sum(record.seconds for record in records) / 3600
-    return [f"{len(records)} runs: {counted}; {images:,.0f} images, {hours:.3g} h{_reasons(records)}"]
+    return [f"{counted(len(records), 'run')}: {ends}; {images:,.0f} images, {hours:.3g} h{_reasons(records)}"]
 
 
 def _reasons(records: Sequence[Record]) -> str:

@@ -23,6 +23,7 @@ from pipelines.tracking.figures import EPOCH, IMAGES_SEEN, is_of_machine
 from pipelines.tracking.mlflow_store import RunAddress, asking, refuse_deleted, tracking_uri
 from pipelines.tracking.old_figures import by_present_names, present_name
 from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
+from pipelines.words import counted
 from tune.comparison.kept_runs import KeptRuns, keep
 from tune.points import differing, point_of_tag
 
@@ -306,7 +307,7 @@ def keep_runs(found: Found, place: str) -> str:
         rows.append((run, experiment, figures))
     total, going = keep(place, rows), len(found.runs) - len(ended)
     left = f"; {going} are still going and were left out" if going else ""
-    return f"{len(rows)} runs are kept in {place}, which holds {total:,}{left}"
+    return f"{counted(len(rows), 'run')} kept in {place}, which holds {total:,}{left}"
 
 
 def _by_step(history: Sequence[Any]) -> dict[int, float]:

@@ -143,7 +143,8 @@ def summary(compared: Comparison) -> list[str]:
         sentence += f", {unclear} have too few seeds to tell" if unclear else ""
     shares = sorted(compared.importance.items(), key=lambda item: -item[1])
     told = ", ".join(f"{key} {share:.0%}" for key, share in shares[:MOST_KEYS])
-    tells = told and others and not is_wide(compared)  # among many keys and few runs each one explains all
+    # Of two settings each key that differs explains all, and so does each of many keys among few runs.
+    tells = told and len(others) > 1 and not is_wide(compared)
     return [sentence, *([f"variance of the settings explained by one key alone: {told}"] if tells else [])]
 
 

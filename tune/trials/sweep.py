@@ -181,9 +181,7 @@ def _conclude(plan: Plan, board: Board, outcome: str, wished: int | None) -> Non
     if outcome == "KILLED":
         budget = plan.config.budget
         if wished is not None or (budget.hours is None and not board.budget_is_used_up()):
-            raise Stopped(
-                wished or signal.SIGINT, f"stopped as it was wished; go on with it: quorum sweep --resume {plan.folder}"
-            )
+            raise Stopped(wished or signal.SIGINT, f"stopped, as asked; go on with it: quorum sweep --resume {plan.folder}")
         ended = board.count("finished", "stopped", "failed")
         print(f"the budget is used up: {ended} of {plan.trials} trials ended; to go on, raise it: --resume", file=sys.stderr)
     if not board.count("finished"):

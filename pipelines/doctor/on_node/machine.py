@@ -178,7 +178,8 @@ def _cpus(cpus: float) -> Finding | None:
     if cpus <= max(has, 1):
         return None
     said = f"Ray gives out {cpus:.0f} CPUs, and the machine or its container has {has:.3g}"
-    return noted("CPUs", said, "start the node with as many --num-cpus as it has", Page.ROOM)
+    remedy = "workers take turns on them: ask for fewer, or start the node with as many --num-cpus as it has"
+    return noted("CPUs", said, remedy, Page.ROOM)
 
 
 def look_at_name(several_hosts: bool) -> list[Finding]:

@@ -51,7 +51,7 @@ def test_finished_runs_of_all_stores_are_kept_and_the_others_named(store, studie
         "small.a.x.2 is left out: it is not finished",
         "small.a.x.3 is left out: it has other settings than its study (epochs 2, not 3)",
         "strange is left out: no study asks for it",
-        f"2 runs are kept in {file}, which holds 2",
+        f"2 runs kept in {file}, which holds 2",
     ]
     scores = read_scores(studies["small"], file)
     assert {run.name: value for run, value in scores.of_runs.items()} == {

@@ -32,7 +32,7 @@ def test_a_list_is_filled_in_and_the_next_one_has_other_images(straight, tmp_pat
     place, first = str(data.location), tmp_path / "first.csv"
 
     main(["labels", place, "--next", "60", "--from", str(straight), "--to", str(first)])
-    assert "60 images to label next, of those without a label (0 have one)" in capsys.readouterr().out
+    assert "60 images to label next, of those without a known label (0 are known)" in capsys.readouterr().out
     assert first.with_suffix(".png").stat().st_size > 10_000
     again = quorum.labels(place, count=60, run=str(straight), to=tmp_path / "again.csv")
     assert Path(again.path).read_text() == first.read_text()

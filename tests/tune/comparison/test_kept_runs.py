@@ -35,7 +35,7 @@ def without_ids(table):
 def test_kept_runs_compare_as_they_did_in_their_store(store, sweep, tmp_path):
     file = str(tmp_path / "runs.parquet")
     before = compare([sweep], keep=file, to=str(tmp_path / "first"))
-    assert f"9 runs are kept in {file}, which holds 9" in before.notes
+    assert f"9 runs kept in {file}, which holds 9" in before.notes
     for name in (sweep, "quorum"):
         after = compare([name], file, to=str(tmp_path / "second"))
         assert setting_rows(after) == setting_rows(before)
@@ -49,7 +49,7 @@ def test_a_run_that_is_kept_again_takes_its_own_place(store, sweep, tmp_path):
     file = str(tmp_path / "runs.parquet")
     compare([sweep], keep=file)
     store.trial(sweep, {"n": 10}, 4, values=(0.1, 0.2))
-    assert f"10 runs are kept in {file}, which holds 10" in compare([sweep], keep=file).notes
+    assert f"10 runs kept in {file}, which holds 10" in compare([sweep], keep=file).notes
     table = pq.read_table(file)
     assert table.schema.metadata[b"quorum.runs"] == b"1"
     assert len(set(table["run_id"].to_pylist())) == 10
@@ -60,7 +60,7 @@ def test_a_run_that_is_going_is_left_out_and_said(store, sweep, tmp_path):
     parent = client.get_run(sweep)
     client.create_run(parent.info.experiment_id, tags={"mlflow.parentRunId": sweep, "quorum.point": "{}"})
     file = str(tmp_path / "runs.parquet")
-    assert f"9 runs are kept in {file}, which holds 9; 1 are still going and were left out" in compare([sweep], keep=file).notes
+    assert f"9 runs kept in {file}, which holds 9; 1 are still going and were left out" in compare([sweep], keep=file).notes
 
 
 def test_other_files_are_refused_and_stay(store, sweep, tmp_path):
