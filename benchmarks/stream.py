@@ -23,8 +23,8 @@ from benchmarks.images.photos import photo_options, photo_shards
 from benchmarks.report import Comparison, Figure, median, parse, publish
 from pipelines.datasets.image_shards import Dataset
 from pipelines.jobs.ray_cluster import connect
-from pipelines.stream.crop_maker import CropMaker
 from pipelines.stream.epoch_order import StreamShape
+from pipelines.stream.images.crop_maker import CropMaker
 
 BARE, HOST, FLOAT = "decode and crop alone", "stream, uint8 crops", "stream, normalised floats"
 

@@ -16,13 +16,14 @@ ANYTHING = ("Any", "Sequence", "Mapping", "list", "dict")
 NOUNS = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "Path": "a path", "Literal": "a word",
 }  # fmt: skip
+MOST_SHOWN = 60  # characters of a value
 LONGEST = 1 << 63  # whole numbers beyond it fit no array
 
 
 def checked(function: Function) -> Function:
     """The function with its arguments checked, numpy's numbers as Python's; what a storage refuses is a sentence too.
 
-    Of a parameter that takes other types than numbers, texts and paths the function itself sees to what it is given.
+    Parameters that take collections or anything are left to the function.
 
     Raises:
         UserError: for a value of another type, an empty path, and what the disk or the storage refuses.
@@ -65,8 +66,10 @@ def _checked(name: str, value: Any, kinds: tuple[str, ...]) -> Any:
         return value
     if not _fits(value, {*kinds}):
         told = [noun for kind, noun in NOUNS.items() if kind in kinds and not (kind == "str" and "Path" in kinds)]
-        raise UserError(f"{name} is {value!r}; give {' or '.join(told)}")
-    if value == "" and "Path" in kinds:
+        told += [f"a {kind}" for kind in kinds if kind not in (*NOUNS, "None")]
+        limit = " below 2^63" if isinstance(value, int) and not isinstance(value, bool) and "int" in kinds else ""
+        raise UserError(f"{name} is {_shown(value)}; give {' or '.join(told)}{limit}")
+    if isinstance(value, str) and not value and "Path" in kinds:
         raise UserError(f"{name} is empty; give a path")
     return value
 
@@ -82,4 +85,9 @@ def _fits(value: Any, kinds: set[str]) -> bool:
         return bool({"str", "Literal"} & kinds)
     if isinstance(value, os.PathLike):
         return "Path" in kinds
-    return value is not None and bool(kinds - {*NOUNS, "None"})  # a result, whose function looks at it
+    return type(value).__name__ in kinds or (bool(kinds - {*NOUNS, "None"}) and isinstance(getattr(value, "path", None), str))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN and "\n" not in text else f"a value of type {type(value).__name__}"

@@ -117,7 +117,7 @@ def compare(
         metric: figure to compare; the sweep's where none is given, else the first score that a run has.
         mode: `max` or `min`; the sweep's where none is given, else min for losses and max for others.
         tracking_uri: of MLflow; MLFLOW_TRACKING_URI or outputs/mlflow.db where none is given.
-        to: folder of the results; outputs/comparison-NAME where none is given.
+        to: folder of the results, which replace an earlier comparison's; outputs/comparison-NAME where none is given.
         final: add the scores that `evaluate` found on the test split; they choose nothing.
         kept: file that `keep` wrote, which is read instead of MLflow.
         keep: file to add those of these runs that have ended to, with settings, versions and all figures, so that others can

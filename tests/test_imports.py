@@ -8,7 +8,8 @@ from algos import estimator, kmeans
 from tests.helpers.machines.fresh_imports import loaded_by
 
 OF_TASKS = [
-    "pipelines.stream.image_windows", "pipelines.stream.vector_windows", "pipelines.stream.center_crops", "pipelines.views.crops",
+    "pipelines.stream.images.image_windows", "pipelines.stream.vector_windows", "pipelines.stream.images.center_crops",
+    "pipelines.views.crops",
     "pipelines.datasets.embedding_folder", "pipelines.working_copy.copy_tasks", "pipelines.working_copy.fitness",
     "pipelines.clustering.initial_centers", "pipelines.tracking.recorder", "pipelines.curation.duplicates.tasks",
 ]  # fmt: skip

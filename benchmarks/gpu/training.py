@@ -23,7 +23,7 @@ from pipelines.in_place.index import index
 from pipelines.ingest.recognise import open_source
 from pipelines.jobs.ray_cluster import connect
 from pipelines.jobs.worker import Worker
-from pipelines.stream.image_stream import HostImages
+from pipelines.stream.images.image_stream import HostImages
 from pipelines.training.loop import train_step
 from pipelines.training.optimizer import update
 from pipelines.training.session import Session, TrainingJob

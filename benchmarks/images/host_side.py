@@ -14,8 +14,8 @@ from benchmarks.report import cpu_seconds
 from pipelines.datasets.image_shards import Dataset
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
-from pipelines.stream.image_stream import ImageSource
-from pipelines.stream.image_windows import WindowReader
+from pipelines.stream.images.image_stream import ImageSource
+from pipelines.stream.images.image_windows import WindowReader
 from pipelines.views.view_config import Normalization, ViewConfig, Views
 
 

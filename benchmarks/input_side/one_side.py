@@ -23,11 +23,11 @@ class Measured:
     """Figures of one side.
 
     Attributes:
-        per_second: images, from the first batch of the second epoch to the end of the last.
+        per_second: images, from the end of the first epoch to the end of the last.
         cpu_ms: of all its processes, an image, in the same time.
         first_of_job: seconds from the side's start to its first batch.
         first_of_epoch: seconds from the end of an epoch to the first batch of the next one, the median.
-        megabytes: proportional memory of all its processes but Ray's idle ones, in the middle of an epoch, the most.
+        megabytes: proportional memory of all its processes but Ray's idle ones, in the middle of the last epoch.
         idle_megabytes: of these.
     """
 
@@ -42,7 +42,7 @@ class Measured:
 def measure(start: Epoch, job: Job, began: float) -> Measured:
     """Run a side's epochs; it began at that time."""
     batches = job.images // job.batch_size
-    firsts, memory = list[float](), list[tuple[float, float]]()
+    firsts, used, idle = list[float](), 0.0, 0.0
     rows, from_then, cpu = 0, 0.0, 0.0
     for number in range(1 + job.epochs):
         waiting = time.perf_counter() if number else began
@@ -53,9 +53,8 @@ def measure(start: Epoch, job: Job, began: float) -> Measured:
                 firsts.append(time.perf_counter() - waiting)
             rows += size
             if number == job.epochs and step == batches // 2:
-                memory.append(_memory())
+                used, idle = _memory()
     spent = time.perf_counter() - from_then
-    used, idle = max(memory)
     return Measured(rows / spent, 1e3 * (cpu_seconds() - cpu) / rows, firsts[0], median(firsts[1:]), used, idle)
 
 

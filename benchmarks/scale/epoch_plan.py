@@ -21,7 +21,7 @@ from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.datasets.shard_files import Shard
 from pipelines.files.location import Location
 from pipelines.stream.epoch_order import EpochOrder, GroupTable, StreamShape, lanes_of_worker, steps_of_part
-from pipelines.stream.image_windows import WindowReader
+from pipelines.stream.images.image_windows import WindowReader
 from pipelines.views.crops import CropSpec
 
 GROUP_ROWS, GROUPS = 38, 32  # of a shard of ImageNet's images

@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pipelines.cleaning.found_runs import FoundRun, State, state_of
 from pipelines.cleaning.listing import Listing, within
 from pipelines.cleaning.old_runs import Kept
-from pipelines.cleaning.own_names import OF_A_COPY, OF_ASSIGN, OF_EXCHANGE, OF_JOIN, OF_RAY_TRAIN, OF_RAY_TUNE
+from pipelines.cleaning.own_names import OF_A_BEGINNING, OF_A_COPY, OF_ASSIGN, OF_EXCHANGE, OF_JOIN, OF_RAY_TRAIN, OF_RAY_TUNE
 from pipelines.cleaning.waste import Kind, Waste, of_file, of_folder
-from pipelines.config.recipe import DIGEST
 from pipelines.curation.begun_folder import BEGUN, BEGUN_FORMAT
 from pipelines.curation.duplicates.find import EXCHANGE, PAIRS, REPORT
 from pipelines.curation.duplicates.sorting_out import KEPT, REMOVED
@@ -22,7 +21,7 @@ from pipelines.errors import UserError
 from pipelines.files.documents import read_document
 from pipelines.files.location import CUT_OFF
 from pipelines.files.one_writer import NOTE
-from pipelines.runs.run_folder import BEFORE_A_RUN, CONFIG_FILE, SWEEP_FILE
+from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE
 from pipelines.working_copy.copy_plan import COPY
 
 RAY_TRAIN, RAY_TUNE = re.compile(r"train-\d+"), re.compile(r"tune-\d+")  # folders by the time that they were made at
@@ -114,15 +113,16 @@ def _of_dedup(listing: Listing, before: float) -> Iterator[Waste]:
 
 
 def _never_runs(listing: Listing, before: float, *, unfinished: bool, kept: Kept) -> Iterator[Waste]:
-    """Folders that were to become a run when what made them was killed: a configuration of ours, and nothing but that."""
-    for folder in listing.folders_with(CONFIG_FILE):
-        if listing.children(folder) <= {*BEFORE_A_RUN, NOTE} and max(listing.times(folder).values()) < before:
-            if (listing.place(folder) / CONFIG_FILE).read_part(0, len(DIGEST)) != DIGEST.encode():
-                continue
-            if unfinished:
-                yield of_folder(Kind.BEGUN, listing, folder, "it was to become a run, and was killed before")
-            else:
-                kept.notes.append(f"{folder or 'the folder'} stays: it was to become a run; --unfinished lets it go")
+    """Folders that were to become a run when what made them was killed: its note is there, and no more than comes before."""
+    for folder in listing.folders_with(NOTE):
+        if RUN_FILE in listing.children(folder) or listing.others(folder, OF_A_BEGINNING):
+            continue
+        if max(listing.times(folder).values()) >= before:
+            kept.notes.append(f"{folder or 'the folder'} stays: it was to become a run, and may be at work")
+        elif unfinished:
+            yield of_folder(Kind.BEGUN, listing, folder, "it was to become a run, and was killed before")
+        else:
+            kept.notes.append(f"{folder or 'the folder'} stays: it was to become a run; --unfinished lets it go")
 
 
 def _begun(listing: Listing, before: float, *, unfinished: bool, kept: Kept) -> Iterator[Waste]:

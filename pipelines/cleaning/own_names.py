@@ -31,6 +31,7 @@ OF_A_RUN = paths(
     rf"working-copy/({COPY_PARTS})",
     r"labels/part-\d{6}\.parquet",
 )
+OF_A_BEGINNING = paths(r"at_work\.json|config\.yaml|labels\.json|initial\.safetensors")
 OF_ASSIGN = paths(r"_begun\.json", r"labels/part-\d{6}\.parquet", r"sizes\.parquet")
 OF_JOIN = paths(r"_begun\.json", r"[^/]+\.parquet")  # copies of the user's files, which keep their names
 OF_EXCHANGE = paths(r"part-\d{8}\.arrows")

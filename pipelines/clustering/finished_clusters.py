@@ -139,7 +139,7 @@ def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False
 def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray, Metric | None]:
     centers = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
     if centers.ndim != 2 or centers.dtype.kind not in "fiu":
-        shape = " x ".join(map(str, centers.shape))
+        shape = " x ".join(map(str, centers.shape)) or "no"
         raise UserError(f"{place} has an array of {shape} numbers of type {centers.dtype}; centers are K x D real numbers")
     return _floats(centers), [len(centers)], np.zeros(len(centers), np.float32), None
 

@@ -224,7 +224,7 @@ def _with_copy_settled(config: ClusterConfig, vectors: EmbeddingFolder) -> Clust
     """The configuration with `auto` decided, as the run keeps it; says why a copy is written and what it costs."""
     if config.copy == "never":
         return config
-    plan, why = _plan(config, vectors), "as it was wished"
+    plan, why = _plan(config, vectors), "as asked"
     if config.copy == "auto":
         form = draw_form(vectors, config.metric, max(config.heads), config.min_size_ratio, config.seed)
         unfit = why_unfit(vectors.in_form(form), config.shape(vectors), plan.group_rows)

@@ -96,15 +96,18 @@ def _read_part(key: str, value: Any, parts: Sequence[Any], hint: Any) -> Any:
         inner = [one for part in parts if get_origin(part) in (list, tuple) for one in get_args(part) if one is not ...]
         inner = [part for one in inner for part in alternatives(one)]
         return [_read_part(key, item, inner, hint) for item in value] if inner else deepcopy(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and _only_list(parts) in ((int,), (float,)):
-        return [value]  # a list of one
+    if type(value) in (int, float) and type(value) in _of_a_list(parts):
+        return [value]
     return _number(key, value, parts, hint) if isinstance(value, str) else deepcopy(value)
 
 
-def _only_list(parts: Sequence[Any]) -> tuple[Any, ...]:
-    """What the items of a list are where a value can be nothing else; empty otherwise."""
+def _of_a_list(parts: Sequence[Any]) -> tuple[type, ...]:
+    """Types of number that an item may have of a key which takes a list of any length and nothing else; none for any other."""
     lists = [part for part in parts if part is not type(None)]
-    return get_args(lists[0])[:1] if len(lists) == 1 and get_origin(lists[0]) in (list, tuple) else ()
+    if len(lists) != 1 or get_origin(lists[0]) not in (list, tuple):
+        return ()
+    first, *more = get_args(lists[0])
+    return () if more not in ([], [...]) else {int: (int,), float: (int, float)}.get(first, ())
 
 
 def _number(key: str, text: str, parts: Sequence[Any], hint: Any) -> Any:

@@ -28,8 +28,8 @@ class StreamConfig:
         background: red, green and blue, 0 to 255, that transparent images lie on.
         pixels: version of how images are shown, with which a run goes on; 2 turns them upright and lays them on the background,
             1 is that of quorum 0.1, 3 is 2 by other codecs.
-        decode: JPEGs on the `cpu`, in tasks, or on the `gpu` that trains, by nvJPEG: for machines with few cores a GPU. Its
-            pixels differ a little; what it does not read alike is still decoded in tasks.
+        decode: JPEGs on the `cpu`, in tasks, or on the `gpu` that trains, by nvJPEG: for machines with few CPU cores per GPU. Its
+            pixels differ a little; what nvJPEG might show differently is still decoded in tasks.
     """
 
     split: str = "train"

@@ -6,6 +6,7 @@ Plain functions of the values, so that the configuration stays a file in types; 
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from algos.methods.spec import MethodSpec, TrainingSetup
@@ -96,6 +97,8 @@ def check_training(config: TrainingConfig, dataset: Dataset, selection: Selectio
     """
     if selection is not None and isinstance(config, SemisupConfig):
         selection.check(dataset, config.stream.split, config.labels)
+    if config.stream.decode == "gpu" and find_spec("torchcodec") is None:
+        raise UserError("stream.decode: gpu needs torchcodec: pip install 'quorum-kmeans[nvjpeg]', or decode on the cpu")
     _check_step(config, dataset.split(config.stream.split).rows)
     _check_scores(config, dataset)
     with method_refusals():

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from pipelines.config.key_types import holds_sections, key_types, read_texts, type_of, wanted
 from pipelines.config.method_options import method_type
 from pipelines.config.old_configs import old_keys, refuse_old
+from pipelines.config.plain_values import flatten
 from pipelines.errors import UserError, nearest
 
 Config = TypeVar("Config")
@@ -23,6 +24,9 @@ def _add_options(parser: ArgumentParser, kind: type, method: str | None) -> None
     parser.add_class_arguments(kind, nested_key=None, skip={"method"} if settings else set())
     if settings is not None:
         parser.add_class_arguments(settings, "method")
+
+
+MAY_NOT_BE_EMPTY = ("to", "storage", "column", "id")
 
 
 def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
@@ -49,17 +53,18 @@ def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
 
 
 def _refuse_empty(values: Mapping[str, Any], kind: type) -> None:
-    """Refuse a path that is an empty text, as a variable of a shell is that is not set: it would be the current folder."""
-    flat = {key: value for key, value in values.items() if value == ""}
-    if found := [key for key in (*getattr(kind, "input_paths", ()), "to", "storage") if key in flat]:
-        raise UserError(f"{found[0]} is empty; give a path")
+    """Refuse a path or a column that is an empty text, as a variable of a shell is that is not set: it would be another."""
+    keys = {*getattr(kind, "input_paths", ()), *MAY_NOT_BE_EMPTY}
+    given = {key: value for key, value in flatten(dict(values)).items() if key in keys and isinstance(value, str)}
+    if found := [key for key, value in given.items() if not value.strip()]:
+        raise UserError(f"{found[0]} is empty; give {'a name' if found[0] in ('column', 'id') else 'a path'}")
 
 
 def _one_sentence(message: str, kind: type, method: type | None) -> str:
     """What the parser says of a value, in the user's words where they are known."""
     text = re.sub(r"\s+", " ", message).strip()
     if missing := re.fullmatch(r"the following arguments are required: (.*)", text):
-        return f"{missing[1]} is missing; give it, or a recipe that has it: --config NAME (quorum recipes lists them)"
+        return f"{missing[1]} is missing; give it, or a recipe that has it (quorum recipes lists them)"
     named = re.match(r'(?:Parser key )?"([\w.]+)": .*(?:Got|Given) value: ?(.*)$', text)
     hint = type_of(named[1], kind, method) if named else None
     if named is None or hint is None or holds_sections(hint):

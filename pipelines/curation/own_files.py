@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.curation.assign import LABELS
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.secrets import is_hidden
+from pipelines.files.parquet_reader import is_parquet
 
 
 def refuse_own(target: Location, folder: Location, free: str = "", rows: str | None = None) -> None:
@@ -20,7 +20,8 @@ def refuse_own(target: Location, folder: Location, free: str = "", rows: str | N
     Raises:
         UserError: for one of its files, or a place among its labels or its rows.
     """
-    if rows is not None and not is_hidden(rows) and target.lies_in(Location.of(rows)):
+    both_local = rows is not None and "://" not in rows and target.is_local
+    if both_local and is_parquet(target.name) and target.lies_in(Location.of(rows or "")):
         raise UserError(f"--to {target} lies in {rows}, whose files are all read as rows; choose another place")
     is_one = target.lies_in(folder) and (folder.is_file() or (target.name.endswith(".parquet") and target.is_file()))
     if target.lies_in(folder / LABELS) or (is_one and target.name != free):

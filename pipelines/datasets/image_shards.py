@@ -163,7 +163,7 @@ class Dataset:
         if not (location / SHARDS_MANIFEST).exists():
             raise UserError(
                 f"{place} holds no {SHARDS_MANIFEST}: no data set, or its ingest did not finish; run quorum ingest SOURCE --to "
-                f"FOLDER, where SOURCE holds the images, and give that FOLDER"
+                f"FOLDER, where SOURCE holds the images, then give FOLDER"
             )
         manifest = location / SHARDS_MANIFEST
         content = read_document(manifest, SHARDS_FORMAT, INGEST_AGAIN)

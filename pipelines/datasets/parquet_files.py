@@ -20,7 +20,7 @@ from pipelines.errors import UserError
 from pipelines.files.conversions import conversion, of_data_first
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import is_parquet, open_parquet, read_footer
-from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, Found, files_below
+from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, Found, files_below, listed_at_once
 from pipelines.words import counted
 
 READERS = 16  # threads that read footers
@@ -110,10 +110,10 @@ def find_parquet(place: str) -> FoundFiles:
         return FoundFiles(location.parent, [location.name], single=True)
     if kind != pafs.FileType.Directory:
         raise UserError(f"{place} is no folder and no file; {WANTED}")
-    found = files_below(location)
-    below = sorted(file.path for file in found if not file.fault)
-    paths = [path for path in below if is_parquet(path) and not is_hidden(path)]
+    found = files_below(location) if location.is_local else listed_at_once(location)
     _refuse_missing(location, [file for file in found if file.fault])
+    below = sorted(file.path for file in found if file.fault not in (LOOP, EMPTY))
+    paths = [path for path in below if is_parquet(path) and not is_hidden(path)]
     rest = sorted({*below} - {*paths} - OUR_OWN)
     if not paths:
         conversions = filter(None, (conversion(location / path) for path in of_data_first(rest)))
@@ -122,14 +122,12 @@ def find_parquet(place: str) -> FoundFiles:
 
 
 def _refuse_missing(location: Location, faulty: Sequence[Found]) -> None:
-    """Refuse a folder with Parquet files, or folders that may hold some, that cannot be read.
-
-    A link that leads back to a folder it lies in holds no others, and an empty folder none.
-    """
+    """Refuse what may hold rows and cannot be read: Parquet files, folders, and links to nothing that may be to folders."""
     for file in faulty:
-        is_link = file.fault == BROKEN_LINK and is_parquet(file.path)
-        if not is_hidden(file.path) and (is_link or file.fault not in (BROKEN_LINK, LOOP, NO_FILE, EMPTY)):
-            raise UserError(f"{location}/{file.path} cannot be read ({file.fault}); restore or remove it")
+        may_be = is_parquet(file.path) or (file.fault != NO_FILE and not PurePosixPath(file.path).suffix)
+        if may_be and file.fault not in (LOOP, EMPTY) and not is_hidden(file.path):
+            said = {BROKEN_LINK: "a link to nothing", NO_FILE: "no regular file"}.get(file.fault, file.fault)
+            raise UserError(f"{location}/{file.path} is {said}; restore or remove it")
 
 
 def is_hidden(path: str) -> bool:

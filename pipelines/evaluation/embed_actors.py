@@ -12,7 +12,7 @@ import torch
 from algos.precision import Precision
 from pipelines.datasets.image_shards import Dataset
 from pipelines.evaluation.embedding_sources import EmbeddingSource
-from pipelines.stream.center_crops import CenterReader, center_rows
+from pipelines.stream.images.center_crops import CenterReader, center_rows
 from pipelines.stream.ray_data import configure_ray_data
 from pipelines.views.augment import normalize
 

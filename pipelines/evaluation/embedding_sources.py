@@ -14,7 +14,7 @@ from algos.networks import build_backbone
 from pipelines.config.published_names import is_published
 from pipelines.runs.published_weights import Published
 from pipelines.runs.trained_model import Trained
-from pipelines.stream.center_crops import EvaluationView
+from pipelines.stream.images.center_crops import EvaluationView
 
 Columns = dict[str, Tensor]
 SHARES = ".shares"  # behind a classifier's name, beside the column of its classes

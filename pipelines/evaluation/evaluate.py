@@ -66,7 +66,7 @@ def evaluate(
     dataset = Dataset.open(shards) if shards else trained.dataset
     check_split(trained, dataset, split)
     if not untrained:
-        print(f"scored is {trained.named}", file=sys.stderr)
+        print(f"scores are of {trained.named}", file=sys.stderr)
     labelled = dataset.split(split).labelled
     with_bank = labelled and dataset.split(trained.split).labelled
     if labelled:

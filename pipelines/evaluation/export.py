@@ -66,7 +66,7 @@ def export(
     if classifier and trained.selection:
         metadata["classes"] = json.dumps(trained.selection.classes)
     file.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata))
-    return f"{file} has {trained.named}: {_loading(trained, classifier=classifier)}"
+    return f"{file}, of {trained.named}: {_loading(trained, classifier=classifier)}"
 
 
 def log_model(place: str, register: str | None, alias: str | None) -> str:
@@ -89,9 +89,9 @@ def log_model(place: str, register: str | None, alias: str | None) -> str:
             model = str(found.model_id)
         version = register_model(client, address, model, register, alias) if register else None
     uri = f"models:/{model}" if version is None else f"models:/{register}{f'@{alias}' if alias else f'/{version}'}"
-    numbered = "" if version is None else f", now version {version} of {register}"
+    numbered = "" if version is None else f" as version {version} of {register}"
     loads = f"with MLFLOW_TRACKING_URI={hidden(address.uri)} set, mlflow.pyfunc.load_model({uri!r}) loads it"
-    return f"the model of {trained.named}{numbered}: {loads}"
+    return f"the model of {trained.named} is logged{numbered}; {loads}"
 
 
 def _classified(trained: Trained) -> dict[str, Tensor]:

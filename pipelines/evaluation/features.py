@@ -12,7 +12,7 @@ from algos.distributed.collectives import one_worker_at_a_time
 from algos.networks import feature_size
 from algos.precision import Autocast, Precision
 from pipelines.datasets.image_shards import Dataset
-from pipelines.stream.center_crops import CenterReader, EvaluationView, center_rows
+from pipelines.stream.images.center_crops import CenterReader, EvaluationView, center_rows
 from pipelines.stream.ray_data import configure_ray_data
 from pipelines.views.augment import normalize
 

@@ -13,7 +13,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.evaluation.features import RowsById, split_features
 from pipelines.evaluation.random_views import RandomViewReader
 from pipelines.runs.trained_model import Trained
-from pipelines.stream.center_crops import EvaluationView, center_rows
+from pipelines.stream.images.center_crops import EvaluationView, center_rows
 from pipelines.stream.ray_data import configure_ray_data
 from pipelines.tracking import figures
 from pipelines.views.augment import RandomViews, normalize

@@ -38,7 +38,7 @@ class NextImages:
     """Images to label next.
 
     Attributes:
-        data: that they are of.
+        data: the data set's folder.
         file: list to fill in.
         sheet: picture of the first of them, in the order of the list.
         ids: instance ids, the most wanted first.

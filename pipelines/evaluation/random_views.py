@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.datasets.image_shards import Dataset
-from pipelines.stream.center_crops import CenterReader, EvaluationView
+from pipelines.stream.images.center_crops import CenterReader, EvaluationView
 from pipelines.views.crops import ATTEMPTS, CropSpec, random_crops
 
 

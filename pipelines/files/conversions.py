@@ -1,6 +1,6 @@
 """Vectors in files of other kinds: the line of Python that makes Parquet of one.
 
-Free of torch and Ray, because it runs in Ray Data tasks.
+Free of torch and Ray, which what imports it is too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipelines.files.location import Location
 IMPORTS = "import pyarrow as pa, pyarrow.parquet as pq"
 FLOATS = 'rows = np.asarray(rows, dtype="float32"); rows = rows.reshape(len(rows), -1)'
 WRITES = 'pq.write_table(pa.table({"embedding": list(rows)}), "NAME.parquet", row_group_size=8192)'
-NUMBERS = 'rows = table.drop(columns="id", errors="ignore").select_dtypes("number")'
+NUMBERS = 'rows = table.drop(columns="id", errors="ignore").dropna(axis="columns", how="all").select_dtypes("number")'
 ROWS_OF = {  # how Python reads rows from a file of another kind
     ".npy": 'rows = np.load("FILE")',
     ".npz": 'rows = np.load("FILE")["KEY"]',
@@ -61,10 +61,15 @@ def conversion(file: Location) -> str | None:
 
 def _options(file: Location, suffix: str) -> str:
     """Further arguments for pandas, by the first line of a table of text: one of numbers alone is no header."""
-    line = file.read_part(0, FIRST_BYTES).split(b"\n", 1)[0]
-    separator = b"\t" if suffix == ".tsv" else b";" if b";" in line and b"," not in line else b","
     try:
-        header = not [float(word) for word in line.split(separator)]
+        line = file.read_part(0, FIRST_BYTES).split(b"\n", 1)[0].decode(errors="replace").strip()
+    except OSError:  # which the line itself will say
+        return ""
+    separator = "\t" if suffix == ".tsv" else ";" if ";" in line else ","
+    commas = separator == ";" and "," in line
+    words = (line.replace(",", ".") if commas else line).rstrip(separator).split(separator)
+    try:
+        header = not [float(word) for word in words]
     except ValueError:
         header = True
-    return (', sep=";"' if separator == b";" else "") + ("" if header else ", header=None")
+    return (', sep=";"' if separator == ";" else "") + (', decimal=","' if commas else "") + ("" if header else ", header=None")

@@ -43,6 +43,11 @@ def files_below(folder: Location) -> list[Found]:
     return sorted((found for part in (files, *below) for found in part), key=lambda found: found.path.split("/"))
 
 
+def listed_at_once(folder: Location) -> list[Found]:
+    """The files below a remote folder by one listing, which is for folders with few files each."""
+    return patiently(lambda: _remote(folder, "", recursive=True)[0])
+
+
 def _all_below(folder: Location, name: str) -> list[Found]:
     if not folder.is_local:
         return patiently(lambda: _remote(folder, name, recursive=True)[0])

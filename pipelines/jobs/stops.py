@@ -115,18 +115,34 @@ def _raise(stopped: Stopped, frame: FrameType | None, begun: int) -> None:
     sys.setprofile(look)
 
 
-def _sent_again(seen: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """A hook for exceptions that Python ignores, as in finalizers and at forks: there a wish is not lost, but comes again."""
+class _Swallowed:
+    """A hook for exceptions that Python ignores, as in finalizers and at forks: there a wish is not lost, but comes again.
 
-    def hook(unraisable: Any) -> None:
+    Args:
+        others: the hook for other exceptions.
+    """
+
+    def __init__(self, others: Callable[[Any], Any]) -> None:
+        self.others = others
+        self.wish: Stopped | None = None
+        self._timer: threading.Timer | None = None
+
+    def __call__(self, unraisable: Any) -> None:
+        """Note the wish, and send its signal once more."""
         if not isinstance(unraisable.exc_value, Stopped):
-            seen(unraisable)
+            self.others(unraisable)
             return
-        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number))
-        again.daemon = True
-        again.start()
+        self.wish = unraisable.exc_value
+        self._timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), self.wish.number))
+        self._timer.daemon = True
+        self._timer.start()
 
-    return hook
+    def end(self) -> Stopped | None:
+        """Send nothing more; returns the wish that has not come again."""
+        if self._timer is None or self._timer.finished.is_set():
+            return None
+        self._timer.cancel()
+        return self.wish
 
 
 @contextmanager
@@ -135,11 +151,15 @@ def _handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], An
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before, hook = {number: signal.signal(number, handler) for number, handler in handlers.items()}, sys.unraisablehook
-    sys.unraisablehook = _sent_again(hook)
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    hook = sys.unraisablehook
+    sys.unraisablehook = swallowed = _Swallowed(hook)
     try:
         yield
+        if left := swallowed.end():
+            raise left
     finally:
+        swallowed.end()
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

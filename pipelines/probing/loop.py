@@ -29,7 +29,7 @@ from pipelines.runs.checkpoints import CheckpointStore, save_together
 from pipelines.runs.trained_model import Trained
 from pipelines.stream.epoch_order import USUAL_WINDOW, StreamShape
 from pipelines.stream.epoch_stream import EpochStream
-from pipelines.stream.image_stream import ImageSource
+from pipelines.stream.images.image_stream import ImageSource
 from pipelines.tracking import figures as names
 from pipelines.tracking.record import Record
 from pipelines.training.meter import Meter

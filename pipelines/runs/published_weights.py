@@ -14,7 +14,7 @@ from pipelines.errors import UserError, nearest
 from pipelines.runs.fetched_weights import file_of_address, file_of_hub
 from pipelines.runs.initial_weights import InitialWeights, fitted
 from pipelines.runs.weight_files import WeightFile, read_weight_file
-from pipelines.stream.center_crops import EvaluationView
+from pipelines.stream.images.center_crops import EvaluationView
 
 
 @dataclass(frozen=True)

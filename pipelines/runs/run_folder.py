@@ -67,19 +67,18 @@ class Run:
         """
         uri = tracking_uri(uri, location.parent)
         identity = {"data": fingerprint, **provenance()}
-        with _undone_unless_started(location):
-            try:
-                location.make()
-                write_config(location, config)
-            except OSError as error:
-                raise UserError(f"{location} cannot be written ({error}); choose another place") from error
-            params = flatten(config) | {"data.fingerprint": fingerprint} | params
-            tags = tags | identity | {"run_folder": hidden(str(location)), "kind": kind}
-            tags |= note(about, repeat_command(kind, location, CONFIG_FILE))
-            address = start_run(uri, experiment, name, params=params, tags=tags)
-            identity = identity | {"mlflow_run": address.run_id}
-            content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
-            write_document(location / RUN_FILE, content, RUN_FORMAT)
+        try:
+            location.make()
+            write_config(location, config)
+        except OSError as error:
+            raise UserError(f"{location} cannot be written ({error}); choose another place") from error
+        params = flatten(config) | {"data.fingerprint": fingerprint} | params
+        tags = tags | identity | {"run_folder": hidden(str(location)), "kind": kind}
+        tags |= note(about, repeat_command(kind, location, CONFIG_FILE))
+        address = start_run(uri, experiment, name, params=params, tags=tags)
+        identity = identity | {"mlflow_run": address.run_id}
+        content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
+        write_document(location / RUN_FILE, content, RUN_FORMAT)
         return cls(location, kind, address, identity)
 
     def go_on(self, fingerprint: str, data: str, uri: str | None) -> Run:
@@ -139,14 +138,21 @@ class Run:
 
 
 @contextmanager
-def _undone_unless_started(location: Location) -> Iterator[None]:
-    """Within the block a folder becomes a run; where that is stopped or refused, it holds nothing of the run afterwards."""
+def as_before_unless_begun(location: Location) -> Iterator[None]:
+    """Within the block a folder becomes a run; where that is stopped or refused, it is as it was before."""
+    if (location / RUN_FILE).exists():
+        yield
+        return
+    before = {name: (location / name).read_bytes() for name in BEFORE_A_RUN if (location / name).is_file()}
     try:
         yield
     except BaseException:
         with suppress(OSError):  # what stopped it is what is to be told
             for name in () if (location / RUN_FILE).exists() else BEFORE_A_RUN:
-                (location / name).delete_file()
+                if name in before:
+                    (location / name).write_bytes(before[name])
+                else:
+                    (location / name).delete_file()
         raise
 
 

@@ -26,7 +26,7 @@ from pipelines.jobs.train_job import fit
 from pipelines.jobs.waiting import described
 from pipelines.jobs.watch import Watch, say
 from pipelines.jobs.worker import Worker, Workers, tell_nobody
-from pipelines.runs.run_folder import SWEEP_FILE, Run
+from pipelines.runs.run_folder import SWEEP_FILE, Run, as_before_unless_begun
 from pipelines.secrets import hidden
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.live.node_watch import Readings, reading_seconds
@@ -147,7 +147,8 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
         grows = within.grows if within else not alone
         check_resources(workers.least, workers.cpus, gpus=workers.gpus, grows=grows)
         with nullcontext(Turn()) if within else _turn_of(spec.place) as turn:  # a trial has its sweep's
-            run = spec.create()
+            with as_before_unless_begun(spec.place):
+                run = spec.create()
             record = _start_recorder(spec, run, within, named=grows)
             go_on = f"quorum {run.kind} --resume {run.location}"
             with deaths_in_words(go_on), recorded(record, run, open_end=spec.open_end, turn=turn):

@@ -30,7 +30,7 @@ from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.runs.training_inputs import evaluation_view, found_in, open_selection
 from pipelines.runs.weight_files import SUFFIXES, is_weight_file
 from pipelines.secrets import hidden
-from pipelines.stream.center_crops import EvaluationView
+from pipelines.stream.images.center_crops import EvaluationView
 from pipelines.views.augment import RandomViews
 
 
@@ -69,7 +69,8 @@ class Trained:
         if not entries:
             raise UserError(f"{folder} has no finished checkpoint yet")
         if file and file not in entries:
-            raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, entries)}; it has best, {', '.join(entries)}")
+            has = f"it has {', '.join(entries)}, of which `best` names one"
+            raise UserError(f"{folder} has no checkpoint {file!r}{nearest(file, ['best', *entries])}; {has}")
         entry = entries[file] if file else list(entries.values())[-1]
         config = found_in(read_stored(run.config_file(), CONFIG_OF_COMMAND[run.kind]), run.location)
         return cls(run, config, entry, run.checkpoints.load(entry))
@@ -80,7 +81,8 @@ class Trained:
         best = self.run.checkpoints.best()
         if best is None or best.file == self.entry.file:
             return f"checkpoint {self.entry.file}"
-        return f"checkpoint {self.entry.file}, which is not the best: {self.run.location}/checkpoints/best is"
+        which = "the newest" if self.entry == self.run.checkpoints.latest() else "an earlier one"
+        return f"checkpoint {self.entry.file}, {which} (the best: {self.run.location}/checkpoints/best)"
 
     @functools.cached_property
     def dataset(self) -> Dataset:

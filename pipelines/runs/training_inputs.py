@@ -15,7 +15,7 @@ from pipelines.config.training_plan import image_size
 from pipelines.datasets.label_selection import Selection
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import LABELS_FILE
-from pipelines.stream.center_crops import EvaluationView
+from pipelines.stream.images.center_crops import EvaluationView
 from pipelines.views.shown_picture import Showing
 
 AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)

@@ -29,8 +29,8 @@ from pipelines.runs.trained_model import new_backbone, start_from
 from pipelines.runs.training_inputs import evaluation_view, open_selection
 from pipelines.secrets import without_secrets
 from pipelines.stream.epoch_stream import EpochStream
-from pipelines.stream.image_stream import ImageSource
 from pipelines.stream.images.decoded_rows import codec_of
+from pipelines.stream.images.image_stream import ImageSource
 from pipelines.tracking.record import Record
 from pipelines.training.collapse import CollapseKeys
 from pipelines.training.meter import Meter

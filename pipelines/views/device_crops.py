@@ -6,12 +6,14 @@ size, make two batched products.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-TOGETHER = 32  # pictures that are padded to the largest of them at a time
+TOGETHER = 32  # pictures that are padded to the largest of them at a time, at most
+MOST_PADDED = 1 << 24  # px of these
 
 
 def squares(pictures: Sequence[Tensor], boxes: Tensor, size: int) -> Tensor:
@@ -25,22 +27,44 @@ def squares(pictures: Sequence[Tensor], boxes: Tensor, size: int) -> Tensor:
     Returns:
         uint8 (B, 3, S, S) on the pictures' device, in the layout channels_last.
     """
-    parts = [
-        _squares(pictures[first : first + TOGETHER], boxes[first : first + TOGETHER], size)
-        for first in range(0, len(pictures), TOGETHER)
-    ]
+    cut = [_cut(picture, box, size) for picture, box in zip(pictures, boxes.tolist(), strict=True)]
+    parts, begun = list[Tensor](), 0
+    for end in _ends([picture.shape[1:] for picture, _ in cut]):
+        parts.append(_squares(cut[begun:end], size))
+        begun = end
     return torch.cat(parts)
 
 
-def _squares(pictures: Sequence[Tensor], boxes: Tensor, size: int) -> Tensor:
-    device = pictures[0].device
-    dtype = torch.float16 if device.type == "cuda" else torch.float32  # its rounding is less than a tenth of a level
-    sizes = torch.tensor([picture.shape[1:] for picture in pictures])
+def _cut(picture: Tensor, box: Sequence[float], size: int) -> tuple[Tensor, list[float]]:
+    """The part of a picture that the filter reads for a box, and the box in it."""
+    left, top, right, low = box
+    across, down = (math.ceil(max((end - start) / size, 1)) for start, end in ((left, right), (top, low)))
+    x, y = max(math.floor(left) - across, 0), max(math.floor(top) - down, 0)
+    part = picture[:, y : math.ceil(low) + down, x : math.ceil(right) + across]
+    return part, [left - x, top - y, right - x, low - y]
+
+
+def _ends(shapes: Sequence[torch.Size]) -> Iterator[int]:
+    """Where groups of pictures end that are padded to one size."""
+    begun, height, width = 0, 0, 0
+    for place, (own_height, own_width) in enumerate(shapes):
+        taller, wider, count = max(height, own_height), max(width, own_width), place - begun + 1
+        if count > 1 and (count > TOGETHER or count * taller * wider > MOST_PADDED):
+            yield place
+            begun, taller, wider = place, own_height, own_width
+        height, width = taller, wider
+    yield len(shapes)
+
+
+def _squares(cut: Sequence[tuple[Tensor, Sequence[float]]], size: int) -> Tensor:
+    device = cut[0][0].device
+    dtype = torch.float16 if device.type == "cuda" else torch.float32  # whose rounding is a quarter of a level at the most
+    sizes = torch.tensor([part.shape[1:] for part, _ in cut])
     height, width = sizes.max(dim=0).values.tolist()
-    padded = torch.zeros(len(pictures), 3, height, width, dtype=dtype, device=device)
-    for picture, room in zip(pictures, padded, strict=True):
-        room[:, : picture.shape[1], : picture.shape[2]] = picture
-    told = torch.cat([boxes, sizes], dim=1).to(device, non_blocking=True)
+    padded = torch.zeros(len(cut), 3, height, width, dtype=dtype, device=device)
+    for (part, _), room in zip(cut, padded, strict=True):
+        room[:, : part.shape[1], : part.shape[2]] = part
+    told = torch.cat([torch.tensor([box for _, box in cut]), sizes], dim=1).to(device, non_blocking=True)
     down = _weights(told[:, 1:4:2], told[:, 4], size, height).to(dtype)
     across = _weights(told[:, 0:4:2], told[:, 5], size, width).to(dtype)
     made = down[:, None] @ padded @ across[:, None].transpose(-1, -2)

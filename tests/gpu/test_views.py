@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipelines.stream.crop_maker import draws_column
+from pipelines.stream.images.crop_maker import draws_column
 from pipelines.stream.images.decoded_rows import EncodedRows, codec_of
 from pipelines.stream.images.encoded_maker import EncodedMaker
 from pipelines.views.augment import augment, draws_needed, normalize

@@ -24,7 +24,6 @@ from tune.comparison.tables import has_key_charts, write_csv, write_text
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
 LOSS_LIKE = re.compile(r"loss|error|seconds")
 FILES = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png", REPORT)
-PAIR_FILES = ("differences.csv", "clusters.csv", "curves-*.png", "matched-head*.png")  # of two runs
 ARTIFACTS = "comparison"
 MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
 
@@ -40,7 +39,7 @@ def compare(
         uri: of the MLflow store, or a file of kept runs; see `find`.
         metric: figure to compare; default: the sweep's, else the first of `METRICS` that most runs have.
         mode: `max` or `min`; default: the sweep's for its own metric, else `min` for loss-like names and `max` for others.
-        to: folder of the results; default: `outputs/comparison-NAME`.
+        to: folder of the results, which replace those of an earlier comparison there; default: `outputs/comparison-NAME`.
         final: add what `quorum evaluate` found on the test split, which chooses nothing.
         keep: file to add the runs to.
 
@@ -57,9 +56,12 @@ def compare(
     compared = _of_two(found, metric, mode, final) if len(found.runs) == 2 else _scored(found, metric, mode, final)
     folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name))
     try:
-        _emptied(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        had_one = all((folder / name).is_file() for name in (FILES[0], REPORT))
         compared = _with_pair(compared, found, folder) if len(found.runs) == 2 else compared
         files = _write(compared, folder)
+        if had_one:
+            _without_earlier(folder, files)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); give another --to") from error
     notes = (*compared.notes, f"files: {folder}{_keep(found, files)}")
@@ -134,12 +136,14 @@ def _mode_of(found: Found, metric: str) -> str:
     return "min" if LOSS_LIKE.search(metric) else "max"
 
 
-def _emptied(folder: Path) -> None:
-    """Make the folder, without what an earlier comparison left there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for pattern in (*FILES, *PAIR_FILES):
+def _without_earlier(folder: Path, files: Sequence[Path]) -> None:
+    """Remove what an earlier comparison of this folder has left, of which these files are not."""
+    from tune.comparison.two_runs.pair import WRITTEN
+
+    for pattern in (*FILES, *WRITTEN):
         for file in folder.glob(pattern):
-            file.unlink()
+            if file not in files and file.is_file():
+                file.unlink()
 
 
 def _write(compared: Comparison, folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.label_files import FrozenClusters
 from pipelines.curation.labelled_rows import LabelledRows
 from pipelines.curation.labelled_source import LabelledSource
-from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.datasets.embedding_folder import MOST_COMPARED, EmbeddingFolder
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import RUN_FILE
@@ -72,12 +72,9 @@ def rows_to_compare(
         if given := _given(all_pairs=all_pairs, column=column, id=id_column):
             raise UserError(f"{given} goes with embeddings, and {place} is a clustering; leave it out, or give its embeddings")
         source = LabelledSource.open(place, data, head)
-        _check_ids(source.vectors)
+        _check_rows(source.vectors)
         return RowsToCompare(source.vectors, source.labels.clusters, source.heads[0])
     vectors = EmbeddingFolder.open(place, "embedding" if column is None else column, id_column)
-    _check_ids(vectors)
-    if vectors.left_out:
-        print(vectors.left_out, file=sys.stderr)
     if given := _given(head=head, data=data):
         raise UserError(f"{given} goes with a clustering, and {place} is none; leave it out")
     if vectors.rows > MOST_ALL_PAIRS and not all_pairs:
@@ -86,11 +83,16 @@ def rows_to_compare(
             f"quorum cluster --data {place} --to FOLDER --num-clusters {vectors.rows // 1000}, and give that FOLDER, "
             "or give --all-pairs"
         )
+    _check_rows(vectors)
     return RowsToCompare(vectors)
 
 
-def _check_ids(vectors: EmbeddingFolder) -> None:
-    """Refuse ids by which a row that is kept could not be told from one that is removed."""
+def _check_rows(vectors: EmbeddingFolder) -> None:
+    """Refuse ids by which a row that is kept could not be told from one that is removed, and say what is not looked at."""
+    if vectors.left_out:
+        print(vectors.left_out, file=sys.stderr)
+    if vectors.id_column is not None and vectors.rows > MOST_COMPARED:
+        print(f"whether ids come again was not looked at: more than {MOST_COMPARED:,} rows", file=sys.stderr)
     again, first = vectors.repeated_ids()
     if again:
         raise UserError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pipelines.datasets.encoded_image import open_image
 from pipelines.errors import UserError
-from pipelines.stream.crop_maker import GREY
+from pipelines.stream.images.crop_maker import GREY
 from pipelines.stream.prefetch import Columns
 from pipelines.stream.transfer import joined
 from pipelines.views.crops import CropSpec
@@ -26,19 +28,28 @@ def codec_of(device: torch.device) -> Decode:
     """The device's codec for batches of JPEGs: nvJPEG on a GPU.
 
     Raises:
-        UserError: where torchcodec is not installed.
+        UserError: where torchcodec is not installed, or decodes nothing there.
     """
     try:
         codecs = importlib.import_module("torchcodec.decoders")  # seconds, and few need it
+        codecs.decode_jpeg([_smallest()], mode="RGB", device=device)
     except (ImportError, RuntimeError) as error:  # it raises the second where it finds another torch than its own
+        why = str(error).strip().split("\n", maxsplit=1)[0]
         raise UserError(
-            f"stream.decode: gpu needs torchcodec ({error}); pip install 'quorum-kmeans[nvjpeg]', or leave stream.decode at cpu"
+            f"stream.decode: gpu needs torchcodec with nvJPEG ({why}); pip install 'quorum-kmeans[nvjpeg]', or decode on the cpu"
         ) from None
 
     def decode(images: list[Tensor]) -> list[Tensor]:
         return list(codecs.decode_jpeg(images, mode="RGB", device=device))
 
     return decode
+
+
+def _smallest() -> Tensor:
+    """A JPEG to try a codec with."""
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG")
+    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,7 @@ class EncodedRows:
         whole = boxes[:, 0].isfinite().all(dim=1)
         rows = whole.nonzero().squeeze(1)
         bytes_of = [encoded[row] for row in rows.tolist()]
-        # One copy, out of memory that may not be written to.
-        content = torch.frombuffer(bytearray(b"".join(bytes_of)), dtype=torch.uint8) if bytes_of else torch.empty(0)
+        content = torch.frombuffer(bytearray().join(bytes_of), dtype=torch.uint8) if bytes_of else torch.empty(0)
         images = list(content.split([len(image) for image in bytes_of])) if bytes_of else []
         cropped, start = [], np.zeros(len(encoded), np.int64)
         for index, crop in enumerate(crops):
@@ -99,23 +109,26 @@ class EncodedRows:
         return made, unreadable
 
     def _decoded(self, decode: Decode, device: torch.device) -> tuple[list[Tensor], int]:
-        if not self.images:
-            return [], 0
         try:
-            return decode(self.images), 0
+            return decode(self.images) if self.images else [], 0
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError:  # one of them is damaged, and the codec does not say which
-            pictures = [_decoded_alone(image) for image in self.images]
-        missing = [place for place, picture in enumerate(pictures) if picture is None]
+            alone = [_decoded_alone(image, decode) for image in self.images]
+        missing = [place for place, picture in enumerate(alone) if picture is None]
         for place in missing:
             right, low = self.boxes[place, :, 2:].nan_to_num().amax(dim=0).int().tolist()
-            pictures[place] = torch.full((3, low, right), GREY, dtype=torch.uint8)
-        return [picture.to(device) for picture in pictures if picture is not None], len(missing)
+            alone[place] = torch.full((3, low, right), GREY, dtype=torch.uint8)
+        return [picture.to(device) for picture in alone if picture is not None], len(missing)
 
 
-def _decoded_alone(image: Tensor) -> Tensor | None:
-    """A JPEG by the CPU's codec, (3, H, W); `None` for what that cannot decode either."""
+def _decoded_alone(image: Tensor, decode: Decode) -> Tensor | None:
+    """A JPEG, (3, H, W), by the device's codec, else by a CPU's; `None` where neither can."""
     try:
-        picture = Showing().show(open_image(image.numpy().tobytes())).convert("RGB")
-    except Exception:  # codecs raise what they like
-        return None
+        return decode([image])[0]
+    except RuntimeError:
+        try:
+            picture = Showing().show(open_image(image.numpy().tobytes())).convert("RGB")
+        except Exception:  # codecs raise what they like
+            return None
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.datasets.encoded_image import open_image
-from pipelines.stream.crop_maker import CARRIED, UNIT_ROWS, draws_of, shown_or_grey
+from pipelines.stream.images.crop_maker import CARRIED, UNIT_ROWS, draws_of, shown_or_grey
 from pipelines.stream.ray_data import BLOCK_BYTES
 from pipelines.views.crops import CropSpec, random_box, random_crops
 from pipelines.views.shown_picture import Showing
@@ -38,7 +38,7 @@ class EncodedMaker:
         checked: whether every image was decoded once. Otherwise one that cannot be is shown grey, and counted.
 
     Attributes:
-        unit_rows: rows that one task makes at a time.
+        unit_rows: rows that are read at a time.
         block_bytes: of Ray's blocks.
         apart: other tasks need not do this than read.
     """
@@ -51,27 +51,48 @@ class EncodedMaker:
         self.unit_rows = int(np.clip(BLOCK_BYTES / max(encoded_bytes, 1), *UNIT_ROWS))
 
     def __call__(self, table: pa.Table) -> Iterator[dict[str, np.ndarray]]:
-        """The rows of a table, which is a unit."""
-        rows, counts = len(table), table["crops"].to_numpy()
-        draws = draws_of(table["draws"].combine_chunks(), len(self.crops))
-        made: dict[str, Any] = {name: table[name].to_numpy() for name in (*CARRIED, "crops")}
-        made["boxes"] = np.full((rows, len(self.crops), 4), np.nan, np.float32)
-        unreadable, encoded = np.zeros(rows, np.uint8), np.empty(rows, object)
-        for row, image in enumerate(table["image"].to_pylist()):
-            crops, uniform = self.crops[: counts[row]], draws[row, : counts[row]]
-            try:
-                size = size_for_gpu(image)
-            except Exception:  # what cannot be opened is dealt with as what cannot be decoded
-                size = None
-            if size is not None:
-                boxes = [random_box(draw.tolist(), *size, crop.scale) for crop, draw in zip(crops, uniform, strict=True)]
-                made["boxes"][row, : len(crops)], encoded[row] = boxes, image
-                continue
-            views = [np.zeros((crop.size, crop.size, 3), np.uint8) for crop in crops]
-            take = partial(random_crops, image, crops, uniform, self.showing, views)
-            unreadable[row] = not shown_or_grey(take, views, checked=self.checked)
-            encoded[row] = b"".join(view.tobytes() for view in views)
-        yield made | {"encoded": encoded} | ({} if self.checked else {"unreadable": unreadable})
+        """The rows of a table, a block at a time."""
+        draws, images = draws_of(table["draws"].combine_chunks(), len(self.crops)), table["image"].to_pylist()
+        counts, begun, size = table["crops"].to_numpy(), 0, 0
+        made = list[_Made]()
+        for row, image in enumerate(images):
+            made.append(self._make(image, self.crops[: counts[row]], draws[row, : counts[row]]))
+            size += len(made[-1].content)
+            if size >= BLOCK_BYTES or row + 1 == len(images):
+                yield self._block(table.slice(begun, len(made)), made)
+                begun, size, made = row + 1, 0, []
+
+    def _make(self, image: bytes, crops: Sequence[CropSpec], uniform: np.ndarray) -> _Made:
+        try:
+            size = size_for_gpu(image)
+        except Exception:  # what cannot be opened is dealt with as what cannot be decoded
+            size = None
+        if size is not None:
+            return _Made(image, [random_box(draw.tolist(), *size, crop.scale) for crop, draw in zip(crops, uniform, strict=True)])
+        views = [np.zeros((crop.size, crop.size, 3), np.uint8) for crop in crops]
+        take = partial(random_crops, image, crops, uniform, self.showing, views)
+        unreadable = not shown_or_grey(take, views, checked=self.checked)
+        return _Made(b"".join(view.tobytes() for view in views), [], unreadable)
+
+    def _block(self, table: pa.Table, made: Sequence[_Made]) -> dict[str, np.ndarray]:
+        columns: dict[str, np.ndarray] = {name: table[name].to_numpy() for name in (*CARRIED, "crops")}
+        columns["boxes"] = np.full((len(made), len(self.crops), 4), np.nan, np.float32)
+        columns["encoded"] = np.empty(len(made), object)
+        for row, one in enumerate(made):
+            columns["encoded"][row] = one.content
+            if one.boxes:
+                columns["boxes"][row, : len(one.boxes)] = one.boxes
+        if not self.checked:
+            columns["unreadable"] = np.array([one.unreadable for one in made], np.uint8)
+        return columns
+
+
+class _Made(NamedTuple):
+    """Of a row: its JPEG and the boxes of its crops, or these, and whether they are grey."""
+
+    content: bytes
+    boxes: list[tuple[int, int, int, int]]
+    unreadable: bool = False
 
 
 def size_for_gpu(image: bytes) -> tuple[int, int] | None:

@@ -200,9 +200,10 @@ def test_a_folder_that_was_begun_goes_only_where_that_is_wished(outputs):
 
 def test_a_folder_that_was_to_become_a_run_goes_only_where_that_is_wished(outputs):
     killed, theirs = outputs / "killed", outputs / "theirs"
-    for folder, text in ((killed, stored_text({"epochs": 3})), (theirs, b"epochs: 3")):
+    for folder in (killed, theirs):
         folder.mkdir()
-        (folder / "config.yaml").write_bytes(text)
+        (folder / "config.yaml").write_bytes(stored_text({"epochs": 3}))
+    (killed / "at_work.json").write_text("{}")
     age(outputs)
     assert "killed stays: it was to become a run; --unfinished lets it go" in plan(outputs).notes
     found = going(plan(outputs, unfinished=True))

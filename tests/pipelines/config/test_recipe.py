@@ -121,6 +121,19 @@ def test_a_value_that_does_not_fit_is_said_in_the_users_words(recipe, setting, s
     assert refusal(recipe(), f"--{setting}").startswith(said)
 
 
+def test_a_number_is_a_list_of_one_where_a_list_of_any_length_is_wanted(recipe):
+    given = settings_of(["--method.num_clusters", "40"])
+    assert read_recipe(recipe(), PretrainConfig, given).method.num_clusters == [40]
+    assert refusal(recipe(), "--optimizer.betas=0.9").startswith("optimizer.betas is 0.9; give a list of numbers")
+
+
+@pytest.mark.parametrize("key", ["data", "storage"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_path_is_refused(recipe, key, value):
+    with pytest.raises(UserError, match=f"{key} is empty; give a path"):
+        read_recipe(recipe(), PretrainConfig, {key: value})
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [

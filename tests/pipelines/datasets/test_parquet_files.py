@@ -51,6 +51,8 @@ WRITERS = {
     'it\'s "$HOME" `date` \\.npy': lambda path: np.save(path, ROWS),
     "no header.csv": written(ROWS),
     "semicolons.csv": written(ROWS),
+    "decimal commas.csv": lambda path: pd.DataFrame(ROWS).to_csv(path, index=False, header=False, sep=";", decimal=","),
+    "trailing.csv": lambda path: Path(path).write_text("".join(",".join(map(str, row)) + ",\n" for row in ROWS.tolist())),
     "with ids.csv": lambda path: pd.DataFrame({"id": range(5), **dict(zip("abc", ROWS.T, strict=True))}).to_csv(
         path, index=False
     ),
@@ -118,7 +120,12 @@ def test_a_link_that_leads_back_adds_no_rows(tmp_path):
 def test_a_link_to_nothing_is_a_file_that_is_missing(tmp_path):
     write(tmp_path / "x.parquet")
     (tmp_path / "y.parquet").symlink_to("nowhere")
-    with pytest.raises(UserError, match=r"y\.parquet cannot be read \(broken links\); restore or remove it"):
+    with pytest.raises(UserError, match=r"y\.parquet is a link to nothing; restore or remove it"):
         find_parquet(str(tmp_path))
     (tmp_path / "y.parquet").rename(tmp_path / "_y.parquet")
     assert find_parquet(str(tmp_path)).paths == ["x.parquet"]
+    (tmp_path / "notes.txt").symlink_to("nowhere")
+    assert "also holds 2 files (1 .txt, 1 hidden)" in find_parquet(str(tmp_path)).left_out
+    (tmp_path / "part2").symlink_to("unmounted")
+    with pytest.raises(UserError, match="part2 is a link to nothing"):
+        find_parquet(str(tmp_path))

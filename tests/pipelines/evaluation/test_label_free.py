@@ -10,7 +10,7 @@ from algos.label_free_scores import alignment, rankme, uniformity
 from pipelines.datasets.image_shards import Dataset
 from pipelines.evaluation.features import split_features
 from pipelines.evaluation.label_free import feature_figures, view_features
-from pipelines.stream.center_crops import EvaluationView
+from pipelines.stream.images.center_crops import EvaluationView
 from pipelines.views.augment import RandomViews
 from pipelines.views.view_config import ViewConfig
 

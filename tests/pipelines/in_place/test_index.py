@@ -18,7 +18,7 @@ from pipelines.errors import UserError
 from pipelines.in_place import index as in_place
 from pipelines.in_place.index import index
 from pipelines.ingest.recognise import open_source
-from pipelines.stream.center_crops import CenterReader, EvaluationView
+from pipelines.stream.images.center_crops import CenterReader, EvaluationView
 from tests.helpers.inputs import packed
 from tests.helpers.inputs.layouts import WNIDS, jpeg
 

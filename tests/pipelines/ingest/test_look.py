@@ -27,6 +27,13 @@ def test_a_look_counts_classes_formats_and_what_is_left_out(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_the_thumbnails_are_from_all_over_the_source(tmp_path):
+    write_files(tmp_path, {f"class{label}/{index:03d}.jpg": jpeg(index) for label in range(4) for index in range(60)})
+    shown = look_at(open_source(str(tmp_path)), str(tmp_path)).probe.thumbnails
+    assert len(shown) == 40
+    assert {key.partition("/")[0] for key in shown} == {f"class{label}" for label in range(4)}
+
+
 def test_a_look_at_packed_images_reads_a_few(tmp_path):
     packed.as_tars(tmp_path, packed=True)
     found = quorum.look(tmp_path)

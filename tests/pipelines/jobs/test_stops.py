@@ -86,6 +86,12 @@ def test_a_wish_where_python_ignores_exceptions_is_not_lost(number, block):
     assert stopped.value.number == number
 
 
+def test_a_wish_that_was_ignored_at_the_end_of_a_block_is_raised_there_and_sent_no_more():
+    with pytest.raises(Stopped), stops_at_once():
+        forget_one(signal.SIGTERM, then_seconds=0)
+    time.sleep(0.2)  # it would end this process
+
+
 def test_a_wish_amid_an_import_ends_the_command_when_that_is_done(tmp_path, monkeypatch):
     (tmp_path / "interrupted.py").write_text("import signal\nsignal.raise_signal(signal.SIGTERM)\ndone = True\n")
     (tmp_path / "importing.py").write_text(

@@ -1,4 +1,4 @@
-"""A folder that becomes a run: whole, or as it was before."""
+"""A folder that becomes a run: it is one, or as it was before."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import pytest
 
 from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
-from pipelines.runs import run_folder
-from pipelines.runs.run_folder import Run
+from pipelines.runs.run_folder import Run, as_before_unless_begun
 
 
 def start(folder):
@@ -15,25 +14,32 @@ def start(folder):
     return Run.start(Location.of(folder), "pretrain", {"epochs": 3}, "0" * 16, **given)
 
 
-@pytest.mark.parametrize("error", [Stopped(2), UserError("MLflow does not answer"), KeyboardInterrupt()])
-def test_what_is_stopped_before_it_is_a_run_leaves_nothing_of_it(tmp_path, monkeypatch, error):
-    def stop(*_, **__):
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def begin(folder, error):
+    """As a job does: labels and configuration come before the run."""
+    with as_before_unless_begun(Location.of(folder)):
+        for name in ("labels.json", "config.yaml", "initial.safetensors"):
+            (Location.of(folder).make() / name).write_bytes(b"ours")
         raise error
 
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("mine")
-    (tmp_path / "run" / "labels.json").write_text("{}")  # as a training copies them before
-    monkeypatch.setattr(run_folder, "start_run", stop)
+
+@pytest.mark.parametrize("error", [Stopped(2), UserError("MLflow does not answer"), KeyboardInterrupt()])
+@pytest.mark.parametrize("theirs", [(), ("labels.json", "mine.txt"), ("config.yaml",)])
+def test_what_is_stopped_before_it_is_a_run_leaves_the_folder_as_it_was(tmp_path, error, theirs):
+    for name in theirs:
+        (tmp_path / name).write_bytes(b"theirs")
     with pytest.raises(type(error)):
-        start(tmp_path / "run")
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+        begin(tmp_path, error)
+    assert files_of(tmp_path) == dict.fromkeys(theirs, b"theirs")
 
 
-def test_a_run_that_is_there_keeps_its_files_when_it_is_started_again(tmp_path, tables, monkeypatch):
-    made = start(tmp_path / "run")
+def test_a_run_that_has_begun_keeps_what_is_in_its_folder(tmp_path, tables):
+    with as_before_unless_begun(Location.of(tmp_path / "run")):
+        made = start(tmp_path / "run")
+    with pytest.raises(UserError):
+        begin(tmp_path / "run", UserError("no"))
     assert Run.open(str(tmp_path / "run")).address == made.address
-    monkeypatch.setattr(run_folder, "start_run", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        start(tmp_path / "run")
-    assert Run.open(str(tmp_path / "run")).address == made.address
-    assert (tmp_path / "run" / "config.yaml").exists()
+    assert (tmp_path / "run" / "labels.json").exists()

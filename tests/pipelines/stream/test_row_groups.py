@@ -18,7 +18,7 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.stream import row_groups
 from pipelines.stream.epoch_order import EpochOrder, StreamShape
-from pipelines.stream.image_windows import WindowReader
+from pipelines.stream.images.image_windows import WindowReader
 from pipelines.stream.prefetch import Reader
 from pipelines.stream.row_groups import SpanGroups
 from pipelines.stream.vector_windows import VectorReader

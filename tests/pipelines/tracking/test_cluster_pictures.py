@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,6 +66,16 @@ def test_the_sheet_takes_grey_scans_and_rows_of_different_length(tmp_path):
     images = {cluster: [source.read(str(i)) for i in range(cluster + 1)] for cluster in range(3)}
     cluster_sheet(images, np.array([1, 2, 3]), tmp_path / "sheet.png")
     assert (pixels(tmp_path / "sheet.png") < 50).mean() > 0.05
+
+
+def test_an_image_keeps_its_shape():
+    file = io.BytesIO()
+    Image.new("RGB", (4 * TILE, TILE), (200, 0, 0)).save(file, "PNG")
+    sheet = mosaic([[file.getvalue()]], 1)
+    is_red = (sheet[:TILE, :TILE] == (200, 0, 0)).all(axis=2)
+    assert is_red.sum() == pytest.approx(TILE * TILE / 4, rel=0.1)
+    assert is_red[TILE // 2].all()
+    assert not is_red[0].any()
 
 
 def test_a_place_without_an_image_stays_white():

@@ -226,6 +226,16 @@ def test_what_is_written_and_kept_with_the_sweep(store, ablation, tmp_path):
             picture.verify()
 
 
+def test_what_an_earlier_comparison_left_goes_and_nothing_of_the_users(store, ablation, tmp_path):
+    for name in ("curves-mine.png", "clusters.csv"):
+        (tmp_path / name).write_text("mine")
+    compare([ablation], store.uri, to=str(tmp_path))
+    assert (tmp_path / "curves-mine.png").exists()  # which no comparison had been there to leave
+    compare([ablation], store.uri, to=str(tmp_path))
+    assert not (tmp_path / "curves-mine.png").exists()
+    assert {"comparison.txt", "report.html"} <= {path.name for path in tmp_path.iterdir()}
+
+
 def test_results_that_mlflow_does_not_take_are_still_there(store, ablation, tmp_path):
     (store.folder / "mlartifacts").write_text("a file where the folder of artifacts should be")
     compared = compare([ablation], to=str(tmp_path / "here"))

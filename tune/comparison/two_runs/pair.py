@@ -16,7 +16,8 @@ from tune.comparison.two_runs.run_clusters import RunClusters
 from tune.comparison.two_runs.sheets import matched_sheet, members_of_pairs
 from tune.points import differences
 
-DIFFERENCES, MATCHES = "differences.csv", "clusters.csv"
+DIFFERENCES, MATCHES, CURVES, MATCHED = "differences.csv", "clusters.csv", "curves-{}.png", "matched-head{}.png"
+WRITTEN = (DIFFERENCES, MATCHES, CURVES.format("*"), MATCHED.format("*"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def compare_pair(found: Found, records: Sequence[Record], folder: Path) -> Pair:
         pair.notes.append(f"no setting of {names[0]} is another than of {names[1]}")
     _write_settings(pair, folder / DIFFERENCES)
     for section, figures in curves.sections.items():
-        path = folder / f"curves-{section}.png"
+        path = folder / CURVES.format(section)
         draw_curves({name: curves.points[name] for name in figures}, curves.axis, names, path)
         pair.files.append(path)
     _match(pair, (first, second), folder)
@@ -126,7 +127,7 @@ def _draw(pair: Pair, clusters: Sequence[RunClusters], folder: Path) -> None:
         pair.notes.append(f"no sheets of matched clusters: {what}")
         return
     for head in pair.heads:
-        path = folder / f"matched-head{head.number}.png"
+        path = folder / MATCHED.format(head.number)
         try:
             members = members_of_pairs(head, images)
         except (UserError, OSError) as error:  # shards that are damaged, or storage that does not answer

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from pipelines.errors import UserError
-from pipelines.stream.crop_maker import GREY, CropMaker, draws_column
+from pipelines.stream.images.crop_maker import GREY, CropMaker, draws_column
 from pipelines.stream.images.decoded_rows import EncodedRows, codec_of
 from pipelines.stream.images.encoded_maker import EncodedMaker
 from pipelines.views.crops import ATTEMPTS, CropSpec

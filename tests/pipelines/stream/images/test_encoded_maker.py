@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipelines.stream.crop_maker import CropMaker, draws_column
 from pipelines.stream.images import encoded_maker
+from pipelines.stream.images.crop_maker import CropMaker, draws_column
 from pipelines.stream.images.encoded_maker import EncodedMaker, size_for_gpu
 from pipelines.views.crops import ATTEMPTS, CropSpec, random_box
 from pipelines.views.shown_picture import ORIENTATION, Showing

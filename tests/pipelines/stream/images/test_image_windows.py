@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from pipelines.datasets.image_shards import read_column, read_images
-from pipelines.stream import crop_maker, row_groups
-from pipelines.stream.center_crops import CenterReader, EvaluationView
+from pipelines.stream import row_groups
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
-from pipelines.stream.image_windows import WindowReader
+from pipelines.stream.images import crop_maker
+from pipelines.stream.images.center_crops import CenterReader, EvaluationView
+from pipelines.stream.images.image_windows import WindowReader
 from pipelines.views.crops import CropSpec, center_crop
 from tests.helpers.inputs.digit_shards import write_digits
 from tests.helpers.runs.steps import steps_of

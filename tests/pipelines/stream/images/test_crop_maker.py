@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.stream.crop_maker import CropMaker, draws_column
+from pipelines.stream.images.crop_maker import CropMaker, draws_column
 from pipelines.views.crops import ATTEMPTS, CropSpec
 from pipelines.views.shown_picture import Showing
 

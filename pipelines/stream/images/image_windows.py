@@ -16,8 +16,8 @@ import ray
 
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.shard_files import Shard, read_group
-from pipelines.stream.crop_maker import CropMaker, draws_column
 from pipelines.stream.epoch_order import EpochOrder
+from pipelines.stream.images.crop_maker import CropMaker, draws_column
 from pipelines.stream.images.encoded_maker import EncodedMaker
 from pipelines.stream.row_groups import LanePieces, Span, SpanGroups
 from pipelines.views.crops import ATTEMPTS, CropSpec
@@ -93,7 +93,7 @@ class WindowReader:
         start_step: 0-based.
         labelled: table (id, image, label) that all nodes share, of the labelled rows that come with each batch.
         showing: how images are shown.
-        maker: of what batches are of.
+        maker: makes a batch's columns of the rows that are read.
     """
 
     def __init__(

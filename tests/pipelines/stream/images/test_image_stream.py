@@ -18,8 +18,8 @@ from pipelines.datasets.shard_files import Shard, write_shard
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape
 from pipelines.stream.epoch_stream import EpochStream
-from pipelines.stream.image_stream import ImageSource
 from pipelines.stream.images.decoded_rows import codec_of
+from pipelines.stream.images.image_stream import ImageSource
 from pipelines.views.view_config import Normalization, ViewConfig, Views
 from tests.helpers.inputs.digit_shards import write_digits
 from tests.helpers.inputs.layouts import jpeg

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from algos.methods.method import Batch, LabelledRows
 from pipelines.datasets.image_shards import Dataset, Split
-from pipelines.stream.center_crops import EvaluationView
-from pipelines.stream.crop_maker import CropMaker
 from pipelines.stream.epoch_order import EpochOrder
-from pipelines.stream.image_windows import WindowReader
+from pipelines.stream.images.center_crops import EvaluationView
+from pipelines.stream.images.crop_maker import CropMaker
 from pipelines.stream.images.decoded_rows import Decode, EncodedRows
 from pipelines.stream.images.encoded_maker import EncodedMaker
+from pipelines.stream.images.image_windows import WindowReader
 from pipelines.stream.prefetch import Columns
 from pipelines.stream.transfer import joined
 from pipelines.views.augment import augment, draws_needed, normalize
@@ -128,6 +128,8 @@ class ImageSource:
             return host.views
         assert self.decode is not None, "rows come encoded where the device decodes"
         crops, unreadable = host.views.views(self.crops, self.decode, self.device)
+        if unreadable and self.rows.is_checked:
+            raise RuntimeError(f"{unreadable} images of {self.dataset.location} could be decoded once and cannot now")
         self.unreadable.append(host.unreadable + unreadable)
         return crops
 

@@ -14,7 +14,7 @@ import ray.data
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.shard_files import read_group
 from pipelines.jobs.ray_quirks import same_in_statistics
-from pipelines.stream.crop_maker import shown_or_grey
+from pipelines.stream.images.crop_maker import shown_or_grey
 from pipelines.views.crops import center_crop
 from pipelines.views.shown_picture import Showing
 
