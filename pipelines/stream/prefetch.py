@@ -17,6 +17,7 @@ import ray.data
 
 from pipelines.jobs.ray_cluster import READERS
 from pipelines.jobs.ray_quirks import same_in_statistics
+from pipelines.stream.ray_data import share_of_a_cpu
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
 AHEAD_BYTES = 256 << 20  # of rows that are ready: every process that makes or takes them has them in its memory too
@@ -117,7 +118,8 @@ def _blocks(reader: Reader) -> ray.data.Dataset:
         return numbers.map_batches(reader, batch_size=None, zero_copy_batch=True)
     # Reading takes little time of a CPU, and with one of its own it would wait for those who wait for it.
     read = numbers.map_batches(reader, batch_size=None, zero_copy_batch=True, num_cpus=0, concurrency=min(READERS, count))
-    return read.map_batches(reader.finish, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
+    share = share_of_a_cpu()
+    return read.map_batches(reader.finish, batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=share)
 
 
 def by_steps(blocks: Iterable[Columns], rows: int) -> Iterator[list[Columns]]:

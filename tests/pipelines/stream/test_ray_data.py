@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import ray
 
-from pipelines.stream.ray_data import SHARING_A_GPU
+from pipelines.stream.ray_data import SHARING_A_GPU, share_of_a_cpu
 from tests.helpers.places import ROOT
 
 pytestmark = pytest.mark.ray
@@ -48,3 +49,13 @@ def test_parts_are_shared_by_a_few_processes_that_stay_where_they_take_a_gpu():
     assert share_of_many == str({1 / SHARING_A_GPU})
     assert share_of_two == "{1.0}"
     assert refusal == "part 3 cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("cpus", "reserved", "tasks"), [(1, 0, 1), (2, 0, 3), (2, 1, 1), (4, 1, 4), (16, 1, 16), (16, 0, 17), (64, 8, 56)]
+)
+def test_a_node_has_a_task_more_than_cpus_for_them(monkeypatch, cpus, reserved, tasks):
+    small = {"Resources": {"CPU": 1.0}, "Alive": True}
+    gone = {"Resources": {"CPU": 999.0}, "Alive": False}
+    monkeypatch.setattr(ray, "nodes", lambda: [small, {"Resources": {"CPU": float(cpus)}, "Alive": True}, gone])
+    assert int((cpus - reserved) / share_of_a_cpu()) == tasks
