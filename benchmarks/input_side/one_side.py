@@ -15,6 +15,7 @@ from benchmarks.input_side.job import Epoch, Job
 from benchmarks.input_side.sides import SIDES
 from benchmarks.report import cpu_seconds, median
 
+STEADY = (0.5, 0.8)  # of an epoch: what was ready before it is used up, and what is ready at its end is not all there yet
 IDLE = "ray::IDLE"  # what Ray calls a process that it keeps for the next task
 
 
@@ -23,11 +24,11 @@ class Measured:
     """Figures of one side.
 
     Attributes:
-        per_second: images, from the end of the first epoch to the end of the last.
+        per_second: images, in a part of the last epoch.
         cpu_ms: of all its processes, an image, in the same time.
         first_of_job: seconds from the side's start to its first batch.
         first_of_epoch: seconds from the end of an epoch to the first batch of the next one, the median.
-        megabytes: proportional memory of all its processes but Ray's idle ones, in the middle of the last epoch.
+        megabytes: proportional memory of all its processes but Ray's idle ones, as that part begins.
         idle_megabytes: of these.
     """
 
@@ -40,22 +41,20 @@ class Measured:
 
 
 def measure(start: Epoch, job: Job, began: float) -> Measured:
-    """Run a side's epochs; it began at that time."""
-    batches = job.images // job.batch_size
-    firsts, used, idle = list[float](), 0.0, 0.0
-    rows, from_then, cpu = 0, 0.0, 0.0
+    """Run a side's epochs; it began at that time. Rates are of a part of the last one, in which as much is made as is taken."""
+    batches, firsts = job.images // job.batch_size, list[float]()
+    first, last = (int(share * batches) for share in STEADY)
     for number in range(1 + job.epochs):
         waiting = time.perf_counter() if number else began
-        if number == 1:
-            from_then, cpu, rows = waiting, cpu_seconds(), 0
-        for step, size in enumerate(start(number)):
+        for step, _ in enumerate(start(number)):
             if step == 0:
                 firsts.append(time.perf_counter() - waiting)
-            rows += size
-            if number == job.epochs and step == batches // 2:
-                used, idle = _memory()
-    spent = time.perf_counter() - from_then
-    return Measured(rows / spent, 1e3 * (cpu_seconds() - cpu) / rows, firsts[0], median(firsts[1:]), used, idle)
+            if number == job.epochs and step == first:
+                (used, idle), from_then, cpu = _memory(), time.perf_counter(), cpu_seconds()
+            if number == job.epochs and step == last:
+                spent, cpu = time.perf_counter() - from_then, cpu_seconds() - cpu
+    rows = (last - first) * job.batch_size
+    return Measured(rows / spent, 1e3 * cpu / rows, firsts[0], median(firsts[1:]), used, idle)
 
 
 def _memory() -> tuple[float, float]:

@@ -19,13 +19,13 @@ def prepare(job: Job) -> None:
 
 
 def start(job: Job) -> Epoch:
-    """Ray, and the only worker's stream; each epoch prepares the next, the last one too: what is measured begins so."""
+    """Ray, and the only worker's stream; each epoch but the last prepares the next."""
     connect("local", local_cpus=job.processes)
     shape = StreamShape(job.batch_size, job.lanes, job.window)
     stream = open_stream(Dataset.open(str(job.work / f"shards-{job.images}")), shape, plain_views(job.size, job.views))
 
     def epoch(number: int) -> Iterator[int]:
-        for _, host in stream.pipelines.epoch(number, 0, last=False):
+        for _, host in stream.pipelines.epoch(number, 0, last=number == job.epochs):
             yield len(host.ids)
 
     return epoch
