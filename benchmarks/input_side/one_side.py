@@ -28,7 +28,7 @@ class Measured:
         cpu_ms: of all its processes, an image, in the same time.
         first_of_job: seconds from the side's start to its first batch.
         first_of_epoch: seconds from the end of an epoch to the first batch of the next one, the median.
-        megabytes: proportional memory of all its processes but Ray's idle ones, as that part begins.
+        megabytes: proportional memory of all its processes but Ray's idle ones, as that part ends.
         idle_megabytes: of these.
     """
 
@@ -50,9 +50,10 @@ def measure(start: Epoch, job: Job, began: float) -> Measured:
             if step == 0:
                 firsts.append(time.perf_counter() - waiting)
             if number == job.epochs and step == first:
-                (used, idle), from_then, cpu = _memory(), time.perf_counter(), cpu_seconds()
+                from_then, cpu = time.perf_counter(), cpu_seconds()
             if number == job.epochs and step == last:
                 spent, cpu = time.perf_counter() - from_then, cpu_seconds() - cpu
+                used, idle = _memory()  # takes a while, in which more is made than is taken
     rows = (last - first) * job.batch_size
     return Measured(rows / spent, 1e3 * cpu / rows, firsts[0], median(firsts[1:]), used, idle)
 
