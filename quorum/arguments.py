@@ -7,11 +7,12 @@ import inspect
 import os
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pipelines.errors import UserError
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 ANYTHING = ("Any", "Sequence", "Mapping", "list", "dict")
 NOUNS = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "Path": "a path", "Literal": "a word",
@@ -20,7 +21,7 @@ MOST_SHOWN = 60  # characters of a value
 LONGEST = 1 << 63  # whole numbers beyond it fit no array
 
 
-def checked(function: Function) -> Function:
+def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """The function with its arguments checked, numpy's numbers as Python's; what a storage refuses is a sentence too.
 
     Parameters that take collections or anything are left to the function.
@@ -33,11 +34,12 @@ def checked(function: Function) -> Function:
     several = {name for name, one in signature.parameters.items() if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
 
     @functools.wraps(function)
-    def call(*given: Any, **named: Any) -> Any:
+    def _call(*given: Given.args, **named: Given.kwargs) -> Result:
         bound = signature.bind(*given, **named)
         for name, value in bound.arguments.items():
             if name not in several:
-                bound.arguments[name] = _checked(name, plain_number(value), kinds[name])
+                plain = value.item() if is_of_numpy(value) and value.shape == () else value
+                bound.arguments[name] = _checked(name, plain, kinds[name])
         try:
             return function(*bound.args, **bound.kwargs)
         except BrokenPipeError:  # of whoever reads what is printed
@@ -47,12 +49,12 @@ def checked(function: Function) -> Function:
 
             raise UserError(storage_sentence(error)) from error
 
-    return call  # type: ignore[return-value]
+    return _call
 
 
-def plain_number(value: Any) -> Any:
-    """A number of numpy's as Python's; anything else as it is."""
-    return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
+def is_of_numpy(value: Any) -> bool:
+    """Whether a value is a number or an array of numpy's, which need not be imported for that."""
+    return type(value).__module__ == "numpy" and hasattr(value, "tolist")
 
 
 def _kinds(annotation: str) -> tuple[str, ...]:

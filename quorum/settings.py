@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pipelines.errors import UserError
+from quorum.arguments import is_of_numpy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ def _plain(value: Any) -> Any:
 
     Numbers and arrays of numpy are Python's numbers and lists.
     """
-    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+    if is_of_numpy(value):
         return value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

@@ -195,9 +195,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self._publish(labels, table.weights)
         exact = "set exact=True for labels that keep it, " if counting.weights is None else ""
         distinct = functools.partial(shortfall.distinct_rows, counting.rows, self._geometry)
-        advice = (
-            f"{exact}raise max_iter or dual_lr, or {'lower the minimum' if self.max_size_ == math.inf else 'widen the bounds'}"
-        )
+        remedy = "lower the minimum" if self.max_size_ == math.inf else "widen the bounds"
+        advice = f"{exact}raise max_iter or dual_lr, or {remedy}"
         shortfall.warn_of_missed_bounds(self.counts_, self.min_size_, self.max_size_, distinct, advice=advice)
         return self
 
@@ -282,9 +281,9 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         return weights, (self._core.rows + weights.sum()) / (self._core.batches + 1)
 
     def _require_rows(self, rows: Table) -> None:
-        if len(rows) < self.n_clusters:
-            counted = "" if rows.weights is None else "; rows of weight 0 are not counted"
-            raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}{counted}")
+        if (count := len(rows)) < self.n_clusters:
+            of = "" if rows.weights is None else "; rows of weight 0 are not counted"
+            raise ValueError(f"n_samples={count} should be >= n_clusters={self.n_clusters}{of}")
 
     def _bounds(self, learned: Table) -> Sizes:
         """Sizes that clusters of these rows may have."""

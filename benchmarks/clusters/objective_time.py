@@ -83,11 +83,12 @@ def compare(options: argparse.Namespace, count: int) -> tuple[Comparison, Points
             points[side].append({"effort": effort} | found)
             print(f"  {side}, {effort}: {found['s']:.1f} s, {found['objective']:.4f}", flush=True)
     gaps = [gap_at(point, points) for point in points[OURS]]
-    table: list[dict[str, str | float]] = [{"side": side} | point for side, each in points.items() for point in each]
-    for row, gap in zip(table, gaps, strict=False):  # ours come first
-        row["against the best by then"] = gap
-    for row in table[len(gaps) :]:
-        row["against the best by then"] = "-"
+    beside = {OURS: gaps} | {side: ["-"] * len(each) for side, each in points.items() if side != OURS}
+    table: list[dict[str, str | float]] = [
+        {"side": side} | point | {"against the best by then": said}
+        for side, each in points.items()
+        for point, said in zip(each, beside[side], strict=True)
+    ]
     title = f"{count:,} x {options.dim}, K = {options.clusters}, minimum {least}; effort: passes, iterations"
     notes = [f"not installed: {', '.join(missing)}"] if (missing := sides(options).keys() - here.keys()) else []
     return Comparison(title, table, gaps, [Figure(f"objective_at_time_{count}", min(gaps), "x")], notes), points

@@ -38,6 +38,12 @@ def write_photos(folder: Path, count: int, seed: int = 0) -> Path:
     return folder
 
 
+def labelled_photos(folder: Path) -> list[tuple[Path, int]]:
+    """The files that `write_photos` wrote, by name, and the photograph that each is of."""
+    files = sorted(folder.rglob("*.jpg"), key=lambda file: file.name)
+    return [(file, int(file.parent.name.removeprefix("photo"))) for file in files]
+
+
 def photo_shards(work: Path, count: int) -> Dataset:
     """The photos as shards, ingested as a user would; Ray must run."""
     source = FolderSource(Location.of(write_photos(work / f"jpegs-{count}", count)))

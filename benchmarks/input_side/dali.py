@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.images.photos import write_photos
+from benchmarks.images.photos import labelled_photos, write_photos
 from benchmarks.input_side.job import Epoch, Job
 from benchmarks.input_side.transforms import SCALE, OurCrops
 from pipelines.views.view_config import Normalization
@@ -36,7 +36,7 @@ def _start(job: Job, *, floats: bool) -> Epoch:
     mean, std = ([255 * value for value in values] for values in (pixels.mean, pixels.std))
 
     @pipeline_def(batch_size=job.batch_size, num_threads=job.processes, device_id=None)
-    def images() -> tuple[Any, ...]:
+    def _images() -> tuple[Any, ...]:
         folder = str(job.work / f"jpegs-{job.images}")
         encoded, labels = fn.readers.file(file_root=folder, random_shuffle=True, name="files")
         views = []
@@ -50,36 +50,36 @@ def _start(job: Job, *, floats: bool) -> Epoch:
             views.append(view)
         return (*views, labels)
 
-    return _epochs(images(), job)
+    return _epochs(_images(), job)
 
 
 def start_with_our_crops(job: Job) -> Epoch:
     """The encoded bytes cropped by our function, in its Python processes."""
     from nvidia.dali import fn, pipeline_def
 
-    files = sorted(Path(job.work / f"jpegs-{job.images}").rglob("*.jpg"))
-    source = _Cropped(files, OurCrops(job.size, job.views), job.batch_size)
+    source = _Cropped(labelled_photos(job.work / f"jpegs-{job.images}"), OurCrops(job.size, job.views), job.batch_size)
 
     @pipeline_def(batch_size=job.batch_size, num_threads=1, device_id=None, py_num_workers=job.processes, py_start_method="spawn")
-    def images() -> tuple[Any, ...]:
+    def _images() -> tuple[Any, ...]:
         return tuple(fn.external_source(source=source, num_outputs=2, parallel=True, batch=False))
 
-    return _epochs(images(), job)
+    return _epochs(_images(), job)
 
 
 class _Cropped:
     """Crops and label of a sample, as DALI asks its Python processes for one."""
 
-    def __init__(self, files: list[Path], crops: OurCrops, batch_size: int) -> None:
+    def __init__(self, files: list[tuple[Path, int]], crops: OurCrops, batch_size: int) -> None:
         self.files, self.crops, self.batches = files, crops, len(files) // batch_size
+        self._order = -1, np.empty(0, int)  # of an epoch
 
     def __call__(self, sample: Any) -> tuple[np.ndarray, np.ndarray]:
         if sample.iteration >= self.batches:
             raise StopIteration
-        order = np.random.default_rng(sample.epoch_idx).permutation(len(self.files))
-        file = self.files[order[sample.idx_in_epoch]]
-        label = np.array([int(file.parent.name.removeprefix("photo"))], np.int64)
-        return self.crops(file.read_bytes()), label
+        if self._order[0] != sample.epoch_idx:
+            self._order = sample.epoch_idx, np.random.default_rng(sample.epoch_idx).permutation(len(self.files))
+        file, label = self.files[self._order[1][sample.idx_in_epoch]]
+        return self.crops(file.read_bytes()), np.array([label], np.int64)
 
 
 def _epochs(pipeline: Any, job: Job) -> Epoch:

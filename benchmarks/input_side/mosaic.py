@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.images.photos import write_photos
+from benchmarks.images.photos import labelled_photos, write_photos
 from benchmarks.input_side.job import Epoch, Job
 from benchmarks.input_side.torch_loader import loaded
 from benchmarks.input_side.transforms import OurCrops, PilViews
@@ -25,9 +25,9 @@ def prepare(job: Job) -> None:
         if folder.exists():
             continue
         with MDSWriter(out=str(folder), columns={"image": kind, "label": "int"}) as writer:
-            for file in sorted(photos.rglob("*.jpg"), key=lambda file: file.name):
+            for file, label in labelled_photos(photos):
                 image = Image.open(file) if kind == "jpeg" else file.read_bytes()
-                writer.write({"image": image, "label": int(file.parent.name.removeprefix("photo"))})
+                writer.write({"image": image, "label": label})
 
 
 def start_documented(job: Job) -> Epoch:

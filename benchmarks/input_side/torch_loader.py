@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -33,9 +33,9 @@ def start_with_our_crops(job: Job) -> Epoch:
     return _start(job, transform=OurCrops(job.size, job.views), loader=_read)
 
 
-def loaded(data: Dataset[object] | IterableDataset[object], job: Job, **options: object) -> Epoch:
+def loaded(data: Dataset[Any] | IterableDataset[Any], job: Job, **options: Any) -> Epoch:
     """A DataLoader whose workers stay from epoch to epoch, so that only the first waits for their start."""
-    loader = DataLoader(data, num_workers=job.processes, persistent_workers=True, **options)  # type: ignore[arg-type]
+    loader = DataLoader(data, num_workers=job.processes, persistent_workers=True, **options)
 
     def epoch(number: int) -> Iterator[int]:
         for _, labels in loader:
@@ -44,10 +44,10 @@ def loaded(data: Dataset[object] | IterableDataset[object], job: Job, **options:
     return epoch
 
 
-def _start(job: Job, **options: object) -> Epoch:
+def _start(job: Job, **options: Any) -> Epoch:
     from torchvision.datasets import ImageFolder
 
-    images = partial(ImageFolder, str(job.work / f"jpegs-{job.images}"))(**options)
+    images = ImageFolder(str(job.work / f"jpegs-{job.images}"), **options)
     return loaded(images, job, batch_size=job.batch_size, shuffle=True, drop_last=True)
 
 

@@ -131,7 +131,9 @@ def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False
         unit = directions(centers)
         if (none := np.isnan(unit).any(axis=1)).any():
             raise UserError(f"center {int(none.argmax())} of {place} is all zeros and has no direction; remove it")
-        ours = np.allclose(centers, unit, atol=1e-5, rtol=0)  # they keep their bits
+        with np.errstate(over="ignore"):
+            lengths = (centers * unit).sum(axis=1)
+        ours = np.allclose(lengths, 1, atol=1e-5)  # they keep their bits
         centers, prices = (centers if ours else unit).astype(np.float32), prices.astype(np.float32)
     return FrozenClusters(heads, centers, prices, metric)
 

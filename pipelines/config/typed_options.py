@@ -16,6 +16,7 @@ from pipelines.config.plain_values import flatten
 from pipelines.errors import UserError, nearest
 
 Config = TypeVar("Config")
+MAY_NOT_BE_EMPTY = ("to", "storage", "column", "id")
 
 
 def _add_options(parser: ArgumentParser, kind: type, method: str | None) -> None:
@@ -24,9 +25,6 @@ def _add_options(parser: ArgumentParser, kind: type, method: str | None) -> None
     parser.add_class_arguments(kind, nested_key=None, skip={"method"} if settings else set())
     if settings is not None:
         parser.add_class_arguments(settings, "method")
-
-
-MAY_NOT_BE_EMPTY = ("to", "storage", "column", "id")
 
 
 def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:

@@ -20,9 +20,13 @@ def refuse_own(target: Location, folder: Location, free: str = "", rows: str | N
     Raises:
         UserError: for one of its files, or a place among its labels or its rows.
     """
-    both_local = rows is not None and "://" not in rows and target.is_local
-    if both_local and is_parquet(target.name) and target.lies_in(Location.of(rows or "")):
+    if rows is not None and _would_be_read(target, rows):
         raise UserError(f"--to {target} lies in {rows}, whose files are all read as rows; choose another place")
     is_one = target.lies_in(folder) and (folder.is_file() or (target.name.endswith(".parquet") and target.is_file()))
     if target.lies_in(folder / LABELS) or (is_one and target.name != free):
         raise UserError(f"--to {target} is a place of what {folder} itself is made of; choose another, beside it")
+
+
+def _would_be_read(target: Location, rows: str) -> bool:
+    """Whether a file would be one of those that rows are read from; asked of local ones alone, for storages may be gone."""
+    return is_parquet(target.name) and target.is_local and "://" not in rows and target.lies_in(Location.of(rows))

@@ -20,13 +20,16 @@ from pipelines.errors import UserError
 from pipelines.files.conversions import conversion, of_data_first
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import is_parquet, open_parquet, read_footer
-from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, Found, files_below, listed_at_once
+from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, TOO_OFTEN, Found, files_below, listed_at_once
 from pipelines.words import counted
 
 READERS = 16  # threads that read footers
 STREAMED_BYTES = 32 << 20  # of a piece, where a row group is read in pieces
 OUR_OWN = {"_embeddings.json"}
 MOST_NAMED = 3
+IN_WORDS = {  # faults of what a folder holds
+    BROKEN_LINK: "a link to nothing", NO_FILE: "no regular file", TOO_OFTEN: "one of many links to the same folder",
+}  # fmt: skip
 WANTED = "give a Parquet file or a folder of them, for example what quorum embed wrote"
 
 
@@ -124,10 +127,17 @@ def find_parquet(place: str) -> FoundFiles:
 def _refuse_missing(location: Location, faulty: Sequence[Found]) -> None:
     """Refuse what may hold rows and cannot be read: Parquet files, folders, and links to nothing that may be to folders."""
     for file in faulty:
-        may_be = is_parquet(file.path) or (file.fault != NO_FILE and not PurePosixPath(file.path).suffix)
-        if may_be and file.fault not in (LOOP, EMPTY) and not is_hidden(file.path):
-            said = {BROKEN_LINK: "a link to nothing", NO_FILE: "no regular file"}.get(file.fault, file.fault)
+        if is_hidden(file.path) or file.fault in (LOOP, EMPTY):
+            continue
+        is_file = file.fault == NO_FILE or (file.fault == BROKEN_LINK and bool(PurePosixPath(file.path).suffix))
+        if is_parquet(file.path) or not is_file:
+            said = IN_WORDS.get(file.fault) or _unreadable(file.fault)
             raise UserError(f"{location}/{file.path} is {said}; restore or remove it")
+
+
+def _unreadable(fault: str) -> str:
+    """Of a folder, with the reason that stands behind its fault."""
+    return f"a folder that cannot be read ({fault.partition('(')[2]}"
 
 
 def is_hidden(path: str) -> bool:

@@ -156,10 +156,10 @@ def _handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], An
     sys.unraisablehook = swallowed = _Swallowed(hook)
     try:
         yield
-        if left := swallowed.end():
-            raise left
     finally:
-        swallowed.end()
+        left = swallowed.end()
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+    if left is not None:
+        raise left

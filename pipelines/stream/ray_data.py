@@ -88,7 +88,7 @@ def share_of_a_cpu() -> float:
     A node has one such task more than it has CPUs for them, where a training worker has one too, so that none is idle while Ray
     hands out the next: on two cores a quarter more images a second.
     """
-    largest = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=1)
+    largest = max(_cpus_of_nodes())
     return math.floor(1e4 * max(largest - 1, 2) / max(largest, 3)) / 1e4  # as fine as Ray counts
 
 
@@ -97,6 +97,11 @@ def cpus_of_each(tasks: int) -> int:
 
     Ray is asked for one: for more, a task might wait for ever beside another job.
     """
-    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    nodes = [cpus for cpus in nodes if cpus] or [1]
+    nodes = _cpus_of_nodes()
     return max(1, min(*nodes, sum(nodes) // tasks))
+
+
+def _cpus_of_nodes() -> list[int]:
+    """CPUs of each node that has some."""
+    found = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    return [cpus for cpus in found if cpus] or [1]

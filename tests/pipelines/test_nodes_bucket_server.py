@@ -13,7 +13,7 @@ from benchmarks.chaos.servers import Server
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
 from tests.helpers.machines.nodes import finish, nodes, quorum, roles_on, wait_until
-from tests.helpers.machines.s3 import BUCKET, KEYS, S3Server, serving
+from tests.helpers.machines.s3 import BUCKET, S3Server, serving_with_keys
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -24,9 +24,7 @@ SEVERAL = (1, 2 * CPUS, CPUS, CPUS, 1)
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[S3Server]:
-    with serving() as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in KEYS.items():
-            patch.setenv(name, value)
+    with serving_with_keys() as server:
         yield server
 
 

@@ -17,17 +17,15 @@ from benchmarks.chaos.jobs import JOBS, differing, outcome, write_inputs
 from pipelines.datasets.image_shards import Dataset
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
-from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, serving
+from tests.helpers.machines.s3 import BUCKET, Faults, serving_with_keys
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def server():
-    with serving() as server, pytest.MonkeyPatch.context() as patch:
+    with serving_with_keys() as server:
         server.faults = Faults(busy=0.05, cut=0.01)
-        for name, value in KEYS.items():
-            patch.setenv(name, value)
         yield server
 
 

@@ -40,7 +40,7 @@ class EncodedMaker:
     Attributes:
         unit_rows: rows that are read at a time.
         block_bytes: of Ray's blocks.
-        apart: other tasks need not do this than read.
+        apart: whether other tasks do this than read: it takes too little.
     """
 
     apart = False

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import boto3
+import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -114,6 +115,15 @@ def serving() -> Iterator[S3Server]:
         yield server
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def serving_with_keys() -> Iterator[S3Server]:
+    """A server, whose keys this process has in its environment, and those that it starts."""
+    with serving() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        yield server
 
 
 def _refuse(environ: dict[str, Any], start_response: Any, status: str, code: str, message: str) -> Iterable[bytes]:

@@ -63,6 +63,12 @@ def test_a_direction_is_the_same_however_long_the_center_is(tmp_path, dtype, fac
     np.testing.assert_allclose(found, plain, atol=1e-6)
 
 
+def test_a_center_that_is_nearly_of_unit_length_is_made_so_however_many_numbers_it_has(tmp_path):
+    center = np.full((1, 10_000), 1.0003 / 100)
+    np.save(tmp_path / "c.npy", center)
+    assert np.linalg.norm(FinishedClusters.open(str(tmp_path / "c.npy")).model.centers) == pytest.approx(1, abs=2e-6)
+
+
 def test_an_array_of_other_than_real_numbers_is_refused(tmp_path):
     np.save(tmp_path / "c.npy", np.ones((2, 3), complex))
     with pytest.raises(UserError, match="has an array of 2 x 3 numbers of type complex128; centers are K x D real numbers"):

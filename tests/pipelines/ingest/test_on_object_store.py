@@ -14,7 +14,7 @@ from pipelines.ingest.recognise import open_source
 from tests.helpers.inputs import packed
 from tests.helpers.inputs.layouts import WNIDS
 from tests.helpers.inputs.packed import LAYOUTS, content, expected
-from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, S3Server, serving
+from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, S3Server, serving_with_keys
 
 SLOW = ("published tars", "tars", "gzipped tars")
 FOLDERS = ["class folders", "hugging face", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
@@ -22,9 +22,7 @@ FOLDERS = ["class folders", "hugging face", *(pytest.param(name, marks=pytest.ma
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
-    with serving() as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in KEYS.items():
-            patch.setenv(name, value)
+    with serving_with_keys() as server:
         yield server
 
 
