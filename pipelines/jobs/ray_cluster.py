@@ -28,6 +28,7 @@ from pipelines.jobs.ray_quirks import (
     knock,
     no_dashboard,
     started_here,
+    train_knows_its_settings,
 )
 from pipelines.jobs.ray_starts import starts_in_words
 
@@ -58,7 +59,10 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     address = address or os.environ.get("RAY_ADDRESS") or None
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     if address is None or address == "local":
-        with no_dashboard(), few_processes(), few_words(alone=True), in_groups_of_their_own(), kept_handlers(signal.SIGTERM):
+        with (
+            no_dashboard(), few_processes(), few_words(alone=True), in_groups_of_their_own(), train_knows_its_settings(),
+            kept_handlers(signal.SIGTERM),
+        ):  # fmt: skip
             cpus = max(os.cpu_count() or 1, local_cpus or 1)
             settings = {
                 # No dashboard would show metrics and task events, which are kept of every data set that ever ran.

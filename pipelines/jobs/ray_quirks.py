@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
+from weakref import WeakSet
 
 import ray
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData
@@ -29,12 +30,15 @@ UNUSED_PROCESSES = ("start_api_server", "start_monitor", "start_log_monitor")  #
 ALWAYS_UNUSED, UNUSED_ALONE = {"DatasetsCallback"}, {"PlacementGroupCleanerCallback"}  # classes of Ray Train
 CONTROLLER = "TrainController"  # the actor of a job of Ray Train that reserves for its workers
 DRAINS = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
-LOOKS = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
+LOOKS = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"  # by default 2 seconds, and 2 more after a job's end
+SECONDS_BETWEEN_LOOKS = "0.5"
+TRAIN_ALONE = {DRAINS: "0", LOOKS: SECONDS_BETWEEN_LOOKS, "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0"}
 LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 STDERR = 2
 CONNECT_SECONDS = 20
 PAUSE = 0.02  # seconds
 THIS_PROCESS = uuid.uuid4().hex[:12]
+_TOLD: WeakSet[Any] = WeakSet()  # Ray's nodes that this process has started with `TRAIN_ALONE`
 OF_THE_FIRST = (  # what makes the actors of Ray Data that outlive every job
     "ray.data._internal.stats:get_or_create_stats_actor",
     "ray.data._internal.cluster_autoscaler:get_or_create_autoscaling_coordinator",
@@ -49,7 +53,7 @@ def no_dashboard() -> AbstractContextManager[None]:
     Ray Train asks it once a second whether the driver lives, and where there is none searches for it: the end of a run that took
     less than the search waited 12 s for that. No issue found; the asking came with ray-project/ray#58515.
     """
-    return _unless_given(DASHBOARD, NOWHERE)
+    return _unless_given({DASHBOARD: NOWHERE})
 
 
 def few_processes() -> AbstractContextManager[None]:
@@ -82,7 +86,7 @@ def few_words(*, alone: bool) -> AbstractContextManager[None]:
 def _in_silence(connect: Callable[..., Any], *given: Any, **named: Any) -> Any:
     if LOG_LEVEL in os.environ:
         return connect(*given, **named)
-    with _unless_given(LOG_LEVEL, "fatal"), _no_terminal():
+    with _unless_given({LOG_LEVEL: "fatal"}), _no_terminal():
         return connect(*given, **named)
 
 
@@ -125,14 +129,14 @@ def _nothing(*given: Any, **named: Any) -> None:
 
 
 @contextmanager
-def _unless_given(name: str, value: str) -> Iterator[None]:
-    """A variable of the environment has a value within the block, unless the user has given it one."""
-    given = os.environ.get(name)
-    os.environ.setdefault(name, value)
+def _unless_given(values: dict[str, str]) -> Iterator[None]:
+    """Variables of the environment have values within the block, unless the user has given them others."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
     try:
         yield
     finally:
-        if given is None:
+        for name in new:
             del os.environ[name]
 
 
@@ -202,9 +206,49 @@ def few_actors(trainer: Any, *, alone: bool) -> Iterator[None]:
     whose driver frees what an ended job reserved (`free_orphans`), it is the two that watch for that. No issue found.
     """
     make, unused = trainer._create_default_callbacks, ALWAYS_UNUSED | (UNUSED_ALONE if alone else set())
-    used = {(trainer, make.__name__): lambda: [each for each in make() if type(each).__name__ not in unused]}
-    with _replaced(used), _unless_given(DRAINS, "0" if alone else "1"):
+    with _replaced({(trainer, make.__name__): lambda: [each for each in make() if type(each).__name__ not in unused]}):
         yield
+
+
+@contextmanager
+def train_knows_its_settings() -> Iterator[None]:
+    """A Ray that starts within the block has Ray Train's settings for one machine in the environment of all its processes."""
+    with _unless_given(TRAIN_ALONE):
+        yield
+        _TOLD.add(ray._private.worker._global_node)
+
+
+@contextmanager
+def settings_of_train(*, alone: bool) -> Iterator[None]:
+    """A Ray Train job within the block looks at its workers often, and for machines that are drained unless there is one alone.
+
+    Ray Train sends each process its settings in an environment of the process's own, so that the raylet starts two programs
+    for each, one after another, and no process serves two jobs: half a second for each of six. Where the processes know the
+    settings already (`train_knows_its_settings`), and the user has given no others since, nothing is sent. No issue found.
+    """
+    from ray.train.v2.api import data_parallel_trainer
+
+    if know_their_settings():
+        with _replaced({(data_parallel_trainer, "get_env_vars_to_propagate"): _NothingMore}):
+            yield
+    else:
+        with _unless_given({DRAINS: "0" if alone else "1", LOOKS: SECONDS_BETWEEN_LOOKS}):
+            yield
+
+
+def know_their_settings() -> bool:
+    """Whether this process has started its Ray with Ray Train's settings, and has no others in its own environment now."""
+    from ray.train.v2._internal.constants import get_env_vars_to_propagate
+
+    return ray._private.worker._global_node in _TOLD and not get_env_vars_to_propagate()
+
+
+class _NothingMore(dict[str, str]):
+    """Variables to which Ray Train cannot add what the processes have already."""
+
+    def setdefault(self, name: str, value: str = "") -> str:
+        """Leave it as it is."""
+        return value
 
 
 @contextmanager
@@ -284,26 +328,30 @@ def same_in_statistics(data: Any, name: str) -> Any:
     return data
 
 
-def leaves_room() -> Any:
-    """A callback of an elastic Ray Train job, whose groups then leave one CPU of the cluster to the stream's tasks.
+def in_the_controller() -> Any:
+    """A callback of a Ray Train job that changes Ray Train where the process is that decides; callbacks are what comes there.
 
-    After the loss of a node Ray Train takes all that is left, and the new group waits for its data without end (no issue found).
-    A callback, because that is what comes to the process that decides.
+    Groups of an elastic job leave one CPU of the cluster to the stream's tasks: after the loss of a node Ray Train takes all that
+    is left, and the new group waits for its data without end (no issue found). And workers are sent no settings which their
+    processes know (`settings_of_train`).
     """
     from ray.train import UserCallback
 
-    class LeavesRoom(UserCallback):
+    known = know_their_settings()
+
+    class InTheController(UserCallback):
         """See above."""
 
         def __reduce__(self) -> tuple[Any, ...]:
-            return _leave_room, ()
+            return _change_there, (known,)
 
-    return LeavesRoom()
+    return InTheController()
 
 
-def _leave_room() -> Any:
+def _change_there(known: bool) -> Any:
     from ray.train import UserCallback
     from ray.train.v2._internal.execution.scaling_policy.elastic import ElasticScalingPolicy
+    from ray.train.v2._internal.execution.worker_group import worker_group
 
     count = ElasticScalingPolicy._count_possible_workers
 
@@ -314,15 +362,9 @@ def _leave_room() -> Any:
         return int(min(count(policy, *given), max(most, config.min_workers)))
 
     ElasticScalingPolicy._count_possible_workers = with_room
+    if known:
+        worker_group.get_env_vars_to_propagate = dict
     return UserCallback()
-
-
-def look_often() -> None:
-    """Ray Train looks at its workers twice a second, unless the user has said how often.
-
-    By default it looks every two seconds, and again after their end: a job of seconds took four more to end. No issue found.
-    """
-    os.environ.setdefault(LOOKS, "0.5")
 
 
 def quiet_tune() -> None:

@@ -17,7 +17,7 @@ from pipelines.files.location import Location
 from pipelines.files.storage_errors import refusal_in
 from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_cluster import this_node
-from pipelines.jobs.ray_quirks import few_actors, leaves_room, look_often, no_handlers
+from pipelines.jobs.ray_quirks import few_actors, in_the_controller, no_handlers, settings_of_train
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
 
@@ -46,7 +46,6 @@ def fit(
         UserError: what a worker refused, or why the workers failed more often than allowed.
         KeyboardInterrupt: when the user stops it.
     """
-    look_often()
     run = Location.of(job.run)
     resources = {"CPU": float(workers.cpus)} | ({"GPU": workers.gpus} if workers.gpus else {})
     trainer = TorchTrainer(
@@ -60,11 +59,11 @@ def fit(
             storage_path=f"{run.path}/ray",
             storage_filesystem=run.filesystem,
             failure_config=FailureConfig(max_failures=workers.max_failures),
-            callbacks=[*callbacks, leaves_room()],
+            callbacks=[*callbacks, in_the_controller()],
         ),
     )
     try:
-        with no_handlers(trainer), few_actors(trainer, alone=alone):
+        with no_handlers(trainer), few_actors(trainer, alone=alone), settings_of_train(alone=alone):
             trainer.fit()
     except TrainingFailedError as error:
         raise UserError(_reason(job, error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -17,13 +18,18 @@ import ray
 import ray.data
 from ray.data._internal.stats import get_or_create_stats_actor
 from ray.train import ScalingConfig
-from ray.train.v2._internal.constants import DEFAULT_HEALTH_CHECK_INTERVAL_S, HEALTH_CHECK_INTERVAL_S_ENV_VAR
+from ray.train.v2._internal.constants import (
+    DEFAULT_HEALTH_CHECK_INTERVAL_S,
+    HEALTH_CHECK_INTERVAL_S_ENV_VAR,
+    get_env_vars_to_propagate,
+)
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.tune import PlacementGroupFactory
 from ray.tune.trainable import wrap_function
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.state import get_actor
 
+from pipelines.jobs import ray_quirks
 from pipelines.jobs.ray_quirks import (
     DASHBOARD,
     DRAINS,
@@ -31,16 +37,19 @@ from pipelines.jobs.ray_quirks import (
     NEXT_TO_NOTHING,
     NOWHERE,
     PAUSE,
+    SECONDS_BETWEEN_LOOKS,
+    TRAIN_ALONE,
     Breather,
     ends_with_its_function,
     few_actors,
     few_processes,
     free_orphans,
     knock,
-    look_often,
+    know_their_settings,
     no_dashboard,
     no_handlers,
     same_in_statistics,
+    settings_of_train,
 )  # fmt: skip
 from pipelines.stream.ray_data import configure_ray_data
 
@@ -186,15 +195,68 @@ def test_a_job_of_ray_train_has_no_actor_without_a_use(monkeypatch, alone):
     assert everything >= {"DatasetsCallback", "PlacementGroupCleanerCallback", "BackendSetupCallback"}
     with few_actors(trainer, alone=alone):
         assert everything - names() == {"DatasetsCallback"} | ({"PlacementGroupCleanerCallback"} if alone else set())
-        assert os.environ[DRAINS] == ("0" if alone else "1")
-    assert DRAINS not in os.environ
 
 
-def test_whether_nodes_are_watched_stays_as_the_user_says(monkeypatch):
-    monkeypatch.setenv(DRAINS, "1")
-    with few_actors(DataParallelTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1)), alone=True):
-        assert os.environ[DRAINS] == "1"
-    assert os.environ[DRAINS] == "1"
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_job_of_ray_train_is_sent_its_settings_where_ray_was_not_started_with_them(monkeypatch, alone):
+    for name in (DRAINS, LOOKS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ray_quirks, "_TOLD", set())
+    with settings_of_train(alone=alone):
+        assert get_env_vars_to_propagate() == {DRAINS: "0" if alone else "1", LOOKS: SECONDS_BETWEEN_LOOKS}
+    assert get_env_vars_to_propagate() == {}
+    assert HEALTH_CHECK_INTERVAL_S_ENV_VAR == LOOKS
+    assert DEFAULT_HEALTH_CHECK_INTERVAL_S > 1  # seldom
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_settings_of_ray_train_stay_as_the_user_says(monkeypatch, told):
+    monkeypatch.setattr(ray_quirks, "_TOLD", {ray._private.worker._global_node} if told else set())
+    given = {DRAINS: "1", LOOKS: "3"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with settings_of_train(alone=True):
+        assert get_env_vars_to_propagate() == given
+    assert get_env_vars_to_propagate() == given
+    assert not know_their_settings()
+
+
+SETTINGS_OF_JOBS = """
+import json, os, pathlib, ray, sys
+from ray.train import RunConfig, ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from pipelines.jobs.ray_cluster import connect
+from pipelines.jobs.ray_quirks import TRAIN_ALONE, few_actors, in_the_controller, settings_of_train
+
+def work(config):
+    told = {name: os.environ[name] for name in TRAIN_ALONE}
+    pathlib.Path(config["to"]).write_text(json.dumps([told, json.loads(ray.get_runtime_context().get_runtime_env_string())]))
+
+connect("local", local_cpus=2)
+os.environ |= dict(word.split("=") for word in sys.argv[2:])
+trainer = DataParallelTrainer(
+    work, train_loop_config={"to": sys.argv[1] + "/told.json"}, scaling_config=ScalingConfig(num_workers=1),
+    run_config=RunConfig(storage_path=sys.argv[1], callbacks=[in_the_controller()]),
+)
+with few_actors(trainer, alone=True), settings_of_train(alone=True):
+    trainer.fit()
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_know_ray_trains_settings_have_no_environment_of_their_own(tmp_path):
+    said_by(SETTINGS_OF_JOBS, str(tmp_path))
+    told, environment = json.loads((tmp_path / "told.json").read_text())
+    assert told == TRAIN_ALONE
+    assert environment.get("env_vars", {}) == {}
+
+
+@pytest.mark.slow
+def test_a_setting_that_the_user_gives_after_the_start_reaches_the_workers(tmp_path):
+    said_by(SETTINGS_OF_JOBS, str(tmp_path), f"{LOOKS}=0.75")
+    told, environment = json.loads((tmp_path / "told.json").read_text())
+    assert told == TRAIN_ALONE | {LOOKS: "0.75"}
+    assert environment["env_vars"][LOOKS] == "0.75"
 
 
 @pytest.mark.slow
@@ -371,17 +433,6 @@ def test_ray_data_spins_while_its_output_is_full_and_a_pause_keeps_it_from_it(lo
     assert spinning > 1.2 * paused  # some hundred times on a quiet machine
     configure_ray_data()
     assert context.custom_execution_callback_classes == [Breather]
-
-
-@pytest.mark.parametrize("given", [None, "3"])
-def test_ray_train_looks_seldom_at_its_workers_unless_it_is_told(monkeypatch, given):
-    monkeypatch.setenv(LOOKS, given or "")  # which is taken back afterwards
-    if not given:
-        del os.environ[LOOKS]
-    assert HEALTH_CHECK_INTERVAL_S_ENV_VAR == LOOKS
-    assert DEFAULT_HEALTH_CHECK_INTERVAL_S > 1
-    look_often()
-    assert os.environ[LOOKS] == (given or "0.5")
 
 
 def test_ray_tune_takes_no_trial_that_asks_for_nothing():
