@@ -54,8 +54,7 @@ def search_prices(similarities: Similarities, start: Start, bounds: SizeBounds) 
         if best.misplaced <= few:
             break
         if number == 0 and best.misplaced > num_rows // 20 and num_clusters > CANDIDATES:
-            prices = sampled_prices(similarities, num_rows, start.prices, bounds)
-            start = Start.of(similarities, num_rows, prices, bounds)
+            start = best = from_sample(similarities, start, bounds)
         prices = adapt_prices(*start.lists, start.prices, bounds)
         start = Start.of(similarities, num_rows, prices, bounds)
         best = min(best, start, key=lambda each: each.misplaced)
@@ -80,22 +79,33 @@ def candidates(
     return Lists(values, indices)
 
 
-def sampled_prices(similarities: Similarities, num_rows: int, prices: Tensor, bounds: SizeBounds) -> Tensor:
-    """Prices (K,) that suit a sample of the rows with long lists."""
+def from_sample(similarities: Similarities, start: Start, bounds: SizeBounds) -> Start:
+    """A better start, with prices that suit a sample of the rows with long lists, or the same one.
+
+    A cluster that few of the sample list may ask for any price, and then win rows that do not list it: where the prices are no
+    better than those before, they are sought again within the reach of the lists.
+    """
+    num_rows, prices = len(start.lists.values), start.prices
     count = min(num_rows, SAMPLED_ROWS * len(prices))
     rows = torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))[:count].sort().values
     lists = candidates(similarities, num_rows, prices, rows=rows, width=max(SAMPLED // count, CANDIDATES))
-    return adapt_prices(*lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6)
+    for free in (True, False):
+        adapted = adapt_prices(*lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6, free=free)
+        found = Start.of(similarities, num_rows, adapted, bounds)
+        if found.misplaced < start.misplaced:
+            return found
+    return start
 
 
 def adapt_prices(
-    values: Tensor, indices: Tensor, prices: Tensor, bounds: SizeBounds, *, share: float = 1.0, widest: float = WIDEST
-) -> Tensor:
+    values: Tensor, indices: Tensor, prices: Tensor, bounds: SizeBounds,
+    *, share: float = 1.0, widest: float = WIDEST, free: bool = False,
+) -> Tensor:  # fmt: skip
     """Prices (K,) with sizes near the bounds on these lists (n, C), see `algos.exact.smooth_dual`.
 
     Clusters that few lists hold lack rows whatever their price; no price moves by more than the median lead of a list's first
-    cluster over its 16th, beyond which a cluster would win most rows unseen. Lists of a `share` of all rows want that share of
-    the sizes.
+    cluster over its 16th, beyond which a cluster would win most rows unseen - unless all clusters are listed, or prices are to be
+    `free`. Lists of a `share` of all rows want that share of the sizes.
     """
     listed = values + prices[indices]
     last = min(CANDIDATES, listed.shape[1]) - 1
@@ -104,8 +114,7 @@ def adapt_prices(
         float(values.std()) / 100 if len(values) > 1 else 0.0,
         1e-12,
     )
-    free = values.shape[1] == len(prices) or share < 1
-    reach = np.full(len(prices), np.inf if free else lead)
+    reach = np.full(len(prices), np.inf if free or values.shape[1] == len(prices) else lead)
     dual = SmoothDual(
         values.numpy(), indices.numpy(), bounds.least.numpy() * share, bounds.most.numpy() * share,
         np.maximum(prices.numpy() - reach, np.where(bounds.bounded_above, -np.inf, 0.0)), prices.numpy() + reach,

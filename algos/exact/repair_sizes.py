@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algos.exact.entries import Entries
 from algos.exact.middle_prices import middle_prices
 from algos.exact.price_search import Start, search_prices
-from algos.exact.row_flow import Entries, RowFlow
+from algos.exact.row_flow import RowFlow
 from algos.exact.signed_prices import SizeBounds
 from algos.exact.similarities import SIMILARITIES_HELD, Similarities, pieces
 

@@ -10,43 +10,17 @@ Shapes: n rows, K clusters, E entries, A of them near a border.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra, maximum_flow
 
+from algos.exact.entries import Entries, Indices, Numbers
+from algos.exact.pair_arcs import PairArcs
 from algos.exact.signed_prices import SizeBounds
-
-Numbers = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 NEAR = 32  # entries a cluster that the first rounds look at, and those of four times as many when no path is left
 ROUNDING = 1e-13  # of the largest similarity: what counts as no reduced cost
-
-
-@dataclass
-class Entries:
-    """Clusters that a row may get: rows, clusters and similarities, (E,) each."""
-
-    rows: Indices
-    clusters: Indices
-    values: Numbers
-
-    def of(self, chosen: NDArray[np.bool_] | Indices) -> Entries:
-        """Some of the entries."""
-        return Entries(self.rows[chosen], self.clusters[chosen], self.values[chosen])
-
-    def value(self, rows: Indices, clusters: Indices, num_clusters: int) -> Numbers:
-        """Similarities of listed rows and clusters."""
-        keys = self.rows * num_clusters + self.clusters
-        order = keys.argsort()
-        return self.values[order[np.searchsorted(keys, rows * num_clusters + clusters, sorter=order)]]
-
-    def with_more(self, other: Entries) -> Entries:
-        """These and others."""
-        return Entries(*(np.concatenate(both) for both in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
 class RowFlow:
@@ -93,7 +67,9 @@ class RowFlow:
             near, reach = self.near(wanted)
             if not self._send_within(near, reach):
                 if reach == np.inf:
-                    distance: Numbers = dijkstra(self._graph(near), indices=np.flatnonzero(self.excess > 0), min_only=True)
+                    distance: Numbers = dijkstra(
+                        self._graph(self._pairs(near)), indices=np.flatnonzero(self.excess > 0), min_only=True
+                    )
                     return np.array(distance == np.inf)
                 wanted *= 2
         return np.zeros(self.pool + 1, dtype=bool)
@@ -119,13 +95,16 @@ class RowFlow:
 
     def slack(self) -> sparse.csr_matrix:
         """By how much the price of an arc's target may rise against its source's, of all arcs, (K + 1, K + 1)."""
-        return self._graph(self.entries)
+        return self._graph(self._pairs(self.entries))
+
+    def _pairs(self, near: Entries) -> PairArcs:
+        return PairArcs(near, self.labels, self.own)
 
     def _send_within(self, near: Entries, reach: float) -> bool:
         """Rounds over some entries, until none of their paths costs less than others might; returns whether any was found."""
-        found = False
+        found, pairs = False, self._pairs(near)
         while (self.excess > 0).any():
-            distance = dijkstra(self._graph(near), indices=np.flatnonzero(self.excess > 0), min_only=True, limit=reach)
+            distance = self._distance(pairs, reach)
             reached = (self.excess < 0) & np.isfinite(distance)
             farthest = distance[reached].max() if reached.any() else reach
             if farthest == np.inf:
@@ -135,62 +114,57 @@ class RowFlow:
             reach -= farthest
             if not reached.any():
                 break
-            self._send(near)
+            pairs.follow(self._send(near.of(pairs.below(self.tolerance, self.prices))), self.labels, self.own)
             found = True
         return found
 
-    def _graph(self, near: Entries) -> sparse.csr_matrix:
+    def _distance(self, pairs: PairArcs, limit: float = np.inf) -> Numbers:
+        """Of each node from those that hold too many, (K + 1,); infinite where it is more."""
+        found: Numbers = dijkstra(self._graph(pairs), indices=np.flatnonzero(self.excess > 0), min_only=True, limit=limit)
+        return found
+
+    def _graph(self, pairs: PairArcs) -> sparse.csr_matrix:
         """The cheapest arc between each two nodes, (K + 1, K + 1)."""
-        sources, targets, costs, _ = self._arcs(near)
-        order = np.lexsort((costs, targets, sources))
-        sources, targets, costs = sources[order], targets[order], costs[order]
-        first = np.append(True, (sources[1:] != sources[:-1]) | (targets[1:] != targets[:-1]))[: len(order)]
-        return sparse.csr_matrix((costs[first], (sources[first], targets[first])), shape=(self.pool + 1,) * 2)
-
-    def _arcs(self, near: Entries) -> tuple[Indices, Indices, Numbers, Indices]:
-        """Sources, targets, reduced costs and the row of each arc; between a cluster and the pool -1."""
-        other = near.of(self.labels[near.rows] != near.clusters)
         filling, emptying = np.flatnonzero(self.spare < self.room), np.flatnonzero(self.spare > 0)
-        sources = np.concatenate([self.labels[other.rows], filling, np.full(len(emptying), self.pool)])
-        targets = np.concatenate([other.clusters, np.full(len(filling), self.pool), emptying])
-        costs = np.concatenate([self.reduced(other), self.prices[filling], -self.prices[emptying]])
-        return sources, targets, costs.clip(min=0.0), np.append(other.rows, np.full(len(filling) + len(emptying), -1))
+        sources = np.concatenate([pairs.sources, filling, np.full(len(emptying), self.pool)])
+        targets = np.concatenate([pairs.targets, np.full(len(filling), self.pool), emptying])
+        of_pool = np.concatenate([self.prices[filling], -self.prices[emptying]]).clip(min=0.0)
+        costs = np.append(pairs.costs(self.prices), of_pool)
+        return sparse.csr_matrix((costs, (sources, targets)), shape=(self.pool + 1,) * 2)
 
-    def _send(self, near: Entries) -> None:
-        """Move as many rows as arcs without reduced cost carry, each row once."""
-        sources, targets, costs, rows = self._arcs(near)
-        free = costs <= self.tolerance
-        sources, targets, rows = sources[free], targets[free], rows[free]
-        by_row = rows >= 0
-        movers, mover = np.unique(rows[by_row], return_inverse=True)
+    def _send(self, free: Entries) -> Indices:
+        """Move as many rows as arcs without reduced cost carry, those of the entries, each row once; returns which moved."""
+        filling = np.flatnonzero((self.spare < self.room) & (self.prices[:-1] <= self.tolerance))
+        emptying = np.flatnonzero((self.spare > 0) & (self.prices[:-1] >= -self.tolerance))
+        movers, mover = np.unique(free.rows, return_inverse=True)
         nodes = self.pool + 1 + np.arange(len(movers) + 2)
         start, end = nodes[-2:]
-        filling = targets == self.pool
-        emptying = sources == self.pool
         giving, lacking = np.flatnonzero(self.excess > 0), np.flatnonzero(self.excess < 0)
         parts = [
             (self.labels[movers], nodes[:-2], np.ones(len(movers))),
-            (nodes[mover], targets[by_row], np.ones(len(mover))),
-            (sources[filling], targets[filling], (self.room - self.spare)[sources[filling]]),
-            (sources[emptying], targets[emptying], self.spare[targets[emptying]]),
+            (nodes[mover], free.clusters, np.ones(len(mover))),
+            (filling, np.full(len(filling), self.pool), (self.room - self.spare)[filling]),
+            (np.full(len(emptying), self.pool), emptying, self.spare[emptying]),
             (np.full(len(giving), start), giving, self.excess[giving]),
             (lacking, np.full(len(lacking), end), -self.excess[lacking]),
         ]
         tails, heads, most = (np.concatenate(column) for column in zip(*parts, strict=True))
         most = most.clip(max=len(self.labels) + 1).astype(np.int32)
         capacities = sparse.csr_matrix((most, (tails, heads)), shape=(end + 1, end + 1))
-        self._apply(maximum_flow(capacities, start, end).flow.tocoo(), movers, near)
+        return self._apply(maximum_flow(capacities, start, end).flow.tocoo(), movers, free)
 
-    def _apply(self, flow: sparse.coo_matrix, movers: Indices, near: Entries) -> None:
-        """Change labels and counts by a flow over clusters, pool, movers, start and end."""
+    def _apply(self, flow: sparse.coo_matrix, movers: Indices, free: Entries) -> Indices:
+        """Change labels and counts by a flow over clusters, pool, movers, start and end; returns the rows that moved."""
         first, start = self.pool + 1, self.pool + 1 + len(movers)
         tails, heads, amounts = flow.row[flow.data > 0], flow.col[flow.data > 0], flow.data[flow.data > 0]
         moved = (tails >= first) & (tails < start)
-        rows, new = movers[tails[moved] - first], heads[moved].astype(np.int64)
-        self.labels[rows], self.own[rows] = new, near.value(rows, new, self.pool)
+        rows: Indices = movers[tails[moved] - first]
+        new = heads[moved].astype(np.int64)
+        self.labels[rows], self.own[rows] = new, free.value(rows, new, self.pool)
         self.moves += len(rows)
         filled, emptied = (heads == self.pool) & (tails < self.pool), (tails == self.pool) & (heads < self.pool)
         self.spare[tails[filled]] += amounts[filled]
         self.spare[heads[emptied]] -= amounts[emptied]
         self.excess[heads[tails == start]] -= amounts[tails == start]
         self.excess[tails[heads == start + 1]] += amounts[heads == start + 1]
+        return rows

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.clustering.label_files import LabelledFolder
 from pipelines.datasets.vector_column import RowForm
+from pipelines.files.location import Location
 from tests.helpers.inputs.lumps import LUMP_DIM
 
 EUCLIDEAN = RowForm("euclidean", (0.25,) * LUMP_DIM, 2.0)
+
+
+def copied(labelled: LabelledFolder, to: Path) -> LabelledFolder:
+    """The same labels in files of their own."""
+    shutil.copytree(labelled.folder.path, to)
+    return replace(labelled, folder=Location.of(str(to)))
 
 
 def table_of(labelled: LabelledFolder) -> pa.Table:

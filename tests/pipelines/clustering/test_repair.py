@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +21,7 @@ from pipelines.clustering.repair_tasks import LabelMover, Moves
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
-from tests.helpers.inputs.labelled import EUCLIDEAN, similarities, table_of
+from tests.helpers.inputs.labelled import EUCLIDEAN, copied, similarities, table_of
 from tests.helpers.inputs.lumps import LUMP_DIM, LUMP_ROWS
 from tests.helpers.inputs.oracle import best_total
 
@@ -27,16 +30,24 @@ HEADS = [6, 3]
 pytestmark = pytest.mark.ray
 
 
-@pytest.fixture
-def labelled(request, local_ray, lumps, tmp_path, monkeypatch) -> LabelledFolder:
-    """Labels in several files under random centers, by cosine or by the metric of the test."""
-    monkeypatch.setattr(label_files, "TASK_ROWS", 400)
-    form = getattr(request, "param", RowForm())
+@pytest.fixture(scope="module")
+def written(local_ray, lumps, tmp_path_factory) -> Callable[[RowForm], LabelledFolder]:
+    """Labels in several files under random centers, by the metric of a form."""
+    return functools.cache(lambda form: write(form, str(lumps), str(tmp_path_factory.mktemp("labels"))))
+
+
+def write(form: RowForm, lumps: str, to: str) -> LabelledFolder:
     centers = torch.randn(sum(HEADS), LUMP_DIM, generator=torch.Generator().manual_seed(0)) / 2
     centers = (F.normalize(centers, dim=1) if form.metric == "cosine" else centers).numpy()
     model = FrozenClusters(HEADS, centers, np.linspace(0.0, 0.1, sum(HEADS), dtype=np.float32), form.metric)
-    vectors = EmbeddingFolder.open(str(lumps)).in_form(form)
-    return write_labels(vectors, model, Location.of(str(tmp_path / "labels")), gpu=False)
+    return write_labels(EmbeddingFolder.open(lumps).in_form(form), model, Location.of(to), gpu=False)
+
+
+@pytest.fixture
+def labelled(request, written, tmp_path, monkeypatch) -> LabelledFolder:
+    """Labels of the test's own, by cosine or by the metric of the test."""
+    monkeypatch.setattr(label_files, "TASK_ROWS", 400)
+    return copied(written(getattr(request, "param", RowForm())), tmp_path / "labels")
 
 
 @pytest.mark.parametrize(("labelled", "share"), [(RowForm(), 0.5), (RowForm(), 1.0), (EUCLIDEAN, 1.0)], indirect=["labelled"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from pipelines.clustering.levels.repair_levels import SizeRatios, repair_levels
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import RowForm
 from pipelines.files.location import Location
-from tests.helpers.inputs.labelled import EUCLIDEAN, similarities, table_of
+from tests.helpers.inputs.labelled import EUCLIDEAN, copied, similarities, table_of
 from tests.helpers.inputs.lumps import LUMP_DIM, LUMP_ROWS
 from tests.helpers.inputs.oracle import best_total
 
@@ -28,22 +31,31 @@ PARENTS, CLUSTERS = 4, 16
 pytestmark = pytest.mark.ray
 
 
-@pytest.fixture
-def labelled(request, local_ray, lumps, tmp_path, monkeypatch) -> LabelledFolder:
-    """Labels in several files under random parents and clusters, by cosine or by the metric of the test."""
-    monkeypatch.setattr(label_files, "TASK_ROWS", 400)
-    form = getattr(request, "param", RowForm())
-    vectors = EmbeddingFolder.open(str(lumps)).in_form(form)
+@pytest.fixture(scope="module")
+def written(local_ray, lumps, tmp_path_factory) -> Callable[[RowForm], LabelledFolder]:
+    """Labels in several files under random parents and clusters, by the metric of a form."""
+    return functools.cache(lambda form: write(form, str(lumps), tmp_path_factory.mktemp("written")))
+
+
+def write(form: RowForm, lumps: str, to: Path) -> LabelledFolder:
+    vectors = EmbeddingFolder.open(lumps).in_form(form)
     numbers = torch.randn(PARENTS + CLUSTERS, LUMP_DIM, generator=torch.Generator().manual_seed(0)) / 2
     numbers = (F.normalize(numbers, dim=1) if form.metric == "cosine" else numbers).numpy()
     parents, centers = numbers[:PARENTS], numbers[PARENTS:]
     prices = np.linspace(0.0, 0.1, CLUSTERS, dtype=np.float32)
     flat = FrozenClusters([PARENTS], parents, prices[:PARENTS], form.metric)
-    sizes = write_labels(vectors, flat, Location.of(str(tmp_path / "parents")), gpu=False).counts
+    sizes = write_labels(vectors, flat, Location.of(str(to / "parents")), gpu=False).counts
     children = child_counts(torch.from_numpy(sizes), CLUSTERS, LUMP_ROWS, 0.6, 1.5).numpy()
     above = FrozenParents(parents, prices[:PARENTS], children)
     model = FrozenClusters([CLUSTERS], centers, prices, form.metric, parents=above)
-    return write_labels(vectors, model, Location.of(str(tmp_path / "labels")), gpu=False)
+    return write_labels(vectors, model, Location.of(str(to / "labels")), gpu=False)
+
+
+@pytest.fixture
+def labelled(request, written, tmp_path, monkeypatch) -> LabelledFolder:
+    """Labels of the test's own, by cosine or by the metric of the test."""
+    monkeypatch.setattr(label_files, "TASK_ROWS", 400)
+    return copied(written(getattr(request, "param", RowForm())), tmp_path / "labels")
 
 
 @pytest.mark.parametrize("labelled", [RowForm(), EUCLIDEAN], indirect=True)
