@@ -18,6 +18,7 @@ from algos.exact.smooth_dual import SmoothDual
 CANDIDATES = 16  # clusters a row that price search considers
 ROUNDS = 6  # of price search, each with a pass over all similarities
 SAMPLED_ROWS, SAMPLED = 16, 1 << 22  # rows a cluster, and similarities in all, of the first search where prices are far off
+SETTLED = 0.8  # of the rows out of place that a round has to leave out of place for the search to end
 WIDEST = 24  # width of the first smoothing: one over this of a list's span
 
 
@@ -49,15 +50,17 @@ def search_prices(similarities: Similarities, start: Start, bounds: SizeBounds) 
     the best ones: a search on a sample of rows, with longer lists, goes before.
     """
     best, num_rows, num_clusters = start, len(start.lists.values), len(start.prices)
-    few = min(2 * num_clusters, num_rows // 50)  # paths for so few rows cost no more than a round
+    few = min(num_clusters // 4, num_rows // 50)  # paths for so few rows cost less than a round
     for number in range(ROUNDS):
         if best.misplaced <= few:
             break
         if number == 0 and best.misplaced > num_rows // 20 and num_clusters > CANDIDATES:
             start = best = from_sample(similarities, start, bounds)
         prices = adapt_prices(*start.lists, start.prices, bounds)
-        start = Start.of(similarities, num_rows, prices, bounds)
+        start, before = Start.of(similarities, num_rows, prices, bounds), start
         best = min(best, start, key=lambda each: each.misplaced)
+        if start is best and start.misplaced > SETTLED * before.misplaced:
+            break
     return best
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+import torch.nn.functional as F
 
-from algos.exact.price_search import adapt_prices, candidates, misplaced
+from algos.exact import price_search
+from algos.exact.price_search import Start, adapt_prices, candidates, from_sample, misplaced
 from algos.exact.signed_prices import SizeBounds
+from benchmarks.clustering import mixture, unit
 from tests.helpers.inputs.price_tables import lookup, zeros
 
 
@@ -35,3 +39,16 @@ def test_a_cluster_that_no_list_holds_does_not_win_most_rows_unseen():
     prices = adapt_prices(values, indices, zeros(20), SizeBounds.of(13, None, 20))
     assert float(prices[19]) > 0
     assert int((table + prices).argmax(dim=1).bincount(minlength=20)[19]) < 150
+
+
+@pytest.mark.parametrize("seed", range(4))  # of 1 the prices of the sample are worse, of 3 better
+def test_a_sample_never_makes_the_start_worse(monkeypatch, seed):
+    monkeypatch.setattr(price_search, "SAMPLED", 32_000)  # lists of 20 clusters
+    rows = torch.from_numpy(unit(mixture(3000, 16, 100, seed))).double()
+    centers = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:100]].clone()
+    centers[:3] = F.normalize(-rows.mean(dim=0), dim=0)  # which few rows list
+    table, bounds = rows @ centers.T, SizeBounds.of(18, None, 100)
+    start = Start.of(lookup(table), len(rows), zeros(100), bounds)
+    found = from_sample(lookup(table), start, bounds)
+    assert found.misplaced < start.misplaced or found is start
+    assert found.misplaced == misplaced((table + found.prices).argmax(dim=1), found.prices, bounds)
