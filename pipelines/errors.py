@@ -30,5 +30,5 @@ class Stopped(KeyboardInterrupt):
     """
 
     def __init__(self, number: int, message: str = "interrupted; what was saved is whole") -> None:
-        super().__init__(message)
+        super().__init__(hidden(message))
         self.number = number

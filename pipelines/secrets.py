@@ -6,19 +6,24 @@ import re
 from typing import Any
 
 MASK = "***"
-IN_FRONT = re.compile(  # scheme://name:secret@host; an unencoded secret may hold / and @
-    r"(?P<scheme>\b[\w+.-]+://)(?P<name>[^\s/?#@:]*):(?P<secret>[^\s/?#]+|(?!\d+/)[^\s?#@\"']+)@"
+IN_FRONT = (  # scheme://name:secret@host; an unencoded secret may hold / and @
+    re.compile(
+        r"(\bhttps?://)(?:[^\s/?#@:]+|[^\s/?#@:]*:(?:[^\s/?#]+|(?!\d+/)[^\s?#@\"']+))@"
+    ),  # or a token alone; host:port/a@b
+    re.compile(r"(\b(?:postgres|postgresql|mysql|mariadb|mssql|oracle)(?:\+\w+)?://)[^\s/?#@:]*:(?:[^\s/?#]+|[^\s@]+)@"),
+    re.compile(r"(\b(?!https?://)[\w+.-]+://)[^\s/?#@:]*:(?:[^\s/?#]+|[^\s?#@\"']+)@"),
 )
 IN_QUERY = re.compile(
-    r"(?i)(?P<key>\b(?:access_key(?:_id)?|secret_key|secret_access_key|session_(?:access_)?token|account_?key|sas_(?:access_)?token|password|passwd|(?:access_)?token|"
-    r"sig|signature|api_key|credential)=)(?P<secret>[^&\s\"']+)"
+    r"(?i)((?<![\w-])(?:[\w-]*[_-])?(?:access_?key(?:_id)?|secret(?:_?key)?|account_?key|(?:ssl)?password|passwd|token|"
+    r"sig|signature|api_?key|credential)=)[^&\s\"']+"
 )
 
 
 def hidden(text: str) -> str:
     """The text with each secret of an address in it replaced."""
-    text = IN_FRONT.sub(lambda found: f"{found['scheme']}{MASK}:{MASK}@", text)
-    return IN_QUERY.sub(lambda found: f"{found['key']}{MASK}", text)
+    for pattern in IN_FRONT:
+        text = pattern.sub(rf"\g<1>{MASK}:{MASK}@", text)
+    return IN_QUERY.sub(rf"\g<1>{MASK}", text)
 
 
 def without_secrets(value: Any) -> Any:

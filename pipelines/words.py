@@ -1,6 +1,10 @@
-"""Numbers of things in words."""
+"""Sentences for the user: numbers of things in words, and how sentences are told."""
 
 from __future__ import annotations
+
+import sys
+
+from pipelines.secrets import hidden
 
 
 def counted(number: int, noun: str) -> str:
@@ -8,3 +12,8 @@ def counted(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def tell(sentence: object) -> None:
+    """Print what a user is to know on standard error, without the secrets of an address in it."""
+    print(hidden(str(sentence)), file=sys.stderr, flush=True)

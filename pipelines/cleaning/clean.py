@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,7 +57,10 @@ def plan_cleaning(place: str, *, failed: bool, unfinished: bool, idle_seconds: f
     gone = {one.path for one in whole}
     old = list(checkpoints_to_go(runs, listing, named, gone, kept))
     unlisted = [
-        one for run in runs if run.is_at_rest and not within(run.folder, gone) for one in unlisted_checkpoints(listing, run)
+        one
+        for run in runs
+        if run.is_at_rest and not within(run.folder, gone)
+        for one in unlisted_checkpoints(listing, run, named, time.time() - idle_seconds)
     ]
     rest = list(leftovers(listing, runs, gone, idle_seconds, unfinished=unfinished, kept=kept))
     return Plan(listing.root, [*whole, *old, *unlisted, *rest], kept.notes, idle_seconds)

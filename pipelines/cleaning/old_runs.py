@@ -130,8 +130,15 @@ def checkpoints_to_go(
                 yield of_file(Kind.CHECKPOINT, file, "neither the best nor the last", run.folder)
 
 
-def unlisted_checkpoints(listing: Listing, run: FoundRun) -> Iterator[Waste]:
-    """What a write that was cut off has left of a checkpoint: a file that the index does not name."""
+def unlisted_checkpoints(listing: Listing, run: FoundRun, named: Named, before: float) -> Iterator[Waste]:
+    """What a write that was cut off has left of a checkpoint: a file that neither the index nor another run names.
+
+    Args:
+        listing: of the storage.
+        run: it lies in.
+        named: what others name.
+        before: time of the clock since when it has not changed; somebody may have just put it back.
+    """
     folder = f"{run.folder}/checkpoints".lstrip("/")
     if run.run is None or INDEX not in listing.children(folder):
         return
@@ -141,7 +148,8 @@ def unlisted_checkpoints(listing: Listing, run: FoundRun) -> Iterator[Waste]:
         return
     for file in listing.below(folder):
         name = file.path[len(folder) + 1 :]
-        if re.fullmatch(CHECKPOINT, name) and name not in listed:
+        lost = re.fullmatch(CHECKPOINT, name) and name not in {*listed, *named.files.get(run.folder, ())}
+        if lost and file.changed < before:
             yield of_file(Kind.UNLISTED, file, "its index does not name it", run.folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -48,6 +47,7 @@ from pipelines.tracking.figures import ROWS_PER_SECOND
 from pipelines.tracking.mlflow_store import check_run, tracking_uri
 from pipelines.tracking.old_figures import by_present_names
 from pipelines.tracking.record import Record
+from pipelines.words import tell
 from pipelines.working_copy.copy_plan import COPY, CopyPlan
 from pipelines.working_copy.fitness import why_unfit
 from pipelines.working_copy.write_copy import cost, write_copy
@@ -101,7 +101,7 @@ class Clustering:
         if self.resume is None:
             _check_folder(self.config, self.vectors)
             for remark in (*self.vectors.remarks(), *_remarks_of_start(self.config, self.start)):
-                print(remark, file=sys.stderr)
+                tell(remark)
             self.config = _with_copy_settled(self.config, self.vectors)
         else:
             self.resumed = _reopen(self.config, self.vectors)
@@ -231,7 +231,7 @@ def _with_copy_settled(config: ClusterConfig, vectors: EmbeddingFolder) -> Clust
         if unfit is None:
             return replace(config, copy="never", keep_copy=False)
         why = f"{vectors.place} is unfit to be streamed as it is: {unfit}"
-    print(f"{why}; {cost(plan)}", file=sys.stderr)
+    tell(f"{why}; {cost(plan)}")
     return replace(config, copy="always")
 
 
@@ -311,7 +311,7 @@ def _write_result(
     moved = repaired.parents_moved if isinstance(repaired, RepairedLevels) else None
     parents = ParentSizes.of(labelled, config.min_size_ratio, config.max_size_ratio, moved)
     if 0 < labelled.far < (largest := max(least for least, _ in bounds)):
-        print(_far_remark(labelled.far, largest), file=sys.stderr)
+        tell(_far_remark(labelled.far, largest))
     report = {
         "rows": vectors.rows, "dim": vectors.dim, "heads": [head.report() for head in heads], "passes": config.passes,
         "seconds": time.monotonic() - began, "rows_per_second": by_present_names(state["figures"]).get(ROWS_PER_SECOND),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.files.parquet_reader import ParquetReader
 from pipelines.tracking.epoch_snapshot import MOST_INSTANCES
+from pipelines.words import tell
 
 UNSEEN = -1  # in place of the label of an instance that has none
 
@@ -43,7 +43,7 @@ def images_of(vectors: EmbeddingFolder) -> Images | None:
     except (UserError, OSError):  # gone, or on storage that does not answer here
         dataset = None
     if dataset is None or dataset.fingerprint != manifest["fingerprint"]:
-        print(f"the images of {vectors.location} are not at {manifest['shards']} any more; no pictures of them", file=sys.stderr)
+        tell(f"the images of {vectors.location} are not at {manifest['shards']} any more; no pictures of them")
         return None
     return Images(dataset, manifest["split"])
 

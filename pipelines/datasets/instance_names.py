@@ -9,13 +9,13 @@ import functools
 import itertools
 import posixpath
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from pipelines.errors import UserError, nearest
+from pipelines.words import tell
 
 MOST_DIGITS = 18  # of an id: below 2^63
 MOST_COMPARED = 10_000  # sources among which the nearest name is looked for
@@ -159,7 +159,7 @@ def _are_ids(names: Sequence[Named], instances: Instances) -> bool:
             both = both or name
     if both is None or (id_only and not name_only and 2 * id_only >= numbers):
         if both or sources_too:
-            print(f"{names[0].where} and on: numbers are taken for instance ids, though files have such names", file=sys.stderr)
+            tell(f"{names[0].where} and on: numbers are taken for instance ids, though files have such names")
         return both is not None
     if name_only and not id_only:
         return False

@@ -6,7 +6,6 @@ larger selection of one seed contains the smaller ones. A list file may also bri
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from pipelines.datasets.label_lists import read_list
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
+from pipelines.words import tell
 
 SELECTION_FORMAT = 1
 MAKE_AGAIN = "make it again with quorum labels"
@@ -165,10 +165,7 @@ def say_absent(dataset: Dataset, split: str) -> None:
     """Tell the user which classes can have no label, because the split has no row of them."""
     if absent := absent_classes(dataset, split):
         total = len(dataset.classes)
-        print(
-            f"{len(absent)} of {total} classes have no image in split {split!r}: {_listed(absent)}: no label of them",
-            file=sys.stderr,
-        )
+        tell(f"{len(absent)} of {total} classes have no image in split {split!r}: {_listed(absent)}: no label of them")
 
 
 def _listed(names: list[str]) -> str:
@@ -212,7 +209,7 @@ def choose(
     if not chosen:
         raise UserError(f"split {split!r} of {dataset.location} has no image of any class; choose another split: --split NAME")
     if short:
-        print(f"split {split!r}: {_listed(short)}; taken as they are", file=sys.stderr)
+        tell(f"split {split!r}: {_listed(short)}; taken as they are")
     ids = sorted(chosen)
     return Selection(dataset.fingerprint, split, dataset.classes, ids, truth[ids].tolist(), rule)
 
@@ -262,7 +259,7 @@ def choose_listed(dataset: Dataset, split: str, file: str, *, list_ids: bool = F
         if chosen.setdefault(row, label) != label:
             raise UserError(f"{line.where}: {line.key!r} is listed twice, with two classes")
     if unlabelled:
-        print(f"list {file}: {unlabelled} of {len(listed)} lines give no class ('' or -1) and are left out", file=sys.stderr)
+        tell(f"list {file}: {unlabelled} of {len(listed)} lines give no class ('' or -1) and are left out")
     if not chosen:
         raise UserError(f"list {file} gives no instance a class; write it behind a comma")
     rows = sorted(chosen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,9 +28,11 @@ from pipelines.evaluation.record_scores import record_scores
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
+from pipelines.stream.ray_data import batches_of
 from pipelines.tracking import figures
 from pipelines.tracking.about.data_input import EVALUATION, DataInput
 from pipelines.tracking.truth_scores import cluster_scores
+from pipelines.words import tell
 
 PROBED = 8192  # rows whose logits are there at a time
 
@@ -66,14 +67,14 @@ def evaluate(
     dataset = Dataset.open(shards) if shards else trained.dataset
     check_split(trained, dataset, split)
     if not untrained:
-        print(f"scores are of {trained.named}", file=sys.stderr)
+        tell(f"scores are of {trained.named}")
     labelled = dataset.split(split).labelled
     with_bank = labelled and dataset.split(trained.split).labelled
     if labelled:
         held = {split, trained.split} if with_bank else {split}
         check_memory(sum(dataset.split(one).rows for one in held), trained.features)
     else:
-        print(f"{split} of {dataset.location} has no labels: only figures of its features, which need none", file=sys.stderr)
+        tell(f"{split} of {dataset.location} has no labels: only figures of its features, which need none")
     connect(address, local_cpus=workers + 1)
     vote = Vote(voters, temperature) if with_bank else None
     found, table = _with_labels(trained, dataset, split, vote, workers, gpu, untrained) if labelled else (Scores(), None)
@@ -118,7 +119,7 @@ def _with_labels(
 
 def _votes(queries: Tensor, bank: Tensor, labels: Tensor, classes: int, vote: Vote) -> dict[int, Guesses]:
     if (most := max(vote.neighbours)) > len(bank):
-        print(f"kNN: {most} neighbours are asked for, and {len(bank)} training images are all that can vote", file=sys.stderr)
+        tell(f"kNN: {most} neighbours are asked for, and {len(bank)} training images are all that can vote")
     return knn_guesses(queries, bank, labels, num_classes=classes, neighbours=vote.neighbours, temperature=vote.temperature)
 
 
@@ -197,6 +198,6 @@ def embed_split(source: EmbeddingSource, dataset: Dataset, split: str, *, worker
     gathered = RowsById(dataset.split(split).rows)
     rows = embedded_rows(source, dataset, split, workers=workers, gpu=gpu)
     with progress(f"embed {split}", gathered.rows, "images") as bar:
-        for batch in rows.iter_batches(batch_size=None):
+        for batch in batches_of(rows, batch_size=None):
             bar.advance(gathered.add(batch))
     return gathered.by_id()

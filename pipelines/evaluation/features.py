@@ -13,7 +13,7 @@ from algos.networks import feature_size
 from algos.precision import Autocast, Precision
 from pipelines.datasets.image_shards import Dataset
 from pipelines.stream.images.center_crops import CenterReader, EvaluationView, center_rows
-from pipelines.stream.ray_data import configure_ray_data
+from pipelines.stream.ray_data import batches_of, configure_ray_data
 from pipelines.views.augment import normalize
 
 COLUMNS_AT_A_TIME = 16  # floats: a cache line
@@ -27,7 +27,7 @@ def center_batches(
     reader = CenterReader(dataset, split, view, limit, rank, workers)
     if not reader.jobs:
         return
-    for batch in center_rows(reader).iter_batches(batch_size=256, prefetch_batches=2):
+    for batch in batches_of(center_rows(reader), batch_size=256, prefetch_batches=2):
         yield batch["id"], batch["label"], torch.from_numpy(batch["image"].copy()).permute(0, 3, 1, 2)
 
 

@@ -14,7 +14,7 @@ from pipelines.evaluation.features import RowsById, split_features
 from pipelines.evaluation.random_views import RandomViewReader
 from pipelines.runs.trained_model import Trained
 from pipelines.stream.images.center_crops import EvaluationView, center_rows
-from pipelines.stream.ray_data import configure_ray_data
+from pipelines.stream.ray_data import batches_of, configure_ray_data
 from pipelines.tracking import figures
 from pipelines.views.augment import RandomViews, normalize
 
@@ -97,7 +97,7 @@ def view_features(
     reader = RandomViewReader(dataset, split, view, views.crops, views.draws, SEED, images, rank, workers)
     ids, found = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, len(views.rules), feature_size(network))]
     try:
-        for batch in center_rows(reader).iter_batches(batch_size=BATCH, prefetch_batches=2) if reader.jobs else ():
+        for batch in batches_of(center_rows(reader), batch_size=BATCH, prefetch_batches=2) if reader.jobs else ():
             ids.append(torch.from_numpy(batch["id"].copy()))
             pixels = [normalize(one, view.mean, view.std) for one in views.finished(batch["image"], batch["draws"], device)]
             found.append(torch.stack([lesser(one).float().cpu() for one in pixels], dim=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -28,6 +27,7 @@ from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.class_pictures import named_sheet
+from pipelines.words import tell
 
 By = Literal["uncertain", "typical"]
 SHOWN = 96  # images on the sheet
@@ -129,7 +129,7 @@ def _labels(dataset: Dataset, split: str, trained: Trained, known: Selection | N
         found = {int(row): dataset.classes[truth[row]] for row in (truth >= 0).nonzero()[0]}
     own = trained.selection
     if own is not None and not (dataset.has_rows_of(own.fingerprint) and own.split == split):
-        print(f"the labels of {trained.run.location} are of other images, and not counted", file=sys.stderr)
+        tell(f"the labels of {trained.run.location} are of other images, and not counted")
         own = None
     for selection in (own, known):
         if selection is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pyarrow as pa
 
 from pipelines.evaluation.class_tables import write_class_table
@@ -13,6 +11,7 @@ from pipelines.tracking import figures
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.mlflow_tracker import Tracker
+from pipelines.words import tell
 
 FOLDER = "evaluation"
 
@@ -44,5 +43,5 @@ def record_scores(
         place = str(trained.run.location / FOLDER / f"{name}.parquet")
     tracker.close()
     for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
-        print(message, file=sys.stderr)
+        tell(message)
     return place

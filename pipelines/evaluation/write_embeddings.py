@@ -7,8 +7,6 @@ says how many rows there are to be before the first is written, so that a folder
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pyarrow as pa
 
@@ -24,6 +22,8 @@ from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.secrets import without_secrets
+from pipelines.stream.ray_data import batches_of
+from pipelines.words import tell
 
 GROUP_ROWS = 8192  # of a row group, which a clustering's windows read whole
 
@@ -59,12 +59,12 @@ def write_embeddings(
         "shards": str(dataset.location), "fingerprint": dataset.fingerprint,
     } | ({"weights": source.weights} if source.weights else {})  # fmt: skip
     for line in source.said:
-        print(f"{source.name}: {line}", file=sys.stderr)
+        tell(f"{source.name}: {line}")
     connect(address, local_cpus=workers + 1)
     write_document(folder.make() / EMBEDDINGS_MANIFEST, without_secrets(manifest), EMBEDDINGS_FORMAT)
     rows = embedded_rows(source, dataset, split, workers=workers, gpu=gpu)
     with progress("embed", rows_of_split, "images") as bar:
-        for batch in rows.map_batches(EmbeddingWriter(folder), batch_size=None).iter_batches(batch_size=None):
+        for batch in batches_of(rows.map_batches(EmbeddingWriter(folder), batch_size=None), batch_size=None):
             bar.advance(int(batch["rows"].sum()))
     return EmbeddingFolder.open(to)  # which holds the rows that were written against the manifest
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.this_process import lives, this_process
+from pipelines.words import tell
 
 NOTE = "at_work.json"
 RENEWED, LOOKED = 15.0, 5.0  # seconds between two renewals, and between two looks whether there are some
@@ -172,7 +172,7 @@ class _Kept(Turn):
         if self._interrupts and callable(signal.getsignal(signal.SIGTERM)):
             os.kill(os.getpid(), signal.SIGTERM)
         else:
-            print(self.lost, file=sys.stderr)
+            tell(self.lost)
 
 
 def _read(folder: Location) -> dict[str, Any] | None:
@@ -212,7 +212,7 @@ def _is_current(folder: Location, note: dict[str, Any]) -> bool:
 
 def _is_renewed(folder: Location, note: dict[str, Any]) -> bool:
     who = _who(note)
-    print(f"{folder} was last written by {who}; looking for {SILENCE:g} s whether that still is at work", file=sys.stderr)
+    tell(f"{folder} was last written by {who}; looking for {SILENCE:g} s whether that still is at work")
     deadline = time.monotonic() + SILENCE
     while time.monotonic() < deadline:
         time.sleep(LOOKED)

@@ -7,7 +7,6 @@ instance's id is its place in that order. Files that are no readable image are q
 from __future__ import annotations
 
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -26,6 +25,7 @@ from pipelines.ingest.sources.source import Listing, Source
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.ingest.write_parts import write_parts
 from pipelines.jobs.ray_cluster import connect
+from pipelines.words import tell
 
 SPLITS = ("train", *SCORED)
 WRITTEN = re.compile(r"part-\d{5}\.parquet(\..*\.partial)?")
@@ -74,7 +74,7 @@ def ingest(
     base.check_form(form.footer)
     listing = base.new_in(source.listing())
     if append and not listing.samples:
-        print(f"all images of {base.place} are in {destination} already: nothing is added", file=sys.stderr)
+        tell(f"all images of {base.place} are in {destination} already: nothing is added")
         return base.dataset
     listing = set_aside(listing, holdout, seed, "test")
     listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
@@ -108,13 +108,12 @@ def _close(base: Base, listing: Listing, written: list[Written]) -> Dataset:
     unreadable = write_list(location, bad, listing.left_out)
     say(base.place, listing.left_out, listing.notes, location)
     if not base.is_new and not any(result.shard for result in written):
-        print(f"none of the {len(bad)} new images can be read: nothing is added; see {location / QUARANTINE}", file=sys.stderr)
+        tell(f"none of the {len(bad)} new images can be read: nothing is added; see {location / QUARANTINE}")
         return base.dataset
     if dark := sum(result.dark for result in written):
-        print(
+        tell(
             f"{dark} images of 16 bits hold no value above 4,095, as cameras of 12 bits write them: they are shown nearly black; "
-            "multiply their values by 16 and ingest again",
-            file=sys.stderr,
+            "multiply their values by 16 and ingest again"
         )
     splits = {split: _split(split, listing, written) for split in sorted({result.split for result in written})}
     for split_name, split in splits.items():
@@ -165,17 +164,14 @@ def _files_to_replace(destination: str, source: Location | None, overwrite: bool
 def _say_missing(listing: Listing) -> None:
     """Say of how many classes a split has no image, and whether there is none to score on."""
     if listing.classes and {sample.split for sample in listing.samples} == {"train"}:
-        print(
-            "there is no val and no test split, so nothing will be scored: --holdout 0.1 --val 0.1 sets images aside",
-            file=sys.stderr,
-        )
+        tell("there is no val and no test split, so nothing will be scored: --holdout 0.1 --val 0.1 sets images aside")
     if "train" not in {sample.split for sample in listing.samples}:
-        print("there is no train split: nothing can be trained on these images", file=sys.stderr)
+        tell("there is no train split: nothing can be trained on these images")
     for split in ("train", *SCORED):
         labels = {sample.label for sample in listing.samples if sample.split == split}
         lacking = len(listing.classes) - len(labels)
         if labels and lacking > 0:
-            print(f"{split} has no image of {lacking} of {len(listing.classes)} classes", file=sys.stderr)
+            tell(f"{split} has no image of {lacking} of {len(listing.classes)} classes")
 
 
 def _parts(listing: Listing, seed: int, rows_per_shard: int, base: Base) -> list[ShardPlan]:

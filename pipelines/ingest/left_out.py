@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 from pipelines.ingest.sources.source import LeftOut, counted
+from pipelines.words import tell
 
 QUARANTINE, UNREADABLE = "quarantine.parquet", "unreadable"
 THERE = "in the data set already, by their paths"  # which is no loss, and said only
@@ -49,10 +49,10 @@ def _shown(path: str) -> str:
 def say(place: str, left_out: Sequence[LeftOut], notes: Sequence[str], kept: Location) -> None:
     """Say what the user should know of a source, what is not taken of it, by reason, and where the list of that is."""
     for note in notes:
-        print(f"{place}: {note}", file=sys.stderr)
+        tell(f"{place}: {note}")
     if left_out:
         listed = f"; paths and reasons are in {kept / QUARANTINE}" if _to_list(left_out) else ""
-        print(f"{place}: {counted(left_out)}{listed}", file=sys.stderr)
+        tell(f"{place}: {counted(left_out)}{listed}")
 
 
 def _to_list(left_out: Sequence[LeftOut]) -> list[LeftOut]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -18,6 +17,7 @@ from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written
 from pipelines.ingest.sources.source import LeftOut, Piece
 from pipelines.jobs.ray_cluster import only_on, this_node
 from pipelines.progress import in_bytes, progress
+from pipelines.words import tell
 
 FEW = 10  # unreadable files that no share of all stops at
 
@@ -75,7 +75,7 @@ def _submitter(source: Location | None, destination: Location) -> Callable[..., 
         options["scheduling_strategy"] = only_on(here)
         if not next(node["Resources"].get("CPU", 0) for node in nodes if node["NodeID"] == here):
             options["num_cpus"] = 0
-        print(f"{local[0]} is a local path: this node alone reads and writes; all nodes do with URIs", file=sys.stderr)
+        tell(f"{local[0]} is a local path: this node alone reads and writes; all nodes do with URIs")
     submitter: Callable[..., Any] = ray.remote(**options)
     return submitter
 

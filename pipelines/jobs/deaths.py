@@ -53,8 +53,14 @@ def deaths_in_words(go_on: str) -> Iterator[None]:
     """
     try:
         yield
-    except RayTaskError:
-        raise
     except RayError as error:
-        what = _lack_of_memory(str(error)) or _who_died(error)
+        if (what := death_in(error)) is None:
+            raise
         raise UserError(f"{what}; what was saved is whole, go on with it: {go_on}") from error
+
+
+def death_in(error: BaseException) -> str | None:
+    """Who died, in words, where an error of Ray tells of that; `None` for any other, as of what a task itself raised."""
+    if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+        return _lack_of_memory(str(error)) or _who_died(error)
+    return None

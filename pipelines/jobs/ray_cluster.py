@@ -6,7 +6,6 @@ import atexit
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +30,7 @@ from pipelines.jobs.ray_quirks import (
     train_knows_its_settings,
 )
 from pipelines.jobs.ray_starts import starts_in_words
+from pipelines.words import tell
 
 LAST_SECONDS = 5.0  # for Ray's processes to end in
 READERS = 2  # tasks of a stream that read at a time, without a CPU of their own
@@ -166,7 +166,7 @@ def check_resources(workers: int, cpus_per_worker: int, *, gpus: float, grows: b
     if grows:
         for name, asked in (("GPU", all_gpus), ("CPU", needed)):
             if resources.get(name, 0) < asked:
-                print(f"waiting for {asked:g} {name}s; the cluster has {resources.get(name, 0):.0f} now", file=sys.stderr)
+                tell(f"waiting for {asked:g} {name}s; the cluster has {resources.get(name, 0):.0f} now")
         return
     if resources.get("GPU", 0) < all_gpus:
         raise UserError(

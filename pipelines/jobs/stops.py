@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -61,7 +61,7 @@ def stops_in_grace(tell: Callable[[], None], grace: float, at_once: Callable[[],
         again, wish.number = wish.number is not None, wish.number or number
         if again or not grace or at_once():
             return _raise(Stopped(wish.number), frame, begun)
-        threading.Thread(target=tell, daemon=True).start()
+        threading.Thread(target=_quietly, args=(tell,), daemon=True).start()
         signal.setitimer(signal.ITIMER_REAL, grace)
         told = f"stopping: saving at the next step, for at most {grace:g} s; once more ends at once\n"
         os.write(2, told.encode())  # a print may be what the signal interrupts
@@ -73,6 +73,12 @@ def stops_in_grace(tell: Callable[[], None], grace: float, at_once: Callable[[],
         finally:
             if wish.number is not None:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _quietly(tell: Callable[[], None]) -> None:
+    """Where those who can save are gone, what ends the job is what is to be told."""
+    with suppress(Exception):
+        tell()
 
 
 @contextmanager

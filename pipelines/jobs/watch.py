@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ from ray.exceptions import RayError
 
 from pipelines.jobs.waiting import Waiting
 from pipelines.progress import progress
+from pipelines.words import tell
 
 POLL_SECONDS = 0.5
 
@@ -57,4 +57,4 @@ class Watch:
 def say(messages: list[str]) -> None:
     """Print messages for the user."""
     for message in messages:
-        print(message, file=sys.stderr)
+        tell(message)

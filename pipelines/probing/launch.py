@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +26,7 @@ from pipelines.tracking import figures
 from pipelines.tracking.about.data_input import EVALUATION, TRAINING, DataInput
 from pipelines.tracking.mlflow_store import check_run, experiment_of
 from pipelines.tracking.record import Record
+from pipelines.words import tell
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,9 @@ class Probing:
         if self.batch_size == 0:
             raise UserError(f"{self.rows} images are fewer than lanes {self.settings.lanes}; lower lanes, or give more labels")
         if self.settings.batch_size is None and self.batch_size < self.settings.published_batch:
-            print(
+            tell(
                 f"{self.rows:,} images: batches of {self.batch_size}, published {self.settings.published_batch:,}; "
-                "learning rates are scaled with that",
-                file=sys.stderr,
+                "learning rates are scaled with that"
             )
         if self.resumed is None and (self.place / RUN_FILE).exists():
             raise UserError(f"{self.place} already holds a probe; give another --to, or go on with it: --resume {self.place}")

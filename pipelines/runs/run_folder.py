@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from pipelines.tracking.journal import read_journal
 from pipelines.tracking.local_copy import fetch_journal, local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri
 from pipelines.tracking.stores.addresses import absolute_address
+from pipelines.words import tell
 
 RUN_FORMAT = 1
 RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
@@ -94,7 +94,7 @@ class Run:
                 "give the same data"
             )
         if changed := changes(self.identity):
-            print(f"{self.location} was begun with {changed}: its bits may differ from here on", file=sys.stderr)
+            tell(f"{self.location} was begun with {changed}: its bits may differ from here on")
         return replace(self, address=replace(self.address, uri=absolute_address(_with_secret(uri or self.address.uri))))
 
     @classmethod

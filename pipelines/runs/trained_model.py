@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle, islice
 from typing import Any
@@ -32,6 +31,7 @@ from pipelines.runs.weight_files import SUFFIXES, is_weight_file
 from pipelines.secrets import hidden
 from pipelines.stream.images.center_crops import EvaluationView
 from pipelines.views.augment import RandomViews
+from pipelines.words import tell
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ def say_of_start(config: TrainingConfig, weights: InitialWeights) -> None:
             f'for theirs: --stream.normalization.mean "{mean}" --stream.normalization.std "{std}"'
         )
     for line in told:
-        print(hidden(f"init_from {config.init_from}: {line}"), file=sys.stderr)
+        tell(hidden(f"init_from {config.init_from}: {line}"))
 
 
 def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWeights | None:

@@ -17,7 +17,7 @@ import ray.data
 
 from pipelines.jobs.ray_cluster import READERS
 from pipelines.jobs.ray_quirks import same_in_statistics
-from pipelines.stream.ray_data import share_of_a_cpu
+from pipelines.stream.ray_data import batches_of, share_of_a_cpu
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
 AHEAD_BYTES = 256 << 20  # of rows that are ready: every process that makes or takes them has them in its memory too
@@ -93,7 +93,7 @@ class EpochPipeline(Generic[Item]):
 
     def _drain(self) -> None:
         try:
-            blocks = same_in_statistics(_blocks(self._reader), self._name).iter_batches(batch_size=None, prefetch_batches=2)
+            blocks = batches_of(same_in_statistics(_blocks(self._reader), self._name), batch_size=None, prefetch_batches=2)
             step = self._steps.start
             for parts in by_steps(blocks, self._rows):
                 if self._stopped.is_set():

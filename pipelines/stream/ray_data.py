@@ -50,8 +50,21 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[dict[str
     configure_ray_data()
     numbers = ray.data.range(count, override_num_blocks=count)
     mapped = _on_gpus(numbers, count, task) if gpu else numbers.map_batches(task, batch_size=1)
+    yield from batches_of(mapped, batch_size=None)
+
+
+def batches_of(rows: ray.data.Dataset, **options: Any) -> Iterator[dict[str, np.ndarray]]:
+    """A Ray Data set's batches; what a task refuses comes as the refusal alone.
+
+    Args:
+        rows: the data set.
+        options: of its `iter_batches`.
+
+    Raises:
+        UserError: that a task met, without its stack.
+    """
     try:
-        yield from mapped.iter_batches(batch_size=None)
+        yield from rows.iter_batches(**options)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise UserError(RAYS_ADVICE.sub("", str(error.cause))) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pipelines.secrets import hidden, is_hidden
 from pipelines.tracking.about.source import NAME, source_tags
 from pipelines.tracking.stores.addresses import absolute_address, artifacts_beside, default_address, sqlite_file
 from pipelines.tracking.stores.refusals import NO_SERVER, StoreAwayError, first_line, refusal, refuse_file
+from pipelines.words import tell
 
 os.environ.setdefault(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
@@ -142,10 +142,7 @@ def _say_moving(experiment: Any) -> None:
     """Tell of an experiment whose files have no fixed place; an older version, or another program, made it so."""
     place = str(experiment.artifact_location)
     if place.startswith(("file://.", "./")):
-        print(
-            f"experiment {experiment.name!r} keeps pictures in {place}, which is no fixed place; another experiment has one",
-            file=sys.stderr,
-        )
+        tell(f"experiment {experiment.name!r} keeps pictures in {place}, which is no fixed place; another experiment has one")
 
 
 def check_run(address: RunAddress) -> None:

@@ -21,6 +21,7 @@ from pipelines.tracking.stores.refusals import first_line
 
 RETRY_SECONDS, CLOSING_RETRY_SECONDS = 10.0, 1.0
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+OF_FILES = ("artifact", "model")  # kinds of entries that go to the artifact store too
 MODEL_SECONDS = 600.0  # that a model may take on its way at the end, where the store answers
 BATCH = 500  # entries of a request; MLflow takes 1000 metrics
 
@@ -138,7 +139,7 @@ class Tracker:
         try:
             _deliver(self.address, batch, self.journal)
         except Exception as error:  # whatever it is, tracking must not stop a training
-            if not (_is_refusal(error) or (batch[0].get("kind") == "artifact" and _answers(self.address))):
+            if not (_is_refusal(error) or (batch[0].get("kind") in OF_FILES and _answers(self.address))):
                 self._say_away(error)
                 return False
             if len(batch) > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +31,7 @@ from pipelines.tracking.mlflow_store import check_run
 from pipelines.tracking.record import Record
 from pipelines.training.loop import train_worker
 from pipelines.training.session import TrainingJob
+from pipelines.words import tell
 
 
 def train(
@@ -140,7 +140,7 @@ class Training:
         """The epochs that are left; of a resumed run there may be none, and its record still want an end."""
         newest = run.checkpoints.latest()
         if newest is not None and newest.epoch >= self.until:
-            print(f"{run.location} has all its epochs; nothing is left to train", file=sys.stderr)
+            tell(f"{run.location} has all its epochs; nothing is left to train")
             return None
         job = TrainingJob(self.config, self.dataset, str(run.location), record, run.identity, self.labelled, self.until)
         steps = stream_shape(self.config).steps(self.dataset.split(self.config.stream.split).rows)
@@ -164,7 +164,7 @@ class Training:
             try:
                 yield call_on(self.within.node, write) if self.within else write()
             except Exception as error:  # a model too few is no reason for a training to fail
-                print(f"the model of {file} could not be made: {error}", file=sys.stderr)
+                tell(f"the model of {file} could not be made: {error}")
 
     def _create(self) -> Run:
         config, within, location, name = self.config, self.within, self.place, self.config.name or self.place.name

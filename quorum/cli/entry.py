@@ -47,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Stopped as stop:
         print(f"{name}: {stop}", file=sys.stderr)
         sys.exit(128 + stop.number)
+    except Exception as error:
+        from pipelines.jobs.deaths import death_in
+
+        if (what := death_in(error)) is None:
+            raise
+        print(f"{name}: {what}; give the command again", file=sys.stderr)
+        sys.exit(2)
 
 
 def _answer(words: Sequence[str]) -> None:

@@ -47,6 +47,15 @@ QUALITY_COLUMNS = (
 )  # fmt: skip
 
 
+def _say(text: str) -> None:
+    print(hidden(text))
+
+
+def _plain(text: str) -> str:
+    """As a table shows it: brackets are no markup, and addresses have no secrets."""
+    return escape(hidden(text))
+
+
 def _add_column(table: Table, name: str, *, right: bool = False) -> None:
     """A column that shows its cells whole, however narrow the terminal is."""
     table.add_column(name, justify="right" if right else "left", overflow="fold")
@@ -55,7 +64,7 @@ def _add_column(table: Table, name: str, *, right: bool = False) -> None:
 def show_ingest(made: DataSet) -> None:
     """The splits of a data set, and how many files could not be read."""
     dataset = made.dataset
-    table = Table(title=escape(f"{dataset.name}  {made.path}  fingerprint {dataset.fingerprint}"), title_justify="left")
+    table = Table(title=_plain(f"{dataset.name}  {made.path}  fingerprint {dataset.fingerprint}"), title_justify="left")
     for column in ("split", "images", "shards", "MB", "labels"):
         _add_column(table, column, right=column != "split")
     for name, split in dataset.splits.items():
@@ -63,7 +72,7 @@ def show_ingest(made: DataSet) -> None:
         table.add_row(name, f"{split.rows:,}", str(len(split.shards)), f"{size:,.1f}", _known_of(split, len(dataset.classes)))
     Console().print(table)
     if dataset.quarantined:
-        print(f"{counted(dataset.quarantined, 'unreadable file')}: see {dataset.location}/quarantine.parquet")
+        _say(f"{counted(dataset.quarantined, 'unreadable file')}: see {dataset.location}/quarantine.parquet")
 
 
 def _known_of(split: Split, classes: int) -> str:
@@ -79,12 +88,12 @@ def show_ingest_look(made: SourceLook) -> None:
     from pipelines.ingest.sources.source import counted
 
     listing, probe = made.look.listing, made.look.probe
-    table = Table(title=escape(f"{made.look.place}, read as {made.look.kind}"), title_justify="left")
+    table = Table(title=_plain(f"{made.look.place}, read as {made.look.kind}"), title_justify="left")
     _add_column(table, "class")
     for split in made.counts.columns:
         _add_column(table, f"{split} images", right=True)
     for name, row in made.counts.head(MOST_CLASSES).iterrows():
-        table.add_row(escape(str(name)), *(f"{count:,}" for count in row))
+        table.add_row(_plain(str(name)), *(f"{count:,}" for count in row))
     if len(made.counts) > MOST_CLASSES:
         table.add_row(
             f"... {len(made.counts) - MOST_CLASSES} more", *(f"{count:,}" for count in made.counts[MOST_CLASSES:].sum())
@@ -92,21 +101,21 @@ def show_ingest_look(made: SourceLook) -> None:
     table.add_row("all", *(f"{count:,}" for count in made.counts.sum()), style="bold")
     Console().print(table)
     for note in listing.notes:
-        print(note)
+        _say(note)
     if listing.left_out:
-        print(counted(listing.left_out, most=len(listing.left_out)))
+        _say(counted(listing.left_out, most=len(listing.left_out)))
     for path, reason in listing.left_out[:MOST_PATHS]:
-        print(f"left out: {path} ({reason})")
+        _say(f"left out: {path} ({reason})")
     found = ", ".join(f"{count} {form}" for form, count in probe.formats.most_common())
     sides = sorted(min(size) for size in probe.sizes)
     if sides:
         sizes = f"shorter sides {sides[0]} to {sides[-1]} px, half of them up to {sides[len(sides) // 2]} px"
-        print(f"of {len(sides) + len(probe.unreadable)} images that were opened: {found}; {sizes}")
+        _say(f"of {len(sides) + len(probe.unreadable)} images that were opened: {found}; {sizes}")
     for path, reason in probe.unreadable[:MOST_CLASSES]:
-        print(f"unreadable: {path} ({reason})")
+        _say(f"unreadable: {path} ({reason})")
     with NamedTemporaryFile(prefix="quorum-look-", suffix=".png", delete=False) as file:
         made.sheet.save(file)
-    print(f"nothing was written but a sheet of thumbnails: {file.name}")
+    _say(f"nothing was written but a sheet of thumbnails: {file.name}")
 
 
 def show_labels(chosen: LabelChoice | NextLabels) -> None:
@@ -117,19 +126,19 @@ def show_labels(chosen: LabelChoice | NextLabels) -> None:
     selection, counts = chosen.selection, chosen.counts
     counts = counts[counts > 0]  # a class without an image has no label
     each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-    print(f"{chosen.path}: {len(selection.ids)} labels of {len(counts)} classes, {each} a class ({selection.rule})")
+    _say(f"{chosen.path}: {len(selection.ids)} labels of {len(counts)} classes, {each} a class ({selection.rule})")
 
 
 def _show_next(chosen: NextLabels) -> None:
     made = chosen.opened
-    print(f"{made.file}: {len(made.ids)} images to label next, of those without a known label ({made.labelled:,} are known)")
+    _say(f"{made.file}: {len(made.ids)} images to label next, of those without a known label ({made.labelled:,} are known)")
     for place, source in enumerate(made.sources[:MOST_PATHS], 1):
-        print(f"  {place}. {source}")
+        _say(f"  {place}. {source}")
     if len(made.sources) > MOST_PATHS:
-        print(f"  ... {len(made.sources) - MOST_PATHS} more in the list")
-    print(f"pictures in that order: {made.sheet}")
-    print(
-        hidden(f"write each class behind its comma, then: quorum labels {quote(made.data)} --list {quote(str(made.file))}")
+        _say(f"  ... {len(made.sources) - MOST_PATHS} more in the list")
+    _say(f"pictures in that order: {made.sheet}")
+    _say(
+        f"write each class behind its comma, then: quorum labels {quote(made.data)} --list {quote(str(made.file))}"
         + " (--known FILE keeps labels from before)"
     )
 
@@ -138,9 +147,9 @@ def show_pretrain(run: Run) -> None:
     """Where a run and its record are, and what chose its best checkpoint."""
     from pipelines.tracking.about.page import page_in_words
 
-    print(hidden(f"run {run.path}  (MLflow: {run.tracking_uri}, run {run.run_id})"))
-    print(page_in_words(run.folder.address))
-    print(run.choice)
+    _say(f"run {run.path}  (MLflow: {run.tracking_uri}, run {run.run_id})")
+    _say(page_in_words(run.folder.address))
+    _say(run.choice)
 
 
 show_semisup = show_pretrain
@@ -158,8 +167,8 @@ def show_probe(made: Probe) -> None:
     _show_scores(made.scores)
     if made.probed.table:
         _show_classes(made.probed.table)
-    print(f"learning rate {made.lr:g}, the last epoch; val chooses among several rates, so report test")
-    print(hidden(f"its own run: {made.path}"))
+    _say(f"learning rate {made.lr:g}, the last epoch; val chooses among several rates, so report test")
+    _say(f"its own run: {made.path}")
 
 
 def _show_scores(scores: pd.Series) -> None:
@@ -168,7 +177,7 @@ def _show_scores(scores: pd.Series) -> None:
     _add_column(table, "value", right=True)
     for name, value in scores.items():
         table.add_row(str(name), f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
-    Console().print(escape(str(scores.name)), soft_wrap=True, highlight=False)  # as a title it would be as narrow as the table
+    Console().print(_plain(str(scores.name)), soft_wrap=True, highlight=False)  # as a title it would be as narrow as the table
     Console().print(table)
 
 
@@ -187,19 +196,19 @@ def _show_classes(place: str) -> None:
     for name, rows, accuracy, other, count in zip(
         *(worst[column] for column in ("class", "rows", "accuracy", "confused_with", "confused_rows")), strict=True
     ):
-        table.add_row(escape(name), f"{rows:,}", f"{accuracy:.4f}", escape(f"{other} ({count:,})") if count else "-")
+        table.add_row(_plain(name), f"{rows:,}", f"{accuracy:.4f}", _plain(f"{other} ({count:,})") if count else "-")
     Console().print(table)
-    print(hidden(f"every class, also as .csv and in MLflow: {place}"))
+    _say(f"every class, also as .csv and in MLflow: {place}")
 
 
 def show_embed(made: Embeddings) -> None:
     """How many embeddings were written."""
-    print(f"{made.path}: {made.rows:,} embeddings of {made.dim} numbers")
+    _say(f"{made.path}: {made.rows:,} embeddings of {made.dim} numbers")
 
 
 def show_export(said: str) -> None:
     """How the file is loaded."""
-    print(said)
+    _say(said)
 
 
 def show_cluster(made: Clustering) -> None:
@@ -213,11 +222,11 @@ def show_cluster(made: Clustering) -> None:
     if "parents" in report:
         told = report["parents"]
         off = told["below_minimum"] + told.get("above_maximum", 0)
-        print(f"{told['clusters']:,} parents of {told['smallest']:,} to {told['largest']:,} rows, {off:,} out of their bounds")
+        _say(f"{told['clusters']:,} parents of {told['smallest']:,} to {told['largest']:,} rows, {off:,} out of their bounds")
     from pipelines.tracking.about.page import page_in_words
 
-    print(hidden(f"labels, centers, sizes and report.json: {made.path}"))
-    print(page_in_words(made.folder.address))
+    _say(f"labels, centers, sizes and report.json: {made.path}")
+    _say(page_in_words(made.folder.address))
 
 
 def show_assign(made: Assignment) -> None:
@@ -226,14 +235,14 @@ def show_assign(made: Assignment) -> None:
     rate = f"{report['rows']:,} rows of {report['dim']} numbers, {report['rows_per_second']:,.0f} a second"
     _head_table(f"{made.path}  {rate}", report["heads"], ASSIGNED_COLUMNS)
     rule = "similarity plus price" if report["prices"] else "similarity alone"
-    print(f"a label is the argmax of {rule}; labels, sizes.parquet and assigned.json: {hidden(made.path)}")
+    _say(f"a label is the argmax of {rule}; labels, sizes.parquet and assigned.json: {made.path}")
     if "moved_share" in report["heads"][0]:
-        print("moved share: rows, of all, that would have to change cluster for the shares to be those of the run's own rows")
+        _say("moved share: rows, of all, that would have to change cluster for the shares to be those of the run's own rows")
 
 
 def show_join(made: JoinedLabels) -> None:
     """How many rows have their labels beside them."""
-    print(hidden(f"{made.path}: {counted(made.rows, 'row')} in {counted(made.files, 'file')} with {', '.join(made.columns)}"))
+    _say(f"{made.path}: {counted(made.rows, 'row')} in {counted(made.files, 'file')} with {', '.join(made.columns)}")
 
 
 def show_quality(made: Quality) -> None:
@@ -245,9 +254,9 @@ def show_quality(made: Quality) -> None:
     for head in report["heads"]:
         if pairs := head["closest_pairs"][:MOST_PAIRS]:
             said = ", ".join(f"{a} and {b} ({close:.3f})" for a, b, close in pairs)
-            print(f"head {head['head']}, closest centers by {unit}, which may be one cluster: {said}")
-    print(hidden(f"quality.json, quality.parquet and pictures: {made.path}; also in MLflow:"))
-    print(made.made.page)
+            _say(f"head {head['head']}, closest centers by {unit}, which may be one cluster: {said}")
+    _say(f"quality.json, quality.parquet and pictures: {made.path}; also in MLflow:")
+    _say(made.made.page)
 
 
 def _head_table(title: str, heads: list[dict[str, Any]], names: tuple[str, ...]) -> None:
@@ -260,14 +269,14 @@ def _head_table(title: str, heads: list[dict[str, Any]], names: tuple[str, ...])
         values = (head[name] for head in heads)
         shown = ("-" if one is None else f"{one:,.4g}" if isinstance(one, float) else f"{one:,}" for one in values)
         table.add_row(name.replace("_", " "), *shown)
-    Console().print(escape(title), soft_wrap=True, highlight=False)  # as a title it would be as narrow as the table
+    Console().print(_plain(title), soft_wrap=True, highlight=False)  # as a title it would be as narrow as the table
     Console().print(table)
 
 
 def show_curate(made: Curated) -> None:
     """How many rows the clusters gave."""
     taken, short = made.sample.taken, made.sample.short
-    table = Table(title=escape(f"{made.path}  {made.rows:,} of {made.sample.sizes.sum():,} rows"), title_justify="left")
+    table = Table(title=_plain(f"{made.path}  {made.rows:,} of {made.sample.sizes.sum():,} rows"), title_justify="left")
     for column in ("clusters", "rows of each, least", "most", "clusters with fewer than that"):
         _add_column(table, column, right=True)
     table.add_row(*(f"{value:,}" for value in (len(taken), taken.min(), taken.max(), short)))
@@ -278,7 +287,7 @@ def show_dedup(made: Deduplicated) -> None:
     """How many rows are near-duplicates."""
     report = made.report
     table = Table(
-        title=escape(f"{made.path}  cosine {report['threshold']} or more, kept: {report['keep']}"), title_justify="left"
+        title=_plain(f"{made.path}  cosine {report['threshold']} or more, kept: {report['keep']}"), title_justify="left"
     )
     columns = ("rows", "kept", "removed", "groups", "largest_group", "clusters", "largest_cluster", "seconds")
     for column in columns:
@@ -287,12 +296,12 @@ def show_dedup(made: Deduplicated) -> None:
     Console().print(table)
     if report["clusters"] is not None:
         beside = f", and in the {report['neighbours']} next to it" if report["neighbours"] else ""
-        print(f"rows were compared in their cluster{beside}; a pair that a border cuts otherwise is missed")
+        _say(f"rows were compared in their cluster{beside}; a pair that a border cuts otherwise is missed")
 
 
 def show_centers(said: str) -> None:
     """How they are asked."""
-    print(said)
+    _say(said)
 
 
 def show_compare(made: Comparison, *, sizes: bool = False) -> None:
@@ -300,7 +309,7 @@ def show_compare(made: Comparison, *, sizes: bool = False) -> None:
     from tune.comparison.tables import show
 
     show(made.compared, sizes=sizes)
-    print(f"page: {made.report}")
+    _say(f"page: {made.report}")
 
 
 show_sweep = show_compare
@@ -315,14 +324,14 @@ def show_doctor(made: Checkup) -> None:
         for (state, found), same in results.groupby(["state", "found"], sort=False):
             nodes = [node for node in same["node"] if node]
             where = nodes[0] if len(nodes) == 1 else f"{len(nodes)} nodes" if nodes else ""
-            table.add_row(*(escape(str(text)) for text in (check, state, where, found)), style=STYLES.get(str(state), ""))
+            table.add_row(*(_plain(str(text)) for text in (check, state, where, found)), style=STYLES.get(str(state), ""))
     Console().print(table)
     for title, sentences in (("note", made.notes), ("FAULT", made.faults)):
         for sentence in sentences:
-            print(hidden(f"{title}: {sentence}"))
+            _say(f"{title}: {sentence}")
     if made.healthy:
         untried = " of what was tried" if any(one.state == "not tried" for one in made.findings) else ""
-        print(f"all{untried} is well" if not made.notes else "nothing stands in the way of a job")
+        _say(f"all{untried} is well" if not made.notes else "nothing stands in the way of a job")
         return
     sys.exit(1)
 
@@ -333,16 +342,16 @@ def show_clean(made: Cleaning) -> None:
     for column in ("what", "path", "why", "size"):
         _add_column(table, column, right=column == "size")
     for what, path, why, size in made.table.itertuples(index=False, name=None):
-        table.add_row(str(what), escape(str(path) or "."), str(why), in_bytes(size))
+        table.add_row(str(what), _plain(str(path) or "."), str(why), in_bytes(size))
     if len(made.table):
         Console().print(table)
     for note in made.notes:
-        print(hidden(note))
+        _say(note)
     many = f"{len(made.table):,} files and folders, {in_bytes(made.bytes)}, of {made.path}"
     if not len(made.table):
-        print(hidden(f"nothing of {made.path} can go"))
+        _say(f"nothing of {made.path} can go")
     else:
-        print(hidden(f"deleted: {many}" if made.deleted else f"nothing was deleted; --yes deletes {many}"))
+        _say(f"deleted: {many}" if made.deleted else f"nothing was deleted; --yes deletes {many}")
 
 
 def show_recipes(listed: pd.DataFrame) -> None:
@@ -353,4 +362,4 @@ def show_recipes(listed: pd.DataFrame) -> None:
     for name, recipe in listed.iterrows():
         table.add_row(str(name), recipe["command"], recipe["about"])
     Console().print(table)
-    print(f"files, to copy and change: {Path(listed['path'].iloc[0]).parent}")
+    _say(f"files, to copy and change: {Path(listed['path'].iloc[0]).parent}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pipelines.secrets import hidden
 from quorum.arguments import checked
 from quorum.notebook import facts
 
@@ -23,7 +25,7 @@ class Checkup:
     """
 
     def __init__(self, findings: list[Finding]) -> None:
-        self.findings = findings
+        self.findings = [replace(one, said=hidden(one.said), remedy=hidden(one.remedy)) for one in findings]
 
     @property
     def healthy(self) -> bool:

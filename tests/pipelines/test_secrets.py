@@ -25,6 +25,13 @@ SECRET = "s3cr3t/Key+1"
         ("s3://AKIA1:abc+def@bucket/data?region=eu", "s3://***:***@bucket/data?region=eu"),
         ("s3://bucket/data?access_key=AKIA1&secret_key=abc&endpoint_override=host:9", "s3://bucket/data?access_key=***&secret_key=***&endpoint_override=host:9"),
         ("abfs://container@account/path?sig=abc%3D", "abfs://container@account/path?sig=***"),
+        ("postgresql://mlflow:p#ss@db/m", "postgresql://***:***@db/m"),
+        ("mysql+pymysql://mlflow:pa?ss@db/m", "mysql+pymysql://***:***@db/m"),
+        ("s3://AKIA1:12/34+5@bucket/data", "s3://***:***@bucket/data"),
+        ("https://ghp_abc@host/x", "https://***:***@host/x"),
+        ("abfs://box@account/x?tenant_id=t&client_secret=abc", "abfs://box@account/x?tenant_id=t&client_secret=***"),
+        ("aws_secret_access_key=abc", "aws_secret_access_key=***"),
+        ("postgresql://db/m?user=u&sslpassword=abc", "postgresql://db/m?user=u&sslpassword=***"),
         ("see https://a:b@c/d and https://e/f?token=g", "see https://***:***@c/d and https://e/f?token=***"),
     ],
 )  # fmt: skip
@@ -35,7 +42,13 @@ def test_an_address_is_shown_without_its_secret(address, shown):
     assert hidden(shown) == shown
 
 
-@pytest.mark.parametrize("text", ["s3://bucket/data", "/home/me:you/a@b", "http://host:5000/a@b", "12:30, me@example.org"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://bucket/data", "/home/me:you/a@b", "http://host:5000/a@b", "12:30, me@example.org", "abfs://container@account/path",
+        "sftp://me@host/data", "sqlite:////a:b@c", "tokens=5", "method.token_rate=5", "pretoken=5",
+    ],
+)  # fmt: skip
 def test_what_holds_no_secret_is_left_as_it_is(text):
     assert hidden(text) == text
 

@@ -18,7 +18,7 @@ from tune.comparison.comparison import CONSTRAINT, SIZES, Comparison, build, wit
 from tune.comparison.mlflow_runs import Found, Record, find, is_kept, keep_runs, read, reading, refuse_unknown
 from tune.comparison.page.report import NAME as REPORT
 from tune.comparison.page.report import write_report
-from tune.comparison.tables import has_key_charts, write_csv, write_text
+from tune.comparison.tables import has_key_charts, write_tables, write_text
 
 # Where no sweep and no option names one, the first of those that most runs have decides.
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
@@ -149,7 +149,7 @@ def _without_earlier(folder: Path, files: Sequence[Path]) -> None:
 def _write(compared: Comparison, folder: Path) -> list[Path]:
     text, settings, runs, by_key, shares, sizes, report = (folder / name for name in FILES)
     write_text(compared, text)
-    write_csv(compared, settings, runs)
+    write_tables(compared, settings, runs)
     files = [text, settings, runs]
     scored = [(record.point, row.value) for record, row in compared.runs if row]
     if compared.keys and scored and has_key_charts(compared):

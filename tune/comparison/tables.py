@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.files.csv_files import write_csv
+from pipelines.files.location import Location
 from pipelines.tracking.figures import EPOCH
 from tune.comparison.comparison import Comparison, SettingLine
 from tune.comparison.significance import Judged
@@ -31,8 +32,9 @@ def show(compared: Comparison, *, sizes: bool = False) -> None:
 
 def write_text(compared: Comparison, path: Path) -> None:
     """Write what `show` prints, with cluster sizes, as wide as it needs to be."""
-    with path.open("w", encoding="utf-8") as file:
-        _print(Console(file=file, width=250), compared, sizes=True)
+    text = io.StringIO()
+    _print(Console(file=text, width=250), compared, sizes=True)
+    Location.of(path).write_bytes(text.getvalue().encode())
 
 
 def _print(console: Console, compared: Comparison, sizes: bool) -> None:
@@ -148,10 +150,10 @@ def summary(compared: Comparison) -> list[str]:
     return [sentence, *([f"variance of the settings explained by one key alone: {told}"] if tells else [])]
 
 
-def write_csv(compared: Comparison, settings: Path, runs: Path) -> None:
+def write_tables(compared: Comparison, settings: Path, runs: Path) -> None:
     """Write a row for each setting, and a row for each run."""
-    _write(settings, *setting_rows(compared))
-    _write(runs, *run_rows(compared))
+    for path, (header, rows) in ((settings, setting_rows(compared)), (runs, run_rows(compared))):
+        write_csv(path, [header, *rows])
 
 
 def setting_rows(compared: Comparison) -> tuple[list[str], list[list[Any]]]:
@@ -197,11 +199,6 @@ def _setting_row(compared: Comparison, line: SettingLine) -> list[Any]:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else label_of(value)
-
-
-def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
 
 
 def figure_text(value: float) -> str:

@@ -18,6 +18,7 @@ from pipelines.files.location import Location
 from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.waiting import Waiting
 from pipelines.tracking.figures import EPOCH, IMAGES_SEEN
+from pipelines.words import tell
 from tune.points import spelled
 from tune.search.plan import Plan
 from tune.trials.population import EPOCHS_DONE, EPOCHS_TRAINED, start_of
@@ -70,7 +71,7 @@ class Board(Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Ray Tune looks for something to do."""
         for sentence in self._waiting.look(at_work=bool(self.count("running"))):
-            print(sentence, file=sys.stderr, flush=True)
+            tell(sentence)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins."""
@@ -153,7 +154,7 @@ class Board(Callback):
             self._live.update(self._table())
         elif always or time.monotonic() - self._said > PLAIN_INTERVAL:
             self._said = time.monotonic()
-            print(self._summary(), file=sys.stderr, flush=True)
+            tell(self._summary())
 
     def _summary(self) -> str:
         running = [f"{line.point} {line.epoch}/{self.epochs}" for line in self.lines.values() if line.state == "running"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from dataclasses import replace
 from functools import partial
 from shlex import quote
@@ -28,6 +27,7 @@ from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, check_run, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.old_figures import present_name
+from pipelines.words import tell
 from tune.search.plan import Plan
 from tune.search.sweep_config import SweepConfig
 from tune.trials.progress_board import Board, TrialLine
@@ -79,7 +79,7 @@ def _close(plan: Plan, board: Board, parent: RunAddress, outcome: str) -> None:
         try:
             _close_trial(board, line)
         except HeldError as error:  # of a trial that somebody goes on with by hand
-            print(error, file=sys.stderr)
+            tell(error)
     _set_status(plan, parent, outcome)
 
 
@@ -158,7 +158,7 @@ def _close_trial(board: Board, line: TrialLine) -> None:
     """Note in MLflow how a trial ended, where it had no time to do it itself."""
     folder = board.folder(line)
     if line.reason:
-        print(f"{line.point}, seed {line.seed} failed: {line.reason}", file=sys.stderr)
+        tell(f"{line.point}, seed {line.seed} failed: {line.reason}")
     if line.state not in MLFLOW_STATUS or not (folder / RUN_FILE).exists():
         return
     run = Run.open(str(folder))
@@ -183,7 +183,7 @@ def _conclude(plan: Plan, board: Board, outcome: str, wished: int | None) -> Non
         if wished is not None or (budget.hours is None and not board.budget_is_used_up()):
             raise Stopped(wished or signal.SIGINT, f"stopped, as asked; go on with it: quorum sweep --resume {plan.folder}")
         ended = board.count("finished", "stopped", "failed")
-        print(f"the budget is used up: {ended} of {plan.trials} trials ended; to go on, raise it: --resume", file=sys.stderr)
+        tell(f"the budget is used up: {ended} of {plan.trials} trials ended; to go on, raise it: --resume")
     if not board.count("finished"):
         reasons = "; ".join(sorted({line.reason for line in board.lines.values() if line.reason})) or "none came to its end"
         raise UserError(f"no trial of the sweep finished: {reasons}")

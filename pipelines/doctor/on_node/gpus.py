@@ -13,8 +13,10 @@ from pipelines.doctor.findings import Finding, Page, fault, fine, noted
 
 CHECK = "GPUs"
 TORCH_SECONDS = 20
+REMEDY = "install a build of torch for that card and driver, and see with nvidia-smi that its memory is not taken"
 LOOKS = (
     "import json, torch; n = torch.cuda.device_count(); "
+    "[float(torch.ones(2, device=f'cuda:{i}').sum()) for i in range(n)]; "  # which a build without the card's kernels cannot
     "print(json.dumps([torch.__version__, torch.version.cuda, [torch.cuda.get_device_name(i) for i in range(n)]]))"
 )
 QUERY = ["nvidia-smi", "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits"]
@@ -39,7 +41,7 @@ def look_at_gpus(given: float) -> list[Finding]:
         version, cuda, names = json.loads(done.stdout.splitlines()[-1])
     except (subprocess.SubprocessError, ValueError, IndexError) as error:
         lines = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        return [fault(CHECK, f"torch cannot be asked for GPUs ({lines[-1] if lines else error})", "install torch anew", Page.GPU)]
+        return [fault(CHECK, f"torch cannot use the GPUs ({lines[-1] if lines else error})", REMEDY, Page.GPU)]
     if len(names) < given:
         why = "is built without CUDA" if cuda is None else f"with CUDA {cuda} sees {len(names)}"
         remedy = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.files.location import Location
 from pipelines.tracking.figures import EPOCH
 from tune.comparison.budget import AXES
 from tune.comparison.charts import MOST_SETTINGS, SizeCurve, needs_log, places_of
@@ -59,7 +60,7 @@ def write_report(compared: Comparison, sizes: Mapping[str, Sequence[SizeCurve]],
     policy = f'<meta http-equiv="Content-Security-Policy" content="{SAFE}">'
     head = f'<head><meta charset="utf-8">{policy}<title>{title}</title><style>{STYLE}</style></head>'
     page = f'<!DOCTYPE html>\n<html lang="en">{head}\n<body>\n{"".join(parts)}\n</body></html>\n'
-    path.write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
+    Location.of(path).write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
 
 
 def _settings(compared: Comparison) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from algos.cluster_overlap import ClusterOverlap, match_clusters
 from pipelines.errors import UserError
+from pipelines.files.csv_files import write_csv
 from tune.comparison.two_runs.run_clusters import RunClusters
 
 
@@ -98,8 +98,7 @@ def match_heads(first: RunClusters, second: RunClusters, names: Sequence[str]) -
 
 def write_matches(heads: Sequence[MatchedHead], names: Sequence[str], path: Path) -> None:
     """Write the pairs and the clusters without a partner of all heads as CSV."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([matching_columns(names), *(row for head in heads for row in head.rows())])
+    write_csv(path, [matching_columns(names), *(row for head in heads for row in head.rows())])
 
 
 def _why_not(first: RunClusters, second: RunClusters, names: Sequence[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import UserError
+from pipelines.files.csv_files import write_csv
 from pipelines.files.storage_errors import storage_sentence
 from tune.comparison.mlflow_runs import Found, Record
 from tune.comparison.two_runs.curves import Curves, curves_of, draw_curves
@@ -88,8 +88,7 @@ def _names(first: Record, second: Record) -> tuple[str, str]:
 
 
 def _write_settings(pair: Pair, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["setting", *pair.names], *([key, *values] for key, values in pair.settings)])
+    write_csv(path, [["setting", *pair.names], *([key, *values] for key, values in pair.settings)])
     pair.files.append(path)
 
 
