@@ -26,8 +26,8 @@ from torch import Tensor
 
 from algos.estimator import shortfall
 from algos.estimator.far_rows import far_rows
-from algos.estimator.final_labels import bounded_labels, nearest_labels
-from algos.estimator.geometry import Geometry, initial_centers, split
+from algos.estimator.final_labels import bounded_labels, center_distances, nearest_labels
+from algos.estimator.geometry import Geometry, initial_centers
 from algos.estimator.given_clusters import GivenClusters
 from algos.estimator.input_rows import Table, read_table
 from algos.estimator.wanted_sizes import DEFAULT_RATIO, Sizes, Wanted
@@ -155,7 +155,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """Cluster rows (n, D) in passes of mini-batches.
 
         Args:
-            X: (n, D) array or tensor; float32 and float64 are kept, other types become float64.
+            X: (n, D) array or tensor; float32 and float64 are kept, half precision becomes float32, other types float64.
             y: ignored.
             sample_weight: (n,) what each row counts for; `None` for 1.
 
@@ -185,7 +185,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self.n_iter_, settling = 0, Settling(self.tol, bounded_above=self._core.bounded_above)
         passes = Passes(self._core, None if given is None else given.passes)
         if given is not None:
-            passes.carry(given.rows(len(learned)).to(self._core.counts))
+            passes.carry(given.rows(learned.weight).to(self._core.counts))
         while self.n_iter_ < self.max_iter and not settling.done:
             order = torch.from_numpy(random.permutation(len(learned))).to(learned.rows.device)
             self.n_iter_ += 1
@@ -235,7 +235,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             ratios = (self.min_size_ratio, self.max_size_ratio)
             given = self._start(counting, near, check_random_state(self.random_state), ratios, LEAST_BATCHES)
             if given is not None:
-                self._core.counts.copy_(given.rows(LEAST_BATCHES * len(counting)))
+                self._core.counts.copy_(given.rows(LEAST_BATCHES * counting.weight))
             shortfall.warn_of_equal_centers(self._core.centers)
         if self.dual_lr is None:
             self._core.set_dual_lr(max(self._steps_before + self.n_steps_ + 1, LEAST_BATCHES))
@@ -258,14 +258,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     def transform(self, X: ArrayLike | Tensor) -> NDArray[Any]:
         """Distances (n, K) to the centers without prices, in the data's dtype: Euclidean ones, or 1 - cosine."""
         check_is_fitted(self)
-        rows, centers = read_table(self, X, reset=False).rows, self._core.centers
-        parts = []
-        for piece in split(rows, self.n_clusters):
-            prepared = self._geometry.to_compare(piece, centers.dtype)
-            mine = centers.to(prepared.dtype)
-            near = 1 - prepared @ mine.T if self._geometry.spherical else torch.cdist(prepared, mine) * self._geometry.scale
-            parts.append(near.clamp(min=0.0).to(rows.dtype))
-        return torch.cat(parts).numpy(force=True)
+        rows = read_table(self, X, reset=False).rows
+        return center_distances(rows, self._core.centers, self._geometry).numpy(force=True)
 
     def score(self, X: ArrayLike | Tensor, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """Objective of the rows in the clusters that `predict` gives; larger is better."""
@@ -343,7 +337,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """One pass; returns the mean similarity and the share of the rows by which clusters were off their bounds."""
         passes.begin(self.n_iter_ - 1)
         total = torch.zeros((), dtype=torch.float64, device=table.rows.device)
-        batch_weight = None if table.weights is None else len(table) / len(batches)
+        batch_weight = None if table.weights is None else table.weight / len(batches)
         for index in batches:
             batch = table.at(index)
             prepared = self._geometry.prepare(batch.rows, batch.lengths)
@@ -352,7 +346,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             self._core.begin_update()
             self._core.finish_update(batch_weight)
         self.n_steps_ += len(batches)
-        similarity = float(total) / len(table)
+        similarity = float(total) / table.weight
         given, (summary,) = passes.end()
         self.pass_counts_ = (given.to(torch.int64) if self._unit == 1 else given * self._unit).numpy(force=True)
         self.certificate_slack_ = float(summary.slack) * self._unit
@@ -360,7 +354,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if self.verbose:
             sizes = shortfall.sizes_in_words(self.pass_counts_, self.min_size_, self.max_size_)
             print(f"pass {self.n_iter_}: {sizes}, mean similarity {similarity:.5f}")
-        return similarity, float(summary.off_bounds(given)) / len(table)
+        return similarity, float(summary.off_bounds(given)) / table.weight
 
     def _nearest(self, table: Table) -> tuple[Tensor, float]:
         """Argmax labels (n,) under the prices, and their objective in the data's units."""

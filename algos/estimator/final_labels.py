@@ -1,4 +1,4 @@
-"""Labels of a table's rows under centers and prices that are learned: the best of each row, or the best that keep both bounds.
+"""What a table's rows are under learned centers and prices: labels, the best of each row or the best in bounds, and distances.
 
 Shapes: n rows, K clusters.
 """
@@ -43,6 +43,20 @@ def nearest_labels(table: Table, centers: Tensor, prices: Tensor, geometry: Geom
         values = priced.gather(1, mine[:, None])[:, 0] - prices[mine]
         total += ((values - geometry.half_squares(prepared)) * counting).sum(dtype=torch.float64)
     return labels, float(total) * geometry.scale**2
+
+
+def center_distances(rows: Tensor, centers: Tensor, geometry: Geometry) -> Tensor:
+    """Distances (n, K) of rows (n, D) to the core's centers (K, D): Euclidean ones in the data's units, or 1 - cosine."""
+    parts = []
+    for piece in split(rows, len(centers)):
+        prepared = geometry.to_compare(piece, centers.dtype)
+        mine = centers.to(prepared.dtype)
+        if geometry.spherical:
+            near = 1 - prepared @ mine.T
+        else:  # by differences, for in products those of near rows are lost
+            near = torch.cdist(prepared, mine, compute_mode="donot_use_mm_for_euclid_dist") * geometry.scale
+        parts.append(near.clamp(min=0.0).to(rows.dtype))
+    return torch.cat(parts)
 
 
 def bounded_labels(

@@ -37,6 +37,11 @@ class Table:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def weight(self) -> float:
+        """Of all rows together."""
+        return float(len(self) if self.weights is None else self.weights.sum())
+
     def at(self, index: Tensor) -> Table:
         """Some of the rows, by their places (m,)."""
         lengths, weights = (None if each is None else each.index_select(0, index) for each in (self.lengths, self.weights))
@@ -92,8 +97,10 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
         if data.layout is not torch.strided:
             raise TypeError(f"X is a sparse tensor ({data.layout}); give a dense one: X.to_dense()")
         device = data.device if device is None else device
-        data = (data.float() if data.dtype in {torch.float16, torch.bfloat16} else data).numpy(force=True)
-    checked = validate_data(estimator, data, reset=reset, dtype=[np.float64, np.float32], order="C", force_writeable=True)
+        data = (data.float() if data.dtype == torch.bfloat16 else data).numpy(force=True)
+    kept = [np.float64, np.float32, np.float16]  # others become the first
+    checked = validate_data(estimator, data, reset=reset, dtype=kept, order="C", force_writeable=True)
+    checked = checked.astype(np.float32) if checked.dtype == np.float16 else checked
     try:
         rows = torch.from_numpy(checked).to(device)
     except (RuntimeError, AssertionError) as error:

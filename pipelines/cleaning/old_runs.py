@@ -17,10 +17,10 @@ from pipelines.config.training_config import ProbeConfig
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import INDEX
-from pipelines.runs.run_folder import Run, with_secret
+from pipelines.runs.run_folder import Run
 from pipelines.secrets import hidden
 from pipelines.tracking.about.model_entry import modelled_checkpoints
-from pipelines.tracking.mlflow_store import asking
+from pipelines.tracking.mlflow_store import asking, with_secret
 from pipelines.tracking.stores.addresses import sqlite_file
 
 MOST_SAID = 3  # names in a sentence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 import ray
 
 from pipelines.clustering.finished_clusters import FinishedClusters, open_clusters
+from pipelines.clustering.initial_centers import draw_form
 from pipelines.clustering.label_files import FrozenClusters, LabelledFolder, label_files
 from pipelines.clustering.label_pass import write_labels
 from pipelines.clustering.result_files import SIZES
@@ -21,10 +21,12 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.datasets.vector_column import DIRECTIONS, RowForm
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from pipelines.files.parquet_reader import open_parquet
 from pipelines.jobs.deaths import deaths_in_words
 from pipelines.jobs.ray_cluster import connect
 from pipelines.secrets import without_secrets
+from pipelines.words import tell
 
 ASSIGNED, ASSIGNED_FORMAT = "assigned.json", 1
 LABELS = "labels"
@@ -70,26 +72,43 @@ def assign(
     if not vectors.single and folder.lies_in(vectors.location):
         raise UserError(f"--to {folder} lies in the folder of the embeddings, whose files are read as rows; choose another")
     plan = {"data": vectors.fingerprint, "model": _digest(model), "files": len(label_files(vectors))}
+    with one_writer(folder):
+        labelled, seconds = _label(vectors, model, folder, plan, gpu=gpu, address=address)
+        report = _write_sizes(folder, labelled, before) | {
+            "clusters": str(found.location), "metric": model.metric, "prices": model.priced, "place": str(vectors.place),
+            "column": vectors.column, "id": vectors.id_column, "seconds": time.monotonic() - began,
+            "rows_per_second": vectors.rows / seconds,
+        }  # fmt: skip
+        report = without_secrets(report | plan)
+        finish(folder, ASSIGNED, report, ASSIGNED_FORMAT)
+    return Assigned(folder, report)
+
+
+def _label(
+    vectors: EmbeddingFolder, model: FrozenClusters, folder: Location, plan: dict[str, Any], *, gpu: bool, address: str | None
+) -> tuple[LabelledFolder, float]:
+    """Write the files of labels that are not there yet; returns all of them, and how many seconds that took."""
     keep = may_take(folder, plan, ASSIGNED)
     connect(address)
     if gpu and not ray.cluster_resources().get("GPU", 0):
         raise UserError("--gpu asks for a GPU, and the cluster has none; leave it out")
     if keep:
         done = sum(name.endswith(".parquet") for name in (folder / LABELS).children())
-        print(f"{folder}: {done} of {plan['files']} files of labels are there; going on", file=sys.stderr)
-    form = DIRECTIONS if model.metric == "cosine" else RowForm.around(model.centers)
-    labelling = time.monotonic()
+        tell(f"{folder}: {done} of {plan['files']} files of labels are there; going on")
+    form, began = _form(model, vectors), time.monotonic()
     with deaths_in_words("quorum assign, with the same words"):
-        rows = vectors.in_form(form)
-        labelled = write_labels(rows, model.among(form), take(folder, plan) / LABELS, gpu=gpu, keep=keep)
-    rate = vectors.rows / (time.monotonic() - labelling)
-    report = _write_sizes(folder, labelled, before) | {
-        "clusters": str(found.location), "metric": model.metric, "prices": model.priced, "place": str(vectors.place),
-        "column": vectors.column, "id": vectors.id_column, "seconds": time.monotonic() - began, "rows_per_second": rate,
-    }  # fmt: skip
-    report = without_secrets(report | plan)
-    finish(folder, ASSIGNED, report, ASSIGNED_FORMAT)
-    return Assigned(folder, report)
+        into = take(folder, plan) / LABELS
+        labelled = write_labels(vectors.in_form(form), model.among(form), into, gpu=gpu, keep=keep)
+    return labelled, time.monotonic() - began
+
+
+def _form(model: FrozenClusters, vectors: EmbeddingFolder) -> RowForm:
+    """What rows become: of Euclidean ones origin and scale are those of the centers; of rows where all centers are one."""
+    if model.metric == "cosine":
+        return DIRECTIONS
+    if (model.centers == model.centers[0]).all():
+        return draw_form(vectors, model.metric, len(model.centers), min_size_ratio=1.0, seed=0)
+    return RowForm.around(model.centers)
 
 
 def _open_rows(found: FinishedClusters, data: str, column: str | None, id_column: str | None) -> EmbeddingFolder:
@@ -101,7 +120,7 @@ def _open_rows(found: FinishedClusters, data: str, column: str | None, id_column
         if theirs in open_parquet(vectors.location, filled.path, filled.digest).schema.names:
             vectors = EmbeddingFolder.open(data, column, theirs)
     for remark in vectors.remarks():
-        print(remark, file=sys.stderr)
+        tell(remark)
     return vectors
 
 

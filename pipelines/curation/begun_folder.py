@@ -1,4 +1,7 @@
-"""A folder whose files are made one after another: work that was killed goes on in it, other work is refused."""
+"""A folder whose files are made one after another: work that was killed goes on in it, other work is refused.
+
+It is for whoever has the turn to write the folder (`pipelines.files.one_writer`): only then is what is half written a leftover.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.files.documents import read_document, write_document
 from pipelines.files.location import Location
+from pipelines.files.one_writer import NOTE
 
 BEGUN, BEGUN_FORMAT = "_begun.json", 1  # what the files follow from, until all are there
 
@@ -25,7 +29,7 @@ def may_take(folder: Location, plan: dict[str, Any], done: str) -> bool:
     """
     if folder.is_file():
         raise UserError(f"--to {folder} is a file; choose a folder")
-    there = {*folder.children()} - {*folder.cut_off()}
+    there = {*folder.children()} - {*folder.cut_off(), NOTE}
     if done in there:
         raise UserError(f"{folder} is finished; choose another folder for --to")
     if BEGUN in there:

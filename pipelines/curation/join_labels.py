@@ -17,6 +17,7 @@ from pipelines.datasets.id_column import plain_ids
 from pipelines.datasets.parquet_files import STREAMED_BYTES
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from pipelines.files.parquet_reader import ParquetReader, open_parquet
 from pipelines.jobs.deaths import deaths_in_words
 from pipelines.jobs.ray_cluster import connect
@@ -63,14 +64,15 @@ def join_labels(
     if inside:
         raise UserError(f"--to {folder} lies in {inside[0]}, whose files are all read as rows; choose another folder")
     plan = {"data": vectors.fingerprint, "labels": source.identity, "columns": names}
-    keep = may_take(folder, plan, JOINED)
-    connect(address)
-    with deaths_in_words("quorum join, with the same words"):
-        rows = _write(source, added, take(folder, plan), keep=keep)
-    manifest = vectors.location / EMBEDDINGS_MANIFEST
-    if manifest.exists() and not vectors.single:  # the copies are of the same images
-        (folder / EMBEDDINGS_MANIFEST).write_bytes(manifest.read_bytes())
-    finish(folder, JOINED, plan | {"rows": rows, "files": len(vectors.shards)}, JOINED_FORMAT)
+    with one_writer(folder):
+        keep = may_take(folder, plan, JOINED)
+        connect(address)
+        with deaths_in_words("quorum join, with the same words"):
+            rows = _write(source, added, take(folder, plan), keep=keep)
+        manifest = vectors.location / EMBEDDINGS_MANIFEST
+        if manifest.exists() and not vectors.single:  # the copies are of the same images
+            (folder / EMBEDDINGS_MANIFEST).write_bytes(manifest.read_bytes())
+        finish(folder, JOINED, plan | {"rows": rows, "files": len(vectors.shards)}, JOINED_FORMAT)
     return Joined(folder, len(vectors.shards), rows, names)
 
 

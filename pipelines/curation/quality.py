@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.tracking import figures
 from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.mlflow_tracker import Tracker
+from pipelines.words import tell
 
 FOLDER, REPORT, TABLE = "quality", "quality.json", "quality.parquet"
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -147,9 +147,10 @@ def _silhouettes(model: FrozenClusters, labels: np.ndarray, rows: np.ndarray) ->
         values = simplified_silhouette(rows, labels, model.centers, spherical=spherical)
         made["simplified_silhouette"] = _by_cluster(values, labels, clusters), float(values.mean())
     if 2 <= len(np.unique(labels)) < len(rows):
+        near = rows if spherical else rows - rows.mean(axis=0)  # scikit-learn multiplies rows: far from 0 differences would drown
         with config_context(working_memory=128), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of rounding at distance 0
-            values = silhouette_samples(rows, labels, metric=model.metric)
+            values = silhouette_samples(near, labels, metric=model.metric)
         made["silhouette"] = _by_cluster(values, labels, clusters), float(values.mean())
     return made
 
@@ -185,4 +186,4 @@ def _record(run: Run, report: dict[str, Any], files: list[Path]) -> None:
         tracker.artifact(path, FOLDER)
     tracker.close()
     for message in tracker.messages:
-        print(message, file=sys.stderr)
+        tell(message)

@@ -58,7 +58,7 @@ class Location:
             raise UserError(f"{text} was stored without its secret; give the address anew, with it")
         try:
             filesystem, path = file_system(text)
-        # A malformed URI, a scheme without a library or that wants more than an address, a host or credentials that do not answer.
+        # A malformed URI, a scheme without a library or that wants more than that, a host or credentials that do not answer.
         except (pa.ArrowException, OSError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"no file system serves {text!r}: {error}; give a local path or an s3://, gs:// or abfs:// URI"

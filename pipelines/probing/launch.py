@@ -19,12 +19,12 @@ from pipelines.jobs.worker import Workers
 from pipelines.probing.labelled_images import IMAGES, LabelledImages, copy_selected
 from pipelines.probing.loop import ProbeJob, ProbeTask, probe_shape, probe_worker
 from pipelines.runs.description import probe_words
-from pipelines.runs.run_folder import LABELS_FILE, RUN_FILE, Run, with_secret, write_config
+from pipelines.runs.run_folder import LABELS_FILE, RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, run_job
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking import figures
 from pipelines.tracking.about.data_input import EVALUATION, TRAINING, DataInput
-from pipelines.tracking.mlflow_store import check_run, experiment_of
+from pipelines.tracking.mlflow_store import check_run, experiment_of, with_secret
 from pipelines.tracking.record import Record
 from pipelines.words import tell
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,10 +16,10 @@ from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore
 from pipelines.runs.description import note, repeat_command
 from pipelines.runs.provenance import changes, provenance
-from pipelines.secrets import hidden, is_hidden, without_secrets
+from pipelines.secrets import hidden, without_secrets
 from pipelines.tracking.journal import read_journal
 from pipelines.tracking.local_copy import fetch_journal, local_file, local_folder
-from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri
+from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri, uri_with_secret
 from pipelines.tracking.stores.addresses import absolute_address
 from pipelines.words import tell
 
@@ -95,7 +94,7 @@ class Run:
             )
         if changed := changes(self.identity):
             tell(f"{self.location} was begun with {changed}: its bits may differ from here on")
-        return replace(self, address=replace(self.address, uri=absolute_address(_with_secret(uri or self.address.uri))))
+        return replace(self, address=replace(self.address, uri=absolute_address(uri_with_secret(uri or self.address.uri))))
 
     @classmethod
     def open(cls, place: str, *, kind: str | None = None) -> Run:
@@ -161,12 +160,3 @@ def write_config(location: Location, config: dict[str, Any]) -> None:
     (location / CONFIG_FILE).write_bytes(stored_text(config))
 
 
-def with_secret(address: RunAddress) -> RunAddress:
-    """The address of a run, whose store is reached with the secret of the environment where it was stored without one."""
-    return replace(address, uri=_with_secret(address.uri))
-
-
-def _with_secret(uri: str) -> str:
-    """A stored address of MLflow, or the one of the environment where that is the same with its secret."""
-    given = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return given if is_hidden(uri) and hidden(given) == uri else uri

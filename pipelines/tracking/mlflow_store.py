@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import Any
 
@@ -45,8 +45,19 @@ def tracking_uri(configured: str | None, storage: Location) -> str:
     Raises:
         UserError: for an address that can be none, or when the runs are on remote storage and no server is named.
     """
-    uri = (configured or "").strip() or os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    uri = uri_with_secret((configured or "").strip()) or os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     return absolute_address(uri) if uri else default_address(storage)
+
+
+def uri_with_secret(uri: str) -> str:
+    """A stored address of MLflow, or the one of the environment where that is the same with its secret."""
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return given if is_hidden(uri) and hidden(given) == uri else uri
+
+
+def with_secret(address: RunAddress) -> RunAddress:
+    """The address of a run, whose store is reached with the secret of the environment where it was stored without one."""
+    return replace(address, uri=uri_with_secret(address.uri))
 
 
 @contextlib.contextmanager
@@ -58,6 +69,7 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
     Raises:
         UserError: with the `advice`, or a better one where the fault is known; `StoreAwayError` where it may pass.
     """
+    uri = uri_with_secret(uri)
     if is_hidden(uri):
         raise UserError(f"the address {uri} of MLflow was stored without its secret; give --tracking.uri or MLFLOW_TRACKING_URI")
     from mlflow.exceptions import MlflowException  # seconds to import, and the command line shows its help without it

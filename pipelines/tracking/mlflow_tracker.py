@@ -16,7 +16,7 @@ from pipelines.secrets import hidden
 from pipelines.tracking.about.data_input import DataInput, mlflow_input
 from pipelines.tracking.about.model_entry import ModelEntry, log_figures, model_of, send_model
 from pipelines.tracking.journal import Journal
-from pipelines.tracking.mlflow_store import RunAddress
+from pipelines.tracking.mlflow_store import RunAddress, with_secret
 from pipelines.tracking.stores.refusals import first_line
 
 RETRY_SECONDS, CLOSING_RETRY_SECONDS = 10.0, 1.0
@@ -35,7 +35,7 @@ class Tracker:
     """
 
     def __init__(self, folder: Path, address: RunAddress) -> None:
-        self.address, self.journal = address, Journal(folder)
+        self.address, self.journal = with_secret(address), Journal(folder)
         self.messages: list[str] = []
         if damaged := self.journal.damaged:
             self.messages.append(f"{damaged} lines of {self.journal.path} are damaged and left out; MLflow may have them")

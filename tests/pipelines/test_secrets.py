@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipelines.errors import UserError
+from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
 from pipelines.secrets import hidden, is_hidden, without_secrets
-from pipelines.tracking.mlflow_store import asking
+from pipelines.tracking.mlflow_store import RunAddress, asking, tracking_uri, with_secret
+from pipelines.words import tell
+from tests.helpers.places import ROOT
 
 SECRET = "s3cr3t/Key+1"
 
@@ -62,6 +64,32 @@ def test_nested_values_lose_theirs():
 
 def test_a_message_to_the_user_has_none():
     assert str(UserError("MLflow at http://me:hunter2@host does not answer")) == "MLflow at http://***:***@host does not answer"
+
+
+def test_what_is_told_on_the_way_or_as_a_command_stops_has_none(capsys):
+    tell("s3://AKIA1:hunter2@bucket/run is there already")
+    print(Stopped(15, "stopped after step 3; go on with it: quorum pretrain --resume s3://AKIA1:hunter2@bucket/run"))
+    said = capsys.readouterr()
+    assert "hunter2" not in said.out + said.err
+    assert said.err == "s3://***:***@bucket/run is there already\n"
+
+
+def test_all_that_is_printed_on_standard_error_is_told_so():
+    files = [path for room in ("pipelines", "tune") for path in sorted((ROOT / room).rglob("*.py"))]
+    assert {path.name for path in files if "file=sys.stderr" in path.read_text()} == {"words.py", "progress.py"}
+
+
+def test_a_store_that_was_kept_without_its_secret_is_reached_with_that_of_the_environment(monkeypatch, tmp_path):
+    address = RunAddress("http://***:***@mlflow.example", "1", "a")
+    assert with_secret(address) == address
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@mlflow.example")
+    assert with_secret(address).uri == "http://me:hunter2@mlflow.example"
+    assert tracking_uri(address.uri, Location.of(tmp_path)) == "http://me:hunter2@mlflow.example"
+    with asking(address.uri, "") as client:
+        assert client.tracking_uri == "http://me:hunter2@mlflow.example"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@other.example")
+    with pytest.raises(UserError, match="stored without its secret"), asking(address.uri, ""):
+        pass
 
 
 def test_neither_the_files_of_a_run_nor_its_record_have_any(store, tmp_path):

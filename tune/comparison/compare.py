@@ -77,7 +77,8 @@ def _scored(
         raise UserError(_no_metric(found))
     mode = mode or _mode_of(found, metric)
     if records is None:
-        records = read(found, tuple(dict.fromkeys((metric, EPOCH, IMAGES_SEEN, *SIZES))))
+        finals = (_final(metric),) if final else ()
+        records = read(found, tuple(dict.fromkeys((metric, EPOCH, IMAGES_SEEN, *SIZES, *finals))))
     return build(found.name, records, metric, mode, found.notes, _final(metric) if final else None)
 
 

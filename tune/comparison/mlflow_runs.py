@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
-from pipelines.tracking.figures import EPOCH, IMAGES_SEEN, is_of_machine
+from pipelines.tracking.figures import EPOCH, EVALUATE, IMAGES_SEEN, is_of_machine
 from pipelines.tracking.mlflow_store import RunAddress, asking, refuse_deleted, tracking_uri
 from pipelines.tracking.old_figures import by_present_names, present_name
 from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
@@ -276,7 +276,7 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
     point, seed = setting
     info, tags = run.info, run.data.tags
     series: dict[str, dict[int, float]] = {}
-    latest = info.start_time
+    last, latest = by_present_names(run.data.metrics), info.start_time
     with reading(store) as client:
         for name in names:
             stored = [key for key in run.data.metrics if present_name(key) == name]  # two, where version 0.1 began the run
@@ -284,10 +284,12 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
                 history = [entry for key in stored for entry in client.get_metric_history(info.run_id, key)]
                 series[name] = _by_step(history)
                 latest = max([latest, *(entry.timestamp for entry in history)])
+                if name.startswith(f"{EVALUATE}/"):  # of one checkpoint after another: the last in time, not by step
+                    last[name] = max(history, key=lambda entry: (entry.timestamp, entry.step)).value
     return Record(
         RunAddress(store, info.experiment_id, info.run_id), info.run_name or info.run_id, point, seed,
         OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
-        ((info.end_time or latest) - info.start_time) / 1000, by_present_names(run.data.metrics), series, folder,
+        ((info.end_time or latest) - info.start_time) / 1000, last, series, folder,
     )  # fmt: skip
 
 

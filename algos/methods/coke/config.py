@@ -35,7 +35,7 @@ class CoKeConfig:
         large_weight: share of the large views' loss against the small crops' [beta].
         target_labels: labels in the loss are of the `previous` epoch or the `current` batch.
         target_centers: centers in the loss are of the `previous` epoch's end or the `current` running ones.
-        average_from: first epoch of the second stage [stage]; null for none.
+        average_from: first epoch of the second stage [stage], where centers are of `previous` epochs; null for none.
         slots: labels remembered per instance in the second stage.
         slot_temperature: of the second stage's soft targets [tt].
     """
@@ -72,3 +72,8 @@ class CoKeConfig:
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")
         if self.average_from is not None and self.average_from < 1:
             raise ValueError(f"method.average_from is {self.average_from}; the second stage starts at epoch 1 or later")
+        if self.average_from is not None and self.target_centers == "current":
+            raise ValueError(
+                "method.target_centers is current, but the second stage (method.average_from) averages the centers of finished "
+                "epochs; set target_centers to previous, or average_from to null"
+            )

@@ -6,7 +6,6 @@ back to the places of the rows the same way. A task holds the rows of its cluste
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,12 +23,14 @@ from pipelines.curation.duplicates.sorting_out import KEPT, REMOVED, Findings
 from pipelines.curation.duplicates.tasks import MOST_FLUSHES, Comparer, Dealer, Dealing
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import NOTE, one_writer
 from pipelines.free_memory import free_bytes
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import in_bytes, progress
 from pipelines.stream.ray_data import over_parts
 from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_tracker import Tracker
+from pipelines.words import tell
 
 REPORT, PAIRS, EXCHANGE = "report.json", "pairs.png", "_exchange"
 TASK_BYTES, TASKS = 256 << 20, 64  # of the vectors of a task's clusters at most, and how many tasks there are at least
@@ -79,32 +80,34 @@ def find_duplicates(
     if order.column is not None:
         check_column(rows.vectors, order.column)
     beside = rows.neighbours(neighbours)
-    folder = _emptied(to, rows, overwrite=overwrite)
-    connect(address)
-    exchange, sizes = folder.make() / EXCHANGE, rows.sizes
-    exchange.delete_folder()  # of one that was killed
-    try:
-        report: dict[str, Any] = _compare(rows, sizes, order, threshold, beside, exchange).write(folder)
-    finally:
-        exchange.delete_folder()
-    report |= {
-        "threshold": threshold, "keep": str(order), "clusters": len(sizes) if rows.model else None, "neighbours": beside,
-        "largest_cluster": int(sizes.max()), "seconds": time.monotonic() - began,
-    }  # fmt: skip
-    _record(folder, rows, report)
+    folder, sizes = _place(to, rows), rows.sizes
+    with one_writer(folder):
+        _empty(folder, overwrite=overwrite)
+        connect(address)
+        report: dict[str, Any] = _find(rows, sizes, order, threshold, beside, folder)
+        report |= {
+            "threshold": threshold, "keep": str(order), "clusters": len(sizes) if rows.model else None, "neighbours": beside,
+            "largest_cluster": int(sizes.max()), "seconds": time.monotonic() - began,
+        }  # fmt: skip
+        _record(folder, rows, report)
     return Duplicates(folder, report)
 
 
-def _emptied(to: str, rows: RowsToCompare, *, overwrite: bool) -> Location:
-    """The folder, without an earlier result."""
+def _place(to: str, rows: RowsToCompare) -> Location:
+    """The folder for the result, which is none that rows are read from."""
     folder, vectors = Location.of(to), rows.vectors
     taken = [*([] if vectors.single else [vectors.location]), *([rows.labels.folder] if rows.labels is not None else [])]
     if inside := [one for one in taken if folder.lies_in(one)]:
         raise UserError(f"--to {folder} lies in {inside[0]}, whose files are all read as rows; choose another folder")
     if folder.is_file():
         raise UserError(f"--to {folder} is a file; choose a folder")
+    return folder
+
+
+def _empty(folder: Location, *, overwrite: bool) -> None:
+    """Clear the folder of an earlier result, and of one that was killed."""
     ours = [KEPT, REMOVED, REPORT, PAIRS]
-    if strange := sorted({*folder.children()} - {*ours, EXCHANGE, *folder.cut_off()}):
+    if strange := sorted({*folder.children()} - {*ours, EXCHANGE, NOTE, *folder.cut_off()}):
         raise UserError(
             f"{folder} holds other files than a dedup's, such as {strange[0]}; choose an empty or absent folder for --to"
         )
@@ -113,7 +116,18 @@ def _emptied(to: str, rows: RowsToCompare, *, overwrite: bool) -> Location:
     folder.delete_cut_off()
     for name in reversed(ours):
         (folder / name).delete_file()
-    return folder
+    (folder / EXCHANGE).delete_folder()
+
+
+def _find(
+    rows: RowsToCompare, sizes: np.ndarray, order: KeepOrder, threshold: float, neighbours: int, folder: Location
+) -> dict[str, int]:
+    """Write the two lists; returns what they come to."""
+    exchange = folder.make() / EXCHANGE
+    try:
+        return _compare(rows, sizes, order, threshold, neighbours, exchange).write(folder)
+    finally:
+        exchange.delete_folder()
 
 
 def _compare(
@@ -124,7 +138,7 @@ def _compare(
     row_bytes = vectors.dim * 4 * (1 + neighbours)
     if vectors.rows * row_bytes > SAID_BYTES:
         size = in_bytes(vectors.rows * row_bytes)
-        print(f"{size} of vectors are written to {exchange}, and removed when clusters are compared", file=sys.stderr)
+        tell(f"{size} of vectors are written to {exchange}, and removed when clusters are compared")
     parts = label_files(vectors)
     task_of = tasks_of_clusters(sizes * row_bytes)
     centers, prices = (np.empty((1, 0)), np.empty(1)) if model is None else (model.centers, model.prices)
@@ -193,4 +207,4 @@ def _record(folder: Location, rows: RowsToCompare, report: dict[str, Any]) -> No
             tracker.artifact(here / name, "dedup")
         tracker.close()
         for message in tracker.messages:
-            print(message, file=sys.stderr)
+            tell(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from pipelines.datasets.embedding_folder import MOST_COMPARED, EmbeddingFolder
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import RUN_FILE
+from pipelines.words import tell
 
 MOST_ALL_PAIRS = 50_000  # rows whose pairs are all compared without being asked to
 
@@ -90,9 +90,9 @@ def rows_to_compare(
 def _check_rows(vectors: EmbeddingFolder) -> None:
     """Refuse ids by which a row that is kept could not be told from one that is removed, and say what is not looked at."""
     if vectors.left_out:
-        print(vectors.left_out, file=sys.stderr)
+        tell(vectors.left_out)
     if vectors.id_column is not None and vectors.rows > MOST_COMPARED:
-        print(f"whether ids come again was not looked at: more than {MOST_COMPARED:,} rows", file=sys.stderr)
+        tell(f"whether ids come again was not looked at: more than {MOST_COMPARED:,} rows")
     again, first = vectors.repeated_ids()
     if again:
         raise UserError(

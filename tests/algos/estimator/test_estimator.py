@@ -487,6 +487,20 @@ def test_one_row_far_out_changes_nothing_for_the_others(dtype, exact, value):
     assert alone.outliers_.tolist() == []
 
 
+def test_the_certificate_holds_where_heavy_rows_are_left_out():
+    rows, weights = lumps(), np.r_[9.0, 9.0, np.random.default_rng(0).uniform(0.5, 1.5, size=398)]
+    rows[:2] = 999
+    kmeans = ConstrainedKMeans(5, metric="euclidean", min_size_ratio=0.8, max_iter=1, dual_lr=0.1, random_state=0)
+    with pytest.warns(UserWarning, match=r"2 of 400 rows \(0, 1\) lie far"):
+        kmeans.fit(rows, sample_weight=weights)
+    learned = weights[2:].sum()
+    assert kmeans.pass_counts_.sum() == pytest.approx(learned)
+    risen = kmeans.duals_ / kmeans._geometry.scale**2
+    slack = (learned / 20 / 0.1 * risen - (0.8 * learned / 5 - kmeans.pass_counts_)).min()
+    assert kmeans.certificate_slack_ == pytest.approx(slack, abs=1e-6)
+    assert slack >= -1e-6
+
+
 def test_a_far_lump_as_large_as_a_cluster_is_one():
     rows = lumps()
     rows[:60] = 999 + 0.1 * rows[:60]

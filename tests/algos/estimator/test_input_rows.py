@@ -27,6 +27,20 @@ def test_rows_that_count_one_each_have_no_weights():
     assert (counting.rows.tolist(), mean) == (ROWS.tolist(), 1)
 
 
+@pytest.mark.parametrize("half", [ROWS.astype(np.float16), torch.from_numpy(ROWS).half(), torch.from_numpy(ROWS).bfloat16()])
+def test_half_precision_becomes_float32(half):
+    made = read_table(ConstrainedKMeans(), half, reset=True)
+    assert made.rows.dtype == torch.float32
+    assert made.rows.tolist() == ROWS.tolist()
+
+
+def test_a_row_without_a_weight_weighs_one():
+    assert table().weight == 3
+    made = table([1.0, 0.5, 3.0])
+    assert made.weight == 4.5
+    assert made.without(torch.tensor([2])).weight == 1.5
+
+
 def test_rows_of_no_weight_are_left_out_and_the_others_count_one_in_the_mean():
     made = table(torch.tensor([1.0, 0.0, 3.0]))
     counting, mean = made.counting()

@@ -129,6 +129,17 @@ def test_a_failed_run_stays_that_holds_a_users_file_another_run_or_is_named_or_a
     assert "small/ratio=0.4-seed=0-3e6aff stays: it failed, and is a trial that its sweep counts" in found.notes
 
 
+def test_a_checkpoint_that_no_index_names_stays_while_it_is_young_or_another_run_starts_from_it(outputs):
+    young, named_one, lost = (outputs / f"coke/checkpoints/step-0000000{step}.pt" for step in (20, 21, 22))
+    for file in (young, named_one, lost):
+        file.write_bytes(b"1234")
+    for file in (named_one, lost):
+        os.utime(file, (0, 0))
+    named(outputs / "few", str(named_one))
+    unlisted = {path for kind, path in going(plan(outputs)) if kind == "unlisted checkpoint"}
+    assert unlisted == {"coke/checkpoints/step-000000022.pt"}
+
+
 def test_what_killed_work_left_goes_and_what_looks_alike_stays(outputs):
     left = {
         ("cut-off write", f"coke/config.yaml.{'0' * 32}.partial"),

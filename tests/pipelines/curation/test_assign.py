@@ -18,6 +18,7 @@ from pipelines.curation.assign import ASSIGNED, assign
 from pipelines.curation.begun_folder import BEGUN, take
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from quorum.cli import main
 
 CENTERS = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]
@@ -71,6 +72,17 @@ def test_euclidean_centers_far_from_0_get_the_rows_that_are_close(local_ray, tmp
 
 
 @pytest.mark.ray
+@pytest.mark.parametrize("clusters", [1, 2])
+def test_rows_around_centers_that_are_all_one_may_have_any_scale(local_ray, tmp_path, clusters):
+    np.save(tmp_path / "c.npy", np.zeros((clusters, 2)))
+    data = write_rows(tmp_path / "rows", [[3e13, 4e13], [0.0, 0.0], [-3e13, -4e13]])
+    assign(str(tmp_path / "c.npy"), data, str(tmp_path / "made"), metric="euclidean")
+    found = labels_of(tmp_path / "made")
+    assert found["label_head0"] == [0, 0, 0]
+    np.testing.assert_allclose(found["similarity_head0"], [-1.25e27, 0, -1.25e27], rtol=1e-6)
+
+
+@pytest.mark.ray
 def test_a_runs_own_rows_get_their_own_labels_by_their_own_ids(clustered, lumps, tmp_path, capsys):
     main(["assign", str(clustered), "--data", str(lumps), "--to", str(tmp_path / "made")])
     said = capsys.readouterr().out
@@ -113,6 +125,17 @@ def test_what_was_killed_goes_on_with_the_files_that_are_there(clustered, lumps,
     assert pq.read_table(place / "sizes.parquet").equals(sizes)
     assert sorted(path.name for path in place.iterdir()) == [ASSIGNED, "labels", "sizes.parquet"]
     assert len(list((place / "labels").iterdir())) == 5
+
+
+def test_a_folder_that_another_assign_writes_is_refused_and_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.curation.assign.connect", None)
+    centers, data, made = write_centers(tmp_path / "c.parquet"), write_rows(tmp_path / "rows"), tmp_path / "made"
+    with one_writer(Location.of(made)):
+        under_way = made / f"sizes.parquet.{'0a' * 16}.partial"
+        under_way.write_bytes(b"more to come")
+        with pytest.raises(UserError, match="is being written by process"):
+            assign(centers, data, str(made))
+        assert under_way.exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from pipelines.curation.begun_folder import finish, may_take, take
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 
 PLAN = {"data": "a1", "sizes": (2, 3)}
 
@@ -52,3 +53,8 @@ def test_what_a_killed_write_left_is_nobodys_and_goes(folder):
     (folder / left[1]).write_bytes(b"cut")
     take(folder, PLAN)
     assert folder.children() == ["_begun.json"]
+
+
+def test_who_has_the_turn_to_write_an_empty_folder_finds_it_empty(folder):
+    with one_writer(folder):
+        assert not may_take(folder, PLAN, "done.json")

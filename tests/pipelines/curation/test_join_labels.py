@@ -19,6 +19,7 @@ from pipelines.curation.labelled_source import LabelledSource
 from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from quorum.cli import main
 from tests.helpers.inputs.lumps import CLUSTERS
 
@@ -94,6 +95,17 @@ def test_what_was_killed_goes_on_with_the_copies_that_are_there(labelled, tmp_pa
     assert not any(file.exists() for file in cut_off)
     assert (tmp_path / "joined" / "y.pq").stat().st_mtime_ns == kept
     assert read(tmp_path / "joined", "part=a/x.parquet").read()["cluster"].to_pylist() == [0, 1, 0]
+
+
+@pytest.mark.ray
+def test_a_folder_that_another_join_writes_is_refused_and_left_as_it_is(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(joining, "connect", None)
+    with one_writer(Location.of(tmp_path / "joined")):
+        under_way = tmp_path / "joined" / f"y.pq.{'0a' * 16}.partial"
+        under_way.write_bytes(b"more to come")
+        with pytest.raises(UserError, match="is being written by process"):
+            join_labels(str(labelled), str(tmp_path / "joined"))
+        assert under_way.exists()
 
 
 @pytest.mark.ray

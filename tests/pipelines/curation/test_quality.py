@@ -40,10 +40,11 @@ SIZES = pa.table(
 )
 
 
-def test_figures_are_those_that_one_works_out_by_hand(labelled):
-    model = FrozenClusters([3], np.array([[0.0, 0], [4, 0], [4, 3]]), np.zeros(3), "euclidean")
+@pytest.mark.parametrize("far", [0, 2**30])
+def test_figures_are_those_that_one_works_out_by_hand_however_far_from_0_rows_lie(labelled, far):
+    model = FrozenClusters([3], np.array([[0.0, 0], [4, 0], [4, 3]]) + far, np.zeros(3), "euclidean")
     rows = np.array([[1.0, 0], [0, 0], [4, 0], [2, 0], [3, 0], [0, 1]])
-    found = _measure(model, labelled, SIZES, rows, np.arange(6))
+    found = _measure(model, labelled, SIZES, rows + far, np.arange(6))
     figures = found.figures
     assert (figures["smallest"], figures["largest"], figures["empty"], figures["min_size"]) == (0, 4, 1, 1)
     assert figures["size_gini"] == pytest.approx(4 / 9)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -13,7 +16,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from pipelines.doctor.findings import Page, State
-from pipelines.doctor.record import FOLDER, TAG, look_at_record, record_address
+from pipelines.doctor.record import FOLDER, TAG, _clock, look_at_record, record_address
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 
@@ -101,6 +104,29 @@ def wants_a_name():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+def test_the_clock_is_looked_at_behind_a_name_and_password_too():
+    asked = []
+
+    class Early(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response_only(200)
+            self.send_header("Date", format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True))
+            self.end_headers()
+
+        def log_message(self, *given):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Early)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (found,) = _clock(f"http://me:s3cr3t@127.0.0.1:{server.server_port}")
+    server.shutdown()
+    assert asked == [("/health", "Basic " + b64encode(b"me:s3cr3t").decode())]
+    assert "s behind this machine's" in found.said
+    assert "s3cr3t" not in found.sentence
+    assert _clock("https://me:s3cr3t@mlflow.invalid") == []  # nobody is there, and without a port
 
 
 def test_a_missing_or_expired_credential_is_named(wants_a_name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tracemalloc
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.evaluation import memory
-from pipelines.evaluation.features import RowsById
+from pipelines.evaluation.features import RowsById, center_batches
 from pipelines.evaluation.memory import check_memory
+from pipelines.stream.images.center_crops import EvaluationView
 
 
 @given(st.permutations(range(0, 60, 3)), st.integers(1, 7), st.integers(1, 40))
@@ -39,6 +42,20 @@ def test_a_row_that_comes_twice_or_not_at_all_is_noticed():
         few.by_id()
     with pytest.raises(RuntimeError, match="2 rows were embedded, 1 expected"):
         many.add({"id": np.array([4, 5])})
+
+
+@pytest.mark.ray
+def test_a_damaged_page_is_one_sentence_that_names_the_shard(digits, tmp_path):
+    copy = shutil.copytree(digits, tmp_path / "digits")
+    shard = next(copy.glob("test/*.parquet"))
+    content = bytearray(shard.read_bytes())
+    content[2000:2100] = bytes(100)
+    shard.write_bytes(content)
+    view = EvaluationView(8, [0.3] * 3, [0.35] * 3)
+    with pytest.raises(UserError, match=shard.name) as said:
+        list(center_batches(Dataset.open(str(copy)), "test", view))
+    assert "\n" not in str(said.value)
+    assert "Traceback" not in str(said.value)
 
 
 def test_the_peak_is_a_fifth_over_the_features_themselves():

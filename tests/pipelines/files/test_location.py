@@ -115,6 +115,15 @@ def test_an_address_without_a_bucket_is_refused_at_once(place):
         Location.of(place)
 
 
+@pytest.mark.parametrize(
+    "place", ["github://org/repository", "reference://x", "simplecache://x", "dir://x", "generic://x", "nothing://x"]
+)
+def test_a_scheme_that_wants_more_than_an_address_is_refused_in_one_sentence(place):
+    with pytest.raises(UserError, match=f"no file system serves '{place}'") as said:
+        Location.of(place)
+    assert "\n" not in str(said.value)
+
+
 def test_what_was_cut_off_goes_and_a_name_that_only_ends_so_stays(tmp_path):
     for name in (f"a.parquet.{'0f' * 16}.partial", "film.partial", f"b.{'0g' * 16}.partial", "a.parquet"):
         (tmp_path / name).write_bytes(b"some")

@@ -11,7 +11,7 @@ from ray.core.generated.common_pb2 import ActorDiedErrorContext
 from ray.exceptions import ActorDiedError, LocalRayletDiedError, OutOfMemoryError, RayTaskError
 
 from pipelines.errors import UserError
-from pipelines.jobs.deaths import cause_of, deaths_in_words
+from pipelines.jobs.deaths import cause_of, death_in, deaths_in_words
 
 
 def died(name: str) -> ActorDiedError:
@@ -33,6 +33,11 @@ def test_who_died_and_how_to_go_on_is_one_sentence(death, who):
     assert str(said.value).startswith(who)
     assert str(said.value).endswith("go on with it: quorum pretrain --resume outputs/first")
     assert "\n" not in str(said.value)
+
+
+def test_what_a_task_raises_and_other_errors_tell_of_no_death():
+    assert death_in(RayTaskError("task", "its stack", ValueError("3"))) is None
+    assert death_in(ValueError("3")) is None
 
 
 FULL = """1 worker(s) were killed due to the node running low on memory. \

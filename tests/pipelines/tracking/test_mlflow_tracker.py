@@ -17,6 +17,7 @@ from benchmarks.chaos.servers import Server
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.tracking import mlflow_tracker
+from pipelines.tracking.about.model_entry import ModelEntry
 from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri
 from pipelines.tracking.mlflow_tracker import Tracker
 
@@ -119,6 +120,23 @@ def test_figures_files_tags_and_the_outcome_arrive(store, tmp_path):
     assert run.info.status == "FINISHED"
     assert paths_of(address, "pictures") == ["pictures/sizes.png"]
     assert tracker.messages == []
+
+
+def test_a_model_that_the_artifact_store_refuses_holds_up_nothing(store, tmp_path):
+    (tmp_path / "blocked").write_text("a file where the artifacts should go")
+    MlflowClient(store).create_experiment("blocked", artifact_location=f"file://{tmp_path}/blocked")
+    address, folder = start_run(store, "blocked", "first", params={}, tags={}), tmp_path / "model"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}\n")
+    tracker = Tracker(tmp_path / "run", address)
+    tracker.model(ModelEntry("best", str(folder), "step-1.pt", 1))
+    tracker.metrics({"train/loss": 1.0}, 1)
+    tracker.status("FINISHED")
+    tracker.close()
+    assert steps_of(address) == [1]
+    assert MlflowClient(store).get_run(address.run_id).info.status == "FINISHED"
+    assert any("MLflow refuses an entry" in message for message in tracker.messages)
+    assert folder.exists()
 
 
 def test_a_resumed_run_sends_only_what_is_new(store, tmp_path):

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 import quorum
+from pipelines.doctor.findings import Page, fault, fine
 from quorum.cli import main
+from quorum.cli.show import show_doctor
+from quorum.upkeep.doctor import Checkup
 from tests.helpers.places import ROOT
 
 
@@ -44,6 +47,15 @@ def test_each_fault_is_a_sentence_and_the_exit_code_is_one(local_ray, tmp_path, 
     assert kinds == {"data-that-cannot-be-used", "a-folder-that-nodes-do-not-share", "mlflow-away-or-read-only",
                      "fewer-cpus-or-gpus-than-asked"}  # fmt: skip
     assert any("2 GPUs are asked for, the cluster has 0: no node has one; add nodes" in line for line in faults)
+
+
+def test_a_checkup_shows_no_secret(capsys):
+    found = fault("storage", "s3://KEY:s3cr3t@bucket cannot be written", "correct s3://KEY:s3cr3t@bucket", Page.RIGHTS)
+    made = Checkup([found, fine("data", "s3://KEY:s3cr3t@bucket can be read")])
+    with pytest.raises(SystemExit):
+        show_doctor(made)
+    shown = [*made.faults, made._repr_html_(), *made.table["found"], *capsys.readouterr()]
+    assert not any("s3cr3t" in text for text in shown)
 
 
 @pytest.mark.ray

@@ -120,6 +120,15 @@ def test_the_score_that_most_runs_have_decides_and_on_val_first_where_nothing_is
     assert compare(["quorum"]).metric == "test/knn_top1"
 
 
+def test_a_final_score_is_that_of_the_last_evaluation_also_of_an_earlier_checkpoint(store):
+    parent = store.sweep(metric="val/knn_top1")
+    run = store.trial(parent, {"n": 1}, 0, values=(0.9,), metric="val/knn_top1")
+    for value, time, step in ((0.9, 1_000, 40), (0.6, 2_000, 20)):  # of the newest, then of the best
+        store.client.log_metric(run, "evaluate/test/knn_top1", value, timestamp=time, step=step)
+    (line,) = compare([parent], final=True).lines
+    assert line.final.mean == 0.6
+
+
 def test_a_final_score_is_of_the_runs_that_are_compared(store):
     parent = store.sweep(metric="val/knn_top1")
     for seed, outcome, final in ((0, "finished", 0.8), (1, "stopped", 0.1)):

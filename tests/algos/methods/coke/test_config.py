@@ -15,6 +15,7 @@ from algos.methods.coke.config import CoKeConfig
         ({"dual_lr": -1.0}, "method.dual_lr"),
         ({"temperature": 0.0}, "method.temperature"),
         ({"average_from": 0}, "method.average_from"),
+        ({"average_from": 3, "target_centers": "current"}, "method.target_centers is current, but the second stage"),
     ],
 )
 def test_settings_out_of_range_name_their_key(settings, message):

@@ -13,6 +13,8 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.curation.duplicates.find import find_duplicates, tasks_of_clusters
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from pipelines.runs.run_folder import Run
 from tests.helpers.inputs.lumps import LUMP_ROWS
 
@@ -123,6 +125,16 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(clustered, tmp_path,
     with pytest.raises(UserError, match=words):
         find_duplicates(str(clustered), str(tmp_path / "d"), **{"threshold": 0.9} | options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_dedup_writes_is_refused_and_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.curation.duplicates.find.connect", None)
+    pq.write_table(pa.table({"embedding": [[3.0, 4.0], [0.0, 1.0]]}), tmp_path / "a.parquet")
+    with one_writer(Location.of(tmp_path / "d")):
+        (tmp_path / "d" / "_exchange").mkdir()
+        with pytest.raises(UserError, match="is being written by process"):
+            find_duplicates(str(tmp_path / "a.parquet"), str(tmp_path / "d"), threshold=0.9, overwrite=True)
+        assert (tmp_path / "d" / "_exchange").exists()
 
 
 def test_ids_that_come_again_are_refused_since_a_row_could_not_be_told_from_its_namesake(tmp_path):
