@@ -10,6 +10,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -231,7 +232,7 @@ def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, b
 
     Ids rise from shard to shard and from row group to row group, and footers say from which to which.
     """
-    shards, found = dataset.split(split).shards, dict[int, bytes]()
+    shards, found = [shard for shard in dataset.split(split).shards if shard.rows], dict[int, bytes]()
     firsts = functools.cache(lambda number: _first_ids(dataset.location, shards[number]))
     for number, wanted in _dealt(ids, len(shards), lambda shard: firsts(shard)[0]):
         for group, here in _dealt(wanted, len(firsts(number)), firsts(number).__getitem__):
@@ -241,17 +242,21 @@ def read_images(dataset: Dataset, split: str, ids: Sequence[int]) -> dict[int, b
     return found
 
 
-def _first_ids(location: Location, shard: Shard) -> list[int]:
-    """The first id of each row group of a shard, from its footer."""
+def _first_ids(location: Location, shard: Shard) -> list[float]:
+    """The first id from each row group of a shard on, from its footer; of empty ones at its end infinite."""
     metadata = shard_file(location, shard).metadata
-    column = metadata.schema.names.index("id")
-    return [metadata.row_group(group).column(column).statistics.min for group in range(metadata.num_row_groups)]
+    column, first, firsts = metadata.schema.names.index("id"), math.inf, list[float]()
+    for number in reversed(range(metadata.num_row_groups)):
+        group = metadata.row_group(number)
+        first = group.column(column).statistics.min if group.num_rows else first
+        firsts.append(first)
+    return firsts[::-1]
 
 
-def _dealt(ids: Iterable[int], parts: int, first_id: Callable[[int], int]) -> Iterator[tuple[int, list[int]]]:
+def _dealt(ids: Iterable[int], parts: int, first_id: Callable[[int], float]) -> Iterator[tuple[int, list[int]]]:
     """Each of so many consecutive parts that may hold some of the ids, with those ids."""
 
-    def part_of(wanted: int) -> int:
+    def part_of(wanted: float) -> int:
         return bisect_right(range(parts), wanted, key=first_id) - 1
 
     for part, here in itertools.groupby(sorted(set(ids)), key=part_of):

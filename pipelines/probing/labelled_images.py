@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-from PIL import Image
 
+from pipelines.datasets.encoded_image import open_image
 from pipelines.datasets.image_shards import Dataset, Split, read_column, read_images
 from pipelines.datasets.label_selection import Selection
 from pipelines.datasets.shard_files import SCHEMA, Shard, write_shard
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.views.shown_picture import Showing
 
 IMAGES = "images"  # folder of a probe's run, with the few that it trains on
 
@@ -76,8 +76,9 @@ def _copy_shard(one: Dataset, split: str, labels: dict[int, int], folder: Locati
 
 
 def _is_readable(image: bytes) -> bool:
+    """Whether training can show an image: in the copy nothing is left out any more."""
     try:
-        Image.open(io.BytesIO(image)).load()
+        Showing().show(open_image(image)).load()
     except Exception:  # codecs raise what they like
         return False
     return True

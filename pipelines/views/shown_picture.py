@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+from pipelines.views.clear_pixels import load_with_clear_pixels
 from pipelines.views.view_config import WHITE
 
 ORIENTATION = 274  # EXIF's tag
@@ -18,7 +20,10 @@ TURNS = {
 SIDEWAYS = (5, 6, 7, 8)  # orientations whose width is shown as height
 FAR_LEFT, FAR_TOP = (2, 3, 6, 7), (3, 4, 7, 8)  # those that show the file's right or lower edge on the left, or at the top
 PLAIN = ("L", "RGB")
-TWELVE_BITS = 4096
+TWELVE_BITS = 4095
+SIXTEEN_BITS = 65_535
+BITS, INTERPRETATION, KIND, SIGNED = 258, 262, 339, 2  # TIFF's tags of its numbers, and the kind of those with a sign
+PLAUSIBLE = 16  # a picture whose brightest number is less than white by more than this says nothing of white
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Showing:
         if self.version == 1:
             return _in_grey_or_rgb(picture)
         turn = TURNS.get(_orientation(picture))  # before it is decoded: TIFF turns itself, and forgets it
+        load_with_clear_pixels(picture)
         plain = decode(picture) if picture.mode in PLAIN and "transparency" not in picture.info else self.on_background(picture)
         return plain if turn is None else plain.transpose(turn)
 
@@ -73,7 +79,7 @@ class Showing:
         ground = Image.new("RGBA", picture.size, (*self.background, 255))
         ground.alpha_composite(picture.convert("RGBA"))
         red, green, blue = self.background
-        grey = picture.mode in ("L", "LA", "La") and red == green == blue
+        grey = picture.mode in ("1", "L", "LA", "La") and red == green == blue
         return ground.convert("RGB").getchannel(0) if grey else ground.convert("RGB")
 
 
@@ -81,7 +87,7 @@ def _orientation(picture: Image.Image) -> int:
     if picture.format == "TIFF" or (picture.format in ("JPEG", "WEBP") and "exif" not in picture.info):
         return 1
     if picture.format == "PNG":  # whose EXIF may come last: asking for it decodes, and what is cut short must be noticed
-        picture.load()
+        load_with_clear_pixels(picture)
     try:
         found = picture.getexif().get(ORIENTATION, 1)
     except Exception:  # a damaged EXIF block says nothing, and the picture may be whole
@@ -107,12 +113,40 @@ def _brightness(picture: Image.Image) -> np.ndarray:
     least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if not (least >= 0 and np.isfinite(most)):
         raise ValueError(f"its values go from {least:g} to {most:g}, and none may be negative, infinite or NaN")
-    if picture.mode.startswith("I;16") or picture.format in ("PPM", "PNG"):  # 65,535 is white, however dark it is
-        return _upper_byte(values)
-    white = 1 if picture.mode == "F" and most <= 1 else next((full for full in (255, 65_535) if most <= full), None)
-    if white is None:
-        raise ValueError(f"its values go up to {most:g}, which is neither a share of 1 nor 8 nor 16 bits")
-    return _upper_byte(values) if white == 65_535 else (values.astype(np.float64) * (255 / white)).round().astype(np.uint8)
+    white = _said_white(picture) or _likely_white(picture.mode, most)
+    grey = _upper_byte(values) if white == SIXTEEN_BITS else _scaled(values, white)
+    return 255 - grey if _has_white_zeros(picture) else grey
+
+
+def _has_white_zeros(picture: Image.Image) -> bool:
+    return isinstance(picture, TiffImageFile) and picture.tag_v2.get(INTERPRETATION) == 0
+
+
+def _said_white(picture: Image.Image) -> int | None:
+    """The number that is white by the picture's file, however dark it is; `None` where that does not say."""
+    if isinstance(picture, TiffImageFile) and picture.mode != "F":
+        bits, is_signed = picture.tag_v2[BITS][0], picture.tag_v2.get(KIND, (1,))[0] == SIGNED
+        return 2 ** (bits - is_signed) - 1 if bits <= 16 else None
+    has_16_bits = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PPM", "PNG"))
+    return SIXTEEN_BITS if has_16_bits else None
+
+
+def _likely_white(mode: str, most: float) -> int:
+    """The number that is white where the largest is `most`: 1 of floats a little above it too, else that of 8 or of 16 bits.
+
+    Raises:
+        ValueError: where it would be so dark that this can hardly be meant.
+    """
+    if most == 0 or (mode == "F" and most < PLAUSIBLE):
+        return 1
+    for white in (255, SIXTEEN_BITS):
+        if white / PLAUSIBLE <= most <= white:
+            return white
+    raise ValueError(f"its values go up to {most:g}, which is neither a share of 1 nor 8 nor 16 bits")
+
+
+def _scaled(values: np.ndarray, white: int) -> np.ndarray:
+    return (values.astype(np.float64).clip(max=white) * (255 / white)).round().astype(np.uint8)
 
 
 def _upper_byte(values: np.ndarray) -> np.ndarray:
@@ -121,9 +155,9 @@ def _upper_byte(values: np.ndarray) -> np.ndarray:
 
 def seems_of_12_bits(picture: Image.Image) -> bool:
     """Whether a picture that is shown as one of 16 bits holds what a camera of 12 bits writes, and is nearly black therefore."""
-    if not picture.mode.startswith(("I", "F")):
+    if not picture.mode.startswith(("I", "F")) or _said_white(picture) == TWELVE_BITS:
         return False
-    return bool(255 < np.asarray(picture).max(initial=0) < TWELVE_BITS)
+    return bool(255 < np.asarray(picture).max(initial=0) <= TWELVE_BITS)
 
 
 def _in_grey_or_rgb(picture: Image.Image) -> Image.Image:

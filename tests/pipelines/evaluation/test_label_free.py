@@ -63,4 +63,4 @@ def test_views_that_are_the_whole_image_are_its_center_crop(local_ray, some_digi
 
 def test_an_images_views_do_not_depend_on_how_many_are_looked_at(local_ray, some_digits: Dataset):
     few, many = (view_features(Pixels(), some_digits, "train", VIEW, DRAWN, CPU, images=images) for images in (60, 300))
-    torch.testing.assert_close(few, many[:60])
+    torch.testing.assert_close(few, many[::5])

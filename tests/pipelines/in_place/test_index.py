@@ -58,6 +58,31 @@ def test_it_opens_as_any_data_set_and_holds_no_image(tmp_path):
     assert table["id"].to_pylist() == [5, 6, 7, 8, 9]
 
 
+def test_row_groups_without_rows_are_passed_over(tmp_path):
+    (tmp_path / "source").mkdir()
+    images = [jpeg(row) for row in range(3)]
+    for name, sizes in (("a", (2, 0, 1)), ("b", (0, 3, 0))):
+        table = pa.table({"image": pa.array(images, pa.binary())})
+        with pq.ParquetWriter(tmp_path / "source" / f"{name}.parquet", table.schema) as writer:
+            for start, rows in zip(np.cumsum([0, *sizes]).tolist(), sizes, strict=False):
+                writer.write_table(table.slice(start, rows), row_group_size=3)
+    dataset = index(open_source(str(tmp_path / "source")), str(tmp_path / "data"), "x")
+    assert [shard.row_groups for shard in dataset.split("train").shards] == [[2, 0, 1], [0, 3, 0]]
+    for ids in ([2], [3], [5, 0], range(6)):
+        assert read_images(dataset, "train", ids) == {row: images[row % 3] for row in ids}
+    reader = CenterReader(dataset, "train", EvaluationView(16, [0, 0, 0], [1, 1, 1]), None, 0, 1)
+    assert [block["id"].tolist() for block in reader({"id": np.arange(len(reader.jobs))})] == [[0, 1], [2], [3, 4, 5]]
+
+
+def test_a_sample_of_rows_that_lie_in_any_order_has_every_so_manieth(tmp_path):
+    (tmp_path / "source").mkdir()
+    pq.write_table(pa.table({"image": [jpeg(0)] * 64}), tmp_path / "source" / "a.parquet", row_group_size=10)
+    dataset = index(open_source(str(tmp_path / "source")), str(tmp_path / "data"), "x")
+    reader = CenterReader(dataset, "train", EvaluationView(16, [0, 0, 0], [1, 1, 1]), 8, 0, 1)
+    ids = [block["id"].tolist() for block in reader({"id": np.arange(len(reader.jobs))})]
+    assert ids == [[0, 8], [16], [24], [32], [40, 48], [56]]
+
+
 @pytest.mark.parametrize("change", ["gone", "longer", "other rows of the same size"])
 def test_files_that_changed_are_refused_by_name(tmp_path, change):
     dataset = made(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -29,6 +30,15 @@ def encode(picture: Image.Image, form: str, **options: object) -> bytes:
 
 def shown(image: bytes, showing: Showing | None = None) -> np.ndarray:
     return np.asarray((showing or Showing()).show(identify(image)))
+
+
+def tiff(pixels: bytes, width: int, *, bits: int, kind: int = 1, interpretation: int = 1) -> bytes:
+    """A TIFF of one row; kinds of numbers are 1 without a sign, 2 with one, 3 floats; interpretation 0 has its white at 0."""
+    tags = {
+        256: width, 257: 1, 258: bits, 259: 1, 262: interpretation, 273: 134, 277: 1, 278: 1, 279: len(pixels), 339: kind,
+    }  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
 
 
 def turned(form: str, orientation: int, picture: Image.Image = CHINA) -> bytes:
@@ -137,11 +147,52 @@ def test_a_dark_picture_of_16_bits_stays_dark():
     [
         (np.array([[-1.0, 1.0]], np.float32), "go from -1 to 1"), (np.array([[0.0, np.nan]], np.float32), "NaN"),
         (np.array([[0, 70_000]], np.int32), "up to 70000"), (np.array([[0.0, np.inf]], np.float32), "infinite"),
+        (np.array([[0, 1]], np.int32), "up to 1, which is neither"),
+        (np.array([[0, 300]], np.float32), "up to 300, which is neither"),
     ],
 )  # fmt: skip
 def test_numbers_that_are_no_brightness_are_refused_with_their_range(values, reason):
     with pytest.raises(ValueError, match=reason):
         shown(encode(Image.fromarray(values), "TIFF"))
+
+
+def test_floats_a_little_above_1_are_shares_of_1_cut_off_there():
+    for most in (1.0001, 3.5):
+        assert shown(encode(Image.fromarray(np.array([[0, 0.5, 1, most]], np.float32)), "TIFF")).tolist() == [[0, 128, 255, 255]]
+
+
+def test_black_is_black_in_every_kind_of_number():
+    for kind in (np.uint16, np.int32, np.float32):
+        assert shown(encode(Image.fromarray(np.zeros((1, 2), kind)), "TIFF")).tolist() == [[0, 0]]
+
+
+def test_a_float_map_is_as_bright_as_its_shares_of_1():
+    image = b"Pf\n3 1\n-1.0\n" + np.array([0, 0.5, 1], "<f4").tobytes()
+    assert shown(image).tolist() == [[0, 128, 255]]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "bits", "kind"),
+    [
+        (np.array([0, 0x4000, 0xFFFF], "<u2").tobytes(), 16, 1),
+        (np.array([0, 0.25, 1], "<f4").tobytes(), 32, 3), (np.array([0, 64, 255], "<f4").tobytes(), 32, 3),
+    ],
+)  # fmt: skip
+def test_a_tiff_whose_white_is_zero_is_the_negative_of_one_whose_black_is(pixels, bits, kind):
+    assert shown(tiff(pixels, 3, bits=bits, kind=kind)).tolist() == [[0, 64, 255]]
+    assert shown(tiff(pixels, 3, bits=bits, kind=kind, interpretation=0)).tolist() == [[255, 191, 0]]
+
+
+def test_a_tiff_of_12_bits_is_white_at_4095():
+    image = tiff(bytes.fromhex("000800fff000"), 4, bits=12)  # 0, 2048, 4095 and 0 again
+    assert shown(image).tolist() == [[0, 128, 255, 0]]
+    assert not seems_of_12_bits(identify(image))
+
+
+def test_a_tiff_of_16_bits_with_a_sign_is_white_at_32767():
+    assert shown(tiff(np.array([0, 16_384, 32_767], "<i2").tobytes(), 3, bits=16, kind=2)).tolist() == [[0, 128, 255]]
+    with pytest.raises(ValueError, match="go from -1 to 5"):
+        shown(tiff(np.array([-1, 5], "<i2").tobytes(), 2, bits=16, kind=2))
 
 
 def test_twelve_bits_in_sixteen_are_noticed():

@@ -12,7 +12,7 @@ from pipelines.datasets.image_shards import read_column, read_images
 from pipelines.stream import row_groups
 from pipelines.stream.epoch_order import EpochOrder, StreamShape, lanes_of_worker
 from pipelines.stream.images import crop_maker
-from pipelines.stream.images.center_crops import CenterReader, EvaluationView
+from pipelines.stream.images.center_crops import CenterReader, EvaluationView, spread
 from pipelines.stream.images.image_windows import WindowReader
 from pipelines.views.crops import CropSpec, center_crop
 from tests.helpers.inputs.digit_shards import write_digits
@@ -110,11 +110,28 @@ def center(dataset, workers, limit):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
-@pytest.mark.parametrize("limit", [None, 150, 1])
-def test_the_evaluation_covers_the_first_rows_once(some_digits, workers, limit):
+@pytest.mark.parametrize(
+    ("limit", "ids"),
+    [
+        (None, range(300)), (300, range(300)), (1000, range(300)), (1, [0]), (3, [0, 100, 200]),
+        (64, [row + i for row in range(0, 300, 2) if row // 2 in {run * 150 // 32 for run in range(32)} for i in (0, 1)]),
+    ],
+)  # fmt: skip
+def test_the_evaluation_covers_a_sample_of_the_whole_split_once(some_digits, workers, limit, ids):
     rows = center(some_digits, workers, limit)
-    assert sorted(rows["id"].tolist()) == list(range(limit or 300))
+    assert sorted(rows["id"].tolist()) == list(ids)
     np.testing.assert_array_equal(rows["label"], read_column(some_digits, "train", "label")[rows["id"]])
     images = read_images(some_digits, "train", rows["id"].tolist())
     for row, image in zip(rows["id"].tolist(), rows["image"], strict=True):
         np.testing.assert_array_equal(image, np.broadcast_to(center_crop(images[row], 8, 8), (8, 8, 3)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "limit", "run", "places"),
+    [
+        (10, 4, 1, [0, 2, 5, 7]), (10, 4, 2, [0, 1, 4, 5]), (10, 5, 2, [0, 1, 2, 3, 6]), (9, 8, 2, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (3, 3, 2, [0, 1, 2]), (3, 7, 1, [0, 1, 2]),
+    ],
+)  # fmt: skip
+def test_a_sample_is_spread_from_the_first_row_to_the_last(rows, limit, run, places):
+    assert spread(rows, limit, run).tolist() == places

@@ -1,0 +1,69 @@
+"""Which pixels of a picture are clear by its file, where PIL takes others for it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFile
+
+GREY_STEPS = {"L;2": 85, "L;4": 17}  # of the grey levels that PIL makes of PNGs of 2 and 4 bits
+TGA_DESCRIPTOR, ALPHA_BITS = 17, 15  # a byte of its header, and those of its bits that say how many a pixel has for its alpha
+
+
+def load_with_clear_pixels(picture: Image.Image) -> None:
+    """Decode a PNG, GIF, TGA or BMP in place, clear where its file says so; leave a decoded one and other formats as they are."""
+    if isinstance(picture, ImageFile.ImageFile) and picture.tile and picture.format in LOADERS:
+        LOADERS[picture.format](picture)
+
+
+def _load_png(picture: ImageFile.ImageFile) -> None:
+    """Give the clear value the scale that the pixels get, and compare all 16 bits of a clear colour."""
+    bits, clear = picture.tile[0].args, picture.info.get("transparency")
+    if bits in GREY_STEPS and isinstance(clear, int):
+        step = GREY_STEPS[bits]
+        picture.info["transparency"] = clear % (255 // step + 1) * step
+    if bits == "RGB;16B" and clear is not None:
+        del picture.info["transparency"]
+        picture.putalpha(_unlike(picture, np.array(clear)))
+    picture.load()
+
+
+def _unlike(picture: ImageFile.ImageFile, clear: np.ndarray) -> Image.Image:
+    """0 where a PNG of 16 bits a channel has one colour, elsewhere 255: it is decoded twice, for its upper and lower bytes."""
+    assert picture.fp is not None
+    picture.fp.seek(0)
+    again = Image.open(io.BytesIO(picture.fp.read()), formats=("PNG",))
+    again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
+    is_clear = (np.asarray(picture) == clear >> 8) & (np.asarray(again) == clear & 255)
+    return Image.fromarray(np.where(is_clear.all(axis=2), 0, 255).astype(np.uint8))
+
+
+def _load_gif(picture: ImageFile.ImageFile) -> None:
+    """What the first frame leaves uncovered has no colour, in whatever PIL fills it."""
+    covered = picture.tile[0].extents
+    picture.load()
+    if covered != (0, 0, *picture.size) and "transparency" not in picture.info:
+        alpha = Image.new("L", picture.size)
+        alpha.paste(255, covered)
+        picture.putalpha(alpha)
+
+
+def _load_tga(picture: ImageFile.ImageFile) -> None:
+    """Bits that are not said to be an alpha are none."""
+    assert picture.fp is not None
+    picture.fp.seek(TGA_DESCRIPTOR)
+    has_alpha = picture.fp.read(1)[0] & ALPHA_BITS > 0
+    _load_bmp(picture)
+    if not has_alpha and picture.mode in ("LA", "RGBA"):
+        picture.putalpha(255)
+
+
+def _load_bmp(picture: ImageFile.ImageFile) -> None:
+    """Alphas that are 0 everywhere are bytes that a program left unused: nobody stores what cannot be seen."""
+    picture.load()
+    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getbbox() is None:
+        picture.putalpha(255)
+
+
+LOADERS = {"PNG": _load_png, "GIF": _load_gif, "TGA": _load_tga, "BMP": _load_bmp}
