@@ -22,7 +22,7 @@ COLUMNS_AT_A_TIME = 16  # floats: a cache line
 def center_batches(
     dataset: Dataset, split: str, view: EvaluationView, *, limit: int | None = None, rank: int = 0, workers: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
-    """Ids (B,), labels (B,) and uint8 images (B, 3, S, S) of this worker's share of a split's first `limit` rows."""
+    """Ids (B,), labels (B,) and uint8 images (B, 3, S, S) of this worker's share of `limit` rows of a split, spread over it."""
     configure_ray_data()
     reader = CenterReader(dataset, split, view, limit, rank, workers)
     if not reader.jobs:

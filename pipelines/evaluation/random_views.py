@@ -1,4 +1,4 @@
-"""Random views of the first rows of a split, the same at every call, in Ray Data tasks; free of torch."""
+"""Random views of rows of a split, the same at every call, in Ray Data tasks; free of torch."""
 
 from __future__ import annotations
 

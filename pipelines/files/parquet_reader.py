@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.sound_footer import sound_footer
 from pipelines.files.storage_errors import is_of_storage, patiently
 
 Result = TypeVar("Result")
@@ -36,7 +37,7 @@ def read_footer(place: Location) -> tuple[pq.FileMetaData, str]:
 
     def read() -> tuple[pq.FileMetaData, str]:
         with place.filesystem.open_input_file(place.path) as file:
-            footer = pq.ParquetFile(file).metadata
+            footer = sound_footer(pq.ParquetFile(file).metadata)
             size = footer.serialized_size
             file.seek(file.size() - 8 - size)
             return footer, hashlib.sha256(file.read(size)).hexdigest()[:16]
@@ -74,7 +75,7 @@ class ParquetReader:
     def __init__(self, place: Location) -> None:
         self._place = place
         self._idle: deque[pq.ParquetFile] = deque()
-        self.metadata = self._whole(lambda file: file.metadata)
+        self.metadata = self._whole(lambda file: sound_footer(file.metadata))
 
     @property
     def digest(self) -> str:

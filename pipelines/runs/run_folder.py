@@ -158,5 +158,3 @@ def as_before_unless_begun(location: Location) -> Iterator[None]:
 def write_config(location: Location, config: dict[str, Any]) -> None:
     """Write a run's configuration, without the secrets of its addresses."""
     (location / CONFIG_FILE).write_bytes(stored_text(config))
-
-
