@@ -19,7 +19,7 @@ from pipelines.runs.provenance import changes, provenance
 from pipelines.secrets import hidden, without_secrets
 from pipelines.tracking.journal import read_journal
 from pipelines.tracking.local_copy import fetch_journal, local_file, local_folder
-from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri, uri_with_secret
+from pipelines.tracking.mlflow_store import RunAddress, ended_unless_begun, start_run, tracking_uri, uri_with_secret
 from pipelines.tracking.stores.addresses import absolute_address
 from pipelines.words import tell
 
@@ -77,7 +77,8 @@ class Run:
         address = start_run(uri, experiment, name, params=params, tags=tags)
         identity = identity | {"mlflow_run": address.run_id}
         content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
-        write_document(location / RUN_FILE, content, RUN_FORMAT)
+        with ended_unless_begun(address):
+            write_document(location / RUN_FILE, content, RUN_FORMAT)
         return cls(location, kind, address, identity)
 
     def go_on(self, fingerprint: str, data: str, uri: str | None) -> Run:

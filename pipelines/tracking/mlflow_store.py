@@ -115,8 +115,20 @@ def start_run(uri: str, experiment: str, name: str, *, params: dict[str, Any], t
         run = client.create_run(experiment_id, run_name=name, tags={key: hidden(value) for key, value in tags.items()})
         if not run.info.run_id:
             raise UserError(f"what answers at {hidden(uri)} is no MLflow server; {NO_SERVER}")
-        _log_params(client, run.info.run_id, params)
-    return RunAddress(uri, experiment_id, run.info.run_id)
+        address = RunAddress(uri, experiment_id, run.info.run_id)
+        with ended_unless_begun(address):
+            _log_params(client, address.run_id, params)
+    return address
+
+
+@contextlib.contextmanager
+def ended_unless_begun(address: RunAddress) -> Iterator[None]:
+    """Within the block a new run gets what it needs to begin; where that is stopped or refused, it does not stay RUNNING."""
+    try:
+        yield
+    except BaseException as error:
+        end_run(address, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
 
 
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:

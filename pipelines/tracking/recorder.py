@@ -320,4 +320,7 @@ def start_recorder(
             raise UserError(held) from error
         end_run(address, "FAILED")
         raise UserError(f"the record of the run could not be opened in {folder} ({reason}); mend the folder") from error
+    except KeyboardInterrupt:  # by a wish, while there is no record yet that could close it
+        end_run(address, "KILLED")
+        raise
     return Record(recorder)

@@ -24,7 +24,7 @@ from pipelines.secrets import without_secrets
 from pipelines.tracking.about.source import source_tags
 from pipelines.tracking.journal import HeldError
 from pipelines.tracking.local_copy import local_file, local_folder
-from pipelines.tracking.mlflow_store import RunAddress, check_run, start_run
+from pipelines.tracking.mlflow_store import RunAddress, check_run, ended_unless_begun, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.old_figures import present_name
 from pipelines.words import tell
@@ -125,10 +125,11 @@ def _create(plan: Plan) -> RunAddress:
     tags = {"quorum.kind": "sweep", "quorum.metric": plan.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
     tags |= note(plan.words, repeat_command("sweep", folder, CONFIG_FILE, f" --recipe {quote(str(folder / BASE_FILE))}"))
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
-    write_document(folder / SWEEP_FILE, {"mlflow": without_secrets(vars(address))}, SWEEP_FORMAT)
-    tracker = Tracker(local_folder(folder), address)
-    tracker.input(plan.data)
-    tracker.close()
+    with ended_unless_begun(address):
+        write_document(folder / SWEEP_FILE, {"mlflow": without_secrets(vars(address))}, SWEEP_FORMAT)
+        tracker = Tracker(local_folder(folder), address)
+        tracker.input(plan.data)
+        tracker.close()
     return address
 
 

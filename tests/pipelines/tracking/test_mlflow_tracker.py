@@ -18,7 +18,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.tracking import mlflow_tracker
 from pipelines.tracking.about.model_entry import ModelEntry
-from pipelines.tracking.mlflow_store import RunAddress, start_run, tracking_uri
+from pipelines.tracking.mlflow_store import RunAddress, ended_unless_begun, start_run, tracking_uri
 from pipelines.tracking.mlflow_tracker import Tracker
 
 
@@ -101,6 +101,22 @@ def test_runs_of_one_experiment_share_it(store, tmp_path):
     first, second = begin(store, tmp_path), begin(store, tmp_path)
     assert first.experiment_id == second.experiment_id
     assert first.run_id != second.run_id
+
+
+@pytest.mark.parametrize(("raised", "status"), [(OSError("full"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
+def test_a_run_that_could_not_begin_does_not_stay_running(store, tmp_path, raised, status):
+    address = begin(store, tmp_path)
+    with pytest.raises(type(raised)), ended_unless_begun(address):
+        raise raised
+    assert MlflowClient(store).get_run(address.run_id).info.status == status
+
+
+def test_a_run_whose_parameters_are_refused_does_not_stay_running(store):
+    with pytest.raises(UserError):
+        start_run(store, "refused", "first", params={"a" * 600: 1}, tags={})
+    client = MlflowClient(store)
+    (run,) = client.search_runs([client.get_experiment_by_name("refused").experiment_id])
+    assert run.info.status == "FAILED"
 
 
 def test_figures_files_tags_and_the_outcome_arrive(store, tmp_path):
