@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.files.csv_files import write_csv
 from pipelines.files.location import Location
 from pipelines.tracking.figures import EPOCH
 from tune.comparison.comparison import Comparison, SettingLine
+from tune.comparison.csv_files import write_csv
 from tune.comparison.significance import Judged
 from tune.points import label_of
 

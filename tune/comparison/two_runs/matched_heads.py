@@ -11,7 +11,7 @@ import numpy as np
 
 from algos.cluster_overlap import ClusterOverlap, match_clusters
 from pipelines.errors import UserError
-from pipelines.files.csv_files import write_csv
+from tune.comparison.csv_files import write_csv
 from tune.comparison.two_runs.run_clusters import RunClusters
 
 

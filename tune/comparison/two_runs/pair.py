@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import UserError
-from pipelines.files.csv_files import write_csv
 from pipelines.files.storage_errors import storage_sentence
+from tune.comparison.csv_files import write_csv
 from tune.comparison.mlflow_runs import Found, Record
 from tune.comparison.two_runs.curves import Curves, curves_of, draw_curves
 from tune.comparison.two_runs.matched_heads import MatchedHead, match_heads, matching_columns, write_matches
