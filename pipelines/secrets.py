@@ -6,10 +6,9 @@ import re
 from typing import Any
 
 MASK = "***"
-IN_FRONT = (  # scheme://name:secret@host; an unencoded secret may hold / and @
-    re.compile(
-        r"(\bhttps?://)(?:[^\s/?#@:]+|[^\s/?#@:]*:(?:[^\s/?#]+|(?!\d+/)[^\s?#@\"']+))@"
-    ),  # or a token alone; host:port/a@b
+IN_FRONT = (  # scheme://name:secret@host; an unencoded secret may hold / and @, that of a database ? and # too
+    # Also a token alone; host:port/a@b has none.
+    re.compile(r"(\bhttps?://)(?:[^\s/?#@:]+|[^\s/?#@:]*:(?:[^\s/?#]+|(?!\d+/)[^\s?#@\"']+))@"),
     re.compile(r"(\b(?:postgres|postgresql|mysql|mariadb|mssql|oracle)(?:\+\w+)?://)[^\s/?#@:]*:(?:[^\s/?#]+|[^\s@]+)@"),
     re.compile(r"(\b(?!https?://)[\w+.-]+://)[^\s/?#@:]*:(?:[^\s/?#]+|[^\s?#@\"']+)@"),
 )

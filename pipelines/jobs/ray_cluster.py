@@ -17,18 +17,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
 from pipelines.files.this_process import lives, process
-from pipelines.jobs.ray_quirks import (
-    few_processes,
-    few_words,
-    free_orphans,
-    in_groups_of_their_own,
-    keep_here,
-    kept_handlers,
-    knock,
-    no_dashboard,
-    started_here,
-    train_knows_its_settings,
-)
+from pipelines.jobs.ray_quirks.cluster import free_orphans, keep_here, started_here
+from pipelines.jobs.ray_quirks.starts import few_processes, few_words, in_groups_of_their_own, kept_handlers, knock, no_dashboard
+from pipelines.jobs.ray_quirks.train import train_knows_its_settings
 from pipelines.jobs.ray_starts import starts_in_words
 from pipelines.words import tell
 

@@ -17,7 +17,7 @@ from pipelines.files.location import Location
 from pipelines.files.storage_errors import refusal_in
 from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_cluster import this_node
-from pipelines.jobs.ray_quirks import few_actors, in_the_controller, no_handlers, settings_of_train
+from pipelines.jobs.ray_quirks.train import few_actors, in_the_controller, no_handlers, settings_of_train
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
 

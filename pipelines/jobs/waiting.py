@@ -8,7 +8,7 @@ from datetime import datetime
 import ray
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 
-from pipelines.jobs.ray_quirks import placement_groups
+from pipelines.jobs.ray_quirks.cluster import placement_groups
 from pipelines.jobs.worker import Workers
 from pipelines.words import counted
 

@@ -27,13 +27,13 @@ from pipelines.jobs.waiting import described
 from pipelines.jobs.watch import Watch, say
 from pipelines.jobs.worker import Worker, Workers, tell_nobody
 from pipelines.runs.run_folder import SWEEP_FILE, Run, as_before_unless_begun
-from pipelines.secrets import hidden
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.live.node_watch import Readings, reading_seconds
 from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.record import Record
 from pipelines.tracking.recorder import start_recorder
+from pipelines.words import tell
 
 Result_co = TypeVar("Result_co", covariant=True)
 Result = TypeVar("Result")
@@ -141,7 +141,7 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
     with stops_at_once():
         spec.check()
         if within is None:
-            say([hidden(f"{spec.name}: starting, in {spec.place}")])
+            tell(f"{spec.name}: starting, in {spec.place}")
         workers = spec.workers
         alone = connect(address, local_cpus=workers.most * workers.cpus + 1)
         grows = within.grows if within else not alone

@@ -28,7 +28,6 @@ from pipelines.runs.published_weights import Published
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.runs.training_inputs import evaluation_view, found_in, open_selection
 from pipelines.runs.weight_files import SUFFIXES, is_weight_file
-from pipelines.secrets import hidden
 from pipelines.stream.images.center_crops import EvaluationView
 from pipelines.views.augment import RandomViews
 from pipelines.words import tell
@@ -271,7 +270,7 @@ def say_of_start(config: TrainingConfig, weights: InitialWeights) -> None:
             f'for theirs: --stream.normalization.mean "{mean}" --stream.normalization.std "{std}"'
         )
     for line in told:
-        tell(hidden(f"init_from {config.init_from}: {line}"))
+        tell(f"init_from {config.init_from}: {line}")
 
 
 def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWeights | None:

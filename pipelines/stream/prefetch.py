@@ -16,7 +16,7 @@ import pyarrow as pa
 import ray.data
 
 from pipelines.jobs.ray_cluster import READERS
-from pipelines.jobs.ray_quirks import same_in_statistics
+from pipelines.jobs.ray_quirks.data import same_in_statistics
 from pipelines.stream.ray_data import batches_of, share_of_a_cpu
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up

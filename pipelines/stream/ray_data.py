@@ -12,7 +12,7 @@ import ray.data
 import ray.exceptions
 
 from pipelines.errors import UserError
-from pipelines.jobs.ray_quirks import Breather
+from pipelines.jobs.ray_quirks.data import Breather
 
 BLOCK_BYTES = 16 << 20
 SHARING_A_GPU = 4  # workers of one, which read and write beside one another

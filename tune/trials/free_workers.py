@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from pipelines.jobs.ray_quirks import free_orphans
+from pipelines.jobs.ray_quirks.cluster import free_orphans
 
 INTERVAL = 1.0  # seconds between two looks
 PATIENCE = 20.0  # seconds that drivers may take to be gone after the last trial

@@ -14,7 +14,7 @@ from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.trainable import wrap_function
 
-from pipelines.jobs.ray_quirks import NEXT_TO_NOTHING, ends_with_its_function, quiet_tune
+from pipelines.jobs.ray_quirks.tune import NEXT_TO_NOTHING, ends_with_its_function, quiet_tune
 from tune.points import identity
 from tune.search.plan import Plan
 from tune.search.ray_domains import domain

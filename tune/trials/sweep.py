@@ -16,7 +16,7 @@ from pipelines.files.documents import damage_in_words, read_document, write_docu
 from pipelines.files.location import Location
 from pipelines.files.one_writer import one_writer
 from pipelines.jobs.ray_cluster import connect, this_node
-from pipelines.jobs.ray_quirks import kept_handlers
+from pipelines.jobs.ray_quirks.starts import kept_handlers
 from pipelines.jobs.stops import stops_in_grace
 from pipelines.runs.description import note, repeat_command
 from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE, Run

@@ -15,7 +15,7 @@ import ray.data
 
 from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.datasets.shard_files import Shard, read_group
-from pipelines.jobs.ray_quirks import same_in_statistics
+from pipelines.jobs.ray_quirks.data import same_in_statistics
 from pipelines.stream.images.crop_maker import shown_or_grey
 from pipelines.views.crops import center_crop
 from pipelines.views.shown_picture import Showing

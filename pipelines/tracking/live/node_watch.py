@@ -19,7 +19,7 @@ import ray
 
 from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_cluster import only_on, this_node
-from pipelines.jobs.ray_quirks import nodes_in_use
+from pipelines.jobs.ray_quirks.cluster import nodes_in_use
 from pipelines.tracking.figures import SYSTEM
 from pipelines.tracking.live.node_readings import NodeReadings
 

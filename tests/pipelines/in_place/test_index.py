@@ -64,7 +64,7 @@ def test_row_groups_without_rows_are_passed_over(tmp_path):
     for name, sizes in (("a", (2, 0, 1)), ("b", (0, 3, 0))):
         table = pa.table({"image": pa.array(images, pa.binary())})
         with pq.ParquetWriter(tmp_path / "source" / f"{name}.parquet", table.schema) as writer:
-            for start, rows in zip(np.cumsum([0, *sizes]).tolist(), sizes, strict=False):
+            for start, rows in zip(np.cumsum([0, *sizes[:-1]]).tolist(), sizes, strict=True):
                 writer.write_table(table.slice(start, rows), row_group_size=3)
     dataset = index(open_source(str(tmp_path / "source")), str(tmp_path / "data"), "x")
     assert [shard.row_groups for shard in dataset.split("train").shards] == [[2, 0, 1], [0, 3, 0]]

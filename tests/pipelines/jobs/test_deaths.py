@@ -79,7 +79,7 @@ import ray
 from pipelines.jobs.deaths import deaths_in_words
 from pipelines.errors import UserError
 
-ray.init(num_cpus=1, log_to_driver=False)
+ray.init("local", num_cpus=1, log_to_driver=False)
 
 @ray.remote(max_retries=0)
 def large():

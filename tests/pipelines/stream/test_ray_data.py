@@ -17,7 +17,7 @@ PARTS = """
 import os
 import ray
 from pipelines.errors import UserError
-from pipelines.jobs.ray_quirks import few_processes
+from pipelines.jobs.ray_quirks.starts import few_processes
 from pipelines.stream import ray_data
 from pipelines.stream.ray_data import over_parts
 

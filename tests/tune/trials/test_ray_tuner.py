@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.jobs.ray_quirks import NEXT_TO_NOTHING
+from pipelines.jobs.ray_quirks.tune import NEXT_TO_NOTHING
 from tests.helpers.runs.sweeps import config
 from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig

@@ -1,0 +1,65 @@
+"""Ray Data: each work-around works, and is still needed - a test that fails says which one can go."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+import ray
+import ray.data
+from ray.data._internal.stats import get_or_create_stats_actor
+
+from pipelines.jobs.ray_quirks.data import PAUSE, Breather, same_in_statistics
+from pipelines.stream.ray_data import configure_ray_data
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ray_data_spins_while_its_output_is_full_and_a_pause_keeps_it_from_it(local_ray, monkeypatch):
+    context = ray.data.DataContext.get_current()
+
+    class Counter(Breather):
+        rounds = 0
+
+        def on_execution_step(self, executor):
+            Counter.rounds += 1
+
+    class Paused(Counter):
+        def on_execution_step(self, executor):
+            super().on_execution_step(executor)
+            Breather.on_execution_step(self, executor)
+
+    def rounds_a_second(callback) -> float:
+        monkeypatch.setattr(context, "custom_execution_callback_classes", [callback])
+        blocks = ray.data.range(64, override_num_blocks=64).map_batches(lambda batch: {"x": [bytes(1 << 20)] * len(batch["id"])})
+        batches = iter(blocks.iter_batches(batch_size=1, prefetch_batches=0))
+        next(batches)
+        time.sleep(3)  # until nothing more fits
+        before = Counter.rounds
+        time.sleep(2)
+        return (Counter.rounds - before) / 2
+
+    monkeypatch.setattr(context, "override_object_store_memory_limit_fraction", 0.001)
+    spinning, paused = rounds_a_second(Counter), rounds_a_second(Paused)
+    assert paused <= 1 / PAUSE
+    assert spinning > 1.2 * paused  # some hundred times on a quiet machine
+    configure_ray_data()
+    assert context.custom_execution_callback_classes == [Breather]
+
+
+@pytest.mark.ray
+def test_rays_statistics_keep_each_data_set_unless_it_is_named_as_the_last(local_ray):
+    def known() -> int:
+        return len(ray.get(get_or_create_stats_actor().get_datasets.remote()))
+
+    def run(name: str | None) -> None:
+        rows = ray.data.range(4, override_num_blocks=1).map_batches(lambda batch: batch)
+        for _ in (rows if name is None else same_in_statistics(rows, name)).iter_batches():
+            pass
+
+    counts = [known()]
+    for name in (None, None, "epoch", "epoch", "epoch"):
+        run(name)
+        counts.append(known())
+    assert [after - before for before, after in itertools.pairwise(counts)] == [1, 1, 1, 0, 0]
