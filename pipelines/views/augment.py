@@ -14,17 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from kornia.color import rgb_to_grayscale
-from kornia.enhance import (
-    adjust_brightness_accumulative,
-    adjust_contrast_with_mean_subtraction,
-    adjust_saturation_with_gray_subtraction,
-)
 from torch import Tensor
 
 from pipelines.views import randaugment
+from pipelines.views.colour import change_colour
 from pipelines.views.crops import CropSpec
 from pipelines.views.gaussian_blur import gaussian_blur
-from pipelines.views.hue import turn_hue
 from pipelines.views.view_config import ViewConfig
 
 DRAWS = 10  # uniform numbers that every view of an image has: flip, jitter, its 4 strengths, grey, blur, its sigma, solarise
@@ -91,12 +86,12 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
     Returns:
         (B, 3, S, S) float32 in [0, 1].
     """
-    images = images.float().div_(255)
     flip, jitter, *strengths, gray, blur, sigma, solar = uniform.T[:DRAWS]
-    images = _on_some(images, flip < view.flip, lambda some, _: some.flip(-1))
+    images = _mirrored(images, flip < view.flip) / 255
     if any(view.jitter) and view.jitter_p > 0:
         changes = torch.stack([limit * (2 * draw - 1) for limit, draw in zip(view.jitter, strengths, strict=True)], dim=1)
-        images = _on_some(images, jitter < view.jitter_p, lambda some, rows: _colour(some, changes[rows], view, colour_order))
+        order = [which for which in colour_order.tolist() if view.jitter[which] > 0]
+        images = _on_some(images, jitter < view.jitter_p, lambda some, rows: change_colour(some, changes[rows], order))
     images = _on_some(images, gray < view.gray_p, lambda some, _: rgb_to_grayscale(some).expand_as(some))
     low, high = view.blur_sigma
     sigmas = low + sigma * (high - low)
@@ -107,6 +102,13 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
     return randaugment.cutout(images, view.cutout, uniform[:, -2:]) if view.cutout else images
 
 
+def _mirrored(images: Tensor, chosen: Tensor) -> Tensor:
+    """Images with the chosen rows turned left to right; others than those given, where there are any."""
+    if not chosen.any():
+        return images
+    return torch.where(chosen.to(images.device, non_blocking=True)[:, None, None, None], images.flip(-1), images)
+
+
 def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Replace the chosen rows by `operation(rows' images, row numbers on the host)`; in place, and in their layout."""
     rows = chosen.nonzero().squeeze(1)
@@ -115,19 +117,4 @@ def _on_some(images: Tensor, chosen: Tensor, operation: Callable[[Tensor, Tensor
     on_device = rows.to(images.device, non_blocking=True)
     some = images[on_device]
     layout = torch.channels_last if some.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    return images.index_copy_(0, on_device, operation(some, rows).contiguous(memory_format=layout))
-
-
-def _colour(images: Tensor, changes: Tensor, view: ViewConfig, order: np.ndarray) -> Tensor:
-    changes = changes.to(images.device, non_blocking=True)
-    factors = (1 + changes).clamp(min=0)
-    adjust = [
-        lambda some: adjust_brightness_accumulative(some, factors[:, 0]),
-        lambda some: adjust_contrast_with_mean_subtraction(some, factors[:, 1]),
-        lambda some: adjust_saturation_with_gray_subtraction(some, factors[:, 2]),
-        lambda some: turn_hue(some, changes[:, 3]),
-    ]
-    for index in order.tolist():
-        if view.jitter[index] > 0:
-            images = adjust[index](images)
-    return images
+    return images.index_copy_(0, on_device, operation(some, rows).to(images.dtype, memory_format=layout))

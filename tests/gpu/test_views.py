@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +13,7 @@ from pipelines.stream.images.crop_maker import draws_column
 from pipelines.stream.images.decoded_rows import EncodedRows, codec_of
 from pipelines.stream.images.encoded_maker import EncodedMaker
 from pipelines.views.augment import augment, draws_needed, normalize
+from pipelines.views.colour import change_colour
 from pipelines.views.crops import ATTEMPTS, CropSpec
 from pipelines.views.shown_picture import Showing
 from pipelines.views.view_config import ViewConfig
@@ -28,6 +31,15 @@ RULES = {
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4), 2)), ids=str)
+def test_colours_changed_in_one_pass_are_those_of_a_cpu(gpu, order):
+    changes = torch.tensor([[0.4, -0.3, 0.2, 0.5], [-1.0, 0.4, -0.4, -0.5], [0.9, -1.0, 3.0, 0.25], [0.1, 2.0, -1.0, -0.1]])
+    images = torch.cat([photos(4).float() / 255, torch.full((4, 3, SIZE, 1), 0.5)], dim=3)  # greys have no hue
+    for layout in (torch.contiguous_format, torch.channels_last):
+        found = change_colour(images.to(gpu, memory_format=layout), changes, order)
+        torch.testing.assert_close(found.cpu(), change_colour(images, changes, order), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_views_are_those_of_a_cpu_and_nothing_waits(gpu, no_waiting, rule):
     pixels = photos(ROWS).contiguous(memory_format=torch.channels_last)
@@ -39,9 +51,10 @@ def test_views_are_those_of_a_cpu_and_nothing_waits(gpu, no_waiting, rule):
     assert found.is_contiguous(memory_format=torch.channels_last)
     wanted = normalize(augment(pixels, rule, uniform, order), MEAN, STD)
     off = (found.cpu() - wanted).abs()
-    # Operations on whole bytes, and those with a threshold, may round one value to its neighbour.
-    assert (off > 1e-3).float().mean() < 1e-3, (
-        f"{(off > 1e-3).float().mean():.2%} of the numbers differ, by up to {off.max():.3f}"
+    # Operations on whole bytes, and those with a threshold, may round one value to its neighbour; a blur is in half precision.
+    level = 1 / 255 / min(STD)
+    assert (off > level / 4).float().mean() < 1e-3, (
+        f"{(off > level / 4).float().mean():.2%} of the numbers differ, by up to {off.max():.3f}"
     )
 
 
