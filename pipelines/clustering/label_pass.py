@@ -19,7 +19,8 @@ from pipelines.clustering.label_files import FrozenClusters, LabelFile, Labelled
 from pipelines.datasets.embedding_folder import EmbeddingFolder, SpoiltRowError, check_rows
 from pipelines.files.location import Location
 from pipelines.progress import progress
-from pipelines.stream.ray_data import cpus_of_each, over_parts
+from pipelines.stream.cpus import cpus_of_each
+from pipelines.stream.parts import over_parts
 
 Item = TypeVar("Item")
 FAR = 10.0  # times the root mean square around the origin, as the estimator has it in `algos.estimator.far_rows`
@@ -28,7 +29,7 @@ GROUP_ROWS = 1 << 17  # of a row group of labels
 
 
 class LabelWriter:
-    """Reads, labels and writes the rows of parts, a piece at a time; runs in Ray Data tasks.
+    """Reads, labels and writes the rows of parts, a piece at a time; runs in Ray tasks.
 
     Called with a batch of part numbers, yields a row for each: `part`, `rows`, `bad` (place of a spoilt row, or -1), `far`
     (rows far out), `changed` (rows of each head with another label than under the clusters `start`), and per cluster of all

@@ -22,7 +22,7 @@ from pipelines.clustering.label_files import FrozenClusters, LabelFile, Labelled
 from pipelines.clustering.repair_tasks import ENTRY, Compare, LabelMover, Moves, RowFetcher, RowLister, with_all, within
 from pipelines.datasets.vector_column import RowForm
 from pipelines.progress import progress
-from pipelines.stream.ray_data import over_parts
+from pipelines.stream.parts import over_parts
 
 
 @dataclass(frozen=True)

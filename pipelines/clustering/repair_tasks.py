@@ -1,4 +1,4 @@
-"""The parts of `quorum cluster --exact` that run in Ray Data tasks: list rows, fetch them, move them in files of labels.
+"""The parts of `quorum cluster --exact` that run in Ray tasks: list rows, fetch them, move them in files of labels.
 
 Each is called with a batch of numbers, `batch["id"]`, of the files in its `todo`. The files say which cluster a row has: nothing
 is computed twice that could differ in a last bit.

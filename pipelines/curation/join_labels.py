@@ -22,7 +22,7 @@ from pipelines.files.parquet_reader import ParquetReader, open_parquet
 from pipelines.jobs.deaths import deaths_in_words
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
-from pipelines.stream.ray_data import over_parts
+from pipelines.stream.parts import over_parts
 
 JOINED, JOINED_FORMAT = "_joined.json", 1  # readers of Parquet folders skip names that begin so
 CLUSTER = "cluster"
@@ -110,7 +110,7 @@ def _write(source: LabelledSource, added: list[tuple[str, str]], folder: Locatio
 
 
 class FileJoiner:
-    """Writes copies of files with their labels; runs in Ray Data tasks, and yields the number of `rows` of each file.
+    """Writes copies of files with their labels; runs in Ray tasks, and yields the number of `rows` of each file.
 
     Args:
         vectors: the rows.

@@ -17,7 +17,8 @@ import ray.data
 
 from pipelines.jobs.ray_cluster import READERS
 from pipelines.jobs.ray_quirks.data import same_in_statistics
-from pipelines.stream.ray_data import batches_of, share_of_a_cpu
+from pipelines.stream.cpus import share_of_a_cpu
+from pipelines.stream.ray_data import batches_of
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
 AHEAD_BYTES = 256 << 20  # of rows that are ready: every process that makes or takes them has them in its memory too

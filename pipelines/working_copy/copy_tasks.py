@@ -1,4 +1,4 @@
-"""The parts of a working copy's making that run in Ray Data tasks: deal rows to parts, then put each part together.
+"""The parts of a working copy's making that run in Ray tasks: deal rows to parts, then put each part together.
 
 Each is called with a batch of numbers, `batch["id"]`, of its `todo`, and holds some 64 MB of rows at a time. Free of torch.
 """

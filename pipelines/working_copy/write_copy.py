@@ -11,7 +11,7 @@ from pipelines.errors import UserError
 from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.progress import in_bytes, progress
-from pipelines.stream.ray_data import over_parts
+from pipelines.stream.parts import over_parts
 from pipelines.working_copy.copy_plan import COLUMN, ID, CopyPlan, lot_name, part_name
 from pipelines.working_copy.copy_tasks import TOO_LARGE, WHOLE, PartMaker, RowDealer
 

@@ -27,7 +27,7 @@ from pipelines.files.one_writer import NOTE, one_writer
 from pipelines.free_memory import free_bytes
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import in_bytes, progress
-from pipelines.stream.ray_data import over_parts
+from pipelines.stream.parts import over_parts
 from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.words import tell

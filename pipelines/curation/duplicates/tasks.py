@@ -1,4 +1,4 @@
-"""The parts of `quorum dedup` that run in Ray Data tasks: deal rows to their clusters, and compare those of a cluster.
+"""The parts of `quorum dedup` that run in Ray tasks: deal rows to their clusters, and compare those of a cluster.
 
 Each is called with a batch of numbers, `batch["id"]`, and yields its part of an index of slices. Free of torch.
 """

@@ -1,0 +1,138 @@
+"""Parts of a work: beside one another, in their order, each told once, on CPUs and on GPUs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.stream.parts import Columns, over_parts
+from tests.helpers.places import ROOT
+
+pytestmark = pytest.mark.ray
+
+PATIENCE = 30.0  # s
+
+
+def waits_for(file: Path) -> None:
+    """Until a file is there."""
+    end = time.monotonic() + PATIENCE
+    while not file.exists():
+        assert time.monotonic() < end, f"{file} did not come"
+        time.sleep(0.01)
+
+
+def task_of(work: Callable[[int], object]) -> Callable[[Columns], Iterator[Columns]]:
+    """A task that yields the numbers of its parts after some work, twice each."""
+
+    def task(columns: Columns) -> Iterator[Columns]:
+        for number in columns["id"].tolist():
+            work(number)
+            yield {"part": np.array([number])}
+            yield {"part": np.array([number])}
+
+    return task
+
+
+def told(results: Iterator[Columns]) -> list[int]:
+    return [number for columns in results for number in columns["part"].tolist()]
+
+
+def test_two_parts_run_beside_one_another_from_the_first_on_and_are_told_in_their_order(local_ray, tmp_path):
+    def work(number: int) -> None:
+        (tmp_path / f"began-{number}").touch()
+        if number < 2:
+            waits_for(tmp_path / f"began-{1 - number}")
+        if number % 2 == 0:
+            time.sleep(0.05)  # the one after it is ready first
+
+    assert told(over_parts(9, task_of(work))) == [part for part in range(9) for _ in range(2)]
+
+
+def test_no_parts_are_no_results(local_ray):
+    assert told(over_parts(0, task_of(print))) == []
+
+
+def test_what_a_part_refuses_is_the_refusal_alone_after_what_came_before_it(local_ray):
+    def work(number: int) -> None:
+        if number == 3:
+            raise UserError("part 3 cannot be read")
+
+    found, results = list[int](), over_parts(9, task_of(work))
+    with pytest.raises(UserError, match=r"^part 3 cannot be read$") as refused:
+        found.extend(columns["part"].item() for columns in results)
+    assert refused.value.__cause__ is None
+
+
+def test_parts_that_nobody_waits_for_are_stopped(local_ray, tmp_path):
+    def work(number: int) -> None:
+        (tmp_path / f"began-{number}").touch()
+        if number:
+            waits_for(tmp_path / "never")
+
+    results = over_parts(3, task_of(work))
+    assert next(results)["part"] == [0]
+    waits_for(tmp_path / "began-1")
+    results.close()
+    again = over_parts(4, task_of(lambda number: (tmp_path / f"again-{number}").touch()))
+    assert told(again) == [part for part in range(4) for _ in range(2)]
+
+
+def test_a_part_whose_process_dies_is_carried_out_again_and_told_once(local_ray, tmp_path):
+    def work(number: int) -> None:
+        mark = tmp_path / f"died-{number}"
+        if number in (1, 4) and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert told(over_parts(6, task_of(work))) == [part for part in range(6) for _ in range(2)]
+
+
+PARTS = """
+import os
+import ray
+from pipelines.errors import UserError
+from pipelines.jobs.ray_quirks.starts import few_processes
+from pipelines.stream import parts as stream_parts
+from pipelines.stream.parts import over_parts
+
+stream_parts.SHARING_A_GPU = 2
+with few_processes():  # no task looks for the GPUs themselves
+    ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, logging_level="error")
+
+def task(batch):
+    if refused in batch["id"]:
+        raise UserError(f"part {refused} cannot be read")
+    share = ray.get_runtime_context().get_assigned_resources()["GPU"]
+    yield {"id": batch["id"], "rows": [len(batch["id"])], "process": [os.getpid()], "share": [share]}
+
+refused = None
+found = list(over_parts(9, task, gpu=True))
+print([(int(part["id"][0]), int(part["rows"][0])) for part in found])
+print(len({int(part["process"][0]) for part in found}))
+for parts in (found, over_parts(2, task, gpu=True)):
+    print({float(part["share"][0]) for part in parts})
+refused = 1
+try:
+    list(over_parts(2, task, gpu=True))
+except UserError as error:
+    print(error)
+"""
+
+
+def test_parts_are_shared_by_a_few_processes_that_stay_where_they_take_a_gpu():
+    done = subprocess.run([sys.executable, "-c", PARTS], cwd=ROOT, capture_output=True, text=True, check=True)
+    parts, processes, share_of_many, share_of_two, refusal = done.stdout.splitlines()[-5:]
+    assert parts == str([(part, 1) for part in range(9)])
+    assert int(processes) <= 4
+    assert share_of_many == "{0.5}"
+    assert share_of_two == "{1.0}"
+    assert refusal == "part 1 cannot be read"
