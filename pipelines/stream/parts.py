@@ -86,12 +86,12 @@ def _on_gpus(count: int, task: Any) -> Iterator[Columns]:
     """
     import ray.data  # noqa: PLC0415 - a second, in each process, that only this needs
 
-    from pipelines.stream.ray_data import batches_of, configure_ray_data  # noqa: PLC0415
+    from pipelines.stream.ray_data import batches_of, configure_ray_data, numbered  # noqa: PLC0415
 
     configure_ray_data()
     gpus = max(1, int(ray.cluster_resources().get("GPU", 0)))
     sharing = min(SHARING_A_GPU, -(-count // gpus))
-    mapped = ray.data.range(count, override_num_blocks=count).map_batches(
+    mapped = numbered(count).map_batches(
         _Staying, fn_constructor_args=(task,), batch_size=1, num_cpus=0, num_gpus=1 / sharing,
         compute=ray.data.ActorPoolStrategy(size=min(count, sharing * gpus)),
     )  # fmt: skip

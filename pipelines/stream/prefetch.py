@@ -18,7 +18,7 @@ import ray.data
 from pipelines.jobs.ray_cluster import READERS
 from pipelines.jobs.ray_quirks.data import same_in_statistics
 from pipelines.stream.cpus import share_of_a_cpu
-from pipelines.stream.ray_data import batches_of
+from pipelines.stream.ray_data import batches_of, numbered
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
 AHEAD_BYTES = 256 << 20  # of rows that are ready: every process that makes or takes them has them in its memory too
@@ -111,7 +111,7 @@ class EpochPipeline(Generic[Item]):
 def _blocks(reader: Reader) -> ray.data.Dataset:
     """The rows of all spans as a Ray data set, in their order."""
     count = len(reader.spans)
-    numbers = ray.data.range(count, override_num_blocks=count)
+    numbers = numbered(count)
     numbers.context.target_max_block_size = reader.block_bytes
     if reader.finish is None:
         options = numbers.context.execution_options  # of this data set alone

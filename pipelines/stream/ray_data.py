@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import ray.data
 import ray.exceptions
 
 from pipelines.errors import UserError
-from pipelines.jobs.ray_quirks.data import Breather
+from pipelines.jobs.ray_quirks.data import Breather, notices_sooner
 
 BLOCK_BYTES = 16 << 20
 RAYS_ADVICE = re.compile(r"\s+Failed to .* after \d+/\d+ attempts .*", re.DOTALL)  # that it adds to what a task raises
@@ -32,6 +33,12 @@ def configure_ray_data(pipelines: int | None = None) -> None:
     if pipelines is not None or context.override_object_store_memory_limit_fraction is None:
         context.override_object_store_memory_limit_fraction = 0.5 / (pipelines or 1)
     context.custom_execution_callback_classes = [Breather]
+    notices_sooner()
+
+
+def numbered(count: int) -> ray.data.Dataset:
+    """A data set of blocks with one number each, `id` from 0 to count - 1, that no task has to make."""
+    return ray.data.from_arrow([pa.table({"id": [number]}) for number in range(count)])
 
 
 def batches_of(rows: ray.data.Dataset, **options: Any) -> Iterator[dict[str, np.ndarray]]:

@@ -17,6 +17,7 @@ from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.datasets.shard_files import Shard, read_group
 from pipelines.jobs.ray_quirks.data import same_in_statistics
 from pipelines.stream.images.crop_maker import shown_or_grey
+from pipelines.stream.ray_data import numbered
 from pipelines.views.crops import center_crop
 from pipelines.views.shown_picture import Showing
 
@@ -121,5 +122,5 @@ class EvaluationView:
 def center_rows(reader: CenterReader) -> ray.data.Dataset:
     """The reader's rows as a Ray data set, in their order; one at a time in a process."""
     count = len(reader.jobs)
-    rows = ray.data.range(count, override_num_blocks=count).map_batches(reader, batch_size=None, zero_copy_batch=True)
+    rows = numbered(count).map_batches(reader, batch_size=None, zero_copy_batch=True)
     return same_in_statistics(rows, "evaluation")

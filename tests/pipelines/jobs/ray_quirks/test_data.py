@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import ray
 import ray.data
+from ray.data._internal.execution import streaming_executor_state
+from ray.data._internal.execution.resource_manager import ResourceManager
 from ray.data._internal.stats import get_or_create_stats_actor
 
 from pipelines.jobs.ray_quirks.data import PAUSE, Breather, same_in_statistics
-from pipelines.stream.ray_data import configure_ray_data
+from pipelines.stream.ray_data import configure_ray_data, numbered
+
+
+class Silent(Breather):
+    """Ray Data as it is."""
+
+    def on_execution_step(self, executor):
+        time.sleep(PAUSE)
 
 
 @pytest.mark.ray
@@ -46,6 +58,37 @@ def test_ray_data_spins_while_its_output_is_full_and_a_pause_keeps_it_from_it(lo
     assert spinning > 1.2 * paused  # some hundred times on a quiet machine
     configure_ray_data()
     assert context.custom_execution_callback_classes == [Breather]
+
+
+def beside(folder: Path, patience: float) -> Callable[[dict], dict]:
+    """A task of two that says whether the other one ran at the same time."""
+
+    def meet(batch: dict) -> dict:
+        (number,) = batch["id"].tolist()
+        (folder / str(number)).touch()
+        end = time.monotonic() + patience
+        while not (met := (folder / str(1 - number)).exists()) and time.monotonic() < end:
+            time.sleep(0.01)
+        return {"met": [met]}
+
+    return meet
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("callback", "met"), [(Breather, True), (Silent, False)])
+def test_a_pipeline_asks_again_for_what_the_cluster_gives_it_and_ray_alone_waits(local_ray, monkeypatch, tmp_path, callback, met):
+    configure_ray_data()
+    monkeypatch.setattr(ResourceManager, "GLOBAL_LIMITS_UPDATE_INTERVAL_S", 3600)
+    monkeypatch.setattr(ray.data.DataContext.get_current(), "custom_execution_callback_classes", [callback])
+    task = beside(tmp_path, 30.0 if met else 3.0)
+    rows = numbered(2).map_batches(task, batch_size=None).take_all()
+    assert rows[0]["met"] is met
+
+
+def test_rays_loop_waits_for_tasks_by_its_constant():
+    configure_ray_data()
+    assert streaming_executor_state.WAIT_FOR_TASK_COMPLETION_TIMEOUT_S == PAUSE
+    assert "timeout=WAIT_FOR_TASK_COMPLETION_TIMEOUT_S" in inspect.getsource(streaming_executor_state)
 
 
 @pytest.mark.ray
