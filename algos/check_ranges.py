@@ -19,26 +19,26 @@ def require_shares(config: object, *keys: str, part: str = "") -> None:
 
 
 def require_positive(config: object, *keys: str, part: str = "") -> None:
-    """Refuse values of 0 or less; `None` stands for a default and is left alone.
+    """Refuse values of 0 or less and infinite ones; `None` stands for a default and is left alone.
 
     Raises:
         ValueError: naming the first such key.
     """
     for key in keys:
         value = getattr(config, key)
-        if value is not None and not value > 0:  # nor NaN
-            raise ValueError(f"{_spelled(part, key)} is {value}; it must be positive")
+        if value is not None and not 0 < value < math.inf:  # nor NaN
+            raise ValueError(f"{_spelled(part, key)} is {value}; it must be positive{_and_finite(value)}")
 
 
 def require_not_negative(config: object, *keys: str, part: str = "") -> None:
-    """Refuse values below 0.
+    """Refuse values below 0 and infinite ones.
 
     Raises:
         ValueError: naming the first such key.
     """
     for key in keys:
-        if not getattr(config, key) >= 0:  # nor NaN
-            raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must be 0 or more")
+        if not 0 <= (value := getattr(config, key)) < math.inf:  # nor NaN
+            raise ValueError(f"{_spelled(part, key)} is {value}; it must be 0 or more{_and_finite(value)}")
 
 
 def require_dual_lr(config: object, *, part: str = "") -> None:
@@ -48,9 +48,9 @@ def require_dual_lr(config: object, *, part: str = "") -> None:
         ValueError: naming the key.
     """
     key = "dual_lr"
-    require_positive(config, key, part=part)
     if (getattr(config, key) or 0) > MOST_DUAL_LR:
         raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must be at most {MOST_DUAL_LR:g}")
+    require_positive(config, key, part=part)
 
 
 def require_size_ratios(config: object, *, part: str = "") -> None:
@@ -68,6 +68,10 @@ def require_size_ratios(config: object, *, part: str = "") -> None:
     most = getattr(config, key)
     if most is not None and not 1 <= most < math.inf:
         raise ValueError(f"{_spelled(part, key)} is {most}; it must be 1 or more, of the mean size, or null for no maximum")
+
+
+def _and_finite(value: float) -> str:
+    return " and finite" if value == math.inf else ""
 
 
 def _spelled(part: str, key: str) -> str:

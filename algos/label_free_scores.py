@@ -97,11 +97,12 @@ def uniformity(features: Tensor, t: float = 2.0) -> float:
     Source: as of `alignment`. Lower is more uniform; about -2 t for many directions at random.
     """
     unit, n = F.normalize(features.double(), dim=1), len(features)
-    total = unit.new_zeros(())
+    squares, total = unit.square().sum(dim=1), unit.new_zeros(())  # of length 1, but 0 of features that are all zero
     rows = max(1, BLOCK // n)
     for start in range(0, n, rows):
         mine = unit[start : start + rows]
-        near = (-t * (2 - 2 * mine @ unit.T).clamp(min=0)).exp()
+        apart = squares[start : start + rows, None] + squares - 2 * mine @ unit.T
+        near = (-t * apart.clamp(min=0)).exp()
         total += near.triu(start + 1).sum()
     return float((total / (n * (n - 1) / 2)).log())
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from algos.class_scores import Guesses
 
+ROUNDING = 1e-9  # of a bound; a smaller miss is none
 CHUNK = 1 << 24  # similarities, or numbers of the bank, at a time
 
 
@@ -85,7 +86,8 @@ def size_figures(counts: Tensor, min_size: float, max_size: float = math.inf) ->
     """
     share = counts.double() / counts.sum().clamp(min=1)
     entropy = -(share * share.clamp(min=1e-12).log()).sum() / torch.log(torch.tensor(float(max(len(counts), 2))))
-    above = {"max_size": max_size, "clusters_above_maximum": float((counts > max_size).sum())} if max_size < math.inf else {}
+    over = float((counts > max_size * (1 + ROUNDING)).sum())
+    above = {"max_size": max_size, "clusters_above_maximum": over} if max_size < math.inf else {}
     return {
         "cluster_size_min": float(counts.min()),
         "cluster_size_max": float(counts.max()),
@@ -93,7 +95,7 @@ def size_figures(counts: Tensor, min_size: float, max_size: float = math.inf) ->
         "cluster_size_entropy": float(entropy),
         "min_size": min_size,
         "empty_clusters": float((counts == 0).sum()),
-        "clusters_below_minimum": float((counts < min_size).sum()),
+        "clusters_below_minimum": float((counts < min_size * (1 - ROUNDING)).sum()),
         "smallest_to_minimum": float(counts.min() / min_size) if min_size > 0 else 1.0,
         **above,
     }
@@ -116,7 +118,7 @@ def linear_probe(
     """
     batch_size = batch_size or min(1024, max(64, len(features) // 64))
     generator = torch.Generator().manual_seed(seed)
-    mean, std = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
+    mean, std = features.mean(dim=0), features.std(dim=0, correction=min(1, len(features) - 1)).clamp(min=1e-6)
     linear = torch.nn.Linear(features.shape[1], num_classes).to(features.device)
     torch.nn.init.zeros_(linear.weight)
     torch.nn.init.zeros_(linear.bias)

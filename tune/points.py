@@ -12,9 +12,17 @@ from typing import Any
 from pipelines.config.old_configs import converted_parameters
 from pipelines.errors import UserError
 
-# How a run was made, not what was tried; and rows that follow from data and from labels.rule.
-IGNORED = ("seed", "name", "storage", "to", "labels", "labels.count", "data.rows", "data.fingerprint")
-IGNORED_PARTS = ("tracking.", "compute.", "checkpoint.", "monitor.")
+# How a run was made, not what was tried; rows that follow from data and from labels.rule; how often losses are written and
+# pictures drawn, which no score sees. What else is monitored is a setting: it is the score, or among how many the best is chosen.
+IGNORED = (
+    "seed", "name", "storage", "to", "labels", "labels.count", "data.rows", "data.fingerprint", "monitor.log_steps",
+    "monitor.picture_epochs",
+)  # fmt: skip
+IGNORED_PARTS = ("tracking.", "compute.", "checkpoint.")
+COUNTED = ("compute.precision",)  # of these parts: it is the arithmetic of the networks
+DEFAULTS = {  # of trainings that were recorded before there was such a key
+    "compute.precision": "fp32", "monitor.split": "None", "monitor.feature_epochs": "None", "monitor.feature_images": "2000",
+}  # fmt: skip
 KEPT_IN = ("name", "storage", "to")
 LABEL_SEED = re.compile(r", seed (\d+)$")  # at the end of a rule of `quorum labels`
 
@@ -40,7 +48,7 @@ def differing(params: Sequence[Mapping[str, str]]) -> list[tuple[dict[str, Any],
     Labels chosen by the same rule with another seed are a repetition too: their seed becomes a part of the run's.
     A copy of the same data elsewhere is no difference.
     """
-    params = _by_contents([converted_parameters(run) for run in params])
+    params = _by_contents([_complete(converted_parameters(run)) for run in params])
     labels = [LABEL_SEED.search(run.get("labels.rule", "")) for run in params]
     label_seeds = [found[1] if found else "" for found in labels]
     plain = [{**run, "labels.rule": LABEL_SEED.sub("", run["labels.rule"])} if "labels.rule" in run else run for run in params]
@@ -54,6 +62,15 @@ def differing(params: Sequence[Mapping[str, str]]) -> list[tuple[dict[str, Any],
         )
         for run, label_seed in zip(plain, label_seeds, strict=True)
     ]
+
+
+def _complete(run: Mapping[str, str]) -> Mapping[str, str]:
+    """The same with what a training of an older version had without saying it, and with what null stands for."""
+    if "method.num_clusters" not in run:
+        return run
+    run = {**DEFAULTS, **run}
+    every = run["monitor.feature_epochs"]
+    return {**run, "monitor.feature_epochs": run.get("monitor.knn_epochs", every) if every == "None" else every}
 
 
 def differences(params: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]]:
@@ -98,7 +115,7 @@ def _nested(value: Any) -> Any:
 def _is_ignored(key: str, params: Sequence[Mapping[str, str]]) -> bool:
     if key == "data":
         return len({run.get("data.fingerprint", run.get(key)) for run in params}) == 1
-    return key in IGNORED or key.startswith(IGNORED_PARTS)
+    return key in IGNORED or (key.startswith(IGNORED_PARTS) and key not in COUNTED)
 
 
 def decode(text: str) -> Any:

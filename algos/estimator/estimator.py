@@ -295,7 +295,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """Make geometry and core; returns the clusters that they start from, if any."""
         rows, given = table.rows, GivenClusters.of(self.init, self.metric, self.max_iter)
         init = self.init if given is None else given.centers
-        self._geometry = Geometry.of(near.rows, near.weights, spherical=self.metric == "cosine")
+        geometry = Geometry.of(near.rows, near.weights, spherical=self.metric == "cosine")
         self._core = core.OnlineConstrainedKMeans(
             [self.n_clusters],
             rows.shape[1],
@@ -304,9 +304,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             dual_lr=self.dual_lr,
             batches_per_epoch=num_batches,
             dtype=rows.dtype,
-            initial_centers=initial_centers(init, self.n_clusters, rows, self._geometry, random, table.weights),
-            spherical=self._geometry.spherical,
+            initial_centers=initial_centers(init, self.n_clusters, rows, geometry, random, table.weights),
+            spherical=geometry.spherical,
         ).to(rows.device)
+        self._geometry = geometry
         if given is not None:
             prices = torch.from_numpy(given.prices / self._geometry.scale**2)
             self._core.start_from(self._core.centers, prices.to(self._core.duals))
@@ -384,6 +385,9 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if isinstance(self.init, ConstrainedKMeans):
             made.init = self.init
         return made
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "cluster_centers_")  # a fit that was refused leaves other attributes behind
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,6 +84,13 @@ class Geometry:
         return prepared.new_zeros((), dtype=torch.float64) if self.spherical else prepared.double().square().sum(dim=1) / 2
 
 
+def as_array(given: Any) -> Any:
+    """A tensor as an array, wherever it is and whether it has a gradient, bfloat16 as float32; anything else as it is."""
+    if not isinstance(given, Tensor):
+        return given
+    return (given.float() if given.dtype == torch.bfloat16 else given).numpy(force=True)
+
+
 def split(rows: Tensor, width: int) -> Iterator[Tensor]:
     """Views of the rows in pieces such that piece x width stays within `NUMBERS_HELD` numbers."""
     yield from rows.split(max(NUMBERS_HELD // width, 1))
@@ -143,7 +151,7 @@ def initial_centers(
         ValueError: for an array of another shape, with values that are not finite or, for directions, with a row that has none.
     """
     if not isinstance(init, str):
-        given = torch.from_numpy(check_array(init, dtype=np.float64, force_writeable=True)).to(rows)
+        given = torch.from_numpy(check_array(as_array(init), dtype=np.float64, force_writeable=True)).to(rows)
         if given.shape != (num_clusters, rows.shape[1]):
             raise ValueError(f"init has shape {tuple(given.shape)}; {(num_clusters, rows.shape[1])} is needed")
         if geometry.spherical and (row := undirected_row(row_lengths(given))) is not None:

@@ -6,6 +6,7 @@ Shapes: n rows, D features.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from algos.estimator.geometry import row_lengths, undirected_row
+from algos.estimator.geometry import as_array, row_lengths, undirected_row
 
 LEAST_WEIGHT = 1e-9  # of the mean; less is lost in float32
 
@@ -86,7 +87,7 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
         estimator: whose `device` and `metric` hold, and whose number of features is checked.
         data: (n, D) array or tensor; half precision becomes float32, other types that are no float32 float64.
         reset: whether the number of features is learned, not checked.
-        sample_weight: (n,) or `None`.
+        sample_weight: (n,), one number for all rows, or `None`.
 
     Raises:
         ValueError: for data or weights that are not finite, of a wrong shape or below zero, and for rows without a direction.
@@ -97,7 +98,7 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
         if data.layout is not torch.strided:
             raise TypeError(f"X is a sparse tensor ({data.layout}); give a dense one: X.to_dense()")
         device = data.device if device is None else device
-        data = (data.float() if data.dtype == torch.bfloat16 else data).numpy(force=True)
+        data = as_array(data)
     kept = [np.float64, np.float32, np.float16]  # others become the first
     checked = validate_data(estimator, data, reset=reset, dtype=kept, order="C", force_writeable=True)
     checked = checked.astype(np.float32) if checked.dtype == np.float16 else checked
@@ -114,9 +115,8 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
     return Table(rows, lengths, None if sample_weight is None else _weights(sample_weight, rows))
 
 
-def _weights(given: ArrayLike, rows: Tensor) -> Tensor | None:
-    if isinstance(given, Tensor):
-        given = given.double().numpy(force=True)
+def _weights(given: Any, rows: Tensor) -> Tensor | None:
+    given = np.full(len(rows), given) if isinstance(given, Real) else as_array(given)
     weights = check_array(given, ensure_2d=False, dtype=np.float64, force_writeable=True, input_name="sample_weight")
     if weights.ndim != 1:
         raise ValueError(f"sample_weight has shape {weights.shape}; give one number a row")

@@ -320,14 +320,14 @@ class OnlineConstrainedKMeans(nn.Module):
         rows, batch_rows = float(self.rows), self.rows / self.batches.clamp(min=1)
         missing = self.batches * self.min_share.double() - self.share_sum
         slack = margins(self.duals - self.start_duals, self.dual_lr, missing, batch_rows)
-        above, most = torch.full_like(slack, torch.inf), torch.full_like(self.min_share, torch.inf)
-        if self.bounded_above:
-            excess, most = self.share_sum - self.batches * self.max_share.double(), self.max_share
+        above, least, most = torch.full_like(slack, torch.inf), self._ratios[0] * rows, math.inf
+        if self.bounded_above and self._ratios[1] is not None:
+            excess, most = self.share_sum - self.batches * self.max_share.double(), self._ratios[1] * rows
             above = margins(self.max_duals - self.start_max_duals, self.max_dual_lr, excess, batch_rows)
-        heads = zip(*map(self.per_head, (self.counts, self.min_share, slack, most, above)), strict=True)
+        heads = zip(*map(self.per_head, (self.counts, slack, above)), strict=True)
         return [
-            EpochSummary(counts.clone(), float(least[0]) * rows, low.min(), float(greatest[0]) * rows, high.min())
-            for counts, least, low, greatest, high in heads
+            EpochSummary(counts.clone(), least / len(counts), low.min(), most / len(counts), high.min())
+            for counts, low, high in heads
         ]
 
     def _follow_epoch(self) -> None:

@@ -18,7 +18,7 @@ OF_RAY_TRAIN = paths(r"\.validate_storage_marker", r"checkpoint_manager_snapshot
 OF_RAY_TUNE = paths(
     r"\.validate_storage_marker|tuner\.pkl|trainable\.pkl|searcher-state-[^/]*\.pkl",
     r"(experiment_state|basic-variant-state|search_gen_state)-[^/]*\.json",
-    r"[^/]+_[0-9a-f]{5}_\d{5}_[^/]*/(params\.(json|pkl)|result\.json|progress\.csv|error\.(txt|pkl)|events\.out\.tfevents\.[^/]*)",
+    r"[^/]+_[0-9a-f]{5}_\d{5}_[^/]*/(params\.(json|pkl)|checkpoint_\d{6}/handover\.json|result\.json|progress\.csv|error\.(txt|pkl)|events\.out\.tfevents\.[^/]*)",
 )
 OF_A_RUN = paths(
     r"run\.json|config\.yaml|at_work\.json|labels\.json|initial\.safetensors|(start|centers|sizes|parents)\.parquet|report\.json",

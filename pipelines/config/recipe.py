@@ -108,12 +108,21 @@ def read_values(recipe: str, kind: type) -> dict[str, Any]:
     """The plain values of a recipe for a configuration of type `kind`, its paths such that they hold in this folder.
 
     Raises:
-        UserError: for a recipe that is not there or no YAML, or a key that `kind` does not know, with the nearest valid one.
+        UserError: for a recipe that is not there, no YAML or of another command, or a key that `kind` does not know, with the
+            nearest valid one.
     """
     path = find_recipe(recipe)
     values = _load(path)
+    _refuse_of_other_command(recipe, path, values, kind)
     check_keys(values, kind, f"recipe {recipe}: ")
     return _with_paths(values, kind, path)
+
+
+def _refuse_of_other_command(recipe: str, path: str, values: Mapping[str, Any], kind: type) -> None:
+    """Refuse a shipped recipe of another command: of its keys the first that this one lacks would seem to be a slip."""
+    own: str | None = getattr(kind, "kind", None) if hasattr(kind, "default_method") else None
+    if own and Path(path).is_relative_to(SHIPPED) and (command := _command_of(values)) != own:
+        raise UserError(f"recipe {recipe} is one of quorum {command}, not of quorum {own}; use that command")
 
 
 def method_of_recipe(recipe: str | None) -> str | None:

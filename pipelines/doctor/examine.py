@@ -18,6 +18,7 @@ from pipelines.doctor.on_node.data_files import Expected, look_at_data
 from pipelines.doctor.on_node.gpus import look_at_gpus
 from pipelines.doctor.on_node.machine import look_at_disks, look_at_limits, look_at_memory, look_at_name
 from pipelines.doctor.on_node.storage import Wish, write_and_read
+from pipelines.doctor.own_folders import HERE, look_at_own_folder
 from pipelines.doctor.places import clear, compare_and_remove, name_of, open_data, open_storage, refused
 from pipelines.doctor.record import look_at_record
 from pipelines.doctor.room import look_at_nodes, look_at_room
@@ -96,7 +97,7 @@ def examine(asked: Asked) -> list[Finding]:
     Raises:
         UserError: for an address that can be none.
     """
-    begun: dict[str, Begun[Any]] = {}
+    begun: dict[str, Begun[Any]] = {"own folder": Begun(partial(look_at_own_folder, asked.storage))}
     if asked.tracking:
         begun["record"] = Begun(partial(look_at_record, asked.tracking, asked.experiment))
     if asked.storage:
@@ -115,9 +116,18 @@ def examine(asked: Asked) -> list[Finding]:
         found += [fine(name, "this process reaches it") for name in ("storage", "data") if getattr(places, name) is not None]
         if places.storage is not None:
             clear(places.storage)
+    found += _own(begun["own folder"].answer(time.monotonic() + 1), found)
     if "record" not in begun:
         return [*found, untried("MLflow", "neither --tracking.uri nor --storage was given")]
     return found + _told(begun["record"].answer(time.monotonic() + 1))
+
+
+def _own(told: Any, found: list[Finding]) -> list[Finding]:
+    """What is wrong with the driver's folder; once, where its node has said it."""
+    if isinstance(told, BaseException):
+        return [failed("own folder", told, CHECK_SECONDS).on(HERE)]
+    said = {one.said for one in found if one.state is not State.FINE}
+    return [one for one in told if one.said not in said]
 
 
 def _told(record: Any) -> list[Finding]:

@@ -29,8 +29,8 @@ def feature_figures(
     """RankMe, alpha-ReQ and uniformity of center crops, LiDAR and alignment of random views, by their plain names.
 
     All workers call it together and get the same. The network runs in evaluation mode and is left as it was. What needs more
-    images or numbers than there are is left out: alpha-ReQ 100 of each, LiDAR more images than numbers; and so is all of features
-    that are not finite.
+    images or numbers than there are is left out: alpha-ReQ 100 of each, LiDAR more images than numbers, uniformity two; and so
+    is all of features that are not finite.
 
     Args:
         network: images -> features (B, F), with `num_features`.
@@ -55,8 +55,8 @@ def feature_figures(
     features, seen = features.to(device), seen.to(device)
     slope, told = alpha_req(features), lidar(seen)
     return (
-        {"images": float(len(features)), "rankme": rankme(features), "uniformity": uniformity(features)}
-        | {"alignment": alignment(seen)}
+        {"images": float(len(features)), "rankme": rankme(features), "alignment": alignment(seen)}
+        | ({"uniformity": uniformity(features)} if len(features) > 1 else {})
         | ({"alpha_req": slope[0], "alpha_req_fit": slope[1]} if slope else {})
         | ({"lidar": told} if told else {})
     )

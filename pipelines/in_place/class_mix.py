@@ -19,19 +19,23 @@ def check_mixed(split: Rows, labels: Sequence[int | None], instead: str) -> None
 
     Args:
         split: the rows.
-        labels: of each; where one has none, nothing can be said.
+        labels: of each; `None` of one whose class is unknown, of which nothing is said.
         instead: what to do, for the error.
 
     Raises:
         UserError: with how many classes a window holds, and how many a random sample of its size does.
     """
-    if None in labels or not labels:
+    known = np.array([-1 if label is None else label for label in labels], dtype=np.int64)
+    labelled = known[known >= 0]
+    if not len(labelled):
         return
-    known = np.array(labels)
     size = min(USUAL_WINDOW, len(known))
+    windows = [window for rows in _windows(split, size) if len(window := known[rows][known[rows] >= 0])]
+    if not windows:
+        return
     generator = np.random.default_rng(0)
-    drawn = np.mean([len(np.unique(generator.choice(known, size, replace=False))) for _ in range(WINDOWS)])
-    found = np.mean([len(np.unique(known[rows])) for rows in _windows(split, size)])
+    drawn = np.mean([len(np.unique(generator.choice(labelled, len(window), replace=False))) for window in windows])
+    found = np.mean([len(np.unique(window)) for window in windows])
     if found < LEAST * drawn:
         raise UserError(
             f"the rows lie class by class: a window of {size} would hold {found:.1f} classes on average, and a random sample of "

@@ -14,11 +14,12 @@ from pipelines.datasets.image_shards import Dataset, Split
 from pipelines.datasets.shard_files import write_index
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from pipelines.files.parquet_reader import read_footer
 from pipelines.in_place.class_mix import check_mixed
 from pipelines.ingest.append import Base
 from pipelines.ingest.containers.parquet_images import ParquetSource
-from pipelines.ingest.ingest import emptied
+from pipelines.ingest.ingest import check_apart, emptied
 from pipelines.ingest.left_out import say, write_list
 from pipelines.ingest.sources.source import Sample, Source
 from pipelines.progress import in_bytes
@@ -47,6 +48,8 @@ def index(source: Source, destination: str, name: str, *, overwrite: bool = Fals
     place = str(source.root)
     if hidden(place) != place:
         raise UserError(f"{hidden(place)}: its keys would stand in the manifest; give them by the environment instead")
+    location = Location.of(destination)
+    check_apart(location, source.root)
     listing = source.listing()
     files = [(path, list(samples)) for path, samples in itertools.groupby(listing.samples, key=_file_of)]
     with ThreadPoolExecutor(READERS) as pool:
@@ -54,17 +57,18 @@ def index(source: Source, destination: str, name: str, *, overwrite: bool = Fals
     train = [place for place, (_, samples) in enumerate(files) if samples[0].split == "train"]
     labels = [sample.label for place in train for sample in files[place][1]]
     check_mixed(_InTheirOrder([images[place] for place in train]), labels, COPY)
-    location = emptied(destination, source.root, overwrite)
-    splits: dict[str, Split] = {}
-    for (_, samples), foreign in zip(files, images, strict=True):
-        split = splits.setdefault(samples[0].split, Split(0, [], []))
-        splits[samples[0].split] = _with_file(split, location, samples, foreign, len(listing.classes))
-    made = Dataset(location, name, listing.classes, splits, 0)
-    base = Base.of(replace(made, splits={}), source.root)
-    dataset = base.grown(made)
-    write_list(location, [], listing.left_out)
-    say(base.place, listing.left_out, listing.notes, location)
-    dataset.save()
+    with one_writer(location):
+        emptied(location, overwrite)
+        splits: dict[str, Split] = {}
+        for (_, samples), foreign in zip(files, images, strict=True):
+            split = splits.setdefault(samples[0].split, Split(0, [], []))
+            splits[samples[0].split] = _with_file(split, location, samples, foreign, len(listing.classes))
+        made = Dataset(location, name, listing.classes, splits, 0)
+        base = Base.of(replace(made, splits={}), source.root)
+        dataset = base.grown(made)
+        write_list(location, [], listing.left_out)
+        say(base.place, listing.left_out, listing.notes, location)
+        dataset.save()
     return dataset
 
 
@@ -85,6 +89,8 @@ def _file_of(sample: Sample) -> str:
 
 def _images(source: ParquetSource, path: str, rows: int) -> ForeignImages:
     place = source.place(path)
+    if not _opens_again(place):
+        raise UserError(f"{place} has a name that no address can hold as it is: rename it, or {COPY}")
     footer, digest = read_footer(place)
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     if sum(groups) != rows:
@@ -98,6 +104,14 @@ def _images(source: ParquetSource, path: str, rows: int) -> ForeignImages:
             f"held at once; {COPY}"
         )
     return ForeignImages(str(place), source.columns.image, groups, place.size(), digest)
+
+
+def _opens_again(place: Location) -> bool:
+    """Whether a file is found by its address, by which every reader opens it."""
+    try:
+        return Location.of(str(place)).path == place.path
+    except UserError:
+        return False
 
 
 def _with_file(split: Split, location: Location, samples: Sequence[Sample], images: ForeignImages, classes: int) -> Split:

@@ -10,19 +10,20 @@ from filelock import FileLock
 from PIL import Image
 
 from pipelines.free_memory import free_bytes
+from pipelines.views.clear_pixels import bytes_a_pixel, load_with_clear_pixels
 from pipelines.views.coarse_picture import CoarsePicture
 from pipelines.views.decode import SPARE
-from pipelines.views.shown_picture import FAR_LEFT, FAR_TOP, TURNS, Showing
+from pipelines.views.shown_picture import FAR_LEFT, FAR_TOP, TURNS, Showing, has_signed_bytes
 
 GIANT = 64 << 20  # px from which a picture that is no JPEG is taken in strips
 STRIP = 8 << 20  # px that are laid on the background at once
 SPARE_MEMORY = 1.2  # of a picture's own bytes, as it is decoded
-BYTES = {"1": 1, "L": 1, "P": 1}  # of a pixel in memory; four in other modes
 
 
 def is_giant(picture: Image.Image) -> bool:
     """Whether a picture is one that is made smaller in strips; a JPEG's codec does that better."""
-    return picture.format != "JPEG" and picture.width * picture.height > GIANT and not picture.mode.startswith(("I", "F"))
+    is_large = picture.format != "JPEG" and picture.width * picture.height > GIANT
+    return is_large and not picture.mode.startswith(("I", "F")) and not has_signed_bytes(picture)
 
 
 def shown_small(picture: Image.Image, short_side: int, showing: Showing) -> CoarsePicture:
@@ -37,9 +38,10 @@ def shown_small(picture: Image.Image, short_side: int, showing: Showing) -> Coar
         ValueError: where the memory that is free here does not hold it.
     """
     by = max(min(picture.size) // (SPARE * short_side), 1)
-    orientation, (width, height) = showing.orientation(picture), showing.size(picture)
     with FileLock(Path(tempfile.gettempdir()) / f"quorum-giant-{os.getuid()}.lock"):
         _check_memory(picture)
+        orientation, (width, height) = showing.orientation(picture), showing.size(picture)  # for which a PNG is decoded
+        load_with_clear_pixels(picture)
         picture.load()
         small = _in_strips(picture, by, showing)
         picture.close()
@@ -60,6 +62,6 @@ def _in_strips(picture: Image.Image, by: int, showing: Showing) -> Image.Image:
 
 
 def _check_memory(picture: Image.Image) -> None:
-    needed, free = SPARE_MEMORY * BYTES.get(picture.mode, 4) * picture.width * picture.height, free_bytes()
+    needed, free = SPARE_MEMORY * bytes_a_pixel(picture) * picture.width * picture.height, free_bytes()
     if free is not None and needed > free:
         raise ValueError(f"it takes {needed / 1e9:.1f} GB to decode, and {free / 1e9:.1f} GB are free here")

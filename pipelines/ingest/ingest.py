@@ -17,10 +17,11 @@ from pipelines.datasets.scored_split import SCORED
 from pipelines.datasets.shard_files import is_shard
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.one_writer import NOTE, one_writer
 from pipelines.ingest.append import Base
 from pipelines.ingest.left_out import QUARANTINE, say, write_list
 from pipelines.ingest.set_aside import set_aside, take_some
-from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_decoded_rows
+from pipelines.ingest.shard_writer import PartWriter, ShardPlan, Written, most_rows
 from pipelines.ingest.sources.source import Listing, Source
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.ingest.write_parts import write_parts
@@ -68,26 +69,27 @@ def ingest(
         UserError: for a destination in use, an empty split, or too many unreadable images.
     """
     _check_numbers(rows_per_shard, seed, max_bad, take)
-    form = form or StoredForm()
-    empty = Dataset(Location.of(destination), name, [], {}, 0)
-    base = Base.of(Dataset.open(destination) if append else empty, source.root)
-    base.check_form(form.footer)
-    listing = base.new_in(source.listing())
-    if append and not listing.samples:
-        tell(f"all images of {base.place} are in {destination} already: nothing is added")
-        return base.dataset
-    listing = set_aside(listing, holdout, seed, "test")
-    listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
+    form, location = form or StoredForm(), Location.of(destination)
     if not append:
-        _say_missing(listing)
-    old = [] if append else _files_to_replace(destination, source.root, overwrite)
-    most = most_decoded_rows(source, listing, form) if form.pixels else rows_per_shard
-    parts = _parts(listing, seed, min(rows_per_shard, most), base)
-    connect(address)
-    for file in old:  # only now: what may be refused has been
-        file.delete_file()
-    writer = PartWriter(source, listing.classes, Location.of(destination).make(), form)
-    return _close(base, listing, write_parts(writer, parts, listing.pieces, listing.left_out, max_bad))
+        check_apart(location, source.root)
+    with one_writer(location):
+        base = Base.of(Dataset.open(destination) if append else Dataset(location, name, [], {}, 0), source.root)
+        base.check_form(form.footer)
+        listing = base.new_in(source.listing())
+        if append and not listing.samples:
+            tell(f"all images of {base.place} are in {destination} already: nothing is added")
+            return base.dataset
+        listing = set_aside(listing, holdout, seed, "test")
+        listing = take_some(set_aside(listing, val, seed, "val"), take, seed)
+        if not append:
+            _say_missing(listing)
+        old = [] if append else _files_to_replace(location, overwrite)
+        parts = _parts(listing, seed, most_rows(source, listing, form, rows_per_shard), base)
+        connect(address)
+        for file in old:  # only now: what may be refused has been
+            file.delete_file()
+        writer = PartWriter(source, listing.classes, location.make(), form)
+        return _close(base, listing, write_parts(writer, parts, listing.pieces, listing.left_out, max_bad))
 
 
 def _check_numbers(rows_per_shard: int, seed: int, max_bad: float, take: int | None) -> None:
@@ -124,40 +126,49 @@ def _close(base: Base, listing: Listing, written: list[Written]) -> Dataset:
     return dataset
 
 
-def emptied(destination: str, source: Location | None, overwrite: bool) -> Location:
-    """The folder of a new data set, without what an earlier ingest wrote there.
+def check_apart(location: Location, source: Location | None) -> None:
+    """Refuse a folder for a new data set that holds its source, or lies in it.
 
     Raises:
-        UserError: for a folder that holds anything else, a data set that is not to be replaced, or the source itself.
+        UserError: naming both.
     """
-    for file in _files_to_replace(destination, source, overwrite):
+    if source is not None and source.lies_in(location):
+        raise UserError(f"the source {source} lies in {location}, which would be replaced; choose another folder for --to")
+    if source is not None and location.lies_in(source):
+        raise UserError(f"--to {location} lies in the source {source}, which is read whole; choose a folder beside it")
+
+
+def emptied(location: Location, overwrite: bool) -> Location:
+    """The folder of a new data set, without what an earlier ingest wrote there; the caller has its turn to write there.
+
+    Raises:
+        UserError: for a folder that holds anything else, or a data set that is not to be replaced.
+    """
+    for file in _files_to_replace(location, overwrite):
         file.delete_file()
-    return Location.of(destination).make()
+    return location.make()
 
 
-def _files_to_replace(destination: str, source: Location | None, overwrite: bool) -> list[Location]:
+def _files_to_replace(location: Location, overwrite: bool) -> list[Location]:
     """What an earlier ingest wrote to the folder, the manifest first: what is half deleted must not read as whole.
 
     Raises:
-        UserError: for a folder that holds anything else, a data set that is not to be replaced, or the source itself.
+        UserError: for a folder that holds anything else, or a data set that is not to be replaced.
     """
-    location = Location.of(destination)
-    if source is not None and source.lies_in(location):
-        raise UserError(f"the source {source} lies in {destination}, which would be replaced; choose another folder for --to")
-    if source is not None and location.lies_in(source):
-        raise UserError(f"--to {destination} lies in the source {source}, which is read whole; choose a folder beside it")
     if (location / SHARDS_MANIFEST).exists() and not overwrite:
-        raise UserError(f"{destination} already holds a data set; choose another --to or give --overwrite")
+        raise UserError(f"{location} already holds a data set; choose another --to or give --overwrite")
     ours = [location / name for name in (SHARDS_MANIFEST, QUARANTINE)]
-    for name in location.children():
+    cut_off = [name for name in location.cut_off() if not name.startswith(NOTE)]  # which this process may be writing
+    ours += [location / name for name in cut_off]
+    for name in sorted({*location.children()} - {NOTE, *location.cut_off()}):
         inner = (location / name).children() if name in SPLITS else []
         if name not in (SHARDS_MANIFEST, QUARANTINE, *SPLITS) or not all(WRITTEN.fullmatch(file) for file in inner):
-            raise UserError(f"{destination} holds other files than an ingest's; choose an empty folder for --to")
+            raise UserError(f"{location} holds other files than an ingest's; choose an empty folder for --to")
         ours += [location / name / file for file in inner]
     shards = [file for file in ours if file.name.endswith(".parquet") and file.name != QUARANTINE]
     with ThreadPoolExecutor(READERS) as pool:
         if not all(pool.map(is_shard, shards)):
-            raise UserError(f"{destination} holds Parquet files that are no ingest's; choose an empty folder for --to")
+            raise UserError(f"{location} holds Parquet files that are no ingest's; choose an empty folder for --to")
     return ours
 
 

@@ -20,6 +20,7 @@ from pipelines.ingest.stored_form import StoredForm
 ADDRESS = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")  # by which PIL calls bytes in memory
 PROBED = 16  # images whose size is looked at
 SHARD_BYTES = 128 << 20  # of decoded images; a task holds five times as much while it writes a shard
+ENCODED_BYTES = 1 << 30  # of images that are stored as they come; a task holds four times as much
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,32 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     return f"{type(error).__name__}: {ADDRESS.sub('the image', str(error))}"
+
+
+def most_rows(source: Source, listing: Listing, form: StoredForm, asked: int) -> int:
+    """Images of a shard: so many as are asked for, or fewer where a task could hardly hold them."""
+    if form.pixels:
+        return min(asked, most_decoded_rows(source, listing, form))
+    if form.short_side is not None:
+        return asked
+    mean = _mean_bytes(source, listing, asked)
+    return min(asked, max(int(ENCODED_BYTES / mean), 1)) if mean else asked
+
+
+def _mean_bytes(source: Source, listing: Listing, asked: int) -> float:
+    """Of an encoded image: of all that are packed, or of a few of the others; 0 where there are few."""
+    if listing.pieces:
+        rows = sum(len(piece.rows) for piece in listing.pieces)
+        return sum(piece.bytes for piece in listing.pieces) / max(rows, 1)
+    if min(len(listing.samples), asked) <= PROBED:
+        return 0
+    sizes = []
+    for sample in listing.samples[:: len(listing.samples) // PROBED]:
+        try:
+            sizes.append(len(source.read(sample.key)))
+        except Exception:  # the ingest itself will name it
+            continue
+    return sum(sizes) / max(len(sizes), 1)
 
 
 def most_decoded_rows(source: Source, listing: Listing, form: StoredForm) -> int:

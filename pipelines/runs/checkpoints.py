@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import pickle
+import re
+import uuid
 import zlib
 from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
@@ -21,13 +24,15 @@ import torch.distributed as dist
 from algos.distributed.collectives import is_distributed
 from pipelines.errors import UserError
 from pipelines.files.documents import damage_in_words, read_document, write_document
-from pipelines.files.location import Location
-from pipelines.files.storage_errors import storage_sentence
+from pipelines.files.location import PARTIAL, Location
+from pipelines.files.storage_errors import patiently, storage_sentence
 
 CHECKPOINT_FORMAT = 1
 INDEX = "index.json"
 PART_BYTES = 4 << 20
 RESTORE = "restore it, or resume with the version that wrote it"
+ASIDE = re.compile(r"step-\d+-0\.pt")  # a checkpoint that another run may take over; the names of listed ones count from 1
+MOST_ASIDE = 2  # one that is handed on now, and the one before, which may still be on its way
 
 
 @dataclass(frozen=True)
@@ -134,14 +139,62 @@ class CheckpointStore:
 
     def take_over(self, other: CheckpointStore, entry: Entry) -> None:
         """Make a checkpoint of another run the only one here, so that this run goes on from there."""
-        content = (other.location / entry.file).read_bytes()
-        mine = self.entries()
-        taken = replace(entry, file=_free_name(entry.file.partition(".")[0], [old.file for old in mine]))
-        if not mine:
-            self.location.make()
-            self._write_index([])
-        (self.location / taken.file).write_bytes(content)
-        self._list([taken], instead_of=mine)
+        self.go_on_from(self.fetch(other, entry))
+
+    def fetch(self, other: CheckpointStore, entry: Entry) -> Entry:
+        """Copy a checkpoint of another run here, without listing it; returns what `go_on_from` is given.
+
+        Raises:
+            UserError: when the other's file is missing or damaged, or cannot be written here.
+        """
+        source, mine = other.location / entry.file, self.entries()
+        taken = replace(entry, file=_free_name(f"step-{entry.global_step:09d}", [old.file for old in mine]))
+        try:
+            content = source.read_bytes()
+        except FileNotFoundError as error:
+            raise UserError(f"checkpoint {source} is gone, so that {self.location.parent} cannot go on from it") from error
+        if len(content) != entry.bytes or (entry.crc is not None and zlib.crc32(content) != entry.crc):
+            raise UserError(f"checkpoint {source} is damaged, so that {self.location.parent} cannot go on from it; restore it")
+        try:
+            if not mine:
+                self.location.make()
+                self._write_index([])
+            (self.location / taken.file).write_bytes(content)
+        except OSError as error:
+            raise UserError(
+                f"checkpoint {self.location / taken.file} could not be written ({storage_sentence(error)}); mend the storage"
+            ) from error
+        return taken
+
+    def go_on_from(self, taken: Entry) -> None:
+        """Make a checkpoint that was fetched the only one; once more, it changes nothing."""
+        self._list([taken], instead_of=self.entries())
+
+    def set_aside(self, entry: Entry) -> Entry:
+        """Keep a listed checkpoint for another run until `MOST_ASIDE` later ones were set aside, whatever becomes of the list.
+
+        Returns:
+            The same under the name that it is kept by. On a local disk it takes no room while it is listed too.
+
+        Raises:
+            UserError: when it cannot be written.
+        """
+        kept = replace(entry, file=f"step-{entry.global_step:09d}-0.pt")
+        try:
+            _copy(self.location, entry.file, kept.file)
+        except OSError as error:
+            raise UserError(
+                f"checkpoint {self.location / kept.file} could not be written ({storage_sentence(error)}); mend the storage"
+            ) from error
+        self.drop_aside(MOST_ASIDE)
+        return kept
+
+    def drop_aside(self, keep: int = 0) -> None:
+        """Drop what was set aside but the `keep` newest."""
+        with suppress(OSError):  # a file too many is no reason to stop
+            kept = [name for name in self.location.children() if ASIDE.fullmatch(name)]
+            for name in kept[: len(kept) - keep]:
+                (self.location / name).delete_file()
 
     def load(self, entry: Entry, *, mapped: bool = False) -> dict[str, Any]:
         """State of one checkpoint, tensors on the host.
@@ -172,6 +225,22 @@ class CheckpointStore:
         if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
             raise UserError(f"checkpoint {place} is not of format {CHECKPOINT_FORMAT}, which this version reads; restore it")
         return state
+
+
+def _copy(folder: Location, name: str, to: str) -> None:
+    """Copy a file within a folder, whole or not at all; on a local disk both names have the same bytes."""
+    if not folder.is_local:
+        patiently(lambda: folder.filesystem.copy_file((folder / name).path, (folder / to).path))
+        return
+    fresh = f"{(folder / to).path}.{uuid.uuid4().hex}{PARTIAL}"
+    try:
+        os.link((folder / name).path, fresh)
+    except OSError:  # a disk without links
+        (folder / to).write_bytes((folder / name).read_bytes())
+        return
+    os.replace(fresh, (folder / to).path)
+    with suppress(FileNotFoundError):  # two names of one file are not moved over each other
+        os.unlink(fresh)
 
 
 class _Checked(io.RawIOBase):

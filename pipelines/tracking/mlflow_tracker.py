@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.tracking.about.model_entry import ModelEntry, log_figures, model_
 from pipelines.tracking.journal import Journal
 from pipelines.tracking.mlflow_store import RunAddress, with_secret
 from pipelines.tracking.stores.refusals import first_line
+from pipelines.words import counted
 
 RETRY_SECONDS, CLOSING_RETRY_SECONDS = 10.0, 1.0
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
@@ -41,7 +43,8 @@ class Tracker:
             self.messages.append(f"{damaged} lines of {self.journal.path} are damaged and left out; MLflow may have them")
         self._lock, self._news, self._closing = threading.Lock(), threading.Event(), threading.Event()
         self._away, self._refused, self._batch, self._full = False, 0, BATCH, False
-        self._deadline = 0.0  # of the close
+        self._gone: list[Path] = []  # what MLflow was to get and has not
+        self._deadline, self._more = 0.0, 0.0  # of the close, and the seconds more that models have while the store answers
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -59,9 +62,9 @@ class Tracker:
 
     def model(self, model: ModelEntry) -> None:
         """Record a model, whose folder stays where it is until MLflow has it; what is known already is not told again."""
-        known = self.journal.knows(model.call)
-        self._add({"kind": "model"} | model.values(), model.call)
-        if known and model.path not in [entry.get("path") for entry in self.journal.waiting]:
+        known, path = self.journal.knows(model.call), self._within(Path(model.path))
+        self._add({"kind": "model"} | model.values() | {"path": path}, model.call)
+        if known and path not in [entry.get("path") for entry in self.journal.waiting]:
             model.remove()
 
     def input(self, data: DataInput) -> None:
@@ -69,29 +72,30 @@ class Tracker:
         self._add({"kind": "input"} | data.values(), data.call)
 
     def artifact(self, path: Path, folder: str, *, call: str | None = None) -> None:
-        """Record a file, which must stay where it is."""
-        self._add({"kind": "artifact", "path": str(path), "folder": folder}, call)
+        """Record a file, which must stay where it is, or move with the journal whose folder it is in."""
+        self._add({"kind": "artifact", "path": self._within(path), "folder": folder}, call)
 
     def tag(self, key: str, value: str, *, call: str | None = None) -> None:
-        """Set a tag of the run."""
-        self._add({"kind": "tag", "key": key, "value": value}, call)
+        """Set a tag of the run, without the secret of an address in it."""
+        self._add({"kind": "tag", "key": key, "value": hidden(value)}, call)
 
     def status(self, status: str, at: int | None = None) -> None:
         """Set the run's status: RUNNING, or FINISHED, FAILED or KILLED since the time `at` in ms, now if not given."""
         self._add({"kind": "status", "status": status, "time": at or int(time.time() * 1000)})
 
     def note(self, kind: str, text: str) -> None:
-        """Keep something in the journal that MLflow is not told."""
-        self._add({"kind": kind, "text": text})
+        """Keep something in the journal that MLflow is not told, without the secret of an address in it."""
+        self._add({"kind": kind, "text": hidden(text)})
 
     def close(self, timeout: float = 30.0) -> None:
         """Send what is left, for at most `timeout` seconds, and say what could not be sent."""
-        if not self._away and any(entry.get("kind") == "model" for entry in self.journal.waiting):
-            timeout += MODEL_SECONDS
+        if any(entry.get("kind") == "model" for entry in self.journal.waiting):
+            self._more = MODEL_SECONDS
         self._deadline = time.monotonic() + timeout
         self._closing.set()
         self._news.set()
-        self._thread.join(timeout + CLOSING_RETRY_SECONDS)
+        while self._thread.is_alive() and time.monotonic() < self._end() + CLOSING_RETRY_SECONDS:
+            self._thread.join(CLOSING_RETRY_SECONDS)
         with contextlib.suppress(OSError):
             self.journal.write()
         self.journal.close()
@@ -101,6 +105,17 @@ class Tracker:
             self.messages.append(f"{left} entries did not reach MLflow; they are in {self.journal.path} and go out with a resume")
         if self._refused:
             self.messages.append(f"MLflow refused {self._refused} entries; they are in {self.journal.path} only")
+        if self._gone:
+            first = "" if len(self._gone) == 1 else ", the first of them"
+            self.messages.append(
+                f"{counted(len(self._gone), 'file')} that MLflow was to get {'is' if not first else 'are'} gone and left out"
+                f"{first} {self._gone[0]}"
+            )
+
+    def _within(self, path: Path) -> str:
+        """How the journal has a path: one in its folder from there on, for the folder may be moved."""
+        path, folder = Path(os.path.abspath(path)), os.path.abspath(self.journal.path.parent)
+        return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
     def _add(self, entry: dict[str, Any], call: str | None = None) -> None:
         with self._lock:
@@ -124,7 +139,7 @@ class Tracker:
             closing = self._closing.is_set()
             while self.journal.waiting and self._send_some():
                 pass
-            if closing and (not self.journal.waiting or time.monotonic() > self._deadline):
+            if closing and (not self.journal.waiting or time.monotonic() > self._end()):
                 return
             if self.journal.waiting:
                 if closing:
@@ -133,11 +148,15 @@ class Tracker:
                     self._closing.wait(RETRY_SECONDS)
                 self._news.set()
 
+    def _end(self) -> float:
+        """When the close is over at the latest."""
+        return self._deadline + (0.0 if self._away else self._more)
+
     def _send_some(self) -> bool:
         """Deliver the oldest entries; False when the server is away."""
         batch = _of_one_kind(self.journal.waiting[: self._batch])
         try:
-            _deliver(self.address, batch, self.journal)
+            gone = _deliver(self.address, batch, self.journal)
         except Exception as error:  # whatever it is, tracking must not stop a training
             if not (_is_refusal(error) or (batch[0].get("kind") in OF_FILES and _answers(self.address))):
                 self._say_away(error)
@@ -147,6 +166,7 @@ class Tracker:
                 return True
             self._say_refused(error)
         else:
+            self._gone += gone
             self._say_back()
         self._batch = min(self._batch * 2, BATCH)
         with self._lock:
@@ -196,13 +216,12 @@ def _answers(address: RunAddress) -> bool:
     return True
 
 
-def _deliver(address: RunAddress, entries: list[dict[str, Any]], journal: Journal) -> None:
+def _deliver(address: RunAddress, entries: list[dict[str, Any]], journal: Journal) -> list[Path]:
+    """Send entries; returns the files and folders that are neither here nor in MLflow."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(address.uri)
-    for entry in entries:
-        if entry.get("kind") == "model" and Path(entry["path"]).exists():  # else it was sent before the mark was moved
-            send_model(client, address, entry, journal.history())
+    gone = _deliver_files(client, address, entries, journal)
     figures = [entry for entry in entries if entry.get("kind") == "metrics"]
     for checkpoint, mine in itertools.groupby(figures, lambda entry: entry.get("checkpoint")):
         model = model_of(client, address, checkpoint) if checkpoint else None
@@ -211,12 +230,44 @@ def _deliver(address: RunAddress, entries: list[dict[str, Any]], journal: Journa
     if inputs := [mlflow_input(entry) for entry in entries if entry.get("kind") == "input"]:
         client.log_inputs(address.run_id, inputs)
     for entry in entries:
-        if entry.get("kind") == "artifact" and Path(entry["path"]).exists():  # else it was sent from another machine
-            client.log_artifact(address.run_id, entry["path"], entry["folder"])
-        elif entry.get("kind") == "tag":
+        if entry.get("kind") == "tag":
             client.set_tag(address.run_id, entry["key"], entry["value"])
         elif entry.get("kind") == "status":
             if entry["status"] == "RUNNING":
                 client.update_run(address.run_id, "RUNNING")
             else:  # with its own time: it may be delivered much later
                 client.set_terminated(address.run_id, entry["status"], end_time=entry["time"])
+    return gone
+
+
+def _deliver_files(client: Any, address: RunAddress, entries: list[dict[str, Any]], journal: Journal) -> list[Path]:
+    gone = []
+    for entry in entries:
+        if entry.get("kind") not in OF_FILES:
+            continue
+        path = _place(entry["path"], journal.path.parent)
+        if not path.exists():  # it may have been sent before the mark was moved, or from another machine
+            gone += [] if _has(client, address, entry) else [path]
+        elif entry["kind"] == "model":
+            send_model(client, address, entry | {"path": str(path)}, journal.history())
+        else:
+            client.log_artifact(address.run_id, str(path), entry["folder"])
+    return gone
+
+
+def _place(stored: str, folder: Path) -> Path:
+    """Where a file of the journal in a folder is; one that was noted by its absolute place may have moved with the folder."""
+    path = folder / stored
+    moved = folder.joinpath(*path.parts[-2:])
+    return moved if not path.exists() and moved.exists() else path
+
+
+def _has(client: Any, address: RunAddress, entry: dict[str, Any]) -> bool:
+    """Whether MLflow has a file or a model already."""
+    if entry["kind"] == "model":
+        from mlflow.entities import LoggedModelStatus
+
+        model = model_of(client, address, entry["checkpoint"], entry["name"])
+        return model is not None and bool(model.status == LoggedModelStatus.READY)
+    held = client.list_artifacts(address.run_id, entry["folder"])
+    return Path(entry["path"]).name in {Path(file.path).name for file in held}

@@ -26,6 +26,7 @@ class CollapseKeys:
         lr: peak learning rate.
         clips: whether gradients are clipped.
         warmup_epochs: of the learning rate.
+        assignment: of the method, where it has several.
     """
 
     min_size_ratio: float | None
@@ -33,6 +34,7 @@ class CollapseKeys:
     lr: float
     clips: bool
     warmup_epochs: int
+    assignment: str = "constrained"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def one_cluster(keys: CollapseKeys, epoch: int, heads: Sequence[EpochSummary], l
 
 def _cause_of_one_cluster(keys: CollapseKeys) -> str:
     least, step = keys.min_size_ratio, keys.dual_lr
+    if keys.assignment == "none":
+        return "likely because method.assignment is none, in which nothing bounds a cluster: set it to constrained"
     if least is not None and least < 0.1:
         return f"likely because method.min_size_ratio is {least:g}: raise it, for example to 0.4"
     if step is not None:

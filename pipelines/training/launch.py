@@ -52,6 +52,16 @@ def train(
     return run_job(Training(config, resume, within), address=address, within=within)
 
 
+def say_of_warmup(config: TrainingConfig) -> None:
+    """Say where a run ends before its learning rate has risen to what was asked for."""
+    warmup, lr = config.optimizer.warmup_epochs, config.optimizer.lr
+    if warmup >= config.epochs:
+        tell(
+            f"optimizer.warmup_epochs is {warmup}, and the run has {config.epochs} epochs: it ends before the learning rate "
+            f"comes to optimizer.lr ({lr:g})"
+        )
+
+
 class Training:
     """A training run as `run_job` takes it; arguments as of `train`."""
 
@@ -75,6 +85,8 @@ class Training:
     def check(self) -> None:
         """Refuse a configuration that does not go with the data, or with the network that it starts from."""
         check_training(self.config, self.dataset, self.selection)
+        if self.resumed is None and self.within is None:
+            say_of_warmup(self.config)
         self.initial = self._initial()
         self.config = absolute(self.config)
 

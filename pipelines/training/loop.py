@@ -10,6 +10,7 @@ import torch
 from algos.distributed.collectives import sum_over_workers
 from algos.methods.method import Batch, EpochReport
 from algos.networks import feature_size
+from algos.row_draws import other_draws
 from algos.scores import size_figures
 from pipelines.jobs.epochs import close_record, work_through
 from pipelines.jobs.worker import Worker
@@ -26,6 +27,7 @@ def train_worker(job: TrainingJob, worker: Worker) -> None:
     """Train from where the run stands to the last epoch, or until it is wished to stop."""
     session = Session(job, worker)
     tell_of_copies(session)
+    tell_of_dropout(session)
     with closing(session.stops), closing(session.stream):  # a trial may be stopped, and its process go on with another
         done = work_through(TrainingEpochs(session), end=min(session.config.epochs, job.until or session.config.epochs))
     if session.rank == 0:
@@ -72,13 +74,13 @@ def train_step(session: Session, epoch: int, step: int, batch: Batch) -> None:
     """One global batch: loss, backward beside the clustering's all-reduce, then both updates."""
     config, method, scaler = session.config, session.method, session.precision.scaler
     session.epoch, session.step = epoch, step
-    session.seed_step()
     trained = epoch - method.clustering_epochs + step / session.stream.steps
     trains = trained >= 0
     session.schedule(trained)
     micro_batches = batch.split(config.accumulate)
     for index, micro in enumerate(micro_batches):
         last = index + 1 == len(micro_batches)
+        session.seed_step(index, len(micro_batches))
         with session.synchronised(last), torch.set_grad_enabled(trains):
             loss = method.loss(session.network, micro)
             if last:
@@ -99,6 +101,16 @@ def tell_of_copies(session: Session) -> None:
         session.job.record.warn(
             "memory", f"workers of one node cannot share memory ({session.node.apart}): each keeps its own copy of what is "
             f"remembered of the images, {size:,.1f} GB",
+        )  # fmt: skip
+
+
+def tell_of_dropout(session: Session) -> None:
+    """Say, once of a run, that layers of its network make its result one of its number of workers."""
+    kinds = other_draws(session.method.network) if session.rank == 0 else []
+    if kinds:
+        session.job.record.warn(
+            "dropout", f"backbone.options ask for dropout ({', '.join(kinds)}), which each worker draws for itself: another "
+            "number of workers trains another network; of timm's kinds drop_path_rate alone does not depend on it",
         )  # fmt: skip
 
 

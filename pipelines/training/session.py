@@ -16,6 +16,7 @@ from algos.distributed.collectives import is_distributed, mean_over_workers
 from algos.distributed.nodes import Node
 from algos.methods.method import Method
 from algos.precision import Autocast, Precision
+from algos.row_draws import RowDraws, Share, follow_rows
 from pipelines.config.training_config import TrainingConfig
 from pipelines.config.training_plan import build_method, deciding_score, scores_of, step_rows, stream_shape
 from pipelines.datasets.image_shards import Dataset
@@ -28,6 +29,7 @@ from pipelines.runs.checkpoints import CheckpointStore, Entry, save_together
 from pipelines.runs.trained_model import new_backbone, start_from
 from pipelines.runs.training_inputs import evaluation_view, open_selection
 from pipelines.secrets import without_secrets
+from pipelines.stream.epoch_order import lanes_of_worker
 from pipelines.stream.epoch_stream import EpochStream
 from pipelines.stream.images.decoded_rows import codec_of
 from pipelines.stream.images.image_stream import ImageSource
@@ -66,6 +68,7 @@ def keys_of(config: TrainingConfig) -> CollapseKeys:
     return CollapseKeys(
         getattr(method, "min_size_ratio", None), getattr(method, "dual_lr", None), optimizer.lr,
         clips=optimizer.clip_norm is not None, warmup_epochs=optimizer.warmup_epochs,
+        assignment=getattr(method, "assignment", "constrained"),
     )  # fmt: skip
 
 
@@ -103,6 +106,9 @@ class Session:
         self.node = Node.meet(worker.node or str(self.rank), free_bytes())
         method = build_method(config, backbone, self.dataset, open_selection(config), self.node)
         self.method: Method = method.to(self.device)
+        self.draws = self._row_draws()
+        if not config.compute.compile:  # which has one worker, and its own random numbers
+            follow_rows(self.method.network, self.draws)
         self.precision = Precision(config.compute.precision, self.device)
         self.network, self._ddp = self._wrap(self.method.network)
         optimizer = config.optimizer
@@ -219,10 +225,29 @@ class Session:
             self.meter.load_state_dict(state["meter"])
         self.epoch, self.step = state["epoch"], state["step"]
 
-    def seed_step(self) -> None:
-        """Random numbers of the networks (dropout) at a step: a function of seed, step and rank, so none has to be saved."""
-        seed = int(np.random.SeedSequence((self.config.seed, self.global_step, self.rank)).generate_state(1)[0])
+    def _row_draws(self) -> RowDraws:
+        shape = stream_shape(self.config)
+        lanes = lanes_of_worker(shape.lanes, self.rank, self.workers)
+        share, labelled = (
+            Share(range(lanes.start * rows, lanes.stop * rows), of)
+            for rows, of in ((shape.lane_rows, shape.batch_size), (shape.lane_labelled, shape.labelled))
+        )
+        return RowDraws(share, labelled, self.device)
+
+    def seed_step(self, number: int = 0, parts: int = 1) -> None:
+        """Random numbers of the networks at a micro-batch, the `number`-th of a step's `parts`, so that none has to be saved.
+
+        Drop paths follow seed, step and row; any other dropout follows seed, step and rank.
+        """
+        self.draws.begin(_seed(self.config.seed, self.global_step), number, parts)
+        if number:
+            return
+        seed = _seed(self.config.seed, self.global_step, self.rank)
         # Not torch.manual_seed: it notes a stack trace for every kind of device that is not there, at each call.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+
+
+def _seed(*of: int) -> int:
+    return int(np.random.SeedSequence(of).generate_state(1)[0])

@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image, ImageFile
 
+STRIP = 8 << 20  # px that are looked at or changed at once, of pictures that may be of any size
 GREY_STEPS = {"L;2": 85, "L;4": 17}  # of the grey levels that PIL makes of PNGs of 2 and 4 bits
 TGA_DESCRIPTOR, ALPHA_BITS = 17, 15  # a byte of its header, and those of its bits that say how many a pixel has for its alpha
 
@@ -15,6 +16,17 @@ def load_with_clear_pixels(picture: Image.Image) -> None:
     """Decode a PNG, GIF, TGA or BMP in place, clear where its file says so; leave a decoded one and other formats as they are."""
     if isinstance(picture, ImageFile.ImageFile) and picture.tile and picture.format in LOADERS:
         LOADERS[picture.format](picture)
+
+
+def bytes_a_pixel(picture: Image.Image) -> int:
+    """What a pixel of an opened picture takes at most while it is decoded, and what its file calls clear is found."""
+    held = 1 if picture.mode in ("1", "L", "P") else 4
+    if not (isinstance(picture, ImageFile.ImageFile) and picture.tile):
+        return held
+    if picture.format == "PNG" and picture.tile[0].args == "RGB;16B" and "transparency" in picture.info:
+        return 6 * held  # a second picture, and what comes of comparing both
+    is_part = picture.format == "GIF" and picture.tile[0].extents != (0, 0, *picture.size)
+    return held + 5 if is_part or (picture.format == "TGA" and picture.mode == "P") else held
 
 
 def _load_png(picture: ImageFile.ImageFile) -> None:
@@ -62,8 +74,15 @@ def _load_tga(picture: ImageFile.ImageFile) -> None:
 def _load_bmp(picture: ImageFile.ImageFile) -> None:
     """Alphas that are 0 everywhere are bytes that a program left unused: nobody stores what cannot be seen."""
     picture.load()
-    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getbbox() is None:
+    if picture.has_transparency_data and _is_invisible(picture):
         picture.putalpha(255)
+
+
+def _is_invisible(picture: Image.Image) -> bool:
+    """Whether all of a picture is clear; it is looked at in strips, for a copy of the whole may not fit the memory."""
+    rows = max(STRIP // max(picture.width, 1), 1)
+    strips = (picture.crop((0, top, picture.width, min(top + rows, picture.height))) for top in range(0, picture.height, rows))
+    return all(strip.convert("RGBA").getchannel("A").getbbox() is None for strip in strips)
 
 
 LOADERS = {"PNG": _load_png, "GIF": _load_gif, "TGA": _load_tga, "BMP": _load_bmp}

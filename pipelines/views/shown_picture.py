@@ -63,7 +63,8 @@ class Showing:
             return _in_grey_or_rgb(picture)
         turn = TURNS.get(_orientation(picture))  # before it is decoded: TIFF turns itself, and forgets it
         load_with_clear_pixels(picture)
-        plain = decode(picture) if picture.mode in PLAIN and "transparency" not in picture.info else self.on_background(picture)
+        as_it_is = picture.mode in PLAIN and "transparency" not in picture.info and not has_signed_bytes(picture)
+        plain = decode(picture) if as_it_is else self.on_background(picture)
         return plain if turn is None else plain.transpose(turn)
 
     def on_background(self, picture: Image.Image) -> Image.Image:
@@ -72,7 +73,7 @@ class Showing:
         Raises:
             ValueError: for numbers that are no brightness.
         """
-        if picture.mode.startswith(("I", "F")):
+        if picture.mode.startswith(("I", "F")) or has_signed_bytes(picture):
             picture = _in_eight_bits(picture)
         if not picture.has_transparency_data:
             return picture if picture.mode in PLAIN else picture.convert("L" if picture.mode == "1" else "RGB")
@@ -81,6 +82,15 @@ class Showing:
         red, green, blue = self.background
         grey = picture.mode in ("1", "L", "LA", "La") and red == green == blue
         return ground.convert("RGB").getchannel(0) if grey else ground.convert("RGB")
+
+
+def has_signed_bytes(picture: Image.Image) -> bool:
+    """Whether a TIFF's numbers are of 8 bits with a sign, which PIL takes for such without."""
+    return isinstance(picture, TiffImageFile) and picture.mode == "L" and _has_sign(picture)
+
+
+def _has_sign(picture: TiffImageFile) -> bool:
+    return bool(picture.tag_v2.get(KIND, (1,))[0] == SIGNED)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -104,12 +114,13 @@ def _in_eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def _brightness(picture: Image.Image) -> np.ndarray:
-    """Grey levels 0 to 255 of a picture of 16 or 32 bits a pixel.
+    """Grey levels 0 to 255 of a picture of 16 or 32 bits a pixel, or of 8 with a sign.
 
     Raises:
         ValueError: where the numbers do not say what is white.
     """
     values = np.asarray(picture)
+    values = values.view(np.int8) if has_signed_bytes(picture) else values
     least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if not (least >= 0 and np.isfinite(most)):
         raise ValueError(f"its values go from {least:g} to {most:g}, and none may be negative, infinite or NaN")
@@ -125,8 +136,8 @@ def _has_white_zeros(picture: Image.Image) -> bool:
 def _said_white(picture: Image.Image) -> int | None:
     """The number that is white by the picture's file, however dark it is; `None` where that does not say."""
     if isinstance(picture, TiffImageFile) and picture.mode != "F":
-        bits, is_signed = picture.tag_v2[BITS][0], picture.tag_v2.get(KIND, (1,))[0] == SIGNED
-        return 2 ** (bits - is_signed) - 1 if bits <= 16 else None
+        bits = picture.tag_v2[BITS][0]
+        return 2 ** (bits - _has_sign(picture)) - 1 if bits <= 16 else None
     has_16_bits = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PPM", "PNG"))
     return SIXTEEN_BITS if has_16_bits else None
 

@@ -61,7 +61,7 @@ def read_words(
         spelling: other names of the options.
 
     Raises:
-        UserError: for an option that is unknown, old, or lacks its value.
+        UserError: for an option that is unknown, old, given twice, or lacks its value.
     """
     spelling = spelling or Spelling({}, {})
     parser, names = _Parser(add_help=False, allow_abbrev=False), {**{key: key for key in options}, **spelling.short}
@@ -81,7 +81,10 @@ def read_words(
     for word in rest:
         if _is_option(word):
             values |= _below_a_mapping(word, options, names)
-    return Given({**values, **_placed(plain, positional)}, assignments)
+    placed = _placed(plain, positional)
+    if twice := [key for key in placed if key in values]:
+        raise UserError(f"{twice[0]} is given twice, as {placed[twice[0]]!r} and as {values[twice[0]]!r}; give it once")
+    return Given({**values, **placed}, assignments)
 
 
 def _todays(word: str, spelling: Spelling, names: Mapping[str, str]) -> str:
@@ -160,7 +163,9 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
         return value
     items = [alternatives(inner) for part in parts if get_origin(part) in (list, Sequence) for inner in get_args(part)]
     if items:
-        return [_number(key, item.strip(), items[0]) for item in value.strip("[] ").split(",") if item.strip()]
+        text = value.strip("[] ")
+        wanted = [item.strip() for item in text.split(",")] if text else []
+        return [_number(key, item, items[0]) for item in wanted if item or str not in items[0]]
     return _number(key, value, parts)
 
 

@@ -32,6 +32,12 @@ def test_what_is_in_range_passes_and_the_rest_is_named(require, good, bad, said)
             require(given(second=value), "second")
 
 
+@pytest.mark.parametrize(("require", "said"), [(require_positive, "positive"), (require_not_negative, "0 or more")])
+def test_no_number_is_infinite(require, said):
+    with pytest.raises(ValueError, match=f"^optimizer.lr is inf; it must be {said} and finite$"):
+        require(given(lr=float("inf")), "lr", part="optimizer")
+
+
 def test_a_step_of_the_duals_is_one_that_prices_can_take():
     for step in (None, 1e-9, 20.0, 1e30):
         require_dual_lr(given(dual_lr=step))

@@ -91,3 +91,7 @@ def test_uniformity_by_hand(monkeypatch):
     assert uniformity(rows) == pytest.approx(expected)
     monkeypatch.setattr("algos.label_free_scores.BLOCK", 100)
     assert uniformity(rows) == pytest.approx(expected)
+
+
+def test_features_that_are_all_zero_are_all_alike():
+    assert uniformity(torch.zeros(6, 4)) == uniformity(torch.ones(6, 4)) == pytest.approx(0, abs=1e-12)

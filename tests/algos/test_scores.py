@@ -69,3 +69,14 @@ def test_size_figures_by_hand():
     assert figures["clusters_below_minimum"] == 1
     assert figures["cluster_size_entropy"] == pytest.approx(-(0.25 * np.log(0.25) + 0.75 * np.log(0.75)) / np.log(3))
     assert size_figures(torch.tensor([5, 5]), 0.0)["cluster_size_entropy"] == pytest.approx(1.0)
+
+
+def test_a_cluster_of_just_its_bound_is_no_miss():
+    minimum, maximum = 0.1 * 3, 0.7 * 300 / 7  # 0.30000000000000004 and 29.999999999999996
+    assert size_figures(torch.tensor([0.3, 0.4]).double(), minimum)["clusters_below_minimum"] == 0
+    assert size_figures(torch.tensor([30.0, 29.0]).double(), 0.0, maximum)["clusters_above_maximum"] == 0
+
+
+def test_one_row_has_a_probe():
+    probe = linear_probe(torch.randn(1, 3), torch.zeros(1, dtype=torch.int64), num_classes=2, epochs=3)
+    assert torch.isfinite(probe(torch.zeros(2, 3))).all()

@@ -124,3 +124,34 @@ def test_the_same_data_elsewhere_are_no_difference():
 def test_clusterings_in_other_folders_are_repetitions():
     runs = [{"num_clusters": "25", "to": place, "seed": seed} for place, seed in (("a", "0"), ("b", "1"))]
     assert (points(*runs), seeds(*runs)) == ([{}, {}], ["0", "1"])
+
+
+TRAINING = {"method.num_clusters": "[20]", "seed": "0"}
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("compute.precision", ("fp32", "bf16")), ("monitor.split", ("val", "test")), ("monitor.knn_epochs", ("1", "5")),
+        ("monitor.knn_bank", ("100", "200")), ("monitor.knn_queries", ("100", "200")), ("monitor.knn_neighbours", ("10", "20")),
+        ("monitor.knn_temperature", ("0.07", "0.1")), ("monitor.feature_epochs", ("2", "5")),
+        ("monitor.feature_images", ("100", "200")), ("monitor.accuracy_epochs", ("1", "2")),
+    ],
+)  # fmt: skip
+def test_what_the_networks_compute_with_and_what_is_scored_is_a_setting(key, values):
+    found = points(*(TRAINING | {key: value} for value in values))
+    assert [point[key] for point in found] == [decode(value) for value in values]
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("key", ["monitor.log_steps", "monitor.picture_epochs", "compute.channels_last", "compute.gpu"])
+def test_what_no_score_sees_is_no_setting(key):
+    assert points(TRAINING | {key: "1"}, TRAINING | {key: "2"}) == [{}, {}]
+
+
+def test_a_training_that_did_not_say_what_it_is_scored_by_has_what_was_then_and_null_what_it_stands_for():
+    before = TRAINING | {"monitor.knn_epochs": "1"}
+    said = {"compute.precision": "fp32", "monitor.feature_images": "2000", "monitor.feature_epochs": "1", "monitor.split": "None"}
+    assert points(before, before | said) == [{}, {}]
+    assert points(before | said, before | said | {"monitor.feature_epochs": "None"}) == [{}, {}]
+    assert points(TRAINING, TRAINING | {"compute.precision": "bf16"})[0] == {"compute.precision": "fp32"}

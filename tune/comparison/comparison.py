@@ -13,6 +13,7 @@ from pipelines.errors import UserError
 from pipelines.tracking.figures import EVALUATE, LARGEST, MIN_SIZE, SMALLEST, TEST, VAL
 from pipelines.words import counted
 from tune.comparison.budget import Budget, Row, best_row, common_budget
+from tune.comparison.made_with import unlike
 from tune.comparison.mlflow_runs import Record
 from tune.comparison.significance import Judged, group, importance, judge
 from tune.points import identity, labels_of
@@ -130,8 +131,13 @@ def build(
     judged = judge(settings, mode)
     lines = _lines(judged, runs, final)
     keys = tuple(sorted({key for record in records for key in record.point}))
-    said = [*notes, *_warnings(runs, metric, budget), *_footnotes(metric, mode, budget, judged)]
-    said += [*_chosen_on(metric, final=final is not None), *_finals(lines, final), *_costs(records)]
+    said = [*notes, *_warnings(runs, metric, budget), *unlike([record for record, row in runs if row])]
+    said += [
+        *_footnotes(metric, mode, budget, judged),
+        *_chosen_on(metric, final=final is not None),
+        *_finals(lines, final),
+        *_costs(records),
+    ]
     return Comparison(name, metric, mode, budget, keys, lines, tuple(runs), importance(settings), tuple(said), final)
 
 
@@ -139,7 +145,7 @@ def without_scores(name: str, records: Sequence[Record], notes: Sequence[str]) -
     """The comparison of runs of which none can be judged: what was tried, how it ended and what it cost."""
     runs = tuple((record, None) for record in records)
     keys = tuple(sorted({key for record in records for key in record.point}))
-    return Comparison(name, "", "max", None, keys, _lines([], runs, None), runs, {}, (*notes, *_costs(records)))
+    return Comparison(name, "", "max", None, keys, _lines([], runs, None), runs, {}, (*unlike(records), *notes, *_costs(records)))
 
 
 def _lines(judged: Sequence[Judged], runs: Sequence[tuple[Record, Row | None]], final: str | None) -> tuple[SettingLine, ...]:

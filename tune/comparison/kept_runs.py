@@ -135,12 +135,12 @@ class KeptRuns:
         return [run for run in mine if parent is None or run.data.tags.get("mlflow.parentRunId") == parent]
 
     def get_metric_history(self, run_id: str, name: str) -> list[Any]:
-        """A figure of a run over its steps."""
+        """A figure of a run over its steps, each of a later time than the one before it in the file."""
         from mlflow.entities import Metric
 
         kept, began = self._histories[run_id].get(name), self._runs[run_id].info.start_time
         points = zip(kept["steps"], kept["values"], strict=True) if kept else ()
-        return [Metric(name, value, began, step) for step, value in points]
+        return [Metric(name, value, began + place, step) for place, (step, value) in enumerate(points)]
 
 
 def _run(row: Mapping[str, Any]) -> Any:

@@ -25,6 +25,7 @@ from pipelines.tracking.old_figures import by_present_names, present_name
 from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
 from pipelines.words import counted
 from tune.comparison.kept_runs import KeptRuns, keep
+from tune.comparison.made_with import made_with
 from tune.points import differing, point_of_tag
 
 OUTCOMES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
@@ -47,6 +48,7 @@ class Record:
         last: the last value of each of its figures.
         series: of the figures that were read: step -> value, by rising steps.
         folder: of the run; empty where it is not known.
+        made_with: versions and means that may change a score and are no setting, by their names.
     """
 
     address: RunAddress
@@ -59,6 +61,7 @@ class Record:
     last: dict[str, float]
     series: dict[str, dict[int, float]]
     folder: str = ""
+    made_with: dict[str, str] = field(default_factory=dict)
 
     def at(self, name: str, step: int) -> float | None:
         """The figure as it was last known at a step."""
@@ -171,7 +174,7 @@ def find(targets: Sequence[str], uri: str | None = None) -> Found:
                 _add_run(found, store, client, target)
             else:
                 _add_experiment(found, store, client, target)
-    unique = {(store, run.info.run_id): (store, run) for store, run in found.runs}
+    unique = {run.info.run_id: (store, run) for store, run in found.runs}  # a store may be spelled, or copied, twice
     found.runs = list(unique.values())
     if not found.runs:
         raise UserError(f"{', '.join(targets)} holds no runs yet")
@@ -267,9 +270,17 @@ def read(found: Found, names: Sequence[str]) -> list[Record]:
     if one_sweep:
         settings = [point_of_tag(run.data.tags, run.info.run_name) for _, run in runs]
     else:
-        settings = differing([run.data.params for _, run in runs])
+        settings = differing([parameters_of(run) for _, run in runs])
     pairs = zip(runs, settings, strict=True)
     return [_record(store, run, setting, names, found.folder_of(run)) for (store, run), setting in pairs]
+
+
+def parameters_of(run: Any) -> dict[str, str]:
+    """Parameters of a run, with the split that its scores are of where the data decided it."""
+    params, chosen = dict(run.data.params), run.data.tags.get("quorum.chosen_by", "").partition("/")[0]
+    if chosen and params.get("monitor.split", "None") == "None":
+        params["monitor.split"] = chosen
+    return params
 
 
 def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Sequence[str], folder: str) -> Record:
@@ -289,7 +300,7 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
     return Record(
         RunAddress(store, info.experiment_id, info.run_id), info.run_name or info.run_id, point, seed,
         OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
-        ((info.end_time or latest) - info.start_time) / 1000, last, series, folder,
+        ((info.end_time or latest) - info.start_time) / 1000, last, series, folder, made_with(tags, run.data.params),
     )  # fmt: skip
 
 
@@ -305,11 +316,20 @@ def keep_runs(found: Found, place: str) -> str:
         with reading(store) as client:
             experiment = client.get_experiment(run.info.experiment_id).name
             names = (name for name in run.data.metrics if not is_of_machine(name))
-            figures = {name: _by_step(client.get_metric_history(run.info.run_id, name)) for name in names}
+            figures = {name: _kept_figure(name, client.get_metric_history(run.info.run_id, name)) for name in names}
         rows.append((run, experiment, figures))
     total, going = keep(place, rows), len(found.runs) - len(ended)
     left = f"; {going} are still going and were left out" if going else ""
     return f"{counted(len(rows), 'run')} kept in {place}, which holds {total:,}{left}"
+
+
+def _kept_figure(name: str, history: Sequence[Any]) -> dict[int, float]:
+    """A figure over its steps; one of `quorum evaluate` in the order of time, for the last that was found counts."""
+    values = _by_step(history)
+    if not name.startswith(f"{EVALUATE}/"):
+        return values
+    found = {entry.step: entry.timestamp for entry in sorted(history, key=lambda entry: entry.timestamp)}
+    return {step: values[step] for step in sorted(values, key=lambda step: (found[step], step))}
 
 
 def _by_step(history: Sequence[Any]) -> dict[int, float]:

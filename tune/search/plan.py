@@ -20,6 +20,7 @@ from pipelines.files.location import Location
 from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, open_selection
 from pipelines.tracking.about.data_input import TRAINING, DataInput
+from pipelines.tracking.figures import FEATURES
 from pipelines.tracking.mlflow_store import tracking_uri
 from tune.points import identity, spelled
 from tune.search.ranking import Scores
@@ -201,6 +202,12 @@ class Plan:
         rule = self.config.scheduler
         if rule.name == "asha" and rule.grace_epochs > self.base.epochs:
             raise UserError(f"scheduler.grace_epochs is {rule.grace_epochs}, but a trial has {self.base.epochs} epochs; lower it")
+        every = _period(self.metric, self.base, self.dataset)
+        if self.is_population and rule.interval_epochs < every:
+            raise UserError(
+                f"scheduler.interval_epochs is {rule.interval_epochs}, but {self.metric} comes every {every} epochs, so that "
+                f"members would be compared without it; give {every} or more"
+            )
         if self.is_population and self.config.concurrent not in (None, self.trials):
             raise UserError(f"scheduler pbt trains all {self.trials} members at a time; leave concurrent out")
 
@@ -210,6 +217,13 @@ def _scores(config: TrainingConfig, dataset: Dataset) -> Scores:
     trained, monitor = config.stream.split, config.monitor
     observed = observed_split(dataset, monitor.split, trained=trained) if monitor.every_features else None
     return Scores(config.kind, split, list(scores), spec_of(config).takes_labels, list(dataset.splits), observed)
+
+
+def _period(metric: str, config: TrainingConfig, dataset: Dataset) -> int:
+    """Epochs between two values of a figure."""
+    if metric.startswith(f"{FEATURES}/"):
+        return config.monitor.every_features
+    return scores_of(config, dataset)[1].get(metric.rpartition("/")[2], 1)
 
 
 def _points(config: SweepConfig) -> list[Point]:

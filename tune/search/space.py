@@ -23,6 +23,7 @@ import numpy as np
 
 from pipelines.config.old_configs import new_spelling
 from pipelines.errors import UserError, nearest
+from pipelines.secrets import without_secrets
 from tune.points import identity
 
 Point = dict[str, Any]
@@ -57,6 +58,11 @@ class Axis:
             )
         if not isinstance(values, list) or not values:
             raise UserError(f"space.{key}.{kind} is {values!r}; give a list of values")
+        if without_secrets(values) != values:
+            raise UserError(
+                f"space.{key}.{kind} has an address with a key or a password, which would stand in the names and records of "
+                "trials; give it without, and what it holds by the environment"
+            )
         if kind not in ("grid", "choice"):
             _check_bounds(f"space.{key}.{kind}", kind, values)
         elif len({identity({key: value}) for value in values}) < len(values):

@@ -7,6 +7,8 @@ from typing import Any
 
 from ray.tune.search.optuna import OptunaSearch
 
+from tune.trials.unwritten import Unwritten
+
 
 class Proposals(OptunaSearch):
     """Ray Tune's Optuna searcher reads the metric of every result, and judges a trial by its last one.
@@ -20,7 +22,7 @@ class Proposals(OptunaSearch):
 
     def __init__(self, failed: Callable[[dict[str, Any]], bool], **options: Any) -> None:
         super().__init__(**options)
-        self._failed = failed
+        self._failed = Unwritten(failed)  # Ray Tune stores its searcher beside the sweep
         self._chosen: dict[str, dict[str, Any]] = {}
         self._best: dict[str, float] = {}
 
@@ -42,6 +44,6 @@ class Proposals(OptunaSearch):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the best value, or that there is none that counts."""
         best, chosen = self._best.pop(trial_id, None), self._chosen.pop(trial_id, None)
-        error = error or (chosen is not None and self._failed(chosen))
+        error = error or (chosen is not None and self._failed()(chosen))
         told = None if error or best is None else {**(result or {}), self.metric: best}
         super().on_trial_complete(trial_id, told, error)

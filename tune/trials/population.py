@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from tune.search.space import Point, Space
 from tune.trials.trial import SweepContext, is_over, refusals_noted, write_outcome
 
 EPOCHS_DONE, EPOCHS_TRAINED = "epochs_done", "epochs_trained"
-HANDOVER_FILE, LINEAGE_FILE = "handover.json", "lineage.json"
+HANDOVER_FILE, LINEAGE_FILE, LINEAGE_TAG = "handover.json", "lineage.json", "quorum.lineage"
 
 
 def population_based(plan: Plan) -> PopulationBasedTraining:
@@ -57,6 +57,12 @@ def start_of(plan: Plan, trial_id: str) -> Point:
     return plan.points[int(trial_id.rpartition("_")[2])]
 
 
+def present_point(plan: Plan, start: Point, seed: int) -> Point:
+    """The point that a member has now: of a resumed sweep, perhaps another than it started from."""
+    lineage = lineage_of(plan.run_folder(start, seed))
+    return dict(lineage[-1]["point"]) if lineage else start
+
+
 def run_member(settings: dict[str, Any], *, sweep: SweepContext) -> None:
     """Entry point of a member's process, at its start and after each exchange that it lost.
 
@@ -68,17 +74,16 @@ def run_member(settings: dict[str, Any], *, sweep: SweepContext) -> None:
     plan, handed = sweep.plan, ray.tune.get_checkpoint()
     start, seed = start_of(plan, ray.tune.get_context().get_trial_id()), settings["trial"]["seed"]
     point, folder = settings["trial"]["point"], plan.run_folder(start, seed)
-    if handed is not None:
-        with handed.as_directory() as place:
-            take_over(sweep, folder, json.loads((Path(place) / HANDOVER_FILE).read_text()), point)
-    elif (folder / LINEAGE_FILE).exists():  # of a resumed sweep
-        point = (folder / LINEAGE_FILE).read_json()[-1]["point"]
-    done = epochs_done(folder)
-    if done and handed is None:
-        report(sweep, folder, trained=0)
     if is_over(folder):
+        report(sweep, folder, trained=0)
         return
     with refusals_noted(folder.make()):
+        settle(sweep, folder)
+        if handed is not None:
+            with handed.as_directory() as place:
+                take_over(sweep, folder, json.loads((Path(place) / HANDOVER_FILE).read_text()), point)
+        elif epochs_done(folder):  # of a resumed sweep
+            report(sweep, folder, trained=0)
         train_intervals(sweep, folder, start, point, seed)
 
 
@@ -96,38 +101,96 @@ def train_intervals(sweep: SweepContext, folder: Location, start: Point, point: 
         done = end
 
 
+def checkpoints_of(folder: Location) -> CheckpointStore:
+    """The checkpoints of a member's run."""
+    return CheckpointStore(folder / "checkpoints")
+
+
 def epochs_done(folder: Location) -> int:
     """Epochs that the newest checkpoint of a member has behind it."""
-    newest = CheckpointStore(folder / "checkpoints").latest()
+    newest = checkpoints_of(folder).latest()
     return newest.epoch if newest else 0
 
 
 def report(sweep: SweepContext, folder: Location, *, trained: int) -> None:
-    """Tell Ray Tune the newest value of each figure, and where the state lies that another member may take over."""
+    """Tell Ray Tune the newest value of each figure, and what another member may take over.
+
+    That is set aside: the member goes on, and may have dropped its checkpoint before another process has begun to read it.
+    """
     run = Run.open(str(folder))
-    figures: dict[str, float] = {}
-    for entry in sweep.at_home(run.history):
-        figures |= entry.get("values", {})
+    figures = newest_figures(sweep.at_home(run.history), sweep.plan.metric, lineage_of(folder))
     newest = run.checkpoints.latest()
     assert newest is not None, "an interval ends with a checkpoint"
     progress = {EPOCHS_DONE: newest.epoch, EPOCHS_TRAINED: trained}
+    kept = run.checkpoints.set_aside(newest)
+    handed = {"from": folder.name, "entry": asdict(kept), "score": figures.get(sweep.plan.metric)}
     with tempfile.TemporaryDirectory() as place:
-        (Path(place) / HANDOVER_FILE).write_text(json.dumps({"folder": str(folder), "entry": asdict(newest)}))
+        (Path(place) / HANDOVER_FILE).write_text(json.dumps(handed))
         ray.tune.report(figures | progress, checkpoint=ray.tune.Checkpoint.from_directory(place))
 
 
+def newest_figures(
+    history: Iterable[Mapping[str, Any]], metric: str, lineage: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:  # fmt: skip
+    """The newest value of each figure; a member that took over another's state has that one's metric until it has a new one.
+
+    Args:
+        history: entries of the member's journal.
+        metric: that members are compared by.
+        lineage: what it took over.
+    """
+    figures: dict[str, float] = {}
+    for entry in history:
+        if entry.get("kind") == "tag" and entry["key"] == LINEAGE_TAG and lineage and lineage[-1].get("score") is not None:
+            figures[metric] = lineage[-1]["score"]
+        figures |= entry.get("values", {})
+    return figures
+
+
+def lineage_of(folder: Location) -> list[dict[str, Any]]:
+    """What a member took over, in order: `epoch`, `from` whom, its `score`, and the `point` that the member has since.
+
+    The last one also has the checkpoint that it is `taking`, until it has it.
+    """
+    place = folder / LINEAGE_FILE
+    lineage: list[dict[str, Any]] = place.read_json() if place.exists() else []
+    return lineage
+
+
 def take_over(sweep: SweepContext, folder: Location, handed: Mapping[str, Any], point: Point) -> None:
-    """Let a member go on from what it was handed, and note it in its folder and in MLflow; its own state changes nothing."""
-    if handed["folder"] == str(folder):
+    """Let a member go on from what it was handed; its own state changes nothing, nor does what it has taken over already.
+
+    Raises:
+        UserError: when the checkpoint is gone or damaged, or cannot be written here.
+    """
+    entry, lineage = Entry(**handed["entry"]), lineage_of(folder)
+    step = {"epoch": entry.epoch, "from": handed["from"], "point": point, "score": handed["score"]}
+    if handed["from"] == folder.name or (lineage and lineage[-1] == step):  # the latter: its process died, and began again
         return
-    donor, entry = Location.of(handed["folder"]), Entry(**handed["entry"])
-    run = Run.open(str(folder))
-    run.checkpoints.take_over(CheckpointStore(donor / "checkpoints"), entry)
-    lineage = (folder / LINEAGE_FILE).read_json() if (folder / LINEAGE_FILE).exists() else []
-    lineage.append({"epoch": entry.epoch, "from": donor.name, "point": point})
-    (folder / LINEAGE_FILE).write_json(lineage)
+    taken = checkpoints_of(folder).fetch(checkpoints_of(sweep.plan.folder / handed["from"]), entry)
+    (folder / LINEAGE_FILE).write_json([*lineage, step | {"taking": asdict(taken)}])
+    settle(sweep, folder)
+
+
+def settle(sweep: SweepContext, folder: Location) -> None:
+    """End a take-over that was written down, here or before this process died, and tell MLflow of it.
+
+    The checkpoint is in the member's folder by then. So state and lineage say the same whenever a process dies.
+    """
+    lineage = lineage_of(folder)
+    if not lineage or "taking" not in lineage[-1]:
+        return
+    checkpoints_of(folder).go_on_from(Entry(**lineage[-1].pop("taking")))
     told = "; ".join(f"epoch {step['epoch']}: {step['from']}, {spelled(step['point'])}" for step in lineage)
-    sweep.at_home(partial(tag, run, "quorum.lineage", told))
+    sweep.at_home(partial(tag, Run.open(str(folder)), LINEAGE_TAG, told))
+    (folder / LINEAGE_FILE).write_json(lineage)
+
+
+def drop_handed_on(plan: Plan) -> None:
+    """Remove what the members of a population have set aside for each other, once none of them trains any more."""
+    for point in plan.points if plan.is_population else []:
+        for seed in plan.config.seeds:
+            checkpoints_of(plan.run_folder(point, seed)).drop_aside()
 
 
 def tag(run: Run, key: str, value: str) -> None:

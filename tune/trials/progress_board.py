@@ -23,6 +23,7 @@ from tune.points import spelled
 from tune.search.plan import Plan
 from tune.trials.population import EPOCHS_DONE, EPOCHS_TRAINED, start_of
 from tune.trials.trial import outcome_of, reason_of, write_outcome
+from tune.trials.unwritten import Unwritten
 
 ENDED = ("finished", "stopped", "failed")
 PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
@@ -53,7 +54,7 @@ class Board(Callback):
 
     def __init__(self, plan: Plan) -> None:
         self.is_left = False  # whether the sweep is wished to stop, and trials save and leave
-        self.plan, self.metric, self.better = plan, plan.metric, max if plan.config.mode == "max" else min
+        self._plan, self.metric, self.better = Unwritten(plan), plan.metric, max if plan.config.mode == "max" else min
         self.epochs, self.total = plan.epochs, plan.trials
         self.lines: dict[str, TrialLine] = {}
         self._failed: list[Any] = []
@@ -64,8 +65,13 @@ class Board(Callback):
         if self._live:
             self._live.start()
 
+    @property
+    def plan(self) -> Plan:
+        """Of the sweep."""
+        return self._plan()
+
     def __getstate__(self) -> dict[str, Any]:
-        """Without the terminal: Ray Tune stores its callbacks beside the sweep."""
+        """Without the terminal and the plan: Ray Tune stores its callbacks beside the sweep."""
         return vars(self) | {"_live": None, "_failed": []}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:

@@ -21,9 +21,10 @@ from tune.search.ray_domains import domain
 from tune.search.space import Space
 from tune.trials.free_workers import FreeWorkers
 from tune.trials.optuna_search import Proposals
-from tune.trials.population import population_based, run_member
+from tune.trials.population import population_based, present_point, run_member
 from tune.trials.progress_board import Board
 from tune.trials.trial import CLOSING_SECONDS, TRIAL_FILE, SweepContext, outcome_of, run_trial
+from tune.trials.unwritten import storage_of
 
 
 def build_tuner(sweep: SweepContext, board: Board) -> ray.tune.Tuner:
@@ -36,8 +37,7 @@ def build_tuner(sweep: SweepContext, board: Board) -> ray.tune.Tuner:
     quiet_tune()
     search, samples, run = None, 1, run_member if plan.is_population else run_trial
     if plan.points:
-        trials = [{"point": point, "seed": seed} for point in plan.points for seed in config.seeds]
-        space: dict[str, Any] = {"trial": ray.tune.grid_search(trials)}
+        space: dict[str, Any] = {"trial": ray.tune.grid_search(trials_of(plan))}
     else:
         point = {axis.key: domain(axis) for axis in Space.parse(config.space, config.kind).axes}
         space = {"trial": {"point": point, "seed": config.seeds[0]}}
@@ -51,11 +51,18 @@ def build_tuner(sweep: SweepContext, board: Board) -> ray.tune.Tuner:
             reuse_actors=leaves_processes_free(plan),  # the next trial has its imports behind it
         ),
         run_config=RunConfig(
-            name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=plan.folder.filesystem,
+            name=f"tune-{time.time_ns()}", storage_path=plan.folder.path, storage_filesystem=storage_of(plan.folder),
             callbacks=[board] if plan.is_of_single_workers else [board, FreeWorkers()], stop=board.must_stop, verbose=0,
             failure_config=FailureConfig(max_failures=plan.max_failures),
         ),
     )  # fmt: skip
+
+
+def trials_of(plan: Plan) -> list[dict[str, Any]]:
+    """Point and seed of each trial that is known, in the plan's order; members of a population have their present points."""
+    pairs = [(point, seed) for point in plan.points for seed in plan.config.seeds]
+    now = present_point if plan.is_population else lambda _plan, point, _seed: point
+    return [{"point": now(plan, point, seed), "seed": seed} for point, seed in pairs]
 
 
 def _process_of(run: Callable[[dict[str, Any]], None], sweep: SweepContext) -> type[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from shlex import quote
@@ -30,6 +32,7 @@ from pipelines.tracking.old_figures import present_name
 from pipelines.words import tell
 from tune.search.plan import Plan
 from tune.search.sweep_config import SweepConfig
+from tune.trials.population import drop_handed_on
 from tune.trials.progress_board import Board, TrialLine
 from tune.trials.ray_tuner import build_tuner
 from tune.trials.trial import SweepContext
@@ -80,6 +83,7 @@ def _close(plan: Plan, board: Board, parent: RunAddress, outcome: str) -> None:
             _close_trial(board, line)
         except HeldError as error:  # of a trial that somebody goes on with by hand
             tell(error)
+    drop_handed_on(plan)
     _set_status(plan, parent, outcome)
 
 
@@ -127,9 +131,8 @@ def _create(plan: Plan) -> RunAddress:
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     with ended_unless_begun(address):
         write_document(folder / SWEEP_FILE, {"mlflow": without_secrets(vars(address))}, SWEEP_FORMAT)
-        tracker = Tracker(local_folder(folder), address)
-        tracker.input(plan.data)
-        tracker.close()
+        with _recording(folder, address) as tracker:
+            tracker.input(plan.data)
     return address
 
 
@@ -164,17 +167,27 @@ def _close_trial(board: Board, line: TrialLine) -> None:
         return
     run = Run.open(str(folder))
     times = [entry["time"] for entry in run.history() if "time" in entry]
-    tracker = Tracker(run.local_folder, run.address)
-    if line.reason:
-        tracker.tag("quorum.reason", line.reason[:400])
-    tracker.status(MLFLOW_STATUS[line.state], at=max(times, default=None))
-    tracker.close()
+    with _recording(folder, run.address) as tracker:
+        if line.reason:
+            tracker.tag("quorum.reason", line.reason[:400])
+        tracker.status(MLFLOW_STATUS[line.state], at=max(times, default=None))
 
 
 def _set_status(plan: Plan, parent: RunAddress, status: str) -> None:
-    tracker = Tracker(local_folder(plan.folder), parent)
-    tracker.status(status)
-    tracker.close()
+    with _recording(plan.folder, parent) as tracker:
+        tracker.status(status)
+
+
+@contextmanager
+def _recording(folder: Location, address: RunAddress) -> Iterator[Tracker]:
+    """Record something of a run within the block; what did not arrive is told."""
+    tracker = Tracker(local_folder(folder), address)
+    try:
+        yield tracker
+    finally:
+        tracker.close()
+        for message in tracker.messages:
+            tell(message)
 
 
 def _conclude(plan: Plan, board: Board, outcome: str, wished: int | None) -> None:

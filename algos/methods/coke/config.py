@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from algos.balanced.plan_settings import EPSILON, ITERATIONS
-from algos.check_ranges import require_positive, require_shares
+from algos.check_ranges import require_not_negative, require_positive, require_shares
 from algos.methods.assignment import Assignment, require_assignment
 
 Epoch = Literal["previous", "current"]
@@ -35,7 +35,8 @@ class CoKeConfig:
         large_weight: share of the large views' loss against the small crops' [beta].
         target_labels: labels in the loss are of the `previous` epoch or the `current` batch.
         target_centers: centers in the loss are of the `previous` epoch's end or the `current` running ones.
-        average_from: first epoch of the second stage [stage], where centers are of `previous` epochs; null for none.
+        average_from: first epoch of the second stage [stage], where labels and centers are of `previous` epochs; null for
+            none.
         slots: labels remembered per instance in the second stage.
         slot_temperature: of the second stage's soft targets [tt].
     """
@@ -68,6 +69,7 @@ class CoKeConfig:
         require_assignment(self)
         require_shares(self, "label_weight", "predictor_weight", "large_weight", part="method")
         require_positive(self, "temperature", "slot_temperature", "dim", "slots", part="method")
+        require_not_negative(self, "predictor_hidden", part="method")
         if not self.num_clusters or min(self.num_clusters) < 2:
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")
         if self.average_from is not None and self.average_from < 1:
@@ -76,4 +78,9 @@ class CoKeConfig:
             raise ValueError(
                 "method.target_centers is current, but the second stage (method.average_from) averages the centers of finished "
                 "epochs; set target_centers to previous, or average_from to null"
+            )
+        if self.average_from is not None and self.target_labels == "current":
+            raise ValueError(
+                "method.target_labels is current, but the second stage (method.average_from) averages the labels of finished "
+                "epochs; set target_labels to previous, or average_from to null"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -58,5 +57,3 @@ class SeCuConfig:
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")
         if not 0 <= self.center_momentum < 1:
             raise ValueError(f"method.center_momentum is {self.center_momentum}; it must lie in [0, 1)")
-        if math.inf in (self.center_lr, self.center_weight_decay):
-            raise ValueError("method.center_lr or method.center_weight_decay is infinite; give a number")

@@ -23,19 +23,30 @@ LEAST_FILES, GOOD_FILES, LEAST_PROCESSES = 1024, 4096, 1024
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
-def raylet_options() -> dict[str, str]:
-    """What the raylet above this process was started with; nothing where the system does not show it."""
+def raylet() -> tuple[int, dict[str, str]]:
+    """The process of the raylet above this one, and its options; 0 and none where the system does not show it."""
     process = os.getppid()
     for _ in range(4):
         try:
             words = Path(f"/proc/{process}/cmdline").read_text().split("\0")
-            process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+            above = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
-            return {}
+            break
         options = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
         if "plasma_directory" in options:
-            return options
-    return {}
+            return process, options
+        process = above
+    return 0, {}
+
+
+def _held(process: int) -> int:
+    """Bytes of shared memory that a raylet's object store takes now: a file without a name, whose pages come as they are used."""
+    held = 0
+    with suppress(OSError):
+        for file in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                held += file.stat().st_blocks * 512 if os.readlink(file).startswith(f"{SHM}/") else 0
+    return held
 
 
 def look_at_memory(cpus: float, store: float) -> list[Finding]:
@@ -45,26 +56,33 @@ def look_at_memory(cpus: float, store: float) -> list[Finding]:
         cpus: that Ray gives out here.
         store: bytes of the object store.
     """
-    return [_shared(raylet_options().get("plasma_directory", SHM), cpus, store), _free(cpus)]
+    process, options = raylet()
+    return [_shared(options.get("plasma_directory", SHM), cpus, store, _held(process) if process else 0), _free(cpus)]
 
 
-def _shared(folder: str, cpus: float, store: float) -> Finding:
+def _shared(folder: str, cpus: float, store: float, held: float) -> Finding:
     check, page = "shared memory", Page.SHARED_MEMORY
     try:
         disk = os.statvfs(SHM)
     except OSError:
         return fault(check, f"there is no {SHM}", "mount it: docker run --shm-size=8g, or a medium: Memory volume", page)
     size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    room, least = free + held, max(LEAST_STORE, STORE_OF_CPU * cpus)
     enlarge = f"make {SHM} larger (docker run --shm-size=8g; a medium: Memory volume in a pod)"
+    left = f"of {SHM} ({in_words(size)}) {in_words(room)} are left for an object store that may take {in_words(store)}"
     said = ""
     if not os.path.realpath(folder).startswith(SHM):
-        said = f"{SHM} has {in_words(size)}, so Ray keeps its object store of {in_words(store)} on the disk, in {folder}"
+        taken = f" and {in_words(free)} of it free" if free < size / 2 else ""
+        said = f"{SHM} has {in_words(size)}{taken}, so Ray keeps its object store of {in_words(store)} on the disk, in {folder}"
     elif size < min(store, LEAST_STORE):
         said = f"{SHM} has {in_words(size)}, the object store may take {in_words(store)}"
-    elif free < LEAST_STORE:
-        said, enlarge = f"{in_words(free)} of {SHM} ({in_words(size)}) are left", f"delete what lies there, or {enlarge}"
+    elif room < min(store, least):
+        said, enlarge = left, f"delete what else lies there, or {enlarge}"
     if said:
         return fault(check, said, f"{enlarge}, and start the node again", page)
+    if room < store:
+        said = f"{left}: a process that writes there when it is full ends by a bus error"
+        return noted(check, said, "delete what else lies there, or start the node with a smaller --object-store-memory", page)
     return _store(check, cpus, store, size)
 
 
@@ -98,18 +116,31 @@ def look_at_disks(storage: str | None) -> list[Finding]:
     Args:
         storage: a local folder, which may be missing yet.
     """
-    ray_folder = raylet_options().get("session_dir") or "/tmp/ray"
+    ray_folder = raylet()[1].get("session_dir") or "/tmp/ray"
     named = {"disk of Ray": (ray_folder, "delete old /tmp/ray/session_*, or start the node with --temp-dir on another disk"),
              "temporary files": (tempfile.gettempdir(), "free some room, or set TMPDIR")}  # fmt: skip
     if storage:
         named["disk of storage"] = (storage, "free some room, or give another --storage")
-    return [_disk(check, folder, remedy) for check, (folder, remedy) in named.items()]
+    return [look_at_disk(check, folder, remedy) for check, (folder, remedy) in named.items()]
 
 
-def _disk(check: str, folder: str, remedy: str) -> Finding:
+def nearest(folder: str) -> Path:
+    """The folder, or the one that is there of those above it."""
     place = Path(folder)
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:  # also where it may not be looked at
         place = place.parent
+    return place
+
+
+def look_at_disk(check: str, folder: str, remedy: str) -> Finding:
+    """Room on the disk of a folder, which may be missing yet.
+
+    Args:
+        check: what is looked at.
+        folder: its path.
+        remedy: what to do where it has none.
+    """
+    place = nearest(folder)
     disk = os.statvfs(place)
     size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
     used = 1 - free / size if size else 0.0

@@ -111,7 +111,20 @@ def values_of(column: pa.ChunkedArray, where: str) -> list[Any]:
 def is_binary(kind: pa.DataType) -> bool:
     """Whether a type is of bytes."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+    plain = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return bool(plain or str(kind) == "binary_view")
+
+
+def without_views(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same column in types that rows can be taken of, which those of views are not."""
+    plain = _without_views(column.type)
+    return column if plain == column.type else column.cast(plain)
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_views(field.type)) for field in kind])
+    return {"binary_view": pa.large_binary(), "string_view": pa.large_string()}.get(str(kind), kind)
 
 
 def is_text(kind: pa.DataType) -> bool:

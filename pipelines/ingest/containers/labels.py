@@ -11,6 +11,7 @@ from pipelines.errors import UserError
 Value = int | float | str | bool | None
 UNKNOWN = ("", "-1", "-1.0", "nan", "null", "<na>")
 NUMBER = re.compile(r"(0|[1-9][0-9]*)(\.0+)?")  # as one writes it, and as pandas does where some are missing: "007" is a name
+NEGATIVE = re.compile(r"-[1-9][0-9]*(\.0+)?")
 DENSE = 0.5  # share of the numbers up to the largest that must occur, for numbers to be those of classes
 
 
@@ -29,6 +30,7 @@ def classes_of(values: Sequence[Value], names: Sequence[str] | None, where: str)
     """
     plain = [_plain(value, where) for value in values]
     known = {value for value in plain if value is not None}
+    _refuse_negative(known, values, where)
     numbers = _numbers(known)
     if numbers is None and (number := next((value for value in known if isinstance(value, int)), None)) is not None:
         name = next(value for value in known if isinstance(value, str))
@@ -47,6 +49,19 @@ def classes_of(values: Sequence[Value], names: Sequence[str] | None, where: str)
     return classes, [None if value is None else place[str(value)] for value in plain]
 
 
+def _refuse_negative(known: set[int | str], values: Sequence[Value], where: str) -> None:
+    """Refuse numbers below -1, and -1 where it is a class by its place: -1 says that there is none."""
+    negative = sorted((value for value in known if NEGATIVE.fullmatch(str(value))), key=str)
+    others = known - {*negative}
+    if negative and _numbers(others) is not None:
+        raise UserError(
+            f"{where} holds {negative[0]}; numbers of classes go from 0, and -1 or nothing says that there is none: "
+            "write other numbers, or names"
+        )
+    if _numbers(known) == {1} and any(value in (-1, "-1", "-1.0") for value in values):
+        raise UserError(f"{where} holds -1 and 1 alone, and -1 says that there is no class; write 0 and 1, or names")
+
+
 def _numbered(plain: Sequence[int | str | None], numbers: set[int]) -> tuple[list[str], list[int | None]]:
     most = max(numbers, default=-1)
     if not numbers or (min(numbers) == 0 and len(numbers) >= DENSE * (most + 1)):
@@ -63,7 +78,7 @@ def _numbers(known: Iterable[int | str]) -> set[int] | None:
 
 
 def _as_number(value: int | str) -> int:
-    return value if isinstance(value, int) else int(float(value))
+    return value if isinstance(value, int) else int(value.partition(".")[0])
 
 
 def _is_number(value: str) -> bool:

@@ -19,11 +19,11 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import SUFFIXES, ParquetReader, is_parquet
 from pipelines.files.storage_errors import is_of_remote
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import Columns, choose_columns, names_in, values_of
+from pipelines.ingest.containers.columns import Columns, choose_columns, names_in, values_of, without_views
 from pipelines.ingest.containers.labels import classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted
-from pipelines.ingest.sources.splits import by_names, settled
+from pipelines.ingest.sources.splits import by_names, settled, split_of_folder
 
 READERS, MOST_EMPTY = 16, 64
 BUCKETS = ("s3", "gs", "gcs")
@@ -97,7 +97,7 @@ class ParquetSource:
         split_of, beside = by_names(paths)
         with ThreadPoolExecutor(READERS) as pool:
             files = [file for file in pool.map(self._file, split_of) if sum(file.rows)]
-        columns, notes = self.columns, [*self.columns.notes]
+        columns, notes = self.columns, [*self.columns.notes, *_unread_folders(paths)]
         names = columns.names
         if len({file.names for file in files}) > 1:
             notes, names = ["the files name their classes in different ways: they are joined by name"], None
@@ -130,7 +130,7 @@ class ParquetSource:
                 mine.append(rows[place] - start)
                 place += 1
             if mine:
-                column = reader.read_row_group(group, [self.columns.image])[self.columns.image]
+                column = without_views(reader.read_row_group(group, [self.columns.image])[self.columns.image])
                 yield from (self._image(value, name) for value in column.take(pa.array(mine)).to_pylist())
 
     def _image(self, value: Any, name: str) -> bytes | Exception:
@@ -183,6 +183,18 @@ class ParquetSource:
                 f"{self.place(path)} has a column {found!r}, which the first file has not; write it to all of them, or ingest "
                 "those without it by themselves"
             )
+
+
+def _unread_folders(paths: Sequence[str]) -> list[str]:
+    """What is to be said of folders whose names hold a column's value, as `label=cat/`; those that name a split are read."""
+    parts = [part for path in paths for part in path.split("/")[:-1]]
+    found = sorted({part for part in parts if part.find("=") > 0 and split_of_folder(part) is None})
+    if not found:
+        return []
+    columns = ", ".join(sorted({repr(part.partition("=")[0]) for part in found}))
+    return [
+        f"names of folders such as {found[0]}/ are not read: {columns} counts for nothing, unless you write it into the files"
+    ]
 
 
 def _by_name(file: ParquetFile) -> list[Any]:
@@ -238,8 +250,8 @@ def _pieces(file: ParquetFile) -> Iterator[Piece]:
     first = row = held = 0
     for rows, size in zip(file.rows, file.bytes, strict=True):
         if held and held + size > PIECE_BYTES:
-            yield Piece(file.path, range(first, row))
+            yield Piece(file.path, range(first, row), held)
             first, held = row, 0
         row, held = row + rows, held + size
     if row > first:
-        yield Piece(file.path, range(first, row))
+        yield Piece(file.path, range(first, row), held)

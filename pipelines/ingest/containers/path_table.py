@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -130,11 +131,11 @@ def _read_text(place: Location) -> pa.Table:
     if place.name.lower().endswith(EXCEL):
         raise UserError(f"{place} is a workbook; save its sheet as CSV (UTF-8), and give that")
     text = _decoded(place)
-    lines = text.splitlines()
+    lines = re.split("\r\n|\r|\n", text)  # and not at all that Unicode calls the end of a line
     delimiter = ""
     if lines and lines[0].lower().startswith(SEPARATOR_LINE):
         delimiter, lines = lines[0][len(SEPARATOR_LINE) :][:1], lines[1:]
-    if not lines:
+    if not any(lines):
         raise UserError(f"{place} is empty; a line holds a path, and perhaps a label")
     delimiter = delimiter or _delimiter(lines[0])
     try:

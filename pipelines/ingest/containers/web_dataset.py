@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 import tarfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -18,8 +17,8 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.text import decoded
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import LABELS
-from pipelines.ingest.containers.labels import Value, classes_of
+from pipelines.ingest.containers.labels import classes_of
+from pipelines.ingest.containers.tar_labels import Note, TarLabel, label_of, may_be_label, without_captions
 from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted
 from pipelines.ingest.sources.splits import by_names, settled
@@ -28,11 +27,8 @@ from pipelines.ingest.sources.tars import members
 PACKED_TARS = (".tar.gz", ".tgz")
 TARS = (".tar", *PACKED_TARS)
 READERS = 16
-OF_LABELS = ("cls", "json", "txt")
 CLASS_NAMES = ("classnames.txt", "classes.txt", "labels.txt")
 PLACE = re.compile(r"(?P<tar>.*?)//(?P<path>.*):(?P<offset>\d+):(?P<size>\d+)", re.DOTALL)  # in a tar that is not packed
-WORDS = 4  # from which a text is a caption
-FEW, OWN = 20, 0.5  # beyond so many samples, texts of which this share differ are captions and no classes
 
 
 def is_tar(name: str) -> bool:
@@ -53,20 +49,23 @@ class ImageMember(NamedTuple):
         """All after the name that its sample's files share."""
         return self.path.rpartition("/")[2].partition(".")[2].lower()
 
-
-class TarLabel(NamedTuple):
-    """The value of a label, and whether it is a text that nobody called one."""
-
-    value: Value
-    is_guess: bool
+    @property
+    def beginning(self) -> str:
+        """What comes before the last point of the suffix: `left` of `left.jpg`."""
+        return self.suffix.rpartition(".")[0]
 
 
 @dataclass
 class TarSample:
-    """The files of one name."""
+    """The files of one name.
+
+    Attributes:
+        images: in their order.
+        labels: of images whose suffixes begin so, or the reason why such an image has none.
+    """
 
     images: list[ImageMember] = field(default_factory=list)
-    label: TarLabel | None = None
+    labels: dict[str, TarLabel | str] = field(default_factory=dict)
 
 
 @dataclass
@@ -99,7 +98,9 @@ class WebDatasetSource:
             contents = list(pool.map(self._contents, tars))
         keys, labels, splits = list[str](), list[TarLabel](), list[str]()
         pieces = [
-            Piece(path, range(content.images)) for path, content in zip(tars, contents, strict=True) if self._is_packed(path)
+            Piece(path, range(content.images), sum(image.size for sample in content.samples.values() for image in sample.images))
+            for path, content in zip(tars, contents, strict=True)
+            if self._is_packed(path)
         ]
         usual = Counter(image.suffix for content in contents for sample in content.samples.values() for image in sample.images)
         for path, content in zip(tars, contents, strict=True):
@@ -109,7 +110,7 @@ class WebDatasetSource:
                 keys.append(f"{path}:{image.row}" if self._is_packed(path) else place)
                 labels.append(label)
                 splits.append(tars[path])
-        values, notes = _without_captions(labels, self.label)
+        values, notes = without_captions(labels, self._wanted)
         classes, numbers = classes_of(values, self._class_names(), str(self.root))
         samples = [Sample(*row) for row in zip(keys, numbers, splits, strict=True)]
         return settled(samples, self.root, Listing([], classes, left_out, notes, pieces))
@@ -166,15 +167,15 @@ class WebDatasetSource:
             if not images:
                 reason = "samples without an image" + (f" of suffix {self.image}" if self.image else "")
                 left_out.append(LeftOut(f"{tar}/{key}", reason))
-            elif sample.label is None:
-                left_out.append(LeftOut(f"{tar}/{key}", "samples whose label cannot be read"))
+            elif isinstance(label := sample.labels[images[0].beginning], str):
+                left_out.append(LeftOut(f"{tar}/{key}", label))
             else:
                 left_out += [LeftOut(f"{tar}/{one.path}", "second images of a sample") for one in images[1:]]
-                yield images[0], sample.label
+                yield images[0], label
 
     def _contents(self, path: str) -> TarContent:
         """The samples of a tar by what their names have in common, in the order of their first files."""
-        content, notes = TarContent(), dict[str, dict[str, bytes]]()
+        content, notes, wanted = TarContent(), defaultdict[str, list[Note]](list), self._wanted
         for member, file in _members(self._place(path)):
             name = member.name.removeprefix("./")
             if file is None or not _is_sample(member):
@@ -189,11 +190,16 @@ class WebDatasetSource:
             if is_image(name):
                 sample.images.append(ImageMember(name, content.images, member.offset_data, member.size))
                 content.images += 1
-            elif (kind := suffix.lower().rpartition(".")[2]) in OF_LABELS:
-                notes.setdefault(key, {})[kind] = file.read()
+            elif may_be_label(suffix.lower(), wanted):
+                notes[key].append(Note(suffix.lower(), file.read()))
         for key, sample in content.samples.items():
-            sample.label = _label(notes.get(key, {}), self.label)
+            sample.labels = {own: label_of(notes[key], wanted, own) for own in {image.beginning for image in sample.images}}
         return content
+
+    @property
+    def _wanted(self) -> str | None:
+        """The label as it was asked for, without the point that a suffix may be written with."""
+        return self.label.removeprefix(".") if self.label else None
 
     def _class_names(self) -> list[str] | None:
         """Of a list beside the tars."""
@@ -219,49 +225,3 @@ def _members(place: Location) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | Non
 def _unpacked(file: IO[bytes], place: Location) -> AbstractContextManager[IO[bytes]]:
     is_packed = place.name.lower().endswith(PACKED_TARS)
     return cast("AbstractContextManager[IO[bytes]]", gzip.open(file)) if is_packed else nullcontext(file)
-
-
-def _label(notes: dict[str, bytes], wanted: str | None) -> TarLabel | None:
-    """What the small files of a sample say of its class; `None` where they cannot be read, or lack what is wanted."""
-    try:
-        return TarLabel(_value(notes, wanted), wanted is None and {*notes} == {"txt"})
-    except (ValueError, KeyError):
-        return None
-
-
-def _value(notes: dict[str, bytes], wanted: str | None) -> Value:
-    if wanted in notes and wanted != "json":
-        return notes[wanted].decode("utf-8-sig").strip()
-    if wanted is None and "cls" in notes:
-        return notes["cls"].decode("utf-8-sig").strip()
-    if "json" in notes:
-        content = json.loads(notes["json"])
-        if not isinstance(content, dict):
-            value = content
-        elif wanted is not None:
-            value = content[wanted]
-        else:
-            value = next((content[name] for name in LABELS if name in content), None)
-        if isinstance(value, list | dict):
-            raise ValueError("a label is a number or a name")
-        if isinstance(value, int | float | str):
-            return value
-    if wanted is not None:
-        raise KeyError(wanted)
-    return notes["txt"].decode("utf-8-sig").strip() if "txt" in notes else None
-
-
-def _without_captions(labels: Sequence[TarLabel], wanted: str | None) -> tuple[list[Value], list[str]]:
-    """The values, and what is to be said: texts of `.txt` that nobody asked for may be captions, and no names of classes."""
-    values = [label.value for label in labels]
-    if wanted is None and all(value is None for value in values):
-        return values, [
-            "no sample has a label in .cls, .json or .txt: images have none, unless --label names its suffix or field"
-        ]
-    texts = [str(label.value) for label in labels if label.is_guess]
-    wordy = sum(len(text.split()) >= WORDS for text in texts) > OWN * len(texts)
-    if texts and (wordy or (len(texts) > FEW and len(set(texts)) > OWN * len(texts))):
-        return [None] * len(values), [
-            "the texts of .txt are captions and no classes: images have no labels; --label txt takes them"
-        ]
-    return values, []

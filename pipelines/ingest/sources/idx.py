@@ -30,7 +30,7 @@ class IdxSource:
 
     def listing(self) -> Listing:
         """Samples as `part:index`, labels where the label file is there."""
-        samples: list[Sample] = []
+        samples, notes = list[Sample](), list[str]()
         for part, split in (("train", "train"), ("t10k", "test")):
             if (images := self._file(part, "images-idx3-ubyte")) is None:
                 continue
@@ -39,11 +39,13 @@ class IdxSource:
             labels = _read_idx(label_file) if label_file else None
             if labels is not None and len(labels) != count:
                 raise UserError(f"{label_file} holds {len(labels)} labels for {count} images; the files do not belong together")
+            if labels is None:
+                notes.append(f"beside {images.name} lies no {part}-labels-idx1-ubyte: its images have no labels")
             samples += [Sample(f"{part}:{i}", None if labels is None else int(labels[i]), split) for i in range(count)]
         if not samples:
             raise UserError(f"{self.root} holds no train-images-idx3-ubyte or t10k-images-idx3-ubyte, gzipped or plain")
         known = [sample.label for sample in samples if sample.label is not None]
-        return Listing(samples, [str(i) for i in range(max(known, default=-1) + 1)])
+        return Listing(samples, [str(i) for i in range(max(known, default=-1) + 1)], notes=notes)
 
     def read(self, key: str) -> bytes:
         """Pixels of one image."""

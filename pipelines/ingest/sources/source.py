@@ -30,10 +30,11 @@ class LeftOut(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Consecutive rows of a file that are best read together, and fit the memory of a task."""
+    """Consecutive rows of a file that are best read together, and fit the memory of a task; and the bytes of their images."""
 
     name: str
     rows: range
+    bytes: int = 0
 
 
 @dataclass(frozen=True)

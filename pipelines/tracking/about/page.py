@@ -32,6 +32,6 @@ def page_in_words(address: RunAddress) -> str:
 
 
 def _without_user(uri: str) -> str:
-    """The address as a browser may have it in its history."""
+    """The address as a browser may have it in its history: without name, password and query, which may hold a token."""
     parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")).rstrip("/")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
 from algos.estimator.estimator import ConstrainedKMeans
@@ -608,3 +608,21 @@ def test_the_examples_of_the_page_run(capsys):
     assert np.bincount(names[2]["labels"]).min() >= 15
     assert (names[3]["kmeans"].counts_ > 0.03 * 51_200).all()
     assert (names[4]["today"].labels_[:1500] == names[4]["yesterday"].labels_).mean() > 0.7
+
+
+def test_a_first_fit_that_was_refused_leaves_it_unfitted():
+    rows = skewed()
+    kmeans = ConstrainedKMeans(4, init=rows[:3])
+    with pytest.raises(ValueError, match="init has shape"):
+        kmeans.fit(rows)
+    for asked in (kmeans.predict, kmeans.transform, kmeans.score):
+        with pytest.raises(NotFittedError):
+            asked(rows)
+
+
+def test_a_later_fit_that_was_refused_leaves_the_clusters_of_the_one_before():
+    rows = skewed() + 3
+    kmeans = ConstrainedKMeans(4, random_state=0).fit(rows)
+    with pytest.raises(ValueError, match="init has shape"):
+        kmeans.set_params(metric="euclidean", init=rows[:3]).fit(rows)
+    assert np.array_equal(kmeans.predict(rows), kmeans.labels_)

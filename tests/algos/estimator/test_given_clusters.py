@@ -108,3 +108,15 @@ def test_what_is_no_start_is_refused(init, message):
     for learn in ("fit", "partial_fit"):
         with pytest.raises(ValueError, match=message):
             getattr(ConstrainedKMeans(3, init=init), learn)(np.eye(3))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16])
+def test_tensors_that_want_a_gradient_are_taken_as_centers_and_prices(kind):
+    rows = lumps(300)
+    centers, prices = (torch.tensor(each, dtype=kind, requires_grad=True) for each in (rows[:4], np.zeros(4)))
+    for init in (centers, (centers, prices)):
+        plain = (
+            tuple(each.detach().double().numpy() for each in init) if isinstance(init, tuple) else init.detach().double().numpy()
+        )
+        found, wanted = (ConstrainedKMeans(4, init=each, random_state=0).fit(rows) for each in (init, plain))
+        assert np.array_equal(found.labels_, wanted.labels_)

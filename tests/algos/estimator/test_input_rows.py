@@ -73,3 +73,11 @@ def test_rows_that_count_alike_need_no_weights(weights, rows):
 def test_weights_that_cannot_be(weights, message):
     with pytest.raises(ValueError, match=message):
         table(weights)
+
+
+def test_one_number_is_the_weight_of_every_row():
+    assert table(2.5).weights.tolist() == [2.5] * 3
+    assert table(np.float32(2)).counting()[1] == 2
+    assert table(1).weights is None
+    with pytest.raises(ValueError, match="must not be below zero"):
+        table(-1)

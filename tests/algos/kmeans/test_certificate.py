@@ -69,3 +69,18 @@ def test_certificate_holds_for_any_stream(case):
             else:
                 assert (summary.max_size, float(summary.slack_above)) == (float("inf"), float("inf"))
         torch.testing.assert_close(kmeans.centers.norm(dim=1), torch.ones(clusters + 3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("clusters", [3, 7, 10, 30])
+def test_bounds_are_of_the_ratios_as_given_and_not_of_their_float32(clusters):
+    rows = F.normalize(torch.randn(10 * clusters, 4), dim=1)
+    bounds = {}
+    for least, most in ((1.0, None), (0.5, 1.0)):
+        kmeans = OnlineConstrainedKMeans([clusters], 4, min_size_ratio=least, max_size_ratio=most)
+        kmeans.collect(rows, (torch.arange(len(rows)) % clusters)[None])
+        kmeans.begin_update()
+        kmeans.finish_update()
+        (summary,) = kmeans.end_epoch()
+        bounds[least] = (summary.min_size, summary.max_size)
+        assert float(summary.off_bounds(summary.counts)) == 0
+    assert bounds == {1.0: (10, float("inf")), 0.5: (5, 10)}

@@ -237,3 +237,13 @@ def test_a_recipe_that_is_not_there_or_not_readable_as_text_is_named(tmp_path):
 def test_flatten_spells_keys_as_the_command_line_does():
     nested = {"data": "x", "stream": {"normalization": {"mean": [0.5]}}, "epochs": 3}
     assert flatten(nested) == {"data": "x", "stream.normalization.mean": [0.5], "epochs": 3}
+
+
+def test_a_shipped_recipe_of_another_command_is_told_as_one():
+    for recipe, kind, words in (
+        ("coke_digits", SemisupConfig, "quorum pretrain, not of quorum semisup"),
+        ("protocon_digits", PretrainConfig, "quorum semisup, not of quorum pretrain"),
+        ("coke_ratio", PretrainConfig, "quorum sweep, not of quorum pretrain"),
+    ):
+        with pytest.raises(UserError, match=f"^recipe {recipe} is one of {words}; use that command$"):
+            read_recipe(recipe, kind)

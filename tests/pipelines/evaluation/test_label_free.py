@@ -47,6 +47,11 @@ def test_figures_are_of_the_first_images_of_the_split_and_of_two_views_of_each(l
     assert torch.equal(views, view_features(network, some_digits, "train", VIEW, DRAWN, CPU, images=200))
 
 
+def test_one_image_has_no_pair_to_be_uniform(local_ray, some_digits: Dataset):
+    found = feature_figures(Pixels(), some_digits, "train", VIEW, DRAWN, CPU, images=1)
+    assert set(found) == {"images", "rankme", "alignment"}
+
+
 def test_features_that_are_no_numbers_have_no_figures(local_ray, some_digits: Dataset):
     class Broken(Pixels):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

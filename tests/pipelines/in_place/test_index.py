@@ -15,6 +15,8 @@ from pipelines.datasets import foreign_images
 from pipelines.datasets.image_shards import Dataset, read_column, read_images, read_sources
 from pipelines.datasets.shard_files import read_group
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from pipelines.in_place import index as in_place
 from pipelines.in_place.index import index
 from pipelines.ingest.recognise import open_source
@@ -116,6 +118,39 @@ def test_rows_that_lie_class_by_class_are_refused_and_the_copy_is_offered(tmp_pa
     assert index(open_source(str(tmp_path / "sorted")), str(tmp_path / "data"), "x").split("train").rows == 3000
 
 
+def test_a_name_that_no_address_can_hold_is_refused_before_a_data_set_that_nobody_can_open(tmp_path, monkeypatch):
+    packed.as_hugging_face(tmp_path / "source")
+    source = open_source(str(tmp_path / "source"))
+
+    def place(self, path: str) -> Location:
+        """As on a bucket, whose addresses are more than paths."""
+        file = self.root / path
+        return Location(file.filesystem, file.path, f"file://{file.path} of a bucket")
+
+    monkeypatch.setattr(type(source), "place", place)
+    with pytest.raises(UserError, match=r"has a name that no address can hold as it is: rename it, or leave out --in-place"):
+        index(source, str(tmp_path / "data"), "x")
+    assert not (tmp_path / "data").exists()
+
+
+def test_rows_without_a_label_hide_no_order(tmp_path):
+    labels = [None if place % 2 else place // 120 for place in range(6000)]
+    images = [jpeg(0)] * len(labels)
+    (tmp_path / "source").mkdir()
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "source" / "a.parquet", row_group_size=100)
+    with pytest.raises(UserError, match="lie class by class"):
+        index(open_source(str(tmp_path / "source")), str(tmp_path / "data"), "x")
+    mixed = [labels[place] for place in np.random.default_rng(0).permutation(len(labels))]
+    few = [*mixed[:300], *[None] * 5700]  # all labels in the first row groups
+    for number, known in enumerate((mixed, few, [None] * 6000)):
+        pq.write_table(
+            pa.table({"image": images, "label": pa.array(known, pa.int64())}),
+            tmp_path / "source" / "a.parquet",
+            row_group_size=100,
+        )
+        assert index(open_source(str(tmp_path / "source")), str(tmp_path / f"data-{number}"), "x").split("train").rows == 6000
+
+
 def test_row_groups_that_are_too_large_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(in_place, "GROUP_BYTES", 1000)
     with pytest.raises(UserError, match=r"has row groups of .*; leave out --in-place"):
@@ -181,6 +216,12 @@ def test_a_source_is_never_deleted(tmp_path, option):
         with pytest.raises(UserError, match="which would be replaced; choose another folder for --to"):
             quorum.ingest(tmp_path / source, tmp_path / to, overwrite=True, **option)
     assert {path: path.read_bytes() for path in (tmp_path / "source").rglob("*.PARQUET")} == before
+
+
+def test_a_folder_that_another_ingest_writes_is_refused(tmp_path):
+    with one_writer(Location.of(tmp_path / "data")), pytest.raises(UserError, match=r"data is being written by process \d+"):
+        made(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
 
 def test_parquet_of_others_in_the_destination_is_never_deleted(tmp_path):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from pipelines.errors import UserError
 from pipelines.ingest import giant_picture
 from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
+from pipelines.views import clear_pixels
 from tests.helpers.inputs.layouts import pixels
+from tests.pipelines.views.test_clear_pixels import bmp
 
 
 def drawing(mode: str, size: tuple[int, int] = (900, 700), orientation: int = 1) -> bytes:
@@ -45,6 +48,53 @@ def test_strips_give_what_the_whole_picture_gives(monkeypatch, mode, orientation
     assert one.shape[:2] == other.shape[:2]
     assert difference.mean() < 2
     assert np.percentile(difference, 99) <= 12  # at the edge of what is clear, by the smaller picture's px
+
+
+def odd_alpha(kind: str) -> bytes:
+    """A picture of 900 x 700 px whose alpha PIL takes for another than it is."""
+    x, y = np.meshgrid(np.linspace(0, 255, 900), np.linspace(0, 255, 700))
+    planes = np.stack([x, y, 255 - x, np.zeros_like(x)], axis=-1).astype(np.uint8)
+    buffer = io.BytesIO()
+    if kind == "GIF whose frame is a part":
+        Image.fromarray(planes, "RGBA").convert("RGB").crop((0, 0, 600, 500)).quantize(64).save(buffer, "GIF")
+        content = bytearray(buffer.getvalue())
+        content[6:10] = struct.pack("<HH", 900, 700)
+        return bytes(content)
+    if kind == "TGA with other bits":
+        planes[..., 3] = 7 + x / 2
+    picture = Image.fromarray(planes, "RGBA")
+    if kind == "BMP of zeros":
+        return bmp(np.ascontiguousarray(planes[::-1, :, [2, 1, 0, 3]]).tobytes(), 900, 700)
+    picture.save(buffer, "TGA")
+    content = bytearray(buffer.getvalue())
+    content[17] &= 0xF0 if kind == "TGA with other bits" else 0xFF
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["GIF whose frame is a part", "TGA of zeros", "TGA with other bits", "BMP of zeros"])
+def test_what_is_clear_in_strips_is_what_is_clear_in_the_whole(monkeypatch, kind):
+    image = odd_alpha(kind)
+    whole, _ = StoredForm(short_side=40, quality=100).of(image)
+    monkeypatch.setattr(giant_picture, "GIANT", 1000)
+    monkeypatch.setattr(giant_picture, "STRIP", 20_000)
+    monkeypatch.setattr(clear_pixels, "STRIP", 20_000)
+    strips, _ = StoredForm(short_side=40, quality=100).of(image)
+    difference = np.abs(pixels(whole).astype(int) - pixels(strips).astype(int))
+    assert difference.mean() < 2
+    shown = pixels(strips).astype(int)
+    assert np.abs(shown[2, 2] - [10, 10, 245]).max() < 20
+    corner = [255, 255, 255] if kind.startswith("GIF") else [245, 245, 10]
+    assert np.abs(shown[-3, -3] - corner).max() < 20
+
+
+def test_one_at_a_time_is_decoded_and_none_that_does_not_fit(monkeypatch):
+    decoded = []
+    monkeypatch.setattr(giant_picture, "GIANT", 1000)
+    monkeypatch.setattr(giant_picture, "free_bytes", lambda: 2_000_000)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
+    with pytest.raises(ValueError, match="are free here"):
+        StoredForm(short_side=40).of(drawing("RGBA", orientation=6))
+    assert decoded == []
 
 
 def test_what_does_not_fit_the_memory_is_set_aside_with_both_numbers(monkeypatch):

@@ -15,6 +15,10 @@ from sklearn.datasets import load_digits
 
 from pipelines.datasets.image_shards import SHARDS_MANIFEST, Dataset, read_column
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.files.one_writer import NOTE, one_writer
+from pipelines.files.this_process import this_process
+from pipelines.ingest import ingest as ingest_module
 from pipelines.ingest import shard_writer as ingest_part
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.left_out import QUARANTINE
@@ -228,6 +232,40 @@ def test_a_destination_in_use_is_left_alone(images, tmp_path):
         with pytest.raises(UserError, match=r"lies in the source .*, which is read whole; choose a folder beside it"):
             run(open_source(str(images)), inside)
     assert sorted(path.name for path in images.iterdir()) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("option", [{}, {"overwrite": True}, {"append": True}])
+def test_a_folder_that_another_ingest_writes_is_refused_as_it_is(images, tmp_path, option):
+    run(open_source(str(images)), tmp_path / "data")
+    before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*.*")}
+    write_images(tmp_path / "more", {"ant": 3})
+    with one_writer(Location.of(tmp_path / "data")), pytest.raises(UserError, match=r"data is being written by process \d+"):
+        run(open_source(str(tmp_path / "more")), tmp_path / "data", **option)
+    assert {path: path.read_bytes() for path in (tmp_path / "data").rglob("*.*")} == before
+
+
+def test_an_ingest_has_the_turn_while_it_writes_and_leaves_no_note(images, tmp_path, monkeypatch):
+    inside, write = list[bool](), ingest_module.write_parts
+
+    def watched(*arguments: object) -> object:
+        inside.append((tmp_path / "data" / NOTE).exists())
+        return write(*arguments)
+
+    monkeypatch.setattr(ingest_module, "write_parts", watched)
+    run(open_source(str(images)), tmp_path / "data")
+    assert inside == [True]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [SHARDS_MANIFEST, "train"]
+
+
+def test_what_an_ingest_that_was_killed_has_noted_and_left_keeps_nobody_out(images, tmp_path):
+    gone = {**this_process(), "pid": 2**22 - 1, "turn": "gone", "renewed": 1.0, "since": "before", "folder": "there"}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / NOTE).write_text(json.dumps(gone))
+    left = [f"{name}.{'0a' * 16}.partial" for name in (SHARDS_MANIFEST, QUARANTINE)]
+    for name in left:
+        (tmp_path / "data" / name).write_bytes(b"half")
+    assert run(open_source(str(images)), tmp_path / "data").split("train").rows == 40
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [SHARDS_MANIFEST, "train"]
 
 
 def test_overwrite_replaces_the_old_data_set(images, tmp_path):

@@ -9,6 +9,8 @@ import fsspec
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.files.one_writer import NOTE, one_writer
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
 from tests.helpers.inputs import packed
@@ -59,6 +61,18 @@ def test_a_busy_store_loses_no_image(server, local_ray, tmp_path):
         made, server.faults = server.faults.made, Faults()
     assert made["busy"] > 0
     assert (sum(split.rows for split in dataset.splits.values()), dataset.quarantined) == (51, 0)
+
+
+@pytest.mark.ray
+def test_a_bucket_that_another_ingest_writes_is_refused(server, local_ray, tmp_path):
+    packed.as_folders(tmp_path / "source")
+    to = with_keys(server.uri("turns"))
+    with one_writer(Location.of(to)), pytest.raises(UserError, match=r"is being written by process \d+"):
+        ingest(open_source(str(tmp_path / "source")), to, name="x")
+    assert Location.of(to).children() == []
+    dataset = ingest(open_source(str(tmp_path / "source")), to, name="x")
+    assert sum(split.rows for split in dataset.splits.values()) == 51
+    assert NOTE not in dataset.location.children()
 
 
 @pytest.mark.ray

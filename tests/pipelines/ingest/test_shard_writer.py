@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,8 +12,8 @@ from PIL import Image
 
 from pipelines.files.location import Location
 from pipelines.ingest import shard_writer as ingest_part
-from pipelines.ingest.shard_writer import PartWriter, ShardPlan, most_decoded_rows
-from pipelines.ingest.sources.source import Listing, Sample
+from pipelines.ingest.shard_writer import PartWriter, ShardPlan, most_decoded_rows, most_rows
+from pipelines.ingest.sources.source import Listing, Piece, Sample
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.views.crops import CropSpec, center_crop, random_crops
 from tests.helpers.inputs.layouts import jpeg
@@ -45,6 +46,19 @@ def write(source: Memory, folder: object, *, pixels: bool) -> tuple[ingest_part.
     (location / "train").make()
     written = PartWriter(source, ["one"], location, StoredForm(pixels)).write(ShardPlan("train", 0, 0, source.listing().samples))
     return written, pq.read_table(f"{folder}/{written.shard.path}")["image"].to_pylist()
+
+
+def test_images_of_many_bytes_come_in_shards_that_a_task_can_hold(monkeypatch):
+    source = Memory({str(number): bytes(1000) for number in range(40)})
+    assert most_rows(source, source.listing(), StoredForm(), 4096) == 4096
+    monkeypatch.setattr(ingest_part, "ENCODED_BYTES", 7500)
+    assert most_rows(source, source.listing(), StoredForm(), 4096) == 7
+    assert most_rows(source, source.listing(), StoredForm(), 5) == 5
+    assert most_rows(source, source.listing(), StoredForm(short_side=8), 4096) == 4096  # none of these is held as it comes
+    packed = replace(source.listing(), pieces=[Piece("a", range(30), 60_000), Piece("a", range(30, 40), 20_000)])
+    assert most_rows(Memory({}), packed, StoredForm(), 4096) == 3
+    monkeypatch.setattr(ingest_part, "ENCODED_BYTES", 1)
+    assert most_rows(source, source.listing(), StoredForm(), 4096) == 1
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])

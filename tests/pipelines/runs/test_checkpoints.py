@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
 
+from pipelines.cleaning.own_names import CHECKPOINT
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import INDEX, CheckpointStore
@@ -250,6 +252,33 @@ def test_a_listed_file_stays_whole_until_the_index_names_another(store, monkeypa
         first = store.latest()
         assert value(store, first) == 3
         assert [name for name in store.location.children() if name.endswith(".pt")] == [first.file]
+
+
+def test_what_is_set_aside_stays_whatever_becomes_of_the_list_until_two_later_ones_are(store):
+    kept = []
+    for step in (10, 20, 30, 40):
+        kept.append(store.set_aside(save(store, step)))
+        for later in (1, 2, 3):  # by which the list has dropped it
+            save(store, step + later)
+    assert [value(store, entry) for entry in kept[2:]] == [30.0, 40.0]
+    names = store.location.children()
+    assert [name for name in names if name.endswith("-0.pt")] == [entry.file for entry in kept[2:]]
+    assert all(re.fullmatch(CHECKPOINT, entry.file) for entry in kept)  # so that quorum clean knows what a killed sweep leaves
+    assert not any(name.endswith(".partial") for name in names)
+    again = store.set_aside(store.latest())
+    assert store.set_aside(store.latest()) == again
+    store.drop_aside()
+    assert store.location.children() == [INDEX, *(entry.file for entry in store.entries())]
+
+
+def test_what_cannot_be_linked_is_set_aside_as_a_copy(store, monkeypatch):
+    def refuse(*names: str) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    kept = store.set_aside(save(store, 1))
+    (store.location / store.latest().file).delete_file()
+    assert value(store, kept) == 1.0
 
 
 def test_checkpoints_whose_index_was_lost_are_no_new_run(store):

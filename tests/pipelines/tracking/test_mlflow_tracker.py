@@ -18,6 +18,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.tracking import mlflow_tracker
 from pipelines.tracking.about.model_entry import ModelEntry
+from pipelines.tracking.journal import Journal
 from pipelines.tracking.mlflow_store import RunAddress, ended_unless_begun, start_run, tracking_uri
 from pipelines.tracking.mlflow_tracker import Tracker
 
@@ -138,6 +139,15 @@ def test_figures_files_tags_and_the_outcome_arrive(store, tmp_path):
     assert tracker.messages == []
 
 
+def test_neither_tags_nor_notes_have_the_secret_of_an_address(store, tmp_path):
+    tracker = Tracker(tmp_path / "run", address := begin(store, tmp_path))
+    tracker.tag("quorum.reason", "s3://AKIA1:hunter2@bucket/run is away")
+    tracker.note("stop", "http://host/x?token=hunter2")
+    tracker.close()
+    assert MlflowClient(store).get_run(address.run_id).data.tags["quorum.reason"] == "s3://***:***@bucket/run is away"
+    assert b"hunter2" not in tracker.journal.path.read_bytes()
+
+
 def test_a_model_that_the_artifact_store_refuses_holds_up_nothing(store, tmp_path):
     (tmp_path / "blocked").write_text("a file where the artifacts should go")
     MlflowClient(store).create_experiment("blocked", artifact_location=f"file://{tmp_path}/blocked")
@@ -153,6 +163,84 @@ def test_a_model_that_the_artifact_store_refuses_holds_up_nothing(store, tmp_pat
     assert MlflowClient(store).get_run(address.run_id).info.status == "FINISHED"
     assert any("MLflow refuses an entry" in message for message in tracker.messages)
     assert folder.exists()
+
+
+def away(address: RunAddress) -> RunAddress:
+    """The same run on a server that does not answer."""
+    return RunAddress(f"http://127.0.0.1:{free_port()}", address.experiment_id, address.run_id)
+
+
+def waiting_files(folder: Path, address: RunAddress) -> None:
+    """Leave a picture and a model in a run's journal, for MLflow is away."""
+    (folder / "pictures").mkdir(parents=True)
+    (folder / "pictures" / "sizes.png").write_bytes(b"a picture")
+    (folder / "models" / "best").mkdir(parents=True)
+    (folder / "models" / "best" / "MLmodel").write_text("flavors: {}\n")
+    tracker = Tracker(folder, away(address))
+    tracker.artifact(folder / "pictures" / "sizes.png", "pictures")
+    tracker.model(ModelEntry("best", str(folder / "models" / "best"), "step-1.pt", 1))
+    tracker.close(timeout=0.5)
+
+
+def models_of(address: RunAddress) -> list[str]:
+    found = MlflowClient(address.uri).search_logged_models([address.experiment_id], f"source_run_id = '{address.run_id}'")
+    return [model.name for model in found]
+
+
+def test_files_of_a_run_whose_folder_was_moved_while_mlflow_was_away_arrive(store, tmp_path, quick_retries):
+    address = begin(store, tmp_path)
+    waiting_files(tmp_path / "run", address)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    tracker = Tracker(tmp_path / "moved", address)
+    tracker.close()
+    assert paths_of(address, "pictures") == ["pictures/sizes.png"]
+    assert models_of(address) == ["best"]
+    assert tracker.messages == []
+    assert not (tmp_path / "moved" / "models" / "best").exists()  # MLflow has it
+
+
+def test_a_journal_that_has_whole_paths_is_read_also_where_its_folder_was_moved(store, tmp_path):
+    address, folder = begin(store, tmp_path), tmp_path / "run"
+    (folder / "pictures").mkdir(parents=True)
+    for name in ("here", "moved"):
+        (folder / "pictures" / f"{name}.png").write_bytes(b"a picture")
+    journal = Journal(folder)
+    for place in (folder / "pictures" / "here.png", Path("/before/run/pictures/moved.png")):
+        journal.append({"kind": "artifact", "path": str(place), "folder": "pictures"})
+    journal.close()
+    tracker = Tracker(folder, address)
+    tracker.close()
+    assert paths_of(address, "pictures") == ["pictures/here.png", "pictures/moved.png"]
+    assert tracker.messages == []
+
+
+def test_files_that_are_gone_are_said_and_counted_unless_mlflow_has_them(store, tmp_path, quick_retries):
+    address, folder = begin(store, tmp_path), tmp_path / "run"
+    waiting_files(folder, address)
+    Tracker(folder, address).close()
+    (folder / "journal.sent").unlink()  # as where a run is gone on with on another machine
+    (folder / "pictures" / "sizes.png").unlink()
+    second = Tracker(folder, address)
+    second.close()
+    assert second.messages == []
+    journal = Journal(folder)
+    for name in ("late", "later"):
+        journal.append({"kind": "artifact", "path": f"pictures/{name}.png", "folder": "pictures"})
+    journal.append({"kind": "model"} | ModelEntry("last", "models/last", "step-2.pt", 2).values())
+    journal.close()
+    last = Tracker(folder, address)
+    last.metrics({"train/loss": 1.0}, 1)
+    last.close()
+    assert last.messages == [
+        f"3 files that MLflow was to get are gone and left out, the first of them {folder}/pictures/late.png"
+    ]
+    assert steps_of(address) == [1]
+
+
+def test_a_model_that_waits_for_a_store_that_is_away_does_not_hold_up_the_end(store, tmp_path, quick_retries):
+    began = time.monotonic()
+    waiting_files(tmp_path / "run", begin(store, tmp_path))
+    assert time.monotonic() - began < 60  # and not the minutes that a model may take on its way
 
 
 def test_a_resumed_run_sends_only_what_is_new(store, tmp_path):

@@ -51,6 +51,10 @@ def test_the_fullest_head_is_named_with_the_likely_cause_and_the_key():
     assert free.endswith("likely because method.min_size_ratio is 0: raise it, for example to 0.4")
     assert said("--method.dual_lr", "0.01", heads=heads)["cluster"].endswith("raise method.dual_lr (0.01), or set it to null")
     assert said(heads=heads)["cluster"].endswith("lower optimizer.lr (0.03)")
+    unbounded = said("--method.assignment", "none", "--method.min_size_ratio", "0", heads=heads)["cluster"]
+    assert unbounded.endswith(
+        "likely because method.assignment is none, in which nothing bounds a cluster: set it to constrained"
+    )
 
 
 def test_labels_that_stand_still_are_said_where_one_cluster_has_them():

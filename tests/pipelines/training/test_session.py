@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from algos.row_draws import RowDropPath
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
 from pipelines.training.epoch_scores import scores
-from pipelines.training.loop import tell_of_copies, train_step
+from pipelines.training.loop import tell_of_copies, tell_of_dropout, train_step
 from pipelines.training.session import Session
 from tests.helpers.runs.sessions import SMALL, batches, new_session, train_steps
 
@@ -45,6 +46,51 @@ def test_any_worker_count_gives_the_same_weights_labels_and_centers(gloo, digits
     for result in results:
         assert_same(result, alone)
     assert all(torch.equal(results[0][0], result[0]) for result in results)
+
+
+VIT = [
+    "--backbone.options", "{img_size: 8, patch_size: 4, embed_dim: 12, depth: 2, num_heads: 2, drop_path_rate: 0.4, "
+    "dynamic_img_size: true}", "--views.small", "[{size: 4}]", "--batch_size", "64", "--stream.lanes", "8",
+    "--optimizer", "{name: sgd, lr: 0.05, momentum: 0.9, warmup_epochs: 0}",
+]  # fmt: skip
+
+
+def outcome_of_drop_paths(digits: str, folder: str, *overrides: str) -> tuple[torch.Tensor, ...]:
+    torch.set_num_threads(1)
+    made = new_session(digits, folder, *VIT, *overrides, recipe="coke_vit_digits")
+    made.method.network.eval()
+    layers = [layer.train() for layer in made.method.network.modules() if isinstance(layer, RowDropPath)]
+    assert len(layers) == 2  # of the second block; the first has none
+    train_steps(made, 0, 2)
+    made.method.end_epoch()
+    train_steps(made, 1, 3)
+    return torch.cat([parameter.detach().flatten() for parameter in made.method.network.parameters()]), made.method.kmeans.centers
+
+
+def test_drop_paths_depend_neither_on_workers_nor_on_micro_batches(gloo, some_digits, tmp_path):
+    data, folder = str(some_digits.location), str(tmp_path)
+    alone = outcome_of_drop_paths(data, folder)
+    assert_same(outcome_of_drop_paths(data, folder, "--accumulate", "2"), alone)
+    for result in gloo(2, outcome_of_drop_paths, data, folder):
+        assert_same(result, alone)
+    other = outcome_of_drop_paths(data, folder, "--seed", "1")
+    assert not torch.allclose(other[0], alone[0], atol=1e-2)
+
+
+def test_dropout_that_each_worker_draws_for_itself_is_told(some_digits, tmp_path):
+    told = {}
+    for rate in (0.0, 0.1):
+        options = VIT[1].replace("drop_path_rate: 0.4", f"drop_path_rate: 0.4, proj_drop_rate: {rate}")
+        made = new_session(
+            str(some_digits.location), str(tmp_path), *VIT, "--backbone.options", options, recipe="coke_vit_digits"
+        )
+        made.job = replace(made.job, record=Told())
+        tell_of_dropout(made)
+        told[rate] = made.job.record
+    assert told[0.0] == []
+    ((kind, text),) = told[0.1]
+    assert kind == "dropout"
+    assert text.startswith("backbone.options ask for dropout (Dropout), which each worker draws for itself: another number")
 
 
 class Told(list):

@@ -36,10 +36,10 @@ def tga(pixels: bytes, width: int, *, bits: int, alpha_bits: int) -> bytes:
     return struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, width, 1, bits, alpha_bits) + pixels
 
 
-def bmp(pixels: bytes, width: int) -> bytes:
-    """A BMP of one row of blue, green, red and alpha, as the masks of its header say."""
+def bmp(pixels: bytes, width: int, height: int = 1) -> bytes:
+    """A BMP, from its last row on, of blue, green, red and alpha, as the masks of its header say."""
     masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-    header = struct.pack("<IiiHHIIiiII4I", 108, width, 1, 1, 32, 3, len(pixels), 0, 0, 0, 0, *masks).ljust(108, b"\0")
+    header = struct.pack("<IiiHHIIiiII4I", 108, width, height, 1, 32, 3, len(pixels), 0, 0, 0, 0, *masks).ljust(108, b"\0")
     return b"BM" + struct.pack("<IHHI", 14 + 108 + len(pixels), 0, 0, 14 + 108) + header + pixels
 
 

@@ -195,6 +195,14 @@ def test_a_tiff_of_16_bits_with_a_sign_is_white_at_32767():
         shown(tiff(np.array([-1, 5], "<i2").tobytes(), 2, bits=16, kind=2))
 
 
+def test_a_tiff_of_8_bits_with_a_sign_is_white_at_127():
+    image = tiff(np.array([0, 64, 127, 3], np.int8).tobytes(), 4, bits=8, kind=2)
+    assert shown(image).tolist() == [[0, 129, 255, 6]]
+    with pytest.raises(ValueError, match="its values go from -1 to 5, and none may be negative"):
+        shown(tiff(np.array([-1, 5], np.int8).tobytes(), 2, bits=8, kind=2))
+    assert shown(tiff(bytes([0, 64, 255]), 3, bits=8)).tolist() == [[0, 64, 255]]
+
+
 def test_twelve_bits_in_sixteen_are_noticed():
     bits = [np.array([[0, most]], np.uint16) for most in (200, 4095, 4096, 65_535)]
     assert [seems_of_12_bits(identify(encode(Image.fromarray(one), "PNG"))) for one in bits] == [False, True, False, False]

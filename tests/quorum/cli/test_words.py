@@ -94,6 +94,11 @@ def test_words_without_a_name_go_to_their_places():
     assert read("a", "b", "c", positional=("targets...",)).values == {"targets": ["a", "b", "c"]}
 
 
+def test_a_key_by_its_place_and_by_its_name_is_given_twice():
+    said = "epochs is given twice, as '4' and as '3'; give it once"
+    assert refused("4", "--epochs", "3", positional=("epochs",)) == said
+
+
 def test_keys_below_a_mapping_and_whole_sections_are_written_with_their_value():
     assert read("--backbone.options.depth=3").values == {"backbone.options.depth": "3"}
     assert read("--backbone={name: wrn-10-1}").values == {"backbone": "{name: wrn-10-1}"}
@@ -124,6 +129,8 @@ def test_the_items_of_a_list_of_numbers_are_numbers(given, value):
     ("given", "said"),
     [
         ({"neighbours": "1,few"}, "--neighbours is 'few'; give a whole number"),
+        ({"neighbours": "1,,5"}, "--neighbours is ''; give a whole number"),
+        ({"neighbours": "1,"}, "--neighbours is ''; give a whole number"),
         ({"epochs": "three"}, "--epochs is 'three'; give a whole number"),
         ({"max_bad": "few"}, "--max-bad is 'few'; give a number"),
     ],

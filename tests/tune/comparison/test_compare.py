@@ -449,3 +449,45 @@ def test_a_run_that_version_0_1_began_is_one_series(store):
     (record, row) = compared.runs[0]
     assert record.series["test/knn_top1"] == {10: 0.3, 20: 0.4, 30: 0.6}
     assert (row.step, row.value, record.last["test/knn_top1"]) == (30, 0.6, 0.6)
+
+
+VERSIONS = {"torch": "2.9.0", "ray": "2.60.0", "quorum": "0.2.0", "source": "0123456789", "git_commit": "a" * 40}
+
+
+def made_unlike(store, params, *tags):
+    """Two runs of each of two settings, which differ in nothing but the seed, and the notes on their comparison."""
+    for index, each in enumerate(tags):
+        for dim in ("64", "128"):
+            given = {"method.dim": dim, "seed": str(index)} | params[index]
+            store.run(f"run-{index}-{dim}", params=given, values=(0.5, 0.6 + index / 100), tags=VERSIONS | each)
+    return [note for note in compare(["quorum"]).notes if "warning" in note]
+
+
+def test_versions_that_differ_among_the_runs_are_said_in_one_line(store, capsys):
+    (note,) = made_unlike(store, ({}, {}), {}, {"torch": "2.10.0", "source": "9876543210", "git_commit": "b" * 40})
+    assert note == (
+        "warning: versions differ among the runs, which may be a part of what their scores differ by: "
+        "quorum 0.2.0 of source 0123456, commit aaaaaaa (2 runs), 0.2.0 of source 9876543, commit bbbbbbb (2 runs); "
+        "torch 2.10.0 (2 runs), 2.9.0 (2 runs)"
+    )
+    compared = compare(["quorum"])
+    show(compared)
+    assert note in capsys.readouterr().out
+    assert "torch 2.10.0 (2 runs)" in (compared.folder / "report.html").read_text()
+
+
+def test_runs_of_the_same_versions_or_of_the_same_source_at_another_commit_are_alike(store):
+    assert made_unlike(store, ({}, {}), {}, {"git_commit": "b" * 40}) == []
+
+
+def test_repetitions_that_had_other_workers_are_said(store):
+    (note,) = made_unlike(store, ({"compute.workers": "1"}, {"compute.workers": "4"}), {}, {})
+    assert note.startswith("warning: repetitions of a setting differ in compute.workers 1 (2 runs), 4 (2 runs); sums in another")
+
+
+def test_the_split_that_the_data_decided_is_the_same_as_if_it_was_given(store):
+    tags = {"quorum.chosen_by": "test/knn_top1"}
+    for seed, split in enumerate(("None", "test")):
+        params = {"method.num_clusters": "[9]", "monitor.split": split, "seed": str(seed)}
+        store.run(params=params, values=(0.5,), tags=tags)
+    assert compare(["quorum"]).keys == ()

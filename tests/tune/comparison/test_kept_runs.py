@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pyarrow as pa
@@ -98,6 +99,26 @@ def test_runs_of_one_experiment_in_several_stores_are_one_experiment(store, tabl
     keep_runs(find(["before"], other.uri), file)
     assert sorted(run.info.run_name for _, run in find(["one"], file).runs) == ["a", "b"]
     assert [run.info.run_name for _, run in find(["before"], file).runs] == ["strange"]
+
+
+def test_the_final_score_is_the_one_that_was_found_last_also_of_kept_runs(store, tmp_path):
+    run = store.run("first", values=(0.5, 0.6))
+    for step, score, when in ((20, 0.7, 1), (10, 0.8, 2)):  # of the last checkpoint, and then of the best one
+        store.client.log_metric(run, "evaluate/test/knn_top1", score, timestamp=when, step=step)
+    file = str(tmp_path / "runs.parquet")
+    keep_runs(find([run], store.uri), file)
+    found = [compare([run], uri, metric="test/knn_top1", final=True).lines[0].final.mean for uri in (None, file)]
+    assert found == [0.8, 0.8]
+
+
+def test_a_run_that_a_copy_of_its_store_has_too_counts_once(store, tmp_path):
+    run = store.run("first", values=(0.5, 0.6))
+    shutil.copy(store.folder / "mlflow.db", tmp_path / "copied.db")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    address = {"uri": f"sqlite:///{tmp_path}/copied.db", "experiment_id": "1", "run_id": run}
+    (folder / "run.json").write_text(json.dumps({"mlflow": address}))
+    assert [each.info.run_id for _, each in find([run, str(folder)]).runs] == [run]
 
 
 def test_what_machines_did_is_not_kept(store, sweep, tmp_path):

@@ -134,6 +134,20 @@ def test_what_would_only_show_when_all_is_trained_is_said_before(plan, parts, sa
         plan(**parts)
 
 
+@pytest.mark.parametrize("interval", [2, 3])
+def test_members_that_would_be_compared_without_their_metric_are_refused(some_digits, plan, interval):
+    parts = {
+        "scheduler": SchedulerConfig("pbt", interval_epochs=interval), "metric": "features/train/rankme", "mode": "max",
+        "space": {"optimizer.lr": {"grid": [0.1, 0.2]}},
+        "settings": {"data": str(some_digits.location), "epochs": 9, "monitor.knn_epochs": 0, "monitor.feature_epochs": 3},
+    }  # fmt: skip
+    if interval == 3:
+        assert plan(**parts).is_population
+        return
+    with pytest.raises(UserError, match=r"interval_epochs is 2, but features/train/rankme comes every 3 epochs.*give 3 or more"):
+        plan(**parts)
+
+
 def test_what_the_sweep_sets_cannot_be_a_setting(some_digits, tmp_path):
     settings = {"data": str(some_digits.location), "seed": 3}
     with pytest.raises(UserError, match=r"settings\.seed is the sweep's own; set seeds"):

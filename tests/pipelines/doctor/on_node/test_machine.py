@@ -6,28 +6,31 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from pipelines.doctor.findings import Page, State
+from pipelines.doctor.on_node import machine
 from pipelines.doctor.on_node.machine import SHM, look_at_disks, look_at_limits, look_at_memory, look_at_name
 from tests.helpers.places import ROOT
 
 CODE = """
-import resource
+import pathlib, resource
 from pipelines.doctor.on_node.machine import look_at_limits, look_at_disks, look_at_memory, look_at_name
 for found in {call}:
-    if found.state == "fault":
-        print(found.sentence)
+    if found.state in ("fault", "note"):
+        print(found.state, found.sentence)
 """
 
 
-def faults_of(call: str, *, within: str = "", **environment: str) -> list[str]:
+def faults_of(call: str, *, within: str = "", state: str = "fault", **environment: str) -> list[str]:
     """What a process of its own finds, in a shell that has done `within` before."""
     command = f"{within} {sys.executable} -c '{CODE.format(call=call)}'"
     paths = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     done = subprocess.run(["sh", "-c", command], env=paths, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
+    said = [line.split(" ", 1) for line in done.stdout.splitlines()]
+    return [sentence for found, sentence in said if found == state]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,24 @@ needs_mounts = pytest.mark.skipif(not can_mount(), reason="needs the right to mo
 def test_too_small_shared_memory_is_named():
     (found,) = [one for one in faults_of("look_at_memory(2.0, 4e9)", within=mounted(SHM, "64m")) if SHM in one]
     assert found.startswith(f"{SHM} has 67.1 MB, the object store may take 4 GB; make {SHM} larger (docker run --shm-size=8g")
+
+
+@needs_mounts
+@pytest.mark.parametrize(("taken", "left", "state"), [(340, 62.9, "fault"), (100, 315, "note")])
+def test_shared_memory_that_others_take_is_named(taken, left, state):
+    call = f"""[pathlib.Path("{SHM}/others").write_bytes(bytes({taken} << 20))] and look_at_memory(2.0, 350e6)"""
+    (said,) = [one for one in faults_of(call, within=mounted(SHM, "400m"), state=state) if SHM in one]
+    assert said.startswith(f"of {SHM} (419 MB) {left} MB are left for an object store that may take 350 MB")
+    assert "delete what else lies there, or" in said
+
+
+def test_what_the_object_store_itself_holds_counts_as_room_for_it():
+    with tempfile.TemporaryFile(dir=SHM) as file:
+        before = machine._held(os.getpid())
+        file.write(bytes(1 << 20))
+        file.flush()
+        assert machine._held(os.getpid()) - before == 1 << 20
+    assert machine._held(2**22 - 1) == 0
 
 
 @needs_mounts

@@ -28,6 +28,9 @@ WHERE = "column 'label' of x.parquet"
         (["007", "7"], None, ["007", "7"], [0, 1]),
         (["1", "b"], None, ["1", "b"], [0, 1]),
         ([None, None], None, [], [None, None]),
+        (["9007199254740993", "9007199254740992.0"], None, ["9007199254740992", "9007199254740993"], [1, 0]),  # above 2^53
+        (["-2", "cat"], None, ["-2", "cat"], [0, 1]),
+        ([1, 1, None], None, ["1"], [0, 0, None]),
     ],
 )
 def test_values_become_classes(values, names, classes, labels):
@@ -41,3 +44,15 @@ def test_a_number_that_no_class_has_is_refused():
         classes_of([0, 0.5], None, WHERE)
     with pytest.raises(UserError, match=r"x.parquet holds numbers \(0\) and names \('cat'\); write one kind"):
         classes_of([0, "cat"], None, WHERE)
+
+
+@pytest.mark.parametrize("values", [[0, 1, -100], [-2.0, 0.0], ["-10", "0", "10"], ["-2.0", "-1", ""]])
+def test_numbers_below_minus_1_are_no_classes(values):
+    with pytest.raises(UserError, match=r"holds -\d+(\.0)?; numbers of classes go from 0, and -1 or nothing says that there is"):
+        classes_of(values, None, WHERE)
+
+
+@pytest.mark.parametrize("values", [[-1, 1], ["1", "-1"], [1.0, -1.0]])
+def test_minus_1_beside_1_alone_is_a_class_to_whoever_wrote_it(values):
+    with pytest.raises(UserError, match="holds -1 and 1 alone"):
+        classes_of(values, None, WHERE)

@@ -86,3 +86,29 @@ def test_a_data_set_is_no_source(tmp_path):
     write_digits(tmp_path / "digits", 20, 10)
     with pytest.raises(UserError, match="is a data set already: give it as --data"):
         open_source(str(tmp_path / "digits"))
+
+
+def test_folders_that_are_named_by_a_label_are_told_to_be_unread(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "split=train" / f"label={name}").mkdir(parents=True)
+        pq.write_table(pa.table({"image": pa.array([jpeg(0)])}), tmp_path / "split=train" / f"label={name}" / "0.parquet")
+    listing = open_source(str(tmp_path)).listing()
+    assert listing.notes == [
+        "names of folders such as label=cat/ are not read: 'label' counts for nothing, unless you write it into the files"
+    ]
+    assert {sample.split for sample in listing.samples} == {"train"}
+
+
+@pytest.mark.parametrize("kind", [pa.binary_view(), pa.struct([("bytes", pa.binary_view()), ("path", pa.string_view())])])
+def test_images_in_columns_of_views_are_read(tmp_path, kind):
+    plain = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = (
+        [jpeg(1), None] if kind == pa.binary_view() else [{"bytes": jpeg(1), "path": None}, {"bytes": None, "path": "none.jpg"}]
+    )
+    images = pa.array(rows, pa.binary() if kind == pa.binary_view() else plain).cast(kind)
+    pq.write_table(pa.table({"image": images, "label": pa.array(["a", "b"]).cast(pa.string_view())}), tmp_path / "a.parquet")
+    source = open_source(str(tmp_path))
+    assert [sample.label for sample in source.listing().samples] == [0, 1]
+    found = list(source.read_rows("a.parquet", [0, 1]))
+    assert found[0] == jpeg(1)
+    assert isinstance(found[1], Exception)

@@ -48,6 +48,12 @@ def test_a_table_is_read_as_it_is_written(folder, name, content):
     assert read(folder, content, name)[0] == CAT_AND_DOG
 
 
+@pytest.mark.parametrize("odd", ["\x85", "\u2028", "\x0b", "\x1c"])
+def test_only_ends_of_lines_end_lines(folder, odd):
+    found, _ = read(folder, f"path,label\r\ncats/1.png,c{odd}t\rdogs/3.png,dog\n".encode())
+    assert found == {"cats/1.png": (f"c{odd}t", "train"), "dogs/3.png": ("dog", "train")}
+
+
 def test_splits_and_missing_labels_are_read(folder):
     found, _ = read(
         folder, b"path,label,split\ncats/1.png,cat,train\ncats/2.png,,Train\ndogs/3.png,dog,validation\nfour,-1,train\n"

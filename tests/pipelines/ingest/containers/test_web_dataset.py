@@ -13,9 +13,20 @@ from pipelines.ingest.recognise import open_source
 from tests.helpers.inputs.layouts import jpeg, tar_bytes, write_files
 
 
+def in_order(members):
+    """A tar whose members may have one name."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
 def read(folder, files, name="train-000.tar", **options):
     packed = name.endswith("gz")
-    write_files(folder, {name: tar_bytes(files, "w:gz" if packed else "w")})
+    write_files(folder, {name: in_order(files) if isinstance(files, list) else tar_bytes(files, "w:gz" if packed else "w")})
     source = open_source(str(folder), "webdataset", **options)
     listing = source.listing()
     label = {None: None, **dict(enumerate(listing.classes))}
@@ -44,6 +55,46 @@ def test_samples_are_found_wherever_they_lie(tmp_path, name, prefix):
 def test_labels_come_from_cls_else_json_else_txt_or_what_is_asked_for(tmp_path, notes, options, label):
     files = {"0.jpg": jpeg(0)} | {f"0.{suffix}": content for suffix, content in notes.items()}
     assert read(tmp_path, files, **options)[0] == {jpeg(0): label}
+
+
+@pytest.mark.parametrize(
+    ("notes", "options", "label"),
+    [
+        ([("json", '{"label": "cat"}'), ("meta.json", '{"width": 3}')], {}, "cat"),  # in either order
+        ([("meta.json", '{"width": 3, "class": "dog"}'), ("json", '{"label": "cat"}')], {}, "cat"),
+        ([("meta.json", '{"width": 3}'), ("info.json", '{"label": "cat"}')], {}, "cat"),
+        ([("caption.txt", "a"), ("txt", "cat")], {}, "cat"),
+        ([("txt", "cat"), ("caption.txt", "a")], {}, "cat"),
+        ([("x.cls", "cat"), ("cls", "dog")], {}, "cat"),  # of 0.x.jpg
+        ([("y.cls", "dog"), ("cls", "cat")], {}, "cat"),
+        ([("cls", "cat")], {"label": ".cls"}, "cat"),
+        ([("cls", "dog"), ("species", "cat")], {"label": "species"}, "cat"),
+        ([("cls", "dog"), ("b.species", "cat")], {"label": "b.species"}, "cat"),
+        ([("cls", "cat"), ("cls", "cat")], {}, "cat"),
+        ([("a.txt", "one"), ("b.txt", "two")], {}, None),
+    ],
+)
+def test_of_several_notes_of_a_kind_the_nearest_to_the_image_counts(tmp_path, notes, options, label):
+    assert read(tmp_path, [("0.x.jpg", jpeg(0)), *(("0." + suffix, text.encode()) for suffix, text in notes)], **options)[0] == {
+        jpeg(0): label
+    }
+
+
+def test_an_image_that_has_two_labels_is_left_out(tmp_path):
+    twice = [("0.jpg", jpeg(0)), ("0.cls", b"0"), ("0.jpg", jpeg(1)), ("0.cls", b"1"), ("1.jpg", jpeg(2)), ("1.cls", b"1")]
+    found, listing = read(tmp_path, twice)
+    assert (found, listing.left_out) == ({jpeg(2): "1"}, [("train-000.tar/0", "samples with several labels")])
+
+
+def test_captions_beside_json_without_a_label_are_no_classes(tmp_path):
+    files = {}
+    for i in range(30):
+        files |= {f"{i}.jpg": jpeg(i), f"{i}.json": b'{"width": 256}', f"{i}.txt": f"a cat {i}".encode()}
+    found, listing = read(tmp_path, files)
+    assert (set(found.values()), listing.classes) == ({None}, [])
+    found, listing = read(tmp_path, files | {"0.cls": b"dog"})
+    assert (found[jpeg(0)], set(found.values())) == ("dog", {None, "dog"})
+    assert listing.notes[0].endswith("images with no other label have no labels; --label txt takes them")
 
 
 def test_texts_that_are_captions_are_no_classes(tmp_path):

@@ -45,9 +45,13 @@ def test_idx_files_give_images_labels_and_splits(tmp_path, suffix):
         np.testing.assert_array_equal(pixels(source.read(sample.key)), image)
 
 
-def test_idx_without_labels_is_unlabelled(tmp_path):
+def test_idx_without_labels_is_unlabelled_and_says_so(tmp_path):
     write_idx(tmp_path, "")
+    assert open_source(str(tmp_path)).listing().notes == []
     (tmp_path / "train-labels-idx1-ubyte").unlink()
+    assert open_source(str(tmp_path)).listing().notes == [
+        "beside train-images-idx3-ubyte lies no train-labels-idx1-ubyte: its images have no labels"
+    ]
     labels = {sample.split: sample.label for sample in open_source(str(tmp_path)).listing().samples}
     assert labels["train"] is None
     assert labels["test"] is not None

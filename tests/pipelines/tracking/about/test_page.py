@@ -15,6 +15,7 @@ PAGE = "#/experiments/7/runs/abc?workflowType=machine_learning"
     [
         ("http://mlflow.example:5000", f"http://mlflow.example:5000/{PAGE}"),
         ("https://name:secret@mlflow.example/team/", f"https://mlflow.example/team/{PAGE}"),
+        ("https://mlflow.example/team?token=secret", f"https://mlflow.example/team/{PAGE}"),
         ("sqlite:////data/mlflow.db", f"http://127.0.0.1:5000/{PAGE}"),
     ],
 )
