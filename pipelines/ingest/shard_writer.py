@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -157,22 +158,21 @@ def _mean_bytes(source: Source, listing: Listing, asked: int) -> float:
         return sum(piece.bytes for piece in listing.pieces) / max(rows, 1)
     if min(len(listing.samples), asked) <= PROBED:
         return 0
-    sizes = []
-    for sample in listing.samples[:: len(listing.samples) // PROBED]:
-        try:
-            sizes.append(len(source.read(sample.key)))
-        except Exception:  # the ingest itself will name it
-            continue
+    sizes = [len(content) for content in _probed(source, listing)]
     return sum(sizes) / max(len(sizes), 1)
+
+
+def _probed(source: Source, listing: Listing) -> Iterator[bytes]:
+    """A few of the images; those that cannot be read, which the ingest itself will name, are left out."""
+    for sample in listing.samples[:: max(len(listing.samples) // PROBED, 1)]:
+        with suppress(Exception):
+            yield source.read(sample.key)
 
 
 def most_decoded_rows(source: Source, listing: Listing, form: StoredForm) -> int:
     """Images of a shard that is not too large when they are decoded, judged by a few of them."""
     sizes = []
-    for sample in listing.samples[:: max(len(listing.samples) // PROBED, 1)]:
-        try:
-            size = identify(source.read(sample.key)).size
-        except Exception:  # the ingest itself will name it
-            continue
-        sizes.append(3 * form.stored_pixels(size))
+    for content in _probed(source, listing):
+        with suppress(Exception):  # the ingest itself will name it
+            sizes.append(3 * form.stored_pixels(identify(content).size))
     return max(SHARD_BYTES * len(sizes) // sum(sizes), 1) if sizes else 1

@@ -1,4 +1,4 @@
-"""What is said when a process of Ray dies that a job cannot do without."""
+"""What is said when a task of Ray refuses, or a process dies that a job cannot do without."""
 
 from __future__ import annotations
 
@@ -14,6 +14,23 @@ KNOWN = {"TrainController": "the controller of Ray Train", "Recorder": "the reco
 NAMED = re.compile(r"class_name: (\w+)")
 # As Ray's message of many lines has it, in whatever error that is quoted.
 FULL = re.compile(r"low on memory\. Memory on the node \(IP: (\S+),.*?\) was (\S+) used / (\S+) limit")
+
+RAYS_ADVICE = re.compile(r"\s+Failed to .* after \d+/\d+ attempts .*", re.DOTALL)  # that Ray Data adds to what a task raises
+
+
+@contextmanager
+def refusals_alone() -> Iterator[None]:
+    """Within the block what a task of Ray refuses is the refusal alone, without its stack.
+
+    Raises:
+        UserError: that a task met.
+    """
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise UserError(RAYS_ADVICE.sub("", str(error.cause))) from None
+        raise
 
 
 def cause_of(error: BaseException | str | None) -> str:

@@ -161,9 +161,7 @@ class CheckpointStore:
                 self._write_index([])
             (self.location / taken.file).write_bytes(content)
         except OSError as error:
-            raise UserError(
-                f"checkpoint {self.location / taken.file} could not be written ({storage_sentence(error)}); mend the storage"
-            ) from error
+            raise _unwritten(self.location / taken.file, error) from error
         return taken
 
     def go_on_from(self, taken: Entry) -> None:
@@ -183,9 +181,7 @@ class CheckpointStore:
         try:
             _copy(self.location, entry.file, kept.file)
         except OSError as error:
-            raise UserError(
-                f"checkpoint {self.location / kept.file} could not be written ({storage_sentence(error)}); mend the storage"
-            ) from error
+            raise _unwritten(self.location / kept.file, error) from error
         self.drop_aside(MOST_ASIDE)
         return kept
 
@@ -225,6 +221,10 @@ class CheckpointStore:
         if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
             raise UserError(f"checkpoint {place} is not of format {CHECKPOINT_FORMAT}, which this version reads; restore it")
         return state
+
+
+def _unwritten(place: Location, error: OSError) -> UserError:
+    return UserError(f"checkpoint {place} could not be written ({storage_sentence(error)}); mend the storage")
 
 
 def _copy(folder: Location, name: str, to: str) -> None:

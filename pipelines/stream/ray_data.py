@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray.data
-import ray.exceptions
 
-from pipelines.errors import UserError
+from pipelines.jobs.deaths import refusals_alone
 from pipelines.jobs.ray_quirks.data import Breather, notices_sooner
 
 BLOCK_BYTES = 16 << 20
-RAYS_ADVICE = re.compile(r"\s+Failed to .* after \d+/\d+ attempts .*", re.DOTALL)  # that it adds to what a task raises
 
 
 def configure_ray_data(pipelines: int | None = None) -> None:
@@ -51,9 +48,5 @@ def batches_of(rows: ray.data.Dataset, **options: Any) -> Iterator[dict[str, np.
     Raises:
         UserError: that a task met, without its stack.
     """
-    try:
+    with refusals_alone():
         yield from rows.iter_batches(**options)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise UserError(RAYS_ADVICE.sub("", str(error.cause))) from None
-        raise

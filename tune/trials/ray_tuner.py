@@ -60,9 +60,11 @@ def build_tuner(sweep: SweepContext, board: Board) -> ray.tune.Tuner:
 
 def trials_of(plan: Plan) -> list[dict[str, Any]]:
     """Point and seed of each trial that is known, in the plan's order; members of a population have their present points."""
-    pairs = [(point, seed) for point in plan.points for seed in plan.config.seeds]
-    now = present_point if plan.is_population else lambda _plan, point, _seed: point
-    return [{"point": now(plan, point, seed), "seed": seed} for point, seed in pairs]
+    return [
+        {"point": present_point(plan, point, seed) if plan.is_population else point, "seed": seed}
+        for point in plan.points
+        for seed in plan.config.seeds
+    ]
 
 
 def _process_of(run: Callable[[dict[str, Any]], None], sweep: SweepContext) -> type[Any]:

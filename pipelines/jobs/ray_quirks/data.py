@@ -1,4 +1,4 @@
-"""Ray Data: statistics that do not grow, and a loop that leaves the processor to others."""
+"""Ray Data: statistics that do not grow, and a loop that uses the CPUs it is given and leaves the consumer's to others."""
 
 from __future__ import annotations
 
