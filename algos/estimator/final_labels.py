@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from algos.estimator.geometry import Geometry, exact_similarities, split
+from algos.estimator.geometry import Geometry, similarities_of, split
 from algos.estimator.input_rows import Table
 from algos.exact.repair_sizes import Repair, repair_sizes
 from algos.kmeans.step_arithmetic import assign, priced_similarities
@@ -74,8 +74,8 @@ def bounded_labels(
         unit: weight of each row.
     """
     greatest = None if most == math.inf else round(most / unit)
-    similarities = exact_similarities(rows, centers, geometry)
-    found = repair_sizes(similarities, len(rows), prices, round(least / unit), greatest)
+    similarities, rough = similarities_of(rows, centers, geometry), similarities_of(rows, centers, geometry, centers.dtype)
+    found = repair_sizes(similarities, len(rows), prices, round(least / unit), greatest, rough)
     prepared = (geometry.prepare(piece.double()) for piece in split(rows, rows.shape[1]))
     squares = float(torch.stack([geometry.half_squares(piece).sum() for piece in prepared]).sum())
     unit = geometry.scale**2 * unit

@@ -112,16 +112,21 @@ def undirected_row(lengths: Tensor) -> int | None:
     return int(found[0, 0]) if len(found) else None
 
 
-def exact_similarities(rows: Tensor, centers: Tensor, geometry: Geometry) -> Callable[[Tensor, Tensor], Tensor]:
-    """Similarities of indexed rows of the data and indexed prepared centers, float64 on the CPU.
+def similarities_of(
+    rows: Tensor, centers: Tensor, geometry: Geometry, dtype: torch.dtype = torch.float64
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Similarities of indexed rows of the data and indexed prepared centers, on the CPU.
 
     In float64 because rows at the border of two clusters differ by less than float32 tells apart.
     """
-    centers = centers.double()
+    centers = centers.to(dtype)
     no_prices = centers.new_zeros(())
+    measured = (row_lengths(piece.double()) for piece in split(rows, rows.shape[1]))
+    lengths = torch.cat(list(measured)).to(dtype) if geometry.spherical else None
 
     def similarities(index: Tensor, clusters: Tensor) -> Tensor:
-        prepared = geometry.prepare(rows.index_select(0, index.to(rows.device)).double())
+        index = index.to(rows.device)
+        prepared = geometry.prepare(rows[index].to(dtype), None if lengths is None else lengths[index])
         chosen = centers[clusters.to(rows.device)]
         return priced_similarities(prepared, chosen, no_prices, spherical=geometry.spherical).cpu()
 

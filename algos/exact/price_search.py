@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from algos.exact.signed_prices import SizeBounds
-from algos.exact.similarities import Similarities, pieces
+from algos.exact.similarities import Similarities, best_clusters, pieces
 from algos.exact.smooth_dual import SmoothDual
 
 CANDIDATES = 16  # clusters a row that price search considers
@@ -43,25 +43,29 @@ class Start(NamedTuple):
         return cls(misplaced(lists.indices[:, 0], prices, bounds), lists, prices)
 
 
-def search_prices(similarities: Similarities, start: Start, bounds: SizeBounds) -> Start:
+def search_prices(similarities: Similarities, start: Start, bounds: SizeBounds, rough: Similarities | None = None) -> Start:
     """Prices near the optimum, and lists under them.
 
     Each round adapts the prices on the best few clusters of each row; one pass then finds these anew. Prices far off make others
-    the best ones: a search on a sample of rows, with longer lists, goes before.
+    the best ones: a search on a sample of rows, with longer lists, goes before. `rough` similarities, if given, serve for it all,
+    but not for the lists that are returned.
     """
+    rough, first = rough or similarities, start
     best, num_rows, num_clusters = start, len(start.lists.values), len(start.prices)
     few = min(num_clusters // 4, num_rows // 50)  # paths for so few rows cost less than a round
     for number in range(ROUNDS):
         if best.misplaced <= few:
             break
         if number == 0 and best.misplaced > num_rows // 20 and num_clusters > CANDIDATES:
-            start = best = from_sample(similarities, start, bounds)
+            start = best = from_sample(rough, start, bounds)
         prices = adapt_prices(*start.lists, start.prices, bounds)
-        start, before = Start.of(similarities, num_rows, prices, bounds), start
+        start, before = Start.of(rough, num_rows, prices, bounds), start
         best = min(best, start, key=lambda each: each.misplaced)
         if start is best and start.misplaced > SETTLED * before.misplaced:
             break
-    return best
+    if best is first or rough is similarities:
+        return best
+    return min(first, Start.of(similarities, num_rows, best.prices, bounds), key=lambda each: each.misplaced)
 
 
 def misplaced(labels: Tensor, prices: Tensor, bounds: SizeBounds) -> int:
@@ -74,30 +78,32 @@ def candidates(
 ) -> Lists:
     """The best clusters of all rows, or of some, under the prices."""
     rows, clusters, width = torch.arange(num_rows) if rows is None else rows, torch.arange(len(prices)), min(width, len(prices))
-    values, indices = torch.empty(len(rows), width, dtype=torch.float64), torch.empty(len(rows), width, dtype=torch.int64)
-    for places in pieces(torch.arange(len(rows)), len(prices)):
-        found = similarities(rows[places], clusters)
-        indices[places] = (found + prices).topk(width, dim=1).indices
-        values[places] = found.gather(1, indices[places])
-    return Lists(values, indices)
+    lists = list[Lists]()
+    for piece in pieces(rows, len(prices)):
+        found = similarities(piece, clusters)
+        indices = best_clusters(found + prices.to(found.dtype), width)
+        lists.append(Lists(found.gather(1, indices), indices))
+    return Lists(*(torch.cat(column) for column in zip(*lists, strict=True)))
 
 
 def from_sample(similarities: Similarities, start: Start, bounds: SizeBounds) -> Start:
     """A better start, with prices that suit a sample of the rows with long lists, or the same one.
 
-    A cluster that few of the sample list may ask for any price, and then win rows that do not list it: where the prices are no
-    better than those before, they are sought again within the reach of the lists.
+    A cluster that few of the sample list may ask for any price, and then win rows that do not list it: prices are also sought
+    within the reach of the lists, and those that leave fewer of the sample's rows out of place are tried on all.
     """
     num_rows, prices = len(start.lists.values), start.prices
     count = min(num_rows, SAMPLED_ROWS * len(prices))
     rows = torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))[:count].sort().values
     lists = candidates(similarities, num_rows, prices, rows=rows, width=max(SAMPLED // count, CANDIDATES))
-    for free in (True, False):
-        adapted = adapt_prices(*lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6, free=free)
-        found = Start.of(similarities, num_rows, adapted, bounds)
-        if found.misplaced < start.misplaced:
-            return found
-    return start
+    adapted = [
+        adapt_prices(*lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6, free=free) for free in (True, False)
+    ]
+    sampled = SizeBounds(*(each * count // num_rows for each in bounds))
+    labels = (candidates(similarities, num_rows, each, rows=rows, width=1).indices[:, 0] for each in adapted)
+    off = [misplaced(mine, each, sampled) for mine, each in zip(labels, adapted, strict=True)]
+    found = Start.of(similarities, num_rows, adapted[off.index(min(off))], bounds)
+    return min(start, found, key=lambda each: each.misplaced)
 
 
 def adapt_prices(
@@ -119,7 +125,7 @@ def adapt_prices(
     )
     reach = np.full(len(prices), np.inf if free or values.shape[1] == len(prices) else lead)
     dual = SmoothDual(
-        values.numpy(), indices.numpy(), bounds.least.numpy() * share, bounds.most.numpy() * share,
+        values, indices, bounds.least.numpy() * share, bounds.most.numpy() * share,
         np.maximum(prices.numpy() - reach, np.where(bounds.bounded_above, -np.inf, 0.0)), prices.numpy() + reach,
     )  # fmt: skip
     narrowest = max(lead * len(prices) / len(values) / 8, lead * 1e-6)

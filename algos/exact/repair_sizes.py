@@ -52,7 +52,12 @@ class Repair:
 
 
 def repair_sizes(
-    similarities: Similarities, num_rows: int, prices: Tensor, min_size: int | Tensor, max_size: int | Tensor | None = None
+    similarities: Similarities,
+    num_rows: int,
+    prices: Tensor,
+    min_size: int | Tensor,
+    max_size: int | Tensor | None = None,
+    rough: Similarities | None = None,
 ) -> Repair:
     """Best labels with at least `min_size` and at most `max_size` rows in every cluster.
 
@@ -66,6 +71,7 @@ def repair_sizes(
         prices: (K,) where the search starts, such as the duals of online constrained k-means.
         min_size: least rows of a cluster, one for all or (K,) int64.
         max_size: most rows, likewise; `None` for no bound.
+        rough: the same at less precision and in less time, for the search of prices.
 
     Returns:
         The labels, their prices, cost and optimality gap.
@@ -74,13 +80,15 @@ def repair_sizes(
         ValueError: if a minimum exceeds its maximum, the minimums together exceed n, or the maximums together are below n.
     """
     bounds = SizeBounds.of(min_size, max_size, len(prices))
-    flow, proof, before = optimal_flow(similarities, num_rows, prices, bounds)
+    flow, proof, before = optimal_flow(similarities, num_rows, prices, bounds, rough)
     labels, prices = torch.from_numpy(flow.labels), torch.from_numpy(flow.prices[:-1].copy())
     gap = proof.best - bounds.value(prices) - proof.objective
     return Repair(labels, prices, proof.objective, before - proof.objective, max(gap, 0.0), flow.moves)
 
 
-def optimal_flow(similarities: Similarities, num_rows: int, prices: Tensor, bounds: SizeBounds) -> tuple[RowFlow, Audit, float]:
+def optimal_flow(
+    similarities: Similarities, num_rows: int, prices: Tensor, bounds: SizeBounds, rough: Similarities | None = None
+) -> tuple[RowFlow, Audit, float]:
     """The flow behind `repair_sizes`, at its optimum, the proof, and the total similarity of the argmax under the prices given.
 
     Raises:
@@ -90,7 +98,7 @@ def optimal_flow(similarities: Similarities, num_rows: int, prices: Tensor, boun
     prices = bounds.shifted(prices.double().cpu(), num_rows)
     start = Start.of(similarities, num_rows, prices, bounds)
     before = float(start.lists.values[:, 0].sum())
-    _, (values, indices), prices = search_prices(similarities, start, bounds)
+    _, (values, indices), prices = search_prices(similarities, start, bounds, rough)
     entries = Entries(np.arange(num_rows).repeat(values.shape[1]), indices.numpy().ravel(), values.numpy().ravel())
     flow = RowFlow(entries, indices[:, 0].numpy().copy(), values[:, 0].numpy().copy(), prices.numpy(), bounds)
     while True:

@@ -11,6 +11,7 @@ Shapes: B rows of a batch, K clusters, S listed rows, D embedding size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -215,12 +216,13 @@ def repair_listed(
         ValueError: where the list is too short to keep every bound, see `suffices`.
     """
 
-    def similarities(rows: Tensor, clusters: Tensor) -> Tensor:
-        return vectors[rows].double() @ centers[clusters].double().T
+    def similarities(rows: Tensor, clusters: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        return vectors[rows].to(dtype) @ centers[clusters].to(dtype).T
 
     most = None if max_size is None else outside_maximum(counts, owners, max_size)
     bounds = SizeBounds.of(outside_minimum(counts, owners, min_size), most, len(counts))
-    return torch.from_numpy(optimal_flow(similarities, len(vectors), prices, bounds)[0].labels)
+    rough = partial(similarities, dtype=vectors.dtype)
+    return torch.from_numpy(optimal_flow(similarities, len(vectors), prices, bounds, rough)[0].labels)
 
 
 def bound_over_all(

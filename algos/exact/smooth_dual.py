@@ -2,7 +2,7 @@
 
 The dual of the assignment program, sum_i max_k (s_ik + p_k) - sum_k (p_k^+ least_k - p_k^- most_k), has kinks wherever a row
 changes its cluster. With a softmax of width epsilon for the maximum it is smooth: its gradient is the expected sizes less the
-wanted ones, and its Hessian the Laplacian of a graph of clusters that share rows, which is sparse.
+wanted ones, and its Hessian the Laplacian of a graph of clusters that share rows, which is sparse. Shares are float32.
 
 Source of the smoothing: Cuturi, Sinkhorn distances, NeurIPS 2013. Shapes: n rows, C listed clusters of each, K clusters.
 """
@@ -10,11 +10,14 @@ Source of the smoothing: Cuturi, Sinkhorn distances, NeurIPS 2013. Shapes: n row
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import cg
+from torch import Tensor
 
 Numbers = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -27,10 +30,10 @@ STRIDE = 8  # most widths that a step moves a price
 
 @dataclass(frozen=True)
 class Smoothed:
-    """The dual's value at some prices, the rows' shares (n, C) of their clusters, and sizes (K,)."""
+    """The dual's value at some prices but for a constant, the rows' shares (n, C) of their clusters, and sizes (K,)."""
 
     value: float
-    shares: Numbers
+    shares: Tensor
     sizes: Numbers
 
 
@@ -47,8 +50,8 @@ class SmoothDual:
         highest: (K,) prices that none goes above.
     """
 
-    values: Numbers
-    indices: Indices
+    values: Tensor
+    indices: Tensor
     least: Numbers
     most: Numbers
     lowest: Numbers
@@ -65,16 +68,21 @@ class SmoothDual:
 
     def at(self, prices: Numbers, width: float) -> Smoothed:
         """The dual at prices (K,)."""
-        shares = self.values + prices[self.indices]
-        top = shares.max(axis=1, keepdims=True)
-        shares -= top
-        shares /= width
-        np.exp(shares, out=shares)
-        total = shares.sum(axis=1, keepdims=True)
-        shares /= total
-        granted = prices.clip(min=0) @ self.least + prices.clip(max=0) @ self.most
-        sizes: Numbers = np.bincount(self.indices.ravel(), shares.ravel(), minlength=len(prices)).astype(np.float64)
-        return Smoothed(float(top.sum() + width * np.log(total).sum() - granted), shares, sizes)
+        priced = torch.from_numpy(prices).float().take(self.indices).add_(self._leads).div_(width)
+        best = width * float(priced.logsumexp(dim=1).sum(dtype=torch.float64))
+        shares = priced.softmax(dim=1)
+        granted = float(prices.clip(min=0) @ self.least + prices.clip(max=0) @ self.most)
+        return Smoothed(best - granted, shares, self._per_cluster(shares))
+
+    @cached_property
+    def _leads(self) -> Tensor:
+        """Similarities (n, C) float32 less the greatest of each row, which keeps float32 precise."""
+        return (self.values - self.values.amax(dim=1, keepdim=True)).float()
+
+    def _per_cluster(self, shares: Tensor) -> Numbers:
+        """Sums (K,) of what the listed clusters have (n, C)."""
+        sums: Numbers = self.indices.view(-1).bincount(shares.double().view(-1), minlength=len(self.least)).numpy()
+        return sums
 
     def _descend(self, prices: Numbers, width: float) -> Numbers:
         here, damping = self.at(prices, width), DAMPING
@@ -107,12 +115,12 @@ class SmoothDual:
     def _newton(self, here: Smoothed, lacking: Numbers, free: NDArray[np.bool_], width: float, damping: float) -> Numbers:
         """The step (K,) of the free prices that the damped Hessian asks for."""
         shares, clusters = here.shares, len(lacking)
-        rows, places = np.nonzero((shares > SHARED) & (shares < 1 - SHARED))
-        shape = (len(shares), clusters)
-        shared = sparse.csr_matrix((shares[rows, places], (rows, self.indices[rows, places])), shape=shape)
+        at = ((shares > SHARED) & (shares < 1 - SHARED)).nonzero(as_tuple=True)
+        arcs = shares[at].double().numpy(), (at[0].numpy(), self.indices[at].numpy())
+        shared = sparse.csr_matrix(arcs, shape=(len(shares), clusters))
         both = (shared.T @ shared).tocsr()
         both.setdiag(0)
-        own: Numbers = np.bincount(self.indices.ravel(), (shares * (1 - shares)).ravel(), minlength=clusters).astype(np.float64)
+        own = self._per_cluster(shares * (1 - shares))
         own += damping * np.maximum(here.sizes, self.least) + 1e-9
         hessian = (sparse.diags(own) - both).tocsr()[free][:, free] / width
         step = np.zeros(clusters)

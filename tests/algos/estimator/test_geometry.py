@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from algos.estimator import geometry
-from algos.estimator.geometry import Geometry, exact_similarities, initial_centers, row_lengths, undirected_row
+from algos.estimator.geometry import Geometry, initial_centers, row_lengths, similarities_of, undirected_row
 from algos.kmeans.step_arithmetic import priced_similarities
 
 ROWS = torch.tensor([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
@@ -72,12 +72,12 @@ def test_lengths_are_found_in_pieces(monkeypatch):
 
 
 @pytest.mark.parametrize("spherical", [True, False])
-def test_exact_similarities_are_those_of_the_core_in_float64(spherical):
+def test_similarities_of_are_those_of_the_core_in_float64(spherical):
     rows = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
     made = Geometry.of(rows, spherical=spherical)
     centers = made.prepare(rows[:4])
     index, clusters = torch.tensor([7, 3]), torch.tensor([2, 0, 1])
-    found = exact_similarities(rows, centers, made)(index, clusters)
+    found = similarities_of(rows, centers, made)(index, clusters)
     expected = priced_similarities(made.prepare(rows), centers, torch.zeros(4), spherical=spherical)[index][:, clusters]
     assert found.dtype == torch.float64
     torch.testing.assert_close(found, expected.double(), atol=1e-6, rtol=1e-5)

@@ -188,6 +188,16 @@ def test_the_flow_alone_reaches_the_optimum_without_price_search(monkeypatch):
     assert repair.objective == pytest.approx(best_total(table.numpy(), 9))
 
 
+@pytest.mark.parametrize("error", [1e-7, 1e-2, 1.0])
+def test_rough_similarities_change_no_label(error):
+    generator = torch.Generator().manual_seed(5)
+    table = torch.randn(400, 20, generator=generator, dtype=torch.float64) + torch.linspace(0, 2, 20)
+    rough = (table + error * torch.randn(400, 20, generator=generator)).float()
+    repair = repair_sizes(lookup(table), 400, zeros(20), 15, 30, rough=lookup(rough))
+    assert torch.equal(repair.labels, repair_sizes(lookup(table), 400, zeros(20), 15, 30).labels)
+    assert repair.gap < 1e-9
+
+
 def test_pieces_do_not_change_the_answer(monkeypatch):
     table = torch.randn(50, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + torch.arange(7) / 3
     whole = repair_sizes(lookup(table), 50, zeros(7), 6)
