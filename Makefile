@@ -1,4 +1,4 @@
-# make demo: real images clustered, from nothing, in minutes.  make test: the tests; with make check and make test-lowest all of CI.
+# make demo: real images clustered, from nothing, in minutes.  make test: the tests; with make check, make test-jobs and make test-lowest all of CI.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ LOWEST_TESTS := tests/algos tests/pipelines/config tests/pipelines/datasets test
 DEMO_RUN := outputs/demo
 BARS ?=
 
-.PHONY: install demo test test-all test-gpu test-lowest check bench lock clean
+.PHONY: install demo test test-jobs test-all test-gpu test-lowest check bench lock clean
 
 install: $(VENV)/installed
 
@@ -30,9 +30,13 @@ demo: install
 	@$(BIN)/python -c "import quorum; print('         ', quorum.open_run('$(DEMO_RUN)').page)"
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow and not job'
 
-# Also the stops, deaths and sweeps that take minutes.
+# What takes whole jobs on Ray to see: trainings, clusterings, sweeps.
+test-jobs: install
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'job and not gpu and not slow'
+
+# All of these, and the stops, deaths and sweeps that take minutes.
 test-all: install
 	$(BIN)/python -m pytest -m 'not gpu'
 

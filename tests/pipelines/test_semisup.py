@@ -34,7 +34,7 @@ from tests.helpers.pages.words import settings_of
 from tests.helpers.places import RECIPES
 from tests.helpers.runs.killed_runs import differing, final_state, kill_and_resume, learned
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.job]
 
 SMALL = [
     "--backbone.name", "wrn-10-1", "--method.dim", "16", "--method.refine_from", "1",

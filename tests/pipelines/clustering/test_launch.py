@@ -40,6 +40,7 @@ def labels_of(to: Path) -> pa.Table:
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_every_row_gets_a_label_once_in_the_order_of_the_files(clustered, lumps):
     table = labels_of(clustered)
     assert table["id"].to_pylist() == [f"row-{place}" for place in range(LUMP_ROWS)]
@@ -56,6 +57,7 @@ def test_every_row_gets_a_label_once_in_the_order_of_the_files(clustered, lumps)
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_sizes_are_near_the_minimum_and_the_report_agrees_with_the_labels(clustered):
     report = json.loads((clustered / "report.json").read_text())
     assert report["rows"] == LUMP_ROWS
@@ -74,6 +76,7 @@ def test_sizes_are_near_the_minimum_and_the_report_agrees_with_the_labels(cluste
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered, lumps):
     address = Run.open(str(clustered)).address
     client = MlflowClient(address.uri)
@@ -104,6 +107,7 @@ def test_mlflow_has_settings_figures_and_a_picture_of_the_sizes(clustered, lumps
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered):
     copy = clustered.parent / "exact"
     shutil.copytree(clustered, copy)
@@ -123,6 +127,7 @@ def test_a_finished_run_is_gone_on_with_to_exact_sizes_and_no_further(clustered)
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_labels_keep_both_bounds_where_nothing_is_said_of_it(local_ray, lumps, tmp_path):
     to = tmp_path / "bounded"
     given = ["--num_clusters", "20", "--id", "path", "--max_size_ratio", "1.5", "--passes", "1", "--copy", "never"]
@@ -146,6 +151,7 @@ def test_labels_keep_both_bounds_where_nothing_is_said_of_it(local_ray, lumps, t
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.job
 def test_tensors_of_ray_data_cluster_into_labels_that_open_as_one_data_set(local_ray, tmp_path, capsys):
     rows = np.repeat(np.eye(4, LUMP_DIM, dtype=np.float32), 60, axis=0)
     ids = [f"row-{place % 239}" for place in range(240)]  # the last is the first's
@@ -179,6 +185,7 @@ def test_one_file_clusters_beside_itself(tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_resume_that_is_refused_leaves_a_finished_run_as_it_was(clustered):
     copy = clustered.parent / "refused"
     shutil.copytree(clustered, copy)
@@ -202,6 +209,7 @@ def from_folder(folder: Path) -> ClusterConfig:
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_rows_in_lumps_were_streamed_from_a_copy_which_is_gone(clustered):
     assert from_folder(clustered).copy == "always"
     assert not (clustered / COPY).exists()
@@ -209,6 +217,7 @@ def test_rows_in_lumps_were_streamed_from_a_copy_which_is_gone(clustered):
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_copy_is_kept_on_request_and_the_labels_are_of_the_files_rows(local_ray, tables, tmp_path):
     kind = np.random.default_rng(0).integers(4, size=400)
     rows = np.eye(4, LUMP_DIM, dtype=np.float32)[kind]
@@ -225,6 +234,7 @@ def test_a_copy_is_kept_on_request_and_the_labels_are_of_the_files_rows(local_ra
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.job
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_killed_in_mid_pass_goes_on_with_any_number_of_workers(clustered, workers):
     copy = cut_back(
@@ -262,6 +272,7 @@ def euclidean(local_ray, far_from_zero) -> Path:
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_euclidean_labels_are_the_nearest_centers_less_their_prices_in_units_of_the_data(euclidean, far_from_zero):
     table, found = labels_of(euclidean), FinishedClusters.open(str(euclidean))
     rows = pa.concat_tables(pq.read_table(far_from_zero / f"{name}.parquet") for name in "ab")["embedding"]
@@ -284,6 +295,7 @@ def test_euclidean_labels_are_the_nearest_centers_less_their_prices_in_units_of_
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_the_estimator_predicts_the_same_labels_from_the_same_centers(euclidean, far_from_zero):
     rows = pa.concat_tables(pq.read_table(far_from_zero / f"{name}.parquet") for name in "ab")["embedding"]
     rows = np.stack(rows.to_numpy(zero_copy_only=False))
@@ -300,6 +312,7 @@ def test_the_estimator_predicts_the_same_labels_from_the_same_centers(euclidean,
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_euclidean_run_killed_in_mid_pass_goes_on_with_two_workers_in_the_same_bits(euclidean):
     copy = cut_back(euclidean, euclidean.parent / "killed", STEPS + 8, "labels", "*.parquet", "report.json", CLUSTERS_MANIFEST)
     assert store_of(copy).latest().step == 8
@@ -312,6 +325,7 @@ def test_a_euclidean_run_killed_in_mid_pass_goes_on_with_two_workers_in_the_same
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_start_from_finished_clusters_keeps_their_numbers_and_tells_what_changed(clustered, lumps):
     to = clustered.parent / "warm"
     given = [word for word in options() if word not in ("--num_clusters", f"[{CLUSTERS}, 7]")]
@@ -331,6 +345,7 @@ def test_a_start_from_finished_clusters_keeps_their_numbers_and_tells_what_chang
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_warm_start_that_was_killed_goes_on_without_the_run_it_started_from(euclidean, far_from_zero):
     first, to = euclidean.parent / "first", euclidean.parent / "warm"
     shutil.copytree(euclidean, first)
@@ -349,6 +364,7 @@ def test_a_warm_start_that_was_killed_goes_on_without_the_run_it_started_from(eu
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_row_without_direction_stops_the_run_in_words(local_ray, lumps, tmp_path):
     rows = pq.read_table(lumps / "a.parquet", columns=["embedding"])["embedding"].to_pylist()
     rows[1034] = [0.0] * LUMP_DIM

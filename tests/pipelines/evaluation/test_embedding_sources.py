@@ -21,7 +21,7 @@ from quorum import cluster, embed
 from quorum.cli import main
 from tests.helpers.inputs.published import put_into_cache
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.job]
 
 
 @pytest.fixture

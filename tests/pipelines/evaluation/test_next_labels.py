@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.runs.trained_model import Trained
 from quorum.cli import main
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.job]
 
 
 def fill_in(file: Path, classes: dict[str, str]) -> int:

@@ -128,6 +128,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.job
 def test_parts_are_shared_by_a_few_processes_that_stay_where_they_take_a_gpu():
     done = subprocess.run([sys.executable, "-c", PARTS], cwd=ROOT, capture_output=True, text=True, check=True)
     parts, processes, share_of_many, share_of_two, refusal = done.stdout.splitlines()[-5:]

@@ -42,7 +42,7 @@ from tests.helpers.runs.killed_runs import (
 )
 from tests.helpers.runs.small_runs import RECIPE, STEPS, words
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.job]
 
 EPOCHS = 4
 

@@ -15,7 +15,7 @@ from pipelines.training.loop import tell_of_copies, tell_of_dropout, train_step
 from pipelines.training.session import Session
 from tests.helpers.runs.sessions import SMALL, batches, new_session, train_steps
 
-pytestmark = pytest.mark.ray  # the shards are ingested on Ray; the sessions themselves run without it
+pytestmark = [pytest.mark.ray, pytest.mark.job]  # the shards are ingested on Ray; the sessions themselves run without it
 
 
 def session(digits: str, folder: str, *overrides: str) -> Session:

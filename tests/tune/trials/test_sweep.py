@@ -37,7 +37,7 @@ from tune.trials.population import LINEAGE_FILE
 from tune.trials.sweep import sweep
 from tune.trials.trial import OUTCOME_FILE, outcome_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.job, pytest.mark.timeout(600)]
 
 SETTINGS = {
     "epochs": 3, "batch_size": 64, "backbone": {"name": "wrn-10-1", "stem": "auto", "options": {}}, "method.dim": 16,

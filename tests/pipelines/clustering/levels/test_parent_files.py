@@ -29,7 +29,7 @@ from tests.helpers.runs.killed_runs import cut_back, differing, final_state, sto
 LEVELS = (5, 8)
 CHILDREN = 40
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.job]
 
 
 def words(*more: str) -> list[str]:
