@@ -60,10 +60,10 @@ class DataSet:
 
     @property
     def counts(self) -> pd.DataFrame:
-        """Images of each class in each labelled split."""
+        """Images of each class in each split that has labels."""
         import pandas as pd
 
-        labelled = {name: split.class_counts for name, split in self.dataset.splits.items() if split.labelled}
+        labelled = {name: split.class_counts for name, split in self.dataset.splits.items() if any(split.class_counts)}
         return pd.DataFrame(labelled, index=pd.Index(self.classes, name="class"))
 
     def images(self, count: int = SHOWN, split: str = "train") -> dict[int, Image.Image]:

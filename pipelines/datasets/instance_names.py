@@ -9,12 +9,12 @@ import functools
 import itertools
 import posixpath
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from pipelines.errors import UserError, nearest
+from pipelines.files.text import composed
 from pipelines.words import tell
 
 MOST_DIGITS = 18  # of an id: below 2^63
@@ -83,7 +83,7 @@ def _plain_path(text: str) -> str:
     if text.lower().startswith("file:"):
         text = re.sub("^//[^/]*/", "/", unquote(text[len("file:") :]))
     path = posixpath.normpath(text.replace("\\", "/")) if text else text
-    return unicodedata.normalize("NFC", path)
+    return composed(path)
 
 
 def rows_of(names: Sequence[Named], instances: Instances, *, ids: bool | None) -> list[int]:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.datasets.instance_names import Instances, Named, rows_of
 from pipelines.errors import UserError
-from pipelines.files.text import decoded
+from pipelines.files.text import composed, decoded
 
 SEPARATORS = (",", ";", "\t")
 ID_COLUMNS = ("id", "ids", "instance", "instance_id", "instance id")
 PATH_COLUMNS = ("source", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path")
 KEY_COLUMNS = (*ID_COLUMNS, *PATH_COLUMNS, "image", "img", "name", "key")
 CLASS_COLUMNS = ("label", "labels", "class", "classes", "category", "target", "class_name", "label_name")
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,14 @@ def read_list(
         raise UserError(f"list {file} is empty; a line holds an instance id or a source path")
     rows_of_lines = rows_of(lines, instances, ids=True if ids else columns.ids)
     return list(zip(lines, rows_of_lines, strict=True))
+
+
+def fraction_in(labels: Iterable[str]) -> str | None:
+    """A label such as `0.5` where all are numbers: what was measured, and no class; `None` without one."""
+    listed = list(labels)
+    if not all(map(NUMBER.fullmatch, listed)):
+        return None
+    return next((label for label in listed if not float(label).is_integer()), None)
 
 
 def _text(file: str) -> str:
@@ -127,4 +136,4 @@ def _line(where: str, cells: Sequence[str], columns: Columns) -> Line:
         )
     if columns.key >= len(cells) or not cells[columns.key]:
         raise UserError(f"{where} names no instance; give its id or its source path")
-    return Line(cells[columns.key], where, cells[columns.label] if columns.label < len(cells) else None)
+    return Line(cells[columns.key], where, composed(cells[columns.label]) if columns.label < len(cells) else None)

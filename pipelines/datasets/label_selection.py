@@ -7,7 +7,7 @@ larger selection of one seed contains the smaller ones. A list file may also bri
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import pyarrow as pa
 import ray
 
 from pipelines.datasets.image_shards import Dataset, read_column, read_images, read_sources
-from pipelines.datasets.label_lists import read_list
+from pipelines.datasets.label_lists import fraction_in, read_list
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
+from pipelines.files.text import composed
 from pipelines.words import tell
 
 SELECTION_FORMAT = 1
@@ -112,7 +113,8 @@ class Selection:
                 f"labels {place} were chosen from split {self.split!r} of shards with fingerprint {self.fingerprint}, but "
                 f"{dataset.location} has {dataset.fingerprint} and the run trains on {split!r}; run quorum labels on these shards"
             )
-        if new := [name for name in dataset.classes if name not in self.classes]:
+        known = {*self.classes}
+        if new := [name for name in dataset.classes if name not in known]:
             raise UserError(f"{dataset.location} has class {new[0]!r}, which labels {place} do not know; run quorum labels again")
         if len(self.ids) != len(self.labels) or len(set(self.ids)) != len(self.ids):
             raise UserError(f"labels {place} hold {len(set(self.ids))} instances and {len(self.labels)} labels; make it again")
@@ -129,11 +131,12 @@ class Selection:
         Raises:
             UserError: for an instance that the two give different classes.
         """
-        classes = [*self.classes, *(name for name in other.classes if name not in self.classes)]
-        chosen = dict(zip(self.ids, self.labels, strict=True))
+        mine = {*self.classes}
+        classes = [*self.classes, *(name for name in other.classes if name not in mine)]
+        number_of, chosen = _numbers_of(classes), dict(zip(self.ids, self.labels, strict=True))
         for row, label in zip(other.ids, other.labels, strict=True):
             name = other.classes[label]
-            if (before := chosen.setdefault(row, classes.index(name))) != classes.index(name):
+            if (before := chosen.setdefault(row, number_of[name])) != number_of[name]:
                 raise UserError(
                     f"instance {row} is of class {classes[before]!r} ({self.rule}) and of {name!r} ({other.rule}); correct one"
                 )
@@ -188,9 +191,10 @@ def choose(
         advice: another way, for the sentence about a class with too few rows.
 
     Raises:
-        UserError: for shards without labels or rows, or a class with too few rows.
+        UserError: for shards without labels, or a class with too few rows.
     """
-    if not dataset.split(split).labelled:
+    part = dataset.split(split)
+    if part.rows and not sum(part.class_counts):
         raise UserError(f"split {split!r} of {dataset.location} has no labels to choose from; give a list file: --list FILE")
     truth = read_column(dataset, split, "label")
     chosen, short = [], []
@@ -247,13 +251,16 @@ def choose_listed(dataset: Dataset, split: str, file: str, *, list_ids: bool = F
     listed = read_list(file, read_sources(dataset, split), ids=list_ids, elsewhere=elsewhere)
     truth = read_column(dataset, split, "label")
     classes = dataset.classes or sorted({line.label for line, _ in listed if line.label is not None} - {*UNLABELLED})
+    if not dataset.classes and (fraction := fraction_in(classes)):
+        raise UserError(f"list {file} holds {fraction}, which is no class; write behind each comma what the image shows")
+    number_of = _numbers_of(map(composed, classes))
     chosen: dict[int, int] = {}
     unlabelled = 0
     for line, row in listed:
-        if line.label in UNLABELLED and line.label not in classes:
+        if line.label in UNLABELLED and line.label not in number_of:
             unlabelled += 1
             continue
-        label = int(truth[row]) if line.label is None else _label_of(line.label, classes, line.where, made=not dataset.classes)
+        label = int(truth[row]) if line.label is None else _label_of(line.label, number_of, line.where, made=not dataset.classes)
         if label < 0:
             raise UserError(f"{line.where}: {line.key!r} has no label in the shards; add a comma and its class")
         if chosen.setdefault(row, label) != label:
@@ -266,13 +273,21 @@ def choose_listed(dataset: Dataset, split: str, file: str, *, list_ids: bool = F
     return Selection(dataset.fingerprint, split, classes, rows, [chosen[row] for row in rows], f"list {Path(file).name}")
 
 
-def _label_of(name: str, classes: list[str], where: str, *, made: bool) -> int:
+def _numbers_of(classes: Iterable[str]) -> dict[str, int]:
+    """The number of each class by its name; of two that share one the first."""
+    found: dict[str, int] = {}
+    for number, name in enumerate(classes):
+        found.setdefault(name, number)
+    return found
+
+
+def _label_of(name: str, classes: Mapping[str, int], where: str, *, made: bool) -> int:
     """The number of a class; where the list has `made` the classes, no missing value is one."""
     if made and name.casefold() in MISSING:
         raise UserError(f"{where}: {name!r} looks like a missing value; leave the class empty, or call it something else")
     if name not in classes:
         raise UserError(f"{where}: the shards have no class {name!r}{nearest(name, classes)}")
-    return classes.index(name)
+    return classes[name]
 
 
 def choose_from(

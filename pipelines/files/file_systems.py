@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import fsspec
 import pyarrow as pa
@@ -17,6 +19,8 @@ DELAYED = "allow_delayed_open"  # by which newer versions of pyarrow write a sma
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0  # the library's own 1 and 3 are shorter than a loaded store's answer
 HASTY_SECONDS = 5.0  # where it is only asked whether a store answers
 GONE = (404, 410)  # what HTTP says of a file that is not there
+LEGAL = "%/:?&=@!$'()*+,;~"  # stays as it is in an address for pyarrow, which cuts it at # and refuses blanks and umlauts
+STRAY_PERCENT, MEANING = re.compile("%(?![0-9A-Fa-f]{2})"), re.compile("[%#?]")
 OF_THE_WEB = ("aiohttp", "httpx", "requests", "urllib3")  # whose errors are of the way to a file
 
 
@@ -153,7 +157,7 @@ def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
         OSError, pyarrow.ArrowException: when none serves it.
     """
     try:
-        filesystem, path = pafs.FileSystem.from_uri(uri)
+        filesystem, path = pafs.FileSystem.from_uri(quote(STRAY_PERCENT.sub("%25", uri), safe=LEGAL))
     except pa.ArrowInvalid as error:
         if "filesystem type" not in str(error) or uri.partition("://")[0] not in fsspec.available_protocols():
             raise
@@ -163,6 +167,11 @@ def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
         small = {DELAYED: True} if DELAYED in options else {}
         filesystem = PatientS3(**options | small)
     return filesystem, path
+
+
+def in_address(name: str) -> str:
+    """A name as it stands in an address: what would mean something else there is encoded, and all else stays legible."""
+    return MEANING.sub(lambda found: quote(found[0]), name)
 
 
 def _by_fsspec(uri: str) -> tuple[pafs.FileSystem, str]:

@@ -21,7 +21,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
-from pipelines.files.file_systems import file_system
+from pipelines.files.file_systems import file_system, in_address
 from pipelines.files.storage_errors import patiently
 from pipelines.secrets import is_hidden
 
@@ -77,7 +77,8 @@ class Location:
         if not name:  # a path from here to here
             return self
         base, mark, query = self.uri.partition("?")  # a query may hold the endpoint: it goes along
-        uri = f"{base.rstrip('/')}/{name}{mark}{query}" if base else ""
+        written = name if isinstance(self.filesystem, pafs.PyFileSystem) else in_address(name)
+        uri = f"{base.rstrip('/')}/{written}{mark}{query}" if base else ""
         return Location(self.filesystem, posixpath.join(self.path, name), uri)
 
     def __str__(self) -> str:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import unicodedata
+
+
+def composed(name: str) -> str:
+    """A name with its letters composed (NFC): disks of Macs and archives made there write an accent as a letter of its own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def decoded(content: bytes) -> str:

@@ -52,6 +52,9 @@ def index(source: Source, destination: str, name: str, *, overwrite: bool = Fals
     check_apart(location, source.root)
     listing = source.listing()
     files = [(path, list(samples)) for path, samples in itertools.groupby(listing.samples, key=_file_of)]
+    for path, samples in files:
+        if len({sample.split for sample in samples}) > 1:
+            raise UserError(f"{source.place(path)} has rows of several splits, and in place a file is of one; {COPY}")
     with ThreadPoolExecutor(READERS) as pool:
         images = list(pool.map(lambda file: _images(source, file[0], len(file[1])), files))
     train = [place for place, (_, samples) in enumerate(files) if samples[0].split == "train"]
@@ -94,7 +97,7 @@ def _images(source: ParquetSource, path: str, rows: int) -> ForeignImages:
     footer, digest = read_footer(place)
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     if sum(groups) != rows:
-        raise UserError(f"{place} has {sum(groups)} rows, {rows} a moment ago; it is being written")
+        raise UserError(f"{place} has {sum(groups)} rows, of which {rows} would be taken, or it is being written; {COPY}")
     if lacking := source.rows_without_bytes(footer):
         raise UserError(f"{lacking:,} rows of {place} have a path in the place of an image, which in place are not read; {COPY}")
     largest = max(source.group_bytes(footer), default=0)

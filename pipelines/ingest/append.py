@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -11,7 +11,8 @@ from pipelines.datasets.image_shards import Dataset, Growth, Split, read_sources
 from pipelines.datasets.shard_files import read_footer_of
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.ingest.left_out import THERE
+from pipelines.files.text import composed
+from pipelines.ingest.left_out import THERE, Unreadable
 from pipelines.ingest.sources.source import LeftOut, Listing
 from pipelines.secrets import hidden
 
@@ -97,7 +98,7 @@ class Base:
             )
         samples = [sample for sample in samples if sample.key not in source_of]
         left_out = [*listing.left_out, *(LeftOut(sample.key, THERE) for sample in again)]
-        new = [name for name in classes if name not in self.dataset.classes]
+        new = classes[len(self.dataset.classes) :]
         notes = [f"{len(new)} new classes: {', '.join(new[:5])}"] if new else []
         return replace(listing, samples=samples, classes=classes, left_out=left_out, notes=[*listing.notes, *notes])
 
@@ -107,7 +108,8 @@ class Base:
         Raises:
             UserError: for labels on one side only, or names that are not single.
         """
-        old, new = self.dataset.classes, listing.classes
+        spelled = {composed(name): name for name in self.dataset.classes}  # an older ingest kept names as a Mac writes them
+        old, new = self.dataset.classes, [spelled.get(composed(name), name) for name in listing.classes]
         if bool(old) != bool(new):
             has, lacks = ("new images", "those of the data set") if new else ("images of the data set", "new ones")
             raise UserError(f"{has} have labels, and {lacks} have none; --kind images takes images without labels")
@@ -115,8 +117,9 @@ class Base:
             return max(old, new, key=len), list(range(len(new)))
         if len(set(old)) < len(old) or len(set(new)) < len(new):
             raise UserError("classes of the same name are on one side, so it cannot be said which is which; rename them")
-        classes = [*old, *(name for name in new if name not in old)]
-        return classes, [classes.index(name) for name in new]
+        classes = list(dict.fromkeys([*old, *new]))
+        number_of = {name: number for number, name in enumerate(classes)}
+        return classes, [number_of[name] for name in new]
 
     def _sources(self) -> dict[str, str]:
         """Of each path in the data set the place that it came from; empty where that is not known."""
@@ -126,6 +129,12 @@ class Base:
                 grown = (growth for growth in self.dataset.history if row < growth.ids.get(split, 0))
                 found[path] = next((growth.source for growth in grown), "")
         return found
+
+    def mended(self, listing: Listing, bad: Sequence[Unreadable]) -> set[str]:
+        """Paths of images that can be read, where no other source has such paths: one may have been unreadable before."""
+        if any(growth.source != self.place for growth in self.dataset.history):
+            return set()
+        return {sample.key for sample in listing.samples} - {path for path, _ in bad}
 
     def grown(self, made: Dataset) -> Dataset:
         """The data set with what was made of new images."""

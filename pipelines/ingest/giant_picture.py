@@ -13,7 +13,7 @@ from pipelines.free_memory import free_bytes
 from pipelines.views.clear_pixels import bytes_a_pixel, load_with_clear_pixels
 from pipelines.views.coarse_picture import CoarsePicture
 from pipelines.views.decode import SPARE
-from pipelines.views.shown_picture import FAR_LEFT, FAR_TOP, TURNS, Showing, has_signed_bytes
+from pipelines.views.shown_picture import FAR_LEFT, FAR_TOP, TURNS, Levels, Showing, seems_of_12_bits
 
 GIANT = 64 << 20  # px from which a picture that is no JPEG is taken in strips
 STRIP = 8 << 20  # px that are laid on the background at once
@@ -22,12 +22,11 @@ SPARE_MEMORY = 1.2  # of a picture's own bytes, as it is decoded
 
 def is_giant(picture: Image.Image) -> bool:
     """Whether a picture is one that is made smaller in strips; a JPEG's codec does that better."""
-    is_large = picture.format != "JPEG" and picture.width * picture.height > GIANT
-    return is_large and not picture.mode.startswith(("I", "F")) and not has_signed_bytes(picture)
+    return picture.format != "JPEG" and picture.width * picture.height > GIANT
 
 
-def shown_small(picture: Image.Image, short_side: int, showing: Showing) -> CoarsePicture:
-    """A picture as it is shown, its shorter side some times as long as asked.
+def shown_small(picture: Image.Image, short_side: int, showing: Showing) -> tuple[CoarsePicture, bool]:
+    """A picture as it is shown, its shorter side some times as long as asked; and whether it has 12 bits of 16, nearly black.
 
     Args:
         picture: opened, not decoded yet.
@@ -35,7 +34,7 @@ def shown_small(picture: Image.Image, short_side: int, showing: Showing) -> Coar
         showing: how it is shown.
 
     Raises:
-        ValueError: where the memory that is free here does not hold it.
+        ValueError: where the memory that is free here does not hold it, or its numbers are no brightness.
     """
     by = max(min(picture.size) // (SPARE * short_side), 1)
     with FileLock(Path(tempfile.gettempdir()) / f"quorum-giant-{os.getuid()}.lock"):
@@ -43,21 +42,22 @@ def shown_small(picture: Image.Image, short_side: int, showing: Showing) -> Coar
         orientation, (width, height) = showing.orientation(picture), showing.size(picture)  # for which a PNG is decoded
         load_with_clear_pixels(picture)
         picture.load()
-        small = _in_strips(picture, by, showing)
+        small, dark = _in_strips(picture, by, showing), seems_of_12_bits(picture)
         picture.close()
     turn = TURNS.get(orientation)
     shown = small if turn is None else small.transpose(turn)
     left = shown.width - width / by if orientation in FAR_LEFT else 0.0
     top = shown.height - height / by if orientation in FAR_TOP else 0.0
-    return CoarsePicture(shown, (width, height), (1 / by, 1 / by), (left, top), former=False)
+    return CoarsePicture(shown, (width, height), (1 / by, 1 / by), (left, top), former=False), dark
 
 
 def _in_strips(picture: Image.Image, by: int, showing: Showing) -> Image.Image:
+    levels = Levels.of(picture)
     small = Image.new("RGB", (-(-picture.width // by), -(-picture.height // by)))
     rows = max(STRIP // (picture.width * by), 1)
     for row in range(0, small.height, rows):
         strip = picture.crop((0, row * by, picture.width, min((row + rows) * by, picture.height)))
-        small.paste(showing.on_background(strip).reduce(by), (0, row))
+        small.paste(showing.on_background(strip, levels).reduce(by), (0, row))
     return small
 
 

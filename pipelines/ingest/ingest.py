@@ -107,9 +107,10 @@ def _close(base: Base, listing: Listing, written: list[Written]) -> Dataset:
     """Write what is quarantined, and the manifest that makes the shards a data set."""
     location = base.dataset.location
     bad = [row for result in written for row in result.bad]
-    unreadable = write_list(location, bad, listing.left_out)
+    added = base.is_new or any(result.shard for result in written)
+    unreadable = write_list(location, bad, listing.left_out, added=added, mended=base.mended(listing, bad))
     say(base.place, listing.left_out, listing.notes, location)
-    if not base.is_new and not any(result.shard for result in written):
+    if not added:
         tell(f"none of the {len(bad)} new images can be read: nothing is added; see {location / QUARANTINE}")
         return base.dataset
     if dark := sum(result.dark for result in written):

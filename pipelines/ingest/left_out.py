@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -12,7 +12,9 @@ from pipelines.files.parquet_reader import ParquetReader
 from pipelines.ingest.sources.source import LeftOut, counted
 from pipelines.words import tell
 
-QUARANTINE, UNREADABLE = "quarantine.parquet", "unreadable"
+QUARANTINE = "quarantine.parquet"
+UNREADABLE, LEFT_OUT, NOT_ADDED = "unreadable", "left out", "not added"  # the last of an ingest that added nothing
+COLUMNS = pa.schema([(name, pa.string()) for name in ("path", "reason", "kind")])
 THERE = "in the data set already, by their paths"  # which is no loss, and said only
 
 
@@ -23,22 +25,31 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def write_list(location: Location, bad: Sequence[Unreadable], left_out: Sequence[LeftOut]) -> int:
+def write_list(
+    location: Location, bad: Sequence[Unreadable], left_out: Sequence[LeftOut], *, added: bool = True, mended: Container[str] = ()
+) -> int:
     """Add both to `quarantine.parquet`, columns `path`, `reason` and `kind`: `unreadable` or `left out`; each once.
+
+    Args:
+        location: of the data set.
+        bad: images of an ingest.
+        left_out: of its source.
+        added: whether images of it are; else both are of the kind `not added`, and off the list at the next ingest.
+        mended: paths that were unreadable, and are images now.
 
     Returns:
         How many are unreadable in all.
     """
     file = location / QUARANTINE
     there = ParquetReader(file).read().to_pylist() if file.exists() else []
-    rows = [(row["path"], row["reason"], row.get("kind", UNREADABLE)) for row in there]
-    rows += [(_shown(path), reason, UNREADABLE) for path, reason in bad]
-    rows += [(_shown(path), reason, "left out") for path, reason in _to_list(left_out)]
+    before = [(row["path"], row["reason"], row.get("kind", UNREADABLE)) for row in there]
+    rows = [row for row in before if row[2] != NOT_ADDED and not (row[2] == UNREADABLE and row[0] in mended)]
+    rows += [(_shown(path), reason, UNREADABLE if added else NOT_ADDED) for path, reason in bad]
+    rows += [(_shown(path), reason, LEFT_OUT if added else NOT_ADDED) for path, reason in _to_list(left_out)]
     listed = list(dict.fromkeys(rows))
-    if listed and len(listed) > len(there):
+    if listed != before:
         location.make()
-        columns = (list(column) for column in zip(*listed, strict=True))
-        file.write_parquet(pa.table(dict(zip(("path", "reason", "kind"), columns, strict=True))))
+        file.write_parquet(pa.Table.from_pylist([dict(zip(COLUMNS.names, row, strict=True)) for row in listed], COLUMNS))
     return sum(kind == UNREADABLE for *_, kind in listed)
 
 

@@ -17,7 +17,7 @@ def set_aside(listing: Listing, share: float, seed: int, split: str) -> Listing:
     """The listing with a share of its training images as another split.
 
     Of each class the share is taken, rounded so that the whole is right; no class loses its last training image. Images without
-    a label are one class.
+    a label stay, for nothing can be scored on them, unless there are no others.
 
     Args:
         listing: of a source.
@@ -38,7 +38,9 @@ def set_aside(listing: Listing, share: float, seed: int, split: str) -> Listing:
         raise UserError(f"the source has a {split} split of its own{also}; leave out {option}")
     train = np.array([place for place, sample in enumerate(listing.samples) if sample.split == "train"], dtype=np.int64)
     labels = np.array([-1 if (label := listing.samples[place].label) is None else label for place in train], dtype=np.int64)
-    if split == "val" and not (labels >= 0).any():
+    if (labels >= 0).any():
+        train, labels = train[labels >= 0], labels[labels >= 0]
+    elif split == "val":
         raise UserError("the source has no labels, so nothing can be chosen on a val split; leave out --val")
     _, kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)
     generator = np.random.default_rng((seed, DRAWS[split]))

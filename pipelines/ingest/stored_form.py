@@ -81,15 +81,14 @@ class StoredForm:
             )
         least = picture.size if small else self._scaled(picture.size)
         if not small and self.short_side is not None and is_giant(picture):
-            coarse = shown_small(picture, self.short_side, self.showing)
+            coarse, dark = shown_small(picture, self.short_side, self.showing)
         else:
             coarse = shown_coarsely(picture, image, least, self.showing)
-        shown = coarse.picture
-        shown.load()
-        dark = not is_giant(picture) and seems_of_12_bits(picture)
+            coarse.picture.load()
+            dark = seems_of_12_bits(picture)
         if small and not self.pixels:
             return image, dark
-        plain = shown if shown.mode == "L" else shown.convert("RGB")
+        plain = coarse.picture if coarse.picture.mode == "L" else coarse.picture.convert("RGB")
         whole = coarse.box((0, 0, *coarse.size))
         smaller = plain if small else plain.resize(self._scaled(coarse.size), Image.Resampling.BICUBIC, box=whole)
         pixels = np.asarray(smaller)

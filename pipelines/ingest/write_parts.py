@@ -50,7 +50,7 @@ def write_parts(
             written.append(result)
             bad += result.bad
             if len(bad) > max(max_bad * images, FEW):
-                write_list(writer.location, bad, left_out)
+                write_list(writer.location, bad, left_out, added=False)
                 raise UserError(
                     f"{len(bad)} of {images} images are unreadable ({len(bad) / images:.1%} so far), more than --max-bad allows "
                     f"({max_bad:.1%}); the last: {bad[-1].path} ({bad[-1].reason}); {writer.location / QUARANTINE} lists them"

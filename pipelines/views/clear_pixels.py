@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -13,7 +14,7 @@ TGA_DESCRIPTOR, ALPHA_BITS = 17, 15  # a byte of its header, and those of its bi
 
 
 def load_with_clear_pixels(picture: Image.Image) -> None:
-    """Decode a PNG, GIF, TGA or BMP in place, clear where its file says so; leave a decoded one and other formats as they are."""
+    """Decode a PNG, GIF, TGA, BMP or TIFF in place, clear where its file says so; leave decoded ones and other formats."""
     if isinstance(picture, ImageFile.ImageFile) and picture.tile and picture.format in LOADERS:
         LOADERS[picture.format](picture)
 
@@ -79,10 +80,20 @@ def _load_bmp(picture: ImageFile.ImageFile) -> None:
 
 
 def _is_invisible(picture: Image.Image) -> bool:
-    """Whether all of a picture is clear; it is looked at in strips, for a copy of the whole may not fit the memory."""
+    """Whether all of a picture is clear."""
+    return all(strip.convert("RGBA").getchannel("A").getbbox() is None for strip in strips_of(picture))
+
+
+def strips_of(picture: Image.Image) -> Iterator[Image.Image]:
+    """A decoded picture in strips: a copy of the whole may not fit the memory."""
     rows = max(STRIP // max(picture.width, 1), 1)
-    strips = (picture.crop((0, top, picture.width, min(top + rows, picture.height))) for top in range(0, picture.height, rows))
-    return all(strip.convert("RGBA").getchannel("A").getbbox() is None for strip in strips)
+    for top in range(0, picture.height, rows):
+        yield picture.crop((0, top, picture.width, min(top + rows, picture.height)))
 
 
-LOADERS = {"PNG": _load_png, "GIF": _load_gif, "TGA": _load_tga, "BMP": _load_bmp}
+def _load_tiff(picture: ImageFile.ImageFile) -> None:
+    """It turns itself as it is decoded, and has another size then."""
+    picture.load()
+
+
+LOADERS = {"PNG": _load_png, "GIF": _load_gif, "TGA": _load_tga, "BMP": _load_bmp, "TIFF": _load_tiff}

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from pipelines.views.clear_pixels import load_with_clear_pixels
+from pipelines.views.clear_pixels import load_with_clear_pixels, strips_of
 from pipelines.views.view_config import WHITE
 
 ORIENTATION = 274  # EXIF's tag
@@ -45,7 +45,8 @@ class Showing:
     def size(self, picture: Image.Image) -> tuple[int, int]:
         """Width and height in px as it is shown."""
         width, height = picture.size
-        return (height, width) if self.orientation(picture) in SIDEWAYS else (width, height)
+        is_turned = self.orientation(picture) in SIDEWAYS or _turns_itself(picture)
+        return (height, width) if is_turned else (width, height)
 
     def show(self, picture: Image.Image, decode: Callable[[Image.Image], Image.Image] = lambda picture: picture) -> Image.Image:
         """The picture in mode L or RGB, or as `decode` gives it.
@@ -67,14 +68,18 @@ class Showing:
         plain = decode(picture) if as_it_is else self.on_background(picture)
         return plain if turn is None else plain.transpose(turn)
 
-    def on_background(self, picture: Image.Image) -> Image.Image:
+    def on_background(self, picture: Image.Image, levels: Levels | None = None) -> Image.Image:
         """The picture as it lies in its file, in mode L or RGB.
+
+        Args:
+            picture: decoded, or a part of one.
+            levels: of the whole, where it is a part.
 
         Raises:
             ValueError: for numbers that are no brightness.
         """
-        if picture.mode.startswith(("I", "F")) or has_signed_bytes(picture):
-            picture = _in_eight_bits(picture)
+        levels = levels or Levels.of(picture)
+        picture = picture if levels is None else levels.in_eight_bits(picture)
         if not picture.has_transparency_data:
             return picture if picture.mode in PLAIN else picture.convert("L" if picture.mode == "1" else "RGB")
         ground = Image.new("RGBA", picture.size, (*self.background, 255))
@@ -82,6 +87,56 @@ class Showing:
         red, green, blue = self.background
         grey = picture.mode in ("1", "L", "LA", "La") and red == green == blue
         return ground.convert("RGB").getchannel(0) if grey else ground.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How the numbers of a picture of 16 or 32 bits a pixel, or of 8 with a sign, become grey levels.
+
+    Attributes:
+        white: the number that is white.
+        signed: whether they are of 8 bits with a sign.
+        inverted: whether that number is black, and 0 white.
+    """
+
+    white: int
+    signed: bool
+    inverted: bool
+
+    @classmethod
+    def of(cls, picture: Image.Image) -> Levels | None:
+        """Those of a decoded picture; `None` where its numbers are grey levels or colours.
+
+        Raises:
+            ValueError: where the numbers do not say what is white.
+        """
+        signed = has_signed_bytes(picture)
+        if not (signed or picture.mode.startswith(("I", "F"))):
+            return None
+        least, most = _range(picture, signed=signed)
+        if not (least >= 0 and np.isfinite(most)):
+            raise ValueError(f"its values go from {least:g} to {most:g}, and none may be negative, infinite or NaN")
+        return cls(_said_white(picture) or _likely_white(picture.mode, most), signed, _has_white_zeros(picture))
+
+    def in_eight_bits(self, picture: Image.Image) -> Image.Image:
+        """Grey levels 0 to 255 of the picture or a part, transparent where it has the one value that its file calls clear."""
+        values = _values(picture, signed=self.signed)
+        grey = _upper_byte(values) if self.white == SIXTEEN_BITS else _scaled(values, self.white)
+        levels, clear = Image.fromarray(255 - grey if self.inverted else grey), picture.info.get("transparency")
+        if not isinstance(clear, int):
+            return levels
+        return Image.merge("LA", (levels, Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))))
+
+
+def _values(picture: Image.Image, *, signed: bool) -> np.ndarray:
+    values = np.asarray(picture)
+    return values.view(np.int8) if signed else values
+
+
+def _range(picture: Image.Image, *, signed: bool) -> tuple[float, float]:
+    """The least and the largest number, NaN where one is; 0 and 0 without pixels."""
+    ranges = np.array([(part.min(), part.max()) for strip in strips_of(picture) if (part := _values(strip, signed=signed)).size])
+    return (float(ranges[:, 0].min()), float(ranges[:, 1].max())) if len(ranges) else (0.0, 0.0)
 
 
 def has_signed_bytes(picture: Image.Image) -> bool:
@@ -93,40 +148,26 @@ def _has_sign(picture: TiffImageFile) -> bool:
     return bool(picture.tag_v2.get(KIND, (1,))[0] == SIGNED)
 
 
+def _turns_itself(picture: Image.Image) -> bool:
+    """Whether a TIFF will be sideways by its XMP when it is decoded; what its own tag says, its size knows already."""
+    return isinstance(picture, TiffImageFile) and ORIENTATION not in picture.tag_v2 and _noted(picture) in SIDEWAYS
+
+
 def _orientation(picture: Image.Image) -> int:
-    if picture.format == "TIFF" or (picture.format in ("JPEG", "WEBP") and "exif" not in picture.info):
+    if picture.format == "TIFF" or (picture.format in ("JPEG", "WEBP") and not picture.info.keys() & {"exif", "xmp"}):
         return 1
     if picture.format == "PNG":  # whose EXIF may come last: asking for it decodes, and what is cut short must be noticed
         load_with_clear_pixels(picture)
+    return _noted(picture)
+
+
+def _noted(picture: Image.Image) -> int:
+    """The orientation by EXIF, or where that has none by XMP."""
     try:
         found = picture.getexif().get(ORIENTATION, 1)
     except Exception:  # a damaged EXIF block says nothing, and the picture may be whole
         return 1
     return found if found in TURNS else 1
-
-
-def _in_eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey levels of a picture of 16 or 32 bits a pixel, transparent where it has the one value that its file calls clear."""
-    grey, clear = Image.fromarray(_brightness(picture)), picture.info.get("transparency")
-    if not isinstance(clear, int):
-        return grey
-    return Image.merge("LA", (grey, Image.fromarray(np.where(np.asarray(picture) == clear, 0, 255).astype(np.uint8))))
-
-
-def _brightness(picture: Image.Image) -> np.ndarray:
-    """Grey levels 0 to 255 of a picture of 16 or 32 bits a pixel, or of 8 with a sign.
-
-    Raises:
-        ValueError: where the numbers do not say what is white.
-    """
-    values = np.asarray(picture)
-    values = values.view(np.int8) if has_signed_bytes(picture) else values
-    least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if not (least >= 0 and np.isfinite(most)):
-        raise ValueError(f"its values go from {least:g} to {most:g}, and none may be negative, infinite or NaN")
-    white = _said_white(picture) or _likely_white(picture.mode, most)
-    grey = _upper_byte(values) if white == SIXTEEN_BITS else _scaled(values, white)
-    return 255 - grey if _has_white_zeros(picture) else grey
 
 
 def _has_white_zeros(picture: Image.Image) -> bool:
@@ -168,7 +209,7 @@ def seems_of_12_bits(picture: Image.Image) -> bool:
     """Whether a picture that is shown as one of 16 bits holds what a camera of 12 bits writes, and is nearly black therefore."""
     if not picture.mode.startswith(("I", "F")) or _said_white(picture) == TWELVE_BITS:
         return False
-    return bool(255 < np.asarray(picture).max(initial=0) <= TWELVE_BITS)
+    return 255 < _range(picture, signed=False)[1] <= TWELVE_BITS
 
 
 def _in_grey_or_rgb(picture: Image.Image) -> Image.Image:

@@ -76,11 +76,12 @@ def show_ingest(made: DataSet) -> None:
 
 
 def _known_of(split: Split, classes: int) -> str:
-    """How many classes a split has images of."""
-    if not split.labelled:
-        return "none"
+    """How many classes a split has images of, and how many of its images are of none."""
     there = sum(count > 0 for count in split.class_counts)
-    return f"{there} of {classes} classes" if there < classes else f"{classes} classes"
+    if not there:
+        return "none"
+    said = f"{there} of {classes} classes" if there < classes else f"{classes} classes"
+    return said if split.labelled else f"{said}, {split.rows - sum(split.class_counts):,} unlabelled"
 
 
 def show_ingest_look(made: SourceLook) -> None:

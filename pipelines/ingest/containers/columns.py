@@ -91,6 +91,18 @@ def holds_images(kind: pa.DataType) -> bool:
     return inner is not None and (is_binary(inner) or pa.types.is_null(inner))  # all may be elsewhere
 
 
+def split_column(names: Sequence[str], columns: Columns, where: str) -> str | None:
+    """The column that says the split, of all names of columns; `None` without one.
+
+    Raises:
+        UserError: for several that may.
+    """
+    found = [name for name in names if plain_name(name) in SPLITS and name not in (columns.image, columns.label)]
+    if len(found) > 1:
+        raise UserError(f"{where} has columns {', '.join(found)}, and one may say the split; rename the others")
+    return next(iter(found), None)
+
+
 def plain_name(name: str) -> str:
     """A column's name by one spelling: `Image Name` is `image_name`."""
     return re.sub(r"[\s_-]+", "_", name.strip().lower())
@@ -140,6 +152,7 @@ def _is_label(kind: pa.DataType) -> bool:
         or pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
         or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
         or pa.types.is_null(kind)
     )
 

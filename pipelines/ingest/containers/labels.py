@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
+from pipelines.datasets.label_lists import fraction_in
 from pipelines.errors import UserError
+from pipelines.files.text import composed
 
-Value = int | float | str | bool | None
-UNKNOWN = ("", "-1", "-1.0", "nan", "null", "<na>")
+Value = int | float | Decimal | str | bool | None
+UNKNOWN = ("", "-1", "-1.0", "nan", "null", "<na>", "n/a", "#n/a")  # in any case
+AS_PANDAS = ("None", "NA")  # spelled so, which pandas and Python write for nothing; "none" may well be a class
 NUMBER = re.compile(r"(0|[1-9][0-9]*)(\.0+)?")  # as one writes it, and as pandas does where some are missing: "007" is a name
 NEGATIVE = re.compile(r"-[1-9][0-9]*(\.0+)?")
+NO_CLASS = "which is no class; give the column of the classes with --label"
 DENSE = 0.5  # share of the numbers up to the largest that must occur, for numbers to be those of classes
 
 
@@ -26,10 +31,13 @@ def classes_of(values: Sequence[Value], names: Sequence[str] | None, where: str)
         where: the values come from, for errors.
 
     Raises:
-        UserError: for a number that is no class.
+        UserError: for a number that is no class, and fractions.
     """
-    plain = [_plain(value, where) for value in values]
+    names = None if names is None else [composed(name) for name in names]
+    plain = [_plain(value, where, names or ()) for value in values]
     known = {value for value in plain if value is not None}
+    if fraction := fraction_in(sorted(map(str, known))):
+        raise UserError(f"{where} holds {fraction}, {NO_CLASS}")
     _refuse_negative(known, values, where)
     numbers = _numbers(known)
     if numbers is None and (number := next((value for value in known if isinstance(value, int)), None)) is not None:
@@ -85,16 +93,16 @@ def _is_number(value: str) -> bool:
     return NUMBER.fullmatch(value) is not None
 
 
-def _plain(value: Value, where: str) -> int | str | None:
+def _plain(value: Value, where: str, names: Sequence[str]) -> int | str | None:
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, float):
+    if isinstance(value, float | Decimal):
         if math.isnan(value) or value == -1:
             return None
-        if not value.is_integer():
-            raise UserError(f"{where} holds {value}, which is no class; give the column of the classes with --label")
+        if value % 1:  # also of what is infinite
+            raise UserError(f"{where} holds {value}, {NO_CLASS}")
         return int(value)
     if isinstance(value, int):
         return None if value == -1 else value
-    text = "" if value is None else value.strip()
-    return None if text.lower() in UNKNOWN else text
+    text = "" if value is None else composed(value.strip())
+    return None if (text.lower() in UNKNOWN or text in AS_PANDAS) and text not in names else text

@@ -19,11 +19,11 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import SUFFIXES, ParquetReader, is_parquet
 from pipelines.files.storage_errors import is_of_remote
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import Columns, choose_columns, names_in, values_of, without_views
+from pipelines.ingest.containers.columns import Columns, choose_columns, names_in, split_column, values_of, without_views
 from pipelines.ingest.containers.labels import classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted
-from pipelines.ingest.sources.splits import by_names, settled, split_of_folder
+from pipelines.ingest.sources.splits import by_names, settled, split_of_file, split_of_folder
 
 READERS, MOST_EMPTY = 16, 64
 BUCKETS = ("s3", "gs", "gcs")
@@ -40,6 +40,7 @@ class ParquetFile:
         bytes: of the images of each row group.
         names: of its classes, as it notes them.
         labels: of its rows, as they stand there; `None` where there is none.
+        splits: of its rows by its own column, likewise.
     """
 
     path: str
@@ -47,6 +48,7 @@ class ParquetFile:
     bytes: tuple[int, ...]
     names: tuple[str, ...] | None
     labels: list[Any]
+    splits: list[Any]
 
 
 def parquet_files(root: Location) -> tuple[list[str], list[LeftOut]]:
@@ -81,7 +83,9 @@ def first_schema(root: Location) -> tuple[pa.Schema, str]:
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """Rows of images; splits by the names of files and folders (`train-00000-of-00005.parquet`, `validation/0.parquet`).
+    """Rows of images.
+
+    Splits are said by the names of files and folders (`train-00000-of-00005.parquet`, `validation/0.parquet`), else by a column.
 
     Attributes:
         root: a folder, or a file.
@@ -95,17 +99,19 @@ class ParquetSource:
         """Samples as `file:row`, in the order of files and rows."""
         paths, left_out = parquet_files(self.root)
         split_of, beside = by_names(paths)
+        read = functools.partial(self._file, with_splits=not any(map(split_of_file, paths)))
         with ThreadPoolExecutor(READERS) as pool:
-            files = [file for file in pool.map(self._file, split_of) if sum(file.rows)]
-        columns, notes = self.columns, [*self.columns.notes, *_unread_folders(paths)]
-        names = columns.names
+            files = [file for file in pool.map(read, split_of) if sum(file.rows)]
+        columns, names = self.columns, self.columns.names
+        by_column, said = _by_column([name for file in files for name in file.splits])
+        notes = [*columns.notes, *_unread_folders(paths), *said]
         if len({file.names for file in files}) > 1:
-            notes, names = ["the files name their classes in different ways: they are joined by name"], None
+            notes, names = [*notes, "the files name their classes in different ways: they are joined by name"], None
             files = [replace(file, labels=_by_name(file)) for file in files]
         flat = [label for file in files for label in file.labels]
         classes, labels = classes_of(flat, names, f"column {columns.label!r} of {self.root}")
         keys = [(f"{file.path}:{row}", split_of[file.path]) for file in files for row in range(sum(file.rows))]
-        samples = [Sample(key, label, split) for (key, split), label in zip(keys, labels, strict=True)]
+        samples = [Sample(key, label, mine or split) for (key, split), label, mine in zip(keys, labels, by_column, strict=True)]
         pieces = [piece for file in files for piece in _pieces(file)]
         return settled(samples, self.root, Listing([], classes, left_out + beside, notes, pieces))
 
@@ -161,7 +167,7 @@ class ParquetSource:
     def _reader(self, path: str) -> ParquetReader:
         return ParquetReader(self.place(path))
 
-    def _file(self, path: str) -> ParquetFile:
+    def _file(self, path: str, *, with_splits: bool) -> ParquetFile:
         reader, label = self._reader(path), self.columns.label
         names = reader.schema.names
         for name in (self.columns.image, label) if reader.metadata.num_rows else ():
@@ -170,10 +176,14 @@ class ParquetSource:
         if label is None and reader.metadata.num_rows:
             self._refuse_labels(reader, path)
         rows = tuple(reader.metadata.row_group(group).num_rows for group in range(reader.metadata.num_row_groups))
-        labels = [None] * sum(rows)
-        if label is not None and labels:
-            labels = values_of(reader.read([label])[label], f"column {label!r} of {self.place(path)}")
-        return ParquetFile(path, rows, self.group_bytes(reader.metadata), names_in(reader.schema, label), labels)
+        split = split_column(names, self.columns, str(self.place(path))) if with_splits else None
+        labels, splits = (
+            values_of(reader.read([name])[name], f"column {name!r} of {self.place(path)}")
+            if name and sum(rows)
+            else [None] * sum(rows)
+            for name in (label, split)
+        )
+        return ParquetFile(path, rows, self.group_bytes(reader.metadata), names_in(reader.schema, label), labels, splits)
 
     def _refuse_labels(self, reader: ParquetReader, path: str) -> None:
         """Refuse a file with labels where the first one, which all are read as, has none."""
@@ -195,6 +205,17 @@ def _unread_folders(paths: Sequence[str]) -> list[str]:
     return [
         f"names of folders such as {found[0]}/ are not read: {columns} counts for nothing, unless you write it into the files"
     ]
+
+
+def _by_column(names: Sequence[Any]) -> tuple[list[str | None], list[str]]:
+    """The split of each row by its column, and what is to be said of a column that holds something else, and is not read."""
+    texts = ["" if name is None else str(name) for name in names]
+    splits = {text: split_of_folder(text) for text in {*texts} - {""}}
+    if odd := sorted(text for text, split in splits.items() if split is None):
+        return [None] * len(names), [
+            f"{odd[0]!r} in the column of splits is none of train, val and test: that column is not read"
+        ]
+    return [splits.get(text) for text in texts], []
 
 
 def _by_name(file: ParquetFile) -> list[Any]:

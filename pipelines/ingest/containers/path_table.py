@@ -18,9 +18,9 @@ from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, is_parquet
-from pipelines.files.text import decoded
+from pipelines.files.text import composed, decoded
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import LABELS, PATHS, SPLITS, Columns, choose_columns, plain_name, values_of
+from pipelines.ingest.containers.columns import LABELS, PATHS, Columns, choose_columns, plain_name, split_column, values_of
 from pipelines.ingest.containers.labels import Value, classes_of
 from pipelines.ingest.containers.parquet_images import parquet_files, pointed_at
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample
@@ -30,6 +30,8 @@ from pipelines.secrets import hidden
 TEXT_TABLES = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz")
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = "sep="  # by which Excel is told the delimiter
+LONGEST_PATH = 4096  # that systems open
+NO_TEXTS = "images in texts (base64) are not read; write them as bytes, in a column of a Parquet file"
 EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
@@ -67,7 +69,7 @@ class TableSource:
         keys, left_out = _found(self.folder, paths)
         notes = [*columns.notes]
         known = [label if key is not None else None for key, label in zip(keys, labels, strict=True)]
-        classes, numbers = classes_of(known, columns.names, f"column {self.label or 'of labels'!r} of {self.root}")
+        classes, numbers = classes_of(known, columns.names, f"column {columns.label!r} of {self.root}")
         rows: dict[str, Sample] = {}
         for line, (key, number, split) in enumerate(zip(keys, numbers, splits, strict=True), 1):
             if key is None:
@@ -97,10 +99,7 @@ class TableSource:
                 other = next(name for name in table.schema.names if name != columns.image)
                 columns = choose_columns(table.schema, where, columns.image, other)
         image, label = columns.image, columns.label
-        found = [name for name in table.schema.names if plain_name(name) in SPLITS and name not in (image, label)]
-        if len(found) > 1:
-            raise UserError(f"{where} has columns {', '.join(found)}, and one may say the split; rename the others")
-        split = next(iter(found), None)
+        split = split_column(table.schema.names, columns, where)
         empty: list[Any] = [None] * len(table)
         paths, labels, splits = (
             values_of(table[name], f"column {name!r} of {where}") if name else empty for name in (image, label, split)
@@ -211,7 +210,7 @@ def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | No
     for found in files_below(folder) if bare else ():
         name = found.path.rpartition("/")[2]
         for key in {found.path, name, name.rpartition(".")[0] if is_image(name) else name} if not found.fault else ():
-            known[key].append(found.path)
+            known[composed(key)].append(found.path)
     keys: list[str | None] = []
     left: list[LeftOut] = []
     for row, path in enumerate(listed, 1):
@@ -219,8 +218,12 @@ def _found(folder: Location, paths: Iterable[str | None]) -> tuple[list[str | No
             left.append(LeftOut(f"row {row}", "rows without a path"))
             keys.append(None)
             continue
+        if len(path) > LONGEST_PATH:
+            raise UserError(
+                f"row {row} of the table in {folder} holds {path[:20]}..., {len(path):,} characters, and no path: {NO_TEXTS}"
+            )
         key = _plain(path, folder)
-        there = known.get(key, []) if "/" not in key else [key]
+        there = known.get(composed(key), []) if "/" not in key else [key]
         if len(there) > 1 and key not in there:
             raise UserError(f"{folder}: {path!r} of the table may be {there[0]} or {there[1]}; write the whole path")
         if not there:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import tarfile
 from collections import Counter, defaultdict
@@ -27,6 +28,7 @@ from pipelines.ingest.sources.tars import members
 PACKED_TARS = (".tar.gz", ".tgz")
 TARS = (".tar", *PACKED_TARS)
 READERS = 16
+GZIP = b"\x1f\x8b"  # begins what is gzipped
 CLASS_NAMES = ("classnames.txt", "classes.txt", "labels.txt")
 PLACE = re.compile(r"(?P<tar>.*?)//(?P<path>.*):(?P<offset>\d+):(?P<size>\d+)", re.DOTALL)  # in a tar that is not packed
 
@@ -111,6 +113,9 @@ class WebDatasetSource:
                 labels.append(label)
                 splits.append(tars[path])
         values, notes = without_captions(labels, self._wanted)
+        folders = sorted({sample.rpartition("/")[0] for content in contents for sample in content.samples})
+        if len(folders) > 1 and all(value is None for value in values):
+            notes += [f"folders in the tars, such as {folders[-1]}/, count for nothing: if they are the classes, unpack the tars"]
         classes, numbers = classes_of(values, self._class_names(), str(self.root))
         samples = [Sample(*row) for row in zip(keys, numbers, splits, strict=True)]
         return settled(samples, self.root, Listing([], classes, left_out, notes, pieces))
@@ -222,6 +227,8 @@ def _members(place: Location) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | Non
             yield member, tar.extractfile(member) if member.isfile() else None
 
 
-def _unpacked(file: IO[bytes], place: Location) -> AbstractContextManager[IO[bytes]]:
+def _unpacked(file: io.BufferedReader, place: Location) -> AbstractContextManager[IO[bytes]]:
     is_packed = place.name.lower().endswith(PACKED_TARS)
+    if not is_packed and file.peek(len(GZIP)).startswith(GZIP):
+        raise UserError(f"{place} is gzipped: let its name end in .tar.gz")
     return cast("AbstractContextManager[IO[bytes]]", gzip.open(file)) if is_packed else nullcontext(file)

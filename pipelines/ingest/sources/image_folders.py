@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipelines.datasets.encoded_image import LONGEST_MAGIC, READ_BY_EXTRA, has_suffix, is_image, looks_like_image
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.text import composed
 from pipelines.files.tree import EMPTY, Found, files_below
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
 from pipelines.ingest.sources.splits import BESIDE_TRAIN, settled, split_of_folder
@@ -211,7 +212,7 @@ def _named(place: Place, depth: int) -> tuple[str, str]:
     split, way = place
     if split is None:
         return "", BESIDE_TRAIN if len(way) > 1 else OUTSIDE
-    return (way[depth - 1], split) if len(way) > depth else ("", OUTSIDE)
+    return (composed(way[depth - 1]), split) if len(way) > depth else ("", OUTSIDE)
 
 
 def _oddities(

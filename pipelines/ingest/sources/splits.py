@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -56,8 +57,8 @@ def by_names(paths: Sequence[str]) -> tuple[dict[str, str], list[LeftOut]]:
 def settled(samples: Sequence[Sample], root: Location, listing: Listing) -> Listing:
     """The listing with those samples by the splits that they get.
 
-    A split to score on that has no label is left out where training has some. A val without a test beside it is the test split:
-    so ImageNet has it.
+    Where some images have labels, those without one are left out of the splits to score on, which need them. A val without a
+    test beside it is the test split: so ImageNet has it.
 
     Args:
         samples: by the names of their splits.
@@ -68,12 +69,30 @@ def settled(samples: Sequence[Sample], root: Location, listing: Listing) -> List
         UserError: for no sample.
     """
     labelled = {sample.split for sample in samples if sample.label is not None}
-    useless = {sample.split for sample in samples} - labelled - {"train"} if labelled else set()
-    left = [LeftOut(sample.key, f"in a {sample.split} split without labels") for sample in samples if sample.split in useless]
-    kept = [sample for sample in samples if sample.split not in useless]
+    useless = [sample for sample in samples if labelled and sample.label is None and sample.split != "train"]
+    left = [
+        LeftOut(key, f"without a label in a {split} split" if split in labelled else f"in a {split} split without labels")
+        for key, _, split in useless
+    ]
+    kept = [sample for sample in samples if not labelled or sample.label is not None or sample.split == "train"]
     splits = {sample.split for sample in kept}
     val_is_test = "val" in splits and "test" not in splits
     if val_is_test:
         kept = [sample._replace(split="test") if sample.split == "val" else sample for sample in kept]
-    left_out = [*listing.left_out, *left]
-    return replace(listing, samples=require_samples(kept, root, left_out), left_out=left_out, val_is_test=val_is_test)
+    left_out, without = [*listing.left_out, *left], sum(sample.label is None for sample in kept)
+    said = (
+        f"{without:,} of {len(kept):,} images have no label: none is there, or -1, or a word for nothing such as NA, None or nan"
+    )
+    notes = [*listing.notes, *_alike(listing.classes), *([said] if labelled and without else [])]
+    return replace(
+        listing, samples=require_samples(kept, root, left_out), left_out=left_out, notes=notes, val_is_test=val_is_test
+    )
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """What is to be said of names that differ in capitals or blanks only, as typing mistakes do."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        spellings["".join(name.casefold().split())].append(name)
+    pairs = [names for names in spellings.values() if len(names) > 1]
+    return [f"{' and '.join(map(repr, names))} are two classes" for names in pairs[:1]]

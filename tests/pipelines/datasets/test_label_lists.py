@@ -86,6 +86,7 @@ def test_paths_may_hold_separators_and_letters_in_two_parts(photos, tmp_path):
         ("id,path,label\n0,cats/tom.jpg,cat", "line 1 is a header of id, path, label; leave one column that names the instance"),
         ("path,label\n", "is empty; a line holds"),
         ("0,\n2,-1\n", "gives no instance a class"),
+        ("0,1.0\n2,0.5\n4,3e1", "few.csv holds 0.5, which is no class; write behind each comma what the image shows"),
         ("0,cat\n2,NaN", "line 2: 'NaN' looks like a missing value"),
         ("0,cat\n2", "line 2: '2' has no label in the shards; add a comma and its class"),
         ("0,cat\n./cats/tom.jpg,dog", "line 2: './cats/tom.jpg' is listed twice, with two classes"),
@@ -97,6 +98,11 @@ def test_a_line_that_cannot_be_right_is_named(photos, tmp_path, content, said):
     with pytest.raises(UserError, match=said) as refusal:
         chosen(photos, tmp_path, content)
     assert "\n" not in str(refusal.value)
+
+
+def test_an_accent_may_be_written_in_both_ways(tmp_path):
+    data = write_named(tmp_path / "cafes", ["a.png", "b.png"], [0, 1], ["caf\u00e9", "cafe\u0301 noir"])
+    assert list(chosen(data, tmp_path, "a.png,cafe\u0301\nb.png,caf\u00e9 noir\n")) == [0, 1]
 
 
 def test_what_gives_no_class_is_counted_and_becomes_none(photos, tmp_path, capsys):

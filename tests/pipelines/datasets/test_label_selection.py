@@ -266,6 +266,12 @@ def test_at_most_takes_what_a_rare_class_has_and_says_so(few, capsys):
     assert "per-class-at-most-3-seed-1.json: 6 labels of 3 classes, 1 to 3 a class (at most 3" in capsys.readouterr().out
 
 
+def test_labels_are_chosen_from_those_that_a_split_has(tmp_path):
+    made = write_named(tmp_path / "some", [f"{row}.png" for row in range(5)], [0, 1, -1, 0, 1], ["cat", "dog"])
+    chosen = choose_per_class(made, "train", 2, seed=1)
+    assert dict(zip(chosen.ids, chosen.labels, strict=True)) == {0: 0, 1: 1, 3: 0, 4: 1}
+
+
 def test_a_split_without_any_image_has_no_labels_to_give(tmp_path):
     none = write_named(tmp_path / "none", ["a.png"], [0], ["cat"])
     empty = Dataset(none.location, "none", ["cat"], {"train": replace(none.split("train"), shards=[], class_counts=[0])}, 0)

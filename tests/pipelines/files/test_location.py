@@ -109,6 +109,23 @@ def test_a_uri_keeps_its_query_below_the_folder(tmp_path):
     assert (remote / "runs").path == "bucket/x/runs"
 
 
+ODD = "a b%20#?[ü]%.parquet"
+
+
+@pytest.mark.parametrize("scheme", ["mock", "memory"])
+def test_a_file_of_any_name_is_found_again_by_its_address(scheme):
+    folder = Location.of(f"{scheme}://x/{ODD[:2]}")
+    file = folder / "inner#1" / ODD if scheme == "mock" else folder / "inner#1" / ODD.replace("?", "")
+    assert Location.of(str(file)).path == file.path
+    assert Location.of(str(file.parent)).path == file.parent.path
+    assert "[ü]" in str(file)  # which people read, too
+
+
+def test_an_address_is_taken_as_it_is_typed():
+    assert Location.of("mock://x/my photos #1/ü [2]/100%").path == "my photos #1/ü [2]/100%"
+    assert Location.of("mock://x/my%20photos").path == "my photos"
+
+
 @pytest.mark.parametrize("place", ["s3://", "gs:///x", "s3://?region=eu"])
 def test_an_address_without_a_bucket_is_refused_at_once(place):
     with pytest.raises(UserError, match="names no bucket; give "):

@@ -82,6 +82,12 @@ def test_what_is_written_and_read_is_the_same_as_on_a_disk(server, bucket, tmp_p
     assert faults.made
 
 
+def test_a_data_set_in_a_folder_of_any_name_opens_again_by_its_address(bucket):
+    made = write_digits(str(bucket / "b c%20#?ü" / "digits"), 20, 10)
+    assert made.location.path.endswith("b c%20#?ü/digits")
+    assert Dataset.open(str(made.location)) == made
+
+
 def test_checkpoints_come_and_go(bucket):
     store = CheckpointStore(bucket / "checkpoints", keep_last=2)
     for step in range(4):

@@ -133,6 +133,14 @@ def test_a_name_that_no_address_can_hold_is_refused_before_a_data_set_that_nobod
     assert not (tmp_path / "data").exists()
 
 
+def test_a_file_of_several_splits_is_refused_and_the_copy_is_offered(tmp_path):
+    (tmp_path / "source").mkdir()
+    columns = {"image": [jpeg(0)] * 4, "label": [0, 1, 0, 1], "split": ["train", "train", "test", "test"]}
+    pq.write_table(pa.table(columns), tmp_path / "source" / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet has rows of several splits, and in place a file is of one; leave out --in"):
+        index(open_source(str(tmp_path / "source")), str(tmp_path / "data"), "x")
+
+
 def test_rows_without_a_label_hide_no_order(tmp_path):
     labels = [None if place % 2 else place // 120 for place in range(6000)]
     images = [jpeg(0)] * len(labels)

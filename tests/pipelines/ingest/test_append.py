@@ -109,6 +109,39 @@ def test_a_folder_that_grew_gives_only_what_is_new(first, tmp_path, capsys):
     assert len(pq.read_table(tmp_path / "data" / QUARANTINE)) == 1
 
 
+def test_a_class_whose_accents_a_mac_wrote_is_no_new_one(tmp_path):
+    images(tmp_path / "one", {"cafe\u0301": 2, "dog": 2})
+    first = ingest(open_source(str(tmp_path / "one")), str(tmp_path / "data"), name="x")
+    replace(first, classes=["cafe\u0301", "dog"]).save()  # as before names were composed
+    images(tmp_path / "two", {"caf\u00e9": 1, "dog": 3}, first=50)
+    (tmp_path / "two" / "caf\u00e9" / "00.jpg").rename(tmp_path / "two" / "caf\u00e9" / "new.jpg")
+    for name in ("00", "01"):
+        (tmp_path / "two" / "dog" / f"{name}.jpg").unlink()
+    grown = add(tmp_path / "two", tmp_path / "data")
+    assert (grown.classes, grown.split("train").class_counts) == (["cafe\u0301", "dog"], [3, 3])
+
+
+def test_an_ingest_that_added_nothing_counts_for_nothing(first, tmp_path):
+    images(tmp_path / "two", {"ant": 3}, first=50)
+    write_files(tmp_path / "two", {f"ant/bad-{row}.png": b"none" for row in range(11)} | {"notes.txt": b""})
+    with pytest.raises(UserError, match="11 of 14 images are unreadable"):
+        add(tmp_path / "two", tmp_path / "data")
+    listed = pq.read_table(tmp_path / "data" / QUARANTINE)["kind"].to_pylist()
+    assert listed == ["not added"] * 12
+    images(tmp_path / "three", {"bee": 2}, first=70)
+    write_files(tmp_path / "three", {"bee/bad.png": b"none"})
+    assert add(tmp_path / "three", tmp_path / "data").quarantined == 1
+    assert pq.read_table(tmp_path / "data" / QUARANTINE)["path"].to_pylist() == ["bee/bad.png"]
+
+
+def test_an_image_that_was_mended_is_unreadable_no_more(first, tmp_path):
+    write_files(tmp_path / "one", {"cat/bad.jpg": b"none", "cat/worse.jpg": b"none", "cat/new.jpg": jpeg(80)})
+    assert add(tmp_path / "one", tmp_path / "data").quarantined == 2
+    write_files(tmp_path / "one", {"cat/bad.jpg": jpeg(81)})
+    assert add(tmp_path / "one", tmp_path / "data").quarantined == 1
+    assert pq.read_table(tmp_path / "data" / QUARANTINE)["path"].to_pylist() == ["cat/worse.jpg"]
+
+
 def test_paths_of_another_folder_that_are_there_already_are_refused(first, tmp_path):
     images(tmp_path / "two", {"cat": 2}, first=50)
     with pytest.raises(UserError, match=r"2 paths of the source are those of images in .* from .*one, the first is cat/00.jpg"):

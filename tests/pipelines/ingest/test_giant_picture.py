@@ -87,6 +87,40 @@ def test_what_is_clear_in_strips_is_what_is_clear_in_the_whole(monkeypatch, kind
     assert np.abs(shown[-3, -3] - corner).max() < 20
 
 
+def of_numbers(kind: type, most: float, form: str = "TIFF", orientation: int = 1) -> bytes:
+    """A slope of numbers, whose largest lies on the right."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(np.linspace(0, most, 900), (700, 1)).astype(kind)).save(buffer, form, exif=exif)
+    return buffer.getvalue()
+
+
+NUMBERS = {
+    "16 bits": of_numbers(np.uint16, 65_535, "PNG", orientation=6),
+    "12 bits of 16": of_numbers(np.uint16, 4095),
+    "32 bits": of_numbers(np.int32, 255, orientation=8),
+    "floats": of_numbers(np.float32, 1),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_are_as_bright_in_strips_as_in_the_whole(monkeypatch, kind):
+    form = StoredForm(short_side=40, quality=100)
+    whole, dark = form.of(NUMBERS[kind])
+    assert dark == (kind == "12 bits of 16")
+    monkeypatch.setattr(giant_picture, "GIANT", 1000)
+    monkeypatch.setattr(giant_picture, "STRIP", 20_000)
+    monkeypatch.setattr(clear_pixels, "STRIP", 20_000)
+    strips, dark_too = form.of(NUMBERS[kind])
+    one, other = pixels(whole).astype(int), pixels(strips)[..., 0].astype(int)
+    assert (dark_too, other.shape) == (dark, one.shape)
+    assert np.abs(one - other).max() <= 3
+    monkeypatch.setattr(giant_picture, "free_bytes", lambda: 2_000_000)
+    with pytest.raises(ValueError, match="are free here"):
+        form.of(NUMBERS[kind])
+
+
 def test_one_at_a_time_is_decoded_and_none_that_does_not_fit(monkeypatch):
     decoded = []
     monkeypatch.setattr(giant_picture, "GIANT", 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,6 +31,13 @@ def test_each_class_gives_its_share():
     made = set_aside(listing(100, 50, 10), 0.1, 0, "val")
     assert Counter(sample.label for sample in of_split(made, "val")) == {0: 10, 1: 5, 2: 1}
     assert len(of_split(made, "train")) == 144
+
+
+def test_what_has_no_label_is_not_set_aside_to_score_on():
+    before = listing(20, 20)
+    made = set_aside(replace(before, samples=[*before.samples, *listing(60, labelled=False).samples]), 0.1, 0, "val")
+    assert [sample.label for sample in of_split(made, "val")] == [0, 0, 1, 1]
+    assert len(of_split(made, "train")) == 96
 
 
 def test_the_images_stay_in_their_order_and_only_their_split_changes():

@@ -8,6 +8,8 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from sklearn.datasets import load_sample_images
 
 from pipelines.datasets.encoded_image import FORMATS, identify
@@ -41,32 +43,56 @@ def tiff(pixels: bytes, width: int, *, bits: int, kind: int = 1, interpretation:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
 
 
-def turned(form: str, orientation: int, picture: Image.Image = CHINA) -> bytes:
-    """A file whose rows lie so that the EXIF orientation turns them upright again."""
-    exif = Image.Exif()
-    exif[274] = orientation
+def turned(form: str, orientation: int, picture: Image.Image = CHINA, *, by: str = "EXIF") -> bytes:
+    """A file whose rows lie so that its orientation turns them upright again."""
     laid = next(
         lying for turn in Image.Transpose if (lying := picture.transpose(turn)).transpose(TURNS[orientation]) == picture
     )  # fmt: skip
-    return encode(laid, form, exif=exif, **LOSSY.get(form, {}), **EXACT.get(form, {}))
+    note = by_xmp(form, orientation) if by == "XMP" else {"exif": with_orientation(orientation)}
+    return encode(laid, form, **note, **LOSSY.get(form, {}), **EXACT.get(form, {}))
 
 
+def with_orientation(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[274] = orientation
+    return exif
+
+
+def by_xmp(form: str, orientation: int) -> dict[str, object]:
+    """What to save a picture with, for its XMP alone to say how it is turned, as Adobe's programs write it."""
+    text = f"<rdf:Description xmlns:tiff='http://ns.adobe.com/tiff/1.0/'><tiff:Orientation>{orientation}</tiff:Orientation>"
+    if form == "PNG":
+        chunks = PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", text)
+        return {"pnginfo": chunks}
+    tags = ImageFileDirectory_v2()
+    tags[700], tags.tagtype[700] = text.encode(), 1
+    return {"tiffinfo": tags} if form == "TIFF" else {"xmp": text.encode()}
+
+
+@pytest.mark.parametrize("by", ["EXIF", "XMP"])
 @pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("form", [*LOSSY, *EXACT])
-def test_a_picture_is_shown_upright_in_every_format_that_can_say_how_it_is_turned(form, orientation):
-    difference = shown(turned(form, orientation)).astype(int) - np.asarray(CHINA)
+def test_a_picture_is_shown_upright_in_every_format_that_can_say_how_it_is_turned(form, orientation, by):
+    difference = shown(turned(form, orientation, by=by)).astype(int) - np.asarray(CHINA)
     assert np.abs(difference).mean() < (0.001 if form in EXACT else 4)
 
 
+@pytest.mark.parametrize("by", ["EXIF", "XMP"])
 @pytest.mark.parametrize("orientation", TURNS)
-def test_crops_are_cut_out_of_the_upright_picture_with_the_reduced_decoding_too(orientation):
+def test_crops_are_cut_out_of_the_upright_picture_with_the_reduced_decoding_too(orientation, by):
     crops, draws = [CropSpec(24, (0.5, 1.0))] * 2, np.random.default_rng(0).random((2, 10, 4), dtype=np.float32)
     upright = encode(CHINA, "PNG")
-    for form in ("JPEG", "PNG"):
-        lying = turned(form, orientation)
+    for form in ("JPEG", "PNG", "TIFF"):
+        lying = turned(form, orientation, by=by)
         for mine, theirs in zip(random_crops(lying, crops, draws), random_crops(upright, crops, draws), strict=True):
             assert np.abs(mine.astype(int) - theirs).mean() < 4
         assert np.abs(center_crop(lying, 32, 36).astype(int) - center_crop(upright, 32, 36)).mean() < 4
+
+
+def test_what_exif_says_counts_and_not_xmp():
+    image = encode(CHINA, "JPEG", exif=with_orientation(1), **by_xmp("JPEG", 6))
+    assert shown(image).shape == (120, 160, 3)
 
 
 def test_a_damaged_exif_block_costs_no_picture():

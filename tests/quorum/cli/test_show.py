@@ -23,6 +23,15 @@ def test_a_split_is_shown_with_the_classes_that_it_has(capsys, tmp_path, counts,
     assert said in capsys.readouterr().out
 
 
+def test_a_split_of_which_some_images_have_no_label_is_shown_with_both(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COLUMNS", "120")
+    some = Split(7, [Shard("train/part.parquet", 1, 7, 64, "digest")], [2, 2])
+    made = DataSet(Dataset(Location.of(str(tmp_path)), "photos", ["a", "b"], {"train": some}, 0))
+    show_ingest(made)
+    assert "2 classes, 3 unlabelled" in capsys.readouterr().out
+    assert made.counts["train"].to_dict() == {"a": 2, "b": 2}
+
+
 def test_a_narrow_terminal_cuts_no_word_of_a_table(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("COLUMNS", "40")
     shards = [Shard("val/part.parquet", 1, 3, 64, "digest")]

@@ -18,6 +18,12 @@ WHERE = "column 'label' of x.parquet"
         ([1, 3, 2], None, ["1", "2", "3"], [0, 2, 1]),  # counted from one
         (["0.0", "10.0", "1.0", *map(str, range(2, 10))], None, [str(i) for i in range(11)], [0, 10, 1, *range(2, 10)]),
         (["cat", "NaN", "null", "<NA>", "-1.0"], None, ["cat"], [0, None, None, None, None]),
+        (["cat", "N/A", "n/a", "None", "NA", "nan"], None, ["cat"], [0, None, None, None, None, None]),
+        (["none", "na", "cat"], None, ["cat", "na", "none"], [2, 1, 0]),  # which may well be classes
+        (["None", "", "tumor"], ["None", "tumor"], ["None", "tumor"], [0, None, 1]),  # as the source says itself
+        (["3.5", "cat"], None, ["3.5", "cat"], [0, 1]),
+        (["caf\u00e9", "cafe\u0301"], None, ["caf\u00e9"], [0, 0]),  # one name, as a Mac writes it and as others do
+        (["cafe\u0301"], ["caf\u00e9"], ["caf\u00e9"], [0]),
         ([900, 5, 900], None, ["5", "900"], [1, 0, 1]),
         ([10, 9], ["a"] * 11, ["a"] * 11, [10, 9]),
         (["dog", "cat"], None, ["cat", "dog"], [1, 0]),
@@ -42,6 +48,8 @@ def test_a_number_that_no_class_has_is_refused():
         classes_of([0, 3], ["a", "b"], WHERE)
     with pytest.raises(UserError, match=r"x.parquet holds 0.5, which is no class"):
         classes_of([0, 0.5], None, WHERE)
+    with pytest.raises(UserError, match=r"x.parquet holds 0.50, which is no class; give the column of the classes with --label"):
+        classes_of(["1", "0.50", ""], None, WHERE)
     with pytest.raises(UserError, match=r"x.parquet holds numbers \(0\) and names \('cat'\); write one kind"):
         classes_of([0, "cat"], None, WHERE)
 

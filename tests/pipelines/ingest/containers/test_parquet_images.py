@@ -75,6 +75,34 @@ def test_files_without_rows_and_types_are_passed_over(tmp_path):
     assert read(tmp_path / "x") == {jpeg(0): ("cat", "train"), jpeg(1): ("cat", "train")}
 
 
+def write_with_splits(file: Path, splits: list) -> None:
+    images = pa.array([jpeg(place) for place in range(4)], pa.binary())
+    file.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"image": images, "label": list("abab"), "split": splits}), file)
+
+
+def test_a_column_says_the_split_where_no_name_of_a_file_does(tmp_path):
+    splits = ["train", "Validation", None, "test"]
+    write_with_splits(tmp_path / "x" / "data.parquet", splits)
+    assert [split for _, split in read(tmp_path / "x").values()] == ["train", "val", "train", "test"]
+    write_with_splits(tmp_path / "y" / "train-0.parquet", splits)
+    assert {split for _, split in read(tmp_path / "y").values()} == {"train"}
+
+
+def test_a_column_of_other_sets_is_said_not_to_be_read(tmp_path):
+    write_with_splits(tmp_path / "data.parquet", ["train", "A", "B", "test"])
+    listing = open_source(str(tmp_path)).listing()
+    assert {sample.split for sample in listing.samples} == {"train"}
+    assert listing.notes == ["'A' in the column of splits is none of train, val and test: that column is not read"]
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(12, 0), pa.decimal256(14, 2)])
+def test_numbers_of_data_bases_are_labels(tmp_path, kind):
+    table = pa.table({"image": pa.array([jpeg(0), jpeg(1)], pa.binary()), "label": pa.array([0, 1]).cast(pa.int32()).cast(kind)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert [sample.label for sample in open_source(str(tmp_path)).listing().samples] == [0, 1]
+
+
 @pytest.mark.parametrize("name", ["one.parquet", "ONE.PARQUET", "one.pq"])
 def test_a_single_file_is_a_source(tmp_path, name):
     write(tmp_path, name, ["cat", "dog"])

@@ -64,6 +64,17 @@ def test_splits_and_missing_labels_are_read(folder):
     }  # fmt: skip
 
 
+def test_a_file_is_found_whose_accents_a_mac_wrote(folder):
+    save(folder / "cats" / "cafe\u0301.png")
+    assert list(read(folder, "id,label\ncaf\u00e9,cat\n".encode())[0]) == ["cats/cafe\u0301.png"]
+
+
+def test_images_without_a_label_are_counted(folder):
+    _, listing = read(folder, b"path,label\ncats/1.png,cat\ncats/2.png,N/A\ndogs/3.png,dog\n")
+    assert listing.notes == ["1 of 3 images have no label: none is there, or -1, or a word for nothing such as NA, None or nan"]
+    assert read(folder, b"path\ncats/1.png\ncats/2.png\n")[1].notes == []  # of which none were to be expected
+
+
 def test_rows_whose_file_is_not_there_are_counted(folder):
     found, listing = read(folder, b"id,label\n1,cat\nnine,cat\n,dog\n")
     assert list(found) == ["cats/1.png"]
@@ -77,6 +88,11 @@ def test_rows_whose_file_is_not_there_are_counted(folder):
         (b"path,label\ncats/1.png\n", "line 2: 1 cells, where the first line has 2"),
         (b"a/b.png,cat,4\n", "has 3 columns and no header"),
         (b"path,label,split\ncats/1.png,cat,somewhere\n", "row 1: split 'somewhere' is none of train, val and test"),
+        (
+            b"path,label\n" + b"/9j/4AAQ" * 600 + b",cat\n",
+            "row 1 of the table in .* holds /9j/4.*, 4,800 characters, and no path: images",
+        ),
+        (b"path,score,label\ncats/1.png,1,0.5\n", "column 'label' of .*list.csv holds 0.5, which is no class"),
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"path,label\ncats/1.png,cat\ncats//1.png,dog\n", "row 2: 'cats/1.png' stands there twice"),

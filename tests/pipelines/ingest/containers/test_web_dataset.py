@@ -40,6 +40,18 @@ def test_samples_are_found_wherever_they_lie(tmp_path, name, prefix):
     assert read(tmp_path, files, name)[0] == {jpeg(0): "1", jpeg(1): "0"}
 
 
+def test_a_gzipped_tar_of_another_name_is_said_to_be_one(tmp_path):
+    write_files(tmp_path, {"a.tar": tar_bytes({"0.jpg": jpeg(0)}, "w:gz")})
+    with pytest.raises(UserError, match=r"a.tar is gzipped: let its name end in .tar.gz"):
+        open_source(str(tmp_path), "webdataset").listing()
+
+
+def test_folders_in_tars_are_said_to_be_no_classes(tmp_path):
+    found, listing = read(tmp_path, {"cat/0.jpg": jpeg(0), "dog/1.jpg": jpeg(1)})
+    assert set(found.values()) == {None}
+    assert "such as dog/, count for nothing: if they are the classes, unpack the tars" in listing.notes[-1]
+
+
 @pytest.mark.parametrize(
     ("notes", "options", "label"),
     [

@@ -36,6 +36,20 @@ def test_folders_train_and_val_are_splits_with_common_classes(tmp_path, test_nam
     assert {(sample.split, sample.label) for sample in listing.samples} == {("train", 0), ("train", 1), ("test", 1)}
 
 
+def test_a_class_is_one_whether_a_mac_wrote_its_accents_or_others(tmp_path):
+    for name in ("train/caf\u00e9/1.png", "train/dog/2.png", "test/cafe\u0301/3.png"):
+        save(tmp_path / name)
+    listing = open_source(str(tmp_path)).listing()
+    assert listing.classes == ["caf\u00e9", "dog"]
+    assert {sample.key: sample.label for sample in listing.samples}["test/cafe\u0301/3.png"] == 0
+
+
+def test_classes_that_differ_in_capitals_or_blanks_only_are_said(tmp_path):
+    for name in ("train/Cat/1.png", "train/dog/2.png", "test/cat/3.png"):
+        save(tmp_path / name)
+    assert open_source(str(tmp_path)).listing().notes == ["'Cat' and 'cat' are two classes"]
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_a_val_beside_a_test_is_val(tmp_path, name):
     for split in ("train", name, "test"):

@@ -57,6 +57,12 @@ def test_a_test_without_labels_is_left_out_and_val_takes_its_place():
     assert listing.val_is_test
 
 
+def test_what_has_no_label_is_left_out_of_a_split_that_is_scored_on():
+    listing = settle((0, "train"), (None, "train"), (0, "test"), (None, "test"))
+    assert [(sample.label, sample.split) for sample in listing.samples] == [(0, "train"), (None, "train"), (0, "test")]
+    assert listing.left_out == [("3", "without a label in a test split")]
+
+
 def test_without_any_label_all_splits_stay():
     assert [sample.split for sample in settle((None, "train"), (None, "test")).samples] == ["train", "test"]
 
