@@ -100,12 +100,14 @@ def open_clusters(path: str | Path) -> Clustering:
         UserError: for a folder without one.
     """
     from pipelines.clustering.config import ClusterConfig
+    from pipelines.files.documents import read_note
     from pipelines.runs.run_folder import Run
 
     folder = Run.open(str(path), kind=ClusterConfig.kind)
-    if not (folder.location / "report.json").exists():
+    report = folder.location / "report.json"
+    if not report.exists():
         raise UserError(f"{path} is not finished; go on with it: quorum cluster --resume {path}")
-    return Clustering(folder, (folder.location / "report.json").read_json())
+    return Clustering(folder, read_note(report, rows=int, heads=list))
 
 
 @checked

@@ -1,4 +1,7 @@
-"""Small JSON files of our own: with the number of their format, and a digest, so that a damaged or edited one is noticed."""
+"""Small JSON files of our own: with the number of their format, and a digest, so that a damaged or edited one is noticed.
+
+Notes that are written again and again have neither; their keys are looked at as they are read.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 
 FORMAT, DIGEST = "format", "digest"
+RESTORE = "restore it"
 
 
 def write_document(place: Location, content: dict[str, Any], form: int) -> None:
@@ -41,6 +45,30 @@ def read_document(place: Location, form: int, remedy: str) -> dict[str, Any]:
             raise UserError(f"{place} was edited or is damaged: its digest is not that of its content; {remedy}")
         del content[FORMAT]
         return content
+
+
+def read_note(place: Location, **kinds: type) -> dict[str, Any]:
+    """What a note holds, which has these keys and values of these kinds.
+
+    Raises:
+        UserError: for a file that is missing, cut short or damaged, or lacks one.
+    """
+    with damage_in_words(place, RESTORE):
+        return checked_note(place.read_json(), **kinds)
+
+
+def checked_note(note: Any, **kinds: type) -> dict[str, Any]:
+    """The note, if it has these keys and values of these kinds.
+
+    Raises:
+        KeyError: for one that it lacks.
+        TypeError: for another kind.
+    """
+    if not isinstance(note, dict):
+        raise TypeError(f"it holds {note!r}, and no keys")
+    if odd := next((key for key, kind in kinds.items() if not isinstance(note[key], kind)), None):
+        raise TypeError(f"its {odd} is {note[odd]!r}")
+    return note
 
 
 @contextmanager

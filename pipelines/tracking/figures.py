@@ -77,6 +77,7 @@ def head_figure(name: str, head: int = 0, section: str = CLUSTERS) -> str:
 
 LOSS, EPOCH_LOSS, LEARNING_RATE, TRAIN_ROWS = "train/loss", "train/epoch_loss", "train/lr", "train/rows"
 GRADIENT_NORM = "train/gradient_norm"
+OF_STEPS = (LOSS, GRADIENT_NORM)  # means of the steps since the figures before
 ROWS = "rows"  # of a split that was scored
 LABEL_CHANGE, LABELS_PER_SECOND = "clusters/label_change", "labels/rows_per_second"
 PSEUDO_REFINED, PSEUDO_COVERAGE = "pseudo_labels/accuracy_refined", "pseudo_labels/coverage"

@@ -27,6 +27,7 @@ os.environ.setdefault(
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_SKILLS_PROMPT", "1")
 
+LONGEST_PARAM = 6000  # characters that every store takes
 KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"  # by which MLflow shows an experiment's runs as trainings
 
 
@@ -219,6 +220,9 @@ def end_run(address: RunAddress, status: str) -> None:
 def _log_params(client: Any, run_id: str, params: dict[str, Any]) -> None:
     from mlflow.entities import Param
 
-    items = [Param(key, hidden(str(value))[:6000]) for key, value in params.items()]
+    values = {key: hidden(str(value)) for key, value in params.items()}
+    if long := [key for key, value in values.items() if len(value) > LONGEST_PARAM]:
+        tell(f"MLflow has the first {LONGEST_PARAM:,} characters of {' and '.join(long)}; the run's folder has the whole")
+    items = [Param(key, value[:LONGEST_PARAM]) for key, value in values.items()]
     for start in range(0, len(items), 100):
         client.log_batch(run_id, params=items[start : start + 100])

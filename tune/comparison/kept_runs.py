@@ -6,11 +6,16 @@ machine it holds the last name only: the file is for others.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from filelock import FileLock
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -49,10 +54,17 @@ def keep(place: str, runs: Sequence[tuple[Any, str, Mapping[str, Mapping[int, fl
     location = Location.of(place)
     fresh = [_row(*run) for run in runs]
     ids = {row["run_id"] for row in fresh}
-    before = [row for row in _rows(location) if row["run_id"] not in ids] if location.exists() else []
-    rows = sorted([*before, *fresh], key=lambda row: (row["start_time"], row["run_id"]))
-    location.write_parquet(pa.Table.from_pylist(rows, SCHEMA))
+    with _turn(location):
+        before = [row for row in _rows(location) if row["run_id"] not in ids] if location.exists() else []
+        rows = sorted([*before, *fresh], key=lambda row: (row["start_time"], row["run_id"]))
+        location.write_parquet(pa.Table.from_pylist(rows, SCHEMA))
     return len(rows)
+
+
+def _turn(location: Location) -> FileLock:
+    """Held by the process that adds to a file; of several machines it keeps nobody out."""
+    of_file = hashlib.sha256(str(location).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"quorum-kept-{os.getuid()}-{of_file}.lock")
 
 
 def _row(run: Any, experiment: str, figures: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:

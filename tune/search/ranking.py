@@ -55,6 +55,8 @@ class Scores:
         refuse_old(metric)
         if not figures.is_known(metric):
             raise UserError(f"metric {metric!r} is no figure of a run{nearest(metric, figures.known_names())}")
+        if metric in figures.OF_STEPS:
+            raise UserError(f"metric {metric!r} is of the last monitor.log_steps steps; that of an epoch is {figures.EPOCH_LOSS}")
         section = metric.partition("/")[0]
         if section in (figures.EVALUATE, figures.UNTRAINED, figures.LABELS):
             raise UserError(f"metric {metric!r} is no figure of an epoch, by which trials are ranked; take one that is")

@@ -19,6 +19,7 @@ from typing import Any
 import ray.tune
 from ray.tune.schedulers import PopulationBasedTraining
 
+from pipelines.files.documents import RESTORE, checked_note, damage_in_words
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore, Entry
 from pipelines.runs.run_folder import RUN_FILE, Run
@@ -153,8 +154,10 @@ def lineage_of(folder: Location) -> list[dict[str, Any]]:
     The last one also has the checkpoint that it is `taking`, until it has it.
     """
     place = folder / LINEAGE_FILE
-    lineage: list[dict[str, Any]] = place.read_json() if place.exists() else []
-    return lineage
+    if not place.exists():
+        return []
+    with damage_in_words(place, RESTORE):
+        return [checked_note(step, **{"epoch": int, "from": str, "point": dict}) for step in place.read_json()]
 
 
 def take_over(sweep: SweepContext, folder: Location, handed: Mapping[str, Any], point: Point) -> None:

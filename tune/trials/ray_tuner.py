@@ -14,6 +14,7 @@ from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.trainable import wrap_function
 
+from pipelines.files.documents import read_note
 from pipelines.jobs.ray_quirks.tune import NEXT_TO_NOTHING, ends_with_its_function, quiet_tune
 from tune.points import identity
 from tune.search.plan import Plan
@@ -115,6 +116,6 @@ def _known(plan: Plan) -> list[dict[str, Any]]:
     known = []
     for name in plan.folder.children():
         if (plan.folder / name / TRIAL_FILE).exists():
-            chosen = (plan.folder / name / TRIAL_FILE).read_json()
-            known.append({f"trial/point/{key}": value for key, value in chosen["point"].items()})
+            chosen = read_note(plan.folder / name / TRIAL_FILE, point=dict)["point"]
+            known.append({f"trial/point/{key}": value for key, value in chosen.items()})
     return known

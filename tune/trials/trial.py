@@ -18,6 +18,7 @@ import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from pipelines.errors import Stopped, UserError
+from pipelines.files.documents import read_note
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import call_on
 from pipelines.runs.run_folder import RUN_FILE, Run
@@ -157,5 +158,4 @@ def write_outcome(folder: Location, outcome: str, reason: str = "") -> None:
 
 
 def _noted(folder: Location) -> dict[str, Any]:
-    noted: dict[str, Any] = (folder / OUTCOME_FILE).read_json()
-    return noted
+    return read_note(folder / OUTCOME_FILE, outcome=str)

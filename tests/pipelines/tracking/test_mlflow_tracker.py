@@ -88,12 +88,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
     started.kill()
 
 
-def test_a_run_has_its_parameters_and_tags(store, tmp_path):
+def test_a_run_has_its_parameters_and_tags_and_what_is_cut_is_said(store, tmp_path, capsys):
     address = begin(store, tmp_path, **{f"part.key{i}": i for i in range(250)}, long="x" * 7000)
     run = MlflowClient(store).get_run(address.run_id)
     assert len(run.data.params) == 251
     assert run.data.params["part.key249"] == "249"
     assert run.data.params["long"] == "x" * 6000
+    assert "MLflow has the first 6,000 characters of long; the run's folder has the whole" in capsys.readouterr().err
     assert run.data.tags["data"] == "abc"
     assert run.info.run_name == "first"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pipelines.errors import UserError
+from tune.comparison import kept_runs
 from tune.comparison.compare import compare
 from tune.comparison.kept_runs import without_folders
 from tune.comparison.mlflow_runs import find, keep_runs
@@ -54,6 +57,22 @@ def test_a_run_that_is_kept_again_takes_its_own_place(store, sweep, tmp_path):
     table = pq.read_table(file)
     assert table.schema.metadata[b"quorum.runs"] == b"1"
     assert len(set(table["run_id"].to_pylist())) == 10
+
+
+def test_what_is_kept_by_two_at_once_is_all_kept(store, tmp_path, monkeypatch):
+    found = [find([store.run(name, values=(0.5,))], store.uri) for name in ("a", "b")]
+    file, read = str(tmp_path / "runs.parquet"), kept_runs._rows
+
+    def read_slowly(location):
+        rows = read(location)
+        time.sleep(0.3)
+        return rows
+
+    keep_runs(find([store.run("first", values=(0.5,))], store.uri), file)
+    monkeypatch.setattr(kept_runs, "_rows", read_slowly)
+    with ThreadPoolExecutor(2) as both:
+        assert len(list(both.map(lambda each: keep_runs(each, file), found))) == 2
+    assert sorted(pq.read_table(file)["name"].to_pylist()) == ["a", "b", "first"]
 
 
 def test_a_run_that_is_going_is_left_out_and_said(store, sweep, tmp_path):

@@ -50,7 +50,7 @@ def test_a_figure_of_an_epochs_end_may_decide_meanwhile(metric):
     COKE.check(metric, reported=True)
 
 
-@pytest.mark.parametrize("metric", ["train/loss", "train/lr", "clusters/head0/nmi", "stream/images_per_second"])
+@pytest.mark.parametrize("metric", ["train/lr", "clusters/head0/nmi", "stream/images_per_second"])
 def test_what_is_recorded_beside_the_training_ranks_what_is_done_only(metric):
     COKE.check(metric)
     with pytest.raises(UserError, match="scheduler and searcher do not see it"):
@@ -72,6 +72,8 @@ def test_a_classifiers_figures_are_those_of_runs_that_have_one(metric):
         (COKE, "evaluate/test/knn_top1", "is no figure of an epoch"),
         (COKE, "untrained/test/knn_top1", "is no figure of an epoch"),
         (COKE, "labels/head0/moved", "is no figure of an epoch"),
+        (COKE, "train/loss", "is of the last monitor.log_steps steps; that of an epoch is train/epoch_loss"),
+        (COKE, "train/gradient_norm", "that of an epoch is train/epoch_loss"),
         (COKE, "val/linear_top1", "is no score of quorum pretrain; nearest valid name: val/knn_top1"),
         (COKE, "knn_top1", "test/knn_top1"),
         (WITHOUT_VAL, "val/knn_top1", "have no val split; quorum ingest --val makes one, or take test/knn_top1"),

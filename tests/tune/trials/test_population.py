@@ -130,6 +130,15 @@ def test_a_checkpoint_that_is_gone_or_damaged_is_said(members):
     assert value(members.worst) == -1.0
 
 
+@pytest.mark.parametrize(
+    ("held", "said"), [([{"from": "best"}], "it has no 'epoch'"), ([3], "it holds 3"), ({"a": 1}, "it holds 'a'")]
+)
+def test_a_lineage_that_lacks_something_is_one_sentence(tmp_path, held, said):
+    (Location.of(tmp_path) / LINEAGE_FILE).write_json(held)
+    with pytest.raises(UserError, match=rf"{LINEAGE_FILE} is .*{said}.*restore it"):
+        lineage_of(Location.of(tmp_path))
+
+
 def figures(*entries: dict, lineage: list[dict]) -> dict[str, float]:
     return newest_figures(entries, "val/knn_top1", lineage)
 
