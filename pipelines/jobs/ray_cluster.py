@@ -20,7 +20,7 @@ from pipelines.files.this_process import lives, process
 from pipelines.jobs.ray_quirks.cluster import free_orphans, keep_here, started_here
 from pipelines.jobs.ray_quirks.starts import few_processes, few_words, in_groups_of_their_own, kept_handlers, knock, no_dashboard
 from pipelines.jobs.ray_quirks.train import train_knows_its_settings
-from pipelines.jobs.ray_starts import starts_in_words
+from pipelines.jobs.ray_starts import refuse_client, starts_in_words
 from pipelines.words import tell
 
 LAST_SECONDS = 5.0  # for Ray's processes to end in
@@ -32,7 +32,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     """Join the cluster at `address` (or RAY_ADDRESS); without one start Ray on this machine, unless this process has one already.
 
     Args:
-        address: of a head node, `auto`, or a `ray://` client address.
+        address: of a head node, or `auto`.
         local_cpus: logical CPUs of a local Ray, at least; a worker that waits for data needs little of its own.
 
     Returns:
@@ -65,6 +65,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
                 ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
         atexit.register(_end_with_all_processes, _raylet_here(), os.getpid())
         return True
+    refuse_client(address)
     del options["include_dashboard"]
     with few_words(alone=False), kept_handlers(signal.SIGTERM), starts_in_words(address):
         knock(address)

@@ -29,11 +29,23 @@ STARTS = (  # what Ray says, what it means, what to do
      "the machine gives this user no more processes, files or memory",
      "raise the limits (ulimit -n, ulimit -u), or end what else runs there"),
 )  # fmt: skip
-ADDRESS = re.compile(r"auto|(ray://)?([\w.-]+|\[[0-9a-fA-F:]+\]):([0-5]?\d{1,4}|6[0-5]\d{3})(/.*)?")
+CLIENT = "ray://"
+ADDRESS = re.compile(r"auto|([\w.-]+|\[[0-9a-fA-F:]+\]):([0-5]?\d{1,4}|6[0-5]\d{3})(/.*)?")
+ON_A_NODE = "send the command to a node: ray job submit --address http://HOST:8265 -- quorum ... --address auto"
 GIVE_TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
 ANSWER_SECONDS = 3.0
 NO_NODE = re.compile(r"timed out during startup|node_ip_address|raylet|node info")
 VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
+
+
+def refuse_client(address: str) -> None:
+    """Refuse an address of Ray Client, whose driver is no process of the cluster: Ray Train and our own actors need it to be one.
+
+    Raises:
+        UserError: with what to do instead.
+    """
+    if address.startswith(CLIENT):
+        raise UserError(f"{address!r} is of Ray Client, by which no training can be driven; {ON_A_NODE}")
 
 
 @contextmanager
@@ -76,12 +88,10 @@ def no_cluster(error: Exception, address: str) -> UserError:
         return UserError(f"{place} runs {theirs}{here}; install the same on both sides")
     if "Found multiple active Ray instances" in said:
         return UserError("several Rays run on this machine; give the address of one: --address HOST:PORT")
-    if isinstance(error, ImportError):
-        return UserError(f"{place} needs a package that is not installed ({_first_line(error)}); pip install 'ray[client]'")
     if not ADDRESS.fullmatch(address):
-        return UserError(f"{address!r} is no address of a Ray cluster; give HOST:PORT, ray://HOST:PORT, auto or local")
+        return UserError(f"{address!r} is no address of a Ray cluster; give HOST:PORT, auto or local")
     if NO_NODE.search(said):
-        return UserError(f"{place} has no node on this machine; run ray start --address={address} here, or use ray://HOST:10001")
+        return UserError(f"{place} has no node on this machine; run ray start --address={address} here, or {ON_A_NODE}")
     return _no_entry(said, address)
 
 
@@ -101,8 +111,8 @@ def _no_entry(said: str, address: str) -> UserError:
 
 
 def listens(address: str) -> bool:
-    """Whether anything takes a connection at an address `host:port`, with or without `ray://`."""
-    host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
+    """Whether anything takes a connection at an address `host:port`."""
+    host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS):
             return True

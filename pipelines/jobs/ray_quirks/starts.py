@@ -112,7 +112,7 @@ def knock(address: str) -> None:
     """
     if address == "auto":
         address = ray._private.services.canonicalize_bootstrap_address(address) or ""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 

@@ -23,6 +23,7 @@ import ray._private.utils
 from pipelines.errors import UserError
 from pipelines.jobs.ray_starts import listens, no_cluster, no_start, starts_in_words
 
+NOTED = "from pipelines.jobs.ray_cluster import connect; connect()"
 CONNECT = "import sys; from pipelines.jobs.ray_cluster import connect; connect(sys.argv[1])"
 
 
@@ -36,7 +37,14 @@ def refusal(address: str, code: str = CONNECT, **environment: str) -> str:
 
 @pytest.mark.parametrize("address", ["cluster", "http://host:1", "127.0.0.1:99999"])
 def test_what_is_no_address_is_said_to_be_none(address):
-    assert refusal(address) == f"{address!r} is no address of a Ray cluster; give HOST:PORT, ray://HOST:PORT, auto or local"
+    assert refusal(address) == f"{address!r} is no address of a Ray cluster; give HOST:PORT, auto or local"
+
+
+def test_an_address_of_ray_client_is_refused_with_the_way_to_send_a_command():
+    for said in (refusal("ray://127.0.0.1:1"), refusal("", NOTED, RAY_ADDRESS="ray://127.0.0.1:1")):
+        assert said.startswith(
+            "'ray://127.0.0.1:1' is of Ray Client, by which no training can be driven; send the command to a node"
+        )
 
 
 def test_a_folder_that_ray_cannot_use_is_the_advice(tmp_path):
@@ -93,7 +101,6 @@ def test_what_listens_is_told_from_what_does_not():
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         assert listens(address)
-        assert listens(f"ray://{address}")
     assert not listens(address)
     assert not listens("auto")
 
