@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from pipelines.files.location import Location
@@ -20,6 +24,10 @@ from tune.points import label_of
 if TYPE_CHECKING:
     from tune.comparison.two_runs.pair import Pair
 
+BEGINNING = re.compile(r".*[./_-]")  # of a name, up to the last mark in it
+LINES = re.compile(" (?=the best|interval|[+]-)")  # where names of columns have room for a second line
+UNBOUNDED = 10_000  # characters, which no table needs
+COSTS = 3  # columns at the end: images, time, stopped runs
 MOST_KEYS = 6  # more are one column of names in the terminal
 CANNOT_TELL = {"one seed": "cannot tell: one seed", "no spread": "cannot tell: no spread"}
 SIZE_COLUMNS = ("#constraint", "#min", "#max")
@@ -40,11 +48,18 @@ def write_text(compared: Comparison, path: Path) -> None:
 def _print(console: Console, compared: Comparison, sizes: bool) -> None:
     names, rows = setting_cells(compared, sizes=sizes)
     figures = names.index(score_column(compared))  # what stands left of them are settings
-    table = Table(title=escape(compared.title), title_justify="left")
-    for place, name in enumerate(names):
-        table.add_column(escape(name), justify="left" if place < figures else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
+    table = _table(compared.title, names, rows, figures)
+    if Measurement.get(console, console.options.update(width=UNBOUNDED), table).maximum > console.width:
+        for place, (name, (*_, images, seconds, stopped)) in enumerate(zip(_names(compared), rows, strict=True), 1):
+            line = f"{place}: {name}; {images} images, {seconds}, {stopped} stopped"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        table = _table(
+            compared.title,
+            ["", *(LINES.sub("\n", name) for name in names[figures:-COSTS])],
+            [[str(place), *row[figures:-COSTS]] for place, row in enumerate(rows, 1)],
+            1,
+        )
+        table.box, table.padding = None, (0, 1, 0, 0)
     console.print(table)
     if compared.pair is not None:
         console.print(_differences(compared.pair))
@@ -52,6 +67,23 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)  # an address that is broken opens nothing
     if is_wide(compared):
         console.print(f"{len(compared.keys)} keys differ; settings.csv has their values", highlight=False, soft_wrap=True)
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], figures: int) -> Table:
+    """A table whose columns from the `figures`-th on are figures."""
+    table = Table(title=escape(title), title_justify="left")
+    for place, name in enumerate(names):
+        table.add_column(escape(name), justify="left" if place < figures else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _names(compared: Comparison) -> list[str]:
+    """What each setting is called in a line of its own."""
+    if is_wide(compared):
+        return [names_of(line) for line in compared.lines]
+    return [compared.named(place) or "the only setting" for place in range(len(compared.lines))]
 
 
 def _differences(pair: Pair) -> Table:
@@ -94,8 +126,13 @@ def has_key_charts(compared: Comparison) -> bool:
 
 
 def names_of(line: SettingLine) -> str:
-    """Names of a setting's runs."""
-    return ", ".join(record.name for record, _ in line.runs)
+    """Names of a setting's runs; what all begin with stands once, as in a shell: `arm.{1, 2}`."""
+    names = [record.name for record, _ in line.runs]
+    alike = itertools.takewhile(lambda letters: len({*letters}) == 1, zip(*names, strict=False))
+    begin = BEGINNING.match("".join(letter for letter, *_ in alike)) if len(names) > 1 else None
+    if begin is None:
+        return ", ".join(names)
+    return begin[0] + "{" + ", ".join(name.removeprefix(begin[0]) for name in names) + "}"
 
 
 def _scores(line: SettingLine) -> list[str]:
@@ -133,7 +170,7 @@ def summary(compared: Comparison) -> list[str]:
     if not any(line.judged for line in compared.lines):
         return []
     best, *others = (line.judged for line in compared.lines if line.judged)
-    shown = names_of(compared.lines[0]) if is_wide(compared) else compared.named(0) or "the only setting"
+    shown = _names(compared)[0]
     sentence = f"best: {shown} with {compared.metric} {figure_text(best.setting.mean)}"
     if others and others[0].behind:
         low, high = others[0].behind

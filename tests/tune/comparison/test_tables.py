@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tune.comparison.compare import compare
-from tune.comparison.tables import show
+from tune.comparison.tables import names_of, show
 
 
 @pytest.fixture
@@ -57,6 +59,24 @@ def test_the_summary_answers_the_three_questions(said, grid):
     assert "of 3 others 1 are worse, 1 cannot be told from it, 1 have too few seeds to tell" in text
     assert "variance of the settings explained by one key alone: n " in text
     assert "12 runs: 10 finished, 1 stopped, 1 failed, 0 running; 1,100 images, 0.333 h; failures: the loss is nan (1)" in text
+
+
+def test_a_narrow_terminal_has_a_line_a_setting_and_its_figures_unbroken_below(said, grid, monkeypatch):
+    wide = said(grid)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = said(grid).splitlines()
+    assert lines[0] == "1: lr 0.1, n 100; 300 images, 3.0 min, 0 stopped"
+    assert lines[1].startswith("2: lr 0.01, n 100; ")
+    rows = [line.split() for line in lines if line[:2] in ("1 ", "4 ")]
+    assert rows[0] == ["1", "0.9100", "+-", "0.0100", "0.8852", "to", "0.9348", "3", "best"]
+    assert " ".join(rows[1]) == "4 0.2000 - 1 cannot tell: one seed"
+    assert lines[-1] == wide.splitlines()[-1]
+
+
+def test_what_all_runs_of_a_setting_are_called_stands_once():
+    names = ["arm-a.1", "arm-a.2"], ["one", "other"], ["alone.1"], ["same.x", "same.x"]
+    lines = [SimpleNamespace(runs=[(SimpleNamespace(name=name), None) for name in each]) for each in names]
+    assert [names_of(line) for line in lines] == ["arm-a.{1, 2}", "one, other", "alone.1", "same.{x, x}"]
 
 
 def test_sizes_are_those_of_the_best_epoch(said, store):
