@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeGuard
 
 from benchmarks.report import Figure, new_parser, parse
 
@@ -168,17 +169,21 @@ def configuration_types(modules: dict[str, Module], root_type: str) -> tuple[set
     sections: set[str] = set()
     while True:
         derived = {name for name, node in classes.items() if {_last_name(base) for base in node.bases} & types}
-        fields = [field for name in types | derived for field in classes[name].body if isinstance(field, ast.AnnAssign)]
+        fields = [field for name in types | derived for field in classes[name].body if _is_field(field)]
         inner = {field: _names_in(field) & classes.keys() for field in fields}
         grown = types | derived | set().union(*inner.values())
         if grown == types:
             own = [root_type, *(name for name in derived if _derives(name, root_type, classes))]
             sections = {
-                _last_name(field.target) for name in own for field in classes[name].body
-                if isinstance(field, ast.AnnAssign) and inner[field]
+                _last_name(field.target) for name in own for field in classes[name].body if _is_field(field) and inner[field]
             }  # fmt: skip
             return types, sections
         types = grown
+
+
+def _is_field(node: ast.stmt) -> TypeGuard[ast.AnnAssign]:
+    """Whether a statement of a dataclass makes a part of what it holds."""
+    return isinstance(node, ast.AnnAssign) and not ast.unparse(node.annotation).startswith("ClassVar")
 
 
 def _derives(name: str, root: str, classes: dict[str, ast.ClassDef]) -> bool:

@@ -37,7 +37,7 @@ def build_config(
     settings: Mapping[str, Any] | None,
     keys: Mapping[str, Any],
 ) -> Config:
-    """The configuration of type `kind`.
+    """The configuration of type `kind`; of values that do nothing beside the others it is told.
 
     Args:
         kind: dataclass of the configuration.
@@ -48,8 +48,11 @@ def build_config(
     Raises:
         UserError: for a recipe, key or value that is not valid.
     """
-    from pipelines.config.recipe import read_values
+    from pipelines.config.idle_keys import remarks
+    from pipelines.config.plain_values import flatten
+    from pipelines.config.recipe import is_shipped, read_values
     from pipelines.config.typed_options import from_values, with_settings
+    from pipelines.words import tell
 
     if config is None:
         values: Mapping[str, Any] = {}
@@ -61,7 +64,12 @@ def build_config(
         values = config.to_dict()
     else:
         raise UserError(f"{type(config).__name__} is no configuration of this command; give a {kind.__name__} or a recipe")
-    return from_values(with_settings(values, {**spread(keys), **with_short_names(settings or {})}), kind)
+    given = {**spread(keys), **with_short_names(settings or {})}
+    made = from_values(with_settings(values, given), kind)
+    is_own = not isinstance(config, Mapping) and not (isinstance(config, str | Path) and is_shipped(str(config)))
+    for sentence in remarks(made, flatten(given), flatten(dict(values)) if is_own else ()):
+        tell(sentence)
+    return made
 
 
 def with_short_names(settings: Mapping[str, Any]) -> dict[str, Any]:

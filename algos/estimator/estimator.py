@@ -176,6 +176,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         counting, self._unit = table.counting()
         if self.exact and (counting.weights is not None or len(counting) < len(table)):
             raise ValueError("exact=True moves rows that count alike; leave sample_weight out, or exact")
+        self._require_rows(counting, len(table))
         bounds = self._bounds(counting)
         self.min_size_, self.max_size_ = bounds.least, bounds.most
         learned, near = self._without_far(table, counting, self.min_size_ / self._unit)
@@ -228,7 +229,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if first:
             counting, unit = table.counting()
             if isinstance(self.init, str):
-                self._require_rows(counting)
+                self._require_rows(counting, len(table))
             self._unit = unit
             counting, near = self._without_far(table, counting, self.min_size_ratio * len(counting) / self.n_clusters)
             learned = table.without(torch.from_numpy(self.outliers_).to(table.rows.device))
@@ -274,14 +275,13 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         weights = given / self._unit
         return weights, (self._core.rows + weights.sum()) / (self._core.batches + 1)
 
-    def _require_rows(self, rows: Table) -> None:
-        if (count := len(rows)) < self.n_clusters:
-            of = "" if rows.weights is None else "; rows of weight 0 are not counted"
+    def _require_rows(self, counting: Table, given: int) -> None:
+        if (count := len(counting)) < self.n_clusters:
+            of = "" if count == given else f"; of {given} rows the others weigh 0, or nothing beside these"
             raise ValueError(f"n_samples={count} should be >= n_clusters={self.n_clusters}{of}")
 
     def _bounds(self, learned: Table) -> Sizes:
         """Sizes that clusters of these rows may have."""
-        self._require_rows(learned)
         wanted = Wanted(self.min_size_ratio, self.min_cluster_size, self.max_size_ratio, self.max_cluster_size)
         return wanted.of_rows(len(learned), self.n_clusters, self._unit, alike=learned.weights is None)
 

@@ -13,8 +13,11 @@ from typing import Literal, Protocol
 
 from algos.balanced.plan_settings import EPSILON, ITERATIONS, LEAST_EPSILON
 from algos.check_ranges import require_dual_lr, require_positive, require_size_ratios
+from algos.idle_settings import Idle, other_than
 
 Assignment = Literal["constrained", "sinkhorn", "none"]
+
+IDLE_DUAL_LR = Idle(("dual_lr",), {"min_size_ratio": other_than(0), "max_size_ratio": other_than(None)}, "give a bound to price")
 
 
 class AssignmentSettings(Protocol):

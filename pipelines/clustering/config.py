@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from algos.check_ranges import require_dual_lr, require_not_negative, require_positive, require_size_ratios
 from algos.exact.row_bounds import maximum_rows, minimum_rows
+from algos.idle_settings import Idle, other_than
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
 from algos.kmeans.metric import Metric
+from algos.methods.assignment import IDLE_DUAL_LR
 from pipelines.config.plain_values import plain
 from pipelines.config.sections import CheckpointConfig, ComputeConfig, TrackingConfig
 from pipelines.errors import UserError
@@ -60,6 +62,7 @@ class ClusterConfig:
     """
 
     kind: ClassVar[str] = "cluster"
+    idle: ClassVar[tuple[Idle, ...]] = (IDLE_DUAL_LR, Idle(("copy_dtype",), {"copy": other_than("never")}, "allow a copy"))
     input_paths: ClassVar[tuple[str, ...]] = ("data", "start_from")  # in a file of options they may be relative to it
 
     data: str

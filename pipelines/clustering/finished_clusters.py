@@ -18,7 +18,7 @@ from pipelines.datasets.vector_column import as_lists, directions, list_lengths
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import ParquetReader
+from pipelines.files.parquet_reader import ParquetReader, is_parquet
 from pipelines.runs.run_folder import Run
 
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
@@ -99,7 +99,8 @@ class FinishedClusters:
             UserError: for a head that is not there.
         """
         if not 0 <= number < len(self.model.heads):
-            raise UserError(f"{self.location} has heads 0 to {len(self.model.heads) - 1}; there is no head {number}")
+            which = "one head, 0" if len(self.model.heads) == 1 else f"heads 0 to {len(self.model.heads) - 1}"
+            raise UserError(f"{self.location} has {which}; there is no head {number}")
         centers, prices = (self.model.per_head(values)[number] for values in (self.model.centers, self.model.prices))
         return replace(self.model, heads=[self.model.heads[number]], centers=centers, prices=prices, first=number)
 
@@ -120,6 +121,8 @@ def open_clusters(place: str, metric: str | None) -> FinishedClusters:
 
 def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False) -> FrozenClusters:
     """Centers in a file, the heads one after another; prices are 0 where it has none. `alone`: without the run's folder."""
+    if alone and not is_parquet(place.name) and not place.name.endswith(".npy") and not _has_magic(place):
+        raise UserError(f"{place} is no file of centers; give an .npy with an array (K, D), or Parquet with a column {CENTER!r}")
     with damage_in_words(place, "give a file of centers, such as centers.parquet of quorum cluster"):
         centers, heads, prices, stored = _array(place) if place.name.endswith(".npy") else _table(place, alone=alone)
     if stored is not None and metric not in (None, stored):
@@ -136,6 +139,11 @@ def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False
         ours = np.allclose(lengths, 1, atol=1e-5)  # they keep their bits
         centers, prices = (centers if ours else unit).astype(np.float32), prices.astype(np.float32)
     return FrozenClusters(heads, centers, prices, metric)
+
+
+def _has_magic(place: Location) -> bool:
+    with place.filesystem.open_input_file(place.path) as file:
+        return bool(file.read(4) == b"PAR1")
 
 
 def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray, Metric | None]:

@@ -95,6 +95,11 @@ def find_recipe(name_or_path: str, beside: str | None = None) -> str:
     raise UserError(f"there is no recipe {name_or_path!r}, neither a file nor a name that quorum recipes lists{near}")
 
 
+def is_shipped(name_or_path: str) -> bool:
+    """Whether a recipe is one that travels with the package."""
+    return Path(find_recipe(name_or_path)).is_relative_to(SHIPPED)
+
+
 def _existing(path: str, beside: str | None) -> str:
     """A path that may be relative to the file `beside`, which goes before this folder; unchanged where nothing is there."""
     expanded = os.path.expanduser(path)
@@ -121,7 +126,7 @@ def read_values(recipe: str, kind: type) -> dict[str, Any]:
 def _refuse_of_other_command(recipe: str, path: str, values: Mapping[str, Any], kind: type) -> None:
     """Refuse a shipped recipe of another command: of its keys the first that this one lacks would seem to be a slip."""
     own: str | None = getattr(kind, "kind", None) if hasattr(kind, "default_method") else None
-    if own and Path(path).is_relative_to(SHIPPED) and (command := _command_of(values)) != own:
+    if own and is_shipped(path) and (command := _command_of(values)) != own:
         raise UserError(f"recipe {recipe} is one of quorum {command}, not of quorum {own}; use that command")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from algos.check_ranges import require_not_negative, require_positive
+from algos.idle_settings import Idle, one_of, other_than
+from algos.methods.registry import method_spec
 from pipelines.config.plain_values import plain
 from pipelines.errors import UserError
 from pipelines.secrets import is_hidden
@@ -60,6 +62,8 @@ class BackboneConfig:
         options: further arguments of the model's constructor, for example `channels` of a timm ResNet.
     """
 
+    idle: ClassVar[tuple[Idle, ...]] = (Idle(("stem_stride",), {"stem": other_than("imagenet")}, "set stem to small"),)
+
     name: str = "resnet18"
     stem: Literal["auto", "imagenet", "small"] = "auto"
     stem_stride: int = 1
@@ -96,6 +100,11 @@ class OptimizerConfig:
         clip_norm: largest norm of the gradient of all parameters together, to which a larger one is scaled; null for none.
         warmup_epochs: epochs of linear warm-up after epoch 0; then cosine to 0.
     """
+
+    idle: ClassVar[tuple[Idle, ...]] = tuple(
+        Idle((key,), {"name": one_of(*names)}, f"set name to {names[-1]}") for key, names in KEYS_OF_OPTIMIZERS.items()
+    )
+    stages: ClassVar[dict[str, tuple[int, str]]] = {"warmup_epochs": (1, "the learning rate comes to optimizer.lr")}
 
     name: Literal["lars", "sgd", "adamw"] = "lars"
     lr: float = 1.6
@@ -191,6 +200,11 @@ class TrainingComputeConfig(ComputeConfig):
         compile: use torch.compile; with one worker only.
     """
 
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("gpus_per_worker",), {"gpu": bool}, "set gpu to true"),
+        Idle(("threads",), {"gpu": other_than(True)}, "set gpu to false"),
+    )
+
     min_workers: int | None = None
     gpus_per_worker: float = 1.0
     threads: int = 0
@@ -259,6 +273,16 @@ class MonitorConfig:
         accuracy_epochs: epochs between two scores of a method's classifiers on `split`; 0 for none.
         picture_epochs: epochs between two sheets of pictures; 0 for the last epoch only.
     """
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("knn_bank", "knn_queries", "knn_neighbours", "knn_temperature"), {"knn_epochs": bool}, "give knn_epochs"),
+        Idle(("feature_images",), {"feature_epochs": bool, "knn_epochs": bool}, "give feature_epochs"),
+        Idle(("feature_images",), {"feature_epochs": other_than(0)}, "give feature_epochs"),
+        Idle(
+            ("accuracy_epochs",), {"method.name": lambda name: method_spec(name).takes_labels},
+            "choose a method with classifiers, which quorum semisup trains",
+        ),
+    )  # fmt: skip
 
     log_steps: int = 20
     split: str | None = None

@@ -25,6 +25,7 @@ from pipelines.progress import progress
 
 Pick = Literal["nearest", "farthest", "random"]
 SAMPLE = "sample.parquet"
+OTHER_FILES = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".npy", ".npz", ".arrow", ".feather")  # which would be folders'
 HELD = 1 << 20  # rows that are held at least, beside those of the sample, before the ones too many are dropped
 CLUSTER, ORDER, PLACE = "cluster", "order", "place"
 
@@ -115,6 +116,8 @@ def _target(to: str) -> Location:
         raise UserError(
             f"--to is {to}, which is a {'folder' if is_one else 'file'}; give a file that ends in .parquet, or a folder"
         )
+    if place.name.lower().endswith(OTHER_FILES) and not place.is_dir():
+        raise UserError(f"--to is {to}, and samples are Parquet; give a file that ends in .parquet, or a folder")
     return target
 
 

@@ -13,10 +13,11 @@ from pipelines.errors import UserError
 
 INTEGERS, STRINGS = "integers", "strings"
 PIECE_ROWS = 1 << 16
+LARGE = 1 << 63  # the first integer that int64 does not hold
 
 
 def check_ids(footers: Sequence[ParquetFooter], column: str) -> None:
-    """Refuse ids of a type that is none, of two kinds, or missing.
+    """Refuse ids of a type that is none, of two kinds, missing, or too large for int64, as which they are kept.
 
     Raises:
         UserError: naming the file and the type, two files, or the row.
@@ -27,12 +28,11 @@ def check_ids(footers: Sequence[ParquetFooter], column: str) -> None:
             both = f"{kinds[0]} in {footers[0]} and {kind} in {footer}"
             raise UserError(f"ids {column!r} are {both}; write one kind, or name another column: --id")
     groups = [(footer, group) for footer in footers for group, rows in enumerate(footer.row_groups) if rows]
-    doubtful = [each for each in groups if _may_lack(*each, column)]
+    doubtful = [each for each in groups if _may_lack(*each, column) or _may_be_large(*each, column)]
     with ThreadPoolExecutor(READERS) as pool:
-        rows_without = pool.map(lambda each: _first_null(each[0], each[1], column), doubtful)
-        for (footer, _), row in zip(doubtful, rows_without, strict=True):
-            if row is not None:
-                raise UserError(f"row {row} of {footer} has no id: its {column!r} is null; give it one, or set --id")
+        for fault in pool.map(lambda each: _first_fault(each[0], each[1], column), doubtful):
+            if fault is not None:
+                raise UserError(fault)
 
 
 def plain_ids(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -52,13 +52,13 @@ def _kind(footer: ParquetFooter, column: str) -> str:
     kind = footer.schema.field(column).type
     found = _kind_of(kind)
     if found is None:
-        raise UserError(f"column {column!r} of {footer} is {kind}; ids are integers below 2^63 or strings: set --id")
+        raise UserError(f"column {column!r} of {footer} is {kind}; ids are integers or strings: set --id")
     return found
 
 
 def _kind_of(kind: pa.DataType) -> str | None:
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_integer(plain) and plain != pa.uint64():
+    if pa.types.is_integer(plain):
         return INTEGERS
     is_string = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
     return STRINGS if is_string else None
@@ -68,11 +68,24 @@ def _may_lack(footer: ParquetFooter, group: int, column: str) -> bool:
     return bool(footer.schema.field(column).nullable and footer.nulls(group, column) != 0)
 
 
-def _first_null(footer: ParquetFooter, group: int, column: str) -> int | None:
-    """Row of the file."""
+def _may_be_large(footer: ParquetFooter, group: int, column: str) -> bool:
+    """Whether a row group may have ids beyond int64: of unsigned ones, where the file does not say that it has none."""
+    kind, said = footer.schema.field(column).type, footer.chunk(group, column).statistics
+    if (kind.value_type if pa.types.is_dictionary(kind) else kind) != pa.uint64():
+        return False
+    return said is None or not said.has_min_max or not 0 <= said.max < LARGE
+
+
+def _first_fault(footer: ParquetFooter, group: int, column: str) -> str | None:
+    """What is wrong with the first id of a row group that is null or too large, if there is one."""
     row = sum(footer.row_groups[:group])
     for piece in footer.pieces(group, column, PIECE_ROWS):
         if piece.null_count:
-            return row + int(pc.index(piece.is_null(), True).as_py())
+            row += int(pc.index(piece.is_null(), True).as_py())
+            return f"row {row} of {footer} has no id: its {column!r} is null; give it one, or set --id"
+        plain = piece.dictionary_decode() if isinstance(piece, pa.DictionaryArray) else piece
+        if plain.type == pa.uint64() and (pc.max(plain).as_py() or 0) >= LARGE:
+            row += int(pc.index(pc.greater_equal(plain, pa.scalar(LARGE, pa.uint64())), True).as_py())
+            return f"row {row} of {footer} has an id of 2^63 or more, which int64 does not hold; write {column!r} as text"
         row += len(piece)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -28,6 +29,21 @@ RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
 LABELS_FILE, INITIAL_FILE = "labels.json", "initial.safetensors"
 BEFORE_A_RUN = (CONFIG_FILE, LABELS_FILE, INITIAL_FILE)  # what a folder gets before it is a run
 SWEEP_FILE = "sweep.json"  # of a folder whose runs are trials of a sweep
+
+
+def folder_name(name: str) -> str:
+    """The name of a new run, which is that of its folder too, if it can be.
+
+    Raises:
+        UserError: for one that would lie elsewhere, or that nobody could type again.
+    """
+    unseen = any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
+    if name in ("", ".", "..") or "/" in name or name != name.strip() or unseen:
+        raise UserError(
+            f"name is {name!r}, and a run's folder has its name: give one without slashes, control characters and blanks at its "
+            "ends; storage is the folder that it lies in"
+        )
+    return name
 
 
 @dataclass(frozen=True)

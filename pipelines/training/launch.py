@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
+from pipelines.config.idle_keys import late_stages
 from pipelines.config.training_config import TrainingConfig
 from pipelines.config.training_plan import check_training, deciding_score, head_sizes, scores_of, stream_shape
 from pipelines.datasets.image_shards import Dataset
@@ -19,7 +20,7 @@ from pipelines.jobs.ray_cluster import call_on
 from pipelines.jobs.worker import Workers
 from pipelines.runs.description import training_words
 from pipelines.runs.initial_weights import InitialWeights
-from pipelines.runs.run_folder import RUN_FILE, Run, write_config
+from pipelines.runs.run_folder import RUN_FILE, Run, folder_name, write_config
 from pipelines.runs.run_job import Task, TrialContext, run_job
 from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, adopt_labels, found_in, open_selection
@@ -52,16 +53,6 @@ def train(
     return run_job(Training(config, resume, within), address=address, within=within)
 
 
-def say_of_warmup(config: TrainingConfig) -> None:
-    """Say where a run ends before its learning rate has risen to what was asked for."""
-    warmup, lr = config.optimizer.warmup_epochs, config.optimizer.lr
-    if warmup >= config.epochs:
-        tell(
-            f"optimizer.warmup_epochs is {warmup}, and the run has {config.epochs} epochs: it ends before the learning rate "
-            f"comes to optimizer.lr ({lr:g})"
-        )
-
-
 class Training:
     """A training run as `run_job` takes it; arguments as of `train`."""
 
@@ -86,7 +77,8 @@ class Training:
         """Refuse a configuration that does not go with the data, or with the network that it starts from."""
         check_training(self.config, self.dataset, self.selection)
         if self.resumed is None and self.within is None:
-            say_of_warmup(self.config)
+            for sentence in late_stages(self.config).values():
+                tell(sentence)
         self.initial = self._initial()
         self.config = absolute(self.config)
 
@@ -96,7 +88,7 @@ class Training:
         if self.resumed is not None:
             return self.resumed.location
         name = self.config.name or f"{self.dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        return Location.of(self.config.storage) / name
+        return Location.of(self.config.storage) / folder_name(name)
 
     @property
     def workers(self) -> Workers:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from algos.idle_settings import Idle
 from pipelines.errors import UserError
 
 WHITE = (255, 255, 255)  # RGB, 0 to 255
@@ -41,6 +43,13 @@ class ViewConfig:
         magnitude: largest strength of those operations, of 10.
         cutout: side of a square that is greyed out, as a share of `size`.
     """
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("scale",), {"pad": lambda pad: not pad}, "set pad to 0"),
+        Idle(("jitter_p",), {"jitter": any}, "give jitter strengths"),
+        Idle(("blur_sigma",), {"blur_p": bool}, "give blur_p"),
+        Idle(("magnitude",), {"randaugment": bool}, "give randaugment its operations"),
+    )
 
     size: int
     scale: tuple[float, float] = (0.08, 1.0)

@@ -96,3 +96,18 @@ def test_objects_stand_for_their_paths_and_sections_for_their_keys(tmp_path):
     config = made(settings={"init_from": tmp_path / "run"}, data=data, optimizer=OptimizerConfig(name="sgd", lr=0.5))
     assert (config.data, config.init_from) == (data.path, str(tmp_path / "run"))
     assert config.optimizer == OptimizerConfig(name="sgd", lr=0.5)
+
+
+def test_a_value_that_does_nothing_is_told_to_whoever_gave_it(tmp_path, capsys):
+    made(settings={"method.slots": 9})
+    assert "method.slots does nothing while method.average_from is null" in capsys.readouterr().err
+    mine = tmp_path / "mine.yaml"
+    mine.write_text((Path(quorum.__file__).parent / "recipes" / "coke_digits.yaml").read_text() + "checkpoint: {keep_last: 3}\n")
+    made(mine)
+    assert capsys.readouterr().err == ""
+    mine.write_text(mine.read_text().replace("dim: 64", "dim: 64\n  slots: 9"))
+    again = made(mine)
+    assert "method.slots does nothing" in capsys.readouterr().err
+    made(again.to_dict())  # as a run stored it, to go on with
+    made(settings={"method.predictor_weight": 0.0})  # which makes the recipe's own width idle
+    assert capsys.readouterr().err == ""

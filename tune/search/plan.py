@@ -17,12 +17,14 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.scored_split import observed_split
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.runs.run_folder import folder_name
 from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, open_selection
 from pipelines.tracking.about.data_input import TRAINING, DataInput
 from pipelines.tracking.figures import FEATURES
 from pipelines.tracking.mlflow_store import tracking_uri
 from tune.points import identity, spelled
+from tune.search.idle_axes import check_axes
 from tune.search.ranking import Scores
 from tune.search.space import Point, Space, overrides
 from tune.search.sweep_config import SweepConfig
@@ -69,12 +71,14 @@ class Plan:
         given = (read_stored if stored else read_recipe)(config.recipe, kind)
         base = absolute(from_values(with_settings(given.to_dict(), config.settings), kind))
         tracking = replace(config.tracking, uri=tracking_uri(config.tracking.uri, storage))
-        base = replace(base, storage=str(storage / config.name), tracking=tracking)
+        base = replace(base, storage=str(storage / (config.name if stored else folder_name(config.name))), tracking=tracking)
         dataset = Dataset.open(base.data)
         config = replace(config, storage=str(storage), tracking=tracking, metric=config.metric or _scores(base, dataset).usual)
         plan = cls(config, base, str(Path.cwd()), dataset, _points(config), {})
         plan._check_ranking()
         plan._check_points()
+        if not stored:
+            check_axes(config, base, list(plan.checked.values()))
         return plan
 
     @property

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from algos.balanced.plan_settings import EPSILON, ITERATIONS
 from algos.check_ranges import require_not_negative, require_positive, require_shares
-from algos.methods.assignment import Assignment, require_assignment
+from algos.idle_settings import Idle, other_than
+from algos.methods.assignment import IDLE_DUAL_LR, Assignment, require_assignment
 
 Epoch = Literal["previous", "current"]
 
@@ -42,6 +43,18 @@ class CoKeConfig:
     """
 
     usual_ratio: ClassVar[float] = 0.4
+    idle: ClassVar[tuple[Idle, ...]] = (
+        IDLE_DUAL_LR,
+        Idle(
+            ("slots", "slot_temperature"), {"average_from": other_than(None)}, "set average_from to where the second stage begins"
+        ),
+        Idle(("predictor_hidden",), {"predictor_weight": bool}, "give the predictor a weight"),
+        Idle(("predictor_weight",), {"predictor_hidden": bool}, "give the predictor a width"),
+        Idle(("large_weight",), {"views.small": bool}, "give small crops, which have the rest of the loss"),
+    )
+    stages: ClassVar[dict[str, tuple[int, str]]] = {
+        "average_from": (2, "anything averaged is learned from"),  # averages of an epoch are the next one's targets
+    }
 
     name: Literal["coke"] = "coke"
     num_clusters: list[int] = field(default_factory=lambda: [3000, 4000, 5000])

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from algos.balanced.plan_settings import EPSILON, ITERATIONS
 from algos.check_ranges import require_not_negative, require_positive, require_shares
-from algos.methods.assignment import Assignment, require_assignment
+from algos.idle_settings import Idle, one_of, other_than
+from algos.methods.assignment import IDLE_DUAL_LR, Assignment, require_assignment
 
 Alignment = Literal["window", "ema", "debias", "label_shift", "none"]
 Shares = Literal["equal", "labels", "predicted", "estimated"]
@@ -61,6 +62,27 @@ class ProtoConConfig:
     """
 
     usual_ratio: ClassVar[float] = 0.9
+    idle: ClassVar[tuple[Idle, ...]] = (
+        IDLE_DUAL_LR,
+        Idle(("instances_per_cluster",), {"num_clusters": one_of(None)}, "set num_clusters to null"),
+        Idle(("refine_from", "vote", "priced_scores"), {"refine_weight": other_than(1)}, "give the clusters a share"),
+        Idle(("priced_scores",), {"vote": other_than("count")}, "set vote to similarity or score"),
+        Idle(("confidence_threshold",), {"confidence": one_of("fixed", "flexmatch", "adamatch")}, "choose a rule that has one"),
+        Idle(
+            ("mean_momentum",),
+            {
+                "confidence": one_of("freematch", "softmatch"), "alignment": one_of("ema"), "class_shares": one_of("predicted"),
+                "fairness_weight": bool,
+            },
+            "choose what keeps a running mean",
+        ),
+        Idle(("share_power",), {"class_shares": one_of("estimated"), "alignment": one_of("label_shift")}, "estimate shares"),
+        Idle(("aligned_targets",), {"alignment": one_of("window", "ema", "debias")}, "choose an alignment of the guesses"),
+        Idle(("debias_weight", "debias_momentum"), {"alignment": one_of("debias")}, "set alignment to debias"),
+        Idle(("temperature",), {"prototype_weight": bool, "consistency_weight": bool}, "give one of these losses a weight"),
+        Idle(("consistency_rows",), {"consistency_weight": bool}, "give the loss a weight"),
+    )  # fmt: skip
+    stages: ClassVar[dict[str, tuple[int, str]]] = {"refine_from": (1, "clusters refine a pseudo-label")}
 
     name: Literal["protocon"] = "protocon"
     num_clusters: list[int] | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from algos.check_ranges import require_dual_lr, require_not_negative, require_positive, require_shares, require_size_ratios
+from algos.idle_settings import Idle
+from algos.methods.assignment import IDLE_DUAL_LR
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class SeCuConfig:
         center_weight_decay: of the centers, which are not unit vectors before they are used.
         center_trust: trust coefficient of LARS, a head at a time; null for plain SGD.
     """
+
+    idle: ClassVar[tuple[Idle, ...]] = (IDLE_DUAL_LR,)
 
     name: Literal["secu"] = "secu"
     num_clusters: list[int] = field(default_factory=lambda: [*range(10, 101, 10)])

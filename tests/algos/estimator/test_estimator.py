@@ -200,6 +200,12 @@ def test_exact_keeps_both_bounds_at_the_optimum_of_its_centers(metric, least, mo
     assert (kmeans.predict(rows) == kmeans.labels_).all()
 
 
+def test_rows_that_weigh_nothing_beside_others_are_no_rows_for_clusters():
+    weights = np.r_[1e300, np.ones(99)]
+    with pytest.raises(ValueError, match=r"n_samples=1 should be >= n_clusters=3; of 100 rows the others weigh 0, or nothing"):
+        ConstrainedKMeans(3).fit(skewed(100), sample_weight=weights)
+
+
 def test_the_largest_cluster_shrinks_to_its_maximum_and_both_certificates_hold():
     rows = skewed(2000)
     free = ConstrainedKMeans(8, random_state=0).fit(rows)

@@ -114,3 +114,11 @@ def test_what_is_no_center_is_refused_in_one_sentence(tmp_path, columns, words):
     pq.write_table(pa.table(columns), tmp_path / "c.parquet")
     with pytest.raises(UserError, match=words):
         FinishedClusters.open(str(tmp_path / "c.parquet"))
+
+
+def test_a_file_of_another_kind_is_not_called_damaged(tmp_path):
+    np.savez(tmp_path / "c.npz", np.eye(2))
+    with pytest.raises(UserError, match=r"c\.npz is no file of centers; give an \.npy"):
+        FinishedClusters.open(str(tmp_path / "c.npz"))
+    pq.write_table(pa.table({"center": [[3.0, 4.0]]}), tmp_path / "centers")  # its name is no matter
+    assert FinishedClusters.open(str(tmp_path / "centers")).model.heads == [1]

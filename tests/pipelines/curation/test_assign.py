@@ -143,7 +143,7 @@ def test_a_folder_that_another_assign_writes_is_refused_and_left_as_it_is(tmp_pa
     [
         ({"column": "embeddin"}, "has no column 'embeddin'; nearest valid name: embedding"),
         ({"id_column": "name"}, "has no column 'name'"),
-        ({"head": 1}, "has heads 0 to 0; there is no head 1"),
+        ({"head": 1}, "has one head, 0; there is no head 1"),
         ({"metric": "cosin"}, "--metric is 'cosin'; give cosine or euclidean; nearest valid name: cosine"),
         ({"to": "rows/labels"}, "lies in the folder of the embeddings"),
         ({"to": "rows"}, "lies in the folder of the embeddings"),

@@ -130,6 +130,12 @@ def test_no_sample_is_written_among_the_rows_that_it_is_of(clustered, lumps, to)
 
 
 @pytest.mark.ray
+def test_a_file_of_another_kind_does_not_become_a_folder_of_its_name(clustered, tmp_path):
+    with pytest.raises(UserError, match=r"sample\.csv, and samples are Parquet"):
+        write_sample(str(clustered), str(tmp_path / "sample.csv"), per_cluster=1)
+    assert not (tmp_path / "sample.csv").exists()
+
+
 def test_a_sample_that_is_there_and_runs_without_labels_are_refused(clustered, tmp_path):
     write_sample(str(clustered), str(tmp_path / "a.parquet"), per_cluster=1)
     with pytest.raises(UserError, match="is there already; choose another --to or give --overwrite"):

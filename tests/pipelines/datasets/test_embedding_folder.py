@@ -330,7 +330,7 @@ def test_ids_of_two_kinds_are_refused_by_both_files(tmp_path):
 STRING_IDS = [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
 if int(pa.__version__.split(".", maxsplit=1)[0]) >= 20:  # which writes them
     STRING_IDS.append(pa.string_view())
-INTEGER_IDS = [pa.int8(), pa.uint32(), pa.int64(), pa.dictionary(pa.int32(), pa.int16())]
+INTEGER_IDS = [pa.int8(), pa.uint32(), pa.int64(), pa.uint64(), pa.dictionary(pa.int32(), pa.int16())]
 
 
 @pytest.mark.parametrize(("kinds", "values", "read"), [(STRING_IDS, "aba", pa.string()), (INTEGER_IDS, (3, 1, 3), pa.int64())])
@@ -356,6 +356,18 @@ def test_a_row_without_an_id_is_named(tmp_path, ids, statistics):
     assert EmbeddingFolder.open(str(tmp_path)).repeated_ids()[0] == 3
     pq.write_table(table[4:], tmp_path / "b.parquet", row_group_size=5, write_statistics=statistics)
     assert f"row 2 of {tmp_path}/b.parquet has no id: its 'id' is null; give it one, or set --id" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("is_dictionary", [True, False])
+def test_an_unsigned_id_is_taken_up_to_what_int64_holds(tmp_path, statistics, is_dictionary):
+    numbers = pa.array([1, 2**63 - 1, 7, 2**63, 2**64 - 1], pa.uint64())
+    ids = numbers.dictionary_encode() if is_dictionary else numbers
+    table = pa.table({"embedding": lists(random_rows(5)), "id": ids})
+    pq.write_table(table[:3], tmp_path / "a.parquet", write_statistics=statistics)
+    assert EmbeddingFolder.open(str(tmp_path)).read_ids(0, 0).to_pylist() == [1, 2**63 - 1, 7]
+    pq.write_table(table, tmp_path / "b.parquet", row_group_size=2, write_statistics=statistics)
+    assert f"row 3 of {tmp_path}/b.parquet has an id of 2^63 or more" in refused(tmp_path)
 
 
 def test_a_file_without_rows_says_nothing_of_types(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
-from pipelines.runs.run_folder import Run, as_before_unless_begun
+from pipelines.runs.run_folder import Run, as_before_unless_begun, folder_name
 
 
 def start(folder):
@@ -43,3 +43,14 @@ def test_a_run_that_has_begun_keeps_what_is_in_its_folder(tmp_path, tables):
         begin(tmp_path / "run", UserError("no"))
     assert Run.open(str(tmp_path / "run")).address == made.address
     assert (tmp_path / "run" / "labels.json").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a ", " a", "a\nb", "a\x00", "a\u2028b"])
+def test_a_name_that_makes_no_folder_of_its_own_is_refused(name):
+    with pytest.raises(UserError, match=r"name is .*, and a run's folder has its name"):
+        folder_name(name)
+
+
+@pytest.mark.parametrize("name", ["first", "my run", "K=3-seed=1", "..a", "Ä-日本", "v1.2"])
+def test_any_other_name_is_taken(name):
+    assert folder_name(name) == name

@@ -120,7 +120,7 @@ def test_a_run_that_is_wished_to_stop_saves_at_its_step_and_goes_on_to_the_same_
     said = process.communicate(timeout=100)[1]
     assert process.returncode == 143, said
     step = store_of(stopped).latest().global_step
-    assert f"stopped after step {step} as it was wished; go on with it: quorum pretrain --resume {stopped}" in said
+    assert f"stopped after step {step}, as asked; go on with it: quorum pretrain --resume {stopped}" in said
     assert "Traceback" not in said
     address = Run.open(str(stopped)).address
     assert MlflowClient(address.uri).get_run(address.run_id).info.status == "KILLED"

@@ -184,3 +184,9 @@ def test_every_point_of_a_sweep_recipe_can_be_trained(path, digits, tmp_path):
         selection.save(settings.setdefault("labels", str(tmp_path / "labels.json")))
     made = Plan.of(replace(parsed, settings=settings, storage=str(tmp_path)))
     assert made.trials == len(made.checked) * len(parsed.seeds) >= len(parsed.seeds)
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "try "])
+def test_a_sweeps_name_is_that_of_a_folder_in_its_storage(plan, name):
+    with pytest.raises(UserError, match=r"name is .*, and a run's folder has its name"):
+        plan(name=name)
