@@ -19,6 +19,7 @@ from tests.helpers.runs.recorded_runs import Store
 pytest_plugins = ("tests.helpers.fixtures", "tests.helpers.machines.processes")
 
 GOLDEN = Path(__file__).parent / "golden"
+JOBS = {"straight", "clustered"}  # fixtures that are made by a whole job
 USERS_OF_ONE_RUN = (
     "pipelines/evaluation", "pipelines/probing", "pipelines/tracking/about/test_page_in_a_browser.py",
     "pipelines/training/test_loop.py", "quorum/test_training.py", "quorum/upkeep/test_clean.py", "tune",
@@ -33,7 +34,12 @@ def pytest_configure() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Two processes have a Ray each, started once: one has the tests of the run `straight`, the other the rest of Ray's."""
+    """Mark what needs a whole job, and what shares a Ray.
+
+    Two processes have a Ray each, started once: one has the tests of the run `straight`, the other the rest of Ray's.
+    """
+    if JOBS & {*getattr(item, "fixturenames", ())}:
+        item.add_marker(pytest.mark.job)
     if item.get_closest_marker("ray"):
         place = item.path.relative_to(Path(__file__).parent)
         one = any(place.is_relative_to(part) for part in USERS_OF_ONE_RUN)

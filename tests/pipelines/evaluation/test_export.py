@@ -24,7 +24,7 @@ from quorum.cli import main
 from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS as RECIPE
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.job]
 
 
 def saved_run(digits: str, storage: Path, *backbone: str) -> Path:

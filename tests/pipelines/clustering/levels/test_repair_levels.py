@@ -28,7 +28,7 @@ from tests.helpers.inputs.oracle import best_total
 
 PARENTS, CLUSTERS = 4, 16
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.job]
 
 
 @pytest.fixture(scope="module")

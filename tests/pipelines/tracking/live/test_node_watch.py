@@ -89,6 +89,7 @@ print("done")
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_run_has_what_its_node_does_under_mlflows_names_and_goes_on_counting(local_ray, store, tmp_path):
     address = start_run(store.uri, "quorum", "first", params={}, tags={})
     for _ in range(2):  # the second as a resume would
@@ -131,6 +132,7 @@ def wait_until(condition):
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_a_node_whose_reader_fails_is_given_up_and_that_is_said_once(local_ray, monkeypatch):
     monkeypatch.setattr(node_watch, "NodeReadings", FailingReadings)
     monkeypatch.setattr(node_watch, "this_node", lambda: "another")  # so that this one is read by an actor
