@@ -1,4 +1,4 @@
-# make demo: real images clustered, from nothing, in minutes.  make test: the tests; with make check, make test-jobs and make test-lowest all of CI.
+# make demo: real images clustered, from nothing, in minutes.  make test: the tests; make test-jobs: more of them, as CI has them.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -32,9 +32,9 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow and not job'
 
-# What takes whole jobs on Ray to see: trainings, clusterings, sweeps.
+# Also what takes whole jobs on Ray to see: trainings, clusterings, sweeps.
 test-jobs: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'job and not gpu and not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow'
 
 # All of these, and the stops, deaths and sweeps that take minutes.
 test-all: install
