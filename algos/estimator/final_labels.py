@@ -14,6 +14,7 @@ from torch import Tensor
 from algos.estimator.geometry import Geometry, similarities_of, split
 from algos.estimator.input_rows import Table
 from algos.exact.repair_sizes import Repair, repair_sizes
+from algos.exact.similarities import in_less_precision
 from algos.kmeans.step_arithmetic import assign, priced_similarities
 
 
@@ -74,7 +75,8 @@ def bounded_labels(
         unit: weight of each row.
     """
     greatest = None if most == math.inf else round(most / unit)
-    similarities, rough = similarities_of(rows, centers, geometry), similarities_of(rows, centers, geometry, centers.dtype)
+    similarities = similarities_of(rows, centers, geometry)
+    rough = in_less_precision(similarities, centers.dtype)
     found = repair_sizes(similarities, len(rows), prices, round(least / unit), greatest, rough)
     prepared = (geometry.prepare(piece.double()) for piece in split(rows, rows.shape[1]))
     squares = float(torch.stack([geometry.half_squares(piece).sum() for piece in prepared]).sum())

@@ -112,23 +112,19 @@ def undirected_row(lengths: Tensor) -> int | None:
     return int(found[0, 0]) if len(found) else None
 
 
-def similarities_of(
-    rows: Tensor, centers: Tensor, geometry: Geometry, dtype: torch.dtype = torch.float64
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Similarities of indexed rows of the data and indexed prepared centers, on the CPU.
+def similarities_of(rows: Tensor, centers: Tensor, geometry: Geometry) -> Callable[..., Tensor]:
+    """Similarities of indexed rows of the data and indexed prepared centers, on the CPU and in a dtype.
 
-    In float64 because rows at the border of two clusters differ by less than float32 tells apart.
+    In float64, which they have by themselves, because rows at the border of two clusters differ by less than float32 tells apart.
     """
-    centers = centers.to(dtype)
-    no_prices = centers.new_zeros(())
     measured = (row_lengths(piece.double()) for piece in split(rows, rows.shape[1]))
-    lengths = torch.cat(list(measured)).to(dtype) if geometry.spherical else None
+    lengths = torch.cat(list(measured)) if geometry.spherical else None
 
-    def similarities(index: Tensor, clusters: Tensor) -> Tensor:
+    def similarities(index: Tensor, clusters: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
         index = index.to(rows.device)
-        prepared = geometry.prepare(rows[index].to(dtype), None if lengths is None else lengths[index])
-        chosen = centers[clusters.to(rows.device)]
-        return priced_similarities(prepared, chosen, no_prices, spherical=geometry.spherical).cpu()
+        prepared = geometry.prepare(rows[index].to(dtype), None if lengths is None else lengths[index].to(dtype))
+        chosen = centers[clusters.to(rows.device)].to(dtype)
+        return priced_similarities(prepared, chosen, chosen.new_zeros(()), spherical=geometry.spherical).cpu()
 
     return similarities
 

@@ -96,9 +96,8 @@ def from_sample(similarities: Similarities, start: Start, bounds: SizeBounds) ->
     count = min(num_rows, SAMPLED_ROWS * len(prices))
     rows = torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))[:count].sort().values
     lists = candidates(similarities, num_rows, prices, rows=rows, width=max(SAMPLED // count, CANDIDATES))
-    adapted = [
-        adapt_prices(*lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6, free=free) for free in (True, False)
-    ]
+    ways = (True, False) if lists.values.shape[1] < len(prices) else (True,)  # there is no reach where all clusters are listed
+    adapted = [adapt_prices(*lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6, free=free) for free in ways]
     sampled = SizeBounds(*(each * count // num_rows for each in bounds))
     labels = (candidates(similarities, num_rows, each, rows=rows, width=1).indices[:, 0] for each in adapted)
     off = [misplaced(mine, each, sampled) for mine, each in zip(labels, adapted, strict=True)]

@@ -11,13 +11,13 @@ Shapes: B rows of a batch, K clusters, S listed rows, D embedding size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from algos.exact.repair_sizes import optimal_flow
 from algos.exact.signed_prices import SizeBounds
+from algos.exact.similarities import in_less_precision
 
 SPARE = 16  # rows listed for a cluster beyond four times what it lacks, so that moves may go by way of clusters within bounds
 BUFFER = 1 << 18  # entries that may wait to be sorted, or as many as are listed
@@ -221,7 +221,7 @@ def repair_listed(
 
     most = None if max_size is None else outside_maximum(counts, owners, max_size)
     bounds = SizeBounds.of(outside_minimum(counts, owners, min_size), most, len(counts))
-    rough = partial(similarities, dtype=vectors.dtype)
+    rough = in_less_precision(similarities, vectors.dtype)
     return torch.from_numpy(optimal_flow(similarities, len(vectors), prices, bounds, rough)[0].labels)
 
 

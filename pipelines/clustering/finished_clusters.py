@@ -16,9 +16,10 @@ from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS
 from pipelines.config.recipe import stored_values
 from pipelines.datasets.vector_column import as_lists, directions, list_lengths
 from pipelines.errors import UserError, nearest
+from pipelines.files.conversions import is_of_another_kind
 from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import ParquetReader, is_parquet
+from pipelines.files.parquet_reader import ParquetReader
 from pipelines.runs.run_folder import Run
 
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
@@ -121,7 +122,7 @@ def open_clusters(place: str, metric: str | None) -> FinishedClusters:
 
 def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False) -> FrozenClusters:
     """Centers in a file, the heads one after another; prices are 0 where it has none. `alone`: without the run's folder."""
-    if alone and not is_parquet(place.name) and not place.name.endswith(".npy") and not _has_magic(place):
+    if is_of_another_kind(place.name) and not place.name.endswith(".npy"):
         raise UserError(f"{place} is no file of centers; give an .npy with an array (K, D), or Parquet with a column {CENTER!r}")
     with damage_in_words(place, "give a file of centers, such as centers.parquet of quorum cluster"):
         centers, heads, prices, stored = _array(place) if place.name.endswith(".npy") else _table(place, alone=alone)
@@ -139,11 +140,6 @@ def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False
         ours = np.allclose(lengths, 1, atol=1e-5)  # they keep their bits
         centers, prices = (centers if ours else unit).astype(np.float32), prices.astype(np.float32)
     return FrozenClusters(heads, centers, prices, metric)
-
-
-def _has_magic(place: Location) -> bool:
-    with place.filesystem.open_input_file(place.path) as file:
-        return bool(file.read(4) == b"PAR1")
 
 
 def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray, Metric | None]:

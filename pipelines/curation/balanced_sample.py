@@ -19,13 +19,13 @@ from pipelines.curation.labelled_source import FinishedLabels
 from pipelines.curation.own_files import refuse_own
 from pipelines.curation.share import share_tree
 from pipelines.errors import UserError, nearest
+from pipelines.files.conversions import is_of_another_kind
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import is_parquet
 from pipelines.progress import progress
 
 Pick = Literal["nearest", "farthest", "random"]
 SAMPLE = "sample.parquet"
-OTHER_FILES = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".npy", ".npz", ".arrow", ".feather")  # which would be folders'
 HELD = 1 << 20  # rows that are held at least, beside those of the sample, before the ones too many are dropped
 CLUSTER, ORDER, PLACE = "cluster", "order", "place"
 
@@ -116,7 +116,7 @@ def _target(to: str) -> Location:
         raise UserError(
             f"--to is {to}, which is a {'folder' if is_one else 'file'}; give a file that ends in .parquet, or a folder"
         )
-    if place.name.lower().endswith(OTHER_FILES) and not place.is_dir():
+    if is_of_another_kind(place.name) and not place.is_dir():
         raise UserError(f"--to is {to}, and samples are Parquet; give a file that ends in .parquet, or a folder")
     return target
 

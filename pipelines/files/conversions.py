@@ -42,6 +42,11 @@ def of_data_first(paths: Sequence[str]) -> list[str]:
     return sorted(paths, key=lambda path: PurePosixPath(path).suffix.lower() in DESCRIPTIONS)
 
 
+def is_of_another_kind(name: str) -> bool:
+    """Whether a file's name says that it holds something, and no Parquet."""
+    return PurePosixPath(name).suffix.lower() in {*ROWS_OF, *TABLE_OF, *DESCRIPTIONS}
+
+
 def conversion(file: Location) -> str | None:
     """How to make Parquet of a file whose suffix tells what it is."""
     path = PurePosixPath(str(file))

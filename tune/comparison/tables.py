@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from tune.points import label_of
 if TYPE_CHECKING:
     from tune.comparison.two_runs.pair import Pair
 
-BEGINNING = re.compile(r".*[./_-]")  # of a name, up to the last mark in it
+MARKS = "./_-"  # after the last of which in a name stands what tells a setting's runs apart
 LINES = re.compile(" (?=the best|interval|[+]-)")  # where names of columns have room for a second line
 UNBOUNDED = 10_000  # characters, which no table needs
 COSTS = 3  # columns at the end: images, time, stopped runs
@@ -128,11 +127,10 @@ def has_key_charts(compared: Comparison) -> bool:
 def names_of(line: SettingLine) -> str:
     """Names of a setting's runs; what all begin with stands once, as in a shell: `arm.{1, 2}`."""
     names = [record.name for record, _ in line.runs]
-    alike = itertools.takewhile(lambda letters: len({*letters}) == 1, zip(*names, strict=False))
-    begin = BEGINNING.match("".join(letter for letter, *_ in alike)) if len(names) > 1 else None
-    if begin is None:
-        return ", ".join(names)
-    return begin[0] + "{" + ", ".join(name.removeprefix(begin[0]) for name in names) + "}"
+    begins = {name[: 1 + max(map(name.rfind, MARKS))] for name in names}
+    begin = begins.pop() if len(begins) == 1 < len(names) else ""
+    ends = ", ".join(name.removeprefix(begin) for name in names)
+    return f"{begin}{{{ends}}}" if begin else ends
 
 
 def _scores(line: SettingLine) -> list[str]:
