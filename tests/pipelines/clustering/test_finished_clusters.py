@@ -18,7 +18,6 @@ from tests.helpers.inputs.lumps import CLUSTERS
 
 
 @pytest.mark.ray
-@pytest.mark.job
 def test_a_finished_run_gives_the_centers_and_prices_of_each_head(clustered):
     found = FinishedClusters.open(str(clustered))
     table = pq.read_table(clustered / "centers.parquet")
@@ -31,7 +30,6 @@ def test_a_finished_run_gives_the_centers_and_prices_of_each_head(clustered):
 
 
 @pytest.mark.ray
-@pytest.mark.job
 @pytest.mark.parametrize("content", [b"PAR1", None], ids=["cut short", "other rows"])
 def test_sizes_that_are_damaged_are_said_with_their_file(clustered, tmp_path, content):
     run = shutil.copytree(clustered, tmp_path / "run")

@@ -12,7 +12,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
 
-pytestmark = [pytest.mark.ray, pytest.mark.job]
+pytestmark = pytest.mark.ray
 
 
 def test_classes_and_neighbours_are_scored_shown_and_recorded(straight, capsys):

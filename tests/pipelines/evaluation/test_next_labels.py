@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.runs.trained_model import Trained
 from quorum.cli import main
 
-pytestmark = [pytest.mark.ray, pytest.mark.job]
+pytestmark = pytest.mark.ray
 
 
 def fill_in(file: Path, classes: dict[str, str]) -> int:

@@ -14,7 +14,7 @@ from pipelines.evaluation.write_embeddings import write_embeddings
 from pipelines.runs.trained_model import Trained
 from quorum.cli import main
 
-pytestmark = [pytest.mark.ray, pytest.mark.job]
+pytestmark = pytest.mark.ray
 
 
 def test_every_row_is_embedded_once_by_any_number_of_workers(straight, tmp_path, capsys):

@@ -18,7 +18,7 @@ from pipelines.tracking.figures import is_known
 from quorum.cli import main
 from tests.helpers.runs.killed_runs import differing, store_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.job]
+pytestmark = pytest.mark.ray
 
 QUICK = {"epochs": 2, "lr": 10.0, "crop": [0.6, 1.0], "flip": 0.0}
 
