@@ -13,6 +13,7 @@ import ray
 
 from pipelines.errors import UserError
 from pipelines.jobs.ray_cluster import call_on, check_resources, connect, this_node
+from tests.helpers.machines.own_python import answer_of
 
 
 def test_an_address_where_no_cluster_answers_is_said_at_once():
@@ -79,7 +80,7 @@ class Hanging:
         atexit.register(time.sleep, 600)
         ray.actor.exit_actor()
 actor = ray.remote(Hanging).remote()
-print(ray.get(actor.process.remote()))
+answer = ray.get(actor.process.remote())
 actor.leave.remote()
 if os.fork() == 0:
     ray_cluster._end_with_all_processes(ray_cluster._raylet_here(), os.getppid())  # which is not for a copy to do
@@ -92,9 +93,9 @@ if sys.argv[1:]:
 """
 
     def left_by(*words: str) -> bool:
-        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=200, check=True)
+        process = answer_of(code, *words)
         try:
-            worker = psutil.Process(int(done.stdout))
+            worker = psutil.Process(process)
             is_there = worker.status() != psutil.STATUS_ZOMBIE
             worker.kill()
         except psutil.NoSuchProcess:

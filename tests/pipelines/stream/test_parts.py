@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.stream.parts import Columns, over_parts
-from tests.helpers.places import ROOT
+from tests.helpers.machines.own_python import answer_of
 
 pytestmark = pytest.mark.ray
 
@@ -116,24 +114,25 @@ def task(batch):
 
 refused = None
 found = list(over_parts(9, task, gpu=True))
-print([(int(part["id"][0]), int(part["rows"][0])) for part in found])
-print(len({int(part["process"][0]) for part in found}))
-for parts in (found, over_parts(2, task, gpu=True)):
-    print({float(part["share"][0]) for part in parts})
+answer = {
+    "parts": [[int(part["id"][0]), int(part["rows"][0])] for part in found],
+    "processes": len({int(part["process"][0]) for part in found}),
+    "shares of many": sorted({float(part["share"][0]) for part in found}),
+    "shares of two": sorted({float(part["share"][0]) for part in over_parts(2, task, gpu=True)}),
+}
 refused = 1
 try:
     list(over_parts(2, task, gpu=True))
 except UserError as error:
-    print(error)
+    answer["refusal"] = str(error)
 """
 
 
 @pytest.mark.job
 def test_parts_are_shared_by_a_few_processes_that_stay_where_they_take_a_gpu():
-    done = subprocess.run([sys.executable, "-c", PARTS], cwd=ROOT, capture_output=True, text=True, check=True)
-    parts, processes, share_of_many, share_of_two, refusal = done.stdout.splitlines()[-5:]
-    assert parts == str([(part, 1) for part in range(9)])
-    assert int(processes) <= 4
-    assert share_of_many == "{0.5}"
-    assert share_of_two == "{1.0}"
-    assert refusal == "part 1 cannot be read"
+    answer = answer_of(PARTS)
+    assert answer["parts"] == [[part, 1] for part in range(9)]
+    assert answer["processes"] <= 4
+    assert answer["shares of many"] == [0.5]
+    assert answer["shares of two"] == [1.0]
+    assert answer["refusal"] == "part 1 cannot be read"
