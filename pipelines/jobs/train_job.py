@@ -10,13 +10,14 @@ import ray
 import ray.train
 import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, UserCallback
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import refusal_in
 from pipelines.jobs.deaths import cause_of
 from pipelines.jobs.ray_cluster import this_node
+from pipelines.jobs.ray_quirks.process_group import ProcessGroup
 from pipelines.jobs.ray_quirks.train import few_actors, in_the_controller, no_handlers, settings_of_train
 from pipelines.jobs.worker import AnyJob, Job, Worker, Workers
 
@@ -48,11 +49,12 @@ def fit(
     """
     run = Location.of(job.run)
     resources = {"CPU": float(workers.cpus)} | ({"GPU": workers.gpus} if workers.gpus else {})
-    trainer = TorchTrainer(
+    given = {"work": work, "job": job, "beside": beside, "wished": wished, "alone": alone}
+    trainer = DataParallelTrainer(
         _run_worker,
-        train_loop_config={"work": work, "job": job, "beside": beside, "wished": wished, "alone": alone},
+        train_loop_config={"given": ray.put(given)},  # the controller reads its settings too, and would load what the work needs
         # Labels are exchanged on the host, gradients on the device: each kind of tensor has its own backend.
-        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if workers.gpus else "gloo"),
+        backend_config=ProcessGroup("cpu:gloo,cuda:nccl" if workers.gpus else "gloo"),
         scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(
             name=f"train-{time.time_ns()}",
@@ -72,17 +74,18 @@ def fit(
 
 
 def _run_worker(settings: dict[str, Any]) -> None:
-    job: Job = settings["job"]
+    given = ray.get(settings["given"])
+    job: Job = given["job"]
     if job.record.stop_reason() is not None:  # noted below: a restarted worker would meet it again
         return
     context, device = ray.train.get_context(), ray.train.torch.get_device()
     rank, count, here = context.get_world_rank(), context.get_world_size(), context.get_local_world_size()
-    wished = None if rank else _either(job.record.wished, settings["wished"])
-    drained = not settings["alone"] and hasattr(ray.train, "get_preemption_info")  # which not every Ray has
+    wished = None if rank else _either(job.record.wished, given["wished"])
+    drained = not given["alone"] and hasattr(ray.train, "get_preemption_info")  # which not every Ray has
     announced = _announced if drained else None
     try:
-        worker = Worker(rank, count, here, device, ray.train.report, wished, settings["beside"], announced, this_node())
-        settings["work"](job, worker)
+        worker = Worker(rank, count, here, device, ray.train.report, wished, given["beside"], announced, this_node())
+        given["work"](job, worker)
     except UserError as error:
         job.record.stop(str(error))
         raise

@@ -19,8 +19,10 @@ from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
 from pipelines.files.one_writer import Turn, one_writer, refuse_at_work
 from pipelines.jobs.deaths import deaths_in_words
+from pipelines.jobs.loading import RECORD, loading
 from pipelines.jobs.own_process import work_here
 from pipelines.jobs.ray_cluster import check_resources, connect
+from pipelines.jobs.ray_quirks.cluster import start_coordinator
 from pipelines.jobs.stops import stops_at_once, stops_in_grace
 from pipelines.jobs.train_job import fit
 from pipelines.jobs.waiting import described
@@ -143,7 +145,10 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
         if within is None:
             tell(f"{spec.name}: starting, in {spec.place}")
         workers = spec.workers
-        alone = connect(address, local_cpus=workers.most * workers.cpus + 1)
+        with loading(*RECORD):
+            alone = connect(address, local_cpus=workers.most * workers.cpus + 1)
+        if within is None:
+            start_coordinator()
         grows = within.grows if within else not alone
         check_resources(workers.least, workers.cpus, gpus=workers.gpus, grows=grows)
         with nullcontext(Turn()) if within else _turn_of(spec.place) as turn:  # a trial has its sweep's

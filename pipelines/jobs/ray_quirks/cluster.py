@@ -12,9 +12,10 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 CONTROLLER = "TrainController"  # the actor of a job of Ray Train that reserves for its workers
+COORDINATOR = "ray.data._internal.cluster_autoscaler:get_or_create_autoscaling_coordinator"
 OF_THE_FIRST = (  # what makes the actors of Ray Data that outlive every job
     "ray.data._internal.stats:get_or_create_stats_actor",
-    "ray.data._internal.cluster_autoscaler:get_or_create_autoscaling_coordinator",
+    COORDINATOR,
     "ray.data._internal.usage.actor:get_or_create_usage_collection_actor",
 )
 
@@ -47,9 +48,21 @@ def keep_here() -> None:
     autoscaler takes a node with them for a busy one: it never goes. No issue found.
     """
     for maker in OF_THE_FIRST:
-        module, _, name = maker.partition(":")
-        with suppress(ImportError, AttributeError):  # not every Ray has all of them
-            getattr(importlib.import_module(module), name)()
+        _make(maker)
+
+
+def start_coordinator() -> None:
+    """The actor that shares a cluster among its pipelines and jobs starts now, if there is none.
+
+    Ray Train's controller makes it too, and waits a second for its process before it starts a worker. No issue found.
+    """
+    _make(COORDINATOR)
+
+
+def _make(maker: str) -> None:
+    module, _, name = maker.partition(":")
+    with suppress(ImportError, AttributeError):  # not every Ray has all of them
+        getattr(importlib.import_module(module), name)()
 
 
 def placement_groups() -> Iterator[Any]:

@@ -11,7 +11,7 @@ from ray.train import ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
-from pipelines.jobs.ray_quirks.cluster import free_orphans
+from pipelines.jobs.ray_quirks.cluster import free_orphans, start_coordinator
 from tests.helpers.machines.own_python import said_by
 
 
@@ -43,6 +43,14 @@ class Reserving:
 
 class TrainController(Reserving):
     """Has the name of Ray Train's, which reserves for workers."""
+
+
+@pytest.mark.ray
+def test_the_actor_that_a_controller_would_wait_for_is_there(local_ray):
+    start_coordinator()
+    found = ray.get_actor("AutoscalingCoordinator", namespace="AutoscalingCoordinator")
+    start_coordinator()
+    assert ray.get_actor("AutoscalingCoordinator", namespace="AutoscalingCoordinator") == found
 
 
 def state_of(group: str) -> str:
