@@ -54,11 +54,9 @@ def thumbnails(images: Sequence[bytes], names: Sequence[str]) -> str:
 def _thumbnail(image: bytes) -> str:
     from PIL import Image
 
-    from pipelines.datasets.encoded_image import open_image
-    from pipelines.views.shown_picture import Showing
+    from pipelines.views.crops import thumbnail
 
-    shown = Showing().show(open_image(image)).copy()
-    shown.thumbnail((THUMBNAIL, THUMBNAIL))
+    shown = thumbnail(image, THUMBNAIL)
     factor = max(THUMBNAIL // max(shown.size), 1)  # tiny images would be specks
     shown = shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST)
     file = io.BytesIO()

@@ -24,6 +24,7 @@ DEFAULTS = {  # of trainings that were recorded before there was such a key
     "compute.precision": "fp32", "monitor.split": "None", "monitor.feature_epochs": "None", "monitor.feature_images": "2000",
 }  # fmt: skip
 KEPT_IN = ("name", "storage", "to")
+EXACT = 2**53  # up to which every integer is a float too
 LABEL_SEED = re.compile(r", seed (\d+)$")  # at the end of a rule of `quorum labels`
 
 
@@ -128,7 +129,13 @@ def decode(text: str) -> Any:
 
 def label_of(value: Any) -> str:
     """A value as a table shows it."""
-    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
+    text = value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """A text from elsewhere as a line of a table holds it: what ends lines or moves the cursor is a space."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def labels_of(values: Sequence[Any]) -> list[str]:
@@ -157,7 +164,7 @@ def _comparable(value: Any) -> Any:
         return [_comparable(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _comparable(item) for key, item in value.items()}
-    return float(value) if type(value) is int else value
+    return float(value) if type(value) is int and abs(value) <= EXACT else value
 
 
 def spelled(point: Mapping[str, Any]) -> str:

@@ -157,7 +157,7 @@ def check_options(*, workers: int, neighbours: Sequence[int] = (1,), temperature
     if not neighbours:
         raise UserError("neighbours is an empty list; give at least one number")
     for option, value in (("workers", workers), *(("neighbours", each) for each in neighbours)):
-        if not (isinstance(value, int) and value >= 1):
+        if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
             raise UserError(f"{option} is {value}; it must be a whole number, at least 1")
     if not temperature > 0 or math.isinf(temperature):
         raise UserError(f"temperature is {temperature}; give a number above 0")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from safetensors.torch import save
 from torch import Tensor
 
+from algos.check_ranges import SMALL_IMAGE
 from algos.matching_weights import classifier_names
-from algos.networks import SMALL_IMAGE
 from pipelines.errors import UserError
 from pipelines.evaluation.serving.write_model import write_model
 from pipelines.files.location import Location
@@ -42,13 +43,12 @@ def export(
     Raises:
         UserError: for a file that is there or is no `.safetensors`, a run without a classifier, or a store that refuses.
     """
-    if alias and not register:
-        raise UserError(f"alias is {alias!r}, which a version of a registered model has; give --register NAME too")
+    _check_names(register, alias)
     if to == MLFLOW:
         if classifier:
             raise UserError("a model in MLflow has the classifier where the method has one; leave out --classifier")
         return log_model(place, register, alias)
-    if register:
+    if register is not None:
         raise UserError(f"register is {register!r}, but --to is {to!r}, which MLflow does not know; give --to {MLFLOW}")
     file = Location.of(to)
     if posixpath.splitext(file.path)[1] != ".safetensors":
@@ -67,6 +67,19 @@ def export(
         metadata["classes"] = json.dumps(trained.selection.classes)
     file.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata))
     return f"{file}, of {trained.named}: {_loading(trained, classifier=classifier)}"
+
+
+def _check_names(register: str | None, alias: str | None) -> None:
+    """Refuse names that MLflow would not take, or that no address leads to, before a model or a version is made."""
+    if alias is not None and register is None:
+        raise UserError(f"alias is {alias!r}, which a version of a registered model has; give --register NAME too")
+    if register is not None and not (register.strip() and register.isprintable() and not re.search("[/:@]", register)):
+        raise UserError(f"register is {register!r}; give a name in one line, without /, : and @")
+    if alias is not None and (not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", alias) or re.fullmatch(r"(?i)latest|v\d+", alias)):
+        raise UserError(
+            f"alias is {alias!r}; give letters, digits, _ and -, but neither latest nor a version as v1, which MLflow keeps for "
+            "itself"
+        )
 
 
 def log_model(place: str, register: str | None, alias: str | None) -> str:

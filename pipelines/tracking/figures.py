@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 KNN, LINEAR, ACCURACY, ACCURACY_EMA = SCORES = ("knn_top1", "linear_top1", "accuracy", "accuracy_ema")  # of a split
 OF_CLASSIFIER = (ACCURACY, ACCURACY_EMA)
@@ -106,6 +107,10 @@ _MACHINE = re.compile(
     r"|(system_memory|gpu_\d+_memory|object_store)_usage_(megabytes|percentage)"
     r"|network_(receive|transmit)_megabytes|object_store_spilled_megabytes)"
 )
+_BETTER_WHEN_SMALLER = re.compile(
+    r"loss|error|seconds|wait_share|/(alignment|uniformity|empty|below_minimum|above_maximum|size_gini|unreadable)$"
+    rf"|_{ECE}$"
+)
 _SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/|{FEATURES}/)")
 
 
@@ -156,6 +161,11 @@ def is_of_epoch_end(name: str) -> bool:
     if section == PSEUDO_LABELS:
         return not plain.startswith("accuracy")
     return name not in (LOSS, LEARNING_RATE, GRADIENT_NORM, TRAIN_ROWS) and plain not in OF_TRUTH
+
+
+def usual_mode(name: str) -> Literal["max", "min"]:
+    """Whether a larger or a smaller value of a figure is the better one, where nobody says."""
+    return "min" if _BETTER_WHEN_SMALLER.search(name) else "max"
 
 
 def is_of_machine(name: str) -> bool:

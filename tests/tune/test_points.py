@@ -155,3 +155,9 @@ def test_a_training_that_did_not_say_what_it_is_scored_by_has_what_was_then_and_
     assert points(before, before | said) == [{}, {}]
     assert points(before | said, before | said | {"monitor.feature_epochs": "None"}) == [{}, {}]
     assert points(TRAINING, TRAINING | {"compute.precision": "bf16"})[0] == {"compute.precision": "fp32"}
+
+
+def test_integers_that_no_float_tells_apart_are_different_points():
+    assert identity({"a": 2}) == identity({"a": 2.0})
+    assert identity({"a": 2**60}) != identity({"a": 2**60 + 1})
+    assert identity({"a": 10**400}) != identity({"a": 10**400 + 1})

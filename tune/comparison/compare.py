@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.tracking.about.page import page_in_words
-from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEEN, KNN, SCORES, TEST, VAL, score
+from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEEN, KNN, SCORES, TEST, VAL, score, usual_mode
 from pipelines.tracking.mlflow_store import RunAddress
 from pipelines.tracking.old_figures import present_name, refuse_old
 from tune.comparison import charts as pictures
@@ -22,7 +22,6 @@ from tune.comparison.tables import has_key_charts, write_tables, write_text
 
 # Where no sweep and no option names one, the first of those that most runs have decides.
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
-LOSS_LIKE = re.compile(r"loss|error|seconds")
 FILES = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png", REPORT)
 ARTIFACTS = "comparison"
 MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
@@ -38,7 +37,7 @@ def compare(
         targets: experiments, ids of runs or sweeps, folders of runs.
         uri: of the MLflow store, or a file of kept runs; see `find`.
         metric: figure to compare; default: the sweep's, else the first of `METRICS` that most runs have.
-        mode: `max` or `min`; default: the sweep's for its own metric, else `min` for loss-like names and `max` for others.
+        mode: `max` or `min`; default: the sweep's for its own metric, else as `usual_mode` has it.
         to: folder of the results, which replace those of an earlier comparison there; default: `outputs/comparison-NAME`.
         final: add what `quorum evaluate` found on the test split, which chooses nothing.
         keep: file to add the runs to.
@@ -134,7 +133,7 @@ def _mode_of(found: Found, metric: str) -> str:
     modes = _tags(found, "quorum.mode") if _ranked_by(found) == {metric} else set()
     if len(modes) == 1 and modes <= {"max", "min"}:
         return modes.pop()
-    return "min" if LOSS_LIKE.search(metric) else "max"
+    return usual_mode(metric)
 
 
 def _without_earlier(folder: Path, files: Sequence[Path]) -> None:

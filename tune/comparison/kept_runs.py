@@ -49,7 +49,8 @@ def keep(place: str, runs: Sequence[tuple[Any, str, Mapping[str, Mapping[int, fl
         How many runs the file holds.
 
     Raises:
-        UserError: for a file that holds something else, or cannot be written.
+        UserError: for a file that holds something else.
+        OSError: when it cannot be written.
     """
     location = Location.of(place)
     fresh = [_row(*run) for run in runs]
@@ -57,6 +58,7 @@ def keep(place: str, runs: Sequence[tuple[Any, str, Mapping[str, Mapping[int, fl
     with _turn(location):
         before = [row for row in _rows(location) if row["run_id"] not in ids] if location.exists() else []
         rows = sorted([*before, *fresh], key=lambda row: (row["start_time"], row["run_id"]))
+        location.parent.make()
         location.write_parquet(pa.Table.from_pylist(rows, SCHEMA))
     return len(rows)
 
@@ -92,7 +94,10 @@ def _rows(location: Location) -> list[dict[str, Any]]:
         raise UserError(f"{location} is not there; give the file of kept runs: --from FILE") from None
     except UserError as error:
         raise UserError(f"{location} is no Parquet file, so it holds no kept runs ({error})") from error
-    if (table.schema.metadata or {}).get(b"quorum.runs") != FORMAT.encode():
+    of_format = (table.schema.metadata or {}).get(b"quorum.runs", b"").decode(errors="replace")
+    if of_format not in ("", FORMAT):
+        raise UserError(f"{location} holds runs of format {of_format}, and this version reads format {FORMAT}; upgrade quorum")
+    if not of_format or table.schema != SCHEMA:
         raise UserError(f"{location} holds no runs that quorum compare --keep wrote; give another file")
     rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")
     return rows

@@ -20,13 +20,13 @@ from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words
 from pipelines.files.location import Location
 from pipelines.tracking.figures import EPOCH, EVALUATE, IMAGES_SEEN, is_of_machine
-from pipelines.tracking.mlflow_store import RunAddress, asking, refuse_deleted, tracking_uri
+from pipelines.tracking.mlflow_store import RunAddress, asking, refuse_deleted, refuse_deleted_run, tracking_uri
 from pipelines.tracking.old_figures import by_present_names, present_name
 from pipelines.tracking.stores.addresses import absolute_address, sqlite_file
 from pipelines.words import counted
 from tune.comparison.kept_runs import KeptRuns, keep
 from tune.comparison.made_with import made_with
-from tune.points import differing, point_of_tag
+from tune.points import differing, one_line, point_of_tag
 
 OUTCOMES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
 PAGE = 1000  # runs of a request
@@ -210,6 +210,8 @@ def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
         raise UserError(
             f"{_named(store)} has no run {run_id}; correct the id{'' if is_kept(store) else ' or --tracking.uri'}"
         ) from error
+    refuse_deleted(client.get_experiment(run.info.experiment_id), store)
+    refuse_deleted_run(run, store)
     if run.data.tags.get("quorum.kind") == "sweep":
         _add_sweep(found, store, client, run)
     else:
@@ -219,7 +221,7 @@ def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
 def _add_sweep(found: Found, store: str, client: Any, parent: Any) -> None:
     found.runs += [(store, run) for run in _runs_of(client, parent.info.experiment_id, parent.info.run_id)]
     found.sweeps.append((store, parent))
-    found.name = parent.info.run_name or found.name
+    found.name = one_line(parent.info.run_name or found.name)
 
 
 def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
@@ -298,8 +300,8 @@ def _record(store: str, run: Any, setting: tuple[dict[str, Any], str], names: Se
                 if name.startswith(f"{EVALUATE}/"):  # of one checkpoint after another: the last in time, not by step
                     last[name] = max(history, key=lambda entry: (entry.timestamp, entry.step)).value
     return Record(
-        RunAddress(store, info.experiment_id, info.run_id), info.run_name or info.run_id, point, seed,
-        OUTCOMES.get(info.status, "running"), tags.get("quorum.reason", ""),
+        RunAddress(store, info.experiment_id, info.run_id), one_line(info.run_name or info.run_id), point, seed,
+        OUTCOMES.get(info.status, "running"), one_line(tags.get("quorum.reason", "")),
         ((info.end_time or latest) - info.start_time) / 1000, last, series, folder, made_with(tags, run.data.params),
     )  # fmt: skip
 
@@ -308,7 +310,8 @@ def keep_runs(found: Found, place: str) -> str:
     """Add the runs that have ended, and the sweeps that they are of, to a file of kept runs; says what was kept.
 
     Raises:
-        UserError: for a file that holds something else, or cannot be written.
+        UserError: for a file that holds something else.
+        OSError: when it cannot be written.
     """
     ended = [(store, run) for store, run in found.runs if run.info.end_time]
     rows = []

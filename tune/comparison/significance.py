@@ -6,6 +6,7 @@ Repetitions of a setting are its runs with different seeds. Nothing is claimed f
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -227,7 +228,8 @@ def importance(settings: Sequence[Setting]) -> dict[str, float]:
 
 def is_numeric(values: Sequence[Any]) -> bool:
     """Whether all are finite numbers."""
-    return all(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values)
+    numbers = (isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return all(numbers) and all(abs(value) <= sys.float_info.max for value in values)
 
 
 def _levels(values: Sequence[Any]) -> list[int]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MARKS = "./_-"  # after the last of which in a name stands what tells a setting's runs apart
 LINES = re.compile(" (?=the best|interval|[+]-)")  # where names of columns have room for a second line
 UNBOUNDED = 10_000  # characters, which no table needs
+SCORES = 4  # columns: score, interval, seeds, verdict
 COSTS = 3  # columns at the end: images, time, stopped runs
 MOST_KEYS = 6  # more are one column of names in the terminal
 CANNOT_TELL = {"one seed": "cannot tell: one seed", "no spread": "cannot tell: no spread"}
@@ -48,18 +49,14 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
     names, rows = setting_cells(compared, sizes=sizes)
     figures = names.index(score_column(compared))  # what stands left of them are settings
     table = _table(compared.title, names, rows, figures)
-    if Measurement.get(console, console.options.update(width=UNBOUNDED), table).maximum > console.width:
+    if not _fits(console, table):
         for place, (name, (*_, images, seconds, stopped)) in enumerate(zip(_names(compared), rows, strict=True), 1):
             line = f"{place}: {name}; {images} images, {seconds}, {stopped} stopped"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        table = _table(
-            compared.title,
-            ["", *(LINES.sub("\n", name) for name in names[figures:-COSTS])],
-            [[str(place), *row[figures:-COSTS]] for place, row in enumerate(rows, 1)],
-            1,
-        )
-        table.box, table.padding = None, (0, 1, 0, 0)
-    console.print(table)
+        for table in _narrow(console, compared.title, names[figures:-COSTS], [row[figures:-COSTS] for row in rows]):
+            console.print(table)
+    else:
+        console.print(table)
     if compared.pair is not None:
         console.print(_differences(compared.pair))
     for sentence in (*summary(compared), *compared.notes):
@@ -68,9 +65,28 @@ def _print(console: Console, compared: Comparison, sizes: bool) -> None:
         console.print(f"{len(compared.keys)} keys differ; settings.csv has their values", highlight=False, soft_wrap=True)
 
 
+def _fits(console: Console, table: Table) -> bool:
+    return Measurement.get(console, console.options.update(width=UNBOUNDED), table).maximum <= console.width
+
+
+def _narrow(console: Console, title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Table]:
+    """Figures of settings by their numbers: one table, or the scores and what else there is below them."""
+
+    def part(title: str, columns: slice) -> Table:
+        heads = ["", *(LINES.sub("\n", name) for name in names[columns])]
+        table = _table(title, heads, [[str(place), *row[columns]] for place, row in enumerate(rows, 1)], 1)
+        table.box, table.padding = None, (0, 1, 0, 0)
+        return table
+
+    whole = part(title, slice(None))
+    if _fits(console, whole) or not names[SCORES:]:
+        return [whole]
+    return [part(title, slice(SCORES)), part("", slice(SCORES, None))]
+
+
 def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], figures: int) -> Table:
     """A table whose columns from the `figures`-th on are figures."""
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=escape(title) or None, title_justify="left")
     for place, name in enumerate(names):
         table.add_column(escape(name), justify="left" if place < figures else "right", overflow="fold")
     for row in rows:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipelines.config.old_configs import refuse_old
 from pipelines.config.recipe import read_recipe, read_stored
@@ -21,15 +21,17 @@ from pipelines.runs.run_folder import folder_name
 from pipelines.runs.trained_model import check_network, say_of_start
 from pipelines.runs.training_inputs import absolute, open_selection
 from pipelines.tracking.about.data_input import TRAINING, DataInput
-from pipelines.tracking.figures import FEATURES
+from pipelines.tracking.figures import FEATURES, usual_mode
 from pipelines.tracking.mlflow_store import tracking_uri
 from tune.points import identity, spelled
-from tune.search.idle_axes import check_axes
+from tune.search.idle_axes import check_axes, tell_needless
 from tune.search.ranking import Scores
 from tune.search.space import Point, Space, overrides
 from tune.search.sweep_config import SweepConfig
 
 SHOWN = 3  # impossible points that are named
+DRAWN = 100  # points of a space that a searcher proposes from, of which one must work
+OF_DATA = {"data", "stream.split"}  # keys on which it depends how many instances there are
 OWN = ("seed", "name", "storage", "tracking.uri", "tracking.experiment")  # keys of a trial that the sweep sets
 
 
@@ -64,21 +66,25 @@ class Plan:
         Raises:
             UserError: for a base recipe that does not work, or points that cannot; nothing was started.
         """
-        if own := sorted(set(config.settings) & set(OWN)):
-            raise UserError(f"settings.{own[0]} is the sweep's own; set seeds, name, storage or tracking of the sweep instead")
-        refuse_old(config.settings, "settings: ")
+        settings = _dotted(config.settings)
+        for part, keys in (("settings", settings), ("space", config.space)):
+            if own := sorted(set(keys) & set(OWN)):
+                raise UserError(f"{part}.{own[0]} is the sweep's own; set seeds, name, storage or tracking of the sweep instead")
+        refuse_old(settings, "settings: ")
         kind, storage = CONFIG_OF_COMMAND[config.kind], Location.of(config.storage)
         given = (read_stored if stored else read_recipe)(config.recipe, kind)
-        base = absolute(from_values(with_settings(given.to_dict(), config.settings), kind))
+        base = absolute(from_values(with_settings(given.to_dict(), settings), kind))
         tracking = replace(config.tracking, uri=tracking_uri(config.tracking.uri, storage))
         base = replace(base, storage=str(storage / (config.name if stored else folder_name(config.name))), tracking=tracking)
         dataset = Dataset.open(base.data)
-        config = replace(config, storage=str(storage), tracking=tracking, metric=config.metric or _scores(base, dataset).usual)
+        metric = config.metric or _scores(base, dataset).usual
+        config = replace(config, storage=str(storage), tracking=tracking, metric=metric, mode=config.mode or usual_mode(metric))
         plan = cls(config, base, str(Path.cwd()), dataset, _points(config), {})
         plan._check_ranking()
         plan._check_points()
         if not stored:
             check_axes(config, base, list(plan.checked.values()))
+            tell_needless(config, settings, plan.points, list(plan.checked.values()))
         return plan
 
     @property
@@ -148,30 +154,38 @@ class Plan:
         return self.folder / trial_name(point, seed)
 
     def _settle(self, point: Mapping[str, Any]) -> TrainingConfig:
-        instances = self.dataset.split(self.base.stream.split).rows
-        settings = overrides(point, kind=self.config.kind, instances=instances, clusters=head_sizes(self.base, instances))
-        config = absolute(from_values(with_settings(self.base.to_dict(), settings), type(self.base)))
-        check_training(config, self.dataset, open_selection(config))
-        self._check_metric(config)
+        data = self._set(self.base, {key: point[key] for key in OF_DATA & point.keys()}) if OF_DATA & point.keys() else self.base
+        dataset = self.dataset if data.data == self.base.data else Dataset.open(data.data)
+        instances = dataset.split(data.stream.split).rows
+        config = self._set(
+            self.base, overrides(point, kind=self.config.kind, instances=instances, clusters=head_sizes(data, instances))
+        )
+        check_training(config, dataset, open_selection(config))
+        self._check_metric(config, dataset)
         return config
 
-    def _check_metric(self, config: TrainingConfig) -> None:
+    def _set(self, base: TrainingConfig, settings: Mapping[str, Any]) -> TrainingConfig:
+        return absolute(from_values(with_settings(base.to_dict(), settings), type(base)))
+
+    def _check_metric(self, config: TrainingConfig, dataset: Dataset) -> None:
         decided = self.config.scheduler.name != "none" or self.config.searcher == "optuna"
-        _scores(config, self.dataset).check(self.metric, reported=decided)
+        _scores(config, dataset).check(self.metric, reported=decided)
 
     def _check_points(self) -> None:
-        problems, networks = [], set()
-        for point in self.points:
+        drawn = [] if self.points else Space.parse(self.config.space, self.config.kind).sample(DRAWN, self.config.seed)
+        problems, networks = [], set[tuple[str | None, ...]]()
+        for point in self.points or drawn:
             try:
-                config = self.checked[identity(point)] = self._settle(point)
-                network = (repr(config.backbone), repr(config.views), repr(config.stream.normalization), config.init_from)
-                if network not in networks:
-                    if weights := check_network(config):
-                        say_of_start(config, weights)
-                    networks.add(network)
+                config = self._settle(point)
+                _check_start(config, networks)
+                if drawn:
+                    break
+                self.checked[identity(point)] = config
             except UserError as error:
                 problems.append(f"{spelled(point)}: {error}")
-        if problems:
+        if drawn and len(problems) == len(drawn):
+            raise UserError(f"none of {len(drawn)} points drawn from the space can work, as {problems[0]}")
+        if problems and not drawn:
             more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             raise UserError(
                 f"{len(problems)} of {len(self.points)} points of the space cannot work: {'; '.join(problems[:SHOWN])}{more}"
@@ -191,7 +205,7 @@ class Plan:
             f"Searches {keys} of `quorum {config.kind}` with {self.trials:,} trials ({config.searcher}, seeds "
             f"{', '.join(map(str, config.seeds))}), each of up to {self.epochs:,} epochs of "
             f"{self.dataset.split(base.stream.split).rows:,} images, split `{base.stream.split}` of `{base.data}`. "
-            f"What decides is `{self.metric}` ({config.mode})."
+            f"What decides is `{self.metric}` ({self.mode})."
         )
 
     @property
@@ -200,9 +214,15 @@ class Plan:
         assert self.config.metric is not None, "a plan has chosen"
         return self.config.metric
 
+    @property
+    def mode(self) -> Literal["max", "min"]:
+        """Which of its values is the better one."""
+        assert self.config.mode is not None, "a plan has chosen"
+        return self.config.mode
+
     def _check_ranking(self) -> None:
         """Refuse a score that no trial would have, and rungs that none would reach: it would show when all are trained."""
-        self._check_metric(self.base)
+        self._check_metric(self.base, self.dataset)
         rule = self.config.scheduler
         if rule.name == "asha" and rule.grace_epochs > self.base.epochs:
             raise UserError(f"scheduler.grace_epochs is {rule.grace_epochs}, but a trial has {self.base.epochs} epochs; lower it")
@@ -212,15 +232,36 @@ class Plan:
                 f"scheduler.interval_epochs is {rule.interval_epochs}, but {self.metric} comes every {every} epochs, so that "
                 f"members would be compared without it; give {every} or more"
             )
+        if self.is_population and self.trials < 2:
+            raise UserError("scheduler pbt has one member, which no other can take over from; give the space more points")
         if self.is_population and self.config.concurrent not in (None, self.trials):
             raise UserError(f"scheduler pbt trains all {self.trials} members at a time; leave concurrent out")
+
+
+def _dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted keys: a section that is given as a mapping keeps those of its keys that are not in it."""
+    parts: dict[str, Any] = {}
+    for key, value in settings.items():
+        is_section = isinstance(value, Mapping) and "." not in key
+        parts |= {f"{key}.{inner}": part for inner, part in value.items()} if is_section else {key: value}
+    return parts
+
+
+def _check_start(config: TrainingConfig, networks: set[tuple[str | None, ...]]) -> None:
+    """Look at a network and what it starts from, unless it is among those that were looked at."""
+    network = (repr(config.backbone), repr(config.views), repr(config.stream.normalization), config.init_from)
+    if network not in networks:
+        if weights := check_network(config):
+            say_of_start(config, weights)
+        networks.add(network)
 
 
 def _scores(config: TrainingConfig, dataset: Dataset) -> Scores:
     split, scores = scores_of(config, dataset)
     trained, monitor = config.stream.split, config.monitor
     observed = observed_split(dataset, monitor.split, trained=trained) if monitor.every_features else None
-    return Scores(config.kind, split, list(scores), spec_of(config).takes_labels, list(dataset.splits), observed)
+    heads = len(head_sizes(config, dataset.split(trained).rows))
+    return Scores(config.kind, split, list(scores), spec_of(config).takes_labels, list(dataset.splits), observed, heads)
 
 
 def _period(metric: str, config: TrainingConfig, dataset: Dataset) -> int:

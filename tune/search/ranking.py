@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import UserError, nearest
 from pipelines.tracking import figures
 from pipelines.tracking.old_figures import refuse_old
+from pipelines.words import counted
+
+HEAD = re.compile(rf"{figures.CLUSTERS}/head(\d+)/")
+NOT_OF_EPOCHS = (figures.EVALUATE, figures.UNTRAINED, figures.LABELS, figures.PARENTS, figures.QUALITY, figures.SYSTEM)
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Scores:
         classifies: whether they guess labels.
         splits: of their data.
         observed: the split that figures of features are of, which need no labels; `None` where none are recorded.
+        heads: of clusters.
     """
 
     command: str
@@ -29,6 +35,7 @@ class Scores:
     classifies: bool
     splits: Sequence[str]
     observed: str | None = None
+    heads: int = 1
 
     @property
     def usual(self) -> str:
@@ -58,8 +65,10 @@ class Scores:
         if metric in figures.OF_STEPS:
             raise UserError(f"metric {metric!r} is of the last monitor.log_steps steps; that of an epoch is {figures.EPOCH_LOSS}")
         section = metric.partition("/")[0]
-        if section in (figures.EVALUATE, figures.UNTRAINED, figures.LABELS):
+        if section in NOT_OF_EPOCHS:
             raise UserError(f"metric {metric!r} is no figure of an epoch, by which trials are ranked; take one that is")
+        if (head := HEAD.match(metric)) and int(head[1]) >= self.heads:
+            raise UserError(f"metric is {metric!r}, but trials have {counted(self.heads, 'head')}, from head0 on")
         if section == figures.PSEUDO_LABELS and not self.classifies:
             raise UserError(f"metric {metric!r} is no figure of quorum {self.command}, which has no labels to guess")
         if section == figures.FEATURES:

@@ -31,6 +31,9 @@ AXIS_KINDS = ("grid", "choice", "uniform", "loguniform", "integers")
 SHORT = {
     "ratio": "method.min_size_ratio", "gamma": "method.min_size_ratio", "K": "method.num_clusters", "n": "method.num_clusters",
 }  # fmt: skip
+LARGEST = 1e18  # bound, which integers of 64 bits and differences of floats hold
+DRAWS = 100  # for each point that is asked for, in which a small space comes to all of its own
+COUNTS = {"n", "K", "gamma"}  # names that are counted with
 ALPHA = {"pretrain": "method.label_weight", "semisup": "method.refine_weight"}
 
 
@@ -53,6 +56,8 @@ class Axis:
             raise UserError(f"space.{key} is {spec!r}; give one of {', '.join(AXIS_KINDS)} with its values, as {{grid: [1, 2]}}")
         ((kind, values),) = spec.items()
         if kind not in AXIS_KINDS:
+            if isinstance(values, Mapping):
+                raise UserError(f"space.{key} is a section; write its keys with dots, as {key}.{kind}")
             raise UserError(
                 f"space.{key}: unknown kind {kind!r}{nearest(str(kind), AXIS_KINDS)}; choose one of {', '.join(AXIS_KINDS)}"
             )
@@ -69,6 +74,13 @@ class Axis:
             raise UserError(f"space.{key}.{kind} is {values}, which names a value twice; keep it once")
         return cls(key, kind, values)
 
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        if self.kind in ("grid", "choice"):
+            return len(self.values)
+        return self.values[1] - self.values[0] + 1 if self.kind == "integers" else math.inf
+
     def draw(self, generator: np.random.Generator) -> Any:
         """A value at random."""
         if self.kind in ("grid", "choice"):
@@ -83,8 +95,10 @@ class Axis:
 
 def _check_bounds(where: str, kind: str, values: list[Any]) -> None:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) != 2 or len(values) != 2 or numbers[0] >= numbers[1]:
+    if len(numbers) != 2 or len(values) != 2 or not numbers[0] < numbers[1]:
         raise UserError(f"{where} is {values}; give two bounds, the smaller one first")
+    if not all(abs(number) <= LARGEST for number in numbers):
+        raise UserError(f"{where} is {values}; give bounds of at most {LARGEST:g}")
     if kind == "loguniform" and numbers[0] <= 0:
         raise UserError(f"{where} is {values}; a logarithm needs bounds above 0")
     if kind == "integers" and not all(isinstance(value, int) for value in values):
@@ -118,6 +132,11 @@ class Space:
         """Whether there are finitely many points, so that a searcher may propose one twice."""
         return all(axis.kind not in ("uniform", "loguniform") for axis in self.axes)
 
+    @property
+    def size(self) -> float:
+        """How many points there are."""
+        return math.prod(axis.size for axis in self.axes)
+
     def grid(self) -> list[Point]:
         """Every combination of the listed values.
 
@@ -135,15 +154,18 @@ class Space:
     def sample(self, count: int, seed: int) -> list[Point]:
         """So many points: axes of kind `grid` in turn over all their combinations, the others at random.
 
-        A point that comes twice is left out, so a small space may give fewer.
+        A point that comes again is drawn anew, so only a space that has fewer gives fewer.
         """
         listed = Space([axis for axis in self.axes if axis.kind == "grid"])
         free = [axis for axis in self.axes if axis.kind != "grid"]
         generator = np.random.default_rng(seed)
         turns = itertools.cycle(listed.grid() if listed.axes else [{}])
-        points = {
-            identity(point): point for point in (next(turns) | {a.key: a.draw(generator) for a in free} for _ in range(count))
-        }
+        points: dict[str, Point] = {}
+        for _ in range(DRAWS * count):
+            point = next(turns) | {axis.key: axis.draw(generator) for axis in free}
+            points.setdefault(identity(point), point)
+            if len(points) == min(count, self.size):
+                break
         return list(points.values())
 
 
@@ -165,6 +187,8 @@ def overrides(point: Mapping[str, Any], *, kind: str, instances: int, clusters: 
         UserError: where a coupling gives no possible value.
     """
     settings = {recipe_key(name, kind): value for name, value in point.items() if name not in SHORT}
+    for name in COUNTS & point.keys():
+        _check_numbers(name, point[name])
     heads = list(clusters)
     if "K" in point:
         heads = point["K"] if isinstance(point["K"], list) else [point["K"]]
@@ -179,6 +203,12 @@ def overrides(point: Mapping[str, Any], *, kind: str, instances: int, clusters: 
     if "gamma" in point:
         settings["method.min_size_ratio"] = _ratio(point["gamma"], heads, instances)
     return settings
+
+
+def _check_numbers(name: str, value: Any) -> None:
+    numbers = value if name == "K" and isinstance(value, list) else [value]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise UserError(f"{name} is {value!r}; give a number{', or a list of them' if name == 'K' else ''}")
 
 
 def _ratio(gamma: float, heads: list[int], instances: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
+from algos.idle_settings import Idle, one_of
 from pipelines.config.plain_values import plain
 from pipelines.config.sections import TrackingConfig
 from pipelines.config.training_config import CONFIG_OF_COMMAND
@@ -33,6 +34,11 @@ class SchedulerConfig:
         interval_epochs: epochs between two exchanges [pbt].
         share: of the population that is replaced by as many of the best [pbt].
     """
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("grace_epochs", "reduction"), {"name": one_of("asha")}, "set scheduler.name to asha"),
+        Idle(("interval_epochs", "share"), {"name": one_of("pbt")}, "set scheduler.name to pbt"),
+    )
 
     name: Literal["none", "asha", "pbt"] = "none"
     grace_epochs: int = 1
@@ -67,7 +73,7 @@ class SweepConfig:
         space: searched keys, each with one of `grid`, `choice`, `uniform`, `loguniform`, `integers`; see `tune.search.space`.
         metric: figure of an epoch that decides; null takes the score that chooses a run's best checkpoint: kNN, or the averaged
             classifier's accuracy, on `val` where the data have it, else on `test`.
-        mode: whether a larger or a smaller one is better.
+        mode: whether a larger or a smaller one is better; null takes `min` for losses and others that are better when smaller.
         seeds: each point is tried with each of them.
         searcher: `grid`, `random`, or `optuna`, which proposes points from the results so far.
         scheduler: see `SchedulerConfig`.
@@ -90,7 +96,7 @@ class SweepConfig:
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     metric: str | None = None
-    mode: Literal["max", "min"] = "max"
+    mode: Literal["max", "min"] | None = None
     seeds: list[int] = field(default_factory=lambda: [0])
     searcher: Literal["grid", "random", "optuna"] = "grid"
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
@@ -114,8 +120,8 @@ class SweepConfig:
             "concurrent": self.concurrent,
         }  # fmt: skip
         for key, value in limits.items():
-            if value is not None and value <= 0:
-                raise UserError(f"{key} is {value}; it must be positive, or null")
+            if value is not None and not 0 < value < float("inf"):
+                raise UserError(f"{key} is {value}; give a positive number, or null for no limit")
         if self.metric is None and self.mode == "min":
             raise UserError("mode is min, but the score that is taken where metric names none is better when larger; name it")
         if self.searcher != "grid" and self.budget.trials is None:

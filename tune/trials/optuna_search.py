@@ -16,7 +16,7 @@ class Proposals(OptunaSearch):
     Here a score may be due every few epochs only, and a comparison judges by the best.
 
     Args:
-        failed: whether a trial with this point and seed, that ended without an error, has failed nevertheless.
+        failed: whether the trial of this point, that ended without an error, has failed nevertheless.
         options: of the searcher.
     """
 
@@ -30,7 +30,7 @@ class Proposals(OptunaSearch):
         """Remember what is proposed."""
         proposed = super().suggest(trial_id)
         if isinstance(proposed, dict):
-            self._chosen[trial_id] = proposed["trial"]
+            self._chosen[trial_id] = proposed["trial"]["point"]  # only what is searched is proposed
         return proposed
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

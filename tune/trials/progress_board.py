@@ -54,7 +54,7 @@ class Board(Callback):
 
     def __init__(self, plan: Plan) -> None:
         self.is_left = False  # whether the sweep is wished to stop, and trials save and leave
-        self._plan, self.metric, self.better = Unwritten(plan), plan.metric, max if plan.config.mode == "max" else min
+        self._plan, self.metric, self.better = Unwritten(plan), plan.metric, max if plan.mode == "max" else min
         self.epochs, self.total = plan.epochs, plan.trials
         self.lines: dict[str, TrialLine] = {}
         self._failed: list[Any] = []

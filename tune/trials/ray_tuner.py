@@ -40,14 +40,12 @@ def build_tuner(sweep: SweepContext, board: Board) -> ray.tune.Tuner:
     if plan.points:
         space: dict[str, Any] = {"trial": ray.tune.grid_search(trials_of(plan))}
     else:
-        point = {axis.key: domain(axis) for axis in Space.parse(config.space, config.kind).axes}
-        space = {"trial": {"point": point, "seed": config.seeds[0]}}
-        search, samples = _searcher(plan), config.budget.trials or 1
+        space, search, samples = space_of(plan), searcher_of(plan), config.budget.trials or 1
     return ray.tune.Tuner(
         ray.tune.with_resources(_process_of(ray.tune.with_parameters(run, sweep=sweep), sweep), partial(resources_of, plan)),
         param_space=space,
         tune_config=TuneConfig(
-            metric=plan.metric, mode=config.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
+            metric=plan.metric, mode=plan.mode, search_alg=search, scheduler=_scheduler(plan), num_samples=samples,
             max_concurrent_trials=sweep.concurrent, time_budget_s=config.budget.hours and config.budget.hours * 3600,
             reuse_actors=leaves_processes_free(plan),  # the next trial has its imports behind it
         ),
@@ -92,11 +90,21 @@ def leaves_processes_free(plan: Plan) -> bool:
     return runs_to_the_end or plan.is_of_single_workers
 
 
-def _searcher(plan: Plan) -> Proposals:
-    def failed(chosen: dict[str, Any]) -> bool:
-        return outcome_of(plan.run_folder(chosen["point"], chosen["seed"])) == "failed"
+def space_of(plan: Plan) -> dict[str, Any]:
+    """What a searcher proposes from."""
+    point = {axis.key: domain(axis) for axis in Space.parse(plan.config.space, plan.config.kind).axes}
+    return {"trial": {"point": point, "seed": plan.config.seeds[0]}}
 
-    return Proposals(failed, seed=plan.config.seed, points_to_evaluate=_known(plan) or None)
+
+def searcher_of(plan: Plan) -> Proposals:
+    """The searcher of a sweep, which meets the trials that are there already first."""
+
+    def failed(point: dict[str, Any]) -> bool:
+        return outcome_of(plan.run_folder(point, plan.config.seeds[0])) == "failed"
+
+    known = _known(plan)
+    seed = plan.config.seed + len(known)  # else it would begin with what it has proposed before
+    return Proposals(failed, seed=seed, points_to_evaluate=known or None)
 
 
 def _scheduler(plan: Plan) -> TrialScheduler:

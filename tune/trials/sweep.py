@@ -126,7 +126,7 @@ def _create(plan: Plan) -> RunAddress:
     # A resumed sweep has the base as it was, whatever has become of the recipe since.
     (folder / BASE_FILE).write_bytes(stored_text(plan.base.to_dict()))
     _write_config(plan)
-    tags = {"quorum.kind": "sweep", "quorum.metric": plan.metric, "quorum.mode": config.mode, "run_folder": str(folder)}
+    tags = {"quorum.kind": "sweep", "quorum.metric": plan.metric, "quorum.mode": plan.mode, "run_folder": str(folder)}
     tags |= note(plan.words, repeat_command("sweep", folder, CONFIG_FILE, f" --recipe {quote(str(folder / BASE_FILE))}"))
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     with ended_unless_begun(address):

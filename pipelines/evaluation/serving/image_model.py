@@ -79,8 +79,9 @@ class ImageModel(PythonModel):
         Raises:
             MlflowException: naming the row, for an image that cannot be decoded.
         """
-        parts = [self._embed(model_input["image"].iloc[start : start + BATCH]) for start in range(0, len(model_input), BATCH)]
-        found = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+        starts = range(0, len(model_input), BATCH) or (0,)  # no images have all columns too
+        parts = [self._embed(model_input["image"].iloc[start : start + BATCH]) for start in starts]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         frame = pd.DataFrame({name: list(values) for name, values in found.items()}, index=model_input.index)
         if "probabilities" in found:
             frame["class"] = [self.about["classes"][best] for best in found["probabilities"].argmax(axis=1)]
@@ -90,6 +91,9 @@ class ImageModel(PythonModel):
         size, showing = self.about["image_size"], Showing(tuple(self.about["background"]), self.about["pixels"])
         views = np.empty((len(images), size, size, 3), np.uint8)
         for view, (row, image) in zip(views, images.items(), strict=True):
+            if image is None or isinstance(image, str):
+                given = "nothing" if image is None else "text"
+                raise MlflowException.invalid_parameter_value(f"the image of row {row} is {given}; give the bytes of its file")
             try:
                 center_crop(image, size, self.about["resize_to"], showing, view)
             except Exception as error:  # codecs raise what they like

@@ -24,10 +24,10 @@ from pipelines.runs.trained_model import Trained
 from pipelines.tracking.about.model_entry import ModelEntry
 
 SHIPPED = (  # modules that the model's code needs, with those that they need
-    "algos/__init__", "algos/idle_settings", "algos/networks", "algos/precision", "pipelines/__init__", "pipelines/errors",
-    "pipelines/secrets", "pipelines/datasets/__init__", "pipelines/datasets/encoded_image", "pipelines/views/__init__",
-    "pipelines/views/clear_pixels", "pipelines/views/coarse_picture", "pipelines/views/crops", "pipelines/views/decode",
-    "pipelines/views/resample", "pipelines/views/shown_picture", "pipelines/views/view_config",
+    "algos/__init__", "algos/check_ranges", "algos/idle_settings", "algos/networks", "algos/precision", "pipelines/__init__",
+    "pipelines/errors", "pipelines/secrets", "pipelines/datasets/__init__", "pipelines/datasets/encoded_image",
+    "pipelines/views/__init__", "pipelines/views/clear_pixels", "pipelines/views/coarse_picture", "pipelines/views/crops",
+    "pipelines/views/decode", "pipelines/views/resample", "pipelines/views/shown_picture", "pipelines/views/view_config",
 )  # fmt: skip
 CODE = Path(__file__).with_name("image_model.py")
 LIBRARIES = ("mlflow", "torch", "numpy", "pandas", "pillow", "safetensors", "simplejpeg", "cykooz-resizer")

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 
+from pipelines.errors import UserError
+from pipelines.evaluation.evaluate import check_options
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
@@ -44,3 +46,10 @@ def test_classes_and_neighbours_are_scored_shown_and_recorded(straight, capsys):
         assert [row["class"] for row in csv.DictReader(file)] == table["class"].tolist()
     files = {file.path for file in client.list_artifacts(address.run_id, "evaluation")}
     assert {"evaluation/classes-test.parquet", "evaluation/classes-test.csv"} <= files
+
+
+@pytest.mark.parametrize("neighbours", [[True], [5, False], [1.5], [0], []])
+def test_numbers_of_neighbours_that_are_none_are_refused(neighbours):
+    with pytest.raises(UserError, match="neighbours is"):
+        check_options(workers=1, neighbours=neighbours)
+    check_options(workers=1, neighbours=[1, 5])

@@ -62,7 +62,9 @@ def test_a_list_is_filled_in_and_the_next_one_has_other_images(straight, tmp_pat
         ({"count": 5, "run": True, "by": "size"}, "give uncertain or typical"),
         ({"count": 1439, "run": True}, "1439 images are asked for, and 1438 of the 1438"),
         ({"count": 5, "run": True, "per_class": 4}, "leave out --per-class"),
+        ({"count": 5, "run": True, "at_most": True}, "leave out .*--at-most"),
         ({"per_class": 4, "run": True}, "--from goes with --next only"),
+        ({"per_class": 4, "by": "uncertain"}, "--by goes with --next only"),
         ({"count": 5, "run": "nowhere"}, "nowhere holds no run.json"),
     ],
 )

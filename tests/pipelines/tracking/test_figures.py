@@ -8,7 +8,17 @@ import sys
 import pytest
 
 from algos.methods.protocon.method import FIGURES
-from pipelines.tracking.figures import SCORES, TEST, head_figure, is_known, known_names, of_heads, of_method, of_split
+from pipelines.tracking.figures import (
+    SCORES,
+    TEST,
+    head_figure,
+    is_known,
+    known_names,
+    of_heads,
+    of_method,
+    of_split,
+    usual_mode,
+)
 
 
 def test_a_methods_figures_get_their_sections():
@@ -88,3 +98,15 @@ def test_tasks_and_the_command_line_load_the_names_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("train/epoch_loss", "min"), ("features/val/uniformity", "min"), ("clusters/head0/empty", "min"),
+        ("evaluate/test/linear_ece", "min"), ("val/knn_top1", "max"), ("features/val/rankme", "max"),
+        ("clusters/head0/smallest", "max"),
+    ],
+)  # fmt: skip
+def test_losses_and_their_like_are_better_when_smaller(name, mode):
+    assert usual_mode(name) == mode

@@ -396,6 +396,26 @@ def test_a_mistake_is_one_sentence(store, targets, more, said):
     assert "\n" not in str(refusal.value)
 
 
+def test_what_was_deleted_is_refused_with_the_command_that_restores_it(store):
+    first, second, elsewhere = (store.run(values=(0.5,), experiment=name) for name in ("quorum", "quorum", "other"))
+    store.client.delete_run(second)
+    with pytest.raises(UserError, match=f"the run {second} was deleted .* mlflow runs restore --run-id {second}"):
+        compare([first, second])
+    store.client.delete_experiment(store.client.get_experiment_by_name("other").experiment_id)
+    with pytest.raises(UserError, match="experiment 'other' was deleted"):
+        compare([elsewhere])
+
+
+def test_values_that_no_float_holds_and_names_of_several_lines_are_compared(store, capsys):
+    values = ("9" * 400, "1e999", "NaN", "a\nb\x1b[2J")
+    runs = [store.run(f"run\n{place}", params={"key": value}, values=(place / 10,)) for place, value in enumerate(values)]
+    compared = compare(runs)
+    show(compared)
+    assert "\x1b" not in (shown := capsys.readouterr().out)
+    assert "key a b" in shown
+    assert [record.name for record, _ in compared.runs] == [f"run {place}" for place in range(4)]
+
+
 def test_sweeps_that_rank_by_different_figures_ask_for_one(store):
     parents = [store.sweep("first"), store.sweep("second", metric="test/accuracy_ema")]
     for parent in parents:

@@ -97,6 +97,18 @@ def test_other_files_are_refused_and_stay(store, sweep, tmp_path):
         compare([sweep], str(tmp_path / "text.parquet"))
 
 
+def test_files_of_other_versions_and_without_their_columns_are_refused(store, sweep, tmp_path):
+    kept = tmp_path / "new" / "folder" / "runs.parquet"
+    compare([sweep], keep=str(kept))
+    table, file = pq.read_table(kept), str(tmp_path / "other.parquet")
+    pq.write_table(table.replace_schema_metadata({"quorum.runs": "2"}), file)
+    with pytest.raises(UserError, match=r"holds runs of format 2, and this version reads format 1; upgrade quorum"):
+        compare([sweep], file)
+    pq.write_table(table.drop(["figures"]).replace_schema_metadata(table.schema.metadata), file)
+    with pytest.raises(UserError, match="holds no runs that quorum compare --keep wrote"):
+        compare([sweep], file)
+
+
 def test_what_a_file_does_not_have_is_named(store, sweep, tmp_path):
     file = str(tmp_path / "runs.parquet")
     compare([sweep], keep=file)

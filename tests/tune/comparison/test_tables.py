@@ -133,3 +133,13 @@ def test_a_narrow_terminal_breaks_no_sentence_and_cuts_no_heading(said, store, m
     text = said(parent)
     assert "\u2026" not in text
     assert "the budget that every finished run reached; +- is the standard deviation over seeds" in text
+
+
+def test_a_terminal_that_is_too_narrow_for_all_figures_has_them_in_two_tables(said, grid, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = said(grid, sizes=True, final=True).splitlines()
+    (scores,) = [line.split() for line in lines if line.startswith("1 0.9100")]
+    assert scores == ["1", "0.9100", "+-", "0.0100", "0.8852", "to", "0.9348", "3", "best"]
+    head = next(place for place, line in enumerate(lines) if "#constraint" in line)
+    assert lines[head].split() == ["final", "evaluate/test/knn_top1", "#constraint", "#min", "#max"]
+    assert lines[head + 1].split() == ["1", "-", "14.4", "13.0", "60.0"]

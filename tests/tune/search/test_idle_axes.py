@@ -59,3 +59,17 @@ def test_settings_that_do_nothing_and_stages_that_come_too_late_are_told(plan, c
     told = capsys.readouterr().err
     assert "method.slots does nothing" in told
     assert "optimizer.warmup_epochs is 4, and the run has 4 epochs" in told
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"space": {"n": {"grid": [80, 90]}}}, '{"n": 80} and {"n": 90} are one and the same run, which is trained 2 times'),
+        ({"settings": {"method.min_size_ratio": 0.2}}, "settings.method.min_size_ratio does nothing, for space.ratio sets it"),
+        ({"budget": BudgetConfig(trials=5)}, "budget.trials is 5, but the space has 2 points"),
+        ({"budget": BudgetConfig(trials=1)}, "budget.trials is 1: the last 1 of the grid's 2 points are left out"),
+    ],
+)
+def test_what_is_trained_twice_or_not_at_all_is_told(plan, capsys, parts, said):
+    plan(**({"space": {"ratio": {"grid": [0.4, 0.8]}}} | parts))
+    assert said in capsys.readouterr().err

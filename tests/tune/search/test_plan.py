@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def _budget(trials):
         ({"concurrent": 0}, "concurrent is 0"),
         ({"space": {}}, "space is empty"),
         ({"budget": BudgetConfig(epochs=0)}, "budget.epochs is 0"),
+        ({"budget": BudgetConfig(hours=float("inf"))}, "budget.hours is inf; give a positive number, or null"),
         ({"searcher": "optuna", "budget": BudgetConfig(trials=3)}, "set concurrent to 1"),
         ({"scheduler": SchedulerConfig("pbt"), "space": {"K": {"grid": [3, 4]}}}, "scheduler pbt cannot change K in mid-run"),
         ({"scheduler": SchedulerConfig("pbt"), "seeds": [0, 1]}, "set searcher to grid or random, and one seed"),
@@ -125,6 +127,11 @@ def test_names_of_trials_are_stable_and_their_own(plan):
         ({"metric": "test/knn_top"}, "metric 'test/knn_top' is no figure of a run; nearest valid name: test/knn_top1"),
         ({"metric": "test/accuracy_ema"}, "metric 'test/accuracy_ema' is no score of quorum pretrain"),
         ({"scheduler": SchedulerConfig("pbt"), "concurrent": 1}, "scheduler pbt trains all 2 members at a time"),
+        (
+            {"scheduler": SchedulerConfig("pbt"), "space": {"ratio": {"grid": [0.4]}}},
+            "scheduler pbt has one member, which no other can take over from",
+        ),
+        ({"metric": "clusters/head2/smallest"}, "but trials have 2 heads, from head0 on"),
         ({"scheduler": SchedulerConfig("asha", grace_epochs=3)}, "scheduler.grace_epochs is 3, but a trial has 2 epochs"),
         ({"space": {"backbone.name": {"grid": ["resnet18", "resnet19"]}}}, "1 of 2 points.*resnet19"),
     ],
@@ -148,10 +155,39 @@ def test_members_that_would_be_compared_without_their_metric_are_refused(some_di
         plan(**parts)
 
 
-def test_what_the_sweep_sets_cannot_be_a_setting(some_digits, tmp_path):
-    settings = {"data": str(some_digits.location), "seed": 3}
-    with pytest.raises(UserError, match=r"settings\.seed is the sweep's own; set seeds"):
-        Plan.of(config(str(some_digits.location), tmp_path, settings=settings))
+def test_what_the_sweep_sets_can_be_neither_a_setting_nor_searched(some_digits, tmp_path, plan):
+    for own in ({"seed": 3}, {"tracking": {"experiment": "mine"}}):
+        with pytest.raises(UserError, match=r"settings\.(seed|tracking\.experiment) is the sweep's own; set seeds"):
+            plan(settings={"data": str(some_digits.location), **own})
+    for own in ("seed", "name", "storage", "tracking.uri"):
+        with pytest.raises(UserError, match=f"space.{own} is the sweep's own"):
+            plan(space={own: {"grid": [0, 1]}})
+
+
+def test_a_section_among_the_settings_keeps_the_other_keys_of_the_base(some_digits, plan):
+    spread = plan(settings={"data": str(some_digits.location), "optimizer.lr": 0.3}).base
+    assert plan(settings={"data": str(some_digits.location), "optimizer": {"lr": 0.3}}).base == spread
+
+
+def test_data_that_are_searched_are_looked_at_each(some_digits, plan, tmp_path):
+    place = str(some_digits.location)
+    shutil.copytree(place, tmp_path / "copy")
+    made = plan(space={"data": {"grid": [place, str(tmp_path / "copy")]}, "n": {"grid": [30]}})
+    assert [made.training(point, 0).data for point in made.points] == [place, str(tmp_path / "copy")]
+    with pytest.raises(UserError, match=r"1 of 2 points .*nowhere holds no quorum\.json"):
+        plan(space={"data": {"grid": [place, str(tmp_path / "nowhere")]}})
+
+
+@pytest.mark.parametrize(("mode", "taken"), [(None, "min"), ("max", "max")])
+def test_a_loss_is_better_when_it_is_smaller_unless_the_sweep_says_otherwise(plan, mode, taken):
+    assert plan(metric="train/epoch_loss", mode=mode).mode == taken
+
+
+def test_of_a_searchers_space_one_point_must_work(plan):
+    searched = {"searcher": "optuna", "budget": BudgetConfig(trials=3), "concurrent": 1}
+    with pytest.raises(UserError, match=r"none of \d+ points .* can work, as .*unknown key 'method\.dimm'"):
+        plan(space={"method.dimm": {"choice": [8, 16]}}, **searched)
+    assert plan(space={"K": {"integers": [2, 1000]}}, **searched).points == []  # some of which are too many for the data
 
 
 def test_every_place_of_a_trial_holds_from_any_folder(some_digits, tmp_path, monkeypatch):

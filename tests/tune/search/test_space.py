@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,6 +47,12 @@ def test_grid_axes_take_turns_in_a_random_space():
     assert [point["ratio"] for point in points] == [0.4, 0.8] * 5
 
 
+def test_a_space_gives_as_many_points_as_are_asked_for_where_it_has_them():
+    small = space(K={"choice": [3, 5]}, ratio={"grid": [0.4, 0.8]}, epochs={"integers": [1, 3]})
+    assert len({identity(point) for point in small.sample(12, seed=0)}) == 12
+    assert small.sample(12, seed=0)[:5] == small.sample(5, seed=0)  # of a sweep that asks for more later
+
+
 def test_points_that_come_twice_are_one():
     assert len(space(K={"choice": [3, 5]}).sample(50, seed=0)) == 2
 
@@ -60,6 +68,10 @@ def test_points_that_come_twice_are_one():
         ({"K": {"uniform": [2, 1]}}, "the smaller one first"),
         ({"K": {"loguniform": [0, 1]}}, "bounds above 0"),
         ({"K": {"integers": [0.5, 3]}}, "must be integers"),
+        ({"K": {"integers": [2, 10**30]}}, "give bounds of at most 1e\\+18"),
+        ({"ratio": {"uniform": [0.1, math.inf]}}, "give bounds of at most 1e\\+18"),
+        ({"ratio": {"uniform": [math.nan, 0.1]}}, "the smaller one first"),
+        ({"method": {"dim": {"grid": [8]}}}, "space.method is a section; write its keys with dots, as method.dim"),
         ({"K": {"grid": [3]}, "n": {"grid": [3]}}, "both 'K' and 'n'"),
         ({"ratio": {"grid": [1]}, "gamma": {"grid": [3]}}, "both 'ratio' and 'gamma'"),
         ({"ratio": {"grid": [1]}, "method.min_size_ratio": {"grid": [1]}}, "both 'ratio' and 'method.min_size_ratio'"),
@@ -100,6 +112,10 @@ def test_the_papers_symbols_set_the_recipes_keys():
         ({"n": 501}, "n = 501 of 1000 training images makes fewer than 2 clusters"),
         ({"n": 0}, "n = 0"),
         ({"gamma": 3}, r"heads of one size, this point has \[40, 60\]"),
+        ({"n": "20"}, "n is '20'; give a number"),
+        ({"n": None}, "n is None; give a number"),
+        ({"n": True}, "n is True; give a number"),
+        ({"gamma": 5, "K": ["20"]}, r"K is \['20'\]; give a number, or a list of them"),
         ({"K": 50, "gamma": 21}, "asks for 1050 of 1000 training images"),
     ],
 )

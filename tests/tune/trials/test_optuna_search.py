@@ -14,7 +14,7 @@ REFUSED: list[float] = []  # learning rates of trials that noted why they failed
 
 @pytest.fixture
 def searcher():
-    made = Proposals(lambda chosen: chosen["point"]["optimizer.lr"] in REFUSED, seed=0)
+    made = Proposals(lambda point: point["optimizer.lr"] in REFUSED, seed=0)
     assert made.set_search_properties(
         "test/knn_top1", "max", {"trial": {"point": {"optimizer.lr": tune.uniform(0.0, 1.0)}, "seed": 0}}
     )

@@ -9,9 +9,16 @@ from tests.helpers.runs.sweeps import config
 from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig
 from tune.trials.population import LINEAGE_FILE
-from tune.trials.ray_tuner import leaves_processes_free, resources_of, trials_of
+from tune.trials.ray_tuner import leaves_processes_free, resources_of, searcher_of, space_of, trials_of
+from tune.trials.trial import TRIAL_FILE, write_outcome
 
 WORKERS = {"space": {"compute.workers": {"grid": [1, 2]}, "compute.cpus_per_worker": {"grid": [1, 3]}}}
+
+
+SEARCHED = {
+    "searcher": "optuna", "budget": BudgetConfig(trials=3), "concurrent": 1,
+    "space": {"optimizer.lr": {"uniform": [0.01, 0.1]}, "K": {"choice": [[10, 20], [30]]}},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -56,3 +63,26 @@ def test_a_resumed_population_goes_on_with_the_points_that_its_members_have_now(
     place = members.run_folder(members.points[1], 0).make() / LINEAGE_FILE
     place.write_json([{"epoch": 1, "from": "other", "point": {"optimizer.lr": 0.4}}, {"epoch": 2, "from": "other", "point": now}])
     assert trials_of(members) == [{"point": members.points[0], "seed": 0}, {"point": now, "seed": 0}]
+
+
+@pytest.mark.parametrize(("outcome", "state"), [("finished", "COMPLETE"), ("failed", "FAIL")])
+def test_optuna_hears_of_the_outcome_that_a_trial_has_noted(plan, outcome, state):
+    made = plan(**SEARCHED)
+    searcher = searcher_of(made)
+    searcher.set_search_properties("train/epoch_loss", "min", space_of(made))
+    point = searcher.suggest("a")["trial"]["point"]
+    write_outcome(made.run_folder(point, 0).make(), outcome)
+    searcher.on_trial_result("a", {"training_iteration": 1, "train/epoch_loss": 2.0})
+    searcher.on_trial_complete("a", {"training_iteration": 1, "train/epoch_loss": 2.0})
+    assert [trial.state.name for trial in searcher._ot_study.trials] == [state]
+
+
+def test_a_resumed_search_proposes_what_is_there_and_then_something_new(plan):
+    made, points = plan(**SEARCHED), []
+    for asked in (1, 2):
+        searcher = searcher_of(made)
+        searcher.set_search_properties("train/epoch_loss", "min", space_of(made))
+        points += [searcher.suggest(f"{number}")["trial"]["point"] for number in range(asked)]
+        (made.run_folder(points[0], 0).make() / TRIAL_FILE).write_json({"point": points[0], "seed": 0})
+    first, again, new = points
+    assert first == again != new

@@ -32,7 +32,7 @@ from tests.helpers.runs.small_runs import SMALL
 from tests.helpers.runs.sweeps import small
 from tests.helpers.runs.version_0_1 import SWEEP, unpack
 from tune.search.plan import Plan
-from tune.search.sweep_config import SchedulerConfig, SweepConfig
+from tune.search.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
 from tune.trials.population import LINEAGE_FILE
 from tune.trials.sweep import sweep
 from tune.trials.trial import OUTCOME_FILE, outcome_of
@@ -183,6 +183,17 @@ def test_a_trial_that_fails_is_said_and_does_not_end_the_sweep(digits, tmp_path,
     said = capfd.readouterr()
     assert said.err.count("the loss is") == 1
     assert "Error file" not in said.out  # Ray Tune's own account
+
+
+def test_what_optuna_proposes_is_trained_and_counts_as_finished(digits, tmp_path):
+    short = SETTINGS | {"data": digits, "epochs": 1}
+    settings = config(
+        digits, tmp_path, space={"optimizer.lr": {"loguniform": [0.01, 0.1]}}, settings=short, searcher="optuna", concurrent=1,
+        budget=BudgetConfig(trials=2),
+    )  # fmt: skip
+    runs = trials(sweep(settings))
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2
+    assert len({run.data.params["optimizer.lr"] for run in runs}) == 2
 
 
 @pytest.mark.slow

@@ -12,10 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 
 from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig, SemisupConfig
@@ -26,6 +29,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import Embedder
 from pipelines.evaluation.embedding_sources import RunSource
 from pipelines.evaluation.export import export
+from pipelines.evaluation.serving.image_model import ImageModel
 from pipelines.evaluation.serving.write_model import write_model
 from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained, new_backbone
@@ -182,11 +186,26 @@ def test_an_export_registers_a_version_with_an_alias_and_uploads_a_checkpoint_on
 def test_what_cannot_go_together_is_refused(tmp_path):
     for keys, said in (
         ({"alias": "champion", "to": "mlflow"}, "give --register NAME too"),
+        ({"register": "", "to": "mlflow"}, "register is ''; give a name in one line"),
+        ({"register": "a/b", "to": "mlflow"}, "register is 'a/b'; give a name in one line, without /, : and @"),
+        ({"register": "digits", "alias": "", "to": "mlflow"}, "alias is ''; give letters"),
+        ({"register": "digits", "alias": "v1", "to": "mlflow"}, "alias is 'v1'; .* neither latest nor a version"),
         ({"register": "digits", "to": "net.safetensors"}, "give --to mlflow"),
         ({"classifier": True, "to": "mlflow"}, "leave out --classifier"),
     ):
         with pytest.raises(UserError, match=said):
             export(str(tmp_path), **keys)
+
+
+def test_no_images_have_all_columns_and_what_is_no_file_is_said(saved, tmp_path):
+    files = Path(write_model(str(saved("semisup").location), "best", tmp_path).path) / "artifacts"
+    model, context = ImageModel(), SimpleNamespace(artifacts={file.stem: str(file) for file in files.iterdir()})
+    model.load_context(context)
+    found = model.predict(context, pd.DataFrame({"image": pd.Series([], dtype=object)}))
+    assert (len(found), list(found)) == (0, ["embedding", "clusters", "probabilities", "class"])
+    for image, given in (("iVBORw0KGgo=", "text"), (None, "nothing")):
+        with pytest.raises(MlflowException, match=f"the image of row 0 is {given}; give the bytes of its file"):
+            model.predict(context, pd.DataFrame({"image": [image]}))
 
 
 @pytest.mark.slow
