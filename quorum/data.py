@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.next_labels import NextImages
 
 SHOWN = 10  # images in a notebook
+SHARD_ROWS, MAX_BAD = 4096, 0.01  # images of a file, and the share of unreadable ones that stops a job
 
 
 class DataSet:
@@ -176,13 +177,13 @@ def ingest(
     val: float = 0.0,
     take: int | None = None,
     seed: int = 0,
-    rows_per_shard: int = 4096,
+    rows_per_shard: int = SHARD_ROWS,
     pixels: bool = False,
     short_side: int | None = None,
     quality: int | None = None,
     background: list[int] | None = None,
     max_pixels: int | None = None,
-    max_bad: float = 0.01,
+    max_bad: float = MAX_BAD,
     overwrite: bool = False,
     append: str | Path | DataSet | None = None,
     in_place: bool = False,
@@ -236,11 +237,12 @@ def ingest(
     if in_place:
         _check_in_place(
             grown, holdout=holdout, val=val, take=take, pixels=pixels, short_side=short_side, quality=quality,
-            max_pixels=max_pixels, background=background,
+            max_pixels=max_pixels, background=background, seed=seed, rows_per_shard=rows_per_shard != SHARD_ROWS,
+            max_bad=max_bad != MAX_BAD,
         )  # fmt: skip
         return DataSet(index(found, place, named, overwrite=overwrite))
     most_pixels = MAX_PIXELS if max_pixels is None else max_pixels
-    form = StoredForm(pixels, short_side, quality, Showing(background or WHITE), most_pixels)
+    form = StoredForm(pixels, short_side, quality, Showing(WHITE if background is None else background), most_pixels)
     made = run(
         found, place, name=named, seed=seed, holdout=holdout, val=val, take=take, rows_per_shard=rows_per_shard, form=form,
         max_bad=max_bad, overwrite=overwrite, append=grown is not None, address=address,
@@ -274,7 +276,7 @@ def _check_in_place(grown: DataSet | None, **others: Any) -> None:
     for name, value in others.items():
         if value:
             raise UserError(
-                f"--{name.replace('_', '-')} changes or moves images, which --in-place leaves as they are; leave out one"
+                f"--{name.replace('_', '-')} is of images that are copied, and --in-place leaves them as they are; leave out one"
             )
 
 
@@ -326,10 +328,11 @@ def labels(
     dataset = data.dataset if isinstance(data, DataSet) else Dataset.open(str(data))
     before = None if known is None else _known(known, dataset, split)
     if count is not None:
-        if (per_class, fraction, listed) != (None, None, None):
-            raise UserError("--next chooses images by a run; leave out --per-class, --fraction and --list")
+        if (per_class, fraction, listed, at_most, list_ids) != (None, None, None, False, False):
+            raise UserError("--next chooses images by a run; leave out --per-class, --at-most, --fraction, --list and --list-ids")
         return _next(dataset, split, count, run, by, before, to, gpu, address)
-    for option, value in (("--from", run), ("--known", before if listed is None else None)):
+    by_a_run = None if by == "typical" else by
+    for option, value in (("--from", run), ("--known", before if listed is None else None), ("--by", by_a_run)):
         if value is not None:
             raise UserError(f"{option} goes with --next{' and --list' if option == '--known' else ''} only; leave it out")
     rule, selection = choose_from(

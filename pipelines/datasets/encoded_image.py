@@ -71,7 +71,7 @@ def why_no_image(image: bytes) -> str:
         if start in image[:LONGEST_MAGIC]:
             return words
     if looks_like_image(image[:LONGEST_MAGIC]):
-        return "damaged: it begins as an image, and cannot be opened as one"
+        return "damaged or of a rare kind: it begins as an image, and cannot be opened (save it anew)"
     text = image[:24].split(b"\n")[0]
     is_text = bool(text) and all(32 <= byte < 127 for byte in text)
     shown = text.decode() if is_text else image[:8].hex(" ")

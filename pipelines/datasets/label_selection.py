@@ -226,7 +226,7 @@ def rule_per_class(per_class: int, seed: int, *, at_most: bool = False) -> str:
 def choose_per_class(dataset: Dataset, split: str, per_class: int, seed: int, *, at_most: bool = False) -> Selection:
     """The same number of every class, or with `at_most` all that a smaller class has."""
     rule = rule_per_class(per_class, seed, at_most=at_most)
-    advice = ", or take all of a class that has fewer: --at-most"
+    advice = f", or take all of a class that has fewer: quorum labels --per-class {per_class} --at-most"
     return choose(dataset, split, lambda _: per_class, seed=seed, rule=rule, at_most=at_most, advice=advice)
 
 

@@ -76,10 +76,22 @@ class Location:
     def __truediv__(self, name: str) -> Location:
         if not name:  # a path from here to here
             return self
-        base, mark, query = self.uri.partition("?")  # a query may hold the endpoint: it goes along
-        written = name if isinstance(self.filesystem, pafs.PyFileSystem) else in_address(name)
-        uri = f"{base.rstrip('/')}/{written}{mark}{query}" if base else ""
+        base, query = self._address()
+        written = name if self._is_fsspec else in_address(name)
+        uri = f"{base}/{written}{query}" if base else ""
         return Location(self.filesystem, posixpath.join(self.path, name), uri)
+
+    @property
+    def _is_fsspec(self) -> bool:
+        """Whether its address has names as they are."""
+        return isinstance(self.filesystem, pafs.PyFileSystem)
+
+    def _address(self) -> tuple[str, str]:
+        """The URI up to its query, and that, which may hold the endpoint; a ? that fsspec has in its path begins none."""
+        if self._is_fsspec and "?" in self.path:
+            return self.uri.rstrip("/"), ""
+        base, mark, query = self.uri.partition("?")
+        return base.rstrip("/"), mark + query
 
     def __str__(self) -> str:
         return self.uri or self.path
@@ -92,8 +104,8 @@ class Location:
     @property
     def parent(self) -> Location:
         """The folder that holds it."""
-        base, mark, query = self.uri.partition("?")
-        uri = f"{posixpath.dirname(base.rstrip('/'))}{mark}{query}" if base else ""
+        base, query = self._address()
+        uri = f"{posixpath.dirname(base)}{query}" if base else ""
         return Location(self.filesystem, posixpath.dirname(self.path.rstrip("/")), uri)
 
     def lies_in(self, folder: Location) -> bool:

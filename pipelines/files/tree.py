@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import pyarrow.fs as pafs
 
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import patiently
+from pipelines.files.text import composed
 
 READERS = 16  # threads, each with one of the folders that lie uppermost
 BROKEN_LINK, LOOP, NO_FILE = "broken links", "links to a folder that they lie in", "no regular files"
@@ -110,3 +112,20 @@ def _remote(folder: Location, name: str, *, recursive: bool = False) -> tuple[li
     start = len(folder.path.rstrip("/")) + 1
     files = [Found(info.path[start:]) for info in infos if info.type == pafs.FileType.File and not info.path.endswith("/")]
     return files, sorted(info.path[start:] for info in infos if info.type == pafs.FileType.Directory)
+
+
+def as_spelled(place: Location) -> Location | None:
+    """The file or folder that is there by the same letters, whose accents are written otherwise; `None` without a single one."""
+    if place.path.isascii() or "://" in place.path:  # a web server has no folders to look into
+        return None
+    folder = place.parent if place.parent.is_dir() else as_spelled(place.parent)
+    names = _by_letters(folder)[composed(place.name)] if folder is not None else []
+    return folder / names[0] if folder is not None and len(names) == 1 else None
+
+
+@functools.lru_cache(maxsize=16)  # a table names many files of a folder
+def _by_letters(folder: Location) -> defaultdict[str, list[str]]:
+    names = defaultdict[str, list[str]](list)
+    for name in folder.children():
+        names[composed(name)].append(name)
+    return names

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Any
 
 from pipelines.datasets.image_shards import Dataset, Growth, Split, read_sources
 from pipelines.datasets.shard_files import read_footer_of
@@ -41,7 +42,7 @@ class Base:
         """Whether there is none yet."""
         return not self.dataset.splits
 
-    def check_form(self, footer: Mapping[str, int]) -> None:
+    def check_form(self, footer: Mapping[str, Any]) -> None:
         """Refuse to store new images otherwise than those that are there.
 
         Args:
@@ -54,11 +55,13 @@ class Base:
             return
         shard = next(shard for split in self.dataset.splits.values() for shard in split.shards)
         there = read_footer_of(self.dataset.location, shard)
-        for key in ("short_side", "quality", "pixels"):
-            if there.get(key) != footer.get(key):
-                options = [f"--{name.replace('_', '-')} {there[name]}" for name in ("short_side", "quality") if name in there]
-                given = " ".join([*options, *(["--pixels"] if "pixels" in there else [])]) or "neither --short-side nor --pixels"
-                raise UserError(f"the images of {self.dataset.location} are stored with {given}; give the same")
+        options = {
+            "short_side": "--short-side {}", "quality": "--quality {}", "pixels": "--pixels", "background": '--background "{}"',
+        }  # fmt: skip
+        if any(there.get(key) != footer.get(key) for key in options):
+            given = " ".join(option.format(there[key]) for key, option in options.items() if key in there)
+            none = "neither --short-side nor --pixels"
+            raise UserError(f"the images of {self.dataset.location} are stored with {given or none}; give the same")
 
     def first_id(self, split: str) -> int:
         """The id of the split's next image."""

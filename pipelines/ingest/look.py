@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines.datasets.encoded_image import identify, open_image
+from pipelines.datasets.encoded_image import identify
 from pipelines.ingest.left_out import Unreadable
 from pipelines.ingest.recognise import KINDS
 from pipelines.ingest.shard_writer import or_raise, reason_of
 from pipelines.ingest.sources.source import Listing, PackedSource, Source
-from pipelines.views.shown_picture import Showing
+from pipelines.views.crops import thumbnail
 
 PROBED, THREADS = 200, 16
 SHEET, SIDE = (8, 5), 96  # thumbnails across and down, px
@@ -95,10 +95,10 @@ def _probe(source: Source, listing: Listing, seed: int) -> Probe:
             if isinstance(found, Exception):
                 probe.unreadable.append(Unreadable(key, reason_of(found)))
                 continue
-            form, size, thumbnail = found
+            form, size, small = found
             probe.formats[form] += 1
             probe.sizes.append(size)
-            probe.thumbnails[key] = thumbnail
+            probe.thumbnails[key] = small
     return replace(probe, thumbnails=_spread(probe.thumbnails, SHEET[0] * SHEET[1]))
 
 
@@ -127,10 +127,9 @@ def _look_at_image(read: Callable[[], bytes]) -> tuple[str, tuple[int, int], byt
         image = read()
         picture = identify(image)
         form, size = f"{picture.format} {picture.mode}", picture.size
-        shown = Showing().show(open_image(image)).convert("RGB")
+        shown = thumbnail(image, SIDE).convert("RGB")
     except Exception as error:  # codecs raise what they like
         return error
-    shown.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     shown.save(buffer, "PNG")
     return form, size, buffer.getvalue()
@@ -140,8 +139,8 @@ def sheet_of(thumbnails: Sequence[bytes]) -> Image.Image:
     """Pictures side by side, on white."""
     across = min(SHEET[0], max(len(thumbnails), 1))
     sheet = Image.new("RGB", (across * SIDE, max(-(-len(thumbnails) // across), 1) * SIDE), "white")
-    for place, thumbnail in enumerate(thumbnails):
-        picture = Image.open(io.BytesIO(thumbnail))
+    for place, image in enumerate(thumbnails):
+        picture = Image.open(io.BytesIO(image))
         left, top = (SIDE - picture.width) // 2, (SIDE - picture.height) // 2
         sheet.paste(picture, (place % across * SIDE + left, place // across * SIDE + top))
     return sheet

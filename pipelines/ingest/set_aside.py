@@ -8,12 +8,13 @@ import numpy as np
 
 from pipelines.errors import UserError
 from pipelines.ingest.sources.source import Listing
+from pipelines.words import counted, tell
 
 DRAWS = {"test": 1, "take": 2, "val": 3}
 OPTION = {"test": "holdout", "val": "val"}
 
 
-def set_aside(listing: Listing, share: float, seed: int, split: str) -> Listing:
+def set_aside(listing: Listing, share: float, seed: int, split: str, *, of_more: bool = False) -> Listing:
     """The listing with a share of its training images as another split.
 
     Of each class the share is taken, rounded so that the whole is right; no class loses its last training image. Images without
@@ -24,6 +25,7 @@ def set_aside(listing: Listing, share: float, seed: int, split: str) -> Listing:
         share: of the training images, in (0, 1); 0 sets none aside.
         seed: of the draw.
         split: `val` or `test`.
+        of_more: whether they are added to others, so that a few may come to none; that is told.
 
     Raises:
         UserError: for another share, a source that has such a split, or a share that comes to no image.
@@ -47,7 +49,11 @@ def set_aside(listing: Listing, share: float, seed: int, split: str) -> Listing:
     order = generator.permutation(len(train))
     wanted = of_each(counts, share, generator.permutation(len(counts)))
     if not wanted.sum():
-        raise UserError(f"{option} {share} of {len(train)} training images is none; raise it")
+        none = f"{option} {share} of {counted(len(train), 'training image')} is none"
+        if of_more:
+            tell(f"{none}: what is new is for training")
+            return listing
+        raise UserError(f"{none}; raise it")
     order = order[np.argsort(kinds[order], kind="stable")]  # class by class, each in the drawn order
     place_in_class = np.arange(len(train)) - np.repeat(np.cumsum(counts) - counts, counts)
     drawn = set(train[order[place_in_class < np.repeat(wanted, counts)]].tolist())

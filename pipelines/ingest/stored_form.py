@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import simplejpeg
-from PIL import Image
 
 from pipelines.datasets.encoded_image import any_size, encode_pixels, identify
 from pipelines.errors import UserError
-from pipelines.ingest.giant_picture import is_giant, shown_small
+from pipelines.ingest.giant_picture import needs_strips, one_at_a_time, shown_small
 from pipelines.views.coarse_picture import shown_coarsely
-from pipelines.views.shown_picture import Showing, seems_of_12_bits
-from pipelines.views.view_config import check_background
+from pipelines.views.shown_picture import Showing, has_upper_bytes, seems_of_12_bits
+from pipelines.views.view_config import WHITE, check_background
 
 MAX_PIXELS = 2 * 89_478_485  # that PIL opens
 QUALITY = 90  # of JPEGs that are made smaller; docs/pixels.md has the bytes and the noise of others
@@ -52,6 +52,11 @@ class StoredForm:
                 f"--max-pixels is {self.max_pixels:,}; images of more than {MAX_PIXELS:,} px are too large "
                 "to be decoded in each epoch: give --short-side too, which stores them smaller"
             )
+        if tuple(self.showing.background) != tuple(WHITE) and not self.footer:
+            raise UserError(
+                "--background is of images that are stored by --short-side or --pixels; give one of them, or leave it out: "
+                "stream.background says it where images are stored as they come"
+            )
         if self.quality is None:
             return
         if not 1 <= self.quality <= 100:
@@ -80,25 +85,26 @@ class StoredForm:
                 f"{picture.width} x {picture.height} px: too many to be decoded in each epoch, and its shorter side is short"
             )
         least = picture.size if small else self._scaled(picture.size)
-        if not small and self.short_side is not None and is_giant(picture):
-            coarse, dark = shown_small(picture, self.short_side, self.showing)
-        else:
-            coarse = shown_coarsely(picture, image, least, self.showing)
-            coarse.picture.load()
-            dark = seems_of_12_bits(picture)
+        with one_at_a_time(picture, least):
+            if not small and self.short_side is not None and needs_strips(picture):
+                coarse, dark = shown_small(picture, self.short_side, self.showing)
+            else:
+                upper_bytes = has_upper_bytes(picture)
+                coarse = shown_coarsely(picture, image, least, self.showing)
+                coarse.picture.load()
+                dark = seems_of_12_bits(picture, upper_bytes=upper_bytes)
         if small and not self.pixels:
             return image, dark
-        plain = coarse.picture if coarse.picture.mode == "L" else coarse.picture.convert("RGB")
-        whole = coarse.box((0, 0, *coarse.size))
-        smaller = plain if small else plain.resize(self._scaled(coarse.size), Image.Resampling.BICUBIC, box=whole)
-        pixels = np.asarray(smaller)
+        pixels = np.asarray(coarse.resized(coarse.size if small else self._scaled(coarse.size)))
         return (encode_pixels(pixels) if self.pixels else self._jpeg(pixels)), dark
 
     @property
-    def footer(self) -> dict[str, int]:
-        """What a shard's footer says of images that are not stored as they come."""
-        said: dict[str, int] = {"short_side": self.short_side, "quality": self.quality or QUALITY} if self.short_side else {}
-        return said | ({"pixels": 1} if self.pixels else {})
+    def footer(self) -> dict[str, Any]:
+        """What a shard's footer says of images that are not stored as they come; of the background, if it is not white."""
+        said: dict[str, Any] = {"short_side": self.short_side, "quality": self.quality or QUALITY} if self.short_side else {}
+        said |= {"pixels": 1} if self.pixels else {}
+        ground = list(self.showing.background)
+        return said | ({"background": ground} if said and ground != list(WHITE) else {})
 
     def stored_pixels(self, size: tuple[int, int]) -> int:
         """How many an image of that size has as it is stored."""

@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
-from pipelines.datasets.encoded_image import open_image
 from pipelines.files.pictures import write_picture
-from pipelines.views.shown_picture import Showing
+from pipelines.views.crops import thumbnail
 
 mpl.use("Agg")
 DPI = 130
@@ -74,7 +73,7 @@ def mosaic(rows: Sequence[Sequence[bytes | None]], columns: int, *, gap: int = G
 def _shown(encoded: bytes) -> Image.Image:
     """The picture, or a grey one of what cannot be decoded: images that are used in place were never looked at."""
     try:
-        return Showing().show(open_image(encoded)).convert("RGB")
+        return thumbnail(encoded, TILE).convert("RGB")
     except Exception:  # codecs raise what they like
         return Image.new("RGB", (TILE, TILE), GREY)
 

@@ -19,11 +19,16 @@ def load_with_clear_pixels(picture: Image.Image) -> None:
         LOADERS[picture.format](picture)
 
 
-def bytes_a_pixel(picture: Image.Image) -> int:
-    """What a pixel of an opened picture takes at most while it is decoded, and what its file calls clear is found."""
-    held = 1 if picture.mode in ("1", "L", "P") else 4
+def bytes_a_pixel(picture: Image.Image, by: int = 1) -> float:
+    """What a pixel of an opened picture takes at most while it is decoded, and what its file calls clear is found.
+
+    `by`: what its codec divides width and height by.
+    """
+    held = (1 if picture.mode in ("1", "L", "P") else 4) / by**2
     if not (isinstance(picture, ImageFile.ImageFile) and picture.tile):
         return held
+    if "progressive" in picture.info:  # a JPEG, whose coefficients of 16 bits are all held
+        return held + 2 * len(picture.getbands())
     if picture.format == "PNG" and picture.tile[0].args == "RGB;16B" and "transparency" in picture.info:
         return 6 * held  # a second picture, and what comes of comparing both
     is_part = picture.format == "GIF" and picture.tile[0].extents != (0, 0, *picture.size)

@@ -43,6 +43,11 @@ class CoarsePicture:
         """Write a box of the whole picture into a square."""
         (resample_with_pil if self.former else resample)(self.picture, self.box(box), view)
 
+    def resized(self, size: tuple[int, int]) -> Image.Image:
+        """The whole picture with so many px, L or RGB, as a new one."""
+        plain = self.picture if self.picture.mode == "L" else self.picture.convert("RGB")
+        return plain.resize(size, Image.Resampling.BICUBIC, box=self.box((0, 0, *self.size)))
+
     def box(self, box: Box) -> Box:
         """A box of the whole picture in the px of this one."""
         (x, y), (left, top) = self.scale, self.start

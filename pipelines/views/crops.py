@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from pipelines.datasets.encoded_image import open_image
 from pipelines.views.coarse_picture import shown_coarsely
@@ -124,3 +125,12 @@ def center_crop(
     view = into if into is not None else shown.empty(size)
     shown.write(box, view)
     return view
+
+
+def thumbnail(image: bytes, side: int) -> Image.Image:
+    """The whole picture, L or RGB, its longer side `side` px or what it has; decoded no finer than that needs."""
+    picture = open_image(image)
+    factor = min(side / max(picture.size), 1)
+    shown = shown_coarsely(picture, image, (picture.width * factor, picture.height * factor), SHOWING)
+    width, height = shown.size
+    return shown.resized((max(round(width * factor), 1), max(round(height * factor), 1)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pipelines.views.clear_pixels import load_with_clear_pixels, strips_of
@@ -83,7 +84,7 @@ class Showing:
         if not picture.has_transparency_data:
             return picture if picture.mode in PLAIN else picture.convert("L" if picture.mode == "1" else "RGB")
         ground = Image.new("RGBA", picture.size, (*self.background, 255))
-        ground.alpha_composite(picture.convert("RGBA"))
+        ground.alpha_composite((picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA"))
         red, green, blue = self.background
         grey = picture.mode in ("1", "L", "LA", "La") and red == green == blue
         return ground.convert("RGB").getchannel(0) if grey else ground.convert("RGB")
@@ -205,8 +206,22 @@ def _upper_byte(values: np.ndarray) -> np.ndarray:
     return (values.astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
 
 
-def seems_of_12_bits(picture: Image.Image) -> bool:
-    """Whether a picture that is shown as one of 16 bits holds what a camera of 12 bits writes, and is nearly black therefore."""
+def has_upper_bytes(picture: Image.Image) -> bool:
+    """Whether decoding an opened picture keeps the upper 8 of 16 bits: so PIL does with colours, and greys with alpha."""
+    deep = isinstance(picture, ImageFile) and any(";16" in str(tile.args) for tile in picture.tile)
+    return deep and picture.mode in ("LA", "La", "RGB", "RGBA", "RGBa")
+
+
+def seems_of_12_bits(picture: Image.Image, *, upper_bytes: bool = False) -> bool:
+    """Whether a picture that is shown as one of 16 bits holds what a camera of 12 bits writes, and is nearly black therefore.
+
+    Args:
+        picture: decoded.
+        upper_bytes: what `has_upper_bytes` said of it before.
+    """
+    if upper_bytes:
+        most = np.array(picture.getextrema())[: 1 if picture.mode.startswith("L") else 3, 1].max()
+        return bool(0 < most <= TWELVE_BITS >> 8)
     if not picture.mode.startswith(("I", "F")) or _said_white(picture) == TWELVE_BITS:
         return False
     return 255 < _range(picture, signed=False)[1] <= TWELVE_BITS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -75,8 +76,8 @@ class ViewConfig:
         for key in ("flip", "jitter_p", "gray_p", "blur_p", "solarize_p"):
             if not 0 <= getattr(self, key) <= 1:
                 raise UserError(f"a view's {key} is {getattr(self, key)}; a probability lies in [0, 1]")
-        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
-            raise UserError(f"a view's jitter is {list(self.jitter)}; no strength may be negative, and hue's at most 0.5")
+        if not all(0 <= strength < math.inf for strength in self.jitter) or self.jitter[3] > 0.5:
+            raise UserError(f"a view's jitter is {list(self.jitter)}; give finite strengths of 0 or more, and hue's at most 0.5")
         if self.pad < 0 or self.randaugment < 0:
             raise UserError(f"a view has pad {self.pad} and randaugment {self.randaugment}; neither may be negative")
         if not 0 < self.magnitude <= 10 or not 0 <= self.cutout < 1:
@@ -85,8 +86,8 @@ class ViewConfig:
             )
         if self.pad >= self.size:
             raise UserError(f"a view has pad {self.pad} of size {self.size}; a mirror image is no larger than the image")
-        if not 0 < self.blur_sigma[0] <= self.blur_sigma[1]:
-            raise UserError(f"a view's blur_sigma is {list(self.blur_sigma)}; give a range above 0 px")
+        if not 0 < self.blur_sigma[0] <= self.blur_sigma[1] < math.inf:
+            raise UserError(f"a view's blur_sigma is {list(self.blur_sigma)}; give a finite range above 0 px")
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class Normalization:
 
     def __post_init__(self) -> None:
         """Refuse what is not three channels, or would divide by nothing."""
-        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
+        finite = all(map(math.isfinite, [*self.mean, *self.std]))
+        if len(self.mean) != 3 or len(self.std) != 3 or not finite or not min(self.std) > 0:
             raise UserError(
-                f"normalization has mean {list(self.mean)} and std {list(self.std)}; give three numbers each, std above 0"
+                f"normalization has mean {list(self.mean)} and std {list(self.std)}; give three finite numbers each, std above 0"
             )

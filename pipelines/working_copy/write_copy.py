@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from pipelines.datasets.embedding_folder import EMBEDDINGS_FORMAT, EMBEDDINGS_MANIFEST, EmbeddingFolder
 from pipelines.errors import UserError
-from pipelines.files.documents import write_document
+from pipelines.files.documents import read_document, write_document
 from pipelines.files.location import Location
 from pipelines.progress import in_bytes, progress
 from pipelines.stream.parts import over_parts
@@ -70,9 +71,10 @@ def _begin(plan: CopyPlan) -> None:
         "rows": plan.rows, "copy_of": plan.original.fingerprint, "dtype": plan.dtype, "seed": plan.seed, "copy": COPY_FORMAT,
     }  # fmt: skip
     if manifest.exists():
-        found = manifest.read_json()
-        if {key: found.get(key) for key in content} == content:
-            return
+        with suppress(UserError):  # of a damaged one, which is no plan any more
+            found = read_document(manifest, EMBEDDINGS_FORMAT, "")
+            if {key: found.get(key) for key in content} == content:
+                return
     plan.location.delete_folder()
     plan.location.make()
     write_document(manifest, content, EMBEDDINGS_FORMAT)

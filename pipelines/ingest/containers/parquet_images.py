@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import SUFFIXES, ParquetReader, is_parquet
 from pipelines.files.storage_errors import is_of_remote
-from pipelines.files.tree import files_below
+from pipelines.files.tree import as_spelled, files_below
 from pipelines.ingest.containers.columns import Columns, choose_columns, names_in, split_column, values_of, without_views
 from pipelines.ingest.containers.labels import classes_of
 from pipelines.ingest.sources.image_folders import is_of_system
@@ -28,6 +29,7 @@ from pipelines.ingest.sources.splits import by_names, settled, split_of_file, sp
 READERS, MOST_EMPTY = 16, 64
 BUCKETS = ("s3", "gs", "gcs")
 PIECE_BYTES = 256 << 20  # of images that a task reads at once
+PART_BYTES = 32 << 20  # of a row group that is larger
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,26 @@ class ParquetSource:
                 mine.append(rows[place] - start)
                 place += 1
             if mine:
-                column = without_views(reader.read_row_group(group, [self.columns.image])[self.columns.image])
-                yield from (self._image(value, name) for value in column.take(pa.array(mine)).to_pylist())
+                yield from (self._image(value, name) for value in self._values(reader, group, mine))
+
+    def _values(self, reader: ParquetReader, group: int, rows: Sequence[int]) -> Iterator[Any]:
+        """What the column of images holds in some rows of a row group."""
+        start = 0
+        for part in self._parts(reader, group):
+            end = start + len(part)
+            mine = [row - start for row in rows[bisect_left(rows, start) : bisect_left(rows, end)]]
+            yield from without_views(part).take(pa.array(mine, pa.int64())).to_pylist()
+            start = end
+
+    def _parts(self, reader: ParquetReader, group: int) -> Iterator[pa.ChunkedArray]:
+        """The column of images of a row group; in parts where a task could hardly hold it, and Arrow not beyond 2 GB."""
+        image, row_group = self.columns.image, reader.metadata.row_group(group)
+        size = _column_bytes(row_group, image)
+        if size <= PIECE_BYTES:
+            yield reader.read_row_group(group, [image])[image]
+            return
+        rows = max(row_group.num_rows * PART_BYTES // size, 1)
+        yield from (pa.chunked_array([piece]) for piece in reader.pieces(group, image, rows))
 
     def _image(self, value: Any, name: str) -> bytes | Exception:
         if isinstance(value, dict):
@@ -237,15 +257,26 @@ def _by_name(file: ParquetFile) -> list[Any]:
 
 def _read(folder: Location, path: str) -> bytes | Exception:
     try:
-        return pointed_at(folder, path).read_bytes()
+        return bytes_at(folder, path)
     except (OSError, UserError) as error:
         if is_of_remote(error):
             raise
         return error
 
 
-def pointed_at(folder: Location, path: str) -> Location:
-    """The file that a path or URI in a table names; a relative one from the table's folder."""
+def bytes_at(folder: Location, path: str) -> bytes:
+    """What the file holds that a path or URI in a table names; its accents may be written otherwise on the disk."""
+    place = _pointed_at(folder, path)
+    try:
+        return place.read_bytes()
+    except FileNotFoundError:
+        if (spelled := as_spelled(place)) is None:
+            raise
+        return spelled.read_bytes()
+
+
+def _pointed_at(folder: Location, path: str) -> Location:
+    """The file; a relative path goes from the table's folder."""
     scheme, mark, rest = path.partition("://")
     if not mark:
         return Location.of(path) if path.startswith("/") else folder / path
@@ -263,7 +294,7 @@ def _bucket(uri: str) -> Location:
 
 def _column_bytes(group: pq.RowGroupMetaData, column: str) -> int:
     chunks = [group.column(index) for index in range(group.num_columns)]
-    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
+    return sum(chunk.total_uncompressed_size for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{column}."))
 
 
 def _pieces(file: ParquetFile) -> Iterator[Piece]:

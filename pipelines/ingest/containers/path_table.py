@@ -22,7 +22,7 @@ from pipelines.files.text import composed, decoded
 from pipelines.files.tree import files_below
 from pipelines.ingest.containers.columns import LABELS, PATHS, Columns, choose_columns, plain_name, split_column, values_of
 from pipelines.ingest.containers.labels import Value, classes_of
-from pipelines.ingest.containers.parquet_images import parquet_files, pointed_at
+from pipelines.ingest.containers.parquet_images import bytes_at, parquet_files
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample
 from pipelines.ingest.sources.splits import settled, split_of_folder
 from pipelines.secrets import hidden
@@ -83,7 +83,7 @@ class TableSource:
 
     def read(self, key: str) -> bytes:
         """The file as it is."""
-        return pointed_at(self.folder, key).read_bytes()
+        return bytes_at(self.folder, key)
 
     def _columns(self) -> tuple[Columns, list[str | None], list[Value], list[str | None]]:
         """The columns; path, label and split of each row."""

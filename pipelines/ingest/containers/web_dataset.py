@@ -7,10 +7,11 @@ import io
 import re
 import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, NamedTuple, cast
 
 from pipelines.datasets.encoded_image import is_image
@@ -23,7 +24,7 @@ from pipelines.ingest.containers.tar_labels import Note, TarLabel, label_of, may
 from pipelines.ingest.sources.image_folders import is_of_system
 from pipelines.ingest.sources.source import LeftOut, Listing, Piece, Sample, counted
 from pipelines.ingest.sources.splits import by_names, settled
-from pipelines.ingest.sources.tars import members
+from pipelines.ingest.sources.tars import content_of, members
 
 PACKED_TARS = (".tar.gz", ".tgz")
 TARS = (".tar", *PACKED_TARS)
@@ -138,10 +139,10 @@ class WebDatasetSource:
     def read_rows(self, name: str, rows: Sequence[int]) -> Iterator[bytes]:
         """Some images of a tar, by their numbers in it; it is read from its start."""
         wanted, row = set(rows), 0
-        for member, file in _members(self._place(name)):
-            if file is not None and _is_sample(member) and is_image(member.name):
+        for member, read in _members(self._place(name)):
+            if read is not None and _is_sample(member) and is_image(member.name):
                 if row in wanted:
-                    yield file.read()
+                    yield read()
                 row += 1
 
     def _place(self, path: str) -> Location:
@@ -181,11 +182,11 @@ class WebDatasetSource:
     def _contents(self, path: str) -> TarContent:
         """The samples of a tar by what their names have in common, in the order of their first files."""
         content, notes, wanted = TarContent(), defaultdict[str, list[Note]](list), self._wanted
-        for member, file in _members(self._place(path)):
+        for member, read in _members(self._place(path)):
             name = member.name.removeprefix("./")
-            if file is None or not _is_sample(member):
+            if read is None or not _is_sample(member):
                 content.left_out.append(
-                    LeftOut(member.name, "links or devices in tars" if file is None else "hidden or of a system")
+                    LeftOut(member.name, "links or devices in tars" if read is None else "hidden or of a system")
                 )
                 continue
             folder, _, file_name = name.rpartition("/")
@@ -196,7 +197,7 @@ class WebDatasetSource:
                 sample.images.append(ImageMember(name, content.images, member.offset_data, member.size))
                 content.images += 1
             elif may_be_label(suffix.lower(), wanted):
-                notes[key].append(Note(suffix.lower(), file.read()))
+                notes[key].append(Note(suffix.lower(), read()))
         for key, sample in content.samples.items():
             sample.labels = {own: label_of(notes[key], wanted, own) for own in {image.beginning for image in sample.images}}
         return content
@@ -220,11 +221,11 @@ def _is_sample(member: tarfile.TarInfo) -> bool:
     return not any(is_of_system(part) for part in member.name.removeprefix("./").split("/"))
 
 
-def _members(place: Location) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    """The members of a tar, in their order, and what each holds; nothing of links and devices."""
+def _members(place: Location) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes] | None]]:
+    """The members of a tar, in their order, and what reads each; nothing of links and devices."""
     with place.open() as file, _unpacked(file, place) as plain:
         for tar, member in members(plain, str(place)):
-            yield member, tar.extractfile(member) if member.isfile() else None
+            yield member, partial(content_of, tar, member, str(place)) if member.isfile() else None
 
 
 def _unpacked(file: io.BufferedReader, place: Location) -> AbstractContextManager[IO[bytes]]:

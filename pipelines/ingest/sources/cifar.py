@@ -6,7 +6,7 @@ import functools
 import tarfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from pickle import UnpicklingError
 
@@ -17,7 +17,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import as_damage
 from pipelines.ingest.sources import safe_pickle as array_pickle
-from pipelines.ingest.sources.source import Listing, Sample
+from pipelines.ingest.sources.source import Listing, Sample, opening
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,11 @@ class CifarSource:
     """
 
     root: Location
+    opened: str = field(default_factory=opening, compare=False)
 
     def listing(self) -> Listing:
         """Samples as `file:index`, in the order of the files."""
-        content = _load(self.root)
+        content = _load(self.root, self.opened)
         samples = [
             Sample(f"{name}:{i}", label, split)
             for name, split in content.version.splits.items()
@@ -78,7 +79,7 @@ class CifarSource:
     def read(self, key: str) -> bytes:
         """Pixels of one image; stored are its red, green and blue planes."""
         name, index = key.split(":")
-        planes = _load(self.root).pixels[name][int(index)].reshape(3, 32, 32)
+        planes = _load(self.root, self.opened).pixels[name][int(index)].reshape(3, 32, 32)
         return encode_pixels(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
 
@@ -91,7 +92,7 @@ class _Content:
 
 
 @functools.lru_cache(maxsize=1)  # all of it, 180 MB: an archive has no order but from its start
-def _load(root: Location) -> _Content:
+def _load(root: Location, opened: str) -> _Content:
     version, place = _find(root)
     needed = (version.meta, *version.splits)
     files = dict(_unpacked(place, needed) if place.is_dir() else _packed(place, version.folder, needed))
@@ -169,6 +170,6 @@ def _class_names(names: object, file: str) -> list[str]:
 def _checked(pixels: object, labels: object, classes: int, file: str) -> tuple[np.ndarray, list[int]]:
     if not isinstance(pixels, np.ndarray) or not isinstance(labels, list) or pixels.shape != (len(labels), 3 * 32 * 32):
         raise UserError(f"{file} does not hold as many labels as images of 32 x 32 px; fetch it again")
-    if not all(isinstance(label, int) and 0 <= label < classes for label in labels):
+    if not all(type(label) is int and 0 <= label < classes for label in labels):  # True is an int, too
         raise UserError(f"{file} holds labels outside 0..{classes - 1}, the classes that the meta file names; fetch it again")
     return pixels, labels

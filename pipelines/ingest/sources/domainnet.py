@@ -14,7 +14,7 @@ from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import as_damage
 from pipelines.files.tree import files_below
-from pipelines.ingest.sources.source import Listing, Sample, require_samples
+from pipelines.ingest.sources.source import Listing, Sample, opening, require_samples
 
 DOMAINS = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
 SPLITS = ("train", "test")
@@ -42,6 +42,7 @@ class DomainNetSource:
 
     root: Location
     domains: tuple[str, ...]
+    opened: str = field(default_factory=opening, compare=False)
 
     @classmethod
     def open(cls, root: Location, domains: Sequence[str] = ()) -> DomainNetSource:
@@ -73,13 +74,15 @@ class DomainNetSource:
                     f"add {domain}_train.txt and {domain}_test.txt, or choose with --domains"
                 )
             if not (self.root / domain).is_dir():
-                _archive(_zip(self.root, domain))
+                _archive(_zip(self.root, domain), self.opened)
         return self._by_lists() if listed else self._by_names()
 
     def read(self, key: str) -> bytes:
         """The file as it is."""
         domain = key.split("/", maxsplit=1)[0]
-        return (self.root / key).read_bytes() if (self.root / domain).is_dir() else _archive(_zip(self.root, domain)).read(key)
+        if (self.root / domain).is_dir():
+            return (self.root / key).read_bytes()
+        return _archive(_zip(self.root, domain), self.opened).read(key)
 
     def _by_lists(self) -> Listing:
         samples, classes = [], _Classes()
@@ -101,7 +104,7 @@ class DomainNetSource:
         if (self.root / domain).is_dir():
             names = [f"{domain}/{found.path}" for found in files_below(self.root / domain) if not found.fault]
         else:
-            names = _archive(_zip(self.root, domain)).namelist()
+            names = _archive(_zip(self.root, domain), self.opened).namelist()
         for name in names:
             parts = name.split("/")
             if len(parts) == 3 and parts[0] == domain and is_image(name):
@@ -136,7 +139,7 @@ def _zip(root: Location, domain: str) -> Location:
 
 
 @functools.lru_cache(maxsize=len(DOMAINS))  # opening one reads its directory of up to 175,000 entries
-def _archive(path: Location) -> zipfile.ZipFile:
+def _archive(path: Location, opened: str) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path.open())
     except (zipfile.BadZipFile, OSError) as error:

@@ -93,6 +93,8 @@ def _val_images(path: Location, kit: _Kit) -> list[tuple[str, str]]:
                     f"{path} holds {name.name}, but {TRUTH} has lines 1 to {len(kit.truth)}; they do not belong together"
                 )
             images.append((kit.wnids[kit.truth[int(number) - 1]], f"{path.name}/{name.name}:{image.offset_data}:{image.size}"))
+    if len(images) != len(kit.truth):
+        raise UserError(f"{path} holds {len(images)} images, and {TRUTH} has {len(kit.truth)} lines; fetch it again")
     return images
 
 

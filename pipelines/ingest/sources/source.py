@@ -5,6 +5,7 @@ A source is a small picklable object; `ingest` lists it once on the driver and r
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -56,6 +57,11 @@ class Listing:
     notes: list[str] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     val_is_test: bool = False
+
+
+def opening() -> str:
+    """A name for what a source keeps of its files: by another name, as of a source that is opened later, they are read anew."""
+    return uuid.uuid4().hex
 
 
 class Source(Protocol):

@@ -38,7 +38,7 @@ def test_a_format_that_starts_other_programs_is_not_opened_whatever_it_is_called
     ("content", "said"),
     [
         (b"", "empty file"),
-        (b"GIF89a\0\0", "damaged: it begins as an image, and cannot be opened as one"),
+        (b"GIF89a\0\0", "damaged or of a rare kind: it begins as an image, and cannot be opened (save it anew)"),
         (b"<html>\n<body>", "no image: starts with <html>"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS: run git lfs pull"),
         (b"/annex/objects/SHA256E-s1--0.jpg\n", "a pointer of git-annex: run git annex get"),

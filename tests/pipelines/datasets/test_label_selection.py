@@ -91,7 +91,7 @@ def test_a_list_without_a_label_is_refused(tmp_path):
         ({"per_class": 4, "fraction": 0.1}, "exactly one of"),
         ({"per_class": 0}, "0 labels of class '0' are asked for"),
         ({"per_class": 100}, r"100 labels of class '0' are asked for, split 'train' has \d+; ask for 1 to"),
-        ({"per_class": 100}, r"ask for 1 to \d+, or take all of a class that has fewer: --at-most$"),
+        ({"per_class": 100}, r"1 to \d+, or take all of a class that has fewer: quorum labels --per-class 100 --at-most$"),
         ({"per_class": -1, "at_most": True}, r"-1 labels of class '0' are asked for, split 'train' has \d+; ask for 1 to \d+$"),
         ({"fraction": 0.1, "at_most": True}, "--at-most goes with --per-class only"),
         ({"per_class": 1, "list_ids": True}, "--list-ids goes with --list only"),

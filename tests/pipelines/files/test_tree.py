@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from pipelines.files.location import Location
-from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, Found, files_below
+from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, Found, as_spelled, files_below
 
 NAMES = ["a-b/1", "a/1", "a/b/2", "a/b.c", "z"]
 
@@ -52,3 +52,12 @@ def test_a_folder_that_two_links_lead_to_is_listed_by_both_ways(tmp_path):
     assert [path for path in paths if path.startswith(("one", "two"))] == [
         f"{name}/{file}" for name in ("one", "two") for file in ("1", "b/2", "b.c")
     ]
+
+
+def test_a_place_is_known_by_other_accents_where_one_name_has_its_letters(tmp_path):
+    (tmp_path / "e\u0301").mkdir()
+    (tmp_path / "e\u0301" / "u\u0308.png").touch()
+    there = Location.of(tmp_path)
+    assert as_spelled(there / "\u00e9/\u00fc.png") == there / "e\u0301/u\u0308.png"
+    assert as_spelled(there / "\u00e9/\u00f6.png") is None
+    assert as_spelled(there / "e.png") is None

@@ -19,6 +19,7 @@ from pipelines.ingest.recognise import open_source
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
+from pipelines.views.shown_picture import Showing
 from tests.helpers.inputs import layouts, packed
 from tests.helpers.inputs.layouts import jpeg, write_files
 
@@ -241,18 +242,29 @@ def test_a_run_of_before_is_scored_on_what_it_was_trained_on_and_goes_on_with_it
         Run.open(run.path).go_on("another", "data", None)
 
 
+def test_shares_that_come_to_none_of_a_few_new_images_stop_nothing(first, tmp_path, capsys):
+    images(tmp_path / "one", {"cat": 6, "dog": 7})
+    grown = add(tmp_path / "one", tmp_path / "data", val=0.2)
+    assert (grown.split("train").rows, grown.split("val").rows) == (first.split("train").rows + 1, first.split("val").rows)
+    assert "--val 0.2 of 1 training image is none: what is new is for training" in capsys.readouterr().err
+
+
+SMALL = {"short_side": 20}
+
+
 @pytest.mark.parametrize(
-    ("stored", "said"),
+    ("stored", "other", "said"),
     [
-        ({"short_side": 20}, r"stored with --short-side 20 --quality 90; give the same"),
-        ({"pixels": True}, "stored with --pixels; give the same"),
-        ({}, "stored with neither --short-side nor --pixels; give the same"),
+        (SMALL, {}, r"stored with --short-side 20 --quality 90; give the same"),
+        ({"pixels": True}, {}, "stored with --pixels; give the same"),
+        ({}, SMALL, "stored with neither --short-side nor --pixels; give the same"),
+        (SMALL | {"showing": Showing([0, 0, 9])}, SMALL, r'stored with --short-side 20 .* --background "\[0, 0, 9\]"; give the'),
     ],
 )
-def test_new_images_are_stored_as_the_old_ones(tmp_path, stored, said):
+def test_new_images_are_stored_as_the_old_ones(tmp_path, stored, other, said):
     images(tmp_path / "one", {"cat": 2, "dog": 2})
     ingest(open_source(str(tmp_path / "one")), str(tmp_path / "data"), name="x", form=StoredForm(**stored))
     images(tmp_path / "one", {"cat": 3, "dog": 3})
     with pytest.raises(UserError, match=said):
-        add(tmp_path / "one", tmp_path / "data", form=StoredForm(**({} if stored else {"short_side": 20})))
+        add(tmp_path / "one", tmp_path / "data", form=StoredForm(**other))
     assert add(tmp_path / "one", tmp_path / "data", form=StoredForm(**stored)).split("train").rows == 6

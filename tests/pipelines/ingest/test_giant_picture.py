@@ -7,10 +7,11 @@ import struct
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageFile
 
 from pipelines.errors import UserError
-from pipelines.ingest import giant_picture
+from pipelines.ingest import giant_picture, stored_form
 from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
 from pipelines.views import clear_pixels
 from tests.helpers.inputs.layouts import pixels
@@ -119,6 +120,37 @@ def test_numbers_are_as_bright_in_strips_as_in_the_whole(monkeypatch, kind):
     monkeypatch.setattr(giant_picture, "free_bytes", lambda: 2_000_000)
     with pytest.raises(ValueError, match="are free here"):
         form.of(NUMBERS[kind])
+
+
+def a_jpeg(mode: str, **options: object) -> bytes:
+    """The slope, whose codec decodes all of it where it has four colours or comes in passes."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(drawing("RGB"))).convert(mode).save(buffer, "JPEG", quality=95, **options)
+    return buffer.getvalue()
+
+
+def test_a_jpeg_of_four_colours_is_in_strips_what_it_is_as_a_whole(monkeypatch):
+    image = a_jpeg("CMYK")
+    whole, _ = StoredForm(short_side=40, quality=100).of(image)
+    monkeypatch.setattr(giant_picture, "GIANT", 1000)
+    monkeypatch.setattr(giant_picture, "STRIP", 20_000)
+    monkeypatch.setattr(stored_form, "shown_coarsely", None)
+    strips, _ = StoredForm(short_side=40, quality=100).of(image)
+    assert np.abs(pixels(whole).astype(int) - pixels(strips).astype(int)).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_is_decoded_alone_and_takes_no_more_memory_than_its_codec(monkeypatch, mode):
+    monkeypatch.setattr(giant_picture, "GIANT", 1000)
+    held = []
+    monkeypatch.setattr(FileLock, "acquire", lambda self, *_, **__: held.append(self.lock_file))
+    monkeypatch.setattr(giant_picture, "free_bytes", lambda: 600_000)
+    assert min(pixels(StoredForm(short_side=40).of(a_jpeg(mode))[0]).shape[:2]) == 40
+    assert len(held) == 1
+    with pytest.raises(ValueError, match="are free here"):  # which has all coefficients in memory
+        StoredForm(short_side=40).of(a_jpeg(mode, progressive=True))
+    with pytest.raises(ValueError, match="are free here"):
+        StoredForm().of(a_jpeg(mode))
 
 
 def test_one_at_a_time_is_decoded_and_none_that_does_not_fit(monkeypatch):

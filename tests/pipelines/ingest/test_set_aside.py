@@ -106,3 +106,9 @@ def test_what_cannot_be_set_aside_is_refused(share, split, said):
     with pytest.raises(UserError) as refused:
         set_aside(listing(10, 10, test=3), share, 0, split)
     assert said in str(refused.value)
+
+
+def test_of_a_few_images_that_are_added_none_may_come_to_be_set_aside(capsys):
+    few = listing(2, 1)
+    assert set_aside(few, 0.1, 0, "val", of_more=True) == few
+    assert capsys.readouterr().err == "--val 0.1 of 3 training images is none: what is new is for training\n"

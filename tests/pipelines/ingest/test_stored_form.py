@@ -11,9 +11,12 @@ from sklearn.datasets import load_sample_images
 
 from pipelines.datasets.encoded_image import PIXELS, open_image
 from pipelines.errors import UserError
+from pipelines.ingest import giant_picture
 from pipelines.ingest.stored_form import StoredForm
 from pipelines.views.shown_picture import ORIENTATION, Showing
+from tests.pipelines.views.test_clear_pixels import png
 
+PNG_KINDS = {"RGB": 2, "LA": 4, "RGBA": 6}
 CHINA = Image.fromarray(load_sample_images().images[0])  # 640 x 427 px
 
 
@@ -76,6 +79,21 @@ def test_grey_stays_grey_and_sixteen_bits_become_eight():
     assert StoredForm(short_side=64).of(encoded(Image.fromarray(np.full((300, 300), 4000, np.uint16)), "PNG"))[1]
 
 
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "LA"])
+@pytest.mark.parametrize("clear", [False, True])
+@pytest.mark.parametrize("giant", [False, True])
+def test_colours_of_12_bits_in_16_are_noticed(monkeypatch, kind, clear, giant):
+    def dark(most: int) -> bool:
+        pixel = [0, most, 0] if kind.startswith("RGB") else [most]
+        row = np.array([*pixel, *([65_535] if kind.endswith("A") else [])] * 40, ">u2").tobytes()
+        of_one_colour = {"clear": (1, 2, 3)} if clear and kind == "RGB" else {}
+        image = png(row, 40, bits=16, kind=PNG_KINDS[kind], rows=40, **of_one_colour)
+        return StoredForm(short_side=8).of(image)[1]
+
+    monkeypatch.setattr(giant_picture, "GIANT", 100 if giant else 10_000)
+    assert [dark(most) for most in (200, 1023, 4095, 4096, 65_535)] == [False, True, True, False, False]
+
+
 def test_a_higher_quality_is_closer_and_larger():
     image, smaller = encoded(CHINA, "PNG"), CHINA.resize((384, 256), Image.Resampling.BICUBIC)
     made = [StoredForm(short_side=256, quality=quality).of(image)[0] for quality in (50, 90, 97)]
@@ -102,6 +120,7 @@ def test_what_is_cut_short_is_refused_though_less_of_it_is_decoded():
         ({"short_side": 0}, "--short_side is 0"),
         ({"short_side": 64, "quality": 101}, "--quality is 101"),
         ({"quality": 80}, "give --short_side"),
+        ({"showing": Showing((0, 0, 0))}, "--background is of images that are stored by --short-side or --pixels"),
         ({"short_side": 64, "quality": 80, "pixels": True}, "without --pixels"),
     ],
 )

@@ -19,12 +19,11 @@ def shown(image: bytes) -> list:
     return np.asarray(Showing().show(identify(image))).tolist()
 
 
-def png(row: bytes, width: int, *, bits: int, kind: int, clear: tuple[int, ...]) -> bytes:
-    """A PNG of one row of which one value, or colour, is clear."""
-    chunks = {
-        b"IHDR": struct.pack(">IIBBBBB", width, 1, bits, kind, 0, 0, 0), b"tRNS": struct.pack(f">{len(clear)}H", *clear),
-        b"IDAT": zlib.compress(b"\0" + row), b"IEND": b"",
-    }  # fmt: skip
+def png(row: bytes, width: int, *, bits: int, kind: int, clear: tuple[int, ...] = (), rows: int = 1) -> bytes:
+    """A PNG of a row, or of several alike, of which one value, or colour, may be clear."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, rows, bits, kind, 0, 0, 0)}
+    chunks |= {b"tRNS": struct.pack(f">{len(clear)}H", *clear)} if clear else {}
+    chunks |= {b"IDAT": zlib.compress((b"\0" + row) * rows), b"IEND": b""}
     written = (
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks.items()
     )

@@ -17,8 +17,9 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as TF
 
 from pipelines.config.sections import StreamConfig
-from pipelines.views.crops import ATTEMPTS, PIXEL_VERSION, CropSpec, center_crop, random_box, random_crops
-from pipelines.views.decode import FORMER_PIXELS
+from pipelines.views import coarse_picture
+from pipelines.views.crops import ATTEMPTS, PIXEL_VERSION, CropSpec, center_crop, random_box, random_crops, thumbnail
+from pipelines.views.decode import FORMER_PIXELS, decode
 from pipelines.views.shown_picture import Showing
 
 CHINA = Image.fromarray(load_sample_images().images[0])  # 640 x 427 px
@@ -200,3 +201,24 @@ def test_a_padded_view_is_torchvisions_crop_of_the_padded_image(seed):
 
 def test_the_version_of_pixels_is_one_everywhere():
     assert Showing().version == StreamConfig().pixels == int(PIXEL_VERSION) == FORMER_PIXELS + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "smaller"), [((1600, 1067), (96, 64)), ((1067, 1600), (64, 96)), ((900, 3), (96, 1)), ((50, 40), (50, 40))]
+)
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_thumbnail_is_the_whole_picture_upright_and_never_enlarged(size, smaller, form):
+    picture, exif = CHINA.resize(size), Image.Exif()
+    exif[274] = 6
+    lying = encode(picture.transpose(Image.Transpose.ROTATE_90), form, exif=exif)
+    made = thumbnail(lying, 96)
+    assert (made.size, made.mode) == (smaller, "RGB")
+    expected = np.asarray(picture.resize(smaller, Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(np.asarray(made).astype(int) - expected).mean() < 8  # of JPEG; turned otherwise it is 50
+
+
+def test_of_a_large_photograph_a_thumbnail_decodes_a_part(monkeypatch):
+    divisors = []
+    monkeypatch.setattr(coarse_picture, "decode", lambda picture, image, by: divisors.append(by) or decode(picture, image, by))
+    assert thumbnail(encode(CHINA.resize((1600, 1067)), "JPEG"), 56).mode == "RGB"
+    assert divisors == [8]

@@ -126,6 +126,16 @@ def test_what_cannot_be_seen_is_white_or_the_colour_that_is_asked_for(half_clear
     assert shown(image, Showing((10, 20, 30)))[4, 7].tolist() == [10, 20, 30]
 
 
+def test_greys_that_are_stored_times_their_alpha_lie_on_the_background():
+    grey, alpha = (Image.fromarray(np.array([row], np.uint8)) for row in ([50, 0, 200], [64, 0, 255]))
+    image = encode(Image.merge("LA", [grey, alpha]), "TIFF")
+    extra = struct.Struct("<HHIH")  # TIFF's tag of further channels: an alpha, 2, or one that the grey is multiplied by, 1
+    assert image.count(extra.pack(338, 3, 1, 2)) == 1
+    multiplied = image.replace(extra.pack(338, 3, 1, 2), extra.pack(338, 3, 1, 1))
+    assert identify(multiplied).mode == "La"
+    assert shown(multiplied).tolist() == [[pytest.approx(50 + 191, abs=1), 255, 200]]
+
+
 def test_transparency_of_palettes_and_of_one_colour_counts_too(half_clear):
     palette = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
     palette.putpalette([0, 0, 0, 200, 0, 0])

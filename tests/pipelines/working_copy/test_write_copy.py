@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST
 from pipelines.datasets.vector_column import RowForm
 from pipelines.errors import UserError
 from pipelines.files.location import Location
@@ -106,6 +107,18 @@ def test_what_another_plan_left_is_not_taken_for_the_copy(vectors, tmp_path, mon
     fresh = small_plan(vectors, tmp_path / "fresh", seed=4)
     write_copy(fresh)
     for mine, theirs in zip(read_copy(other), read_copy(fresh), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[1]", b'{"rows": 1}'])
+def test_a_copy_whose_plan_is_damaged_is_begun_again(vectors, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(writing, "over_parts", here)
+    plan = small_plan(vectors, tmp_path / "copy")
+    write_copy(plan)
+    whole = read_copy(plan)
+    (plan.location / EMBEDDINGS_MANIFEST).write_bytes(damage)
+    write_copy(plan)
+    for mine, theirs in zip(read_copy(plan), whole, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 

@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files.parquet_reader import ParquetReader
+from pipelines.ingest.containers import parquet_images
 from pipelines.ingest.recognise import open_source
 from tests.helpers.inputs.digit_shards import write_digits
 from tests.helpers.inputs.layouts import jpeg
@@ -140,3 +142,23 @@ def test_images_in_columns_of_views_are_read(tmp_path, kind):
     found = list(source.read_rows("a.parquet", [0, 1]))
     assert found[0] == jpeg(1)
     assert isinstance(found[1], Exception)
+
+
+@pytest.mark.parametrize("struct", [False, True])
+def test_a_row_group_that_no_task_holds_is_read_in_parts(tmp_path, monkeypatch, struct):
+    rows = [jpeg(place) for place in range(9)]
+    values = [{"bytes": image, "path": None} for image in rows] if struct else rows
+    pq.write_table(pa.table({"image": values, "label": list(range(9))}), tmp_path / "a.parquet")
+    source, wanted = open_source(str(tmp_path)), [0, 3, 4, 8]
+    monkeypatch.setattr(parquet_images, "PIECE_BYTES", 100)
+    monkeypatch.setattr(parquet_images, "PART_BYTES", 2 * len(rows[0]))
+    monkeypatch.setattr(ParquetReader, "read_row_group", None)
+    assert list(source.read_rows("a.parquet", wanted)) == [rows[place] for place in wanted]
+
+
+@pytest.mark.parametrize("struct", [False, True])
+def test_images_are_counted_in_bytes_whatever_their_column_is_called(tmp_path, struct):
+    values = [{"bytes": jpeg(place), "path": None} if struct else jpeg(place) for place in range(3)]
+    pq.write_table(pa.table({"my.image": values, "my": [0, 1, 2]}), tmp_path / "a.parquet")
+    (piece,) = open_source(str(tmp_path)).listing().pieces
+    assert piece.bytes > sum(len(jpeg(place)) for place in range(3))

@@ -69,6 +69,16 @@ def test_a_file_is_found_whose_accents_a_mac_wrote(folder):
     assert list(read(folder, "id,label\ncaf\u00e9,cat\n".encode())[0]) == ["cats/cafe\u0301.png"]
 
 
+def test_a_path_is_found_whose_accents_a_mac_wrote_in_folders_too(folder):
+    save(folder / "cafe\u0301s" / "one" / "the\u0301.png")
+    (folder / "list.csv").write_text("path,label\ncaf\u00e9s/one/th\u00e9.png,cup\ncaf\u00e9s/one/t\u00e9.png,cup\n")
+    source = open_source(str(folder / "list.csv"))
+    there, not_there = source.listing().samples
+    assert source.read(there.key) == (folder / "cafe\u0301s" / "one" / "the\u0301.png").read_bytes()
+    with pytest.raises(FileNotFoundError):
+        source.read(not_there.key)
+
+
 def test_images_without_a_label_are_counted(folder):
     _, listing = read(folder, b"path,label\ncats/1.png,cat\ncats/2.png,N/A\ndogs/3.png,dog\n")
     assert listing.notes == ["1 of 3 images have no label: none is there, or -1, or a word for nothing such as NA, None or nan"]

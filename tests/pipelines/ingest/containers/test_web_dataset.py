@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 
+import numpy as np
 import pytest
 
 from pipelines.errors import UserError
@@ -195,8 +196,11 @@ def test_which_of_several_images_is_meant_may_be_said(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train-000.tar", "train-000.tar.gz"])
-def test_a_tar_that_is_cut_short_is_refused_by_name(tmp_path, name):
-    content = tar_bytes({f"{i}.jpg": jpeg(i) for i in range(9)}, "w:gz" if name.endswith("gz") else "w")
+@pytest.mark.parametrize("suffix", ["jpg", "txt"])
+def test_a_tar_that_is_cut_short_is_refused_by_name(tmp_path, name, suffix):
+    noise = np.random.default_rng(0).bytes(5000).hex().encode()  # a label that is read while the tar is gone through
+    files = {f"{i}.{suffix}": jpeg(i) if suffix == "jpg" else noise for i in range(9)}
+    content = tar_bytes(files, "w:gz" if name.endswith("gz") else "w")
     (tmp_path / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=rf"{name} is cut short"):
         open_source(str(tmp_path)).listing()

@@ -131,6 +131,7 @@ WRONG = {
     "other pixels": (batch(data=np.zeros((2, 28), np.uint8)), r"data_batch_2 does not hold as many labels"),
     "pixels as a list": (batch(data=[[0]]), r"data_batch_2 does not hold as many labels"),
     "a label out of range": (batch(labels=[1, 10]), r"data_batch_2 holds labels outside 0\.\.9"),
+    "labels that are true or false": (batch(labels=[True, 0]), r"data_batch_2 holds labels outside 0\.\.9"),
     "a label that is no number": (batch(labels=[1, b"x"]), r"data_batch_2 holds labels outside 0\.\.9"),
 }
 

@@ -45,6 +45,16 @@ def test_idx_files_give_images_labels_and_splits(tmp_path, suffix):
         np.testing.assert_array_equal(pixels(source.read(sample.key)), image)
 
 
+def test_files_that_were_replaced_are_read_anew_by_a_source_that_is_opened_then(tmp_path):
+    write_idx(tmp_path, "")
+    first = open_source(str(tmp_path))
+    before = first.read(first.listing().samples[0].key)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(np.full((12, 8, 8), 7)))
+    again = open_source(str(tmp_path))
+    assert first == again
+    assert pixels(again.read(again.listing().samples[0].key)).tolist() == np.full((8, 8), 7).tolist() != pixels(before).tolist()
+
+
 def test_idx_without_labels_is_unlabelled_and_says_so(tmp_path):
     write_idx(tmp_path, "")
     assert open_source(str(tmp_path)).listing().notes == []
@@ -73,6 +83,7 @@ DAMAGED = {
     "gzip, cut": (".gz", gzip.compress(WHOLE)[:-12]),
     "gzip, by name only": (".gz", WHOLE),
     "images of one axis": ("", idx(np.zeros(3))),
+    "more values than a number counts": ("", struct.pack(">HBB3I", 0, 8, 3, 1 << 31, 1 << 31, 4)),
 }
 
 

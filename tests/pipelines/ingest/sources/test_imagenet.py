@@ -217,6 +217,13 @@ def test_a_validation_image_without_a_number_is_refused(tmp_path):
         ImageNetSource(Location.of(tmp_path)).listing()
 
 
+def test_a_validation_tar_that_lost_its_last_images_is_refused(tmp_path):
+    few = dict(list(val_images().items())[:-2])
+    write_files(tmp_path, imagenet_files() | {VAL: tar_bytes(few)})
+    with pytest.raises(UserError, match=rf"{VAL} holds 5 images, and .* has 7 lines; fetch it again"):
+        ImageNetSource(Location.of(tmp_path)).listing()
+
+
 def test_an_image_that_its_tar_no_longer_holds_fails_alone(tmp_path):
     write_files(tmp_path, imagenet_files())
     source = ImageNetSource(Location.of(tmp_path))
