@@ -13,8 +13,8 @@ IN_FRONT = (  # scheme://name:secret@host; an unencoded secret may hold / and @,
     re.compile(r"(\b(?!https?://)[\w+.-]+://)[^\s/?#@:]*:(?:[^\s/?#]+|[^\s?#@\"']+)@"),
 )
 IN_QUERY = re.compile(
-    r"(?i)((?<![\w-])(?:[\w-]*[_-])?(?:access_?key(?:_id)?|secret(?:_?key)?|account_?key|(?:ssl)?password|passwd|token|"
-    r"sig|signature|api_?key|credential)=)[^&\s\"']+"
+    r"(?i)((?<![\w-])(?:[\w-]*[_-])?(?:access_?key(?:_id)?|secret(?:_?key)?|account_?key|(?:ssl)?password|passwd|pwd|pass|"
+    r"token|sig|signature|api_?key|credentials?|odbc_connect)=)[^&\s\"']+"
 )
 
 

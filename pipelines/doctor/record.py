@@ -19,7 +19,7 @@ from pipelines.files.location import Location
 from pipelines.secrets import hidden
 from pipelines.tracking.mlflow_store import asking, refuse_deleted, tracking_uri
 from pipelines.tracking.stores.addresses import sqlite_file
-from pipelines.tracking.stores.refusals import first_line
+from pipelines.tracking.stores.refusals import NO_SERVER, first_line
 
 CHECK, TAG, FOLDER = "MLflow", "quorum.doctor", "quorum-doctor"
 ADVICE = "start it, or correct --tracking.uri or MLFLOW_TRACKING_URI"
@@ -57,6 +57,8 @@ def look_at_record(uri: str, experiment: str) -> list[Finding]:
         with asking(uri, ADVICE) as client:
             found = client.get_experiment_by_name(experiment)
             if found is not None:
+                if found.name != experiment:
+                    raise UserError(f"what answers at {shown} is no MLflow server; {NO_SERVER}")
                 refuse_deleted(found, uri)
             found = found or next(iter(client.search_experiments(max_results=1)), None)
             seconds = time.perf_counter() - start

@@ -28,6 +28,7 @@ RUN_FORMAT = 1
 RUN_FILE, CONFIG_FILE = "run.json", "config.yaml"
 LABELS_FILE, INITIAL_FILE = "labels.json", "initial.safetensors"
 BEFORE_A_RUN = (CONFIG_FILE, LABELS_FILE, INITIAL_FILE)  # what a folder gets before it is a run
+BEGUN_IN = "begun_in"
 SWEEP_FILE = "sweep.json"  # of a folder whose runs are trials of a sweep
 
 
@@ -50,13 +51,14 @@ def folder_name(name: str) -> str:
 class Run:
     """A run's folder and what identifies it.
 
-    `kind` is the command that made it.
+    `kind` is the command that made it, `begun_in` its folder then, which runs of version 0.1 do not know.
     """
 
     location: Location
     kind: str
     address: RunAddress
     identity: dict[str, str]
+    begun_in: str = ""
 
     @classmethod
     def start(
@@ -92,10 +94,10 @@ class Run:
         tags |= note(about, repeat_command(kind, location, CONFIG_FILE))
         address = start_run(uri, experiment, name, params=params, tags=tags)
         identity = identity | {"mlflow_run": address.run_id}
-        content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity}
+        content = {"kind": kind, "mlflow": without_secrets(vars(address)), "identity": identity, BEGUN_IN: hidden(str(location))}
         with ended_unless_begun(address):
             write_document(location / RUN_FILE, content, RUN_FORMAT)
-        return cls(location, kind, address, identity)
+        return cls(location, kind, address, identity, hidden(str(location)))
 
     def go_on(self, fingerprint: str, data: str, uri: str | None) -> Run:
         """The run as it is gone on with: recorded at `uri` if that is given.
@@ -111,6 +113,11 @@ class Run:
             )
         if changed := changes(self.identity):
             tell(f"{self.location} was begun with {changed}: its bits may differ from here on")
+        if self._is_copy():
+            tell(
+                f"{self.location} is a copy of {self.begun_in}, and both are the run {self.address.run_id} of MLflow, which then "
+                "has figures of both; for a run of its own start one with --init-from"
+            )
         return replace(self, address=replace(self.address, uri=absolute_address(uri_with_secret(uri or self.address.uri))))
 
     @classmethod
@@ -128,10 +135,18 @@ class Run:
             )
         content = read_document(location / RUN_FILE, RUN_FORMAT, "restore it")
         with damage_in_words(location / RUN_FILE, "restore it"):
-            run = cls(location, content["kind"], RunAddress(**content["mlflow"]), dict(content["identity"]))
+            address, begun_in = RunAddress(**content["mlflow"]), str(content.get(BEGUN_IN, ""))
+            run = cls(location, content["kind"], address, dict(content["identity"]), begun_in)
         if kind not in (None, run.kind):
             raise UserError(f"{place} is a run of quorum {run.kind}; go on with it: quorum {run.kind} --resume {place}")
         return run
+
+    def _is_copy(self) -> bool:
+        """Whether the folder that it was begun in is another, and still the same run."""
+        with suppress(UserError, OSError):  # of a storage that is elsewhere, or wants its secret
+            original = Location.of(self.begun_in)
+            return not original.lies_in(self.location) and Run.open(self.begun_in).address.run_id == self.address.run_id
+        return False
 
     @property
     def local_folder(self) -> Path:

@@ -28,6 +28,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_SKILLS_PROMPT", "1")
 
 LONGEST_PARAM = 6000  # characters that every store takes
+WHOLE = "the run's folder has the whole, in config.yaml or, of a sweep, sweep.yaml"
 KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"  # by which MLflow shows an experiment's runs as trainings
 
 
@@ -87,6 +88,10 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
         raise UserError(
             f"MLflow at {hidden(uri)} needs a package that is not installed ({first_line(error)}); install it"
         ) from error
+    except ValueError as error:
+        if "MLFLOW_" not in str(error):
+            raise
+        raise UserError(f"a variable of the environment is wrong ({first_line(error)}); correct it") from error
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise refusal(error, uri, advice) from error
 
@@ -163,6 +168,19 @@ def refuse_deleted(experiment: Any, uri: str) -> None:
         )
 
 
+def refuse_deleted_run(run: Any, uri: str) -> None:
+    """Refuse a run that lies in MLflow's bin.
+
+    Raises:
+        UserError: with the command that restores it.
+    """
+    if run.info.lifecycle_stage == "deleted":
+        raise UserError(
+            f"the run {run.info.run_id} was deleted in MLflow at {hidden(uri)}; restore it: "
+            f"MLFLOW_TRACKING_URI={quote(hidden(uri))} mlflow runs restore --run-id {run.info.run_id}"
+        )
+
+
 def _say_moving(experiment: Any) -> None:
     """Tell of an experiment whose files have no fixed place; an older version, or another program, made it so."""
     place = str(experiment.artifact_location)
@@ -190,12 +208,10 @@ def check_run(address: RunAddress) -> None:
             raise UserError(
                 f"MLflow at {hidden(address.uri)} has no run {address.run_id}; give --tracking.uri of the store that has it"
             ) from error
+        if run.info.run_id != address.run_id:
+            raise UserError(f"what answers at {hidden(address.uri)} is no MLflow server; {NO_SERVER}")
         refuse_deleted(client.get_experiment(run.info.experiment_id), address.uri)
-        if run.info.lifecycle_stage == "deleted":
-            raise UserError(
-                f"the run {address.run_id} was deleted in MLflow at {hidden(address.uri)}; restore it: "
-                f"MLFLOW_TRACKING_URI={quote(hidden(address.uri))} mlflow runs restore --run-id {address.run_id}"
-            )
+        refuse_deleted_run(run, address.uri)
 
 
 def experiment_of(address: RunAddress) -> str:
@@ -222,7 +238,7 @@ def _log_params(client: Any, run_id: str, params: dict[str, Any]) -> None:
 
     values = {key: hidden(str(value)) for key, value in params.items()}
     if long := [key for key, value in values.items() if len(value) > LONGEST_PARAM]:
-        tell(f"MLflow has the first {LONGEST_PARAM:,} characters of {' and '.join(long)}; the run's folder has the whole")
+        tell(f"MLflow has the first {LONGEST_PARAM:,} characters of {' and '.join(long)}; {WHOLE}")
     items = [Param(key, value[:LONGEST_PARAM]) for key, value in values.items()]
     for start in range(0, len(items), 100):
         client.log_batch(run_id, params=items[start : start + 100])

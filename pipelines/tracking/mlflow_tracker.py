@@ -18,11 +18,12 @@ from pipelines.tracking.about.data_input import DataInput, mlflow_input
 from pipelines.tracking.about.model_entry import ModelEntry, log_figures, model_of, send_model
 from pipelines.tracking.journal import Journal
 from pipelines.tracking.mlflow_store import RunAddress, with_secret
-from pipelines.tracking.stores.refusals import first_line
+from pipelines.tracking.stores.refusals import first_line, in_brief
 from pipelines.words import counted
 
 RETRY_SECONDS, CLOSING_RETRY_SECONDS = 10.0, 1.0
-REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # also said by a database that is busy, and of a run that is deleted
+TRIES = 3  # of an entry that is refused while others are taken
 OF_FILES = ("artifact", "model")  # kinds of entries that go to the artifact store too
 MODEL_SECONDS = 600.0  # that a model may take on its way at the end, where the store answers
 BATCH = 500  # entries of a request; MLflow takes 1000 metrics
@@ -43,6 +44,7 @@ class Tracker:
             self.messages.append(f"{damaged} lines of {self.journal.path} are damaged and left out; MLflow may have them")
         self._lock, self._news, self._closing = threading.Lock(), threading.Event(), threading.Event()
         self._away, self._refused, self._batch, self._full = False, 0, BATCH, False
+        self._tries = {True: 0, False: 0}  # in vain, of files and of others, since one of that kind was taken
         self._gone: list[Path] = []  # what MLflow was to get and has not
         self._deadline, self._more = 0.0, 0.0  # of the close, and the seconds more that models have while the store answers
         self._thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
@@ -155,17 +157,22 @@ class Tracker:
     def _send_some(self) -> bool:
         """Deliver the oldest entries; False when the server is away."""
         batch = _of_one_kind(self.journal.waiting[: self._batch])
+        of_files = batch[0].get("kind") in OF_FILES
         try:
             gone = _deliver(self.address, batch, self.journal)
         except Exception as error:  # whatever it is, tracking must not stop a training
-            if not (_is_refusal(error) or (batch[0].get("kind") in OF_FILES and _answers(self.address))):
+            if not ((of_files or getattr(error, "error_code", None) in REFUSALS) and _takes(self.address)):
                 self._say_away(error)
                 return False
             if len(batch) > 1:
                 self._batch = 1  # find the one that is refused
                 return True
+            self._tries[of_files] += 1
+            if self._tries[of_files] < TRIES:
+                return False
             self._say_refused(error)
         else:
+            self._tries[of_files] = 0
             self._gone += gone
             self._say_back()
         self._batch = min(self._batch * 2, BATCH)
@@ -179,7 +186,7 @@ class Tracker:
     def _say_away(self, error: BaseException) -> None:
         if not self._away:
             self.messages.append(
-                f"MLflow at {hidden(self.address.uri)} is away ({first_line(error)}); training goes on, "
+                f"MLflow at {hidden(self.address.uri)} is away ({in_brief(error)}); training goes on, "
                 f"figures wait in {self.journal.path}"
             )
         self._away = True
@@ -195,22 +202,19 @@ class Tracker:
         self._refused += 1
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """Whether the entry itself is at fault, so that sending it again cannot help."""
-    return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in REFUSALS
-
-
 def _of_one_kind(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The leading entries of the first one's kind, so that figures do not wait for a file that fails."""
     return list(itertools.takewhile(lambda entry: entry.get("kind") == entries[0].get("kind"), entries))
 
 
-def _answers(address: RunAddress) -> bool:
-    """Whether the server knows the run: then a file that fails is the artifact store's fault."""
+def _takes(address: RunAddress) -> bool:
+    """Whether the store takes something of the run that it has already: then what it refuses is itself at fault."""
     from mlflow.tracking import MlflowClient
 
+    client = MlflowClient(address.uri)
     try:
-        MlflowClient(address.uri).get_run(address.run_id)
+        key, value = next(iter(client.get_run(address.run_id).data.tags.items()))
+        client.set_tag(address.run_id, key, value)
     except Exception:  # any failure means no
         return False
     return True

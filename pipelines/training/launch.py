@@ -31,6 +31,7 @@ from pipelines.tracking.local_copy import local_folder
 from pipelines.tracking.mlflow_store import check_run
 from pipelines.tracking.record import Record
 from pipelines.training.loop import train_worker
+from pipelines.training.resuming import check_checkpoints
 from pipelines.training.session import TrainingJob
 from pipelines.words import tell
 
@@ -66,8 +67,9 @@ class Training:
             opened = Run.open(resume, kind=config.kind)
             self.dataset = self.dataset.as_of(opened.identity["data"])
             self.resumed = opened.go_on(self.dataset.fingerprint, config.data, config.tracking.uri)
-            if within is None:  # whose store may be a file of another node
+            if within is None:  # whose store may be a file of another node, and whose checkpoints another's
                 check_run(self.resumed.address)
+                check_checkpoints(self.resumed)
             config = found_in(config, opened.location)
         self.config = config
         self.selection = open_selection(config)

@@ -34,6 +34,9 @@ SECRET = "s3cr3t/Key+1"
         ("abfs://box@account/x?tenant_id=t&client_secret=abc", "abfs://box@account/x?tenant_id=t&client_secret=***"),
         ("aws_secret_access_key=abc", "aws_secret_access_key=***"),
         ("postgresql://db/m?user=u&sslpassword=abc", "postgresql://db/m?user=u&sslpassword=***"),
+        ("mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Dabc", "mssql+pyodbc:///?odbc_connect=***"),
+        ("DRIVER=x;UID=me;PWD=abc", "DRIVER=x;UID=me;PWD=***"),
+        ("http://host/m?pass=abc&credentials=abc", "http://host/m?pass=***&credentials=***"),
         ("see https://a:b@c/d and https://e/f?token=g", "see https://***:***@c/d and https://e/f?token=***"),
     ],
 )  # fmt: skip
@@ -48,7 +51,7 @@ def test_an_address_is_shown_without_its_secret(address, shown):
     "text",
     [
         "s3://bucket/data", "/home/me:you/a@b", "http://host:5000/a@b", "12:30, me@example.org", "abfs://container@account/path",
-        "sftp://me@host/data", "sqlite:////a:b@c", "tokens=5", "method.token_rate=5", "pretoken=5",
+        "sftp://me@host/data", "sqlite:////a:b@c", "tokens=5", "method.token_rate=5", "pretoken=5", "bypass=5", "passes=5",
     ],
 )  # fmt: skip
 def test_what_holds_no_secret_is_left_as_it_is(text):

@@ -13,12 +13,18 @@ from pipelines.tracking.stores.addresses import sqlite_file
 
 MOST_SAID = 200  # characters of what a library says
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+CLEAN_TOKEN = "set MLFLOW_TRACKING_TOKEN anew: it may have a line break at its end"
 NO_SERVER = "give the address of an MLflow server, as a browser shows its pages: http://HOST:PORT"
 Words = tuple[str, str, str]
 REFUSALS: tuple[Words, ...] = (  # what is said, what it means, what to do
     (r"Invalid Host header", "the server does not know the name that it is asked by", "start it with --allowed-hosts"),
+    (r"in header value|'latin-1' codec can't", "its token holds what no header of a request can", CLEAN_TOKEN),  # and is quoted
     (r"error code 401\b|UNAUTHENTICATED", "it asks who you are", CREDENTIALS),
     (r"error code 403\b|PERMISSION_DENIED", "it does not let you in", f"ask for the right to write there, or {CREDENTIALS}"),
+    (r"error code 407\b|407 Proxy", "the proxy in between asks who you are",
+     "write a name and password into the addresses of http_proxy and https_proxy, or the server's name into no_proxy"),
+    (r"error code 413\b", "something in front of the server takes nothing as large as that", "raise its limit"),
+    (r"must be in the 'active' state", "the run was deleted there", "restore it"),
     (r"error code 30\d\b|not in a valid JSON format", "what answers there is no MLflow server, or a page to log in", NO_SERVER),
     (r"error code 4(04|05)\b|Not Found'|ENDPOINT_NOT_FOUND", "what answers there is no MLflow server", NO_SERVER),
     (r"WRONG_VERSION_NUMBER|record layer failure", "the server speaks no TLS", "write http:// instead of https://"),
@@ -41,7 +47,9 @@ REFUSALS: tuple[Words, ...] = (  # what is said, what it means, what to do
      "correct tracking.uri or MLFLOW_TRACKING_URI"),
     (r"password authentication failed|Access denied for user", "the database does not know this name and password",
      "correct them in the address"),
-    (r"[Ii]nvalid experiment name|maximum length", "it refuses the experiment's name", "correct tracking.experiment"),
+    (r"[Ii]nvalid experiment name|'name' exceeds the maximum length", "it refuses the experiment's name",
+     "correct tracking.experiment"),
+    (r"too many 429 error|error code 429\b", "the server is asked more often than it allows", "try again later"),
     (r"too many \d+ error responses", "the server fails at every request", "look at its log"),
 )  # fmt: skip
 AWAY = re.compile(
@@ -67,14 +75,24 @@ def refusal(error: BaseException, uri: str, advice: str) -> UserError:
     if (found := REVISION.search(said)) is not None:
         return UserError(_other_version(found[1] or found[2], shown))
     kind = StoreAwayError if AWAY.search(said) and not re.search("SSL|error code 4(?!29)", said) else UserError
-    for words, meaning, remedy in REFUSALS:
-        if re.search(words, said):
-            return kind(f"MLflow at {shown} does not answer as it should: {meaning}; {remedy}")
+    if meaning := _meaning(said):
+        return kind(f"MLflow at {shown} does not answer as it should: {meaning}")
+    if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+        return UserError(f"MLflow at {shown} refuses what it was asked: {first_line(error)}")
     if "Failed to resolve" in said:
         return StoreAwayError(f"MLflow at {shown} does not answer: no machine of that name is known; {advice}")
     if re.fullmatch(r"http://[^:/]+(/.*)?", uri):
         advice = f"{advice} - without a port, 80 is asked, and MLflow's own is 5000"
     return kind(f"MLflow at {shown} does not answer ({first_line(error)}); {advice}")
+
+
+def in_brief(error: BaseException) -> str:
+    """What an error of a store means and what to do, where that is known; else the start of what it says."""
+    return _meaning(str(error)) or first_line(error)
+
+
+def _meaning(said: str) -> str:
+    return next((f"{meaning}; {remedy}" for words, meaning, remedy in REFUSALS if re.search(words, said)), "")
 
 
 def _other_version(revision: str, shown: str) -> str:

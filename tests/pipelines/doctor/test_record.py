@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -78,21 +80,13 @@ def test_one_that_is_away_and_a_deleted_experiment_are_named(experiment):
     assert "experiment 'quorum' was deleted" in found.said
 
 
-def test_a_proxy_that_stands_between_is_said(monkeypatch):
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    (found,) = look_at_record("http://mlflow.example:5000", "quorum")
-    assert "it is asked by way of the proxy http://127.0.0.1:9: if it should not be, set no_proxy=mlflow.example" in found.said
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """The address of a server that answers everything with a status and nothing else."""
 
-
-@pytest.fixture
-def wants_a_name():
-    """The address of a server that asks who one is."""
-
-    class Refuses(BaseHTTPRequestHandler):
+    class Answers(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(401)
+            self.send_response(status)
             self.end_headers()
 
         do_POST = do_GET
@@ -100,10 +94,25 @@ def wants_a_name():
         def log_message(self, *given):
             """Say nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Refuses)
+    server = HTTPServer(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+def test_what_answers_without_being_mlflow_is_no_place_for_runs():
+    with answering(200) as uri:
+        (found,) = look_at_record(uri, "quorum")
+    assert found.state is State.FAULT
+    assert "is no MLflow server; give the address" in found.said
+
+
+def test_a_proxy_that_stands_between_is_said(monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    (found,) = look_at_record("http://mlflow.example:5000", "quorum")
+    assert "it is asked by way of the proxy http://127.0.0.1:9: if it should not be, set no_proxy=mlflow.example" in found.said
 
 
 def test_the_clock_is_looked_at_behind_a_name_and_password_too():
@@ -129,9 +138,10 @@ def test_the_clock_is_looked_at_behind_a_name_and_password_too():
     assert _clock("https://me:s3cr3t@mlflow.invalid") == []  # nobody is there, and without a port
 
 
-def test_a_missing_or_expired_credential_is_named(wants_a_name):
+def test_a_missing_or_expired_credential_is_named():
     start = time.monotonic()
-    (found,) = look_at_record(wants_a_name, "quorum")
+    with answering(401) as uri:
+        (found,) = look_at_record(uri, "quorum")
     assert (found.page, "set MLFLOW_TRACKING_USERNAME" in found.said) == (Page.CREDENTIAL, True)
     assert time.monotonic() - start < 20
 

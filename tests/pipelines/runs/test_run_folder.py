@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from pipelines.errors import Stopped, UserError
@@ -43,6 +45,29 @@ def test_a_run_that_has_begun_keeps_what_is_in_its_folder(tmp_path, tables):
         begin(tmp_path / "run", UserError("no"))
     assert Run.open(str(tmp_path / "run")).address == made.address
     assert (tmp_path / "run" / "labels.json").exists()
+
+
+def go_on(folder):
+    return Run.open(str(folder)).go_on("0" * 16, "data", None)
+
+
+def test_a_copy_says_that_it_is_recorded_as_its_original_is(tmp_path, tables, capsys):
+    original, copy = tmp_path / "first", tmp_path / "copy"
+    address = start(original).address
+    shutil.copytree(original, copy)
+    assert go_on(copy).address == address
+    assert f"{copy} is a copy of {original}, and both are the run {address.run_id} of MLflow" in capsys.readouterr().err
+
+
+def test_a_run_in_its_folder_or_one_that_was_moved_or_linked_is_no_copy(tmp_path, tables, capsys):
+    start(tmp_path / "first")
+    (tmp_path / "link").symlink_to(tmp_path / "first")
+    go_on(tmp_path / "first")
+    go_on(tmp_path / "link")
+    (tmp_path / "first").rename(tmp_path / "moved")
+    start(tmp_path / "first")  # another one in its old place
+    go_on(tmp_path / "moved")
+    assert "copy" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a ", " a", "a\nb", "a\x00", "a\u2028b"])

@@ -9,8 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ErrorCode
 from mlflow.tracking import MlflowClient
 
 from benchmarks.chaos.servers import Server
@@ -94,7 +97,7 @@ def test_a_run_has_its_parameters_and_tags_and_what_is_cut_is_said(store, tmp_pa
     assert len(run.data.params) == 251
     assert run.data.params["part.key249"] == "249"
     assert run.data.params["long"] == "x" * 6000
-    assert "MLflow has the first 6,000 characters of long; the run's folder has the whole" in capsys.readouterr().err
+    assert "first 6,000 characters of long; the run's folder has the whole, in config.yaml" in capsys.readouterr().err
     assert run.data.tags["data"] == "abc"
     assert run.info.run_name == "first"
 
@@ -314,6 +317,47 @@ def test_a_mark_that_was_cut_short_sends_the_journal_again(store, tmp_path):
     second.metrics({"train/loss": 1.0}, 1)
     second.close()
     assert sorted(steps_of(address)) == [0, 1]
+
+
+def test_what_a_deleted_run_did_not_take_goes_out_when_it_is_restored(store, tmp_path, quick_retries):
+    address, client = begin(store, tmp_path), MlflowClient(store)
+    client.delete_run(address.run_id)
+    tracker = Tracker(tmp_path / "run", address)
+    tracker.metrics({"train/loss": 1.0}, 7)
+    tracker.close(timeout=0.5)
+    assert "is away (the run was deleted there; restore it)" in tracker.messages[0]
+    assert "1 entries did not reach MLflow" in tracker.messages[-1]
+    client.restore_run(address.run_id)
+    Tracker(tmp_path / "run", address).close()
+    assert steps_of(address) == [7]
+
+
+@pytest.mark.parametrize("code", mlflow_tracker.REFUSALS)
+def test_an_entry_that_a_busy_store_refuses_is_sent_again(store, tmp_path, quick_retries, monkeypatch, code):
+    deliver, answers = mlflow_tracker._deliver, [code] * (mlflow_tracker.TRIES - 1)
+
+    def busy_at_first(*given: Any) -> Any:
+        if answers:  # as MLflow says it of its database's: QueuePool limit of size 5 overflow 10 reached
+            raise MlflowException("its database is busy", ErrorCode.Value(answers.pop()))
+        return deliver(*given)
+
+    monkeypatch.setattr(mlflow_tracker, "_deliver", busy_at_first)
+    address = begin(store, tmp_path)
+    tracker = Tracker(tmp_path / "run", address)
+    tracker.metrics({"train/loss": 1.0}, 7)
+    tracker.close()
+    assert steps_of(address) == [7]
+    assert tracker.messages == []
+
+
+def test_an_entry_that_is_itself_at_fault_holds_up_no_other(store, tmp_path, quick_retries):
+    address = begin(store, tmp_path)
+    tracker = Tracker(tmp_path / "run", address)
+    for step, name in enumerate(["train/loss", "no, name", "neither, this", "train/loss"]):
+        tracker.metrics({name: 1.0}, step)
+    tracker.close()
+    assert sorted(steps_of(address)) == [0, 3]
+    assert "MLflow refused 2 entries" in tracker.messages[-1]
 
 
 @pytest.mark.slow

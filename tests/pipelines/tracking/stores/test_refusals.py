@@ -52,6 +52,13 @@ def web() -> Iterator[ThreadingHTTPServer]:
         ((403, b"no"), "does not let you in; ask for the right", False),
         ((403, b'{"error_code": "PERMISSION_DENIED", "message": "no"}'), "does not let you in", False),
         ((403, b"Invalid Host header"), "does not know the name that it is asked by; start it with --allowed-hosts", False),
+        (
+            (407, b"who?"),
+            "the proxy in between asks who you are; write a name and password into",
+            False,
+        ),
+        ((413, b"large"), "takes nothing as large as that; raise its limit", False),
+        ((429, b"often"), "is asked more often than it allows; try again later", True),
         ((404, b"<html>nothing</html>"), "is no MLflow server; give the address", False),
         ((404, b'{"detail": "Not Found"}'), "is no MLflow server; give the address", False),
         ((302, b""), "is no MLflow server, or a page to log in", False),
@@ -67,6 +74,25 @@ def test_what_a_server_answers_is_told_with_the_right_advice(web, answer, said, 
         begin(f"http://127.0.0.1:{web.server_port}")
     assert isinstance(refusal.value, StoreAwayError) == passes
     assert "\n" not in str(refusal.value)
+
+
+def test_what_answers_another_thing_has_no_run_to_go_on_with(web):
+    web.answer = (200, b'{"hello": 1}')
+    with pytest.raises(UserError, match="is no MLflow server; give the address"):
+        check_run(RunAddress(f"http://127.0.0.1:{web.server_port}", "1", "a" * 32))
+
+
+def test_a_token_that_no_header_takes_is_said_and_not_shown(web, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "hunter2\n")  # as of a file
+    with pytest.raises(UserError, match="its token holds what no header of a request can") as refusal:
+        begin(f"http://127.0.0.1:{web.server_port}")
+    assert "hunter" not in str(refusal.value)
+
+
+def test_a_variable_that_mlflow_does_not_understand_is_named(web, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10s")
+    with pytest.raises(UserError, match=r"a variable of the environment is wrong \(.*'10s' for MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        begin(f"http://127.0.0.1:{web.server_port}")
 
 
 def test_a_server_without_tls_is_told_from_one_that_is_away(web):
