@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+SMALL_IMAGE = 64  # px; up to here the ImageNet stem would leave too few positions
 MOST_DUAL_LR = 1e30  # prices are float32, and add up over the steps
+SEEDS = 1 << 63  # of which torch takes any
 
 
 def require_shares(config: object, *keys: str, part: str = "") -> None:
@@ -51,6 +53,18 @@ def require_dual_lr(config: object, *, part: str = "") -> None:
     if (getattr(config, key) or 0) > MOST_DUAL_LR:
         raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must be at most {MOST_DUAL_LR:g}")
     require_positive(config, key, part=part)
+
+
+def require_seed(config: object) -> None:
+    """Refuse a `seed` below 0, and one that torch would not take.
+
+    Raises:
+        ValueError: naming the key.
+    """
+    key = "seed"
+    require_not_negative(config, key)
+    if getattr(config, key) >= SEEDS:
+        raise ValueError(f"{key} is {getattr(config, key)}; it must be below 2^63")
 
 
 def require_size_ratios(config: object, *, part: str = "") -> None:

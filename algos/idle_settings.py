@@ -18,11 +18,13 @@ class Idle:
         keys: of the same dataclass.
         unless: by key, whether its value gives them something to do; one is enough. A key with a dot is of another section.
         change: what gives them something to do, in words.
+        because: why they have nothing to do, in words; where it is empty the values of `unless` say it.
     """
 
     keys: tuple[str, ...]
     unless: Mapping[str, Callable[[Any], bool]]
     change: str
+    because: str = ""
 
 
 def one_of(*values: object) -> Callable[[Any], bool]:

@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from algos.check_ranges import SMALL_IMAGE
 from algos.precision import in_fp32
-
-SMALL_IMAGE = 64  # px; up to here the ImageNet stem would leave too few positions
 
 
 def _family(name: str) -> str:

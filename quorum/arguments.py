@@ -38,7 +38,8 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
         bound = signature.bind(*given, **named)
         for name, value in bound.arguments.items():
             if name not in several:
-                plain = value.item() if is_of_numpy(value) and value.shape == () else value
+                is_number = is_of_numpy(value) and value.shape == ()
+                plain = _plain(value) if is_number or not kinds[name] else value
                 bound.arguments[name] = _checked(name, plain, kinds[name])
         try:
             return function(*bound.args, **bound.kwargs)
@@ -55,6 +56,13 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
 def is_of_numpy(value: Any) -> bool:
     """Whether a value is a number or an array of numpy's, which need not be imported for that."""
     return type(value).__module__ == "numpy" and hasattr(value, "tolist")
+
+
+def _plain(value: Any) -> Any:
+    """A value with Python's numbers and lists in the place of numpy's."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.tolist() if is_of_numpy(value) else value
 
 
 def _kinds(annotation: str) -> tuple[str, ...]:

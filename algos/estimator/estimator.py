@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import math
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -30,6 +28,7 @@ from algos.estimator.final_labels import bounded_labels, center_distances, neare
 from algos.estimator.geometry import Geometry, initial_centers
 from algos.estimator.given_clusters import GivenClusters
 from algos.estimator.input_rows import Table, read_table
+from algos.estimator.parameters import PARAMETERS, refuse_truths
 from algos.estimator.wanted_sizes import DEFAULT_RATIO, Sizes, Wanted
 from algos.kmeans import constrained_kmeans as core
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
@@ -69,7 +68,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             tuple of centers (K, D) and prices (K,) as `duals_` has them, is gone on with: clusters keep their numbers, and rows
             that are as they were their labels, all but a few.
         exact: whether `fit` ends with the best labels for its centers that really keep both bounds. Not with weights
-            that differ.
+            that differ, but for 0.
         device: where to compute; `None` takes that of a tensor, else the CPU. Results are numpy arrays in any case.
         random_state: of the initial centers and the order of rows.
         verbose: 1 prints a line a pass.
@@ -98,23 +97,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
     counts_: NDArray[Any]
     _steps_before = 0  # batches of a stream that made the clusters it started from
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "min_size_ratio": [Interval(Real, 0, 1, closed="both")],
-        "min_cluster_size": [Interval(Real, 0, None, closed="left"), None],
-        "max_size_ratio": [Interval(Real, 1, None, closed="left"), None],
-        "max_cluster_size": [Interval(Real, 0, None, closed="neither"), None],
-        "dual_lr": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "metric": [StrOptions({"cosine", "euclidean"})],
-        "init": [StrOptions({"random", "k-means++"}), "array-like"],
-        "exact": ["boolean"],
-        "device": [str, torch.device, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**PARAMETERS}
 
     def __init__(
         self,
@@ -164,8 +147,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
 
         Raises:
             ValueError: for impossible parameters or data, each named in the message: fewer rows than clusters, bounds that
-                n rows cannot keep, rows that are not finite, rows without a direction in cosine geometry, weights that
-                differ with `exact`.
+                n rows cannot keep, rows that are not finite, rows without a direction in cosine geometry, weights above 0
+                that differ with `exact`.
 
         Warns:
             ConvergenceWarning: where `labels_` leave a cluster outside its bounds, or distinct rows are fewer than clusters.
@@ -174,8 +157,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self._validate_params()
         table = read_table(self, X, reset=True, sample_weight=sample_weight)
         counting, self._unit = table.counting()
-        if self.exact and (counting.weights is not None or len(counting) < len(table)):
-            raise ValueError("exact=True moves rows that count alike; leave sample_weight out, or exact")
+        if self.exact and counting.weights is not None:
+            raise ValueError("exact=True moves rows that count alike; give weights of 0 and one other number, or leave exact out")
         self._require_rows(counting, len(table))
         bounds = self._bounds(counting)
         self.min_size_, self.max_size_ = bounds.least, bounds.most
@@ -192,7 +175,7 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             self.n_iter_ += 1
             settling.add(*self._pass(passes, learned, order.tensor_split(num_batches)), self._core.prices)
         self._prices = self._core.prices
-        labels, self.objective_ = self._repair(table.rows) if self.exact else self._nearest(table)
+        labels, self.objective_ = self._repair(table, counting.rows) if self.exact else self._nearest(table)
         self._publish(labels, table.weights)
         exact = "set exact=True for labels that keep it, " if counting.weights is None else ""
         distinct = functools.partial(shortfall.distinct_rows, counting.rows, self._geometry)
@@ -266,6 +249,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """Objective of the rows in the clusters that `predict` gives; larger is better."""
         check_is_fitted(self)
         return self._nearest(read_table(self, X, reset=False, sample_weight=sample_weight))[1]
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        refuse_truths(self.get_params(deep=False))
 
     def _batch_weights(self, table: Table) -> tuple[Tensor | None, Tensor | None]:
         """Weights of a batch of a stream, and of the mean batch so far, in the units that the core counts in."""
@@ -361,14 +348,17 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """Argmax labels (n,) under the prices, and their objective in the data's units."""
         return nearest_labels(table, self._core.centers, self._prices, self._geometry)
 
-    def _repair(self, rows: Tensor) -> tuple[Tensor, float]:
-        """Labels (n,) that keep both bounds, and their objective; their prices replace the duals."""
+    def _repair(self, table: Table, rows: Tensor) -> tuple[Tensor, float]:
+        """Labels (n,), by which the `rows` that count keep both bounds, and their objective; prices become duals."""
         bounds = self.min_size_, self.max_size_
         found = bounded_labels(rows, self._core.centers, self._core.prices, self._geometry, *bounds, self._unit)
         self._prices = found.prices.to(rows.device)
         self._core.take_prices(self._prices)
         self.repair_moves_, self.repair_cost_, self.optimality_gap_ = found.moves, found.cost, found.gap
-        return found.labels, found.objective
+        if (places := table.counted()) is None:
+            return found.labels, found.objective
+        labels = self._nearest(table)[0]
+        return labels.index_copy(0, places, found.labels.to(labels)), found.objective
 
     def _publish(self, labels: Tensor, weights: Tensor | None) -> None:
         """Learned state as arrays in the data's units."""
@@ -395,4 +385,4 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         return tags
 
 
-ConstrainedKMeans._parameter_constraints["init"].append(ConstrainedKMeans)  # which has no name before it is made
+ConstrainedKMeans._parameter_constraints["init"] = [*PARAMETERS["init"], ConstrainedKMeans]  # which has no name before it is made

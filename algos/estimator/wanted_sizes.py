@@ -65,8 +65,9 @@ class Wanted:
         wanted = self.min_size / unit
         wanted = math.ceil(wanted - NEARLY * rows) if alike else wanted
         if wanted * clusters > rows * (1 + NEARLY):
-            needed = f"{clusters} clusters of at least {self.min_size:.10g} {_counted(unit)}"
-            raise ValueError(f"{needed} need {clusters * self.min_size:.10g}; X has {rows * unit:.10g}")
+            least = float(wanted) * unit  # in whole rows
+            needed = f"{clusters} clusters of at least {least:.10g} {_counted(unit)}"
+            raise ValueError(f"{needed} need {clusters * least:.10g}; X has {rows * unit:.10g}")
         return wanted, min(wanted * clusters / rows, 1.0)
 
     def _most(self, rows: int, clusters: int, unit: float, *, alike: bool) -> tuple[float, float | None]:
@@ -79,8 +80,9 @@ class Wanted:
         wanted = self.max_size / unit
         wanted = math.floor(wanted + NEARLY * rows) if alike else wanted
         if wanted * clusters < rows * (1 - NEARLY):
-            held = f"{clusters} clusters of at most {self.max_size:.10g} {_counted(unit)}"
-            raise ValueError(f"{held} hold {clusters * self.max_size:.10g}; X has {rows * unit:.10g}")
+            most = float(wanted) * unit
+            held = f"{clusters} clusters of at most {most:.10g} {_counted(unit)}"
+            raise ValueError(f"{held} hold {clusters * most:.10g}; X has {rows * unit:.10g}")
         return wanted, max(wanted * clusters / rows, 1.0)
 
 

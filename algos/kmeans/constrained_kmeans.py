@@ -104,6 +104,8 @@ class OnlineConstrainedKMeans(nn.Module):
             raise ValueError(f"max_size_ratio is {max_size_ratio}; it must be 1 or more, or None for no upper bound")
         if not num_clusters or min(num_clusters) < 1:
             raise ValueError(f"num_clusters is {list(num_clusters)}; give at least one head of at least one cluster")
+        if max_size_ratio is not None:  # a cluster of all rows is within any more, and a large number would leave the dtype
+            max_size_ratio = float(min(max_size_ratio, max(num_clusters)))
         if dual_lr is not None and dual_lr <= 0:
             raise ValueError(f"dual_lr is {dual_lr}; it must be positive")
         if average_from is not None and not spherical:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
+import importlib.util
 import pkgutil
 
 import algos.methods
@@ -11,10 +11,24 @@ from algos.methods.spec import MethodSpec
 
 
 def method_specs() -> dict[str, MethodSpec]:
-    """The spec of every method by name."""
+    """The spec of every method by name.
+
+    Raises:
+        ValueError: for a module `spec` that holds none, and for two methods of one name.
+    """
     folders = sorted(found.name for found in pkgutil.iter_modules(algos.methods.__path__) if found.ispkg)
-    specs: list[MethodSpec] = [importlib.import_module(f"algos.methods.{folder}.spec").SPEC for folder in folders]
-    return {spec.name: spec for spec in specs}
+    found: dict[str, MethodSpec] = {}
+    for module in (f"algos.methods.{folder}.spec" for folder in folders):
+        if importlib.util.find_spec(module) is None:  # a folder of something else
+            continue
+        try:
+            spec: MethodSpec = importlib.import_module(module).SPEC
+            name = spec.name
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{module} holds no SPEC of a method ({error}); mend it, or take its folder away") from error
+        if found.setdefault(name, spec) is not spec:
+            raise ValueError(f"{module} has a method of the name {name!r}, as another folder has; give it a name of its own")
+    return found
 
 
 def method_spec(name: str) -> MethodSpec:

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from algos.check_ranges import require_dual_lr, require_not_negative, require_positive, require_size_ratios
+from algos.check_ranges import require_dual_lr, require_positive, require_seed, require_size_ratios
 from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.idle_settings import Idle, other_than
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
@@ -99,7 +99,7 @@ class ClusterConfig:
         self._check_levels()
         require_positive(self, "passes", "lanes", "batch_size", "window")
         require_dual_lr(self)
-        require_not_negative(self, "seed")
+        require_seed(self)
         require_size_ratios(self)
         if self.metric == "euclidean" and self.copy_dtype == "float16":
             raise UserError("copy_dtype float16, metric euclidean: numbers far from 0 would lose their differences; set float32")

@@ -202,6 +202,11 @@ def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
 
 def _remarks_of_start(config: ClusterConfig, start: WarmStart | None) -> Iterator[str]:
     """What is not taken over from the clusters that a run starts from."""
+    if start is not None and (start.min_size_ratio or 0) > config.min_size_ratio:
+        yield (
+            f"{config.start_from} kept min_size_ratio {start.min_size_ratio:g}, and this run is asked for "
+            f"{config.min_size_ratio:g}: clusters may be smaller, unless --min-size-ratio {start.min_size_ratio:g} is given"
+        )
     if start is not None and start.max_size_ratio is not None and config.max_size_ratio is None:
         yield (
             f"{config.start_from} kept max_size_ratio {start.max_size_ratio:g}, which this run is not asked for: clusters may be "

@@ -33,12 +33,14 @@ class WarmStart:
         model: centers and prices in units of the data.
         rows: (sum of K,) rows of each cluster, if it has now the share that it had; at least 1.
         passes: that the prices have had to settle.
-        max_size_ratio: the maximum that the clusters had to keep; `None` for none, or where it is not known.
+        min_size_ratio: the minimum that the clusters had to keep; `None` where it is not known.
+        max_size_ratio: the maximum likewise; `None` for none, or where it is not known.
     """
 
     model: FrozenClusters
     rows: np.ndarray
     passes: int
+    min_size_ratio: float | None = None
     max_size_ratio: float | None = None
 
     @classmethod
@@ -77,7 +79,8 @@ class WarmStart:
             sizes = found.sizes()[ROWS].to_numpy()
             shares, before = [mine / mine.sum() for mine in model.per_head(sizes)], int(found.config["passes"])
         rows = np.maximum(np.floor(np.concatenate(shares) * vectors.rows), 1.0)
-        return cls(model, rows, before, (found.config or {}).get("max_size_ratio"))
+        kept = found.config or {}
+        return cls(model, rows, before, kept.get("min_size_ratio"), kept.get("max_size_ratio"))
 
     @classmethod
     def read(cls, folder: Location, metric: Metric) -> WarmStart:

@@ -86,7 +86,7 @@ def _value(config: Any, section: Any, key: str) -> Any:
 
 def _idle_key(config: Any, section: Any, prefix: str, key: str, rule: Idle) -> IdleKey:
     beside = {other if "." in other else f"{prefix}{other}": _value(config, section, other) for other in rule.unless}
-    because = " and ".join(f"{other} is {_shown(value)}" for other, value in beside.items())
+    because = rule.because or " and ".join(f"{other} is {_shown(value)}" for other, value in beside.items())
     sentence = f"{prefix}{key} does nothing while {because}; {rule.change}, or leave {key} out"
     field = next(field for field in fields(section) if field.name == key)
     usual = field.default if field.default_factory is MISSING else field.default_factory()

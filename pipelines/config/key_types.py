@@ -67,7 +67,9 @@ def _noun(hint: Any) -> str:
         return f"a mapping of {', '.join(field.name for field in fields(hint))}"
     of = get_args(hint)
     noun = NOUNS.get(get_origin(hint) or hint, "another value")
-    return f"{noun} of whole numbers" if of[:1] == (int,) else f"{noun} of numbers" if of[:1] == (float,) else noun
+    items = "mappings" if holds_sections(hint) else {int: "whole numbers", float: "numbers"}.get(of[0]) if of else None
+    count = f"{len(of)} " if get_origin(hint) is tuple and ... not in of else ""
+    return f"{noun} of {count}{items}" if items else noun
 
 
 def read_texts(values: Mapping[str, Any], kind: type, method: type | None = None, prefix: str = "") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
-from algos.check_ranges import require_not_negative, require_positive
+from algos.check_ranges import SMALL_IMAGE, require_not_negative, require_positive
 from algos.idle_settings import Idle, one_of, other_than
 from algos.methods.registry import method_spec
 from pipelines.config.plain_values import plain
@@ -62,7 +62,14 @@ class BackboneConfig:
         options: further arguments of the model's constructor, for example `channels` of a timm ResNet.
     """
 
-    idle: ClassVar[tuple[Idle, ...]] = (Idle(("stem_stride",), {"stem": other_than("imagenet")}, "set stem to small"),)
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("stem_stride",), {"stem": other_than("imagenet")}, "set stem to small"),
+        Idle(
+            ("stem_stride",), {"stem": other_than("auto"), "views.large": lambda large: large[0].size <= SMALL_IMAGE},
+            "set stem to small", f"backbone.stem is auto, which is small up to {SMALL_IMAGE} px only",
+        ),
+        Idle(("stem_stride",), {"name": lambda name: not name.startswith("wrn-")}, "take a ResNet"),
+    )  # fmt: skip
 
     name: str = "resnet18"
     stem: Literal["auto", "imagenet", "small"] = "auto"

@@ -6,10 +6,11 @@ What only shows between sections, or between them and the data, is checked by `p
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from algos.check_ranges import require_not_negative, require_positive
+from algos.check_ranges import require_positive, require_seed
 from algos.methods.registry import method_spec
 from algos.methods.spec import MethodConfig
 from pipelines.config.plain_values import plain
@@ -87,7 +88,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
         require_positive(self, "epochs", "batch_size", "accumulate")
-        require_not_negative(self, "seed")
+        require_seed(self)
         if self.stream.decode == "gpu" and not self.compute.gpu:
             raise UserError("stream.decode is gpu, and compute.gpu is false: no GPU trains; set it to true, or decode on the cpu")
         if self.stream.decode == "gpu" and any(view.pad for view in self.views.flat):
@@ -184,9 +185,9 @@ class ProbeConfig:
     def __post_init__(self) -> None:
         """Refuse numbers that no probe can have, and what does not go together."""
         require_positive(self, "epochs", "batch_size", "backbone_lr", "per_class", "score_epochs", "lanes")
-        require_not_negative(self, "seed")
-        if not self.rates or min(self.rates) <= 0:
-            raise UserError(f"lr is {self.lr}; give numbers above 0")
+        require_seed(self)
+        if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
+            raise UserError(f"lr is {self.lr}; give finite numbers above 0")
         if self.finetune and len(self.rates) > 1:
             raise UserError(f"lr is {self.lr}, and fine-tuning trains one backbone, not one for each; give one number")
         if self.backbone_lr is not None and not self.finetune:

@@ -61,13 +61,19 @@ def _refuse_empty(values: Mapping[str, Any], kind: type) -> None:
 def _one_sentence(message: str, kind: type, method: type | None) -> str:
     """What the parser says of a value, in the user's words where they are known."""
     text = re.sub(r"\s+", " ", message).strip()
-    if missing := re.fullmatch(r"the following arguments are required: (.*)", text):
-        return f"{missing[1]} is missing; give it, or a recipe that has it (quorum recipes lists them)"
-    named = re.match(r'(?:Parser key )?"([\w.]+)": .*(?:Got|Given) value: ?(.*)$', text)
+    if missing := re.fullmatch(r'(?:Parser key "([\w.]+)": .*)?the following arguments are required: (.*)', text):
+        where, recipe = (f"{missing[1]}: ", "") if missing[1] else ("", ", or a recipe that has it (quorum recipes lists them)")
+        return f"{where}{missing[2]} is missing; give it{recipe}"
+    named = re.match(r'(?:Parser key )?"([\w.]+)": (.*)(?:Got|Given) value: ?(.*)$', text)
     hint = type_of(named[1], kind, method) if named else None
-    if named is None or hint is None or holds_sections(hint):
+    if named is None or hint is None:
         return text
-    return f"{named[1]} is {named[2] or 'empty'}; give {wanted(hint)}"
+    key, what = named[1], wanted(hint)
+    inner = re.search(r'Parser key "([\w.]+)": [^"]*$', named[2]) if holds_sections(hint) else None
+    section = next((part for part in get_args(hint) if is_dataclass(part)), None)
+    if inner and section and (of_section := type_of(inner[1], cast("type", section))) is not None:
+        key, what = f"{key}: {inner[1]}", wanted(of_section)
+    return f"{key} is {named[3] or 'empty'}; give {what}"
 
 
 def method_name(values: Mapping[str, Any]) -> str | None:
@@ -123,6 +129,8 @@ def _check_keys(values: Mapping[str, Any], kind: type, where: str, prefix: str, 
         for item in value if isinstance(value, list) else [value]:
             if nested is not None and isinstance(item, Mapping):
                 _check_keys(item, nested, where, f"{prefix}{key}.")
+            elif holds_sections(known[key]) and item is not value:
+                raise UserError(f"{where}{prefix}{key} holds {item!r}; give {wanted(known[key])}")
 
 
 def _takes_null(hint: Any) -> bool:

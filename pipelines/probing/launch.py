@@ -84,11 +84,10 @@ class Probing:
             )
         if self.batch_size == 0:
             raise UserError(f"{self.rows} images are fewer than lanes {self.settings.lanes}; lower lanes, or give more labels")
-        if self.settings.batch_size is None and self.batch_size < self.settings.published_batch:
-            tell(
-                f"{self.rows:,} images: batches of {self.batch_size}, published {self.settings.published_batch:,}; "
-                "learning rates are scaled with that"
-            )
+        given = self.settings.batch_size
+        if self.batch_size < (wanted := given or self.settings.published_batch):
+            why = "published" if given is None else "asked for"
+            tell(f"{self.rows:,} images: batches of {self.batch_size}, {why} {wanted:,}; learning rates are scaled with that")
         if self.resumed is None and (self.place / RUN_FILE).exists():
             raise UserError(f"{self.place} already holds a probe; give another --to, or go on with it: --resume {self.place}")
 

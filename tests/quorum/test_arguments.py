@@ -39,6 +39,8 @@ def test_numbers_of_numpy_are_numbers():
     given = does("here", count=np.int64(3), share=np.float32(0.25), wanted=np.bool_(True), several=np.int32(2))
     assert (given["count"], given["share"], given["several"]) == (3, 0.25, 2)
     assert [type(given[name]) for name in ("count", "share", "several")] == [int, float, int]
+    for several in (np.array([5, 1]), [np.int64(5), 1], (np.int32(5), np.int8(1))):
+        assert [(type(one), one) for one in does("here", several=several)["several"]] == [(int, 5), (int, 1)]
 
 
 def test_paths_results_and_keys_of_a_configuration_pass():

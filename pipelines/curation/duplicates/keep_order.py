@@ -17,6 +17,11 @@ Keep = Literal["nearest", "farthest", "first"]
 KEEPS: tuple[Keep, ...] = get_args(Keep)
 RANK, PLACE = "rank", "place"
 ORDERED = "numbers, texts, dates or times"
+ORDERED_TYPES = (  # of Arrow; a column of nulls alone has no type, and any order
+    pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_string,
+    pa.types.is_large_string, pa.types.is_string_view, pa.types.is_date, pa.types.is_time, pa.types.is_timestamp,
+    pa.types.is_duration, pa.types.is_null,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def check_column(vectors: EmbeddingFolder, column: str) -> None:
             raise UserError(f"{vectors.location}/{path} has no column {column!r}{nearest(column, names)}; set --keep-by")
         kind = reader.schema.field(column).type
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if pa.types.is_nested(plain) or pa.types.is_binary(plain) or isinstance(plain, pa.BaseExtensionType):
+        if not any(is_such(plain) for is_such in ORDERED_TYPES):
             raise UserError(
                 f"column {column!r} of {vectors.location}/{path} is {kind}, which has no order; --keep-by takes {ORDERED}"
             )
@@ -103,8 +108,9 @@ def _readers(vectors: EmbeddingFolder) -> Iterator[tuple[str, ParquetReader]]:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """Values of one array, not of a dictionary; float16 has no order in Arrow, NaN is no value."""
+    """Values of one array, not of a dictionary; float16 and views of texts have no order in Arrow, NaN is no value."""
     plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
     plain = plain.cast(pa.float32()) if pa.types.is_float16(plain.type) else plain
+    plain = plain.cast(pa.large_string()) if pa.types.is_string_view(plain.type) else plain
     whole = plain.combine_chunks() if isinstance(plain, pa.ChunkedArray) else plain
     return pc.if_else(pc.is_nan(whole), pa.scalar(None, whole.type), whole) if pa.types.is_floating(whole.type) else whole

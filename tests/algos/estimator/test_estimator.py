@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.estimator_checks import check_estimator
 
 from algos.estimator.estimator import ConstrainedKMeans
+from algos.estimator.parameters import PARAMETERS
 from algos.kmeans import constrained_kmeans as core
 from algos.kmeans.passes import PATIENCE
 from tests.helpers.inputs.oracle import best_total
@@ -26,7 +28,7 @@ from tests.helpers.places import ROOT
 # Of scikit-learn's checks, those that fail for a reason. The first fits tables of small random integers, some of them zeros.
 ZERO_ROWS = {"check_estimators_dtypes": "fits rows of zeros, which cosine geometry refuses"}
 ORDER = {"check_sample_weight_equivalence_on_dense_data": "repeated rows come in another order, in other batches"}
-NO_WEIGHTS = {"check_sample_weights_not_overwritten": "exact takes no weights that differ"}
+NO_WEIGHTS = {"check_sample_weights_not_overwritten": "exact takes no weights above 0 that differ"}
 
 
 def skewed(rows: int = 600, dim: int = 5, seed: int = 0, dtype: type = np.float32) -> np.ndarray:
@@ -220,6 +222,13 @@ def test_the_largest_cluster_shrinks_to_its_maximum_and_both_certificates_hold()
     assert (free.max_size_, free.certificate_slack_above_) == (math.inf, math.inf)
 
 
+@pytest.mark.parametrize("most", [{"max_size_ratio": 1e300}, {"max_cluster_size": 1e300}, {"max_size_ratio": 1 << 70}])
+def test_a_maximum_beyond_all_rows_bounds_nothing(most):
+    free, bounded = (ConstrainedKMeans(4, random_state=0, **given).fit(skewed()) for given in ({}, most))
+    assert (bounded.labels_ == free.labels_).all()
+    assert bounded.objective_ == free.objective_
+
+
 def test_a_maximum_in_weight_bounds_the_weight():
     rows = skewed(1000, dtype=np.float64)
     weights = np.where(np.arange(1000) % 2, 0.5, 1.5)
@@ -331,11 +340,16 @@ def test_weights_that_are_alike_change_units_only(metric, exact):
         assert getattr(threefold, figure) == pytest.approx(3 * getattr(plain, figure), rel=1e-5), figure
 
 
-def test_a_mask_is_the_table_without_the_masked_rows():
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_mask_is_the_table_without_the_masked_rows(exact, metric):
     rows = skewed()
-    plain = ConstrainedKMeans(7, random_state=0).fit(rows[:500])
+    plain = ConstrainedKMeans(7, min_size_ratio=1, metric=metric, exact=exact, random_state=0).fit(rows[:500])
     masked = clone(plain).fit(rows, sample_weight=np.arange(600) < 500)
     assert (masked.labels_[:500] == plain.labels_).all()
+    assert (masked.labels_[500:] == plain.predict(rows[500:])).all()
+    assert masked.counts_.tolist() == plain.counts_.tolist()
+    assert masked.objective_ == pytest.approx(plain.objective_)
 
 
 def test_rows_of_next_to_no_weight_do_no_harm():
@@ -375,9 +389,8 @@ def test_a_minimum_in_weight_may_be_a_fraction():
 
 def test_what_weights_cannot_do():
     rows = skewed(30)
-    for weights in (np.arange(30), np.arange(30) > 3):
-        with pytest.raises(ValueError, match="exact=True moves rows that count alike; leave sample_weight out, or exact"):
-            ConstrainedKMeans(3, exact=True).fit(rows, sample_weight=weights)
+    with pytest.raises(ValueError, match="exact=True moves rows that count alike; give weights of 0 and one other number, or"):
+        ConstrainedKMeans(3, exact=True).fit(rows, sample_weight=np.arange(30))
     with pytest.raises(ValueError, match=r"3 clusters of at least 11 weight need 33; X has 30\.5"):
         ConstrainedKMeans(3, min_cluster_size=11).fit(rows, sample_weight=np.r_[np.ones(29), 1.5])
     with pytest.raises(ValueError, match="n_samples=2 should be >= n_clusters=3"):
@@ -447,6 +460,12 @@ def test_batch_sizes(batch_size, batches):
         ({"min_size_ratio": 1.5}, np.ones((9, 2)), "'min_size_ratio' parameter"),
         ({"metric": "manhattan"}, np.ones((9, 2)), "'metric' parameter"),
         ({"dual_lr": 0.0}, np.ones((9, 2)), "'dual_lr' parameter"),
+        ({"dual_lr": 1e31}, np.ones((9, 2)), "'dual_lr' parameter"),  # prices would leave float32
+        *(
+            ({name: True}, np.ones((9, 2)), f"{name} is True; give a number")
+            for name, kinds in PARAMETERS.items()
+            if isinstance(kinds[0], Interval)
+        ),
     ],
 )
 def test_errors_say_what_is_wrong(settings, rows, message):

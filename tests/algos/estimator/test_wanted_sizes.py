@@ -33,6 +33,11 @@ def test_sizes_become_ratios():
         (Wanted(0.4, None, 2.0, 30), "both max_cluster_size and max_size_ratio are set"),
         (Wanted(0.4, 11, None, None), "10 clusters of at least 11 rows need 110; X has 100"),
         (Wanted(0.4, None, None, 9), "10 clusters of at most 9 rows hold 90; X has 100"),
+        (
+            Wanted(0.4, 10.2, None, None),
+            "10 clusters of at least 11 rows need 110; X has 100",
+        ),  # 10.2 would need no more than 102
+        (Wanted(0.4, None, None, 9.99), "10 clusters of at most 9 rows hold 90; X has 100"),
         (Wanted(0.4, None, None, 10.9), None),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import pytest
@@ -21,6 +22,36 @@ def test_a_folder_on_the_path_is_a_method_too(tmp_path, monkeypatch):
     monkeypatch.setattr(algos.methods, "__path__", [*algos.methods.__path__, str(write_method(tmp_path))])
     try:
         assert method_spec("mean").clusters(None, 30) == [3]
+    finally:
+        for name in [name for name in sys.modules if name.startswith("algos.methods.made_up")]:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (None, None),  # what several methods share, say
+        ("", r"made_up\.spec holds no SPEC of a method \(module .* has no attribute 'SPEC'\); mend it"),
+        ("import nothing_of_this_name", r"made_up\.spec holds no SPEC of a method \(No module named"),
+        (
+            "from algos.methods.coke.spec import CoKeSpec\nSPEC = CoKeSpec()",
+            r"a method of the name 'coke', as another",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_method_is_passed_over_and_one_that_is_wrong_is_named(tmp_path, monkeypatch, spec, said):
+    (tmp_path / "made_up").mkdir()
+    (tmp_path / "made_up" / "__init__.py").write_text("")
+    if spec is not None:
+        (tmp_path / "made_up" / "spec.py").write_text(spec)
+    monkeypatch.setattr(algos.methods, "__path__", [*algos.methods.__path__, str(tmp_path)])
+    importlib.invalidate_caches()
+    try:
+        if said is None:
+            assert list(method_specs()) == ["coke", "protocon", "secu"]
+        else:
+            with pytest.raises(ValueError, match=said):
+                method_specs()
     finally:
         for name in [name for name in sys.modules if name.startswith("algos.methods.made_up")]:
             del sys.modules[name]

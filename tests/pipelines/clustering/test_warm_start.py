@@ -56,7 +56,7 @@ def test_anybodys_centers_share_the_rows_and_have_settled_if_they_have_prices(ve
     assert WarmStart.of(str(tmp_path / "c.parquet"), vectors, "cosine", [], 4).passes == 4
 
 
-def test_a_maximum_that_is_not_taken_over_is_said(vectors, tmp_path):
+def test_bounds_that_are_not_taken_over_are_said(vectors, tmp_path):
     np.save(tmp_path / "two.npy", np.eye(2))
     model = FinishedClusters.open(str(tmp_path / "two.npy")).model
     started = WarmStart(model, np.ones(2), 3, max_size_ratio=1.5)
@@ -65,6 +65,9 @@ def test_a_maximum_that_is_not_taken_over_is_said(vectors, tmp_path):
     assert said.startswith("before kept max_size_ratio 1.5, which this run is not asked for")
     assert not list(_remarks_of_start(replace(config, max_size_ratio=2.0), started))
     assert not list(_remarks_of_start(config, replace(started, max_size_ratio=None)))
+    (said,) = _remarks_of_start(config, replace(started, min_size_ratio=0.9, max_size_ratio=None))
+    assert said.startswith("before kept min_size_ratio 0.9, and this run is asked for 0.4: clusters may be smaller")
+    assert not list(_remarks_of_start(config, replace(started, min_size_ratio=0.4, max_size_ratio=None)))
 
 
 def test_clusters_of_other_rows_are_refused_in_one_sentence(vectors, tmp_path):

@@ -10,6 +10,7 @@ from pipelines.config.recipe import list_recipes, read_recipe
 from pipelines.config.training_config import CONFIG_OF_COMMAND, PretrainConfig, SemisupConfig
 
 COKE, PROTOCON = ("coke_digits", PretrainConfig), ("protocon_digits", SemisupConfig)
+RESNET = ("coke_imagenet_2view", PretrainConfig)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ COKE, PROTOCON = ("coke_digits", PretrainConfig), ("protocon_digits", SemisupCon
         (COKE, {}, {"monitor.accuracy_epochs", "compute.gpus_per_worker", "optimizer.betas", "views.large[0].magnitude"}),
         (COKE, {"compute.gpu": True}, {"compute.threads"}),
         (COKE, {"backbone.stem": "imagenet"}, {"backbone.stem_stride"}),
+        (RESNET, {"backbone.stem": "auto", "views.large": [{"size": 65, "repeat": 2}]}, {"backbone.stem_stride"}),
+        (COKE, {"backbone.name": "wrn-10-1", "backbone.stem": "auto"}, {"backbone.stem_stride"}),
         (PROTOCON, {}, {"method.debias_weight", "method.debias_momentum", "method.mean_momentum", "method.share_power"}),
         (PROTOCON, {"method.confidence": "freematch"}, {"method.confidence_threshold"}),
         (PROTOCON, {"method.refine_weight": 1.0}, {"method.refine_from", "method.vote", "method.priced_scores"}),
@@ -45,6 +48,8 @@ def test_what_does_nothing_is_found(recipe, settings, idle):
         (COKE, {"views.small": [{"size": 6}]}, "method.large_weight"),
         (COKE, {"method.min_size_ratio": 0.0, "method.max_size_ratio": 2.0}, "method.dual_lr"),
         (COKE, {}, "method.dual_lr"),
+        (RESNET, {"backbone.stem": "auto", "views.large": [{"size": 64, "repeat": 2}]}, "backbone.stem_stride"),
+        (RESNET, {"backbone.stem": "small", "views.large": [{"size": 65, "repeat": 2}]}, "backbone.stem_stride"),
         (COKE, {"monitor.knn_epochs": 0, "monitor.feature_epochs": 1}, "monitor.feature_images"),
         (PROTOCON, {"method.alignment": "ema"}, "method.mean_momentum"),
         (PROTOCON, {"method.fairness_weight": 0.1}, "method.mean_momentum"),
@@ -61,6 +66,14 @@ def test_the_sentence_names_the_key_why_it_does_nothing_and_what_to_change():
     config = read_recipe(*COKE, {"method.slots": 9})
     why = "method.slots does nothing while method.average_from is null"
     assert remarks(config, {"method.slots"}) == [f"{why}; set average_from to where the second stage begins, or leave slots out"]
+
+
+def test_why_is_said_in_words_where_values_would_not_say_it():
+    config = read_recipe(
+        *RESNET, {"backbone.stem": "auto", "backbone.stem_stride": 2, "views.large": [{"size": 224, "repeat": 2}]}
+    )
+    why = "backbone.stem_stride does nothing while backbone.stem is auto, which is small up to 64 px only"
+    assert remarks(config, {"backbone.stem_stride"}) == [f"{why}; set stem to small, or leave stem_stride out"]
 
 
 def test_only_what_a_user_gave_is_told():

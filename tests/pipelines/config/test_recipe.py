@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import yaml
 
@@ -98,6 +100,9 @@ def test_an_unknown_or_shortened_key_of_the_settings_is_named_with_the_nearest(r
         ({"method": {"name": [1]}}, "method.name"),
         ({"stream": {"normalization": {"std": [0.0, 0.0, 0.0]}}}, "normalization"),
         ({"stream": {"normalization": {"mean": [0.1]}}}, "normalization"),
+        ({"stream": {"normalization": {"mean": [math.nan, 0.0, 0.0]}}}, "normalization"),
+        ({"stream": {"normalization": {"std": [0.2, math.nan, 0.2]}}}, "normalization"),
+        ({"stream": {"normalization": {"std": [0.2, 0.2, math.inf]}}}, "normalization"),
     ],
 )
 def test_a_value_of_another_type_names_the_key(recipe, parts, key):
@@ -115,6 +120,12 @@ def test_a_value_of_another_type_names_the_key(recipe, parts, key):
         ("stream=train", "stream is train; give a mapping of split, lanes, window, normalization"),
         ("views.large=[", "views.large is '[', which is no YAML"),
         ("views.large=[{size: 8, flipp: 1}]", "unknown key 'views.large.flipp'; nearest valid name: views.large.flip"),
+        ("views.large=[{size: true}]", "views.large: size is True; give a whole number"),
+        ("views.large=[{size: 8, jitter: [0.4, 0.4]}]", "views.large: jitter is [0.4, 0.4]; give a list of 4 numbers"),
+        ("views.large=[{flip: 0.5}]", "views.large: size is missing; give it"),
+        ("views.large=[8]", "views.large holds 8; give a list of mappings"),
+        ("views.large={size: 8}", "views.large is {'size': 8}; give a list of mappings"),
+        ("optimizer.betas=[0.9]", "optimizer.betas is [0.9]; give a list of 2 numbers"),
     ],
 )
 def test_a_value_that_does_not_fit_is_said_in_the_users_words(recipe, setting, said):
@@ -124,7 +135,7 @@ def test_a_value_that_does_not_fit_is_said_in_the_users_words(recipe, setting, s
 def test_a_number_is_a_list_of_one_where_a_list_of_any_length_is_wanted(recipe):
     given = settings_of(["--method.num_clusters", "40"])
     assert read_recipe(recipe(), PretrainConfig, given).method.num_clusters == [40]
-    assert refusal(recipe(), "--optimizer.betas=0.9").startswith("optimizer.betas is 0.9; give a list of numbers")
+    assert refusal(recipe(), "--optimizer.betas=0.9").startswith("optimizer.betas is 0.9; give a list of 2 numbers")
 
 
 @pytest.mark.parametrize("key", ["data", "storage"])
@@ -141,6 +152,7 @@ def test_an_empty_path_is_refused(recipe, key, value):
         ("batch_size", "-8"),
         ("accumulate", "0"),
         ("seed", "-1"),
+        ("seed", str(1 << 63)),  # torch takes none that is larger
         ("stream.window", "0"),
         ("optimizer.lr", "0"),
         ("optimizer.warmup_epochs", "-1"),
@@ -201,7 +213,10 @@ def test_nesterov_is_of_sgd_alone_and_adamw_wants_a_rate_of_its_own(recipe):
         ({"solarize_p": -0.1}, "solarize_p"),
         ({"jitter": [0.4, 0.4, 0.4, 0.7]}, "hue"),
         ({"jitter": [-0.4, 0.4, 0.4, 0.1]}, "jitter"),
+        ({"jitter": [math.nan, 0.4, 0.4, 0.1]}, "jitter"),
+        ({"jitter": [0.4, math.inf, 0.4, 0.1]}, "jitter"),
         ({"blur_p": 0.5, "blur_sigma": [0.0, 0.0]}, "blur_sigma"),
+        ({"blur_p": 0.5, "blur_sigma": [0.1, math.inf]}, "blur_sigma"),
         ({"blur_p": 0.5, "blur_sigma": [2.0, 0.1]}, "blur_sigma"),
     ],
 )

@@ -165,10 +165,16 @@ def test_row_groups_that_are_too_large_are_refused(tmp_path, monkeypatch):
         made(tmp_path)
 
 
-@pytest.mark.parametrize("option", [{"holdout": 0.1}, {"val": 0.1}, {"short_side": 8}, {"pixels": True}, {"take": 5}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"holdout": 0.1}, {"val": 0.1}, {"short_side": 8}, {"pixels": True}, {"take": 5}, {"seed": 3}, {"max_bad": 0.5},
+        {"rows_per_shard": 100},
+    ],
+)  # fmt: skip
 def test_options_of_a_copy_are_refused(tmp_path, option):
     packed.as_hugging_face(tmp_path / "source")
-    with pytest.raises(UserError, match="changes or moves images, which --in-place leaves as they are"):
+    with pytest.raises(UserError, match="is of images that are copied, and --in-place leaves them as they are"):
         quorum.ingest(tmp_path / "source", tmp_path / "data", in_place=True, **option)
 
 

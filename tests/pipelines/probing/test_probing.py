@@ -11,7 +11,9 @@ import torch
 from mlflow.tracking import MlflowClient
 
 import quorum
+from pipelines.config.training_config import ProbeConfig
 from pipelines.errors import UserError
+from pipelines.probing.launch import Probing
 from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.figures import is_known
@@ -98,12 +100,27 @@ def _data(run: Path) -> str:
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "30 images: batches of 24, published 1,024; learning rates are scaled with that"),
+        ({"batch_size": 64}, "30 images: batches of 24, asked for 64; learning rates are scaled with that"),
+        ({"batch_size": 24}, ""),
+    ],
+)
+def test_a_batch_that_is_smaller_than_asked_for_or_published_is_told(straight, capsys, given, said):
+    Probing(ProbeConfig(run=str(straight), per_class=3, **given), None).check()
+    assert capsys.readouterr().err.strip() == said
+
+
+@pytest.mark.parametrize(
     ("keys", "said"),
     [
         ({"finetune": True, "lr": [0.1, 1.0]}, "fine-tuning trains one backbone"),
         ({"backbone_lr": 0.1}, "backbone_lr is given, but the backbone is frozen"),
         ({"per_class": 4, "fraction": 0.1}, "give one of them"),
-        ({"lr": [0.1, -1.0]}, "give numbers above 0"),
+        ({"lr": [0.1, -1.0]}, "give finite numbers above 0"),
+        ({"lr": [0.1, float("nan")]}, "give finite numbers above 0"),
+        ({"lr": float("inf")}, "give finite numbers above 0"),
         ({"lr": [0.1, 1.0]}, "there is no labelled val split to choose by"),
         ({"workers": 9}, "lanes is 8"),
         ({"batch_size": 30}, "batch_size 30 is not a multiple of lanes 8"),

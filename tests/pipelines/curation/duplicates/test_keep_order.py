@@ -44,9 +44,28 @@ def test_rows_come_in_the_order_that_is_asked_for_and_equal_ones_by_their_places
     assert order_of(found, order, [0.2, 0.5, 0.1, 0.9, 0.5, 0.2]) == expected
 
 
-def test_a_column_without_an_order_is_refused(tmp_path):
-    found = vectors(tmp_path, tags=[["a"], ["b"]])
-    with pytest.raises(UserError, match=r"column 'tags' of .*a.parquet is list.*, which has no order"):
+ORDERED = [
+    pa.int8(), pa.uint64(), pa.float16(), pa.float64(), pa.decimal128(30, 2), pa.decimal256(40, 2), pa.string(),
+    pa.large_string(), pa.dictionary(pa.int8(), pa.large_string()), pa.time64("us"), pa.timestamp("us", "UTC"), pa.duration("s"),
+]  # fmt: skip
+if int(pa.__version__.split(".", maxsplit=1)[0]) >= 20:  # which writes them
+    ORDERED.append(pa.string_view())
+
+
+@pytest.mark.parametrize("kind", ORDERED, ids=str)
+def test_every_type_that_has_an_order_is_taken(tmp_path, kind):
+    stored = pa.string() if "string" in str(kind) else pa.int64()
+    found = vectors(tmp_path, rank=pa.array([3, 1, 2, None, 3, 1]).cast(stored).cast(kind))
+    check_column(found, "rank")
+    assert order_of(found, KeepOrder(column="rank"), [0.0] * 6) == [0, 4, 2, 1, 5, 3]
+
+
+@pytest.mark.parametrize(
+    "values", [[["a"], ["b"]], [b"a", b"b"], pa.array([b"a", b"b"], pa.large_binary()), pa.array([b"a", b"b"], pa.binary(1))]
+)
+def test_a_column_without_an_order_is_refused(tmp_path, values):
+    found = vectors(tmp_path, tags=values)
+    with pytest.raises(UserError, match=r"column 'tags' of .*a.parquet is .*, which has no order"):
         check_column(found, "tags")
     with pytest.raises(UserError, match="has no column 'tagz'; nearest valid name: tags"):
         check_column(found, "tagz")
