@@ -17,6 +17,11 @@ def share_of_a_cpu() -> float:
     return math.floor(1e4 * max(largest - 1, 2) / max(largest, 3)) / 1e4  # as fine as Ray counts
 
 
+def free_cpus() -> int:
+    """CPUs of the cluster that nobody has reserved now, or one."""
+    return max(1, int(ray.available_resources().get("CPU", 0)))
+
+
 def cpus_of_each(tasks: int) -> int:
     """CPUs that the threads of each of so many tasks may use where these have the cluster to themselves, on any of its nodes.
 

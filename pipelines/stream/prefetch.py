@@ -17,12 +17,14 @@ import ray.data
 
 from pipelines.jobs.ray_cluster import READERS
 from pipelines.jobs.ray_quirks.data import same_in_statistics
-from pipelines.stream.cpus import share_of_a_cpu
+from pipelines.stream.cpus import free_cpus, share_of_a_cpu
 from pipelines.stream.ray_data import batches_of, numbered
 
 PATIENCE = 900.0  # seconds without a batch before a worker gives up
 AHEAD_BYTES = 256 << 20  # of rows that are ready: every process that makes or takes them has them in its memory too
 START_AHEAD = 10.0  # seconds before an epoch's expected end at which the next one's pipeline starts
+
+TO_THE_END: dict[str, Any] = {"_generator_backpressure_num_objects": -1}  # of a task, whether or not its rows are taken
 
 Columns = dict[str, np.ndarray]
 Item = TypeVar("Item")
@@ -109,18 +111,23 @@ class EpochPipeline(Generic[Item]):
 
 
 def _blocks(reader: Reader) -> ray.data.Dataset:
-    """The rows of all spans as a Ray data set, in their order."""
+    """The rows of all spans as a Ray data set, in their order.
+
+    Ray lets a task wait in the middle for those who take its rows, with the CPU that it has: another pipeline - the one before
+    it, or another worker's, for which all workers wait - might wait for that CPU for ever. So a task that reads has none, and
+    one that has a share of one runs to its end.
+    """
     count = len(reader.spans)
     numbers = numbered(count)
     numbers.context.target_max_block_size = reader.block_bytes
     if reader.finish is None:
         options = numbers.context.execution_options  # of this data set alone
         options.resource_limits = options.resource_limits.copy(object_store_memory=AHEAD_BYTES)
-        return numbers.map_batches(reader, batch_size=None, zero_copy_batch=True)
-    # Reading takes little time of a CPU, and with one of its own it would wait for those who wait for it.
+        return numbers.map_batches(reader, batch_size=None, zero_copy_batch=True, num_cpus=0, concurrency=min(free_cpus(), count))
     read = numbers.map_batches(reader, batch_size=None, zero_copy_batch=True, num_cpus=0, concurrency=min(READERS, count))
-    share = share_of_a_cpu()
-    return read.map_batches(reader.finish, batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=share)
+    return read.map_batches(
+        reader.finish, batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=share_of_a_cpu(), **TO_THE_END
+    )
 
 
 def by_steps(blocks: Iterable[Columns], rows: int) -> Iterator[list[Columns]]:

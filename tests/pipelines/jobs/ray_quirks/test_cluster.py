@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 
 import pytest
@@ -51,6 +52,12 @@ def test_the_actor_that_a_controller_would_wait_for_is_there(local_ray):
     found = ray.get_actor("AutoscalingCoordinator", namespace="AutoscalingCoordinator")
     start_coordinator()
     assert ray.get_actor("AutoscalingCoordinator", namespace="AutoscalingCoordinator") == found
+
+
+def test_ray_trains_controller_waits_for_it():
+    from ray.train.v2._internal.execution.scaling_policy import autoscaling_coordinator_client as client
+
+    assert "ray.get(" in inspect.getsource(client.TrainAutoscalingCoordinatorClient.send_resource_request)
 
 
 def state_of(group: str) -> str:
