@@ -9,6 +9,7 @@ Run from the repository's root: `python -m benchmarks.clusters.passes`; some ten
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -32,7 +33,7 @@ from benchmarks.runs.command import figures
 from pipelines.tracking.figures import ROWS_PER_SECOND
 
 BATCH = 8192
-LOOK_SECONDS = 0.1
+LOOK_SECONDS, SELDOM = 0.1, 10  # and how many times longer before the first step, whose time looks are not to take
 COLUMNS = ("case", "bare rows/s", "pass", "ratio", "labels", "ratio", "task MB", "worker MB", "GB read", "s to first step")
 
 
@@ -127,8 +128,9 @@ def run_job(folder: str, options: argparse.Namespace) -> tuple[dict[str, float],
     began, first = time.monotonic(), 0.0
     with subprocess.Popen([sys.executable, "-m", "quorum", *words], stdout=subprocess.DEVNULL) as process:
         seen: dict[int, Watched] = {}
-        while process.poll() is None:
-            look(psutil.Process(process.pid), seen)
+        for turn in itertools.takewhile(lambda _: process.poll() is None, itertools.count()):
+            if first or turn % SELDOM == 0:
+                look(psutil.Process(process.pid), seen)
             if (
                 not first
                 and (journal := Path(folder, "run", "journal.jsonl")).exists()
