@@ -92,9 +92,15 @@ print("done")
 @pytest.mark.job
 def test_a_run_has_what_its_node_does_under_mlflows_names_and_goes_on_counting(local_ray, store, tmp_path):
     address = start_run(store.uri, "quorum", "first", params={}, tags={})
+
+    def told() -> int:
+        return sum("readings" in entry for entry in read_journal(tmp_path / "run"))
+
     for _ in range(2):  # the second as a resume would
+        before = told() if (tmp_path / "run").exists() else 0
         record = start_recorder(str(tmp_path / "run"), str(tmp_path / "run"), address, readings=Readings(0.1, named=False))
         record.metrics({"train/loss": 0.5}, 7, wait=True)
+        wait_until(lambda before=before: told() > before)
         assert record.close("FINISHED") == []
     client = MlflowClient(address.uri)
     found = {name for name in client.get_run(address.run_id).data.metrics if name.startswith("system/")}
