@@ -40,7 +40,7 @@ class Large:
 @pytest.mark.parametrize("apart", [False, True], ids=["read", "read and made apart"])
 def test_pipelines_that_wait_for_their_consumer_leave_the_cpus_to_others(local_ray, monkeypatch, apart):
     monkeypatch.setattr(prefetch, "AHEAD_BYTES", 4 * MEGABYTE)
-    monkeypatch.setattr(prefetch, "PATIENCE", 60.0)
+    monkeypatch.setattr(prefetch, "PATIENCE", 300.0)
     configure_ray_data()
     monkeypatch.setattr(ray.data.DataContext.get_current(), "override_object_store_memory_limit_fraction", 0.001)
     cpus = int(ray.cluster_resources()["CPU"])
@@ -48,7 +48,7 @@ def test_pipelines_that_wait_for_their_consumer_leave_the_cpus_to_others(local_r
     def pipeline(name: str) -> EpochPipeline[int]:
         return EpochPipeline(Large(apart=apart), range(STEPS), 1, lambda parts: sum(len(part["row"]) for part in parts), name)
 
-    waiting = [pipeline(f"waiting-{number}") for number in range(2 * cpus)]
+    waiting = [pipeline(f"waiting-{number}") for number in range(cpus + 2)]
     for each in waiting:
         assert each.next_batch() == (0, 1)
     time.sleep(1)
