@@ -164,31 +164,13 @@ def open_data(data: str | Path) -> DataSet:
 
 @checked
 def ingest(
-    source: str | Path,
-    to: str | Path | None = None,
-    *,
-    kind: str = "auto",
-    domains: Sequence[str] = (),
-    image: str | None = None,
-    label: str | None = None,
-    depth: int = 1,
-    name: str | None = None,
-    holdout: float = 0.0,
-    val: float = 0.0,
-    take: int | None = None,
-    seed: int = 0,
-    rows_per_shard: int = SHARD_ROWS,
-    pixels: bool = False,
-    short_side: int | None = None,
-    quality: int | None = None,
-    background: list[int] | None = None,
-    max_pixels: int | None = None,
-    max_bad: float = MAX_BAD,
-    overwrite: bool = False,
-    append: str | Path | DataSet | None = None,
-    in_place: bool = False,
-    address: str | None = None,
-) -> DataSet:
+    source: str | Path, to: str | Path | None = None, *,
+    kind: str = "auto", domains: Sequence[str] = (), image: str | None = None, label: str | None = None, depth: int = 1,
+    name: str | None = None, holdout: float = 0.0, val: float = 0.0, take: int | None = None, seed: int = 0,
+    rows_per_shard: int = SHARD_ROWS, pixels: bool = False, short_side: int | None = None, quality: int | None = None,
+    background: list[int] | None = None, max_pixels: int | None = None, max_bad: float = MAX_BAD,
+    overwrite: bool = False, append: str | Path | DataSet | None = None, in_place: bool = False, address: str | None = None,
+) -> DataSet:  # fmt: skip
     """Write a source of images as Parquet shards with stable instance ids.
 
     Args:
@@ -328,13 +310,9 @@ def labels(
     dataset = data.dataset if isinstance(data, DataSet) else Dataset.open(str(data))
     before = None if known is None else _known(known, dataset, split)
     if count is not None:
-        if (per_class, fraction, listed, at_most, list_ids) != (None, None, None, False, False):
-            raise UserError("--next chooses images by a run; leave out --per-class, --at-most, --fraction, --list and --list-ids")
+        _check_no_rule(per_class, fraction, listed, at_most, list_ids)
         return _next(dataset, split, count, run, by, before, to, gpu, address)
-    by_a_run = None if by == "typical" else by
-    for option, value in (("--from", run), ("--known", before if listed is None else None), ("--by", by_a_run)):
-        if value is not None:
-            raise UserError(f"{option} goes with --next{' and --list' if option == '--known' else ''} only; leave it out")
+    _check_no_run(run, None if by == "typical" else by, before if listed is None else None)
     rule, selection = choose_from(
         dataset, split, per_class=per_class, fraction=fraction, listed=None if listed is None else str(listed), seed=seed,
         at_most=at_most, list_ids=list_ids,
@@ -342,6 +320,19 @@ def labels(
     if before is not None:
         rule, selection = f"{rule}-and-{Path(str(known)).stem}", before.with_more(selection)
     return _saved(dataset, split, selection, str(to or beside(dataset, rule)))
+
+
+def _check_no_rule(*rules: Any) -> None:
+    """Refuse rules by class beside a choice by a run."""
+    if any(rule is not None and rule is not False for rule in rules):
+        raise UserError("--next chooses images by a run; leave out --per-class, --at-most, --fraction, --list and --list-ids")
+
+
+def _check_no_run(run: Any, by: str | None, known: Selection | None) -> None:
+    """Refuse what is of a choice by a run beside rules by class."""
+    for option, value in (("--from", run), ("--known", known), ("--by", by)):
+        if value is not None:
+            raise UserError(f"{option} goes with --next{' and --list' if option == '--known' else ''} only; leave it out")
 
 
 def _known(known: str | Path | LabelChoice, dataset: Dataset, split: str) -> Selection:

@@ -115,7 +115,7 @@ def test_ray_is_told_what_the_pods_have():
     assert f"ray=={cluster['spec']['rayVersion']}" in (ROOT / "requirements.lock").read_text().split()
 
 
-def test_a_pod_that_is_to_go_tells_ray_and_leaves_time_to_save():
+def test_a_pod_that_is_to_go_tells_ray_leaves_time_to_save_and_is_there_as_long_as_it_said():
     gpus = resource("raycluster.yaml", "RayCluster")["spec"]["workerGroupSpecs"][0]["template"]["spec"]
     shell, option, script = gpus["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     assert (shell, option) == ("/bin/bash", "-c")
@@ -124,7 +124,7 @@ def test_a_pod_that_is_to_go_tells_ray_and_leaves_time_to_save():
     assert (ray, command) == ("ray", "drain-node")
     context = drain_node.make_context(command, words)  # refuses what Ray's command does not know
     seconds = context.params["deadline_remaining_seconds"]
-    assert int(rest.removeprefix("sleep ")) < seconds < gpus["terminationGracePeriodSeconds"]
+    assert seconds < int(rest.removeprefix("sleep ")) < gpus["terminationGracePeriodSeconds"]
 
 
 @every_file

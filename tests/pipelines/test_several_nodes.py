@@ -90,11 +90,15 @@ def test_a_sweep_shares_the_nodes_among_its_trials(cluster, digits, tmp_path):
     assert sum((folder / "outcome.json").exists() for folder in (tmp_path / "sweep").iterdir() if folder.is_dir()) == 3
 
 
-def drain(cluster: Cluster, node: str) -> None:
-    """Say that a node goes in two minutes, as a cloud's agent does."""
+NOTICE = 25  # seconds
+
+
+def drain(cluster: Cluster, node: str) -> float:
+    """Say that a node is to go, as a cloud's agent does; returns when, by the monotonic clock."""
     given = ["--node-id", node, "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
-    command = [*RAY, "drain-node", "--address", cluster.address, *given, "--deadline-remaining-seconds", "120"]
+    command = [*RAY, "drain-node", "--address", cluster.address, *given, "--deadline-remaining-seconds", str(NOTICE)]
     subprocess.run(command, check=True, capture_output=True)
+    return time.monotonic() + NOTICE
 
 
 def test_a_loss_that_is_announced_is_saved_for_and_counts_as_no_failure(cluster, digits, tmp_path):
@@ -107,10 +111,11 @@ def test_a_loss_that_is_announced_is_saved_for_and_counts_as_no_failure(cluster,
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.2)
     lost = next(node for node in added if "RayTrainWorker" in roles_on(node) and "Recorder" not in roles_on(node))
-    drain(cluster, lost.node_id)
+    goes = drain(cluster, lost.node_id)
     while not any(entry.step for entry in store.entries()):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.2)
+    time.sleep(max(0.0, goes - time.monotonic()))  # to Ray one that goes before has gone without notice
     cluster.remove_node(lost, allow_graceful=False)
     cluster.add_node(num_cpus=1, object_store_memory=STORE)
     finish(process)
