@@ -71,7 +71,7 @@ class RowFlow:
                         self._graph(self._pairs(near)), indices=np.flatnonzero(self.excess > 0), min_only=True
                     )
                     return np.array(distance == np.inf)
-                wanted *= 2
+                wanted *= 4
         return np.zeros(self.pool + 1, dtype=bool)
 
     def near(self, wanted: int) -> tuple[Entries, float]:

@@ -75,7 +75,7 @@ class Shortlist:
         none = widths.new_empty(0)
         self._entries = [(none, torch.empty(0, device=widths.device), none, none)]
         self._waiting = 0
-        self._limits = torch.where(widths > 0, torch.inf, -torch.inf)  # loss (K,) that an entry must stay below
+        self._limits = torch.where(widths > 0, torch.inf, -torch.inf)  # loss that an entry must stay below
 
     def add(self, priced: Tensor, labels: Tensor, places: Tensor, clusters: Tensor | None = None) -> None:
         """List rows by their priced similarities (B, K) and labels (B,).
@@ -104,6 +104,20 @@ class Shortlist:
         if self._waiting > max(BUFFER, len(self._entries[0][0])):
             self.entries()
 
+    @property
+    def limits(self) -> Tensor:
+        """Losses, (K,) or (2 K,) float32, that entries of another list must stay below to be taken up by this one.
+
+        An entry that loses as much as the last one listed may come before it by its place, so that limits lie just above.
+        """
+        if self._waiting:
+            self.entries()
+        return torch.nextafter(self._limits, self._limits.new_tensor(torch.inf))
+
+    def stay_below(self, limits: Tensor) -> None:
+        """List nothing more that a list of these limits, which this one will be merged into, would not take up."""
+        self._limits = self._limits.minimum(limits)
+
     def entries(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The list, by cluster and loss, each (E,).
 
@@ -122,7 +136,7 @@ class Shortlist:
         self._entries, self._waiting = [kept], 0
         sizes = kept[0].bincount(minlength=len(self.widths))
         full = (sizes >= self.widths) & (sizes > 0)
-        self._limits[full] = kept[1][sizes.cumsum(0)[full] - 1]
+        self._limits[full] = self._limits[full].minimum(kept[1][sizes.cumsum(0)[full] - 1])
         return kept
 
     def rows(self) -> tuple[Tensor, Tensor]:

@@ -113,8 +113,12 @@ def listed_rows(
         """Enter all rows into empty lists, file by file, with tasks on the whole cluster."""
         wanted = [(each.widths, each.room) for each in lists]
         lister = RowLister(labelled.vectors, files, compared, labelled.folder, wanted, gpu=gpu, compare=compare)
+
+        def limits() -> dict[str, np.ndarray]:
+            return {"limits": torch.cat([each.limits for each in lists]).numpy()}
+
         with progress("list", len(files), "files") as bar:
-            for batch in over_parts(len(files), lister, gpu=gpu):
+            for batch in over_parts(len(files), lister, gpu=gpu, known=limits):
                 for head, each in enumerate(lists):
                     mine = batch["head"] == head
                     each.merge(*(torch.from_numpy(batch[name][mine]) for name in ENTRY))

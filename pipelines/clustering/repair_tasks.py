@@ -26,7 +26,7 @@ from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 
 ENTRY = ("cluster", "loss", "place", "owner")  # of a shortlist
-SIMILARITIES_LOOKED_AT = 1 << 20  # similarities looked at together: all of the first ones are listed
+SIMILARITIES_LOOKED_AT = {"cpu": 1 << 18, "cuda": 1 << 20}  # together: all of the first ones are listed, unless limits are known
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def within(places: np.ndarray, start: int, rows: int) -> slice:
 class RowLister:
     """Yields each file's shortlists, of all heads: `head`, `cluster`, `loss`, `place`, `owner` of each entry.
 
+    A batch may bring the limits of the lists that these will be merged into, of all heads one after another, as `limits`.
+
     Args:
         vectors: the rows.
         todo: the files.
@@ -102,7 +104,7 @@ class RowLister:
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Entries of each file."""
         for number in batch["id"].tolist():
-            found = [each.entries() for each in self._list(self.todo[number])]
+            found = [each.entries() for each in self._list(self.todo[number], batch.get("limits"))]
             heads = np.repeat(np.arange(len(found)), [len(clusters) for clusters, *_ in found])
             columns = (torch.cat(column).numpy(force=True) for column in zip(*found, strict=True))
             yield {"head": heads} | dict(zip(ENTRY, columns, strict=True))
@@ -110,13 +112,17 @@ class RowLister:
     def _empty(self, widths: Tensor, room: Tensor | None) -> Shortlist:
         return Shortlist(widths.to(self.device), None if room is None else room.to(self.device))
 
-    def _list(self, part: LabelFile) -> list[Shortlist]:
+    def _list(self, part: LabelFile, limits: np.ndarray | None) -> list[Shortlist]:
         kmeans = ray.get(self.model).kmeans(self.device)
         owners = _read_labels(self.folder / part.name, len(self.wanted)).to(self.device)
-        lists, done = [self._empty(*mine) for mine in self.wanted], 0
+        lists, done, together = [self._empty(*mine) for mine in self.wanted], 0, SIMILARITIES_LOOKED_AT[self.device]
+        if limits is not None:
+            of_heads = torch.from_numpy(limits.copy()).to(self.device).split([len(widths) for widths, _ in self.wanted])
+            for each, mine in zip(lists, of_heads, strict=True):
+                each.stay_below(mine)
         for group in part.groups:
             pieces = (torch.from_numpy(piece) for piece, _ in self.vectors.pieces(part.shard, group))
-            for piece in (few for many in pieces for few in row_batches(kmeans, many, SIMILARITIES_LOOKED_AT)):
+            for piece in (few for many in pieces for few in row_batches(kmeans, many, together)):
                 mine = torch.arange(done, done + len(piece), device=self.device)
                 for head, rows, priced, labels, clusters in self.compare(kmeans, piece, owners[:, mine]):
                     lists[head].add(priced, labels, part.start + mine[rows], clusters)

@@ -7,7 +7,7 @@ On CPUs they are plain tasks: by Ray Data a million rows were labelled at three 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ AHEAD = 2  # parts that are handed out for each CPU: one that runs, and one that
 SHARING_A_GPU = 4  # processes of one, which read and write beside one another
 
 
-def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[Columns]:
+def over_parts(count: int, task: Any, *, gpu: bool = False, known: Callable[[], Columns] = dict) -> Iterator[Columns]:
     """What `task` yields for parts 0 to count - 1, in their order.
 
     Args:
@@ -28,6 +28,8 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[Columns]
         task: called with columns of which `id` holds a part's number, yields columns; the same ones when it is called again,
             after a process or a node that died.
         gpu: whether it runs on GPUs; a few processes share each, and carry out part after part.
+        known: asked as a part is handed out for columns that it is called with besides: what results so far spare later parts.
+            On GPUs, where all are handed out at once, nobody asks; a task does without.
 
     Raises:
         UserError: that a task met, without its stack.
@@ -38,7 +40,7 @@ def over_parts(count: int, task: Any, *, gpu: bool = False) -> Iterator[Columns]
     run, shared, coming = _part(task), ray.put(task), deque[Any]()
     try:
         for number in range(count):
-            coming.append(run.remote(shared, number))
+            coming.append(run.remote(shared, {"id": np.array([number])} | known()))
             if len(coming) >= AHEAD * _cpus():
                 yield from _results(coming[0])
                 coming.popleft()
@@ -56,9 +58,9 @@ def _part(task: Any) -> Any:
     return ray.remote(carried_out).options(**options)
 
 
-def carried_out(task: Any, number: int) -> Iterator[Columns]:
+def carried_out(task: Any, part: Columns) -> Iterator[Columns]:
     """What a task yields for one part."""
-    yield from task({"id": np.array([number])})
+    yield from task(part)
 
 
 def _results(part: Any) -> Iterator[Columns]:

@@ -53,6 +53,29 @@ def test_the_list_is_that_of_a_search_whatever_the_pieces(rows, clusters, seed, 
     assert owners.tolist() == labels[places].tolist()
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 10_000), st.booleans())
+def test_the_list_is_the_same_where_a_part_knows_the_limits_of_another(rows, clusters, seed, backwards):
+    generator = torch.Generator().manual_seed(seed)
+    priced = torch.randn(rows, clusters, generator=generator).round()  # many lose as much as the last one listed
+    labels, wanted = priced.argmax(dim=1), torch.randint(0, 6, (clusters,), generator=generator)
+    merged, halves = Shortlist(wanted), torch.arange(rows).split(-(-rows // 2))
+    for mine in reversed(halves) if backwards else halves:
+        part = Shortlist(wanted)
+        part.stay_below(merged.limits)
+        part.add(priced[mine], labels[mine], mine)
+        merged.merge(*part.entries())
+    assert listed(merged) == entries(priced, labels, wanted)
+
+
+def test_a_part_that_knows_the_limits_of_another_lists_what_that_would_take_up_and_no_more():
+    merged, part = Shortlist(torch.tensor([0, 1])), Shortlist(torch.tensor([0, 1]))
+    merged.add(torch.tensor([[3.0, 1.0]]), torch.tensor([0]), torch.tensor([5]))
+    part.stay_below(merged.limits)
+    part.add(torch.tensor([[3.0, 1.0], [3.0, 0.5]]), torch.tensor([0, 0]), torch.tensor([0, 1]))
+    assert listed(part) == [(1, 2.0, 0, 0)]  # it loses as much as the other's, and comes before it by its place
+
+
 def test_what_is_not_wanted_is_not_listed():
     each = Shortlist(torch.tensor([0, 2]))
     each.add(torch.tensor([[0.0, 3.0], [3.0, 0.0], [3.0, 1.0]]), torch.tensor([1, 0, 0]), torch.arange(3))

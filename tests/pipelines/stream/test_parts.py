@@ -55,6 +55,18 @@ def test_two_parts_run_beside_one_another_from_the_first_on_and_are_told_in_thei
     assert told(over_parts(9, task_of(work))) == [part for part in range(9) for _ in range(2)]
 
 
+def test_what_is_known_as_a_part_is_handed_out_reaches_it(local_ray):
+    def task(columns: Columns) -> Iterator[Columns]:
+        yield {"part": columns["id"], "found": columns["found"]}
+
+    found = list[int]()
+    for columns in over_parts(40, task, known=lambda: {"found": np.array([len(found)])}):
+        assert columns["found"].item() <= columns["part"].item()
+        found.append(columns["found"].item())
+    assert found[0] == 0 < found[-1]
+    assert found == sorted(found)
+
+
 def test_no_parts_are_no_results(local_ray):
     assert told(over_parts(0, task_of(print))) == []
 
