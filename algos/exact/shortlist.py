@@ -109,8 +109,9 @@ class Shortlist:
         """Losses, (K,) or (2 K,) float32, that entries of another list must stay below to be taken up by this one.
 
         An entry that loses as much as the last one listed may come before it by its place, so that limits lie just above.
+        Few entries that wait do not lower them: to sort long lists after each would take most of the time.
         """
-        if self._waiting:
+        if self._waiting > len(self._entries[0][0]) // 4:
             self.entries()
         return torch.nextafter(self._limits, self._limits.new_tensor(torch.inf))
 
