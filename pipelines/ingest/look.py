@@ -21,6 +21,7 @@ from pipelines.ingest.sources.source import Listing, PackedSource, Source
 from pipelines.views.crops import thumbnail
 
 PROBED, THREADS = 200, 16
+RUN = 10  # images that follow each other, where they are packed: each row group that one lies in is read whole
 SHEET, SIDE = (8, 5), 96  # thumbnails across and down, px
 
 
@@ -85,8 +86,8 @@ def look_at(source: Source, place: str, seed: int = 0) -> Look:
 
 
 def _probe(source: Source, listing: Listing, seed: int) -> Probe:
-    drawn = np.random.default_rng(seed).permutation(len(listing.samples))[:PROBED]
-    keys = [listing.samples[place].key for place in sorted(drawn.tolist())]
+    drawn = _drawn(len(listing.samples), RUN if isinstance(source, PackedSource) and listing.pieces else 1, seed)
+    keys = [listing.samples[place].key for place in drawn]
     probe = Probe(Counter(), [], [], {})
     packed = _read_packed(source, listing, keys)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -100,6 +101,14 @@ def _probe(source: Source, listing: Listing, seed: int) -> Probe:
             probe.sizes.append(size)
             probe.thumbnails[key] = small
     return replace(probe, thumbnails=_spread(probe.thumbnails, SHEET[0] * SHEET[1]))
+
+
+def _drawn(count: int, run: int, seed: int) -> list[int]:
+    """Places of `PROBED` of so many samples at most, ascending: of so many that follow each other, from all over the source."""
+    starts = np.random.default_rng(seed).permutation(-(-count // run))[: PROBED // run] * run
+    places = (np.sort(starts)[:, None] + np.arange(run)).ravel()
+    found: list[int] = places[places < count].tolist()
+    return found
 
 
 def _spread(thumbnails: dict[str, bytes], most: int) -> dict[str, bytes]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 import quorum
@@ -43,6 +45,16 @@ def test_a_look_at_packed_images_reads_a_few(tmp_path):
     assert found.formats.to_dict() == {"JPEG RGB": 51}
     assert isinstance(found.sheet, Image.Image)
     assert "51 images, 4 classes" in found._repr_html_()
+
+
+def test_a_look_reads_few_row_groups_of_many(tmp_path):
+    rows = [{"image": {"bytes": jpeg(row % 7), "path": None}, "label": row // 500} for row in range(1000)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet", row_group_size=10)
+    probe = look_at(open_source(str(tmp_path)), str(tmp_path)).probe
+    groups = {int(key.rpartition(":")[2]) // 10 for key in probe.thumbnails}
+    assert probe.formats == {"JPEG RGB": 200}
+    assert len(groups) == 20
+    assert {group // 50 for group in groups} == {0, 1}
 
 
 def test_the_command_looks_instead_and_names_the_sheet(tmp_path, capsys, monkeypatch):
