@@ -30,8 +30,8 @@ def _family(name: str) -> str:
         near = difflib.get_close_matches(name.removeprefix("timm/"), known, n=1)
         raise ValueError(f"timm has no model {name.removeprefix('timm/')!r}" + (f"; nearest: timm/{near[0]}" if near else ""))
     if match := re.fullmatch(r"wrn-(\d+)-(\d+)", name):
-        if (int(match[1]) - 4) % 6:
-            raise ValueError(f"backbone {name!r}: the depth of a Wide-ResNet is 6 n + 4, for example wrn-28-2")
+        if int(match[1]) < 10 or (int(match[1]) - 4) % 6 or int(match[2]) < 1:
+            raise ValueError(f"backbone {name!r}: the depth of a Wide-ResNet is 6 n + 4 from 10 on, for example wrn-28-2")
         return "wrn"
     import torchvision
 
@@ -84,8 +84,9 @@ def _build(name: str, options: dict[str, Any]) -> nn.Module:
             network = torchvision.models.get_model(name, weights=None, **options)
             network.num_features = network.get_submodule("fc").in_features
             network.fc = nn.Identity()
-    except (TypeError, AssertionError) as error:
-        raise ValueError(f"backbone {name!r} does not take the options {options}: {error}") from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        what = f"does not take the options {options}" if options else "cannot be built"
+        raise ValueError(f"backbone {name!r} {what}: {error}") from error
     return network
 
 
@@ -151,8 +152,8 @@ class _WideBlock(nn.Module):
 
 
 def feature_size(backbone: nn.Module) -> int:
-    """Features F that a backbone gives an image."""
-    return cast("int", backbone.num_features)
+    """Features F that a backbone gives an image: of some of timm's those of a layer behind the `num_features` of its maps."""
+    return cast("int", getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
 
 def projector(in_features: int, out_features: int) -> nn.Sequential:

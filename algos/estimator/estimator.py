@@ -188,7 +188,8 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         """Learn from one mini-batch (B, D) of a stream; after `fit` it goes on from there.
 
         The minimum is a share of the stream, so only `min_size_ratio` can set it. The first batch gives the initial
-        centers, unless `init` has some, and the scale in Euclidean geometry. `labels_` are those that the batch got.
+        centers, unless `init` has some, and the scale in Euclidean geometry. `labels_` are those that the batch got. After it
+        the rows of a batch may all weigh nothing: they get labels, and teach nothing.
 
         Raises:
             ValueError: as `fit`; also for `min_cluster_size`, a first batch of fewer rows than clusters, and settings that
@@ -296,8 +297,10 @@ class ConstrainedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         ).to(rows.device)
         self._geometry = geometry
         if given is not None:
-            prices = torch.from_numpy(given.prices / self._geometry.scale**2)
-            self._core.start_from(self._core.centers, prices.to(self._core.duals))
+            prices = torch.from_numpy(given.prices / self._geometry.scale**2).to(self._core.duals)
+            if not prices.isfinite().all():
+                raise ValueError(f"init has prices up to {np.abs(given.prices).max():.3g}, more than {rows.dtype} holds")
+            self._core.start_from(self._core.centers, prices)
         self._steps_before = 0 if given is None else given.steps
         self.n_steps_, self._settings = 0, {name: getattr(self, name) for name in FIXED}
         return given

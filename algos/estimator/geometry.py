@@ -149,7 +149,8 @@ def initial_centers(
         weights: (n,) above zero, by which rows are drawn; `None` for all alike.
 
     Raises:
-        ValueError: for an array of another shape, with values that are not finite or, for directions, with a row that has none.
+        ValueError: for an array of another shape, with values that are not finite or whose squares are not, or, for directions,
+            with a row that has none.
     """
     if not isinstance(init, str):
         given = torch.from_numpy(check_array(as_array(init), dtype=np.float64, force_writeable=True)).to(rows)
@@ -157,7 +158,12 @@ def initial_centers(
             raise ValueError(f"init has shape {tuple(given.shape)}; {(num_clusters, rows.shape[1])} is needed")
         if geometry.spherical and (row := undirected_row(row_lengths(given))) is not None:
             raise ValueError(f"row {row} of init has no direction: it is all zeros, or too short or too long for {given.dtype}")
-        return geometry.prepare(given)
+        prepared = geometry.prepare(given)
+        if not (held := prepared.square().sum(dim=1).isfinite()).all():
+            raise ValueError(
+                f"row {int(held.int().argmin())} of init lies so far out that {given.dtype} does not hold its square"
+            )
+        return prepared
     if init == "random":
         return geometry.prepare(rows[_draw(num_clusters, rows, random, weights)])
     whole = weights is not None and len(rows) <= 20 * num_clusters  # a draw of so many would take light rows for heavy ones

@@ -86,7 +86,7 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
     Args:
         estimator: whose `device` and `metric` hold, and whose number of features is checked.
         data: (n, D) array or tensor; half precision becomes float32, other types that are no float32 float64.
-        reset: whether the number of features is learned, not checked.
+        reset: whether the number of features is learned, not checked, and some row must have a weight.
         sample_weight: (n,), one number for all rows, or `None`.
 
     Raises:
@@ -112,16 +112,17 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
     if lengths is not None and (row := undirected_row(lengths)) is not None:
         why = f"it is all zeros, or too short or too long for {rows.dtype}"
         raise ValueError(f"row {row} has no direction: {why}; remove such rows or set metric='euclidean'")
-    return Table(rows, lengths, None if sample_weight is None else _weights(sample_weight, rows))
+    return Table(rows, lengths, None if sample_weight is None else _weights(sample_weight, rows, some=reset))
 
 
-def _weights(given: Any, rows: Tensor) -> Tensor | None:
+def _weights(given: Any, rows: Tensor, *, some: bool) -> Tensor | None:
+    """Weights of rows, of which `some` must count: there is nothing else to learn from yet."""
     given = np.full(len(rows), given) if isinstance(given, Real) else as_array(given)
     weights = check_array(given, ensure_2d=False, dtype=np.float64, force_writeable=True, input_name="sample_weight")
     if weights.ndim != 1:
         raise ValueError(f"sample_weight has shape {weights.shape}; give one number a row")
     check_consistent_length(rows, weights)
-    if weights.min() < 0 or not weights.any():
+    if weights.min() < 0 or (some and not weights.any()):
         raise ValueError("sample_weight must not be below zero, nor zero for every row")
     with np.errstate(over="ignore"):
         total = weights.sum()

@@ -264,7 +264,7 @@ class OnlineConstrainedKMeans(nn.Module):
         self.statistics.zero_()
         sums, counts = statistics[:, :-1], statistics[:, -1]
         rows = counts[: self.num_clusters[0]].sum()
-        whole = rows if batch_weight is None else batch_weight
+        whole = rows.clamp(min=torch.finfo(rows.dtype).tiny) if batch_weight is None else batch_weight
         share = counts / whole
         self.duals = ascend(self.duals, share, self.min_share * (rows / whole), self.dual_lr, equality=self.equality)
         if self.bounded_above:
@@ -273,7 +273,7 @@ class OnlineConstrainedKMeans(nn.Module):
         # In place, which spares the module's look-up of each name.
         self.counts.add_(counts)
         self.share_sum.add_(share)
-        self.batches.add_(1)
+        self.batches.add_(rows > 0 if batch_weight is None else 1)  # of no weight it asks no cluster for a share
         self.rows.add_(rows)
 
     def _move_centers(self, counts: Tensor, sums: Tensor) -> None:

@@ -44,7 +44,7 @@ def add_statistics(statistics: Tensor, embeddings: Tensor, labels: Tensor, weigh
     rows = statistics.new_empty(len(embeddings), embeddings.shape[1] + 1)
     rows[:, :-1], rows[:, -1] = embeddings, 1
     rows = rows if weights is None else rows * weights[:, None]
-    rows = rows.expand(len(labels) // max(len(embeddings), 1), -1, -1).reshape(len(labels), -1)  # one head: no copy
+    rows = rows.expand(len(labels) // max(len(embeddings), 1), -1, -1).reshape(len(labels), rows.shape[1])  # one head: no copy
     statistics.index_add_(0, labels, rows)
 
 

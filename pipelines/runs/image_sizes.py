@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import nn
 
-from algos.networks import build_backbone
+from algos.networks import build_backbone, feature_size
 from pipelines.errors import UserError
 
 Settings = Mapping[str, Any]
@@ -17,7 +17,7 @@ ANY_SIZE = ({"dynamic_img_size": True}, {"strict_img_size": False})  # options o
 
 
 def check_sizes(settings: Settings, network: nn.Module, sizes: Sequence[int]) -> None:
-    """Refuse a backbone that does not take images of all sizes.
+    """Refuse a backbone that does not take images of all sizes, or makes of an image no row of features.
 
     Args:
         settings: of the backbone, by key: its name, stem and options.
@@ -25,7 +25,7 @@ def check_sizes(settings: Settings, network: nn.Module, sizes: Sequence[int]) ->
         sizes: of the images, px; the large views' first.
 
     Raises:
-        UserError: naming the size, and options by which it would take all, where there are some.
+        UserError: naming the size, and options by which it would take all, where there are some; or what it makes of an image.
     """
     for size in sizes:
         if reason := _refusal(network, size):
@@ -33,13 +33,25 @@ def check_sizes(settings: Settings, network: nn.Module, sizes: Sequence[int]) ->
             raise UserError(
                 f"backbone {settings['name']!r} takes no images of {size} px{beside} ({reason}); {_remedy(settings, sizes)}"
             )
+    made, features = _made(network, sizes[0]), getattr(network, "num_features", None) and feature_size(network)
+    if not isinstance(made, torch.Tensor) or made.shape != (1, features):
+        what = list(made.shape[1:]) if isinstance(made, torch.Tensor) else f"a {type(made).__name__}"
+        raise UserError(
+            f"backbone {settings['name']!r} with the options {dict(settings['options'])} makes {what} of an image, and a row of "
+            "features is needed; leave out the options that change what it gives, as global_pool and features_only"
+        )
+
+
+def _made(network: nn.Module, size: int) -> Any:
+    """What a network makes of one image of `size` px."""
+    return network(torch.empty(1, 3, size, size, device="meta"))
 
 
 def _refusal(network: nn.Module, size: int) -> str:
     """Why a network does not take images of `size` px, by its own words; nothing where it does."""
     try:
-        network(torch.empty(1, 3, size, size, device="meta"))
-    except (AssertionError, RuntimeError, ValueError) as error:
+        _made(network, size)
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         return str(error).strip().split("\n", maxsplit=1)[0].rstrip(".") or type(error).__name__
     return ""
 

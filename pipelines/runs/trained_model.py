@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from algos.methods.method import Method
-from algos.networks import build_backbone, feature_size, has_layers
+from algos.networks import build_backbone, feature_size, has_layers, has_small_stem
+from pipelines.config.idle_keys import idle_keys
 from pipelines.config.published_names import is_published
 from pipelines.config.recipe import read_stored
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
@@ -31,6 +32,8 @@ from pipelines.runs.weight_files import SUFFIXES, is_weight_file
 from pipelines.stream.images.center_crops import EvaluationView
 from pipelines.views.augment import RandomViews
 from pipelines.words import tell
+
+OTHER_WEIGHTS = "pretrained", "checkpoint_path"  # options of timm's by which each worker would fetch them for itself
 
 
 @dataclass(frozen=True)
@@ -284,19 +287,28 @@ def check_network(config: TrainingConfig, *, resumed: bool = False) -> InitialWe
     Raises:
         UserError: naming what to change.
     """
+    name, options = config.backbone.name, config.backbone.options
+    if not resumed and (given := [key for key in OTHER_WEIGHTS if options.get(key)]):
+        raise UserError(f"backbone.options has {given[0]}, but weights come by init_from, as timm/MODEL.TAG; leave it out")
     try:
         with torch.device("meta"):
             backbone = new_backbone(config).eval()
     except ValueError as error:
         raise UserError(str(error)) from error
     check_sizes(asdict(config.backbone), backbone, [view.size for view in (*config.views.large, *config.views.small)])
+    if not resumed and _idle_stride(config, backbone):
+        tell(f"backbone.stem_stride does nothing while backbone {name!r} has no ResNet stem to make small; leave it out")
     if config.optimizer.layer_decay < 1 and not has_layers(backbone):
-        name = config.backbone.name
         raise UserError(
             f"optimizer.layer_decay is {config.optimizer.layer_decay}, but backbone {name!r} does not say which of its weights "
             "are of which layer; set it to 1, or take a backbone of timm's, as timm/resnet50 or a ViT"
         )
     return None if resumed else initial_weights(config)
+
+
+def _idle_stride(config: TrainingConfig, backbone: nn.Module) -> bool:
+    """Whether a stride is given to a network that has no small stem, for which no key of the configuration speaks."""
+    return config.backbone.stem_stride != 1 and not has_small_stem(backbone) and "backbone.stem_stride" not in idle_keys(config)
 
 
 def two_views(config: TrainingConfig) -> RandomViews:

@@ -89,7 +89,7 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
     flip, jitter, *strengths, gray, blur, sigma, solar = uniform.T[:DRAWS]
     images = _mirrored(images, flip < view.flip) / 255
     if any(view.jitter) and view.jitter_p > 0:
-        changes = torch.stack([limit * (2 * draw - 1) for limit, draw in zip(view.jitter, strengths, strict=True)], dim=1)
+        changes = torch.stack([_change(*each) for each in zip(view.jitter, strengths, strict=True)], dim=1)
         order = [which for which in colour_order.tolist() if view.jitter[which] > 0]
         images = _on_some(images, jitter < view.jitter_p, lambda some, rows: change_colour(some, changes[rows], order))
     images = _on_some(images, gray < view.gray_p, lambda some, _: rgb_to_grayscale(some).expand_as(some))
@@ -100,6 +100,11 @@ def augment(images: Tensor, view: ViewConfig, uniform: Tensor, colour_order: np.
     for first in range(DRAWS, DRAWS + view.randaugment * randaugment.DRAWS, randaugment.DRAWS):
         images = randaugment.randaugment(images, view.magnitude, uniform[:, first : first + randaugment.DRAWS])
     return randaugment.cutout(images, view.cutout, uniform[:, -2:]) if view.cutout else images
+
+
+def _change(limit: float, draws: Tensor) -> Tensor:
+    """What is added to a factor of 1 (B,): uniform, up to the limit in either direction, and no factor is below 0."""
+    return limit * (2 * draws - 1) if limit <= 1 else draws * (1 + limit) - 1
 
 
 def _mirrored(images: Tensor, chosen: Tensor) -> Tensor:

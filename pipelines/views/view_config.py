@@ -32,7 +32,7 @@ class ViewConfig:
         scale: range of the crop's share of the image's area.
         repeat: how many views are made by this rule.
         flip: probability of a horizontal flip.
-        jitter: largest change of brightness, contrast, saturation and hue.
+        jitter: largest change of brightness, contrast, saturation and hue; no factor of the first three is below 0.
         jitter_p: probability of the colour jitter.
         gray_p: probability of grey.
         blur_p: probability of a Gaussian blur.

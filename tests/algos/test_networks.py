@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from algos.networks import ProjectedNetwork, build_backbone, predictor, projector
+from algos.networks import ProjectedNetwork, build_backbone, feature_size, predictor, projector
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,13 @@ from algos.networks import ProjectedNetwork, build_backbone, predictor, projecto
         ("wrn-10-2", {}, 32, 128),
         ("timm/resnet10t", {"channels": [8, 16, 16, 32]}, 28, 32),
         ("timm/vit_tiny_patch16_224", {}, 224, 192),
+        ("timm/mobilenetv3_small_050", {}, 64, 1024),  # a layer behind the 288 of its maps
+        ("timm/lcnet_035", {}, 64, 1280),
     ],
 )
 def test_backbones_give_the_features_they_announce(name, options, size, features):
     network = build_backbone(name, image_size=size, options=options).eval()
-    assert network.num_features == features
+    assert feature_size(network) == features
     assert network(torch.randn(2, 3, size, size)).shape == (2, features)
 
 
@@ -39,7 +41,14 @@ def test_wide_resnet_28_2_has_the_published_size():
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("resnet81", "resnet18"), ("timm/resnet5O", "timm has no model"), ("wrn-27-2", r"6 n \+ 4"), ("vgg16", "unknown backbone")],
+    [
+        ("resnet81", "resnet18"),
+        ("timm/resnet5O", "timm has no model"),
+        ("wrn-27-2", r"6 n \+ 4"),
+        ("wrn-4-2", "from 10 on"),
+        ("wrn-28-0", "wrn-28-2"),
+        ("vgg16", "unknown backbone"),
+    ],
 )
 def test_unknown_names_are_refused_with_the_nearest(name, message):
     with pytest.raises(ValueError, match=message):

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from algos.methods.protocon.config import Shares
 from algos.methods.protocon.running_mean import RunningMean, equal_shares
 
+LEAST = 1e-30  # predicted share: a row may be of such a class alone, and of nothing no alignment makes a whole
+
 
 class ClassShares(nn.Module):
     """What each class's aligned guesses sum to, up to a factor that all classes have in common.
@@ -56,7 +58,8 @@ class ClassShares(nn.Module):
             return mean**self.power
         if self.predicted is None:
             return 1.0
-        return self.predicted.value if labelled_mean is None else self.predicted.with_batch(labelled_mean)
+        shares = self.predicted.value if labelled_mean is None else self.predicted.with_batch(labelled_mean)
+        return shares.clamp(min=LEAST)
 
     def finish(self) -> None:
         """Close the global batch."""

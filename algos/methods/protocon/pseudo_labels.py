@@ -77,12 +77,12 @@ class Aligner(nn.Module):
             shares = self.shares.of(mean, labelled_mean)
             aligned = F.softmax(logits, dim=1) * (shares + NEAR_ZERO) / (mean + NEAR_ZERO)
             return aligned / aligned.sum(dim=1, keepdim=True)
-        prior = self.weight * self.mean.log() if self.kind == "debias" else 0.0
+        prior = self._prior(self.mean) if self.kind == "debias" else 0.0
         return F.softmax(logits - prior, dim=1)
 
     def strong(self, logits: Tensor) -> Tensor:
         """Logits (B, C) of the strong views, as the loss takes them; after `weak`."""
-        return logits + self.weight * self._next_mean().log() if self.kind == "debias" else logits
+        return logits + self._prior(self._next_mean()) if self.kind == "debias" else logits
 
     def finish(self) -> None:
         """Close the global batch."""
@@ -90,6 +90,9 @@ class Aligner(nn.Module):
         self.recent = self.recent.index_copy(0, (self.filled % (WINDOW - 1))[None], self._batch[None])
         self.filled = self.filled + 1
         self.shares.finish()
+
+    def _prior(self, mean: Tensor) -> Tensor:
+        return self.weight * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()  # a class of which nothing is left has one too
 
     def _next_mean(self) -> Tensor:
         mean = self.momentum * self.mean + (1 - self.momentum) * self._batch

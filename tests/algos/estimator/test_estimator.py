@@ -314,6 +314,32 @@ def test_weights_in_a_stream_count_as_repeated_rows():
     np.testing.assert_allclose(once.duals_, again.duals_, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("metric", "far", "price", "said"),
+    [
+        ("cosine", 1.0, 1e39, r"init has prices up to 1e\+39, more than torch.float32 holds"),
+        ("euclidean", 1.0, -1e300, r"init has prices up to 1e\+300, more than torch.float32 holds"),
+        ("euclidean", 1e25, 0.0, "row 1 of init lies so far out that torch.float32 does not hold its square"),
+    ],
+)
+def test_clusters_to_start_from_that_the_rows_precision_does_not_hold_are_refused(metric, far, price, said):
+    rows = skewed(40)
+    centers = rows[:3].astype(np.float64) * [[1], [far], [1]]
+    with pytest.raises(ValueError, match=said):
+        ConstrainedKMeans(3, metric=metric, init=(centers, [0.0, price, 0.0])).fit(rows)
+
+
+def test_a_batch_of_a_stream_whose_rows_count_for_nothing_gets_labels_and_teaches_nothing():
+    rows, nothing = skewed(40, dtype=np.float64), np.zeros(40)
+    kmeans = ConstrainedKMeans(3, init=rows[[1, 2, 4]]).partial_fit(rows)
+    expected, centers, duals = kmeans.predict(rows), kmeans.cluster_centers_, kmeans.duals_
+    assert (kmeans.partial_fit(rows, sample_weight=nothing).labels_ == expected).all()
+    np.testing.assert_array_equal(kmeans.cluster_centers_, centers)
+    np.testing.assert_array_equal(kmeans.duals_, duals)
+    assert kmeans.counts_.sum() == 40
+    assert kmeans.score(rows, sample_weight=nothing) == 0
+
+
 def test_prices_rise_where_weight_is_lacking_however_it_falls_into_batches():
     light, heavy = np.tile([1.0, 0.0], (2000, 1)), np.tile([0.0, 1.0], (10, 1))  # of weight 2,000 and 10,000
     turned = np.random.default_rng(0).normal(scale=0.3, size=(2010, 2))

@@ -56,6 +56,22 @@ def test_weights_count_as_repeated_rows_in_every_head(most):
             assert torch.equal(value, again.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("most", [None, 1.2])
+@pytest.mark.parametrize("ratio", [0.4, 1.0])
+def test_a_batch_of_no_weight_teaches_nothing(most, ratio):
+    rows = F.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), dim=1)
+    once, again = (OnlineConstrainedKMeans([3, 2], 4, min_size_ratio=ratio, max_size_ratio=most, dual_lr=0.5) for _ in range(2))
+    for weightless in (rows, rows[:0]):  # a worker may have no row at all
+        once.partial_fit(rows)
+        again.partial_fit(rows)
+        again.partial_fit(weightless, torch.zeros(len(weightless), dtype=torch.float64))
+    for name, value in once.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, again.state_dict()[name]), name
+    for ours, theirs in zip(once.end_epoch(), again.end_epoch(), strict=True):
+        assert ours.figures() == theirs.figures()
+
+
 @pytest.mark.parametrize("name", CLUSTERINGS)
 def test_golden_clustering_is_replayed(golden, name):
     data, meta = golden(name)

@@ -193,3 +193,30 @@ def test_weights_start_from_another_run_if_the_backbones_are_alike(old):
     with pytest.raises(UserError, match=r"has backbone 'wrn-10-1' \(stem auto.* does not fit this recipe's 'wrn-16-1'"):
         check_network(other)
     assert new_backbone(config).num_features == 64
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("{global_pool: ''}", r"makes \[32, 4, 4\] of an image, and a row of features is needed"),
+        ("{features_only: true}", "makes a list of an image"),
+        ("{channels: [8, 16]}", "takes no images of 32 px .*layer3"),
+        ("{layers: [1]}", "does not take the options .*: float division by zero"),
+        ("{pretrained: true}", "backbone.options has pretrained, but weights come by init_from, as timm/MODEL.TAG; leave it out"),
+    ],
+)
+def test_options_by_which_a_network_gives_no_features_are_refused_before_a_worker_starts(options, said):
+    small = "{channels: [8, 16, 16, 32], " + options[1:] if "channels" not in options else options
+    with pytest.raises(UserError, match=said):
+        check_network(starting("--backbone.name", "timm/resnet10t", "--backbone.options", small))
+
+
+def test_a_stride_of_a_stem_that_a_network_does_not_have_is_told(capsys):
+    told = "backbone.stem_stride does nothing while backbone 'timm/vit_tiny_patch16_224' has no ResNet stem to make small"
+    fitting = ["--backbone.name", "timm/vit_tiny_patch16_224", "--backbone.options", "{img_size: 32}"]
+    check_network(starting(*fitting, "--backbone.stem_stride", "2"))
+    assert capsys.readouterr().err.splitlines() == [f"{told}; leave it out"]
+    for words in (fitting, ["--backbone.name", "resnet18", "--backbone.stem_stride", "2"]):
+        check_network(starting(*words))
+    check_network(starting(*fitting, "--backbone.stem_stride", "2"), resumed=True)
+    assert capsys.readouterr().err == ""

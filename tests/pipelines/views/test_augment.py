@@ -84,6 +84,16 @@ def test_hue_agrees_with_torchvision(draw):
     assert (mine - images.float() / 255).abs().mean() > 0.005
 
 
+@pytest.mark.parametrize("limit", [0.4, 1.0, 2.0])
+def test_factors_are_uniform_over_torchvisions_range(limit):
+    low, high = v2.ColorJitter(brightness=limit).brightness
+    uniform, images = torch.zeros(3, DRAWS), torch.full((3, 3, SIZE, SIZE), 60, dtype=torch.uint8)
+    uniform[:, BRIGHTNESS] = torch.tensor([0.0, 0.5, 0.75])
+    changed = apply(view(jitter=(limit, 0.0, 0.0, 0.0), jitter_p=1.0), images, uniform)[:, 0, 0, 0]
+    expected = 60 / 255 * torch.tensor([low, (low + high) / 2, (low + 3 * high) / 4])
+    torch.testing.assert_close(changed, expected)
+
+
 def test_colour_changes_come_in_the_order_given():
     images, uniform = photos(2), draws(2)
     uniform[:, BRIGHTNESS], uniform[:, CONTRAST] = 0.9, 0.1

@@ -36,7 +36,7 @@ class FreeMatch(ConfidenceRule):
         )
         overall = self.confidence.with_batch(sums["confidence"] / sums["rows"])
         shares = self.classes.with_batch(sums["classes"] / sums["rows"])
-        return from_threshold(confidence, (overall * shares / shares.max())[classes])
+        return from_threshold(confidence, (overall * (shares / shares.max()))[classes])
 
     def finish_update(self) -> None:
         """See `ConfidenceRule`."""

@@ -72,3 +72,11 @@ def test_equal_means_leave_guesses_as_they_are_where_shares_are_predicted():
 def test_shares_that_learn_nothing_are_no_state():
     for kind in ("equal", "labels", "estimated"):
         assert Aligner(2, "window", shares=ClassShares(2, kind)).state_dict().keys() == Aligner(2, "window").state_dict().keys()
+
+
+@pytest.mark.parametrize("kind", ["window", "ema"])
+def test_a_row_of_a_class_that_no_labelled_row_is_taken_for_keeps_it(kind):
+    shares = ClassShares(2, "predicted", label_counts=(1, 1), momentum=0.0)
+    row, mean = torch.tensor([[0.0, -torch.inf]]), torch.tensor([0.5, 0.5])
+    found = Aligner(2, kind, shares=shares).weak(row, mean, torch.tensor([0.0, 1.0]))
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.0]]))

@@ -89,3 +89,12 @@ def test_votes_that_are_counted_in_parts_give_the_same_bits(monkeypatch):
     whole = cluster_pseudo_labels(clusters, labels, scores, (5, 4), "score")
     monkeypatch.setattr(pseudo_labels, "VOTERS", 10)
     assert torch.equal(cluster_pseudo_labels(clusters, labels, scores, (5, 4), "score"), whole)
+
+
+def test_debias_takes_a_class_of_which_no_share_is_left_for_a_rare_one():
+    aligner = Aligner(2, "debias", weight=0.5, momentum=0.0)
+    sure = torch.tensor([[200.0, 0.0]])  # a softmax of (1, 0) in float32
+    aligner.weak(sure, torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(aligner.strong(sure), torch.tensor([[200.0, -43.668]]), atol=1e-2, rtol=0)  # log(2^-126) / 2
+    aligner.finish()
+    torch.testing.assert_close(aligner.weak(sure, torch.tensor([1.0, 0.0])), torch.tensor([[1.0, 0.0]]))

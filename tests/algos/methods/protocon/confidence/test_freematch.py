@@ -41,3 +41,9 @@ def test_micro_batches_end_where_the_whole_batch_does():
     judge(parts, [0.4, 0.6], [0.3, 0.7])
     torch.testing.assert_close(parts.confidence.value, whole.confidence.value)
     torch.testing.assert_close(parts.classes.value, whole.classes.value)
+
+
+def test_the_likeliest_class_has_the_mean_itself_as_its_threshold():
+    rows = torch.rand(64, 3, generator=torch.Generator().manual_seed(0))
+    for row in (rows / rows.sum(dim=1, keepdim=True)).tolist():  # each is the mean of its batch, which it reaches
+        assert judge(FreeMatch(3, 0.0), row).weights.tolist() == [1.0]
