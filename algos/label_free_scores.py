@@ -21,7 +21,7 @@ def rankme(features: Tensor, e: float = 1e-7) -> float:
     Rank", ICML 2023, equation 1. The features are not centred; e is added to each share, whose sum is then a little above 1.
     """
     values = _gram(features.double()).clamp(min=0).sqrt()
-    return _exp_entropy(values / values.sum().clamp(min=torch.finfo(values.dtype).tiny) + e)
+    return _effective_rank(values, e)
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def lidar(views: Tensor, delta: float = 1e-4, e: float = 1e-8) -> float | None:
     delta on its diagonal, that of the views around them.
 
     Returns:
-        At most D; `None` for n <= D, where n would bound it.
+        At most D, 1 where all images are alike; `None` for n <= D, where n would bound it.
     """
     images, _, dim = views.shape
     if images <= dim:
@@ -73,7 +73,7 @@ def lidar(views: Tensor, delta: float = 1e-4, e: float = 1e-8) -> float | None:
     scale, axes = torch.linalg.eigh(within)
     whitened = centred @ axes / scale.clamp(min=delta).sqrt()  # its covariance has the spectrum of S_w^-1/2 S_b S_w^-1/2
     values = (torch.linalg.eigvalsh(whitened.T @ whitened / (images - 1))).clamp(min=0)
-    return _exp_entropy((values + e) / (values + e).sum())
+    return _effective_rank(values, e)
 
 
 @torch.no_grad()
@@ -118,5 +118,7 @@ def _gram(features: Tensor) -> Tensor:
     return values.flip(0)
 
 
-def _exp_entropy(shares: Tensor) -> float:
+def _effective_rank(values: Tensor, e: float) -> float:
+    """Exp of the entropy of shares, to each of which `e` is added; 1 of values that are all zero."""
+    shares = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny) + e
     return float((-(shares * shares.log()).sum()).exp())

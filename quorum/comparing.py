@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import UserError
 from quorum.arguments import checked
 from quorum.notebook import facts, picture
-from quorum.settings import build_config, check_changes, spread, with_place, with_short_names
+from quorum.settings import build_config, check_changes, spread, with_place
 from quorum.training import Run
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def sweep(
         UserError: for a sweep that cannot work, said before a trial starts where it can be known then.
         KeyboardInterrupt: when the user stops it; `resume` goes on with it.
     """
+    from pipelines.config.typed_options import dotted
     from tune.search.sweep_config import SweepConfig
 
     if resume is not None:
@@ -173,7 +174,7 @@ def sweep(
         made = build_config(SweepConfig, values, None, changed)
     else:
         made = build_config(SweepConfig, config, None, with_place(to, keys))
-    made = replace(made, settings={**made.settings, **with_short_names(settings or {})})
+    made = replace(made, settings={**dotted(made.settings), **spread(settings or {})})
     from tune.comparison.compare import compare as compare_runs  # MLflow and Ray, which a mistake need not wait for
     from tune.trials.sweep import sweep as run
 

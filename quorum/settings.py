@@ -42,8 +42,8 @@ def build_config(
     Args:
         kind: dataclass of the configuration.
         config: recipe by name or path, plain values that a run stored, a configuration object, or `None` for the defaults.
-        settings: values by their dotted keys, as `method.dim`.
-        keys: top-level keys; a mapping sets keys of a section and leaves the others of the section as they are.
+        settings: values by their dotted keys, as `method.dim`; they go over `keys`.
+        keys: top-level keys. Of both, a mapping sets keys of a section and leaves the others of the section as they are.
 
     Raises:
         UserError: for a recipe, key or value that is not valid.
@@ -64,7 +64,7 @@ def build_config(
         values = config.to_dict()
     else:
         raise UserError(f"{type(config).__name__} is no configuration of this command; give a {kind.__name__} or a recipe")
-    given = {**spread(keys), **with_short_names(settings or {})}
+    given = {**spread(keys), **spread(settings or {})}
     made = from_values(with_settings(values, given), kind)
     is_own = not isinstance(config, Mapping) and not (isinstance(config, str | Path) and is_shipped(str(config)))
     for sentence in remarks(made, flatten(given), flatten(dict(values)) if is_own else ()):
@@ -78,13 +78,10 @@ def with_short_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def spread(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords as dotted keys."""
-    spread: dict[str, Any] = {}
-    for key, given_value in keys.items():
-        name, value = SHORT.get(key, key), _plain(given_value)
-        is_section = isinstance(value, Mapping) and key not in WHOLE
-        spread |= {f"{name}.{inner}": part for inner, part in value.items()} if is_section else {name: value}
-    return spread
+    """Keywords or settings by dotted keys, under their full names."""
+    from pipelines.config.typed_options import dotted
+
+    return dotted(with_short_names(keys), WHOLE)
 
 
 def _plain(value: Any) -> Any:
@@ -140,7 +137,7 @@ def resumed_config(
     """
     if config is not None:
         raise UserError("resume takes the run's own configuration; leave out the recipe")
-    given = {**spread(keys), **with_short_names(settings or {})}
+    given = {**spread(keys), **spread(settings or {})}
     check_changes(given, changeable)
     from pipelines.config.recipe import stored_values
     from pipelines.runs.run_folder import Run as RunFolder

@@ -19,12 +19,12 @@ def method_specs() -> dict[str, MethodSpec]:
     folders = sorted(found.name for found in pkgutil.iter_modules(algos.methods.__path__) if found.ispkg)
     found: dict[str, MethodSpec] = {}
     for module in (f"algos.methods.{folder}.spec" for folder in folders):
-        if importlib.util.find_spec(module) is None:  # a folder of something else
-            continue
         try:
+            if importlib.util.find_spec(module) is None:  # a folder of something else
+                continue
             spec: MethodSpec = importlib.import_module(module).SPEC
             name = spec.name
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # somebody's own module, which may raise what it likes
             raise ValueError(f"{module} holds no SPEC of a method ({error}); mend it, or take its folder away") from error
         if found.setdefault(name, spec) is not spec:
             raise ValueError(f"{module} has a method of the name {name!r}, as another folder has; give it a name of its own")

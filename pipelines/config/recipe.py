@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from algos.methods.registry import method_specs
+from pipelines.config.method_options import method_refusals
 from pipelines.config.old_configs import converted
 from pipelines.config.plain_values import PlainLoader, flatten
 from pipelines.config.published_names import is_published
@@ -63,7 +64,8 @@ def _command_of(values: Mapping[str, Any]) -> str:
     if "to" in values:
         return "cluster"
     if name := method_name(values):
-        return method_specs()[name].command
+        with method_refusals():
+            return method_specs()[name].command
     return "semisup" if "labels" in values else "pretrain"
 
 

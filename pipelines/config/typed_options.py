@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast, get_args
 
@@ -93,6 +93,20 @@ def with_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
         inner = changed.get(first)
         changed[first] = with_settings(inner if isinstance(inner, Mapping) else {}, {rest: value}) if dot else value
     return changed
+
+
+def dotted(settings: Mapping[str, Any], whole: Collection[str] = ()) -> dict[str, Any]:
+    """Settings by dotted keys: a section that is given as a mapping keeps those of its keys that are not in it.
+
+    Args:
+        settings: values by their keys, dotted or not.
+        whole: keys whose mappings are values of their own.
+    """
+    parts: dict[str, Any] = {}
+    for key, value in settings.items():
+        is_section = isinstance(value, Mapping) and "." not in key and key not in whole
+        parts |= {f"{key}.{inner}": part for inner, part in value.items()} if is_section else {key: value}
+    return parts
 
 
 def check_keys(values: Mapping[str, Any], kind: type, where: str = "") -> None:

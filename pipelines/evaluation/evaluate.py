@@ -66,8 +66,12 @@ def evaluate(
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
     check_split(trained, dataset, split)
+    if dataset.split(split).labelled:
+        check_classes(trained, dataset)
     if not untrained:
         tell(f"scores are of {trained.named}")
+    if shards and dataset.fingerprint != trained.run.identity["data"]:
+        tell(f"scores are of {dataset.location}; in MLflow and in the run's folder they take the place of those of its own data")
     labelled = dataset.split(split).labelled
     with_bank = labelled and dataset.split(trained.split).labelled
     if labelled:
@@ -148,6 +152,17 @@ def check_split(trained: Trained, dataset: Dataset, split: str) -> None:
         raise UserError(f"{dataset.location} has no {split} split to score on; give other --data or --split")
 
 
+def check_classes(trained: Trained, dataset: Dataset) -> None:
+    """Refuse shards that lack a class of the run's classifier.
+
+    Raises:
+        UserError: naming the class.
+    """
+    known = trained.selection.classes if trained.selection else []
+    if missing := [name for name in known if name not in dataset.classes]:
+        raise UserError(f"{dataset.location} has no class {missing[0]!r} that the classifier knows; give shards with its classes")
+
+
 def check_options(*, workers: int, neighbours: Sequence[int] = (1,), temperature: float = 1.0) -> None:
     """Refuse numbers that nothing can be scored with.
 
@@ -164,16 +179,10 @@ def check_options(*, workers: int, neighbours: Sequence[int] = (1,), temperature
 
 
 def own_guesses(trained: Trained, dataset: Dataset, scored: dict[str, Tensor]) -> dict[str, Guesses]:
-    """Guesses of the run's own classifiers by their names; classes are found in the data set by their names.
-
-    Raises:
-        UserError: when the data set lacks one of them.
-    """
+    """Guesses of the run's own classifiers by their names; classes are found in the data set, which has them, by their names."""
     selection = trained.selection
     if selection is None:
         return {}
-    if missing := [name for name in selection.classes if name not in dataset.classes]:
-        raise UserError(f"{dataset.location} has no class {missing[0]!r} that the classifier knows; give shards with its classes")
     numbers = torch.tensor([dataset.classes.index(name) for name in selection.classes])
     names = [name.removesuffix(SHARES) for name in scored if name.endswith(SHARES)]
     return {name: Guesses(numbers[scored[name]], scored[f"{name}{SHARES}"]) for name in names}

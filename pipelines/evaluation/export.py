@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from safetensors.torch import save
 from torch import Tensor
 
-from algos.check_ranges import SMALL_IMAGE
 from algos.matching_weights import classifier_names
+from algos.methods.method import Method
+from algos.networks import has_small_stem
 from pipelines.errors import UserError
 from pipelines.evaluation.serving.write_model import write_model
 from pipelines.files.location import Location
@@ -55,7 +56,8 @@ def export(
         raise UserError(f"--to is {to!r}; the export is a safetensors file, so name it ....safetensors, or give {MLFLOW}")
     file.check_free(overwrite=overwrite)
     trained = Trained.open(place)
-    weights = _classified(trained) if classifier else trained.method().backbone.state_dict()
+    method = trained.method()
+    weights = _classified(trained, method) if classifier else method.backbone.state_dict()
     file.parent.make()
     metadata = {
         "backbone": json.dumps(trained.backbone),
@@ -66,7 +68,7 @@ def export(
     if classifier and trained.selection:
         metadata["classes"] = json.dumps(trained.selection.classes)
     file.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata))
-    return f"{file}, of {trained.named}: {_loading(trained, classifier=classifier)}"
+    return f"{file}, of {trained.named}: {_loading(trained, has_small_stem(method.backbone), classifier)}"
 
 
 def _check_names(register: str | None, alias: str | None) -> None:
@@ -107,9 +109,9 @@ def log_model(place: str, register: str | None, alias: str | None) -> str:
     return f"the model of {trained.named} is logged{numbered}; {loads}"
 
 
-def _classified(trained: Trained) -> dict[str, Tensor]:
+def _classified(trained: Trained, method: Method) -> dict[str, Tensor]:
     """Averaged backbone and classifier under the names of the foreign library."""
-    averaged = trained.method().classifiers().get("accuracy_ema")
+    averaged = method.classifiers().get("accuracy_ema")
     if averaged is None:
         raise UserError(
             f"{trained.run.location} is a run of quorum {trained.run.kind}, which has no classifier; leave out --classifier"
@@ -120,10 +122,10 @@ def _classified(trained: Trained) -> dict[str, Tensor]:
     return backbone.state_dict() | {f"{name}.{key}": tensor for key, tensor in head.items()}
 
 
-def _loading(trained: Trained, *, classifier: bool) -> str:
+def _loading(trained: Trained, small: bool, classifier: bool) -> str:
+    """How the file is loaded; a network with a small stem is in neither library."""
     backbone = trained.backbone
     library, _, name = backbone["name"].rpartition("/")
-    small = backbone["stem"] == "small" or (backbone["stem"] == "auto" and trained.view.size <= SMALL_IMAGE)
     if small or name.startswith("wrn"):
         why = f"{name} is in neither library" if name.startswith("wrn") else "its first convolution is the small stem's"
         first = "the backbone alone (keys without fc.) of " if classifier else ""
@@ -131,5 +133,7 @@ def _loading(trained: Trained, *, classifier: bool) -> str:
     options = "".join(f", {key}={value!r}" for key, value in backbone["options"].items())
     classes = len(trained.selection.classes) if classifier and trained.selection else 0
     timm_call = f"timm.create_model({name!r}, num_classes={classes}{options})"
-    torchvision_call = f"torchvision's {name} with " + (f"num_classes={classes}" if classes else "fc = Identity()")
-    return f"{timm_call} loads it" if library else f"{torchvision_call} loads it, and {timm_call}"
+    torchvision_call = f"torchvision's {name} with " + (f"num_classes={classes}" if classes else "fc = Identity()") + options
+    if library:
+        return f"{timm_call} loads it"
+    return f"{torchvision_call} loads it" + ("" if options else f", and {timm_call}")  # whose options are others

@@ -95,3 +95,9 @@ def test_uniformity_by_hand(monkeypatch):
 
 def test_features_that_are_all_zero_are_all_alike():
     assert uniformity(torch.zeros(6, 4)) == uniformity(torch.ones(6, 4)) == pytest.approx(0, abs=1e-12)
+
+
+def test_features_that_do_not_tell_images_apart_have_the_least_rank_of_all():
+    assert rankme(torch.ones(50, 20)) == pytest.approx(1, abs=1e-3)
+    for views in (torch.ones(50, 2, 20), torch.randn(50, 1, 20).repeat(1, 2, 1)[:1].repeat(50, 1, 1)):
+        assert lidar(views) == pytest.approx(1, abs=1e-3)

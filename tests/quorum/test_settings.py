@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import algos.methods
 import quorum
 from pipelines.clustering.config import ClusterConfig
 from pipelines.config.sections import OptimizerConfig
@@ -30,6 +31,14 @@ def test_keywords_go_over_the_recipe_and_dotted_settings_over_both():
     config = made(settings={"method.dim": 32, "epochs": 2}, data=Path("data/some"), epochs=5, method={"predictor_hidden": 16})
     assert (config.data, config.epochs, config.method.dim, config.method.predictor_hidden) == ("data/some", 2, 32, 16)
     assert config.method.num_clusters == made().method.num_clusters  # a mapping leaves the others of its section
+
+
+def test_a_mapping_in_settings_sets_keys_of_a_section_as_one_in_keywords_does():
+    given = {"optimizer": {"lr": 0.5}, "compute": {"workers": 2}, "backbone": {"options": {"depth": 3}}}
+    assert made(settings=given) == made(**given)
+    assert made(settings=given).optimizer.weight_decay == made().optimizer.weight_decay != OptimizerConfig().weight_decay
+    with pytest.raises(UserError, match=r"unknown key 'optimizer\.lrr'; nearest valid name: optimizer\.lr"):
+        made(settings={"optimizer": {"lrr": 0.5}})
 
 
 def test_words_of_a_command_line_and_python_values_say_the_same():
@@ -83,6 +92,14 @@ def test_recipes_are_a_table():
     assert {"coke_digits", "protocon_digits", "sweeps/coke_ratio"} <= set(listed.index)
     assert set(listed["command"]) == {"pretrain", "semisup", "sweep"}
     assert (listed["about"].str.len() > 10).all()
+
+
+def test_a_method_of_ones_own_that_is_broken_is_said_where_recipes_are_listed(tmp_path, monkeypatch):
+    (tmp_path / "made_up").mkdir()
+    (tmp_path / "made_up" / "__init__.py").write_text("1 / 0")
+    monkeypatch.setattr(algos.methods, "__path__", [*algos.methods.__path__, str(tmp_path)])
+    with pytest.raises(UserError, match=r"made_up\.spec holds no SPEC of a method \(division by zero\); mend it"):
+        quorum.recipes()
 
 
 def test_a_place_is_given_once():

@@ -29,7 +29,7 @@ UNBOUNDED = 10_000  # characters, which no table needs
 SCORES = 4  # columns: score, interval, seeds, verdict
 COSTS = 3  # columns at the end: images, time, stopped runs
 MOST_KEYS = 6  # more are one column of names in the terminal
-CANNOT_TELL = {"one seed": "cannot tell: one seed", "no spread": "cannot tell: no spread"}
+CANNOT_TELL = "cannot tell: "  # before why, where there is room for it
 SIZE_COLUMNS = ("#constraint", "#min", "#max")
 
 
@@ -72,16 +72,19 @@ def _fits(console: Console, table: Table) -> bool:
 def _narrow(console: Console, title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Table]:
     """Figures of settings by their numbers: one table, or the scores and what else there is below them."""
 
-    def part(title: str, columns: slice) -> Table:
+    def part(title: str, columns: slice, drop: str = "") -> Table:
         heads = ["", *(LINES.sub("\n", name) for name in names[columns])]
-        table = _table(title, heads, [[str(place), *row[columns]] for place, row in enumerate(rows, 1)], 1)
+        cells = [[str(place), *(cell.removeprefix(drop) for cell in row[columns])] for place, row in enumerate(rows, 1)]
+        table = _table(title, heads, cells, 1)
         table.box, table.padding = None, (0, 1, 0, 0)
         return table
 
-    whole = part(title, slice(None))
-    if _fits(console, whole) or not names[SCORES:]:
+    whole, scores = part(title, slice(None)), part(title, slice(SCORES))
+    if _fits(console, whole):
         return [whole]
-    return [part(title, slice(SCORES)), part("", slice(SCORES, None))]
+    if not _fits(console, scores):
+        scores = part(title, slice(SCORES), CANNOT_TELL)
+    return [scores, part("", slice(SCORES, None))] if names[SCORES:] else [scores]
 
 
 def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], figures: int) -> Table:
@@ -176,7 +179,7 @@ def verdict(judged: Judged) -> str:
         return f"= best (p {judged.p:.2g})"
     if judged.verdict == "worse":
         return f"p {judged.p:.2g}"
-    return CANNOT_TELL.get(judged.verdict, judged.verdict)
+    return f"{CANNOT_TELL}{judged.verdict}" if judged.verdict in ("one seed", "no spread") else judged.verdict
 
 
 def summary(compared: Comparison) -> list[str]:

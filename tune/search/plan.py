@@ -12,7 +12,7 @@ from pipelines.config.old_configs import refuse_old
 from pipelines.config.recipe import read_recipe, read_stored
 from pipelines.config.training_config import CONFIG_OF_COMMAND, TrainingConfig
 from pipelines.config.training_plan import check_training, head_sizes, scores_of, spec_of
-from pipelines.config.typed_options import from_values, with_settings
+from pipelines.config.typed_options import dotted, from_values, with_settings
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.scored_split import observed_split
 from pipelines.errors import UserError
@@ -66,7 +66,7 @@ class Plan:
         Raises:
             UserError: for a base recipe that does not work, or points that cannot; nothing was started.
         """
-        settings = _dotted(config.settings)
+        settings = dotted(config.settings)
         for part, keys in (("settings", settings), ("space", config.space)):
             if own := sorted(set(keys) & set(OWN)):
                 raise UserError(f"{part}.{own[0]} is the sweep's own; set seeds, name, storage or tracking of the sweep instead")
@@ -236,15 +236,6 @@ class Plan:
             raise UserError("scheduler pbt has one member, which no other can take over from; give the space more points")
         if self.is_population and self.config.concurrent not in (None, self.trials):
             raise UserError(f"scheduler pbt trains all {self.trials} members at a time; leave concurrent out")
-
-
-def _dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted keys: a section that is given as a mapping keeps those of its keys that are not in it."""
-    parts: dict[str, Any] = {}
-    for key, value in settings.items():
-        is_section = isinstance(value, Mapping) and "." not in key
-        parts |= {f"{key}.{inner}": part for inner, part in value.items()} if is_section else {key: value}
-    return parts
 
 
 def _check_start(config: TrainingConfig, networks: set[tuple[str | None, ...]]) -> None:

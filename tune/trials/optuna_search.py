@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import optuna
 from ray.tune.search.optuna import OptunaSearch
 
 from tune.trials.unwritten import Unwritten
@@ -21,6 +23,8 @@ class Proposals(OptunaSearch):
     """
 
     def __init__(self, failed: Callable[[dict[str, Any]], bool], **options: Any) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it tells of each study that it makes, here of two
+        warnings.filterwarnings("ignore", "Choices for a categorical distribution")  # lists, which a study in memory takes
         super().__init__(**options)
         self._failed = Unwritten(failed)  # Ray Tune stores its searcher beside the sweep
         self._chosen: dict[str, dict[str, Any]] = {}

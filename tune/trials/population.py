@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import ray.tune
-from ray.tune.schedulers import PopulationBasedTraining
 
 from pipelines.files.documents import RESTORE, checked_note, damage_in_words
 from pipelines.files.location import Location
+from pipelines.jobs.ray_quirks.populations import Population
 from pipelines.runs.checkpoints import CheckpointStore, Entry
 from pipelines.runs.run_folder import RUN_FILE, Run
 from pipelines.tracking.mlflow_tracker import Tracker
@@ -35,21 +35,24 @@ EPOCHS_DONE, EPOCHS_TRAINED = "epochs_done", "epochs_trained"
 HANDOVER_FILE, LINEAGE_FILE, LINEAGE_TAG = "handover.json", "lineage.json", "quorum.lineage"
 
 
-def population_based(plan: Plan) -> PopulationBasedTraining:
+def population_based(plan: Plan) -> Population:
     """Ray Tune's scheduler; all members meet at each interval's end, so that none is compared with another's later state."""
     rule, axes = plan.config.scheduler, Space.parse(plan.config.space, plan.config.kind).axes
-    bounds = {axis.key: axis.values for axis in axes if axis.kind not in ("grid", "choice")}
+    bounded = [axis for axis in axes if axis.kind not in ("grid", "choice")]
 
     def keep_within(config: dict[str, Any]) -> dict[str, Any]:
         point = config["trial"]["point"]
-        for key, (low, high) in bounds.items():
-            point[key] = type(low)(min(max(point[key], low), high))
+        for axis in bounded:
+            low, high = axis.values
+            value = min(max(point[axis.key], low), high)
+            point[axis.key] = int(value) if axis.kind == "integers" else float(value)
         return config
 
-    mutations = {axis.key: domain(axis) if axis.key in bounds else axis.values for axis in axes}
-    return PopulationBasedTraining(
-        time_attr=EPOCHS_DONE, perturbation_interval=rule.interval_epochs, quantile_fraction=rule.share,
-        hyperparam_mutations={"trial": {"point": mutations}}, custom_explore_fn=keep_within, synch=True, log_config=False,
+    mutations = {axis.key: domain(axis) if axis in bounded else axis.values for axis in axes}
+    reached = max(epochs_done(plan.run_folder(point, seed)) for point in plan.points for seed in plan.config.seeds)
+    return Population(
+        reached, time_attr=EPOCHS_DONE, perturbation_interval=rule.interval_epochs, quantile_fraction=rule.share,
+        hyperparam_mutations={"trial": {"point": mutations}}, custom_explore_fn=keep_within,
     )  # fmt: skip
 
 

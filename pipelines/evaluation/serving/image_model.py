@@ -6,7 +6,9 @@ and neither Ray nor an installed quorum.
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from pipelines.views.crops import center_crop
 from pipelines.views.shown_picture import Showing
 
 BATCH = 256  # images that go through the network at a time
+FILE = str | bytes | bytearray | memoryview | np.void  # what may hold an encoded image
+BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]{16,}={0,2}\s*")  # which no format of images looks like
 
 
 class ServedNetwork(nn.Module):
@@ -74,7 +78,7 @@ class ImageModel(PythonModel):
 
     @torch.no_grad()
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """A row an image of the column `image`, which holds encoded ones: JPEG, PNG, WebP and others.
+        """A row an image of the column `image`, which holds encoded ones: JPEG, PNG, WebP and others, also as text in base64.
 
         Raises:
             MlflowException: naming the row, for an image that cannot be decoded.
@@ -91,11 +95,12 @@ class ImageModel(PythonModel):
         size, showing = self.about["image_size"], Showing(tuple(self.about["background"]), self.about["pixels"])
         views = np.empty((len(images), size, size, 3), np.uint8)
         for view, (row, image) in zip(views, images.items(), strict=True):
-            if image is None or isinstance(image, str):
-                given = "nothing" if image is None else "text"
-                raise MlflowException.invalid_parameter_value(f"the image of row {row} is {given}; give the bytes of its file")
+            if not isinstance(image, FILE):
+                raise MlflowException.invalid_parameter_value(
+                    f"the image of row {row} is {_kind(image)}; give the bytes of its file"
+                )
             try:
-                center_crop(image, size, self.about["resize_to"], showing, view)
+                center_crop(_decoded(image), size, self.about["resize_to"], showing, view)
             except Exception as error:  # codecs raise what they like
                 raise MlflowException.invalid_parameter_value(f"the image of row {row} cannot be decoded: {error}") from error
         pixels = torch.from_numpy(views).to(self.device).permute(0, 3, 1, 2).float() / 255
@@ -103,6 +108,17 @@ class ImageModel(PythonModel):
         with self.precision.autocast():
             columns = self.network((pixels - mean) / std)
         return {name: column.cpu().numpy() for name, column in columns.items()}
+
+
+def _kind(given: Any) -> str:
+    """What stands where a file should, in words."""
+    return "nothing" if pd.api.types.is_scalar(given) and pd.isna(given) else f"of type {type(given).__name__}"
+
+
+def _decoded(image: Any) -> bytes:
+    """An encoded image; MLflow's server hands on base64 of `inputs`, `instances` and CSV as it came."""
+    content = image.encode() if isinstance(image, str) else bytes(image)
+    return base64.b64decode(content) if BASE64.fullmatch(content) else content
 
 
 set_model(ImageModel())

@@ -32,6 +32,8 @@ def test_a_folder_on_the_path_is_a_method_too(tmp_path, monkeypatch):
     [
         (None, None),  # what several methods share, say
         ("", r"made_up\.spec holds no SPEC of a method \(module .* has no attribute 'SPEC'\); mend it"),
+        ("SPEC = ", r"made_up\.spec holds no SPEC of a method \(invalid syntax"),
+        ("SPEC = nothing()", r"made_up\.spec holds no SPEC of a method \(name 'nothing' is not defined"),
         ("import nothing_of_this_name", r"made_up\.spec holds no SPEC of a method \(No module named"),
         (
             "from algos.methods.coke.spec import CoKeSpec\nSPEC = CoKeSpec()",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 
+import quorum
 from pipelines.errors import UserError
-from pipelines.evaluation.evaluate import check_options
+from pipelines.evaluation.evaluate import check_classes, check_options, evaluate
 from pipelines.runs.run_folder import Run
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
@@ -46,6 +48,27 @@ def test_classes_and_neighbours_are_scored_shown_and_recorded(straight, capsys):
         assert [row["class"] for row in csv.DictReader(file)] == table["class"].tolist()
     files = {file.path for file in client.list_artifacts(address.run_id, "evaluation")}
     assert {"evaluation/classes-test.parquet", "evaluation/classes-test.csv"} <= files
+
+
+def test_shards_without_a_class_of_the_classifier_are_refused_before_anything_is_embedded(some_digits):
+    check_classes(SimpleNamespace(selection=None), some_digits)
+    check_classes(SimpleNamespace(selection=SimpleNamespace(classes=["3", "5"])), some_digits)
+    with pytest.raises(UserError, match="has no class 'cat' that the classifier knows; give shards with its classes"):
+        check_classes(SimpleNamespace(selection=SimpleNamespace(classes=["3", "cat"])), some_digits)
+
+
+def test_scores_of_other_data_are_told_from_those_of_the_runs_own(straight, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pipelines.evaluation.evaluate.connect", _stop)
+    other = quorum.ingest("digits", tmp_path / "other", take=300).dataset
+    for data in (None, str(other.location)):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(str(straight), shards=data)
+        told = f"scores are of {other.location}; in MLflow and in the run's folder they take the place of those of its own"
+        assert (told in capsys.readouterr().err) is (data is not None)
+
+
+def _stop(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("neighbours", [[True], [5, False], [1.5], [0], []])

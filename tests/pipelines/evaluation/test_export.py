@@ -54,6 +54,30 @@ def test_a_resnet_loads_strictly_and_computes_the_same(digits, tmp_path, library
         torch.testing.assert_close(network.eval()(images), ours(images))
 
 
+VIT = {"img_size": 8, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3, "dynamic_img_size": True}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "call"),
+    [
+        ({"name": "timm/vit_tiny_patch16_224", "stem": "auto", "options": VIT}, "timm.create_model('vit_tiny_patch16_224'"),
+        ({"name": "resnet50", "stem": "imagenet", "options": {"groups": 2, "width_per_group": 16}}, "torchvision's resnet50"),
+    ],
+)
+def test_it_says_what_loads_a_network_with_options(digits, tmp_path, backbone, call):
+    folder = saved_run(digits, tmp_path, "--backbone", json.dumps(backbone))
+    said = export(str(folder), str(tmp_path / "net.safetensors")).partition(": ")[2]
+    options = "".join(f", {key}={value!r}" for key, value in backbone["options"].items())
+    end = ", num_classes=0" if "timm" in call else " with fc = Identity()"
+    assert said == f"{call}{end}{options}{')' if 'timm' in call else ''} loads it"
+    if "timm" in call:
+        network = timm.create_model("vit_tiny_patch16_224", num_classes=0, **backbone["options"])
+    else:
+        network = torchvision.models.resnet50(**backbone["options"])
+        network.fc = torch.nn.Identity()
+    network.load_state_dict(load_file(tmp_path / "net.safetensors"))
+
+
 def test_metadata_says_how_to_rebuild_a_small_stem(digits, tmp_path):
     folder = saved_run(digits, tmp_path, "--backbone", '{"name": "resnet18", "stem": "small", "options": {}}')
     assert "build_backbone" in export(str(folder), str(tmp_path / "net.safetensors"))

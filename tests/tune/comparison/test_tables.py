@@ -135,6 +135,14 @@ def test_a_narrow_terminal_breaks_no_sentence_and_cuts_no_heading(said, store, m
     assert "the budget that every finished run reached; +- is the standard deviation over seeds" in text
 
 
+def test_a_verdict_is_whole_where_no_more_than_the_scores_have_room(said, grid, monkeypatch):
+    for columns, shown in ((64, "4 0.2000 - 1 cannot tell: one seed"), (60, "4 0.2000 - 1 one seed")):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = [" ".join(line.split()) for line in said(grid).splitlines()]
+        assert shown in lines
+        assert "1 0.9100 +- 0.0100 0.8852 to 0.9348 3 best" in lines
+
+
 def test_a_terminal_that_is_too_narrow_for_all_figures_has_them_in_two_tables(said, grid, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = said(grid, sizes=True, final=True).splitlines()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import optuna
 import pytest
 from ray import tune
@@ -19,6 +22,16 @@ def searcher():
         "test/knn_top1", "max", {"trial": {"point": {"optimizer.lr": tune.uniform(0.0, 1.0)}, "seed": 0}}
     )
     return made
+
+
+def test_it_says_nothing_of_itself_in_the_terminal():
+    made = (
+        "import ray.tune; from tune.trials.optuna_search import Proposals; made = Proposals(lambda point: False, seed=0); "
+        "point = {'K': ray.tune.choice([[10, 20], [30]]), 'optimizer.lr': ray.tune.uniform(0.0, 1.0)}; "
+        "made.set_search_properties('val/knn_top1', 'max', {'trial': {'point': point, 'seed': 0}}); made.suggest('a')"
+    )
+    done = subprocess.run([sys.executable, "-c", made], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
 
 
 def states(searcher) -> list:

@@ -11,8 +11,11 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.checkpoints import CheckpointStore, Entry
+from tests.helpers.runs.sweeps import config
+from tune.search.plan import Plan
+from tune.search.sweep_config import BudgetConfig, SchedulerConfig
 from tune.trials import population
-from tune.trials.population import LINEAGE_FILE, LINEAGE_TAG, lineage_of, newest_figures, settle, take_over
+from tune.trials.population import LINEAGE_FILE, LINEAGE_TAG, lineage_of, newest_figures, population_based, settle, take_over
 
 POINT = {"optimizer.lr": 0.05}
 
@@ -152,3 +155,19 @@ def test_a_member_is_compared_by_the_state_that_it_has():
     assert figures(own, took, lineage=lineage) == {"val/knn_top1": 0.5, "progress/epoch": 1.0}
     assert figures(own, took, new, lineage=lineage)["val/knn_top1"] == 0.3
     assert figures(own, took, lineage=[{"epoch": 2}])["val/knn_top1"] == 0.1  # which version 0.1 did not note
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "kept"),
+    [
+        ({"uniform": [0, 1]}, [0.25, 0.5, 1.7], [0.25, 0.5, 1.0]),
+        ({"loguniform": [1, 4]}, [1.5, 0.5, 4.8], [1.5, 1.0, 4.0]),
+        ({"integers": [1, 4]}, [2, 0, 5], [2, 1, 4]),
+    ],
+)
+def test_changed_values_stay_within_their_bounds_and_between_whole_ones(some_digits, tmp_path, axis, values, kept):
+    parts = {"space": {"optimizer.clip_norm": axis}, "searcher": "random", "budget": BudgetConfig(trials=2)}
+    plan = Plan.of(config(str(some_digits.location), tmp_path, scheduler=SchedulerConfig("pbt"), **parts))
+    explore = population_based(plan)._custom_explore_fn
+    changed = [explore({"trial": {"point": {"optimizer.clip_norm": value}}})["trial"]["point"] for value in values]
+    assert [repr(point["optimizer.clip_norm"]) for point in changed] == [repr(value) for value in kept]

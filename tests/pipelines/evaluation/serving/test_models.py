@@ -197,13 +197,32 @@ def test_what_cannot_go_together_is_refused(tmp_path):
             export(str(tmp_path), **keys)
 
 
-def test_no_images_have_all_columns_and_what_is_no_file_is_said(saved, tmp_path):
-    files = Path(write_model(str(saved("semisup").location), "best", tmp_path).path) / "artifacts"
+def loaded(saved, folder: Path) -> tuple[ImageModel, SimpleNamespace]:
+    """A model in this process, with its context."""
+    files = Path(write_model(str(saved("semisup").location), "best", folder).path) / "artifacts"
     model, context = ImageModel(), SimpleNamespace(artifacts={file.stem: str(file) for file in files.iterdir()})
     model.load_context(context)
+    return model, context
+
+
+def test_an_image_is_the_same_however_its_bytes_come(saved, some_digits, tmp_path):
+    model, context = loaded(saved, tmp_path)
+    (image,) = read_images(some_digits, "train", [3]).values()
+    text = base64.b64encode(image)
+    forms = [image, bytearray(image), memoryview(image), np.void(image), text.decode(), text, base64.encodebytes(image).decode()]
+    found = model.predict(context, pd.DataFrame({"image": forms}))
+    assert all(np.array_equal(row, found["embedding"][0]) for row in found["embedding"])
+    for wrong in ("https://example.com/a.png", "AAAABBBBCCCCDDDD", text.decode()[:-1]):
+        with pytest.raises(MlflowException, match="the image of row 0 cannot be decoded"):
+            model.predict(context, pd.DataFrame({"image": [wrong]}))
+
+
+def test_no_images_have_all_columns_and_what_is_no_file_is_said(saved, tmp_path):
+    model, context = loaded(saved, tmp_path)
     found = model.predict(context, pd.DataFrame({"image": pd.Series([], dtype=object)}))
     assert (len(found), list(found)) == (0, ["embedding", "clusters", "probabilities", "class"])
-    for image, given in (("iVBORw0KGgo=", "text"), (None, "nothing")):
+    pixels = np.zeros((8, 8), np.uint8)
+    for image, given in ((None, "nothing"), (float("nan"), "nothing"), (pixels, "of type ndarray")):
         with pytest.raises(MlflowException, match=f"the image of row 0 is {given}; give the bytes of its file"):
             model.predict(context, pd.DataFrame({"image": [image]}))
 
