@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -16,6 +16,7 @@ from pipelines.cleaning.old_runs import Kept, checkpoints_to_go, runs_to_go, unl
 from pipelines.cleaning.waste import Kind, Waste, is_as_planned
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import is_of_remote, said_of
 from pipelines.runs.checkpoints import CheckpointStore
 
 
@@ -102,12 +103,25 @@ def _delete(root: Location, run: str | None, waste: Iterable[Waste], left: list[
         if one.kind is Kind.CHECKPOINT:
             old[place.name] = one
             continue
-        with suppress(FileNotFoundError):  # somebody else deletes it too
-            place.delete_folder() if one.is_folder else place.delete_file()
-        deleted.append(one)
+        with _unless_refused(one.path, left):
+            with suppress(FileNotFoundError):  # somebody else deletes it too
+                place.delete_folder() if one.is_folder else place.delete_file()
+            deleted.append(one)
     if old and run is not None:
         store = CheckpointStore(root / run / "checkpoints")
         ends = {entry.file for entry in (store.best(), store.latest()) if entry}
-        store.keep_only({entry.file for entry in store.entries()} - (old.keys() - ends))
-        deleted += [one for name, one in old.items() if name not in ends]
+        with _unless_refused(f"{run}/checkpoints".lstrip("/"), left):
+            store.keep_only({entry.file for entry in store.entries()} - (old.keys() - ends))
+            deleted += [one for name, one in old.items() if name not in ends]
     return deleted
+
+
+@contextmanager
+def _unless_refused(path: str, left: list[str]) -> Iterator[None]:
+    """What a disk does not let go stays, and the rest goes; a storage that is away would refuse that too."""
+    try:
+        yield
+    except OSError as error:
+        if is_of_remote(error):
+            raise
+        left.append(f"{path or 'the run'} stays: {said_of(error)}")

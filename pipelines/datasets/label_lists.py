@@ -74,7 +74,7 @@ def _text(file: str) -> str:
     try:
         content = Path(file).expanduser().read_bytes()
     except OSError as error:
-        raise UserError(f"list {file} cannot be read: {error}") from error
+        raise UserError(f"list {file} cannot be read: {error.strerror}") from error
     try:
         return decoded(content)
     except UnicodeDecodeError as error:

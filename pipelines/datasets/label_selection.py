@@ -21,6 +21,7 @@ from pipelines.datasets.label_lists import fraction_in, read_list
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import said_of, storage_sentence
 from pipelines.files.text import composed
 from pipelines.words import tell
 
@@ -69,7 +70,7 @@ class Selection:
         try:
             content = read_document(location, SELECTION_FORMAT, MAKE_AGAIN)
         except OSError as error:
-            raise UserError(f"labels {place} cannot be read: {error}") from error
+            raise UserError(f"labels {place} cannot be read: {storage_sentence(error)}") from error
         with damage_in_words(location, MAKE_AGAIN):
             selection = cls(**content)
             selection._check_types()
@@ -93,7 +94,7 @@ class Selection:
             location.parent.make()
             write_document(location, asdict(self), SELECTION_FORMAT)
         except OSError as error:
-            raise UserError(f"labels {place} cannot be written ({error}); choose another place: --to FILE") from error
+            raise UserError(f"labels {place} cannot be written ({said_of(error)}); choose another place: --to FILE") from error
 
     @staticmethod
     def _refuse_other(location: Location) -> None:

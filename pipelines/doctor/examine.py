@@ -16,13 +16,13 @@ from pipelines.doctor.node_probe import Begun, Node, Probe, answers, failed
 from pipelines.doctor.on_node import versions
 from pipelines.doctor.on_node.data_files import Expected, look_at_data
 from pipelines.doctor.on_node.gpus import look_at_gpus
-from pipelines.doctor.on_node.machine import look_at_disks, look_at_limits, look_at_memory, look_at_name
+from pipelines.doctor.on_node.machine import look_at_disks, look_at_limits, look_at_memory, look_at_name, look_where_no_ray_starts
 from pipelines.doctor.on_node.storage import Wish, write_and_read
 from pipelines.doctor.own_folders import HERE, look_at_own_folder
 from pipelines.doctor.places import clear, compare_and_remove, name_of, open_data, open_storage, refused
 from pipelines.doctor.record import look_at_record
 from pipelines.doctor.room import look_at_nodes, look_at_room
-from pipelines.errors import UserError
+from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
 from pipelines.jobs.ray_cluster import connect
 
@@ -30,6 +30,7 @@ CONNECT_SECONDS = 24.0  # until a cluster answers
 OPEN_SECONDS = 12.0  # of what this process asks of storage and data, meanwhile
 CHECK_SECONDS, LEAST_CHECK_SECONDS = 26.0, 12.0  # of the checks on a node, the start of a process among them
 CHECKED_AT = 42.0  # seconds from the start, after which there is only the least time for them
+REMOVE_SECONDS = 2.0  # until a storage that was just written has answered, where the command is stopped
 LAST_SECONDS = 12.0  # of what comes after them: clocks, network, removing what was written, an all-reduce
 
 
@@ -104,6 +105,21 @@ def examine(asked: Asked) -> list[Finding]:
         begun["storage"] = Begun(partial(open_storage, asked.storage))
     if asked.data:
         begun["data"] = Begun(partial(open_data, asked.data))
+    try:
+        return _examined(asked, begun)
+    except Stopped:
+        _remove_written(begun)
+        raise
+
+
+def _remove_written(begun: dict[str, Begun[Any]]) -> None:
+    """What was written to a storage goes, although its checks did not come to their end."""
+    if "storage" in begun and isinstance(wish := begun["storage"].answer(time.monotonic() + REMOVE_SECONDS), Wish):
+        clear(wish)
+
+
+def _examined(asked: Asked, begun: dict[str, Begun[Any]]) -> list[Finding]:
+    """All findings, those of what has begun to be asked among them."""
     start = time.monotonic()
     no_cluster = _join(asked)
     places = Places.waited_for(asked, begun, time.monotonic() + OPEN_SECONDS)
@@ -113,6 +129,7 @@ def examine(asked: Asked) -> list[Finding]:
         found = _on_cluster(asked, places, seconds)
     else:
         found = [no_cluster, *places.findings]
+        found += [one.on(HERE) for one in look_where_no_ray_starts()] if _is_here(asked) else []
         found += [fine(name, "this process reaches it") for name in ("storage", "data") if getattr(places, name) is not None]
         if places.storage is not None:
             clear(places.storage)
@@ -139,8 +156,7 @@ def _told(record: Any) -> list[Finding]:
 def _join(asked: Asked) -> Finding | None:
     """Join the cluster, or start Ray here; a fault where that does not go."""
     needed = (asked.workers or 0) * asked.cpus_each + 1
-    here = (asked.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
-    if here:  # by this thread, with whose end those that it started would end
+    if _is_here(asked):  # by this thread, with whose end those that it started would end
         error = _raised(partial(connect, asked.address, local_cpus=needed))
     else:
         error = Begun(partial(connect, asked.address)).answer(time.monotonic() + CONNECT_SECONDS)
@@ -155,6 +171,11 @@ def _join(asked: Asked) -> Finding | None:
         raise error
     page = Page.VERSIONS if "install the same on both sides" in str(error) else Page.CLUSTER
     return fault("cluster", str(error), "", page)
+
+
+def _is_here(asked: Asked) -> bool:
+    """Whether a Ray of this machine alone is started."""
+    return (asked.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
 
 
 def _raised(function: Callable[[], Any]) -> Any:

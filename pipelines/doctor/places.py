@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from pipelines.doctor.node_probe import Probe, answers, failed
 from pipelines.doctor.on_node.data_files import Expected
 from pipelines.doctor.on_node.storage import Wish, known_credentials, opened, remove, with_reason, write
 from pipelines.doctor.refusals import of_storage
+from pipelines.files.location import Location
 
 PROBE = ".quorum-doctor"  # begins the names of files that are written
 
@@ -22,12 +24,18 @@ PROBE = ".quorum-doctor"  # begins the names of files that are written
 def open_storage(place: str) -> Wish:
     """Write a file there from this process, beside which the nodes write theirs."""
     location = opened(place)
-    fresh = with_reason(location, lambda: location.filesystem.get_file_info(location.path)).type == pafs.FileType.NotFound
+    found = with_reason(location, lambda: location.filesystem.get_file_info(location.path))
+    made = _missing(location) if location.is_local else int(found.type == pafs.FileType.NotFound)
     name = f"{PROBE}-{uuid.uuid4().hex[:12]}"
     if location.is_local:
         location.make()
     write(location / name, b"quorum doctor\n")
-    return Wish(place, name, fresh, known_credentials())
+    return Wish(place, name, made, known_credentials())
+
+
+def _missing(folder: Location) -> int:
+    """How many folders are to be made on a disk."""
+    return 0 if folder.exists() else 1 + _missing(folder.parent)
 
 
 def open_data(place: str) -> Expected:
@@ -75,16 +83,22 @@ def compare_and_remove(wish: Wish, wrote: Sequence[Probe], deadline: float) -> l
     for probe, told in zip(wrote, answers(asked, deadline), strict=True):
         results = [refused("storage", told, 0)] if isinstance(told, BaseException) else told
         found += [one.on(probe.node.name) for one in results]
-    for probe in wrote:
-        remove(wish, name_of(wish, probe))
     clear(wish)
     return found
 
 
 def clear(wish: Wish) -> None:
-    """Remove what this process wrote, and the folder where it was not there before."""
-    remove(wish, wish.beside)
+    """Remove what this process and the nodes wrote, and the folders that were not there before."""
     folder = opened(wish.shown)
+    with suppress(OSError):  # of a storage that may not be listed
+        for name in folder.children():
+            if name.startswith(wish.beside):
+                remove(wish, name)
+    remove(wish, wish.beside)
     with suppress(OSError):
-        if wish.fresh and not folder.children():
-            folder.filesystem.delete_dir(folder.path)
+        for _ in range(wish.made):
+            if folder.is_local:
+                os.rmdir(folder.path)  # which stays where others have begun to use it
+            elif not folder.children():
+                folder.filesystem.delete_dir(folder.path)
+            folder = folder.parent

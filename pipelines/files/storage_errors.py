@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -36,6 +37,17 @@ ADVICE = (  # what was said, and what to do
     (("No response body", "NO_SUCH_BUCKET", "NoSuchBucket", "RESOURCE_NOT_FOUND", "enable the allow_bucket_creation"),
      "look at the address"),
 )  # fmt: skip
+ROOM, RIGHT = "free some room, and go on from here", "give yourself the right to it, or choose another place"
+ADVICE_OF = {  # what to do about what a disk refuses
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: "files may not be as large as that (ulimit -f): raise the limit, and go on from here",
+    errno.EROFS: "mount it for writing, or choose another place",
+    errno.EACCES: RIGHT,
+    errno.EPERM: RIGHT,
+    errno.EMFILE: "raise the limit of open files (ulimit -n), and give the command again",
+}
+INNER = re.compile(r"\. Detail: \[errno \d+\]")  # between what pyarrow could not do and what the system says of it
 
 
 def patiently(call: Callable[[], Result]) -> Result:
@@ -56,11 +68,14 @@ def storage_sentence(error: OSError) -> str:
     cause = error
     while isinstance(inner := getattr(cause, "cause", None), OSError):  # as Ray hands it on
         cause = inner
-    said = hidden(str(cause).split("\n", maxsplit=1)[0])
-    if cause.errno == errno.ENOSPC:
-        return f"{said}; free some room, and go on from here"
     advice = next((text for words, text in ADVICE if _says(cause, words)), "look at that place, and go on from here")
-    return f"{said}; {advice}"
+    return f"{said_of(cause)}; {ADVICE_OF.get(cause.errno or 0, advice)}"
+
+
+def said_of(error: OSError) -> str:
+    """Which file, and what was said of it, in a line without numbers of the system's."""
+    said = INNER.sub(":", str(error.strerror or error).split("\n", maxsplit=1)[0])
+    return hidden(f"{error.filename}: {said}" if error.filename and error.strerror else said)
 
 
 def refusal_in(error: BaseException) -> str | None:

@@ -18,7 +18,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipelines.errors import UserError
 from pipelines.files.this_process import lives, process
 from pipelines.jobs.ray_quirks.cluster import free_orphans, keep_here, started_here
-from pipelines.jobs.ray_quirks.starts import few_processes, few_words, in_groups_of_their_own, kept_handlers, knock, no_dashboard
+from pipelines.jobs.ray_quirks.starts import (
+    few_processes,
+    few_words,
+    in_groups_of_their_own,
+    knock,
+    no_dashboard,
+    no_home_needed,
+    sigterm_stays_ours,
+)
 from pipelines.jobs.ray_quirks.train import train_knows_its_settings
 from pipelines.jobs.ray_starts import refuse_client, starts_in_words
 from pipelines.words import tell
@@ -52,7 +60,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     if address is None or address == "local":
         with (
             no_dashboard(), few_processes(), few_words(alone=True), in_groups_of_their_own(), train_knows_its_settings(),
-            kept_handlers(signal.SIGTERM),
+            sigterm_stays_ours(), no_home_needed(),
         ):  # fmt: skip
             cpus = max(os.cpu_count() or 1, local_cpus or 1)
             settings = {
@@ -67,7 +75,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
         return True
     refuse_client(address)
     del options["include_dashboard"]
-    with few_words(alone=False), kept_handlers(signal.SIGTERM), starts_in_words(address):
+    with few_words(alone=False), sigterm_stays_ours(), starts_in_words(address):
         knock(address)
         ray.init(address=address, **options)
     keep_here()

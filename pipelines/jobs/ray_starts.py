@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,6 +36,7 @@ ADDRESS = re.compile(r"auto|([\w.-]+|\[[0-9a-fA-F:]+\]):([0-5]?\d{1,4}|6[0-5]\d{
 ON_A_NODE = "send the command to a node: ray job submit --address http://HOST:8265 -- quorum ... --address auto"
 GIVE_TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
 ANSWER_SECONDS = 3.0
+WRITTEN = 1 << 20  # bytes, to see whether a disk is full
 NO_NODE = re.compile(r"timed out during startup|node_ip_address|raylet|node info")
 VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
 
@@ -68,15 +71,29 @@ def starts_in_words(address: str | None) -> Iterator[None]:
 
 def no_start(error: Exception) -> UserError:
     """Why Ray did not start on this machine."""
-    said = str(error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        said = "No space left on device"
+    full = _is_full() or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
+    said = "No space left on device" if full else str(error)
     for words, meaning, remedy in STARTS:
         if re.search(words, said):
             return UserError(f"Ray did not start on this machine: {meaning}; {remedy}")
     return UserError(
         f"Ray did not start on this machine ({_first_line(error)}); its logs in /tmp/ray/session_latest/logs may tell why"
     )
+
+
+def rays_folder() -> str:
+    """Where a Ray that this process starts has its temporary files."""
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+
+
+def _is_full() -> bool:
+    """Whether there is no room, of which Ray itself may say no more than that it waited for a file."""
+    try:
+        with tempfile.TemporaryFile(dir=rays_folder()) as file:
+            file.write(bytes(WRITTEN))
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False
 
 
 def no_cluster(error: Exception, address: str) -> UserError:

@@ -25,11 +25,17 @@ IMPORTING = "<frozen importlib._bootstrap>"  # file of the frames that import
 
 @contextmanager
 def stops_at_once() -> Iterator[None]:
-    """Within the block a wish raises `Stopped`. In a thread other than the main one, which no signal reaches, nothing changes."""
+    """Within the block a wish raises `Stopped`; a second one ends the process where the first waits for what is being imported.
+
+    In a thread other than the main one, which no signal reaches, nothing changes.
+    """
     wish, begun = Wish(), _imports(sys._getframe())
 
     def stop(number: int, frame: FrameType | None) -> None:
-        wish.number = number
+        again, wish.number = wish.number is not None, number
+        if again and _imports(frame) > begun:
+            os.write(2, f"{Stopped(number)}\n".encode())
+            os._exit(128 + number)
         _raise(Stopped(number), frame, begun)
 
     with _handled(dict.fromkeys(_heeded(), stop)), _by_its_name(wish):

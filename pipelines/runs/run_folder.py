@@ -14,6 +14,7 @@ from pipelines.config.recipe import stored_text
 from pipelines.errors import UserError
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import storage_sentence
 from pipelines.runs.checkpoints import CheckpointStore
 from pipelines.runs.description import note, repeat_command
 from pipelines.runs.provenance import changes, provenance
@@ -88,7 +89,7 @@ class Run:
             location.make()
             write_config(location, config)
         except OSError as error:
-            raise UserError(f"{location} cannot be written ({error}); choose another place") from error
+            raise UserError(f"{location} cannot be written: {storage_sentence(error)}") from error
         params = flatten(config) | {"data.fingerprint": fingerprint} | params
         tags = tags | identity | {"run_folder": hidden(str(location)), "kind": kind}
         tags |= note(about, repeat_command(kind, location, CONFIG_FILE))

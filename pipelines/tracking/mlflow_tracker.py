@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipelines.files.storage_errors import said_of
 from pipelines.secrets import hidden
 from pipelines.tracking.about.data_input import DataInput, mlflow_input
 from pipelines.tracking.about.model_entry import ModelEntry, log_figures, model_of, send_model
@@ -131,7 +132,7 @@ class Tracker:
 
     def _say_full(self, error: OSError) -> None:
         if not self._full:
-            self.messages.append(f"{self.journal.path} cannot be written ({error}); figures wait in memory until it can")
+            self.messages.append(f"{self.journal.path} cannot be written ({said_of(error)}); figures wait in memory until it can")
         self._full = True
 
     def _send_all(self) -> None:

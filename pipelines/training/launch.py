@@ -16,6 +16,7 @@ from pipelines.datasets.label_selection import put_images
 from pipelines.errors import UserError
 from pipelines.evaluation.serving.write_model import write_model
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import storage_sentence
 from pipelines.jobs.ray_cluster import call_on
 from pipelines.jobs.worker import Workers
 from pipelines.runs.description import training_words
@@ -186,7 +187,7 @@ class Training:
             if self.initial:
                 self.initial.keep(location)
         except OSError as error:
-            raise UserError(f"storage {config.storage} cannot be written ({error}); correct storage") from error
+            raise UserError(f"storage {config.storage} cannot be written: {storage_sentence(error)}") from error
         start = partial(
             Run.start, location, config.kind, config.to_dict(), self.dataset.fingerprint,
             uri=config.tracking.uri, experiment=config.tracking.experiment, name=name, params=params,

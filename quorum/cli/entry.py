@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = " ".join(["quorum", *words[:1]])
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of a home that it cannot write, and does without
     try:
         with stops_at_once():
             _answer(words)

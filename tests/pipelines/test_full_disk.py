@@ -80,7 +80,7 @@ def test_labels_and_an_export(disk, digits, straight):
     before = (folder / "few.json").read_text()
     fill(folder)
     refused("labels", "--data", digits, "--per-class", "4", "--to", str(folder / "few.json"))
-    refused("export", str(straight), "--to", str(folder / "backbone.safetensors"))
+    refused("export", str(straight), "--to", str(folder / "backbone.safetensors"), "--overwrite")
     assert ((folder / "few.json").read_text(), (folder / "backbone.safetensors").read_text()) == (before, "old")
     assert leftovers(folder) == []
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.doctor.findings import Finding, Page, fault, fine, noted
 from pipelines.doctor.sizes import in_words
 from pipelines.free_memory import free_bytes
+from pipelines.jobs.ray_starts import rays_folder
 
 SHM = "/dev/shm"
 LEAST_STORE, STORE_OF_CPU = 128e6, 24e6  # bytes of an object store, and of each CPU: a block has some 24 MB
@@ -110,15 +111,20 @@ def _free(cpus: float) -> Finding:
     return fine(check, f"{in_words(free)} free")
 
 
+def look_where_no_ray_starts() -> list[Finding]:
+    """What may keep a Ray from starting on this machine."""
+    return [*look_at_memory(1.0, LEAST_STORE), *look_at_disks(None), *look_at_limits(1.0)]
+
+
 def look_at_disks(storage: str | None) -> list[Finding]:
     """Room in Ray's folder, in the temporary one, and where runs go if that is local.
 
     Args:
         storage: a local folder, which may be missing yet.
     """
-    ray_folder = raylet()[1].get("session_dir") or "/tmp/ray"
+    ray_folder = raylet()[1].get("session_dir") or os.path.join(rays_folder(), "ray")
     named = {"disk of Ray": (ray_folder, "delete old /tmp/ray/session_*, or start the node with --temp-dir on another disk"),
-             "temporary files": (tempfile.gettempdir(), "free some room, or set TMPDIR")}  # fmt: skip
+             "temporary files": (os.environ.get("TMPDIR") or tempfile.gettempdir(), "free some room, or set TMPDIR")}  # fmt: skip
     if storage:
         named["disk of storage"] = (storage, "free some room, or give another --storage")
     return [look_at_disk(check, folder, remedy) for check, (folder, remedy) in named.items()]

@@ -37,13 +37,13 @@ class Wish:
     Attributes:
         shown: its address, which each node opens itself, as workers do.
         beside: name of the file that this command wrote there before.
-        fresh: whether the folder was not there before.
+        made: folders that were not there before: the last of them, and those that it lies in.
         known: of `CREDENTIALS`, those that this command's environment has.
     """
 
     shown: str
     beside: str
-    fresh: bool
+    made: int
     known: tuple[str, ...]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ UNUSED_PROCESSES = ("start_api_server", "start_monitor", "start_log_monitor")  #
 LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 STDERR = 2
 CONNECT_SECONDS = 20
+TOKEN_BYTES = 32
 
 
 def no_dashboard() -> AbstractContextManager[None]:
@@ -101,6 +103,24 @@ def in_groups_of_their_own() -> AbstractContextManager[None]:
     return replaced({(services, "ConsolePopen"): functools.partial(services.ConsolePopen, process_group=0)})
 
 
+def no_home_needed() -> AbstractContextManager[None]:
+    """A Ray that starts within the block does without a home folder that can be written.
+
+    It makes the token by which its processes know each other once, and keeps it in `~/.ray`; containers often run as a user
+    without a home. No issue found.
+    """
+    from ray._private.authentication import authentication_token_setup as setup
+
+    return replaced({(setup, "generate_and_save_token"): functools.partial(_saved_or_handed_on, setup.generate_and_save_token)})
+
+
+def _saved_or_handed_on(save: Callable[[], None]) -> None:
+    try:
+        save()
+    except OSError:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(TOKEN_BYTES)
+
+
 def _nothing(*given: Any, **named: Any) -> None:
     """For what is left out."""
 
@@ -118,11 +138,24 @@ def knock(address: str) -> None:
 
 
 @contextmanager
+def sigterm_stays_ours() -> Iterator[None]:
+    """A SIGTERM that comes while Ray starts, or is joined, within the block is handled as it is before and after it.
+
+    Ray ends the process by it from the first line of its start on, without a word, and its core prints a stack trace. No issue
+    found.
+    """
+    from ray._private import ray_constants, utils
+
+    not_taken = {(utils, "set_sigterm_handler"): _nothing, (ray_constants, "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"): True}
+    with kept_handlers(signal.SIGTERM), replaced(not_taken):
+        yield
+
+
+@contextmanager
 def kept_handlers(*numbers: signal.Signals) -> Iterator[None]:
     """Signals are handled after the block as before it.
 
-    Ray takes SIGTERM as it starts, and prints a stack trace of its own for it (no issue found). Ray Tune gives its handlers back
-    only where they were used: the next Ctrl-C in a notebook would do nothing.
+    Ray Tune gives its handlers back only where they were used: the next Ctrl-C in a notebook would do nothing.
     """
     before = {number: signal.getsignal(number) for number in numbers}
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,9 @@ from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.journal import Journal
+from tests.helpers.places import ROOT
 from tests.helpers.runs.old_storage import OLD, age, end, going, named, plan
+from tests.pipelines.doctor.on_node.test_machine import needs_mounts
 
 OLD_ONES = {("old checkpoint", f"coke/checkpoints/{OLD}"), ("old checkpoint", "clusters/checkpoints/step-000000025.pt")}
 
@@ -62,6 +66,28 @@ def test_where_mlflow_does_not_answer_old_checkpoints_stay_and_it_is_said(output
     found = plan(outputs)
     assert going(found) == OLD_ONES - {("old checkpoint", f"coke/checkpoints/{OLD}")}
     assert any(note.startswith("coke stays: MLflow at http://127.0.0.1:9") and "does not answer" in note for note in found.notes)
+
+
+@needs_mounts
+def test_what_a_disk_does_not_let_go_stays_and_the_rest_goes(tmp_path):
+    names = [f"{folder}/shard.parquet.{'0' * 32}.partial" for folder in ("locked", "ours")]
+    for name in names:
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("")
+    code = f"""
+from pipelines.cleaning.clean import carry_out, plan_cleaning
+deleted, left = carry_out(plan_cleaning({str(tmp_path)!r}, failed=False, unfinished=False, idle_seconds=0))
+print([one.path for one in deleted], left, sep="\\n")
+"""
+    locked = tmp_path / "locked"
+    script = f'mount --bind {locked} {locked} && mount -o remount,ro,bind {locked} && exec {sys.executable} -c "$0"'
+    said = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script, code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert (tmp_path / names[0]).exists()
+    assert not (tmp_path / names[1]).exists()
+    assert "stays: Cannot delete file" in said
+    assert "Read-only file system" in said
 
 
 @pytest.mark.parametrize(

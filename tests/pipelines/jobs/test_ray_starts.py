@@ -22,6 +22,8 @@ import ray._private.utils
 
 from pipelines.errors import UserError
 from pipelines.jobs.ray_starts import listens, no_cluster, no_start, starts_in_words
+from tests.helpers.places import ROOT
+from tests.pipelines.doctor.on_node.test_machine import needs_mounts
 
 NOTED = "from pipelines.jobs.ray_cluster import connect; connect()"
 CONNECT = "import sys; from pipelines.jobs.ray_cluster import connect; connect(sys.argv[1])"
@@ -54,6 +56,24 @@ def test_a_folder_that_ray_cannot_use_is_the_advice(tmp_path):
     )
     long = tmp_path / ("x" * 120)
     assert "too long for a socket; set RAY_TMPDIR to a short path" in refusal("local", RAY_TMPDIR=str(long))
+
+
+@pytest.mark.slow
+def test_ray_starts_for_a_user_without_a_home():
+    code = "from pipelines.jobs.ray_cluster import connect; connect(); import ray; print(ray.get(ray.remote(lambda: 7).remote()))"
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    settings |= {"HOME": "/proc/nobody", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+
+
+@needs_mounts
+def test_a_disk_without_room_for_rays_files_is_said_to_be_full(tmp_path):
+    code = "from pipelines.jobs.ray_starts import no_start; print(no_start(RuntimeError('Timed out waiting for file /x')))"
+    script = f'mount -t tmpfs -o size=100k tmpfs {tmp_path} && exec {sys.executable} -c "$0"'
+    paths = os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(tmp_path)}
+    done = subprocess.run(["unshare", "-m", "sh", "-ec", script, code], env=paths, capture_output=True, text=True, check=True)
+    assert "its temporary files have no room on the disk; free some room, or set RAY_TMPDIR" in done.stdout
 
 
 @pytest.mark.ray

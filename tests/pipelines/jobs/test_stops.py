@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -12,6 +14,7 @@ import pytest
 
 from pipelines.errors import Stopped
 from pipelines.jobs.stops import WISHES, stops_at_once, stops_in_grace
+from tests.helpers.places import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +107,17 @@ def test_a_wish_amid_an_import_ends_the_command_when_that_is_done(tmp_path, monk
         importlib.import_module("importing")
     assert time.monotonic() - began < 10
     assert sys.modules.pop("interrupted").done
+
+
+def test_a_second_wish_amid_an_import_ends_the_process_at_once(tmp_path):
+    (tmp_path / "interrupted.py").write_text(
+        "import signal, time\nsignal.raise_signal(signal.SIGTERM)\nsignal.raise_signal(signal.SIGTERM)\ntime.sleep(20)\n"
+    )
+    code = "from pipelines.jobs.stops import stops_at_once\nwith stops_at_once():\n    import interrupted"
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=15, check=False)
+    assert (done.returncode, done.stderr) == (143, b"interrupted; what was saved is whole\n")
 
 
 @pytest.mark.parametrize("number", WISHES)

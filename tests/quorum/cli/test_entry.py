@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from quorum.cli import main
 from quorum.cli.commands import COMMANDS
 from tests.helpers.inputs.layouts import domainnet_files, write_files
 from tests.helpers.places import COKE_DIGITS as RECIPE
+from tests.helpers.places import ROOT
 
 
 @pytest.fixture
@@ -54,6 +56,15 @@ def test_every_command_has_help_in_the_users_words_with_an_example(capsys, comma
 def test_help_of_a_recipe_shows_the_options_of_its_method(capsys):
     main(["pretrain", "--config", "coke_digits", "--help"])
     assert "--method.target-labels previous|current" in capsys.readouterr().out
+
+
+def test_a_home_that_cannot_be_written_is_no_line_among_those_of_a_command():
+    code = "from quorum.cli import main; main(['--version']); import matplotlib; matplotlib.get_cachedir()"
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG"))} | {
+        "HOME": "/proc/nobody"
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=settings, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("words", [["--help"], ["pretrain", "--help"], ["sweep", "--help"], ["cluster", "--help"]])

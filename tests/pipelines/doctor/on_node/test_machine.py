@@ -17,7 +17,7 @@ from tests.helpers.places import ROOT
 
 CODE = """
 import pathlib, resource
-from pipelines.doctor.on_node.machine import look_at_limits, look_at_disks, look_at_memory, look_at_name
+from pipelines.doctor.on_node.machine import look_at_limits, look_at_disks, look_at_memory, look_at_name, look_where_no_ray_starts
 for found in {call}:
     if found.state in ("fault", "note"):
         print(found.state, found.sentence)
@@ -61,6 +61,15 @@ def mounted(place: object, size: str) -> str:
 
 
 needs_mounts = pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
+
+
+@needs_mounts
+def test_where_no_ray_starts_the_disk_of_its_files_and_the_limits_are_named(tmp_path):
+    within = f"ulimit -n 256; {mounted(tmp_path, '1m')}"
+    said = faults_of("look_where_no_ray_starts()", within=within, RAY_TMPDIR=str(tmp_path), TMPDIR=str(tmp_path))
+    assert [one.partition(":")[0] for one in said[:2]] == ["the disk is full", "the disk is full"]
+    assert f"are free in {tmp_path}/ray" in said[0]
+    assert said[2].startswith("a process may open 256 files")
 
 
 @needs_mounts

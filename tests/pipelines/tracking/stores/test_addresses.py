@@ -126,6 +126,9 @@ def test_pictures_lie_beside_the_database_wherever_the_recorder_runs(tables, tmp
     found = [path.relative_to(tmp_path / name).parts for path in (tmp_path / name).rglob("sizes.png")]
     assert [(parts[0], parts[-2]) for parts in found] == [("mlartifacts", "pictures")]
     assert list(elsewhere.iterdir()) == []
+    if name == "outputs":  # where MLflow has made its own experiment too
+        default = MlflowClient(address.uri).get_experiment_by_name("Default")
+        assert default.artifact_location == f"file://{tmp_path}/outputs/mlartifacts/0"
 
 
 def test_compare_finds_the_store_of_a_relative_address(store, tmp_path, capsys, monkeypatch):
