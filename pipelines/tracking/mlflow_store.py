@@ -15,7 +15,6 @@ from filelock import FileLock
 
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.jobs.ray_quirks.patches import unless_given
 from pipelines.secrets import hidden, is_hidden
 from pipelines.tracking.about.source import NAME, source_tags
 from pipelines.tracking.stores.addresses import absolute_address, artifacts_beside, default_address, sqlite_file
@@ -28,7 +27,6 @@ os.environ.setdefault(
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_AGENT_SKILLS_PROMPT", "1")
 
-ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # by which its server tells its own processes
 LONGEST_PARAM = 6000  # characters that every store takes
 WHOLE = "the run's folder has the whole, in config.yaml or, of a sweep, sweep.yaml"
 KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"  # by which MLflow shows an experiment's runs as trainings
@@ -85,9 +83,8 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
     try:
         with _held(uri) if alone else nullcontext():
             refuse_file(uri)
-            with _files_beside(uri):
-                client = MlflowClient(uri)
-            yield client
+            _make_database(uri)
+            yield MlflowClient(uri)
     except ImportError as error:  # of the store's driver
         raise UserError(
             f"MLflow at {hidden(uri)} needs a package that is not installed ({first_line(error)}); install it"
@@ -100,13 +97,15 @@ def asking(uri: str, advice: str, *, alone: bool = False) -> Iterator[Any]:
         raise refusal(error, uri, advice) from error
 
 
-def _files_beside(uri: str) -> contextlib.AbstractContextManager[None]:
-    """A database file that MLflow makes within the block has the files of its own experiment, `Default`, beside it, as of ours.
+def _make_database(uri: str) -> None:
+    """Make the file of a database that is not there yet, whose own experiment, `Default`, has its files beside it, as ours have.
 
-    MLflow itself puts them below the present folder, whichever that is.
+    MLflow's client would put them below the present folder, whichever that is.
     """
-    file = sqlite_file(uri)
-    return nullcontext() if file is None or file.exists() else unless_given({ARTIFACT_ROOT: artifacts_beside(file)})
+    if (file := sqlite_file(uri)) is not None and not file.exists():
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        SqlAlchemyStore(uri, artifacts_beside(file))
 
 
 @contextlib.contextmanager
