@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.datasets.image_shards import Dataset
     from pipelines.datasets.label_selection import Selection
     from pipelines.evaluation.next_labels import NextImages
+    from pipelines.ingest.stored_form import StoredForm
 
 SHOWN = 10  # images in a notebook
 SHARD_ROWS, MAX_BAD = 4096, 0.01  # images of a file, and the share of unreadable ones that stops a job
@@ -192,8 +193,7 @@ def ingest(
         pixels: store decoded images, larger, which no epoch and no trial decodes again.
         short_side: px that the shorter side has at most as an image is stored, for example 256; a larger one becomes a JPEG.
         quality: of those JPEGs, 1 to 100; default 90.
-        background: red, green and blue, 0 to 255, that transparent images lie on when they are stored smaller or decoded; default
-            white.
+        background: red, green and blue, 0 to 255, behind transparent images that are stored smaller or decoded; default white.
         max_pixels: that an image may have, one with more is unreadable; default 178,956,970, and more need short_side.
         max_bad: share of unreadable images at which the job stops; ten or fewer never stop it.
         overwrite: replace the data set that is there.
@@ -204,18 +204,13 @@ def ingest(
     Raises:
         UserError: for a source that is not understood, a folder in use, or too many unreadable images.
     """
-    from pipelines.files.location import Location
     from pipelines.in_place.index import index
     from pipelines.ingest.ingest import ingest as run
     from pipelines.ingest.recognise import open_source
-    from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
-    from pipelines.views.shown_picture import Showing
-    from pipelines.views.view_config import WHITE
 
     grown = _grown(to, append, name, overwrite)
     found = open_source(str(source), kind, list(domains), image=image, label=label, depth=depth)
-    place = str(to if grown is None else grown.path)
-    named = name or (Location.of(place).name if grown is None else grown.dataset.name)
+    place, named = _place_and_name(to, grown, name)
     if in_place:
         _check_in_place(
             grown, holdout=holdout, val=val, take=take, pixels=pixels, short_side=short_side, quality=quality,
@@ -223,11 +218,10 @@ def ingest(
             max_bad=max_bad != MAX_BAD,
         )  # fmt: skip
         return DataSet(index(found, place, named, overwrite=overwrite))
-    most_pixels = MAX_PIXELS if max_pixels is None else max_pixels
-    form = StoredForm(pixels, short_side, quality, Showing(WHITE if background is None else background), most_pixels)
     made = run(
-        found, place, name=named, seed=seed, holdout=holdout, val=val, take=take, rows_per_shard=rows_per_shard, form=form,
-        max_bad=max_bad, overwrite=overwrite, append=grown is not None, address=address,
+        found, place, name=named, seed=seed, holdout=holdout, val=val, take=take, rows_per_shard=rows_per_shard,
+        form=_form(pixels, short_side, quality, background, max_pixels), max_bad=max_bad, overwrite=overwrite,
+        append=grown is not None, address=address,
     )  # fmt: skip
     return DataSet(made)
 
@@ -245,6 +239,27 @@ def _grown(to: str | Path | None, append: str | Path | DataSet | None, name: str
     if append is not None and (name or overwrite):
         raise UserError("--append keeps the data set and its name; leave out --name and --overwrite")
     return None if append is None else append if isinstance(append, DataSet) else open_data(append)
+
+
+def _place_and_name(to: str | Path | None, grown: DataSet | None, name: str | None) -> tuple[str, str]:
+    """Of the data set that is written: those of one that grows, or its folder's name where none is given."""
+    from pipelines.files.location import Location
+
+    if grown is not None:
+        return grown.path, grown.dataset.name
+    return str(to), name or Location.of(str(to)).name
+
+
+def _form(
+    pixels: bool, short_side: int | None, quality: int | None, background: list[int] | None, max_pixels: int | None
+) -> StoredForm:
+    """How images are stored."""
+    from pipelines.ingest.stored_form import MAX_PIXELS, StoredForm
+    from pipelines.views.shown_picture import Showing
+    from pipelines.views.view_config import WHITE
+
+    shown = Showing(WHITE if background is None else background)
+    return StoredForm(pixels, short_side, quality, shown, MAX_PIXELS if max_pixels is None else max_pixels)
 
 
 def _check_in_place(grown: DataSet | None, **others: Any) -> None:

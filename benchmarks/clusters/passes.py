@@ -33,7 +33,7 @@ from benchmarks.runs.command import figures
 from pipelines.tracking.figures import ROWS_PER_SECOND
 
 BATCH = 8192
-WAIT_SECONDS, LOOK_EVERY = 0.1, 5  # waits a look at the processes, whose memory takes a kernel's time to count
+WAIT_SECONDS, LOOK_EVERY, SELDOM = 0.1, 5, 10  # waits a look at the processes, and before the first step: a look takes its time
 COLUMNS = ("case", "bare rows/s", "pass", "ratio", "labels", "ratio", "task MB", "worker MB", "GB read", "s to first step")
 
 
@@ -129,7 +129,7 @@ def run_job(folder: str, options: argparse.Namespace) -> tuple[dict[str, float],
     with subprocess.Popen([sys.executable, "-m", "quorum", *words], stdout=subprocess.DEVNULL) as process:
         seen: dict[int, Watched] = {}
         for turn in itertools.takewhile(lambda _: process.poll() is None, itertools.count()):
-            if turn % LOOK_EVERY == 0:
+            if turn % (LOOK_EVERY if first else SELDOM) == 0:
                 look(psutil.Process(process.pid), seen)
             if (
                 not first
