@@ -83,6 +83,8 @@ def compare_and_remove(wish: Wish, wrote: Sequence[Probe], deadline: float) -> l
     for probe, told in zip(wrote, answers(asked, deadline), strict=True):
         results = [refused("storage", told, 0)] if isinstance(told, BaseException) else told
         found += [one.on(probe.node.name) for one in results]
+    for probe in wrote:  # by name, as a storage may refuse to list what it holds
+        remove(wish, name_of(wish, probe))
     clear(wish)
     return found
 

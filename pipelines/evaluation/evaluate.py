@@ -66,13 +66,13 @@ def evaluate(
     trained = Trained.open(place)
     dataset = Dataset.open(shards) if shards else trained.dataset
     check_split(trained, dataset, split)
-    if dataset.split(split).labelled:
+    labelled = dataset.split(split).labelled
+    if labelled:
         check_classes(trained, dataset)
     if not untrained:
         tell(f"scores are of {trained.named}")
     if shards and dataset.fingerprint != trained.run.identity["data"]:
         tell(f"scores are of {dataset.location}; in MLflow and in the run's folder they take the place of those of its own data")
-    labelled = dataset.split(split).labelled
     with_bank = labelled and dataset.split(trained.split).labelled
     if labelled:
         held = {split, trained.split} if with_bank else {split}
