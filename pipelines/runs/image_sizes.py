@@ -27,13 +27,19 @@ def check_sizes(settings: Settings, network: nn.Module, sizes: Sequence[int]) ->
     Raises:
         UserError: naming the size, and options by which it would take all, where there are some; or what it makes of an image.
     """
-    for size in sizes:
-        if reason := _refusal(network, size):
+    for size in dict.fromkeys(sizes):
+        made, reason = _made(network, size)
+        if reason:
             beside = f" beside those of {sizes[0]} px" if size != sizes[0] else ""
             raise UserError(
                 f"backbone {settings['name']!r} takes no images of {size} px{beside} ({reason}); {_remedy(settings, sizes)}"
             )
-    made, features = _made(network, sizes[0]), getattr(network, "num_features", None) and feature_size(network)
+        _check_features(settings, network, made)
+
+
+def _check_features(settings: Settings, network: nn.Module, made: Any) -> None:
+    """Refuse what a network makes of one image, if that is no row of its features."""
+    features = getattr(network, "num_features", None) and feature_size(network)
     if not isinstance(made, torch.Tensor) or made.shape != (1, features):
         what = list(made.shape[1:]) if isinstance(made, torch.Tensor) else f"a {type(made).__name__}"
         raise UserError(
@@ -42,18 +48,12 @@ def check_sizes(settings: Settings, network: nn.Module, sizes: Sequence[int]) ->
         )
 
 
-def _made(network: nn.Module, size: int) -> Any:
-    """What a network makes of one image of `size` px."""
-    return network(torch.empty(1, 3, size, size, device="meta"))
-
-
-def _refusal(network: nn.Module, size: int) -> str:
-    """Why a network does not take images of `size` px, by its own words; nothing where it does."""
+def _made(network: nn.Module, size: int) -> tuple[Any, str]:
+    """What a network makes of one image of `size` px; or why it takes none, by its own words."""
     try:
-        _made(network, size)
+        return network(torch.empty(1, 3, size, size, device="meta")), ""
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        return str(error).strip().split("\n", maxsplit=1)[0].rstrip(".") or type(error).__name__
-    return ""
+        return None, str(error).strip().split("\n", maxsplit=1)[0].rstrip(".") or type(error).__name__
 
 
 def _remedy(settings: Settings, sizes: Sequence[int]) -> str:
@@ -77,4 +77,4 @@ def _takes_all(settings: Settings, sizes: Sequence[int]) -> bool:
             network = build_backbone(**settings, image_size=sizes[0]).eval()
     except ValueError:
         return False
-    return not any(_refusal(network, size) for size in sizes)
+    return not any(_made(network, size)[1] for size in dict.fromkeys(sizes))
