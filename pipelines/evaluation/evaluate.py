@@ -24,7 +24,7 @@ from pipelines.evaluation.embedding_sources import SHARES, EmbeddingSource, RunS
 from pipelines.evaluation.features import RowsById
 from pipelines.evaluation.label_free import run_features
 from pipelines.evaluation.memory import check_memory
-from pipelines.evaluation.record_scores import record_scores
+from pipelines.evaluation.record_scores import check_writable, record_scores
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.runs.trained_model import Trained
@@ -58,7 +58,7 @@ def evaluate(
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
-        UserError: for a run that is not there, shards without that split, or more features than the memory
+        UserError: for a run that is not there or cannot be written, shards without that split, or more features than the memory
             holds, before Ray starts.
     """
     voters = [neighbours] if isinstance(neighbours, int) else list(neighbours)
@@ -79,6 +79,7 @@ def evaluate(
         check_memory(sum(dataset.split(one).rows for one in held), trained.features)
     else:
         tell(f"{split} of {dataset.location} has no labels: only figures of its features, which need none")
+    check_writable(trained)
     connect(address, local_cpus=workers + 1)
     vote = Vote(voters, temperature) if with_bank else None
     found, table = _with_labels(trained, dataset, split, vote, workers, gpu, untrained) if labelled else (Scores(), None)

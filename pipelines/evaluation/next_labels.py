@@ -86,6 +86,7 @@ def next_images(
     if count > rows - len(labels):
         raise UserError(f"{count} images are asked for, and {rows - len(labels)} of the {rows} in split {split!r} have no label")
     check_memory(rows, trained.features)
+    Location.of(file.parent).make_writable()
     connect(address, local_cpus=2)
     source = replace(RunSource.of(trained), classify=by == "uncertain")
     found = embed_split(source, dataset, split, workers=_actors(gpu), gpu=gpu)

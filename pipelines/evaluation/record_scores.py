@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from pipelines.errors import UserError
 from pipelines.evaluation.class_tables import write_class_table
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import said_of, storage_sentence
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking import figures
 from pipelines.tracking.about.data_input import DataInput
@@ -14,6 +16,21 @@ from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.words import tell
 
 FOLDER = "evaluation"
+
+
+def check_writable(trained: Trained) -> None:
+    """Refuse a run whose scores could not be kept, before anything is computed for them.
+
+    Raises:
+        UserError: naming the folder on this machine that cannot be written.
+    """
+    folder = trained.run.local_folder / FOLDER
+    try:
+        Location.of(folder).make_writable()
+    except OSError as error:
+        raise UserError(
+            f"scores of {trained.run.location} are kept in {folder}, which cannot be written: {storage_sentence(error)}"
+        ) from error
 
 
 def record_scores(
@@ -38,10 +55,20 @@ def record_scores(
     if table is not None:
         for file in write_class_table(table, Location.of(local), name):
             tracker.artifact(local / file, FOLDER)
-        if not trained.run.location.is_local:
-            write_class_table(table, trained.run.location / FOLDER, name)
-        place = str(trained.run.location / FOLDER / f"{name}.parquet")
+        place = _published(trained, table, name)
     tracker.close()
     for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
         tell(message)
     return place
+
+
+def _published(trained: Trained, table: pa.Table, name: str) -> str:
+    """Write the table of classes to the run's folder too where it is remote; returns the place where it is."""
+    folder = trained.run.location / FOLDER
+    if not trained.run.location.is_local:
+        try:
+            write_class_table(table, folder, name)
+        except OSError as error:  # of scores that are in MLflow, and in a table here
+            tell(f"{folder} cannot be written ({said_of(error)}); the table of classes is on this machine only")
+            folder = Location.of(trained.run.local_folder / FOLDER)
+    return str(folder / f"{name}.parquet")

@@ -60,8 +60,9 @@ def write_embeddings(
     } | ({"weights": source.weights} if source.weights else {})  # fmt: skip
     for line in source.said:
         tell(f"{source.name}: {line}")
+    folder.make_writable()
     connect(address, local_cpus=workers + 1)
-    write_document(folder.make() / EMBEDDINGS_MANIFEST, without_secrets(manifest), EMBEDDINGS_FORMAT)
+    write_document(folder / EMBEDDINGS_MANIFEST, without_secrets(manifest), EMBEDDINGS_FORMAT)
     rows = embedded_rows(source, dataset, split, workers=workers, gpu=gpu)
     with progress("embed", rows_of_split, "images") as bar:
         for batch in batches_of(rows.map_batches(EmbeddingWriter(folder), batch_size=None), batch_size=None):

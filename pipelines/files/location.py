@@ -160,6 +160,17 @@ class Location:
         self.filesystem.create_dir(self.path, recursive=True)
         return self
 
+    def make_writable(self) -> Location:
+        """Create the folder, and write what goes at once into a local one: a refusal is to come before the work, not after it.
+
+        Raises:
+            OSError: what was refused.
+        """
+        if self.make().is_local:
+            with tempfile.TemporaryFile(dir=self.path) as file:
+                file.write(PARTIAL.encode())
+        return self
+
     def delete_file(self) -> None:
         """Remove the file; nothing where there is none, or where a folder has its name."""
         if self.filesystem.get_file_info(self.path).type == pafs.FileType.File:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import csv
+import shutil
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from mlflow.tracking import MlflowClient
 
 import quorum
 from pipelines.errors import UserError
 from pipelines.evaluation.evaluate import check_classes, check_options, evaluate
+from pipelines.evaluation.record_scores import FOLDER, record_scores
+from pipelines.files.location import Location
 from pipelines.runs.run_folder import Run
+from pipelines.runs.trained_model import Trained
+from pipelines.tracking.about.data_input import EVALUATION, DataInput
 from pipelines.tracking.figures import is_known
 from quorum.cli import main
 
@@ -65,6 +75,51 @@ def test_scores_of_other_data_are_told_from_those_of_the_runs_own(straight, tmp_
             evaluate(str(straight), shards=data)
         told = f"scores are of {other.location}; in MLflow and in the run's folder they take the place of those of its own"
         assert (told in capsys.readouterr().err) is (data is not None)
+
+
+def test_work_that_could_not_be_kept_is_refused_before_ray_starts(straight, tmp_path, monkeypatch):
+    for module in ("evaluate", "next_labels", "write_embeddings"):
+        monkeypatch.setattr(f"pipelines.evaluation.{module}.connect", _stop)
+    copy = tmp_path / "copy"
+    shutil.copytree(straight, copy)
+    shutil.rmtree(copy / FOLDER, ignore_errors=True)
+    (copy / FOLDER).write_text("no folder")
+    with pytest.raises(UserError, match=rf"scores of {copy} are kept in {copy}/evaluation, which cannot be written: "):
+        evaluate(str(copy))
+    data = str(Trained.open(str(straight)).dataset.location)
+    with pytest.raises(UserError, match="no-place"):
+        quorum.labels(data, count=5, run=str(straight), to="/proc/no-place/next.csv")
+    with pytest.raises(UserError, match="no-place"):
+        quorum.embed(str(straight), "/proc/no-place", split="test")
+
+
+def test_a_table_that_a_remote_folder_refuses_stays_on_this_machine(straight, tmp_path, monkeypatch, capsys):
+    trained = Trained.open(str(straight))
+    remote = replace(
+        trained, run=replace(trained.run, location=Location(pafs.PyFileSystem(Refusing()), "bucket/run", "s3://bucket/run"))
+    )
+    monkeypatch.chdir(tmp_path)
+    place = record_scores(
+        remote,
+        {},
+        pa.table({"class": ["a"]}),
+        "evaluate",
+        "classes-test",
+        DataInput.of_split(trained.dataset, "test", EVALUATION),
+    )
+    assert Path(place).is_relative_to(tmp_path)
+    assert pq.read_table(place)["class"].to_pylist() == ["a"]
+    assert "s3://bucket/run/evaluation cannot be written (AWS Error ACCESS_DENIED); the table" in capsys.readouterr().err
+
+
+class Refusing(pafs.FSSpecHandler):
+    """A storage whose keys let nobody write."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryFileSystem())
+
+    def create_dir(self, path: str, recursive: bool) -> None:
+        raise OSError("AWS Error ACCESS_DENIED")
 
 
 def _stop(*arguments: object, **options: object) -> None:

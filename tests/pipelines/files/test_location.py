@@ -161,3 +161,12 @@ def test_a_folder_goes_with_what_is_in_it_and_may_be_absent(tmp_path):
 def test_the_way_from_a_place_to_itself_is_empty(place):
     here = Location.of(place)
     assert here / "" is here
+
+
+def test_a_folder_that_takes_no_file_is_told_before_the_work(folder, tmp_path):
+    assert (folder / "new").make_writable().children() == []
+    with pytest.raises(OSError, match="/proc"):
+        Location.of("/proc").make_writable()  # it is there, and no right in the world helps
+    (tmp_path / "taken").write_bytes(b"")
+    with pytest.raises(OSError, match="taken"):
+        Location.of(tmp_path / "taken").make_writable()
