@@ -70,6 +70,9 @@ def build_backbone(
 def _build(name: str, options: dict[str, Any]) -> nn.Module:
     family = _family(name)
     network: nn.Module
+    for option, value in options.items():  # nothing else looks: a network whose every path is dropped learns in silence
+        if "drop" in option and isinstance(value, int | float) and not 0 <= value < 1:
+            raise ValueError(f"backbone {name!r} has {option} {value}; it is a share that is left out, 0 or more and below 1")
     try:
         if family == "timm":
             import timm

@@ -55,6 +55,13 @@ def test_unknown_names_are_refused_with_the_nearest(name, message):
         build_backbone(name, image_size=32)
 
 
+@pytest.mark.parametrize("option", ["drop_path_rate", "drop_rate", "proj_drop_rate", "attn_drop"])
+@pytest.mark.parametrize("share", [-0.1, 1, 1.0, 10])
+def test_a_share_that_leaves_nothing_to_learn_from_is_refused(option, share):
+    with pytest.raises(ValueError, match=f"timm/resnet10t' has {option} {share}; it is a share that is left out"):
+        build_backbone("timm/resnet10t", image_size=32, options={option: share})
+
+
 def test_wrong_options_and_stems_are_refused():
     with pytest.raises(ValueError, match="does not take the options"):
         build_backbone("resnet18", image_size=32, options={"wings": 2})
