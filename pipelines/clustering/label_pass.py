@@ -29,7 +29,7 @@ GROUP_ROWS = 1 << 17  # of a row group of labels
 
 
 class LabelWriter:
-    """Reads, labels and writes the rows of parts, a piece at a time; runs in Ray tasks.
+    """Reads, labels and writes the rows of parts, a piece at a time; runs in Ray tasks, or threads.
 
     Called with a batch of part numbers, yields a row for each: `part`, `rows`, `bad` (place of a spoilt row, or -1), `far`
     (rows far out), `changed` (rows of each head with another label than under the clusters `start`), and per cluster of all
@@ -227,7 +227,7 @@ def write_labels(
     counts, sums = np.zeros(len(model.centers), np.int64), np.zeros(len(model.centers))
     changed = np.zeros((len(todo), len(model.heads)), np.int64)
     with progress("label", vectors.rows, "rows") as bar:
-        for batch in over_parts(len(todo), writer, gpu=gpu):
+        for batch in over_parts(len(todo), writer, gpu=gpu, threads=True):
             for bad in batch["bad"][batch["bad"] >= 0].tolist():
                 raise vectors.refusal(bad)
             np.add.at(seen, batch["part"], 1)

@@ -118,7 +118,7 @@ def listed_rows(
             return {"limits": torch.cat([each.limits for each in lists]).numpy()}
 
         with progress("list", len(files), "files") as bar:
-            for batch in over_parts(len(files), lister, gpu=gpu, known=limits):
+            for batch in over_parts(len(files), lister, gpu=gpu, threads=True, known=limits):
                 for head, each in enumerate(lists):
                     mine = batch["head"] == head
                     each.merge(*(torch.from_numpy(batch[name][mine]) for name in ENTRY))
@@ -210,7 +210,8 @@ def fetch(labelled: LabelledFolder, places: Tensor) -> ListedRows:
     heads, found = len(labelled.model.heads), places.numpy()
     vectors, labels = torch.empty(len(places), labelled.vectors.dim), torch.empty(len(places), heads, dtype=torch.int64)
     files = _holding(labelled.files, [found])
-    for batch in over_parts(len(files), RowFetcher(labelled.vectors, files, found, labelled.folder, heads)):
+    fetcher = RowFetcher(labelled.vectors, files, found, labelled.folder, heads)
+    for batch in over_parts(len(files), fetcher, threads=True):
         mine = torch.from_numpy(np.searchsorted(found, batch["place"]))
         vectors[mine], labels[mine] = (torch.from_numpy(batch[name].copy()) for name in ("vector", "label"))
     return ListedRows(places, vectors, labels)
@@ -221,7 +222,7 @@ def write_moves(labelled: LabelledFolder, repairs: list[HeadRepair]) -> Labelled
     moves = [each.moves for each in repairs]
     files = _holding(labelled.files, [mine.places for mine in moves])
     written, changed = list[np.ndarray](), None if labelled.changed is None else labelled.changed.copy()
-    for batch in over_parts(len(files), LabelMover(files, moves, labelled.folder)):
+    for batch in over_parts(len(files), LabelMover(files, moves, labelled.folder), threads=True):
         written.append(batch["part"])
         if changed is not None:
             changed[batch["part"]] = batch["changed"]

@@ -43,7 +43,7 @@ def evaluate(
 ) -> Scores:  # fmt: skip
     """Scores of a run or checkpoint, also written to its MLflow run: kNN, linear probe, clusters, and its own classifiers.
 
-    A table of the classes is written beside them.
+    A table of the classes is written beside them. Those on other data than the run's own have these in their names.
 
     Args:
         place: a run's folder or a checkpoint file of it.
@@ -71,8 +71,11 @@ def evaluate(
         check_classes(trained, dataset)
     if not untrained:
         tell(f"scores are of {trained.named}")
+    prefix, name = figures.UNTRAINED if untrained else figures.EVALUATE, f"classes-{split}{'-untrained' if untrained else ''}"
     if shards and dataset.fingerprint != trained.run.identity["data"]:
-        tell(f"scores are of {dataset.location}; in MLflow and in the run's folder they take the place of those of its own data")
+        other = figures.data_name(dataset.name, dataset.fingerprint)
+        prefix, name = f"{prefix}/{other}", f"{name}-{other}"
+        tell(f"scores are of {dataset.location}: in MLflow they begin with {prefix}/, beside those of the run's own data")
     with_bank = labelled and dataset.split(trained.split).labelled
     if labelled:
         held = {split, trained.split} if with_bank else {split}
@@ -84,8 +87,7 @@ def evaluate(
     vote = Vote(voters, temperature) if with_bank else None
     found, table = _with_labels(trained, dataset, split, vote, workers, gpu, untrained) if labelled else (Scores(), None)
     found.update(run_features(trained, dataset, split, gpu=gpu, untrained=untrained))
-    prefix, data = figures.UNTRAINED if untrained else figures.EVALUATE, DataInput.of_split(dataset, split, EVALUATION)
-    found.table = record_scores(trained, found, table, prefix, f"classes-{split}{'-untrained' if untrained else ''}", data)
+    found.table = record_scores(trained, found, table, prefix, name, DataInput.of_split(dataset, split, EVALUATION))
     return found
 
 

@@ -50,7 +50,7 @@ def record_scores(
     tracker = Tracker(local, trained.run.address)  # training may be writing its own journal
     tracker.input(data)
     named = {f"{prefix}/{name}": value for name, value in scores.items()}
-    scored = None if prefix == figures.UNTRAINED else trained.entry.file
+    scored = None if prefix.startswith(figures.UNTRAINED) else trained.entry.file
     tracker.metrics(named, trained.entry.global_step, data=data, checkpoint=scored)
     if table is not None:
         for file in write_class_table(table, Location.of(local), name):

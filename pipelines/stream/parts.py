@@ -1,26 +1,36 @@
 """A work in parts, each a Ray task anywhere on the cluster, or carried out by processes that stay where it takes a GPU.
 
 On CPUs they are plain tasks: by Ray Data a million rows were labelled at three quarters of the rate
-(`python -m benchmarks.clusters.passes --dims 64 --groups 16384`).
+(`python -m benchmarks.clusters.passes --dims 64 --groups 16384`). Of a machine with few of them threads of this process do what
+has torch loaded here already: two processes on two cores load it as long as they label a million rows.
 """
 
 from __future__ import annotations
 
+import copy
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, Protocol
 
 import numpy as np
 import ray
 
 from pipelines.jobs.deaths import refusals_alone
+from pipelines.jobs.ray_quirks.cluster import started_here
 
 Columns = dict[str, np.ndarray]
+Task = Callable[[Columns], Iterator[Columns]]
 AHEAD = 2  # parts that are handed out for each CPU: one that runs, and one that waits, by which a cluster knows to grow
+FEW_CPUS = 4  # of a machine: threads of one process keep them busy
 SHARING_A_GPU = 4  # processes of one, which read and write beside one another
 
 
-def over_parts(count: int, task: Any, *, gpu: bool = False, known: Callable[[], Columns] = dict) -> Iterator[Columns]:
+def over_parts(
+    count: int, task: Any, *, gpu: bool = False, threads: bool = False, known: Callable[[], Columns] = dict
+) -> Iterator[Columns]:
     """What `task` yields for parts 0 to count - 1, in their order.
 
     Args:
@@ -28,6 +38,8 @@ def over_parts(count: int, task: Any, *, gpu: bool = False, known: Callable[[], 
         task: called with columns of which `id` holds a part's number, yields columns; the same ones when it is called again,
             after a process or a node that died.
         gpu: whether it runs on GPUs; a few processes share each, and carry out part after part.
+        threads: whether threads of this process may do it where Ray runs on this machine alone and has few CPUs: work of torch's,
+            which this process has loaded.
         known: asked as a part is handed out for columns that it is called with besides: what results so far spare later parts.
             On GPUs, where all are handed out at once, nobody asks; a task does without.
 
@@ -37,43 +49,103 @@ def over_parts(count: int, task: Any, *, gpu: bool = False, known: Callable[[], 
     if gpu:
         yield from _on_gpus(count, task)
         return
-    run, shared, coming = _part(task), ray.put(task), deque[Any]()
-    try:
-        for number in range(count):
-            coming.append(run.remote(shared, {"id": np.array([number])} | known()))
-            if len(coming) >= AHEAD * _cpus():
-                yield from _results(coming[0])
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    few = threads and started_here() and here <= FEW_CPUS
+    coming = deque[Any]()
+    with closing(_Threads(task, here) if few else _Processes(task)) as hands:
+        try:
+            for number in range(count):
+                coming.append(hands.begin({"id": np.array([number])} | known()))
+                if len(coming) >= AHEAD * hands.count:
+                    yield from hands.results(coming[0])
+                    coming.popleft()
+            while coming:
+                yield from hands.results(coming[0])
                 coming.popleft()
-        while coming:
-            yield from _results(coming[0])
-            coming.popleft()
-    finally:
-        for each in coming:
-            ray.cancel(each)
+        finally:
+            for each in coming:
+                hands.stop(each)
 
 
-def _part(task: Any) -> Any:
-    """The remote function that carries out a part."""
-    options = {"num_cpus": 1, "num_returns": "streaming", "scheduling_strategy": "SPREAD", "name": type(task).__name__}
-    return ray.remote(carried_out).options(**options)
+class _Hands(Protocol):
+    """Who carries out parts."""
+
+    @property
+    def count(self) -> int:
+        """Parts at a time."""
+
+    def begin(self, part: Columns) -> Any:
+        """Hand out a part."""
+
+    def results(self, begun: Any) -> Iterator[Columns]:
+        """What it yields, as it comes."""
+
+    def stop(self, begun: Any) -> None:
+        """Nobody waits for it any more."""
+
+    def close(self) -> None:
+        """No more parts come."""
 
 
-def carried_out(task: Any, part: Columns) -> Iterator[Columns]:
+class _Processes:
+    """Ray tasks."""
+
+    def __init__(self, task: Task) -> None:
+        options = {"num_cpus": 1, "num_returns": "streaming", "scheduling_strategy": "SPREAD", "name": type(task).__name__}
+        self._run, self._task = ray.remote(carried_out).options(**options), ray.put(task)
+
+    @property
+    def count(self) -> int:
+        return max(int(ray.cluster_resources().get("CPU", 1)), 1)
+
+    def begin(self, part: Columns) -> Any:
+        return self._run.remote(self._task, part)
+
+    def results(self, begun: Any) -> Iterator[Columns]:
+        for each in begun:
+            with refusals_alone():
+                columns = ray.get(each)
+            yield columns
+
+    def stop(self, begun: Any) -> None:
+        ray.cancel(begun)
+
+    def close(self) -> None:
+        self._task = None
+
+
+def carried_out(task: Task, part: Columns) -> Iterator[Columns]:
     """What a task yields for one part."""
     yield from task(part)
 
 
-def _results(part: Any) -> Iterator[Columns]:
-    """What a part yields, as it comes."""
-    for each in part:
-        with refusals_alone():
-            columns = ray.get(each)
-        yield columns
+class _Threads:
+    """Threads of this process, each with one of torch's own, as a task of Ray's has."""
+
+    def __init__(self, task: Task, count: int) -> None:
+        self._task, self.count = task, count
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix=type(task).__name__, initializer=_one_of_torch)
+
+    def begin(self, part: Columns) -> Future[list[Columns]]:
+        return self._pool.submit(lambda: list(copy.copy(self._task)(part)))  # a copy each, as tasks of Ray's have
+
+    def results(self, begun: Future[list[Columns]]) -> Iterator[Columns]:
+        yield from begun.result()
+
+    def stop(self, begun: Future[list[Columns]]) -> None:
+        begun.cancel()
+
+    def close(self) -> None:
+        import torch
+
+        self._pool.shutdown()
+        torch.set_num_threads(torch.get_num_threads())  # what one thread has set others begin with
 
 
-def _cpus() -> int:
-    """Of the cluster as it is now."""
-    return max(int(ray.cluster_resources().get("CPU", 1)), 1)
+def _one_of_torch() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _on_gpus(count: int, task: Any) -> Iterator[Columns]:

@@ -67,14 +67,18 @@ def test_shards_without_a_class_of_the_classifier_are_refused_before_anything_is
         check_classes(SimpleNamespace(selection=SimpleNamespace(classes=["3", "cat"])), some_digits)
 
 
-def test_scores_of_other_data_are_told_from_those_of_the_runs_own(straight, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("pipelines.evaluation.evaluate.connect", _stop)
-    other = quorum.ingest("digits", tmp_path / "other", take=300).dataset
-    for data in (None, str(other.location)):
-        with pytest.raises(KeyboardInterrupt):
-            evaluate(str(straight), shards=data)
-        told = f"scores are of {other.location}; in MLflow and in the run's folder they take the place of those of its own"
-        assert (told in capsys.readouterr().err) is (data is not None)
+def test_scores_of_other_data_stand_beside_those_of_the_runs_own(straight, tmp_path, capsys):
+    address, other = Run.open(str(straight)).address, quorum.ingest("digits", tmp_path / "some ones", take=300).dataset
+    own = MlflowClient(address.uri).get_run(address.run_id).data.metrics
+    found = evaluate(str(straight), shards=str(other.location))
+    name = f"some_ones-{other.fingerprint}"
+    recorded = MlflowClient(address.uri).get_run(address.run_id).data.metrics
+    assert {key: recorded[key] for key in own} == own
+    assert {key: recorded[f"evaluate/{name}/{key}"] for key in found} == found
+    assert all(is_known(key) for key in recorded)
+    assert Path(found.table).name == f"classes-test-{name}.parquet"
+    told = f"scores are of {other.location}: in MLflow they begin with evaluate/{name}/, beside those of the run's own data"
+    assert told in capsys.readouterr().err
 
 
 def test_work_that_could_not_be_kept_is_refused_before_ray_starts(straight, tmp_path, monkeypatch):

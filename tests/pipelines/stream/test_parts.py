@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines.errors import UserError
+from pipelines.stream import parts
 from pipelines.stream.parts import Columns, over_parts
 from tests.helpers.machines.own_python import answer_of
 
@@ -40,11 +42,18 @@ def task_of(work: Callable[[int], object]) -> Callable[[Columns], Iterator[Colum
     return task
 
 
+@pytest.fixture(params=[False, True], ids=["processes", "threads"])
+def threads(request, local_ray, monkeypatch) -> bool:
+    """Whether threads of this process carry the parts out."""
+    monkeypatch.setattr(parts, "FEW_CPUS", 1 << 10)
+    return request.param
+
+
 def told(results: Iterator[Columns]) -> list[int]:
     return [number for columns in results for number in columns["part"].tolist()]
 
 
-def test_two_parts_run_beside_one_another_from_the_first_on_and_are_told_in_their_order(local_ray, tmp_path):
+def test_two_parts_run_beside_one_another_from_the_first_on_and_are_told_in_their_order(threads, tmp_path):
     def work(number: int) -> None:
         (tmp_path / f"began-{number}").touch()
         if number < 2:
@@ -52,34 +61,69 @@ def test_two_parts_run_beside_one_another_from_the_first_on_and_are_told_in_thei
         if number % 2 == 0:
             time.sleep(0.05)  # the one after it is ready first
 
-    assert told(over_parts(9, task_of(work))) == [part for part in range(9) for _ in range(2)]
+    assert told(over_parts(9, task_of(work), threads=threads)) == [part for part in range(9) for _ in range(2)]
 
 
-def test_what_is_known_as_a_part_is_handed_out_reaches_it(local_ray):
+def test_what_is_known_as_a_part_is_handed_out_reaches_it(threads):
     def task(columns: Columns) -> Iterator[Columns]:
         yield {"part": columns["id"], "found": columns["found"]}
 
     found = list[int]()
-    for columns in over_parts(40, task, known=lambda: {"found": np.array([len(found)])}):
+    for columns in over_parts(40, task, threads=threads, known=lambda: {"found": np.array([len(found)])}):
         assert columns["found"].item() <= columns["part"].item()
         found.append(columns["found"].item())
     assert found[0] == 0 < found[-1]
     assert found == sorted(found)
 
 
-def test_no_parts_are_no_results(local_ray):
-    assert told(over_parts(0, task_of(print))) == []
+def test_no_parts_are_no_results(threads):
+    assert told(over_parts(0, task_of(print), threads=threads)) == []
 
 
-def test_what_a_part_refuses_is_the_refusal_alone_after_what_came_before_it(local_ray):
+def test_what_a_part_refuses_is_the_refusal_alone_after_what_came_before_it(threads):
     def work(number: int) -> None:
         if number == 3:
             raise UserError("part 3 cannot be read")
 
-    found, results = list[int](), over_parts(9, task_of(work))
+    found, results = list[int](), over_parts(9, task_of(work), threads=threads)
     with pytest.raises(UserError, match=r"^part 3 cannot be read$") as refused:
         found.extend(columns["part"].item() for columns in results)
     assert refused.value.__cause__ is None
+
+
+class Counting:
+    """A task that remembers what it was called with."""
+
+    def __init__(self) -> None:
+        self.mine = 0
+
+    def __call__(self, columns: Columns) -> Iterator[Columns]:
+        self.mine += 1
+        yield {"calls": np.array([self.mine]), "process": np.array([os.getpid()]), "torch": np.array([torch.get_num_threads()])}
+
+
+def test_each_part_has_a_task_of_its_own_and_one_of_torchs_threads(threads):
+    before = torch.get_num_threads()
+    found = list(over_parts(5, Counting(), threads=threads))
+    assert [int(columns["calls"].item()) for columns in found] == [1] * 5
+    assert all((columns["process"].item() == os.getpid()) is threads for columns in found)
+    assert {int(columns["torch"].item()) for columns in found} == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_many_cpus_have_processes_of_their_own(local_ray, monkeypatch):
+    monkeypatch.setattr(parts, "FEW_CPUS", 0)
+    assert os.getpid() not in [columns["process"].item() for columns in over_parts(3, Counting(), threads=True)]
+
+
+def test_threads_end_with_the_part_that_they_are_at_when_nobody_waits(local_ray, monkeypatch, tmp_path):
+    monkeypatch.setattr(parts, "FEW_CPUS", 1 << 10)
+    results = over_parts(100, task_of(lambda number: (tmp_path / f"began-{number}").touch()), threads=True)
+    assert next(results)["part"] == [0]
+    results.close()
+    began = len(list(tmp_path.iterdir()))
+    time.sleep(0.1)
+    assert len(list(tmp_path.iterdir())) == began < 100
 
 
 def test_parts_that_nobody_waits_for_are_stopped(local_ray, tmp_path):
