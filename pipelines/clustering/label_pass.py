@@ -20,7 +20,7 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder, SpoiltRowError,
 from pipelines.files.location import Location
 from pipelines.progress import progress
 from pipelines.stream.cpus import cpus_of_each
-from pipelines.stream.parts import over_parts
+from pipelines.stream.parts import over_parts, while_wanted
 
 Item = TypeVar("Item")
 FAR = 10.0  # times the root mean square around the origin, as the estimator has it in `algos.estimator.far_rows`
@@ -101,7 +101,7 @@ class LabelWriter:
     ) -> Iterator[pa.Table]:
         """Ids, labels and similarities of a part, piece by piece; with time to spare the next is read meanwhile."""
         with closing(RowThreads(self.cpus)) as threads:
-            for ids, rows in _read_ahead(self._pieces(part)):
+            for ids, rows in while_wanted(_read_ahead(self._pieces(part))):
                 labels, similarity = label(kmeans, torch.from_numpy(rows), threads)
                 table = _table(ids, model.numbers, labels, similarity * self.vectors.form.unit)
                 before = () if start is None else label(start, torch.from_numpy(rows), threads)[0]

@@ -24,6 +24,7 @@ from pipelines.clustering.label_pass import row_batches
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
+from pipelines.stream.parts import while_wanted
 
 ENTRY = ("cluster", "loss", "place", "owner")  # of a shortlist
 SIMILARITIES_LOOKED_AT = {"cpu": 1 << 18, "cuda": 1 << 20}  # together: all of the first ones are listed, unless limits are known
@@ -122,7 +123,7 @@ class RowLister:
                 each.stay_below(mine)
         for group in part.groups:
             pieces = (torch.from_numpy(piece) for piece, _ in self.vectors.pieces(part.shard, group))
-            for piece in (few for many in pieces for few in row_batches(kmeans, many, together)):
+            for piece in while_wanted(few for many in pieces for few in row_batches(kmeans, many, together)):
                 mine = torch.arange(done, done + len(piece), device=self.device)
                 for head, rows, priced, labels, clusters in self.compare(kmeans, piece, owners[:, mine]):
                     lists[head].add(priced, labels, part.start + mine[rows], clusters)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import ray
@@ -23,6 +24,7 @@ from pipelines.jobs.ray_quirks.cluster import started_here
 
 Columns = dict[str, np.ndarray]
 Task = Callable[[Columns], Iterator[Columns]]
+Item = TypeVar("Item")
 AHEAD = 2  # parts that are handed out for each CPU: one that runs, and one that waits, by which a cluster knows to grow
 FEW_CPUS = 4  # of a machine: threads of one process keep them busy
 SHARING_A_GPU = 4  # processes of one, which read and write beside one another
@@ -124,7 +126,8 @@ class _Threads:
 
     def __init__(self, task: Task, count: int) -> None:
         self._task, self.count = task, count
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix=type(task).__name__, initializer=_one_of_torch)
+        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(count, initializer=_begin, initargs=(self._stopped,))
 
     def begin(self, part: Columns) -> Future[list[Columns]]:
         return self._pool.submit(lambda: list(copy.copy(self._task)(part)))  # a copy each, as tasks of Ray's have
@@ -133,6 +136,7 @@ class _Threads:
         yield from begun.result()
 
     def stop(self, begun: Future[list[Columns]]) -> None:
+        self._stopped.set()
         begun.cancel()
 
     def close(self) -> None:
@@ -142,10 +146,27 @@ class _Threads:
         torch.set_num_threads(torch.get_num_threads())  # what one thread has set others begin with
 
 
-def _one_of_torch() -> None:
+_this_thread = threading.local()
+
+
+def _begin(stopped: threading.Event) -> None:
     import torch
 
     torch.set_num_threads(1)
+    _this_thread.stopped = stopped
+
+
+def while_wanted(items: Iterable[Item]) -> Iterator[Item]:
+    """The items of a part, unless nobody waits for it any more: a thread is not stopped from outside, as a task of Ray's is.
+
+    Raises:
+        CancelledError: when nobody does.
+    """
+    stopped = getattr(_this_thread, "stopped", None)
+    for item in items:
+        if stopped is not None and stopped.is_set():
+            raise CancelledError
+        yield item
 
 
 def _on_gpus(count: int, task: Any) -> Iterator[Columns]:

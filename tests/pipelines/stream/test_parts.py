@@ -14,7 +14,7 @@ import torch
 
 from pipelines.errors import UserError
 from pipelines.stream import parts
-from pipelines.stream.parts import Columns, over_parts
+from pipelines.stream.parts import Columns, over_parts, while_wanted
 from tests.helpers.machines.own_python import answer_of
 
 pytestmark = pytest.mark.ray
@@ -114,6 +114,25 @@ def test_each_part_has_a_task_of_its_own_and_one_of_torchs_threads(threads):
 def test_many_cpus_have_processes_of_their_own(local_ray, monkeypatch):
     monkeypatch.setattr(parts, "FEW_CPUS", 0)
     assert os.getpid() not in [columns["process"].item() for columns in over_parts(3, Counting(), threads=True)]
+
+
+def test_threads_leave_a_part_in_its_middle_when_nobody_waits(local_ray, monkeypatch, tmp_path):
+    monkeypatch.setattr(parts, "FEW_CPUS", 1 << 10)
+
+    def task(columns: Columns) -> Iterator[Columns]:
+        if columns["id"].item():
+            for step in while_wanted(range(10_000)):
+                (tmp_path / f"step-{step}").touch()
+                time.sleep(0.01)
+        yield columns
+
+    results = over_parts(2, task, threads=True)
+    next(results)
+    waits_for(tmp_path / "step-3")
+    began = time.monotonic()
+    results.close()
+    assert time.monotonic() - began < 20
+    assert list(while_wanted([1, 2])) == [1, 2]  # another thread goes on
 
 
 def test_threads_end_with_the_part_that_they_are_at_when_nobody_waits(local_ray, monkeypatch, tmp_path):
