@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from pipelines.secrets import hidden
@@ -12,6 +13,11 @@ def counted(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def of_pattern(place: str) -> str:
+    """What is to be said of a place that is not there, where it is a pattern, which shells and other tools expand."""
+    return "; * and {0..9} are not expanded: give the folder that the files lie in" if re.search(r"[*?]|{.*}", place) else ""
 
 
 def tell(sentence: object) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import UserError
+from pipelines.errors import Stopped, UserError
 from quorum.arguments import checked
 from quorum.notebook import facts, picture
 from quorum.settings import build_config, check_changes, spread, with_place
@@ -167,6 +168,7 @@ def sweep(
         KeyboardInterrupt: when the user stops it; `resume` goes on with it.
     """
     from pipelines.config.typed_options import dotted
+    from pipelines.files.location import Location
     from tune.search.sweep_config import SweepConfig
 
     if resume is not None:
@@ -180,7 +182,20 @@ def sweep(
 
     place = run(made, address=address, resume=resume is not None)
     folder = Path(made.storage) / made.name / "comparison" if "://" not in made.storage else None
-    return Comparison(compare_runs([place.run_id], place.uri, to=None if folder is None else str(folder)))
+    with _trials_over(str(Location.of(made.storage) / made.name)):
+        return Comparison(compare_runs([place.run_id], place.uri, to=None if folder is None else str(folder)))
+
+
+@contextmanager
+def _trials_over(folder: str) -> Iterator[None]:
+    """What ends the comparison of a sweep within the block is said with what to do: no trial needs to run again."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"the trials are over, and not compared: {error}; compare them: quorum compare {folder}") from error
+    except Stopped as stopped:
+        said = f"stopped while it compared; the trials are over, compare them: quorum compare {folder}"
+        raise Stopped(stopped.number, said) from None
 
 
 def _stored(

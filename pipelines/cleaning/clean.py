@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,6 +18,11 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import is_of_remote, said_of
 from pipelines.runs.checkpoints import CheckpointStore
+from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE
+from pipelines.tracking.journal import JOURNAL
+from pipelines.tracking.local_copy import PIECES
+
+OF_A_RUN = {RUN_FILE, CONFIG_FILE, JOURNAL, PIECES}  # by which a run is found, and how it ended
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def _delete(root: Location, run: str | None, waste: Iterable[Waste], left: list[
             continue
         with _unless_refused(one.path, left):
             with suppress(FileNotFoundError):  # somebody else deletes it too
-                place.delete_folder() if one.is_folder else place.delete_file()
+                _delete_whole(place, OF_A_RUN if one.kind is Kind.RUN else frozenset())
             deleted.append(one)
     if old and run is not None:
         store = CheckpointStore(root / run / "checkpoints")
@@ -114,6 +119,16 @@ def _delete(root: Location, run: str | None, waste: Iterable[Waste], left: list[
             store.keep_only({entry.file for entry in store.entries()} - (old.keys() - ends))
             deleted += [one for name, one in old.items() if name not in ends]
     return deleted
+
+
+def _delete_whole(place: Location, last: Collection[str]) -> None:
+    """Delete a file, or a folder of which some files go last: where the rest is refused, or interrupted, they say what it is."""
+    if not place.is_dir():
+        return place.delete_file()
+    for name in place.children() if last else []:
+        if name not in last:
+            _delete_whole(place / name, ())
+    place.delete_folder()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,6 +14,7 @@ from pipelines.errors import UserError
 
 INTEGERS, STRINGS = "integers", "strings"
 PIECE_ROWS = 1 << 16
+UUID_BYTES, GROUPS = 16, (8, 12, 16, 20)  # of a UUID, and where its text of hexadecimal digits has dashes
 LARGE = 1 << 63  # the first integer that int64 does not hold
 
 
@@ -36,9 +38,21 @@ def check_ids(footers: Sequence[ParquetFooter], column: str) -> None:
 
 
 def plain_ids(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Ids as int64 or string, whatever integers or strings they were, or a dictionary of them."""
+    """Ids as int64 or string, whatever integers, strings or UUIDs they were, or a dictionary of them."""
+    if _is_uuid(column.type):
+        return _texts_of_uuids(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
     plain = column.cast(pa.int64() if _kind_of(column.type) == INTEGERS else pa.string())
     return plain.combine_chunks() if isinstance(plain, pa.ChunkedArray) else plain
+
+
+def _texts_of_uuids(ids: pa.Array) -> pa.Array:
+    """UUIDs as text, as every tool prints them."""
+    if len(ids) == 0:
+        return pa.array([], pa.string())
+    stored = ids.storage.buffers()[1].slice(ids.offset * UUID_BYTES, len(ids) * UUID_BYTES)
+    digits = np.frombuffer(stored.to_pybytes().hex().encode(), "S1").reshape(len(ids), -1)
+    texts = np.insert(digits, GROUPS, b"-", axis=1)
+    return pa.array(texts.view(f"S{texts.shape[1]}").ravel().astype(str))
 
 
 def repeated_ids(ids: Iterable[pa.Array]) -> tuple[int, str]:
@@ -52,7 +66,9 @@ def _kind(footer: ParquetFooter, column: str) -> str:
     kind = footer.schema.field(column).type
     found = _kind_of(kind)
     if found is None:
-        raise UserError(f"column {column!r} of {footer} is {kind}; ids are integers or strings: set --id")
+        raise UserError(
+            f"column {column!r} of {footer} is {kind}; ids are integers, strings or UUIDs: write it as text, or set --id"
+        )
     return found
 
 
@@ -61,7 +77,11 @@ def _kind_of(kind: pa.DataType) -> str | None:
     if pa.types.is_integer(plain):
         return INTEGERS
     is_string = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
-    return STRINGS if is_string else None
+    return STRINGS if is_string or _is_uuid(kind) else None
+
+
+def _is_uuid(kind: pa.DataType) -> bool:
+    return str(kind) == "extension<arrow.uuid>"
 
 
 def _may_lack(footer: ParquetFooter, group: int, column: str) -> bool:

@@ -6,7 +6,7 @@ larger selection of one seed contains the smaller ones. A list file may also bri
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from pipelines.files.documents import damage_in_words, read_document, write_docu
 from pipelines.files.location import Location
 from pipelines.files.storage_errors import said_of, storage_sentence
 from pipelines.files.text import composed
-from pipelines.words import tell
+from pipelines.words import counted, tell
 
 SELECTION_FORMAT = 1
 MAKE_AGAIN = "make it again with quorum labels"
@@ -134,12 +134,12 @@ class Selection:
         """
         mine = {*self.classes}
         classes = [*self.classes, *(name for name in other.classes if name not in mine)]
-        number_of, chosen = _numbers_of(classes), dict(zip(self.ids, self.labels, strict=True))
+        numbers, chosen = numbers_of_classes(other.classes, classes), dict(zip(self.ids, self.labels, strict=True))
         for row, label in zip(other.ids, other.labels, strict=True):
-            name = other.classes[label]
-            if (before := chosen.setdefault(row, number_of[name])) != number_of[name]:
+            if (before := chosen.setdefault(row, numbers[label])) != numbers[label]:
                 raise UserError(
-                    f"instance {row} is of class {classes[before]!r} ({self.rule}) and of {name!r} ({other.rule}); correct one"
+                    f"instance {row} is of class {classes[before]!r} ({self.rule}) and of {other.classes[label]!r} "
+                    f"({other.rule}); correct one"
                 )
         ids = sorted(chosen)
         rule = f"{self.rule}, and {other.rule}"
@@ -232,9 +232,16 @@ def choose_per_class(dataset: Dataset, split: str, per_class: int, seed: int, *,
 
 
 def choose_fraction(dataset: Dataset, split: str, fraction: float, seed: int) -> Selection:
-    """A share of every class, at least one."""
+    """A share of every class, at least one; where that is more than the share, it is told."""
     if not 0 < fraction <= 1:
         raise UserError(f"--fraction is {fraction}; it must lie in (0, 1]")
+    rows = [count for count in dataset.split(split).class_counts if count]
+    if small := [count for count in rows if not round(fraction * count)]:
+        share = sum(max(1, round(fraction * count)) for count in rows) / sum(rows)
+        tell(
+            f"--fraction {fraction} of {len(small)} of {counted(len(rows), 'class')} is none: one image of each is taken, so "
+            f"that {share:.2g} of the images have a label"
+        )
     return choose(
         dataset, split, lambda rows: max(1, round(fraction * rows)), seed=seed, rule=f"{fraction} of each class, seed {seed}"
     )
@@ -255,12 +262,18 @@ def choose_listed(dataset: Dataset, split: str, file: str, *, list_ids: bool = F
     if not dataset.classes and (fraction := fraction_in(classes)):
         raise UserError(f"list {file} holds {fraction}, which is no class; write behind each comma what the image shows")
     number_of = _numbers_of(map(composed, classes))
+    shared = {name for name, count in Counter(map(composed, classes)).items() if count > 1}
     chosen: dict[int, int] = {}
     unlabelled = 0
     for line, row in listed:
         if line.label in UNLABELLED and line.label not in number_of:
             unlabelled += 1
             continue
+        if line.label in shared:
+            raise UserError(
+                f"{line.where}: several classes of the shards are called {line.label!r}; write the line without a class, and the "
+                "image's own is taken"
+            )
         label = int(truth[row]) if line.label is None else _label_of(line.label, number_of, line.where, made=not dataset.classes)
         if label < 0:
             raise UserError(f"{line.where}: {line.key!r} has no label in the shards; add a comma and its class")
@@ -272,6 +285,18 @@ def choose_listed(dataset: Dataset, split: str, file: str, *, list_ids: bool = F
         raise UserError(f"list {file} gives no instance a class; write it behind a comma")
     rows = sorted(chosen)
     return Selection(dataset.fingerprint, split, classes, rows, [chosen[row] for row in rows], f"list {Path(file).name}")
+
+
+def numbers_of_classes(names: Iterable[str], among: Iterable[str]) -> list[int]:
+    """The number of each class among others that have it; of two of one name the second is the second one there."""
+    places, met = defaultdict[str, list[int]](list), Counter[str]()
+    for number, name in enumerate(among):
+        places[name].append(number)
+    found = []
+    for name in names:
+        found.append(places[name][min(met[name], len(places[name]) - 1)])
+        met[name] += 1
+    return found
 
 
 def _numbers_of(classes: Iterable[str]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from pipelines.files.conversions import conversion, of_data_first
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import is_parquet, open_parquet, read_footer
 from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, TOO_OFTEN, Found, files_below, listed_at_once
-from pipelines.words import counted
+from pipelines.words import counted, of_pattern
 
 READERS = 16  # threads that read footers
 STREAMED_BYTES = 32 << 20  # of a piece, where a row group is read in pieces
@@ -112,7 +112,7 @@ def find_parquet(place: str) -> FoundFiles:
             raise UserError(f"{location} is no Parquet file; {how}")
         return FoundFiles(location.parent, [location.name], single=True)
     if kind != pafs.FileType.Directory:
-        raise UserError(f"{place} is no folder and no file; {WANTED}")
+        raise UserError(f"{place} is no folder and no file; {WANTED}{of_pattern(place)}")
     found = files_below(location) if location.is_local else listed_at_once(location)
     _refuse_missing(location, [file for file in found if file.fault])
     below = sorted(file.path for file in found if file.fault not in (LOOP, EMPTY))

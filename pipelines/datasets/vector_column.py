@@ -128,8 +128,9 @@ def check_vectors(footer: ParquetFooter, column: str) -> None:
     kind = footer.schema.field(column).type
     stored = _stored_type(kind)
     if not _is_list(stored) or not (pa.types.is_floating(stored.value_type) or stored.value_type in WHOLE_TYPES):
-        cast = ", or write it as float32" if _is_list(stored) and pa.types.is_integer(stored.value_type) else ""
-        raise UserError(f"column {column!r} of {footer} is {kind}; vectors are {NUMBERS}: set --column{cast}")
+        raise UserError(
+            f"column {column!r} of {footer} is {kind}; vectors are {NUMBERS}: set --column, or write it as lists of float32"
+        )
 
 
 def as_lists(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -192,10 +192,10 @@ def _on_cluster(asked: Asked, places: Places, seconds: float) -> list[Finding]:
     read = versions.reader()
     here, probes = Begun(read), [Probe.start(node) for node in nodes]
     try:
-        several_hosts = len({node.host for node in nodes}) > 1
+        hosts = list(dict.fromkeys(node.host for node in nodes))
         checks = [Check(versions.CHECK, probe, probe.ask(read)) for probe in probes]
         for probe in probes:
-            calls = _calls(asked, places, probe, several_hosts=several_hosts)
+            calls = _calls(asked, places, probe, hosts)
             checks += [Check(name, probe, probe.ask(call)) for name, call in calls.items()]
         told = answers([check.reference for check in checks], late)
         answered = {check.probe.node.id for check, one in zip(checks, told, strict=True) if not isinstance(one, TimeoutError)}
@@ -212,7 +212,7 @@ def _on_cluster(asked: Asked, places: Places, seconds: float) -> list[Finding]:
             probe.stop()
 
 
-def _calls(asked: Asked, places: Places, probe: Probe, *, several_hosts: bool) -> dict[str, Callable[[], list[Finding]]]:
+def _calls(asked: Asked, places: Places, probe: Probe, hosts: list[str]) -> dict[str, Callable[[], list[Finding]]]:
     """What is asked of a node, by the name of the check."""
     node = probe.node
     local = Location.of(asked.storage) if asked.storage and places.storage is not None else None
@@ -220,7 +220,7 @@ def _calls(asked: Asked, places: Places, probe: Probe, *, several_hosts: bool) -
         "memory": partial(look_at_memory, node.cpus, node.store),
         "disks": partial(look_at_disks, local.path if local is not None and local.is_local else None),
         "limits": partial(look_at_limits, node.cpus),
-        "name and proxies": partial(look_at_name, several_hosts),
+        "name and proxies": partial(look_at_name, hosts),
         "GPUs": partial(look_at_gpus, node.gpus),
     }
     if places.storage is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from contextlib import suppress
@@ -23,6 +24,7 @@ from pipelines.tracking.stores.refusals import NO_SERVER, first_line
 
 CHECK, TAG, FOLDER = "MLflow", "quorum.doctor", "quorum-doctor"
 ADVICE = "start it, or correct --tracking.uri or MLFLOW_TRACKING_URI"
+WITH_MODELS = 3  # first version of MLflow that keeps models as runs log them
 MOST_OFF = 60.0  # seconds between its clock and this one
 DENIED = ("403", "PERMISSION_DENIED", "read-only", "readonly", "does not let you in", "cannot be written")
 
@@ -64,7 +66,7 @@ def look_at_record(uri: str, experiment: str) -> list[Finding]:
             seconds = time.perf_counter() - start
     except UserError as error:
         return [fault(CHECK, f"{error}{_proxy_for(uri)}", "", _page(error, Page.MLFLOW))]
-    findings = _clock(uri)
+    findings = _server(uri)
     if found is None:
         return [*findings, noted(CHECK, f"{shown} answers, and has no experiment to try to write to", "", Page.MLFLOW)]
     try:
@@ -107,15 +109,27 @@ def _proxy_for(uri: str) -> str:
     return f" - it is asked by way of the proxy {hidden(proxy)}: if it should not be, set no_proxy={host}" if proxy else ""
 
 
-def _clock(uri: str) -> list[Finding]:
-    """How far the server's clock is from this one, where it says."""
+def _server(uri: str) -> list[Finding]:
+    """Whether the server is of a version that has all that runs write, and how far its clock is from this one, where it says."""
     if not uri.startswith(("http://", "https://")):
         return []
     try:
-        answer = requests.get(f"{uri}/health", timeout=3)  # which takes a name and password out of the address
-        off = parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
+        answer = requests.get(f"{uri}/version", timeout=3)  # which takes a name and password out of the address
+        return [*_version(uri, answer.text if answer.ok else ""), *_clock(uri, answer.headers["Date"])]
     except (OSError, ValueError, LookupError):  # a server that says neither
         return []
+
+
+def _version(uri: str, said: str) -> list[Finding]:
+    if not (found := re.fullmatch(r"(\d+)\.\d+\S*", said.strip())) or int(found[1]) >= WITH_MODELS:
+        return []
+    said = f"{hidden(uri)} is MLflow {found[0]}, which has no place for models of checkpoints"
+    remedy = f"upgrade the server to MLflow {WITH_MODELS} or later, and its database (mlflow db upgrade)"
+    return [noted(CHECK, said, remedy, Page.MLFLOW)]
+
+
+def _clock(uri: str, date: str) -> list[Finding]:
+    off = parsedate_to_datetime(date).timestamp() - time.time()
     if abs(off) < MOST_OFF:
         return []
     said = f"the clock of {hidden(uri)} is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's"

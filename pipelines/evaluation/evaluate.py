@@ -16,6 +16,7 @@ from torch import Tensor
 from algos.class_scores import Guesses
 from algos.scores import accuracy, knn_guesses, linear_probe
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.label_selection import numbers_of_classes
 from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.evaluation.class_tables import class_figures, class_table
@@ -186,7 +187,7 @@ def own_guesses(trained: Trained, dataset: Dataset, scored: dict[str, Tensor]) -
     selection = trained.selection
     if selection is None:
         return {}
-    numbers = torch.tensor([dataset.classes.index(name) for name in selection.classes])
+    numbers = torch.tensor(numbers_of_classes(selection.classes, dataset.classes))
     names = [name.removesuffix(SHARES) for name in scored if name.endswith(SHARES)]
     return {name: Guesses(numbers[scored[name]], scored[f"{name}{SHARES}"]) for name in names}
 

@@ -75,6 +75,15 @@ class Base:
     def _before(self, split: str) -> Split:
         return self.dataset.splits.get(split, Split(0, [], []))
 
+    def counts(self, *splits: str) -> list[int] | None:
+        """Images of each class in these splits, or of all where they have no labels; `None` where there is no data set yet."""
+        if self.is_new:
+            return None
+        there = [split for name, split in self.dataset.splits.items() if name in splits]
+        if not self.dataset.classes:
+            return [sum(split.rows for split in there)]
+        return [sum(counts) for counts in zip_longest(*(split.class_counts for split in there), fillvalue=0)]
+
     def new_in(self, listing: Listing) -> Listing:
         """What is new in a listing, with the classes that the data set has, and after them new ones.
 

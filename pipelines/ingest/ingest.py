@@ -79,8 +79,8 @@ def ingest(
         if append and not listing.samples:
             tell(f"all images of {base.place} are in {destination} already: nothing is added")
             return base.dataset
-        listing = set_aside(listing, holdout, seed, "test", of_more=append)
-        listing = take_some(set_aside(listing, val, seed, "val", of_more=append), take, seed)
+        listing = set_aside(listing, holdout, seed, "test", before=base.counts("train", "val", "test"))
+        listing = take_some(set_aside(listing, val, seed, "val", before=base.counts("train", "val")), take, seed)
         if not append:
             _say_missing(listing)
         old = [] if append else _files_to_replace(location, overwrite)

@@ -20,7 +20,8 @@ from pipelines.ingest.sources.idx import IdxSource, is_idx
 from pipelines.ingest.sources.image_folders import FolderSource, ImagesSource, is_of_system
 from pipelines.ingest.sources.imagenet import ImageNetSource, is_imagenet
 from pipelines.ingest.sources.mini_imagenet import MiniImageNetSource, is_mini_imagenet
-from pipelines.ingest.sources.source import Source
+from pipelines.ingest.sources.source import Source, as_images
+from pipelines.words import of_pattern
 
 PUBLISHED: dict[str, tuple[Callable[[Location], bool], Callable[[Location], Source]]] = {
     "idx": (is_idx, IdxSource),
@@ -129,15 +130,16 @@ def _existing(place: str, kind: str) -> Location:
         return root
     if not root.is_file():
         raise UserError(
-            f"source {place!r} is no folder and no built-in data set; give a folder of images, a published data set, or 'digits'"
+            f"source {place!r} is no folder and no built-in data set; give a folder of images, a published data set, or "
+            f"'digits'{of_pattern(place)}"
         )
     if kind == "cifar" or (kind == "auto" and is_cifar(root)) or (kind in OF_FILES and OF_FILES[kind](root.name)):
         return root
     if kind == "auto" and any(is_of_kind(root.name) for is_of_kind in OF_FILES.values()):
         return root
     raise UserError(
-        f"source {place!r} is a file, and of files Parquet, tars, tables (.csv, .tsv) and CIFAR's tar.gz are read; "
-        "give one of these with its --kind, or the folder that it lies in"
+        f"source {place!r} is a file, and of files Parquet, tars, tables (.csv, .tsv, .jsonl) and CIFAR's tar.gz are read; "
+        f"{as_images(root) or 'give one of these with its --kind, or the folder that it lies in'}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -29,13 +30,14 @@ STARTS = (  # what Ray says, what it means, what to do
      "it cannot write its temporary files", "set RAY_TMPDIR to a folder of your own"),
     (r"Too many open files|Resource temporarily unavailable|can't start new thread|Cannot allocate memory",
      "the machine gives this user no more processes, files or memory",
-     "raise the limits (ulimit -n, ulimit -u), or end what else runs there"),
+     "raise the limits (ulimit -n, ulimit -u, ulimit -v), or end what else runs there"),
 )  # fmt: skip
 CLIENT = "ray://"
 ADDRESS = re.compile(r"auto|([\w.-]+|\[[0-9a-fA-F:]+\]):([0-5]?\d{1,4}|6[0-5]\d{3})(/.*)?")
 ON_A_NODE = "send the command to a node: ray job submit --address http://HOST:8265 -- quorum ... --address auto"
 GIVE_TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
 ANSWER_SECONDS = 3.0
+MAPPED = 8e9  # bytes, the most that a process of a small Ray maps
 WRITTEN = 1 << 20  # bytes, to see whether a disk is full
 NO_NODE = re.compile(r"timed out during startup|node_ip_address|raylet|node info")
 VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
@@ -72,7 +74,7 @@ def starts_in_words(address: str | None) -> Iterator[None]:
 def no_start(error: Exception) -> UserError:
     """Why Ray did not start on this machine."""
     full = _is_full() or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
-    said = "No space left on device" if full else str(error)
+    said = "No space left on device" if full else "Cannot allocate memory" if _may_map_little() else str(error)
     for words, meaning, remedy in STARTS:
         if re.search(words, said):
             return UserError(f"Ray did not start on this machine: {meaning}; {remedy}")
@@ -94,6 +96,12 @@ def _is_full() -> bool:
     except OSError as error:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return False
+
+
+def _may_map_little() -> bool:
+    """Whether its processes find no place for what they map, of which Ray itself says only that they took too long."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return limit != resource.RLIM_INFINITY and limit < MAPPED
 
 
 def no_cluster(error: Exception, address: str) -> UserError:

@@ -19,6 +19,9 @@ from typing import Any
 from pipelines.errors import Stopped
 
 WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STDERR = 2
+HEARD = b"stopping when what is being loaded is there; once more ends at once\n"
+HEARD_SECONDS = 0.5  # until it is told that a wish waits for an import
 AGAIN_SECONDS = 0.05  # until a wish that came where Python ignores exceptions is sent again
 IMPORTING = "<frozen importlib._bootstrap>"  # file of the frames that import
 
@@ -34,7 +37,7 @@ def stops_at_once() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         again, wish.number = wish.number is not None, number
         if again and _imports(frame) > begun:
-            os.write(2, f"{Stopped(number)}\n".encode())
+            os.write(STDERR, f"{Stopped(number)}\n".encode())
             os._exit(128 + number)
         _raise(Stopped(number), frame, begun)
 
@@ -70,7 +73,7 @@ def stops_in_grace(tell: Callable[[], None], grace: float, at_once: Callable[[],
         threading.Thread(target=_quietly, args=(tell,), daemon=True).start()
         signal.setitimer(signal.ITIMER_REAL, grace)
         told = f"stopping: saving at the next step, for at most {grace:g} s; once more ends at once\n"
-        os.write(2, told.encode())  # a print may be what the signal interrupts
+        os.write(STDERR, told.encode())  # a print may be what the signal interrupts
 
     with _handled({**dict.fromkeys(_heeded(), stop), signal.SIGALRM: stop}):
         try:
@@ -118,10 +121,14 @@ def _raise(stopped: Stopped, frame: FrameType | None, begun: int) -> None:
     """Raise it, where more imports are under way than had begun before the block as they return."""
     if _imports(frame) <= begun:
         raise stopped
+    told = threading.Timer(HEARD_SECONDS, os.write, (STDERR, HEARD))
+    told.daemon = True
+    told.start()
 
     def look(frame: FrameType, event: str, arg: object) -> None:
         if event == "return" and frame.f_code.co_filename == IMPORTING and _imports(frame.f_back) <= begun:
             sys.setprofile(None)
+            told.cancel()
             raise stopped
 
     sys.setprofile(look)

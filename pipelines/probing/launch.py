@@ -134,6 +134,15 @@ class Probing:
         return Location.of(self.settings.to) if self.settings.to else self.trained.run.location / "probes" / name
 
     @property
+    def prefix(self) -> str:
+        """What stands before its scores in the run that is judged: a probe on few labels takes no other one's place."""
+        prefix = figures.UNTRAINED if self.settings.untrained else figures.EVALUATE
+        if self.selection is None:
+            return prefix
+        chosen = DataInput.of_labels(self.selection, str(self.place / LABELS_FILE))
+        return f"{prefix}/{figures.data_name(self.selection.rule, chosen.digest)}"
+
+    @property
     def workers(self) -> Workers:
         """As the settings have them."""
         compute = self.settings.compute
@@ -209,10 +218,9 @@ class Probing:
         scored: dict[str, Any] | None = None if entry is None else run.checkpoints.load(entry)["scored"]
         if scored is None:
             raise UserError(f"{run.location} has no scores yet; go on with it: quorum probe --resume {run.location}")
-        table, untrained = pa.Table.from_pylist(scored["table"]), self.settings.untrained
+        table = pa.Table.from_pylist(scored["table"])
         record.files(write_class_table(table, run.location, "classes"), "evaluation")
-        prefix = figures.UNTRAINED if untrained else figures.EVALUATE
         name = f"classes-{scored['split']}-{run.location.name}"
         data = DataInput.of_split(self.dataset, scored["split"], EVALUATION)
-        place = record_scores(self.trained, scored["figures"], table, prefix, name, data)
+        place = record_scores(self.trained, scored["figures"], table, self.prefix, name, data)
         return Probed(run, scored["figures"], self.settings.rates[scored["chosen"]], place)

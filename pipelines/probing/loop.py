@@ -18,6 +18,7 @@ from algos.methods.method import Batch
 from algos.networks import ProbedNetwork
 from algos.precision import Autocast, Precision
 from algos.scores import accuracy
+from pipelines.datasets.label_selection import numbers_of_classes
 from pipelines.evaluation.class_tables import class_figures, class_table
 from pipelines.evaluation.features import center_batches
 from pipelines.files.location import Location
@@ -207,7 +208,7 @@ class Probe:
 
     def _in_classes(self, truth: Tensor) -> Tensor:
         """Classes of the data set as the classifier numbers them."""
-        numbers = torch.tensor([self.job.images.classes.index(name) for name in self.data.classes])
+        numbers = torch.tensor(numbers_of_classes(self.data.classes, self.job.images.classes))
         return numbers[truth.long()]
 
     def save(self, scored: dict[str, Any] | None = None) -> None:

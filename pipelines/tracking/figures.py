@@ -14,6 +14,7 @@
 | `progress/` | how far a run is |
 | `system/`, `system/NODE/` | what the machines are doing that a run is on, by MLflow's names |
 | `evaluate/...`, `untrained/...` | scores of a checkpoint, and of its network before the first step: `evaluate/test/knn_top1` |
+| `evaluate/DATA/...`, `untrained/DATA/...` | those on other data than the run's own, or of a probe on a choice of labels |
 
 Algorithms give their figures plain names; they get a section here, where they are recorded.
 """
@@ -111,7 +112,7 @@ _BETTER_WHEN_SMALLER = re.compile(
     r"loss|error|seconds|wait_share|/(alignment|uniformity|empty|below_minimum|above_maximum|size_gini|unreadable)$"
     rf"|_{ECE}$"
 )
-_SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/(?={VAL}/|{TEST}/|train/|{FEATURES}/)")
+_SCORED = re.compile(rf"({EVALUATE}|{UNTRAINED})/([^/]+/)??(?={VAL}/|{TEST}/|train/|{FEATURES}/)")
 
 
 def of_method(values: Mapping[str, float]) -> dict[str, float]:
@@ -140,6 +141,11 @@ def knn_at(neighbours: int) -> str:
 def of_guesses(by: str, values: Mapping[str, float]) -> dict[str, float]:
     """Scores of the classes that something guesses by their plain names, `linear_macro`; a classifier's own top-1 is its name."""
     return {by if by in OF_CLASSIFIER and name == "top1" else f"{by}_{name}": value for name, value in values.items()}
+
+
+def data_name(name: str, fingerprint: str) -> str:
+    """What other data than a run's own, or chosen labels, are called in names of figures: no two share one."""
+    return f"{re.sub('[^A-Za-z0-9_.-]', '_', name)}-{fingerprint}"
 
 
 def of_heads(heads: Iterable[Mapping[str, float]], section: str = CLUSTERS) -> dict[str, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.files.storage_errors import storage_sentence
 from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEEN, KNN, SCORES, TEST, VAL, score, usual_mode
 from pipelines.tracking.mlflow_store import RunAddress
@@ -47,13 +48,15 @@ def compare(
     """
     if metric:
         refuse_old(metric)
+    if to is not None and "://" in to:
+        raise UserError(f"to is {to}; pictures are drawn on this machine: give a folder of it")
     found = find(targets, uri)
     if keep is not None:
         found.notes.append(keep_runs(found, keep))
     if metric:
         refuse_unknown(metric, found.names)
     compared = _of_two(found, metric, mode, final) if len(found.runs) == 2 else _scored(found, metric, mode, final)
-    folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name))
+    folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name)).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         had_one = all((folder / name).is_file() for name in (FILES[0], REPORT))
@@ -62,7 +65,7 @@ def compare(
         if had_one:
             _without_earlier(folder, files)
     except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}); give another --to") from error
+        raise UserError(f"{folder} cannot be written: {storage_sentence(error)}, or give another --to") from error
     notes = (*compared.notes, f"files: {folder}{_keep(found, files)}")
     return replace(compared, notes=notes, folder=folder, files=tuple(files))
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from pipelines.errors import UserError
+from pipelines.files.documents import checked_note, damage_in_words
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
 
@@ -99,8 +100,22 @@ def _rows(location: Location) -> list[dict[str, Any]]:
         raise UserError(f"{location} holds runs of format {of_format}, and this version reads format {FORMAT}; upgrade quorum")
     if not of_format or table.schema != SCHEMA:
         raise UserError(f"{location} holds no runs that quorum compare --keep wrote; give another file")
-    rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")
-    return rows
+    with damage_in_words(location, "fetch it again"):
+        return [_checked(row) for row in table.to_pylist(maps_as_pydicts="strict")]
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """The row of a run, if nothing is missing that a comparison needs.
+
+    Raises:
+        TypeError: where it is.
+        ValueError: where a figure has more steps than values, or fewer.
+    """
+    checked_note(row, run_id=str, experiment=str, start_time=int, params=dict, tags=dict, figures=list)
+    for each in row["figures"]:
+        for step, value in zip(each["steps"], each["values"], strict=True):
+            checked_note({"step": step, f"figure {each['name']}": value}, **{"step": int, f"figure {each['name']}": float})
+    return row
 
 
 class KeptRuns:

@@ -219,9 +219,22 @@ def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
 
 
 def _add_sweep(found: Found, store: str, client: Any, parent: Any) -> None:
-    found.runs += [(store, run) for run in _runs_of(client, parent.info.experiment_id, parent.info.run_id)]
+    runs = _runs_of(client, parent.info.experiment_id, parent.info.run_id)
+    trials = list(_newest_of_trials(runs).values())
+    if again := len(runs) - len(trials):
+        found.notes.append(f"{counted(again, 'run')} left out, of trials that began anew when their folders were gone")
+    found.runs += [(store, run) for run in trials]
     found.sweeps.append((store, parent))
     found.name = one_line(parent.info.run_name or found.name)
+
+
+def _newest_of_trials(runs: Sequence[Any]) -> dict[Any, Any]:
+    """The newest run of each trial: a sweep that goes on without a trial's folder trains it again, as another run."""
+    newest: dict[Any, Any] = {}
+    for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)):
+        tags = run.data.tags
+        newest[(tags["quorum.point"], tags.get("quorum.seed")) if "quorum.point" in tags else run.info.run_id] = run
+    return newest
 
 
 def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
@@ -242,9 +255,8 @@ def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
         found.runs += [(store, run) for run in runs]
         found.name = name
         return
-    before = len(found.runs)
     _add_sweep(found, store, client, sweeps[0])
-    if others := len(runs) - 1 - (len(found.runs) - before):
+    if others := sum(run.data.tags.get("mlflow.parentRunId") != sweeps[0].info.run_id for run in runs) - 1:
         found.notes.append(f"{others} runs of experiment {name!r} belong to no trial of its sweep and are left out")
 
 

@@ -130,7 +130,8 @@ def _create(plan: Plan) -> RunAddress:
     tags |= note(plan.words, repeat_command("sweep", folder, CONFIG_FILE, f" --recipe {quote(str(folder / BASE_FILE))}"))
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     with ended_unless_begun(address):
-        write_document(folder / SWEEP_FILE, {"mlflow": without_secrets(vars(address))}, SWEEP_FORMAT)
+        content = {"mlflow": without_secrets(vars(address)), "data": plan.dataset.fingerprint}
+        write_document(folder / SWEEP_FILE, content, SWEEP_FORMAT)
         with _recording(folder, address) as tracker:
             tracker.input(plan.data)
     return address
@@ -140,6 +141,12 @@ def _reopen(plan: Plan) -> RunAddress:
     content = read_document(plan.folder / SWEEP_FILE, SWEEP_FORMAT, "restore it")
     with damage_in_words(plan.folder / SWEEP_FILE, "restore it"):
         address = RunAddress(**content["mlflow"])
+    started, now = content.get("data"), plan.dataset.fingerprint
+    if started not in (None, now):  # version 0.1 noted none
+        raise UserError(
+            f"{plan.base.data} has fingerprint {now}, the sweep was started on {started}; its trials could not be compared: "
+            "give the same data"
+        )
     check_run(address := replace(address, uri=plan.store[0]))
     _write_config(plan)
     _set_status(plan, address, "RUNNING")

@@ -197,7 +197,7 @@ class ProtoCon(ClusteredMethod):
     @torch.no_grad()
     def _batch_means(self, views: StepOutputs, weak_targets: Tensor) -> BatchMeans:
         """Means over all workers, which the guesses' alignment needs: a sum that a step waits for."""
-        weak, labelled = (F.softmax(outputs.logits, dim=1) for outputs in (views.weak, views.labelled))
+        weak, labelled = (F.softmax(self._of_taught(outputs.logits), dim=1) for outputs in (views.weak, views.labelled))
         sums = self._sums.add(
             guesses=weak.sum(dim=0), targets=weak_targets.sum(dim=0), rows=weak.new_full((), len(weak)),
             labelled=labelled.sum(dim=0), labelled_confidence=labelled.amax(dim=1).sum(),
@@ -206,11 +206,14 @@ class ProtoCon(ClusteredMethod):
         count = sums["labelled_rows"]
         return BatchMeans(sums["guesses"] / sums["rows"], sums["labelled"] / count, sums["labelled_confidence"] / count)
 
+    def _of_taught(self, logits: Tensor) -> Tensor:
+        """Logits (B, C) of guesses; alignment would raise what no label teaches to the share of a class."""
+        return logits.where(self._taught, torch.finfo(logits.dtype).min)
+
     @torch.no_grad()
     def _pseudo_labels(self, ids: Tensor, logits: Tensor, means: BatchMeans, clusters: Tensor) -> PseudoLabels:
         """What B instances are taken for, by weak logits (B, C) and clusters (H, B), and how far that is trusted."""
-        # Alignment would raise what no label teaches to the share of a class.
-        logits = logits.where(self._taught, torch.finfo(logits.dtype).min)
+        logits = self._of_taught(logits)
         guesses = self.aligner.weak(logits, means.guesses, means.labelled)
         if self.label_shift is not None:
             self.label_shift.collect(guesses)

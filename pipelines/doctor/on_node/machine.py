@@ -6,9 +6,13 @@ import os
 import resource
 import socket
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from requests.utils import get_environ_proxies
+
+from pipelines.control_groups import groups_of
 from pipelines.doctor.findings import Finding, Page, fault, fine, noted
 from pipelines.doctor.sizes import in_words
 from pipelines.free_memory import free_bytes
@@ -21,7 +25,14 @@ LEAST_MEMORY = 0.5e9  # bytes that a worker's process needs before any image
 FULL_SHARE = 0.95  # of a disk, from which on Ray puts nothing more there
 LEAST_DISK, GOOD_DISK = 0.5e9, 5e9  # bytes: a checkpoint or two
 LEAST_FILES, GOOD_FILES, LEAST_PROCESSES = 1024, 4096, 1024
-PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+CAPS = (  # limits that most systems do not set, by what they mean
+    (resource.RLIMIT_FSIZE, "-f", "no file may have more than", fault),
+    (resource.RLIMIT_CPU, "-t", "a process is ended when it has computed for", fault),
+    (resource.RLIMIT_AS, "-v", "no process may map more than", noted),
+    (resource.RLIMIT_DATA, "-d", "no process may have more memory of its own than", noted),
+)
+PROXIES = {"http", "https", "all"}  # schemes of http_proxy and its like
+MOST_NAMED = 3  # addresses in a sentence
 
 
 def raylet() -> tuple[int, dict[str, str]]:
@@ -164,13 +175,13 @@ def look_at_disk(check: str, folder: str, remedy: str) -> Finding:
 
 
 def look_at_limits(cpus: float) -> list[Finding]:
-    """Files, processes and file sizes that the system allows, CPUs of the container, name and proxies of the machine.
+    """Files, processes, sizes and times that the system allows, and CPUs of the container.
 
     Args:
         cpus: that Ray gives out here.
     """
-    found = [_files(), _processes(), _file_size(), _cpus(cpus)]
-    return [one for one in found if one is not None] or [fine("limits", f"{_soft(resource.RLIMIT_NOFILE)} files a process")]
+    found = [one for one in (_files(), _processes(), *_caps(), _cpus(cpus)) if one is not None]
+    return found or [fine("limits", f"{_soft(resource.RLIMIT_NOFILE)} files a process")]
 
 
 def _soft(limit: int) -> str:
@@ -191,27 +202,29 @@ def _files() -> Finding | None:
 def _processes() -> Finding | None:
     soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     limits = [soft] if soft != resource.RLIM_INFINITY else []
-    with suppress(OSError, ValueError):  # no container, or one without a limit
-        limits.append(int(Path("/sys/fs/cgroup/pids.max").read_text()))
+    for group in groups_of("pids"):
+        with suppress(OSError, ValueError):  # no group, or one without a limit
+            limits.append(int((group / "pids.max").read_text()))
     if not limits or min(limits) >= LEAST_PROCESSES:
         return None
     remedy = "raise ulimit -u there, or the container's --pids-limit"
     return fault("limits", f"{min(limits):,} processes and threads are allowed", remedy, Page.LIMITS)
 
 
-def _file_size() -> Finding | None:
-    soft = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    if soft == resource.RLIM_INFINITY:
-        return None
-    said = f"no file may have more than {in_words(soft)} (ulimit -f)"
-    return fault("limits", said, "start the node after ulimit -f unlimited", Page.LIMITS)
+def _caps() -> Iterator[Finding]:
+    for limit, option, said, made in CAPS:
+        if (soft := resource.getrlimit(limit)[0]) != resource.RLIM_INFINITY:
+            shown = f"{soft:,} s" if limit == resource.RLIMIT_CPU else in_words(soft)
+            remedy = f"start the node after ulimit {option} unlimited"
+            yield made("limits", f"{said} {shown} (ulimit {option})", remedy, Page.LIMITS)
 
 
 def _cpus(cpus: float) -> Finding | None:
     has: float = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        has = min(has, int(quota) / int(period))
+    for group in groups_of("cpu"):
+        with suppress(OSError, ValueError):
+            quota, period = (group / "cpu.max").read_text().split()
+            has = min(has, int(quota) / int(period))
     if cpus <= max(has, 1):
         return None
     said = f"Ray gives out {cpus:.0f} CPUs, and the machine or its container has {has:.3g}"
@@ -219,14 +232,14 @@ def _cpus(cpus: float) -> Finding | None:
     return noted("CPUs", said, remedy, Page.ROOM)
 
 
-def look_at_name(several_hosts: bool) -> list[Finding]:
+def look_at_name(hosts: Sequence[str]) -> list[Finding]:
     """Whether other machines can use the name and address that this one gives itself, and whether a proxy stands between.
 
     Args:
-        several_hosts: whether the cluster has more than one machine.
+        hosts: addresses of the cluster's machines.
     """
     found: list[Finding] = []
-    if several_hosts and not os.environ.get("GLOO_SOCKET_IFNAME"):
+    if len(hosts) > 1 and not os.environ.get("GLOO_SOCKET_IFNAME"):
         try:
             address = socket.gethostbyname(socket.gethostname())
         except OSError:
@@ -235,10 +248,17 @@ def look_at_name(several_hosts: bool) -> list[Finding]:
             said = f"its own name, {socket.gethostname()}, means {address or 'no address'}, where other nodes do not find it"
             remedy = "set GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME to the network's interface, or mend /etc/hosts"
             found.append(noted("network", said, remedy, Page.NETWORK))
-    set_here = sorted({name for name in PROXIES if os.environ.get(name) or os.environ.get(name.upper())})
-    if set_here and not (os.environ.get("no_proxy") or os.environ.get("NO_PROXY")):
-        said = (
-            f"{' and '.join(set_here)} stand in its environment and no_proxy does not, so requests to nodes go to the proxy too"
-        )
-        found.append(noted("proxy", said, "set no_proxy to the addresses of the cluster, MLflow and the storage", Page.PROXY))
-    return found or [fine("name and proxies", "nothing in between")]
+    return [*found, *_proxies(hosts)] or [fine("name and proxies", "nothing in between")]
+
+
+def _proxies(hosts: Sequence[str]) -> list[Finding]:
+    """A note where a request to a machine of the cluster would go to a proxy; of a single machine, to itself."""
+    asked = hosts if len(hosts) > 1 else ["localhost"]
+    through = {host: PROXIES & get_environ_proxies(f"http://{f'[{host}]' if ':' in host else host}").keys() for host in asked}
+    caught = [host for host in asked if through[host]]
+    if not caught:
+        return []
+    names = " and ".join(sorted({f"{scheme}_proxy" for host in caught for scheme in through[host]}))
+    more = f" and {len(caught) - MOST_NAMED} more" if len(caught) > MOST_NAMED else ""
+    said = f"by {names} of its environment requests to {', '.join(caught[:MOST_NAMED])}{more} go to a proxy: no_proxy lacks them"
+    return [noted("proxy", said, "set no_proxy to the addresses of the cluster, MLflow and the storage", Page.PROXY)]

@@ -44,6 +44,8 @@ def classes_of(values: Sequence[Value], names: Sequence[str] | None, where: str)
         name = next(value for value in known if isinstance(value, str))
         raise UserError(f"{where} holds numbers ({number}) and names ({name!r}); write one kind")
     if names is not None and (numbers is None and known <= set(names)):
+        if twice := sorted(name for name in {*names} & known if names.count(name) > 1):
+            raise UserError(f"{where}: several classes are called {twice[0]!r}; write labels as the numbers of classes")
         places: dict[Value, int] = {name: place for place, name in enumerate(names)}
         return list(names), [None if value is None else places[value] for value in plain]
     if names is not None and numbers is not None:

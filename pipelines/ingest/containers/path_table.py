@@ -1,10 +1,11 @@
-"""A table of paths and labels: CSV, TSV or Parquet, as pandas, Excel or Kaggle write them."""
+"""A table of paths and labels: CSV, TSV, lines of JSON or Parquet, as pandas, Excel, Kaggle or Hugging Face write them."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import json
 import posixpath
 import re
 from collections import defaultdict
@@ -28,6 +29,7 @@ from pipelines.ingest.sources.splits import settled, split_of_folder
 from pipelines.secrets import hidden
 
 TEXT_TABLES = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz")
+JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz")
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = "sep="  # by which Excel is told the delimiter
 LONGEST_PATH = 4096  # that systems open
@@ -37,7 +39,7 @@ EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
 
 def is_table(name: str) -> bool:
     """Whether a file's name ends as one of a table of text does."""
-    return name.lower().endswith((*TEXT_TABLES, *EXCEL))
+    return name.lower().endswith((*TEXT_TABLES, *JSON_LINES, *EXCEL))
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,9 @@ def _read_text(place: Location) -> pa.Table:
     """A table of text columns; columns are called 0, 1, ... where it has no header."""
     if place.name.lower().endswith(EXCEL):
         raise UserError(f"{place} is a workbook; save its sheet as CSV (UTF-8), and give that")
-    text = _decoded(place)
-    lines = re.split("\r\n|\r|\n", text)  # and not at all that Unicode calls the end of a line
+    lines = re.split("\r\n|\r|\n", _decoded(place))  # and not at all that Unicode calls the end of a line
+    if place.name.lower().endswith(JSON_LINES):
+        return _of_json(lines, place)
     delimiter = ""
     if lines and lines[0].lower().startswith(SEPARATOR_LINE):
         delimiter, lines = lines[0][len(SEPARATOR_LINE) :][:1], lines[1:]
@@ -152,6 +155,30 @@ def _read_text(place: Location) -> pa.Table:
     header = _named(*rows[0:2]) if has_header else [str(place) for place in range(width)]
     cells = [row for _, row in rows[has_header:]]
     return pa.Table.from_arrays([pa.array([row[i] for row in cells], pa.string()) for i in range(width)], names=header)
+
+
+def _of_json(lines: Sequence[str], place: Location) -> pa.Table:
+    """A table of which each line is an object of JSON."""
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+            if rows and not isinstance(rows[-1], dict):
+                raise ValueError("no object")  # of a kind with what is no JSON at all
+        except ValueError as error:
+            raise UserError(f"{place}, line {number} is no object of JSON ({error}); each line holds one, with a path") from error
+    if not rows:
+        raise UserError(f"{place} is empty; a line holds a path, and perhaps a label")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Values of JSON; as text where they are of several kinds."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values])
 
 
 def _decoded(place: Location) -> str:

@@ -97,7 +97,7 @@ def _unlabelled(paths: Sequence[str], left_out: list[LeftOut], root: Location, n
     splits = [split_of_folder(way[skipped]) if len(way) > skipped + 1 else None for way in ways]
     by_folder = "train" in splits and splits.count(None) <= STRAY * len(ways)
     beside = [LeftOut(path, BESIDE_TRAIN) for path, split in zip(paths, splits, strict=True) if by_folder and not split]
-    tables = [path for path, _ in left_out if "/" not in path and path.lower().endswith((".csv", ".tsv"))]
+    tables = [path for path, _ in left_out if "/" not in path and path.lower().endswith((".csv", ".tsv", ".jsonl"))]
     said = [*notes, *(f"if {name} has the labels, give it as the source" for name in tables[:1])]
     samples = [
         Sample(path, None, (by_folder and split) or "train")

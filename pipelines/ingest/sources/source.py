@@ -12,7 +12,12 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from pipelines.datasets.encoded_image import IMAGE_SUFFIXES
 from pipelines.errors import UserError
+from pipelines.files.conversions import conversion
 from pipelines.files.location import Location
+
+ARCHIVES = (".zip", ".7z", ".rar", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst")
+ARRAYS = (".npy", ".npz", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".pkl", ".pickle", ".mdb", ".beton", ".rec")
+MOST_LOOKED_AT = 1000  # files that tell why there is no image
 
 
 class Sample(NamedTuple):
@@ -94,10 +99,23 @@ def require_samples(samples: list[Sample], root: Location, left_out: Sequence[Le
     """
     if samples:
         return samples
-    what = f": {counted(left_out)}" if left_out else ""
+    how = next(filter(None, (as_images(root / one.path) for one in left_out[:MOST_LOOKED_AT])), "")
+    what = (f": {counted(left_out)}" if left_out else "") + (f"; {how}" if how else "")
     if root.is_file():
         raise UserError(f"{root} holds no image: it is empty, or nothing in it is one{what}")
     raise UserError(f"{root} holds no image files ({', '.join(sorted(IMAGE_SUFFIXES)[:6])}, ...){what}")
+
+
+def as_images(file: Location) -> str:
+    """How the images in a file that is not read become a source, by its name; nothing where that says nothing."""
+    name = file.name.lower()
+    if name.endswith((".arrow", ".feather")):
+        return f"Arrow is not read, and Parquet is: {conversion(file)}"
+    if name.endswith(ARCHIVES):
+        return f"unpack {file}: of archives only tars are read, plain or gzipped"
+    if name.endswith(ARRAYS) or ".tfrecord" in name:
+        return f"write the images in {file} as files, PNG in a folder for each class, or as bytes in a column of Parquet"
+    return ""
 
 
 def counted(left_out: Sequence[LeftOut], most: int = 8) -> str:

@@ -16,7 +16,9 @@ WORDS = {
     "test": ("test", "testing", "tst"),
 }
 SPLIT_OF_WORD = {word: split for split, words in WORDS.items() for word in words}
-BESIDE = ("set", "data", "dataset", "images", "image", "imgs", "img", "split", "folder", "samples")  # said with one of them
+BESIDE = (  # said with one of them
+    "set", "data", "dataset", "images", "image", "imgs", "img", "split", "folder", "samples", "partial",
+)  # fmt: skip
 BESIDE_TRAIN = "beside train/, in no split"
 FILES_OF = re.compile(r"[a-z]+")
 

@@ -90,6 +90,26 @@ print([one.path for one in deleted], left, sep="\\n")
     assert "Read-only file system" in said
 
 
+@needs_mounts
+def test_a_run_of_which_something_could_not_go_is_still_found_as_one(outputs):
+    run = outputs / "coke"
+    end(run, "FAILED")
+    code = f"""
+from pipelines.cleaning.clean import carry_out, plan_cleaning
+print(carry_out(plan_cleaning({str(outputs)!r}, failed=True, unfinished=False, idle_seconds=0))[1])
+"""
+    script = f'mount --bind {run}/checkpoints {run}/checkpoints && exec {sys.executable} -c "$0"'  # which is busy, then
+    said = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script, code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "coke stays: " in said
+    assert {path.name for path in run.iterdir()} >= {"checkpoints", "config.yaml", "journal.jsonl", "run.json"}
+    again = plan(outputs, failed=True)
+    assert ("run", "coke") in going(again)
+    carry_out(again)
+    assert not run.exists()
+
+
 @pytest.mark.parametrize(
     ("status", "wish", "said"),
     [

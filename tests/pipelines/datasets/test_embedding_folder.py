@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 
 from pipelines.datasets import embedding_folder
 from pipelines.datasets.embedding_folder import EmbeddingFolder, first_spoilt
+from pipelines.datasets.id_column import plain_ids
 from pipelines.datasets.vector_column import RowForm
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import EpochOrder, StreamShape
@@ -78,6 +80,17 @@ def test_ids_are_integers_or_strings(tmp_path, ids, read):
     vectors = EmbeddingFolder.open(str(tmp_path))
     assert vectors.id_column == "id"
     assert vectors.read_ids(0, 0).to_pylist() == read
+
+
+@pytest.mark.skipif(not hasattr(pa, "uuid"), reason="older Arrow reads UUIDs as bytes")
+def test_ids_that_are_uuids_are_read_as_their_texts(tmp_path):
+    ids = [uuid.UUID(int=number << 64 | 5) for number in range(25)]
+    stored = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([one.bytes for one in ids], pa.binary(16)))
+    write(tmp_path / "a.parquet", random_rows(25), id=pa.chunked_array([stored[:13], stored[13:]]))
+    vectors = EmbeddingFolder.open(str(tmp_path))
+    assert [one for group in range(3) for one in vectors.read_ids(0, group).to_pylist()] == [str(one) for one in ids]
+    assert plain_ids(stored[7:9]).to_pylist() == [str(one) for one in ids[7:9]]
+    assert vectors.repeated_ids() == (0, "")
 
 
 def test_another_column_of_ids_can_be_named(tmp_path):

@@ -16,6 +16,7 @@ from pipelines.datasets.label_selection import (
     choose_from,
     choose_listed,
     choose_per_class,
+    numbers_of_classes,
     put_images,
     say_absent,
 )
@@ -31,6 +32,15 @@ def test_a_choice_is_balanced_reproducible_and_holds_the_true_labels(some_digits
     assert selection == choose_per_class(some_digits, "train", 4, seed=1)
     assert selection.ids != choose_per_class(some_digits, "train", 4, seed=2).ids
     assert selection.ids == sorted(selection.ids)
+
+
+def test_a_share_that_comes_to_no_image_of_a_class_takes_one_and_says_so(some_digits, capsys):
+    rows = some_digits.split("train").rows
+    choose_fraction(some_digits, "train", 0.1, seed=1)
+    assert not capsys.readouterr().err
+    choose_fraction(some_digits, "train", 0.001, seed=1)
+    said = f"--fraction 0.001 of 10 of 10 classes is none: one image of each is taken, so that {10 / rows:.2g} of the images have"
+    assert said in capsys.readouterr().err
 
 
 def test_a_larger_choice_of_one_seed_contains_the_smaller(some_digits):
@@ -233,6 +243,7 @@ def test_a_class_without_an_image_is_left_out_and_named(few, tmp_path, capsys):
     assert np.bincount(selection.labels, minlength=4).tolist() == [1, 1, 0, 1]
     assert selection.unlabelled_classes == [2]
     assert np.bincount(choose_fraction(few, "train", 0.5, seed=1).labels, minlength=4).tolist() == [2, 1, 0, 1]
+    assert "--fraction 0.5 of 1 of 3 classes is none" in capsys.readouterr().err  # half of one image is
     selection.check(few, "train", "few.json")
     say_absent(few, "train")
     assert capsys.readouterr().err == "1 of 4 classes have no image in split 'train': owl: no label of them\n"
@@ -287,3 +298,19 @@ def test_two_selections_become_one_whose_classes_go_by_name():
     assert both.rule == "four a class, and list next.csv"
     with pytest.raises(UserError, match=r"instance 5 is of class 'dog' \(four a class\) and of 'eel' \(list next.csv\)"):
         first.with_more(Selection("f", "train", ["eel"], [5], [0], "list next.csv"))
+
+
+def test_two_classes_of_one_name_are_told_apart_by_their_order():
+    assert numbers_of_classes(["crane", "dog", "crane"], ["crane", "dog", "crane"]) == [0, 1, 2]
+    assert numbers_of_classes(["dog", "crane", "crane"], ["crane", "ant", "crane", "dog"]) == [3, 0, 2]
+
+
+def test_a_list_may_name_no_class_whose_name_another_has_too(tmp_path):
+    cranes = write_named(tmp_path / "cranes", ["a.png", "b.png", "c.png"], [0, 1, 2], ["crane", "dog", "crane"])
+    (tmp_path / "list.csv").write_text("b.png,dog\nc.png\n")
+    chosen = choose_listed(cranes, "train", str(tmp_path / "list.csv"))
+    assert (chosen.ids, chosen.labels) == ([1, 2], [1, 2])
+    assert chosen.with_more(chosen).labels == [1, 2]
+    (tmp_path / "list.csv").write_text("b.png,dog\nc.png,crane\n")
+    with pytest.raises(UserError, match="line 2: several classes of the shards are called 'crane'; write the line without"):
+        choose_listed(cranes, "train", str(tmp_path / "list.csv"))

@@ -83,6 +83,8 @@ def test_the_command_that_is_said_makes_parquet(tmp_path, name, alone):
 def test_what_lies_there_instead_is_said(tmp_path):
     with pytest.raises(UserError, match="is no folder and no file; give a Parquet file or a folder of them"):
         find_parquet(str(tmp_path / "absent"))
+    with pytest.raises(UserError, match=r"are not expanded: give the folder that the files lie in$"):
+        find_parquet(str(tmp_path / "*.parquet"))
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "_b.parquet").write_text("x")
     with pytest.raises(UserError, match=r"holds no \.parquet file, but 2 files \(1 \.txt, 1 hidden\): _b\.parquet, a\.txt; give"):

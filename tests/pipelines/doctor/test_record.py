@@ -18,7 +18,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from pipelines.doctor.findings import Page, State
-from pipelines.doctor.record import FOLDER, TAG, _clock, look_at_record, record_address
+from pipelines.doctor.record import FOLDER, TAG, _server, look_at_record, record_address
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 
@@ -115,7 +115,8 @@ def test_a_proxy_that_stands_between_is_said(monkeypatch):
     assert "it is asked by way of the proxy http://127.0.0.1:9: if it should not be, set no_proxy=mlflow.example" in found.said
 
 
-def test_the_clock_is_looked_at_behind_a_name_and_password_too():
+@pytest.mark.parametrize(("version", "said"), [("2.9.2", True), ("3.0.0rc1", False), ("<html>", False)])
+def test_the_clock_and_the_version_are_looked_at_behind_a_name_and_password_too(version, said):
     asked = []
 
     class Early(BaseHTTPRequestHandler):
@@ -124,18 +125,20 @@ def test_the_clock_is_looked_at_behind_a_name_and_password_too():
             self.send_response_only(200)
             self.send_header("Date", format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True))
             self.end_headers()
+            self.wfile.write(version.encode())
 
         def log_message(self, *given):
             """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Early)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    (found,) = _clock(f"http://me:s3cr3t@127.0.0.1:{server.server_port}")
+    *old, found = _server(f"http://me:s3cr3t@127.0.0.1:{server.server_port}")
     server.shutdown()
-    assert asked == [("/health", "Basic " + b64encode(b"me:s3cr3t").decode())]
+    assert [f"is MLflow {version}, which has no place for models" in one.said for one in old] == [True] * said
+    assert asked == [("/version", "Basic " + b64encode(b"me:s3cr3t").decode())]
     assert "s behind this machine's" in found.said
     assert "s3cr3t" not in found.sentence
-    assert _clock("https://me:s3cr3t@mlflow.invalid") == []  # nobody is there, and without a port
+    assert _server("https://me:s3cr3t@mlflow.invalid") == []  # nobody is there, and without a port
 
 
 def test_a_missing_or_expired_credential_is_named():

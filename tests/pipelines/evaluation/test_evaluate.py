@@ -12,14 +12,16 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
+import torch
 from fsspec.implementations.memory import MemoryFileSystem
 from mlflow.tracking import MlflowClient
 
 import quorum
 from pipelines.errors import UserError
-from pipelines.evaluation.evaluate import check_classes, check_options, evaluate
+from pipelines.evaluation.evaluate import check_classes, check_options, evaluate, own_guesses
 from pipelines.evaluation.record_scores import FOLDER, record_scores
 from pipelines.files.location import Location
+from pipelines.probing.loop import Probe
 from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.about.data_input import EVALUATION, DataInput
@@ -65,6 +67,16 @@ def test_shards_without_a_class_of_the_classifier_are_refused_before_anything_is
     check_classes(SimpleNamespace(selection=SimpleNamespace(classes=["3", "5"])), some_digits)
     with pytest.raises(UserError, match="has no class 'cat' that the classifier knows; give shards with its classes"):
         check_classes(SimpleNamespace(selection=SimpleNamespace(classes=["3", "cat"])), some_digits)
+
+
+def test_guesses_of_classes_that_share_a_name_stay_apart():
+    classes = ["crane", "dog", "crane"]
+    scored = {"accuracy": torch.tensor([[0], [1], [2]]), "accuracy.shares": torch.ones(3, 1)}
+    trained = SimpleNamespace(selection=SimpleNamespace(classes=classes))
+    found = own_guesses(trained, SimpleNamespace(classes=classes), scored)
+    assert found["accuracy"].first.tolist() == [0, 1, 2]
+    probe = SimpleNamespace(job=SimpleNamespace(images=SimpleNamespace(classes=classes)), data=SimpleNamespace(classes=classes))
+    assert Probe._in_classes(probe, torch.tensor([2, 0, 1])).tolist() == [2, 0, 1]
 
 
 def test_scores_of_other_data_stand_beside_those_of_the_runs_own(straight, tmp_path, capsys):

@@ -242,10 +242,14 @@ def test_a_run_of_before_is_scored_on_what_it_was_trained_on_and_goes_on_with_it
         Run.open(run.path).go_on("another", "data", None)
 
 
-def test_shares_that_come_to_none_of_a_few_new_images_stop_nothing(first, tmp_path, capsys):
+def test_shares_are_of_all_images_and_may_come_to_none_of_a_few_new_ones(first, tmp_path, capsys):
+    assert (first.split("train").rows, first.split("val").rows) == (10, 2)  # a fifth of 12
     images(tmp_path / "one", {"cat": 6, "dog": 7})
     grown = add(tmp_path / "one", tmp_path / "data", val=0.2)
-    assert (grown.split("train").rows, grown.split("val").rows) == (first.split("train").rows + 1, first.split("val").rows)
+    assert (grown.split("train").rows, grown.split("val").rows) == (10, 3)  # of 13
+    images(tmp_path / "one", {"cat": 7, "dog": 7})
+    grown = add(tmp_path / "one", tmp_path / "data", val=0.2)
+    assert (grown.split("train").rows, grown.split("val").rows) == (11, 3)  # of 14
     assert "--val 0.2 of 1 training image is none: what is new is for training" in capsys.readouterr().err
 
 

@@ -106,6 +106,24 @@ def test_another_file_is_read_as_cifar_only_when_told(tmp_path):
         open_source(str(tmp_path / "data.tgz")).listing()
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("a.zip", "; unpack {file}: of archives only tars are read, plain or gzipped"),
+        ("a.tar.zst", "; unpack {file}: of archives only tars are read, plain or gzipped"),
+        ("a.npz", "; write the images in {file} as files, PNG in a folder for each class, or as bytes in a column of Parquet"),
+        ("a.tfrecord-0-of-9", "; write the images in {file} as files, PNG in a folder for each class, or as bytes in"),
+        ("a.arrow", "; Arrow is not read, and Parquet is: make one: python -c 'import pyarrow as pa"),
+    ],
+)
+def test_images_in_what_is_not_read_are_refused_with_how_to_bring_them(tmp_path, name, advice):
+    write_files(tmp_path, {name: b"x"})
+    for place in (tmp_path, tmp_path / name):
+        with pytest.raises(UserError) as refused:
+            open_source(str(place)).listing()
+        assert advice.format(file=tmp_path / name) in str(refused.value)
+
+
 def test_two_layouts_in_one_folder_ask_for_the_kind(tmp_path):
     write_files(tmp_path, imagenet_files() | cifar10_files())
     with pytest.raises(UserError, match=f"{tmp_path} may be cifar or imagenet; say which with --kind"):
@@ -134,6 +152,8 @@ def test_an_empty_folder_is_refused_by_name(tmp_path, kind):
 def test_a_place_that_is_nowhere_and_a_kind_that_is_none_are_refused(tmp_path):
     with pytest.raises(UserError, match="is no folder and no built-in data set"):
         open_source(str(tmp_path / "absent"))
+    with pytest.raises(UserError, match=r"are not expanded: give the folder that the files lie in$"):
+        open_source(f"{tmp_path}/train-{{000..009}}.tar")
     with pytest.raises(UserError, match="nearest valid name: folder"):
         open_source(str(tmp_path), "foldr")
     with pytest.raises(UserError, match="give 'digits' as the source"):

@@ -110,5 +110,21 @@ def test_what_cannot_be_set_aside_is_refused(share, split, said):
 
 def test_of_a_few_images_that_are_added_none_may_come_to_be_set_aside(capsys):
     few = listing(2, 1)
-    assert set_aside(few, 0.1, 0, "val", of_more=True) == few
+    assert set_aside(few, 0.1, 0, "val", before=[0, 0]) == few
     assert capsys.readouterr().err == "--val 0.1 of 3 training images is none: what is new is for training\n"
+
+
+def test_many_small_batches_give_as_many_as_one(capsys):
+    before, held = [20, 20], 0
+    for number in range(50):
+        mine = [number % 2, 1 - number % 2]  # one image of one class
+        held += len(of_split(set_aside(listing(*mine), 0.1, 0, "val", before=before), "val"))
+        before = [there + more for there, more in zip(before, mine, strict=True)]
+    assert held == 5
+
+
+def test_a_class_that_comes_with_a_batch_keeps_one_and_one_that_was_there_need_not():
+    made = set_aside(listing(1, 1), 0.9, 0, "val", before=[4, 0])
+    assert [sample.label for sample in of_split(made, "val")] == [0]
+    unlabelled = set_aside(listing(1, labelled=False), 0.9, 0, "test", before=[5])
+    assert len(of_split(unlabelled, "test")) == 1

@@ -76,6 +76,13 @@ def test_a_disk_without_room_for_rays_files_is_said_to_be_full(tmp_path):
     assert "its temporary files have no room on the disk; free some room, or set RAY_TMPDIR" in done.stdout
 
 
+def test_a_limit_of_what_may_be_mapped_is_what_kept_ray_from_starting():
+    code = "from pipelines.jobs.ray_starts import no_start; print(no_start(RuntimeError('Timed out waiting for file /x')))"
+    command = ["sh", "-c", f'ulimit -v 6000000; exec {sys.executable} -c "$0"', code]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    assert "raise the limits (ulimit -n, ulimit -u, ulimit -v)" in done.stdout
+
+
 @pytest.mark.ray
 def test_a_cluster_of_another_version_is_told_with_both(local_ray):
     code = f"import ray; ray.__version__ = '1.2.3'; {CONNECT}"

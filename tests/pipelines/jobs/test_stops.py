@@ -120,6 +120,17 @@ def test_a_second_wish_amid_an_import_ends_the_process_at_once(tmp_path):
     assert (done.returncode, done.stderr) == (143, b"interrupted; what was saved is whole\n")
 
 
+def test_a_wish_that_waits_for_an_import_is_told_that_it_was_heard(tmp_path, monkeypatch, capfd):
+    for name, seconds in (("at_once", 0), ("slow", 1)):
+        (tmp_path / f"{name}.py").write_text(f"import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep({seconds})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, said in (("at_once", ""), ("slow", "stopping when what is being loaded is there; once more ends at once\n")):
+        with pytest.raises(Stopped), stops_at_once():
+            importlib.import_module(name)
+        assert capfd.readouterr().err == said
+        del sys.modules[name]
+
+
 @pytest.mark.parametrize("number", WISHES)
 def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored(number):
     before = signal.signal(number, signal.SIG_IGN)

@@ -99,6 +99,17 @@ def _data(run: Path) -> str:
     return str(Trained.open(str(run)).dataset.location)
 
 
+def test_probes_on_few_labels_are_recorded_apart_from_those_on_all_and_from_each_other(straight):
+    found = []
+    for keys in ({}, {"per_class": 3}, {"per_class": 3, "seed": 7}, {"per_class": 3, "untrained": True}):
+        probing = Probing(ProbeConfig(run=str(straight), **keys), None)
+        probing.check()
+        assert is_known(f"{probing.prefix}/test/probe_top1")
+        found.append(probing.prefix.rpartition("-")[0] or probing.prefix)
+    few = "3_per_class__seed"
+    assert found == ["evaluate", f"evaluate/{few}_1", f"evaluate/{few}_7", f"untrained/{few}_1"]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

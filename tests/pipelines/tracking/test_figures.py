@@ -11,6 +11,7 @@ from algos.methods.protocon.method import FIGURES
 from pipelines.tracking.figures import (
     SCORES,
     TEST,
+    data_name,
     head_figure,
     is_known,
     known_names,
@@ -35,6 +36,10 @@ def test_scores_say_of_which_split_they_are(split):
 
 def test_a_figure_that_only_its_method_knows_stands_beside_the_losses():
     assert of_method({"loss_of_something_new": 1.0}) == {"train/loss_of_something_new": 1.0}
+
+
+def test_names_of_data_hold_no_sign_that_parts_sections_or_that_mlflow_refuses():
+    assert data_name('Ähren/rot "2"|x', "0f") == "_hren_rot__2__x-0f"
 
 
 def test_every_figure_of_protocon_has_a_section():
@@ -63,6 +68,8 @@ def test_heads_are_numbered():
         "features/train/rankme",
         "features/photos/alignment",
         "evaluate/features/test/uniformity",
+        "evaluate/photos-0123456789abcdef/test/knn_top1",
+        "untrained/photos-0123456789abcdef/features/test/uniformity",
     ],
 )
 def test_names_that_are_known(name):

@@ -213,12 +213,23 @@ def test_a_figure_that_is_not_finite_is_no_score(store):
 
 
 def test_runs_with_the_same_seed_are_one_repetition(store):
-    parent = store.sweep()
     for score in (0.4, 0.6):
-        store.trial(parent, {"n": 1}, 0, values=(score,))
-    compared = compare([parent])
-    assert scores_of(compared) == {(1,): (0.5,)}
+        store.run(params={"seed": 0}, values=(score,))
+    compared = compare(["quorum"])
+    assert scores_of(compared) == {(): (0.5,)}
     assert any(note.startswith("warning: 1 runs repeat a setting with the same seed") for note in compared.notes)
+
+
+def test_of_a_trial_that_began_anew_the_newest_run_counts(store):
+    parent = store.sweep()
+    for score in (0.9, 0.4):  # between them its folder was deleted, and the sweep gone on with
+        store.trial(parent, {"n": 1}, 0, values=(score,))
+    store.trial(parent, {"n": 2}, 0, values=(0.5,))
+    kept = str(store.folder / "kept.parquet")
+    for compared in (compare([parent], keep=kept), compare(["quorum"]), compare([parent], kept)):
+        assert scores_of(compared) == {(2,): (0.5,), (1,): (0.4,)}
+    assert "1 run left out, of trials that began anew when their folders were gone" in compare(["quorum"]).notes
+    assert not any("belong to no trial" in note or "repeat a setting" in note for note in compare(["quorum"]).notes)
 
 
 def test_what_is_written_and_kept_with_the_sweep(store, ablation, tmp_path):
@@ -378,6 +389,7 @@ def test_more_runs_than_a_page_of_the_search_are_all_read(store, monkeypatch):
         (["quorum"], {"metric": "knn_top1"}, "knn_top1 is test/knn_top1 now"),
         (["quorum"], {"uri": "sqlite:////no/mlflow.db"}, "no MLflow store at sqlite:////no/mlflow.db; give --tracking.uri"),
         (["quorum"], {"to": "outputs/mlflow.db"}, "outputs/mlflow.db cannot be written"),
+        (["quorum"], {"to": "s3://bucket/compared"}, "to is s3://bucket/compared; pictures are drawn on this machine: give"),
         (["losses"], {}, "or test/knn_top1; give --metric, one of other, progress/epoch, "),
         (["stopped"], {}, "no run of stopped has finished with the figure 'test/knn_top1' (runs: 1 failed, 2 stopped)"),
         (["bad"], {}, "its tag quorum.point is '[1]', which is no JSON object"),

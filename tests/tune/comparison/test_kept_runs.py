@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,29 @@ def test_what_a_file_does_not_have_is_named(store, sweep, tmp_path):
         compare(["qorum"], file)
     with pytest.raises(UserError, match="has no run " + "0" * 32):
         compare(["0" * 32], file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda row: row.update(start_time=None), "its start_time is None"),
+        (lambda row: row.update(tags=None), "its tags is None"),
+        (lambda row: row.update(figures=None), "its figures is None"),
+        (lambda row: row["figures"][0]["steps"].pop(), "zip() argument 2 is longer"),
+        (lambda row: row["figures"][0]["values"].__setitem__(0, None), "is None"),
+    ],
+    ids=["no start", "no tags", "no figures", "a step too few", "no value"],
+)
+def test_a_file_in_which_something_of_a_run_is_missing_is_refused(store, tmp_path, damage, said):
+    run, file = store.run("first", values=(0.5, 0.6)), str(tmp_path / "runs.parquet")
+    keep_runs(find([run], store.uri), file)
+    table = pq.read_table(file)
+    (row,) = table.to_pylist()
+    damage(row)
+    pq.write_table(pa.Table.from_pylist([row], table.schema), file)
+    for use in (lambda: find([run], file), lambda: keep_runs(find([run], store.uri), file)):
+        with pytest.raises(UserError, match=rf"runs.parquet is cut short or damaged.*{re.escape(said)}.*; fetch it again"):
+            use()
 
 
 def test_runs_of_one_experiment_in_several_stores_are_one_experiment(store, tables, tmp_path):

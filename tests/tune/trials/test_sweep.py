@@ -18,10 +18,12 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from pipelines.config.recipe import read_stored
+from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
+from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.files.one_writer import one_writer
-from pipelines.runs.run_folder import Run
+from pipelines.runs.run_folder import SWEEP_FILE, Run
 from pipelines.training.launch import train
 from quorum.cli import main
 from tests.helpers.pages.browser import PATIENT, needs_browser, page_made, served, texts_of
@@ -34,7 +36,7 @@ from tests.helpers.runs.version_0_1 import SWEEP, unpack
 from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
 from tune.trials.population import LINEAGE_FILE
-from tune.trials.sweep import sweep
+from tune.trials.sweep import SWEEP_FORMAT, sweep
 from tune.trials.trial import OUTCOME_FILE, outcome_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.job, pytest.mark.timeout(600)]
@@ -157,6 +159,17 @@ def test_a_sweep_that_another_process_writes_is_not_gone_on_with_nor_is_a_trial_
             with pytest.raises(SystemExit):
                 main(words)
             assert f"{done[0]} is being written by process" in capsys.readouterr().err
+
+
+def test_a_sweep_is_not_gone_on_with_on_other_data(done, digits, capsys):
+    note = Location.of(done[0] / SWEEP_FILE)
+    begun, now = note.read_json(), Dataset.open(digits).fingerprint
+    assert begun["data"] == now
+    write_document(note, {"mlflow": begun["mlflow"], "data": "0123456789abcdef"}, SWEEP_FORMAT)
+    with pytest.raises(SystemExit):
+        main(["sweep", "--resume", str(done[0])])
+    write_document(note, {"mlflow": begun["mlflow"], "data": now}, SWEEP_FORMAT)
+    assert f"{digits} has fingerprint {now}, the sweep was started on 0123456789abcdef; its trials" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -327,3 +327,14 @@ def test_no_row_is_taken_for_a_class_without_a_label(alignment, unlabelled, take
     known = method.knowledge()
     assert all((known.classes[name] == 3).any().item() == taken for name in ("classifier", "refined"))
     assert all(value == value for value in method.aligner.mean.tolist())
+
+
+def test_guesses_are_aligned_by_their_own_mean_where_a_class_has_no_label():
+    torch.manual_seed(0)
+    config = ProtoConConfig(num_clusters=[4], dim=6, alignment="window")
+    method = ProtoCon(config, Flat(), num_classes=4, num_instances=N, batch_size=8, unlabelled_classes=(3,))
+    method.network.get_submodule("classifier").bias.data[3] += 5.0  # would be most of any mean
+    train(method, 1, lr=0.0)
+    means = method.aligner.recent[: int(method.aligner.filled)]
+    assert not means[:, 3].any()
+    torch.testing.assert_close(means.sum(dim=1), torch.ones(len(means)))

@@ -34,14 +34,16 @@ def faults_of(call: str, *, within: str = "", state: str = "fault", **environmen
 
 
 @pytest.mark.parametrize(
-    ("limit", "said"),
+    ("limit", "state", "said"),
     [
-        ("ulimit -n 512", "a process may open 512 files (ulimit -n); start the node after ulimit -n 65536"),
-        ("ulimit -f 2000", "no file may have more than 1.02 MB (ulimit -f); start the node after ulimit -f unlimited"),
+        ("ulimit -n 512", "fault", "a process may open 512 files (ulimit -n); start the node after ulimit -n 65536"),
+        ("ulimit -f 2000", "fault", "no file may have more than 1.02 MB (ulimit -f); start the node after ulimit -f unlimited"),
+        ("ulimit -t 900", "fault", "a process is ended when it has computed for 900 s (ulimit -t); start the node"),
+        ("ulimit -v 64000000", "note", "no process may map more than 65.5 GB (ulimit -v); start the node after ulimit -v"),
     ],
 )
-def test_a_limit_that_jobs_meet_is_named(limit, said):
-    (found,) = faults_of("look_at_limits(1)", within=f"{limit};")
+def test_a_limit_that_jobs_meet_is_named(limit, state, said):
+    (found,) = faults_of("look_at_limits(1)", within=f"{limit};", state=state)
     assert found.startswith(said)
 
 
@@ -121,11 +123,23 @@ def test_a_proxy_without_exceptions_is_a_note(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    assert [one.state for one in look_at_name(False)] == [State.FINE]
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    assert [one.page for one in look_at_name(False)] == [Page.PROXY]
-    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
-    assert [one.state for one in look_at_name(False)] == [State.FINE]
+    assert [one.state for one in look_at_name(["10.0.0.1"])] == [State.FINE]
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
+    assert [one.page for one in look_at_name(["10.0.0.1"])] == [Page.PROXY]
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    assert [one.state for one in look_at_name(["10.0.0.1"])] == [State.FINE]
+
+
+def test_a_proxy_that_catches_requests_to_some_nodes_is_a_note_that_names_them(monkeypatch):
+    hosts = ["10.0.0.1", "10.0.0.2", "node-c.lab", "192.168.0.7", "fd00::7"]
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "localhost,10.0.0.0/8")
+    (found,) = look_at_name(hosts)
+    assert (found.state, found.page) == (State.NOTE, Page.PROXY)
+    assert found.said.endswith("requests to node-c.lab, 192.168.0.7, fd00::7 go to a proxy: no_proxy lacks them")
+    monkeypatch.setenv("no_proxy", "10.0.0.0/8,.lab,192.168.0.7,fd00::7")
+    assert [one.state for one in look_at_name(hosts)] == [State.FINE]
 
 
 def test_limits_of_this_process_are_as_they_were():

@@ -64,3 +64,11 @@ def test_numbers_below_minus_1_are_no_classes(values):
 def test_minus_1_beside_1_alone_is_a_class_to_whoever_wrote_it(values):
     with pytest.raises(UserError, match="holds -1 and 1 alone"):
         classes_of(values, None, WHERE)
+
+
+def test_a_name_that_two_classes_have_says_none_of_them():
+    names = ["crane", "dog", "crane"]
+    assert classes_of([2, 0, 1], names, "x") == (names, [2, 0, 1])
+    assert classes_of(["dog"], names, "x") == (names, [1])
+    with pytest.raises(UserError, match="x: several classes are called 'crane'; write labels as the numbers of classes"):
+        classes_of(["dog", "crane"], names, "x")

@@ -42,6 +42,7 @@ CAT_AND_DOG = {"cats/1.png": ("cat", "train"), "dogs/3.png": ("dog", "train")}
         ("list.csv", b"Image Name,Class Label,Width\ncats/1.png,cat,4\ndogs/3.png,dog,4\n"),
         ("list.csv", b",path,label\n0,cats/1.png,cat\n1,dogs//3.png,dog\n"),
         ("list.txt", b"cats/1.png cat\ndogs/x/../3.png dog\n"),
+        ("metadata.jsonl", b'{"path": "cats/1.png", "label": "cat"}\n\n{"label": "dog", "path": "dogs/3.png", "at": [1]}\n'),
     ],
 )
 def test_a_table_is_read_as_it_is_written(folder, name, content):
@@ -138,3 +139,14 @@ def test_absolute_paths_and_files_of_any_name_are_found(folder):
     found, listing = read(folder, f"path,label\n{folder}/cats/1.png,cat\nbare,dog\nnowhere,ant\n".encode())
     assert found == {"cats/1.png": ("cat", "train"), "bare": ("dog", "train")}
     assert listing.classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("line", ['["cats/2.png", "cat"]', '{"path": "cats/2.png"', "7"])
+def test_a_line_that_is_no_object_of_json_is_named(folder, line):
+    with pytest.raises(UserError, match=r"list.jsonl, line 2 is no object of JSON .*; each line holds one, with a path$"):
+        read(folder, f'{{"path": "cats/1.png"}}\n{line}\n'.encode(), "list.jsonl")
+
+
+def test_numbers_and_names_of_json_are_names_as_in_any_table_of_text(folder):
+    lines = b'{"path": "cats/1.png", "label": 7}\n{"path": "dogs/3.png", "label": "dog"}\n'
+    assert read(folder, lines, "list.jsonl")[0] == {"cats/1.png": ("7", "train"), "dogs/3.png": ("dog", "train")}

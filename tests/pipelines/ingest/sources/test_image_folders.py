@@ -327,3 +327,5 @@ def test_a_table_beside_images_is_told_of(tmp_path):
     save(tmp_path / "train" / "1.png")
     (tmp_path / "train.csv").write_text("id,label\n1,cat\n")
     assert open_source(str(tmp_path)).listing().notes == ["if train.csv has the labels, give it as the source"]
+    (tmp_path / "train.csv").rename(tmp_path / "metadata.jsonl")
+    assert open_source(str(tmp_path)).listing().notes == ["if metadata.jsonl has the labels, give it as the source"]

@@ -17,6 +17,7 @@ ROOT = Location.of("/x")
     [
         ("train", "train"), ("Training_Set", "train"), ("trainset", "train"), ("TRN", "train"), ("train2017", "train"),
         ("valid", "val"), ("Validation data", "val"), ("dev", "val"), ("test-images", "test"), ("TestSet", "test"),
+        ("partial-train", "train"), ("partial-validation", "val"),
         ("test tube", None), ("bullet train", None), ("trains", None), ("vale", None), ("images", None), ("train_val", None),
     ],
 )  # fmt: skip
