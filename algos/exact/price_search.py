@@ -17,7 +17,7 @@ from algos.exact.smooth_dual import SmoothDual
 
 CANDIDATES = 16  # clusters a row that price search considers
 ROUNDS = 6  # of price search, each with a pass over all similarities
-SAMPLED_ROWS, SAMPLED = 16, 1 << 20  # rows a cluster, and similarities in all, of the first search where prices are far off
+SAMPLED_ROWS, SAMPLED = 16, 1 << 22  # rows a cluster, and similarities in all, of the first search where prices are far off
 SETTLED = 0.8  # of the rows out of place that a round has to leave out of place for the search to end
 WIDEST = 24  # width of the first smoothing: one over this of a list's span
 
