@@ -15,7 +15,7 @@ SWEEP = "outputs/small"  # below the folder; its runs lie beside `outputs/coke`,
 def unpack(folder: Path) -> Path:
     """Lay everything into a folder, as if it had been made there; returns the folder."""
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # Python 3.11.4
     for file in folder.rglob("*"):
         if file.suffix in TEXT:
             file.write_text(file.read_text().replace("@ROOT@", str(folder)))

@@ -121,7 +121,7 @@ def test_a_model_gives_what_evaluation_gives_without_ray_and_without_this_packag
         assert (probabilities.argmax(axis=1) == expected["accuracy_ema"][:, 0]).all()
     assert not {"ray", "quorum", "tune"} & {*found["loaded"]}
     assert all(file.startswith(f"{written.path}/code/") for file in found["ours"])
-    files = [path for path in Path(written.path).rglob("*") if path.is_file()]
+    files = [path for path in Path(written.path).rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
     assert {path.suffix for path in files} == {"", ".py", ".json", ".yaml", ".txt", ".safetensors"}  # and no pickle
     required = (Path(written.path) / "requirements.txt").read_text().split()
     assert not [line for line in required if line.startswith(("ray", "quorum")) or "==" not in line or "+" in line]
