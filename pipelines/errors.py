@@ -26,9 +26,12 @@ class Stopped(KeyboardInterrupt):
 
     Args:
         number: of the signal.
-        message: what became of the work.
+        message: what became of the work, and how to go on.
+
+    Attributes:
+        bare: whether nobody has said how to go on yet.
     """
 
-    def __init__(self, number: int, message: str = "interrupted; what was saved is whole") -> None:
-        super().__init__(hidden(message))
-        self.number = number
+    def __init__(self, number: int, message: str | None = None) -> None:
+        super().__init__(hidden(message or "interrupted; what was saved is whole"))
+        self.number, self.bare = number, message is None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ray.exceptions import RayError, RayTaskError
 
-from pipelines.errors import UserError
+from pipelines.errors import Stopped, UserError
 
 KNOWN = {"TrainController": "the controller of Ray Train", "Recorder": "the recorder of the run"}
 NAMED = re.compile(r"class_name: (\w+)")
@@ -60,16 +60,19 @@ def _who_died(error: RayError) -> str:
 
 @contextmanager
 def deaths_in_words(go_on: str) -> Iterator[None]:
-    """Within the block the death of a process, of a node or of all of Ray is one sentence.
+    """Within the block the death of a process, of a node or of all of Ray is one sentence, and a wish to stop says how to go on.
 
     Args:
         go_on: command that goes on with the job.
 
     Raises:
         UserError: instead of Ray's errors; what a task itself raises passes.
+        Stopped: with the command.
     """
     try:
         yield
+    except Stopped as stopped:
+        raise Stopped(stopped.number, f"{stopped}, go on with it: {go_on}") if stopped.bare else stopped from None
     except RayError as error:
         if (what := death_in(error)) is None:
             raise

@@ -6,7 +6,7 @@ import pytest
 from ray.core.generated.common_pb2 import ActorDiedErrorContext
 from ray.exceptions import ActorDiedError, LocalRayletDiedError, OutOfMemoryError, RayTaskError
 
-from pipelines.errors import UserError
+from pipelines.errors import Stopped, UserError
 from pipelines.jobs.deaths import cause_of, death_in, deaths_in_words
 from tests.helpers.machines.own_python import answer_of
 
@@ -30,6 +30,15 @@ def test_who_died_and_how_to_go_on_is_one_sentence(death, who):
     assert str(said.value).startswith(who)
     assert str(said.value).endswith("go on with it: quorum pretrain --resume outputs/first")
     assert "\n" not in str(said.value)
+
+
+def test_a_wish_to_stop_says_how_to_go_on_unless_that_was_said():
+    with pytest.raises(Stopped) as said, deaths_in_words("quorum cluster --resume outputs/first"):
+        raise Stopped(15)
+    assert str(said.value) == "interrupted; what was saved is whole, go on with it: quorum cluster --resume outputs/first"
+    assert said.value.number == 15
+    with pytest.raises(Stopped, match=r"^stopped after step 3, as asked$"), deaths_in_words("quorum cluster"):
+        raise Stopped(2, "stopped after step 3, as asked")
 
 
 def test_what_a_task_raises_and_other_errors_tell_of_no_death():
@@ -75,7 +84,7 @@ MEMORY_RUNS_OUT = """
 import ray
 from pipelines.jobs.deaths import deaths_in_words
 from tests.helpers.machines.own_python import answer_of
-from pipelines.errors import UserError
+from pipelines.errors import Stopped, UserError
 
 ray.init("local", num_cpus=1, log_to_driver=False)
 
