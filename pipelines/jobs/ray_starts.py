@@ -14,9 +14,17 @@ from contextlib import contextmanager
 from pipelines.errors import UserError
 
 TOO_SLOW = "end what else keeps the machine busy, or give it more memory, and try again"
+TOO_LATE = (
+    r"timed out during startup|Failed to get the system config|Failed to connect to GCS|failed to start|Timed out|timed out",
+    "it took longer to start than it waits", TOO_SLOW,
+)  # fmt: skip
+LIMITED = (
+    r"Too many open files|Resource temporarily unavailable|can't start new thread|Cannot allocate memory",
+    "the machine gives this user no more processes, files or memory",
+    "raise the limits (ulimit -n, ulimit -u, ulimit -v), or end what else runs there",
+)
 STARTS = (  # what Ray says, what it means, what to do
-    (r"timed out during startup|Failed to get the system config|Failed to connect to GCS|failed to start|Timed out|timed out",
-     "it took longer to start than it waits", TOO_SLOW),
+    TOO_LATE,
     (r"exceeds\s+/dev/shm size|object store.*shm",
      "/dev/shm is too small for its object store",
      "make it larger (docker run --shm-size=8g), delete what lies there, or set RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE=1"),
@@ -28,9 +36,7 @@ STARTS = (  # what Ray says, what it means, what to do
      "free some room, or set RAY_TMPDIR to a folder on another disk"),
     (r"Permission denied|Read-only file system|Not a directory|File exists",
      "it cannot write its temporary files", "set RAY_TMPDIR to a folder of your own"),
-    (r"Too many open files|Resource temporarily unavailable|can't start new thread|Cannot allocate memory",
-     "the machine gives this user no more processes, files or memory",
-     "raise the limits (ulimit -n, ulimit -u, ulimit -v), or end what else runs there"),
+    LIMITED,
 )  # fmt: skip
 CLIENT = "ray://"
 ADDRESS = re.compile(r"auto|([\w.-]+|\[[0-9a-fA-F:]+\]):([0-5]?\d{1,4}|6[0-5]\d{3})(/.*)?")
@@ -74,9 +80,10 @@ def starts_in_words(address: str | None) -> Iterator[None]:
 def no_start(error: Exception) -> UserError:
     """Why Ray did not start on this machine."""
     full = _is_full() or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
-    said = "No space left on device" if full else "Cannot allocate memory" if _may_map_little() else str(error)
-    for words, meaning, remedy in STARTS:
-        if re.search(words, said):
+    said = "No space left on device" if full else str(error)
+    for start in STARTS:
+        if re.search(start[0], said):
+            _, meaning, remedy = LIMITED if start is TOO_LATE and _may_map_little() else start
             return UserError(f"Ray did not start on this machine: {meaning}; {remedy}")
     return UserError(
         f"Ray did not start on this machine ({_first_line(error)}); its logs in /tmp/ray/session_latest/logs may tell why"
