@@ -125,8 +125,8 @@ def test_what_a_file_does_not_have_is_named(store, sweep, tmp_path):
         (lambda row: row.update(start_time=None), "its start_time is None"),
         (lambda row: row.update(tags=None), "its tags is None"),
         (lambda row: row.update(figures=None), "its figures is None"),
-        (lambda row: row["figures"][0]["steps"].pop(), "zip() argument 2 is longer"),
-        (lambda row: row["figures"][0]["values"].__setitem__(0, None), "is None"),
+        (lambda row: row["figures"][0]["steps"].pop(), "lacks a step or a value"),
+        (lambda row: row["figures"][0]["values"].__setitem__(0, None), "lacks a step or a value"),
     ],
     ids=["no start", "no tags", "no figures", "a step too few", "no value"],
 )
