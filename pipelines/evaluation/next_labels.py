@@ -151,7 +151,6 @@ def _margins(found: dict[str, Tensor], labelled: Tensor, labels: dict[int, str])
 
 def _write_list(file: Path, ids: list[int], names: list[str], dataset: Dataset, split: str) -> None:
     """The images by their source paths, or by id where `quorum labels --list` would not find them by these."""
-    Location.of(file.parent).make()
     sources = read_sources(dataset, split)
     for header, keys in (("source", names), ("id", list(map(str, ids)))):
         text = io.StringIO()
