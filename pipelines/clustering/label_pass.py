@@ -20,7 +20,8 @@ from pipelines.datasets.embedding_folder import EmbeddingFolder, SpoiltRowError,
 from pipelines.files.location import Location
 from pipelines.progress import progress
 from pipelines.stream.cpus import cpus_of_each
-from pipelines.stream.parts import over_parts, while_wanted
+from pipelines.stream.part_threads import while_wanted
+from pipelines.stream.parts import over_parts
 
 Item = TypeVar("Item")
 FAR = 10.0  # times the root mean square around the origin, as the estimator has it in `algos.estimator.far_rows`

@@ -1,4 +1,4 @@
-"""The parts of `quorum cluster --exact` that run in Ray tasks: list rows, fetch them, move them in files of labels.
+"""The parts of `quorum cluster --exact` that run in Ray tasks, or threads: list rows, fetch them, move them in files of labels.
 
 Each is called with a batch of numbers, `batch["id"]`, of the files in its `todo`. The files say which cluster a row has: nothing
 is computed twice that could differ in a last bit.
@@ -24,7 +24,7 @@ from pipelines.clustering.label_pass import row_batches
 from pipelines.datasets.embedding_folder import EmbeddingFolder
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader
-from pipelines.stream.parts import while_wanted
+from pipelines.stream.part_threads import while_wanted
 
 ENTRY = ("cluster", "loss", "place", "owner")  # of a shortlist
 SIMILARITIES_LOOKED_AT = {"cpu": 1 << 18, "cuda": 1 << 20}  # together: all of the first ones are listed, unless limits are known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import ray
 
@@ -29,6 +30,11 @@ def cpus_of_each(tasks: int) -> int:
     """
     nodes = cpus_of_nodes()
     return max(1, min(*nodes, sum(nodes) // tasks))
+
+
+def own_cpus() -> int:
+    """CPUs of this machine that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpus_of_nodes() -> list[int]:

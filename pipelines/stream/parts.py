@@ -7,24 +7,20 @@ has torch loaded here already: two processes on two cores load it as long as the
 
 from __future__ import annotations
 
-import copy
-import os
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import ray
 
 from pipelines.jobs.deaths import refusals_alone
 from pipelines.jobs.ray_quirks.cluster import started_here
+from pipelines.stream.cpus import own_cpus
 
 Columns = dict[str, np.ndarray]
 Task = Callable[[Columns], Iterator[Columns]]
-Item = TypeVar("Item")
 AHEAD = 2  # parts that are handed out for each CPU: one that runs, and one that waits, by which a cluster knows to grow
 FEW_CPUS = 4  # of a machine: threads of one process keep them busy
 SHARING_A_GPU = 4  # processes of one, which read and write beside one another
@@ -51,10 +47,8 @@ def over_parts(
     if gpu:
         yield from _on_gpus(count, task)
         return
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    few = threads and started_here() and here <= FEW_CPUS
     coming = deque[Any]()
-    with closing(_Threads(task, here) if few else _Processes(task)) as hands:
+    with closing(_hands(task, threads=threads)) as hands:
         try:
             for number in range(count):
                 coming.append(hands.begin({"id": np.array([number])} | known()))
@@ -67,6 +61,14 @@ def over_parts(
         finally:
             for each in coming:
                 hands.stop(each)
+
+
+def _hands(task: Task, *, threads: bool) -> _Hands:
+    if not (threads and started_here() and own_cpus() <= FEW_CPUS):
+        return _Processes(task)
+    from pipelines.stream.part_threads import PartThreads
+
+    return PartThreads(task, own_cpus())
 
 
 class _Hands(Protocol):
@@ -119,54 +121,6 @@ class _Processes:
 def carried_out(task: Task, part: Columns) -> Iterator[Columns]:
     """What a task yields for one part."""
     yield from task(part)
-
-
-class _Threads:
-    """Threads of this process, each with one of torch's own, as a task of Ray's has."""
-
-    def __init__(self, task: Task, count: int) -> None:
-        self._task, self.count = task, count
-        self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(count, initializer=_begin, initargs=(self._stopped,))
-
-    def begin(self, part: Columns) -> Future[list[Columns]]:
-        return self._pool.submit(lambda: list(copy.copy(self._task)(part)))  # a copy each, as tasks of Ray's have
-
-    def results(self, begun: Future[list[Columns]]) -> Iterator[Columns]:
-        yield from begun.result()
-
-    def stop(self, begun: Future[list[Columns]]) -> None:
-        self._stopped.set()
-        begun.cancel()
-
-    def close(self) -> None:
-        import torch
-
-        self._pool.shutdown()
-        torch.set_num_threads(torch.get_num_threads())  # what one thread has set others begin with
-
-
-_this_thread = threading.local()
-
-
-def _begin(stopped: threading.Event) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    _this_thread.stopped = stopped
-
-
-def while_wanted(items: Iterable[Item]) -> Iterator[Item]:
-    """The items of a part, unless nobody waits for it any more: a thread is not stopped from outside, as a task of Ray's is.
-
-    Raises:
-        CancelledError: when nobody does.
-    """
-    stopped = getattr(_this_thread, "stopped", None)
-    for item in items:
-        if stopped is not None and stopped.is_set():
-            raise CancelledError
-        yield item
 
 
 def _on_gpus(count: int, task: Any) -> Iterator[Columns]:

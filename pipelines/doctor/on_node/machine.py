@@ -17,6 +17,7 @@ from pipelines.doctor.findings import Finding, Page, fault, fine, noted
 from pipelines.doctor.sizes import in_words
 from pipelines.free_memory import free_bytes
 from pipelines.jobs.ray_starts import rays_folder
+from pipelines.stream.cpus import own_cpus
 
 SHM = "/dev/shm"
 LEAST_STORE, STORE_OF_CPU = 128e6, 24e6  # bytes of an object store, and of each CPU: a block has some 24 MB
@@ -220,7 +221,7 @@ def _caps() -> Iterator[Finding]:
 
 
 def _cpus(cpus: float) -> Finding | None:
-    has: float = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    has: float = own_cpus()
     for group in groups_of("cpu"):
         with suppress(OSError, ValueError):
             quota, period = (group / "cpu.max").read_text().split()

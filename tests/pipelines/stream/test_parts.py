@@ -14,7 +14,8 @@ import torch
 
 from pipelines.errors import UserError
 from pipelines.stream import parts
-from pipelines.stream.parts import Columns, over_parts, while_wanted
+from pipelines.stream.part_threads import while_wanted
+from pipelines.stream.parts import Columns, over_parts
 from tests.helpers.machines.own_python import answer_of
 
 pytestmark = pytest.mark.ray
