@@ -32,7 +32,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow and not job'
 
-# Also what takes whole jobs on Ray to see: trainings, clusterings, sweeps.
+# Also what takes whole jobs on Ray to see, or as long: trainings, clusterings, sweeps.
 test-jobs: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow'
 

@@ -100,23 +100,29 @@ def test_the_next_part_is_prepared_while_one_is_used(whole, lumps, monkeypatch):
     assert begun == [(0, 6)] * 6 + [(0, 12)] * 6 + [(0, 18)] * 6 + [(1, 0)] * 2
 
 
-def test_a_window_that_comes_late_is_waited_for(whole, lumps):
-    for (step, rows), (expected, same) in zip(read(open_stream(lumps, LateVectors)), whole, strict=True):
-        assert step == expected
-        assert torch.equal(rows, same)
-
-
-@pytest.mark.timeout(120)
-def test_batches_in_another_order_are_refused(whole, lumps, monkeypatch, tmp_path):
+@pytest.fixture
+def late(whole, lumps, monkeypatch, tmp_path) -> EpochStream[torch.Tensor]:
+    """A stream whose first window is read after another one."""
     monkeypatch.setattr(row_groups, "HELD_BYTES", 0)  # each window is a span of its own
     end = time.monotonic() + PATIENCE
     while free_cpus() < 2 and time.monotonic() < end:  # what the tests before have read with is given back
         time.sleep(0.05)
-    stream = open_stream(lumps, partial(LateVectors, said=tmp_path / "read"))
+    return open_stream(lumps, partial(LateVectors, said=tmp_path / "read"))
+
+
+def test_a_window_that_comes_late_is_waited_for(whole, late):
+    for (step, rows), (expected, same) in zip(read(late), whole, strict=True):
+        assert step == expected
+        assert torch.equal(rows, same)
+    assert late.source.said.exists()
+
+
+@pytest.mark.timeout(120)
+def test_batches_in_another_order_are_refused(late):
     options = ray.data.DataContext.get_current().execution_options
     options.preserve_order = False  # a stream sets it when it is opened
     try:
         with pytest.raises(RuntimeError, match=r"came in the turn of step \d+: .*preserve_order"):
-            read(stream)
+            read(late)
     finally:
         options.preserve_order = True

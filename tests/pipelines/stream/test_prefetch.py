@@ -37,6 +37,7 @@ class Large:
 
 
 @pytest.mark.ray
+@pytest.mark.job
 @pytest.mark.parametrize("apart", [False, True], ids=["read", "read and made apart"])
 def test_pipelines_that_wait_for_their_consumer_leave_the_cpus_to_others(local_ray, monkeypatch, apart):
     monkeypatch.setattr(prefetch, "AHEAD_BYTES", 4 * MEGABYTE)

@@ -65,6 +65,7 @@ def state_of(group: str) -> str:
 
 
 @pytest.mark.ray
+@pytest.mark.job
 def test_what_an_actor_reserved_outlives_it_until_it_is_freed(local_ray):
     living, dying, another = (ray.remote(num_cpus=0)(kind).remote() for kind in (TrainController, TrainController, Reserving))
     kept, left, handed_on = ray.get([living.make.remote(), dying.make.remote(), another.make.remote()])
