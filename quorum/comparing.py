@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Stopped, UserError
@@ -181,9 +182,9 @@ def sweep(
     from tune.trials.sweep import sweep as run
 
     place = run(made, address=address, resume=resume is not None)
-    folder = Path(made.storage) / made.name / "comparison" if "://" not in made.storage else None
-    with _trials_over(str(Location.of(made.storage) / made.name)):
-        return Comparison(compare_runs([place.run_id], place.uri, to=None if folder is None else str(folder)))
+    folder = Location.of(made.storage) / made.name
+    with _trials_over(str(folder)):
+        return Comparison(compare_runs([place.run_id], place.uri, to=str(folder / "comparison") if folder.is_local else None))
 
 
 @contextmanager
@@ -192,9 +193,11 @@ def _trials_over(folder: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"the trials are over, and not compared: {error}; compare them: quorum compare {folder}") from error
+        raise UserError(
+            f"the trials are over, and not compared: {error}; compare them: quorum compare {quote(folder)}"
+        ) from error
     except Stopped as stopped:
-        said = f"stopped while it compared; the trials are over, compare them: quorum compare {folder}"
+        said = f"stopped while it compared; the trials are over, compare them: quorum compare {quote(folder)}"
         raise Stopped(stopped.number, said) from None
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from pipelines.cleaning.listing import Listing
+from pipelines.config.recipe import is_as_stored
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.one_writer import is_seen_at_work
@@ -110,12 +111,13 @@ def state_now(place: Location, idle_seconds: float) -> State:
 
 
 def read_config(folder: Location, name: str = CONFIG_FILE) -> dict[str, Any] | None:
-    """Plain values of a configuration in a folder; `None` where it cannot be read."""
+    """Plain values of a configuration in a folder; `None` where it cannot be read, or is not whole."""
     try:
-        config = yaml.safe_load((folder / name).read_bytes())
+        content = (folder / name).read_bytes()
+        config = yaml.safe_load(content)
     except (FileNotFoundError, PermissionError, UnicodeError, yaml.YAMLError):
         return None
-    return config if isinstance(config, dict) else None
+    return config if isinstance(config, dict) and is_as_stored(content) else None
 
 
 def _found(listing: Listing, folder: str, idle_seconds: float, *, is_trial: bool, busy: bool) -> FoundRun:

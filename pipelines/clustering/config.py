@@ -16,6 +16,7 @@ from pipelines.config.plain_values import plain
 from pipelines.config.sections import CheckpointConfig, ComputeConfig, TrackingConfig
 from pipelines.errors import UserError
 from pipelines.stream.epoch_order import StreamShape
+from pipelines.words import counted
 
 if TYPE_CHECKING:
     from pipelines.datasets.embedding_folder import EmbeddingFolder
@@ -161,7 +162,7 @@ class ClusterConfig:
         rows, most = vectors.rows, max(self.heads)
         if most > rows:
             asked = f"num_clusters is {most}" if self.levels is None else f"levels {self.levels} make {most} clusters"
-            raise UserError(f"{asked}, but {self.data} has {rows} rows; choose fewer clusters")
+            raise UserError(f"{asked}, but {self.data} has {counted(rows, 'row')}; choose fewer clusters")
         if (self.batch_size or self.lanes) > rows:
             key, value = ("batch_size", self.batch_size) if self.batch_size else ("lanes", self.lanes)
             raise UserError(f"{key} {value} exceeds the {rows} rows of {self.data}; choose a smaller one")

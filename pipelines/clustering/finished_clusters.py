@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Any, get_args
 
 import numpy as np
@@ -64,7 +65,7 @@ class FinishedClusters:
             raise UserError(f"{place} does not exist; give the folder of a quorum cluster run, or a file of centers")
         run = Run.open(place, kind=KIND)
         if not (run.location / CLUSTERS_MANIFEST).exists():
-            raise UserError(f"{place} is not finished; go on with it: quorum cluster --resume {place}")
+            raise UserError(f"{place} is not finished; go on with it: quorum cluster --resume {quote(str(place))}")
         manifest = run.location / CLUSTERS_MANIFEST
         remedy = "take the labels again: quorum cluster --resume"
         content = read_document(manifest, CLUSTERS_FORMAT, remedy)

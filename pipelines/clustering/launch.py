@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,7 @@ def _check_folder(config: ClusterConfig, vectors: EmbeddingFolder) -> None:
         )
     tracking_uri(config.tracking.uri, folder.parent)  # asked before the storage, which may take its time to refuse
     if (folder / RUN_FILE).exists():
-        raise UserError(f"{folder} already holds a run; choose another folder, or go on with it: --resume {folder}")
+        raise UserError(f"{folder} already holds a run; choose another folder, or go on with it: --resume {quote(str(folder))}")
     if set(folder.children()) - {CONFIG_FILE, NOTE}:  # left behind when MLflow refused the run, or it was killed
         raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
 
@@ -300,7 +301,7 @@ def _write_result(
     """Labels, then centers, sizes and report, then the manifest."""
     entry = _last_checkpoint(config, run)
     if entry is None:
-        raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {run.location}")
+        raise UserError(f"{run.location} has no checkpoint of its last pass; go on with it: --resume {quote(str(run.location))}")
     state = run.checkpoints.load(entry)
     kmeans = restored_kmeans(_task(config, vectors, start), vectors, state["kmeans"])
     labelling, vectors = time.monotonic(), vectors.in_form(form_of(state))

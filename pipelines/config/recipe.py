@@ -212,13 +212,18 @@ def stored_text(values: Mapping[str, Any]) -> bytes:
     return f"{DIGEST}{hashlib.sha256(text).hexdigest()[:16]}\n".encode() + text
 
 
+def is_as_stored(content: bytes) -> bool:
+    """Whether a stored configuration is neither edited nor cut short, as far as it tells: version 0.1 kept no digest."""
+    head, _, text = content.partition(b"\n")
+    return not head.startswith(DIGEST.encode()) or head == f"{DIGEST}{hashlib.sha256(text).hexdigest()[:16]}".encode()
+
+
 def _check_digest(path: str) -> None:
-    """Refuse a stored configuration that is not as it was stored; version 0.1 kept no digest."""
     try:
-        head, _, text = Path(path).read_bytes().partition(b"\n")
+        content = Path(path).read_bytes()
     except OSError:  # which the reading says
         return
-    if head.startswith(DIGEST.encode()) and head.decode(errors="replace") != f"{DIGEST}{hashlib.sha256(text).hexdigest()[:16]}":
+    if not is_as_stored(content):
         raise UserError(f"{path} was edited or is cut short; restore it, and give what is to change as options")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from shlex import quote
 
 from pipelines.clustering.finished_clusters import FinishedClusters
 from pipelines.clustering.result_files import SIZES
@@ -67,7 +68,11 @@ class FinishedLabels:
         chosen = sizes if head is None else {head: sizes[head]}
         heads = [LabelledRows(folder / LABELS, one, count) for one, count in chosen.items()]
         if heads[0].rows != rows:
-            again = "assign again, to another folder" if clusters is None else f"label again: quorum cluster --resume {place}"
+            again = (
+                "assign again, to another folder"
+                if clusters is None
+                else f"label again: quorum cluster --resume {quote(str(place))}"
+            )
             found = f"{heads[0].rows:,} labels" if heads[0].names else "no file of labels"
             raise UserError(f"{heads[0].folder} holds {found}, and {rows:,} were written; restore its files, or {again}")
         return cls(folder, heads, maker, data, fingerprint, clusters)

@@ -31,6 +31,11 @@ CUT_OFF = re.compile(rf".+\.[0-9a-f]{{32}}{re.escape(PARTIAL)}", re.DOTALL)  # s
 LOCAL_READ, REMOTE_READ = 64 << 10, 4 << 20  # bytes that are read at once
 
 
+def is_on_disk(place: str) -> bool:
+    """Whether a path or a URI names a place on this machine's disk; no storage is asked."""
+    return "://" not in place or place.startswith("file://")
+
+
 @dataclass(frozen=True)
 class Location:
     """A file or folder: a file system, a path in it, and the URI that both came from (empty for a local path)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from shlex import quote
 from typing import Any
 
 import ray
@@ -91,7 +92,7 @@ def _run_worker(settings: dict[str, Any]) -> None:
         raise
     except Exception as error:
         if refused := refusal_in(error):
-            job.record.stop(f"the storage refuses: {refused}, with --resume {job.run}")
+            job.record.stop(f"the storage refuses: {refused}, with --resume {quote(job.run)}")
         raise
 
 
@@ -110,4 +111,5 @@ def _reason(job: Job, error: TrainingFailedError) -> str:
     noted = job.record.stop_reason()
     if noted:
         return str(noted)
-    return f"training stopped: {cause_of(error)}; mend the cause and go on with --resume {job.run} (details: {job.run}/ray)"
+    on = f"go on with --resume {quote(job.run)}"
+    return f"training stopped: {cause_of(error)}; mend the cause and {on} (details: {job.run}/ray)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Any
 
 import pyarrow as pa
@@ -89,7 +90,9 @@ class Probing:
             why = "published" if given is None else "asked for"
             tell(f"{self.rows:,} images: batches of {self.batch_size}, {why} {wanted:,}; learning rates are scaled with that")
         if self.resumed is None and (self.place / RUN_FILE).exists():
-            raise UserError(f"{self.place} already holds a probe; give another --to, or go on with it: --resume {self.place}")
+            raise UserError(
+                f"{self.place} already holds a probe; give another --to, or go on with it: --resume {quote(str(self.place))}"
+            )
 
     def _choose(self) -> None:
         """Which images are trained on."""
@@ -217,7 +220,7 @@ class Probing:
         entry = run.checkpoints.latest()
         scored: dict[str, Any] | None = None if entry is None else run.checkpoints.load(entry)["scored"]
         if scored is None:
-            raise UserError(f"{run.location} has no scores yet; go on with it: quorum probe --resume {run.location}")
+            raise UserError(f"{run.location} has no scores yet; go on with it: quorum probe --resume {quote(str(run.location))}")
         table = pa.Table.from_pylist(scored["table"])
         record.files(write_class_table(table, run.location, "classes"), "evaluation")
         name = f"classes-{scored['split']}-{run.location.name}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pipelines.config.plain_values import flatten
@@ -139,7 +140,7 @@ class Run:
             address, begun_in = RunAddress(**content["mlflow"]), str(content.get(BEGUN_IN, ""))
             run = cls(location, content["kind"], address, dict(content["identity"]), begun_in)
         if kind not in (None, run.kind):
-            raise UserError(f"{place} is a run of quorum {run.kind}; go on with it: quorum {run.kind} --resume {place}")
+            raise UserError(f"{place} is a run of quorum {run.kind}; go on with it: quorum {run.kind} --resume {quote(place)}")
         return run
 
     def _is_copy(self) -> bool:

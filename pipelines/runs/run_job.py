@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, Protocol, TypeVar
 
 from ray.exceptions import RayError
@@ -155,7 +156,7 @@ def run_job(spec: JobSpec[Result], *, address: str | None = None, within: TrialC
             with as_before_unless_begun(spec.place):
                 run = spec.create()
             record = _start_recorder(spec, run, within, named=grows)
-            go_on = f"quorum {run.kind} --resume {run.location}"
+            go_on = f"quorum {run.kind} --resume {quote(str(run.location))}"
             with deaths_in_words(go_on), recorded(record, run, open_end=spec.open_end, turn=turn):
                 for data in spec.inputs:
                     record.input(data)
@@ -201,7 +202,7 @@ def _let_work(
             )
     left = record.left()
     if left is not None:
-        on = f"go on with it: quorum {run.kind} --resume {run.location}"
+        on = f"go on with it: quorum {run.kind} --resume {quote(str(run.location))}"
         raise Stopped(wish.number or signal.SIGTERM, f"stopped after step {left:,}, as asked; {on}")
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
+from shlex import quote
 from typing import Any
 
 from pipelines.config.idle_keys import late_stages
@@ -176,7 +177,9 @@ class Training:
     def _create(self) -> Run:
         config, within, location, name = self.config, self.within, self.place, self.config.name or self.place.name
         if (location / RUN_FILE).exists():
-            raise UserError(f"{location} already holds a run; choose another name, or go on with it: --resume {location}")
+            raise UserError(
+                f"{location} already holds a run; choose another name, or go on with it: --resume {quote(str(location))}"
+            )
         params: dict[str, Any] = {"data.rows": self.dataset.split(config.stream.split).rows}
         if self.selection:
             params |= {"labels.rule": self.selection.rule, "labels.count": len(self.selection.ids)}

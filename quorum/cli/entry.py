@@ -87,6 +87,7 @@ def run(name: str, command: Command, words: Sequence[str]) -> None:
         listed = {**options, **{name: replace(options[key], key=name) for name, key in short.items()}}
         print(help_page(name, command, listed))
         return
+    _refuse_lost_folder()
     given = read_words(words, options, command.positional, Spelling(short, _old_names(name, options)))
     given.settings.update({SHORT[key]: given.values.pop(key) for key in command.as_settings if key in given.values})
     shown = {option.key: given.values.pop(option.key) for option in command.only_here if option.key in given.values}
@@ -96,6 +97,16 @@ def run(name: str, command: Command, words: Sequence[str]) -> None:
         known = {command.names.get(key, key) for key in command.own_options}
         given = replace(given, values={key: value for key, value in given.values.items() if key in known})
     getattr(show, f"show_{'_'.join([name, *wished])}")(_call(name, command, given), **shown)
+
+
+def _refuse_lost_folder() -> None:
+    """Refuse to work where paths count from nowhere: libraries would say something else of it, or end the process."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError(
+            "the folder that the command is given in was deleted; change to another (cd), and give it again"
+        ) from None
 
 
 def _call(name: str, command: Command, given: Given) -> Any:

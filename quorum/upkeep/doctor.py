@@ -96,7 +96,7 @@ def doctor(
     from pipelines.doctor.examine import Asked, examine
     from pipelines.doctor.record import record_address
     from pipelines.errors import UserError
-    from pipelines.files.location import Location
+    from pipelines.files.location import Location, is_on_disk
 
     for name, value, least in (
         ("nodes", nodes, 1), ("gpus", gpus, 0), ("compute.workers", workers, 1), ("compute.cpus_per_worker", cpus_per_worker, 1)
@@ -107,7 +107,7 @@ def doctor(
     for name, given in (("data", place), ("storage", storage)):
         if given is not None and not given.strip():
             raise UserError(f"{name} is empty; give a folder or a URI, or leave it out")
-    local = Location.of(storage) if storage is not None and "://" not in storage else None
+    local = Location.of(storage) if storage is not None and is_on_disk(storage) else None
     tracking = None
     if tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or local is not None:
         tracking = record_address(tracking_uri, local)

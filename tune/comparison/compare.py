@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location, is_on_disk
 from pipelines.files.storage_errors import storage_sentence
 from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEEN, KNN, SCORES, TEST, VAL, score, usual_mode
@@ -48,7 +50,7 @@ def compare(
     """
     if metric:
         refuse_old(metric)
-    if to is not None and "://" in to:
+    if to is not None and not is_on_disk(to):
         raise UserError(f"to is {to}; pictures are drawn on this machine: give a folder of it")
     found = find(targets, uri)
     if keep is not None:
@@ -56,18 +58,18 @@ def compare(
     if metric:
         refuse_unknown(metric, found.names)
     compared = _of_two(found, metric, mode, final) if len(found.runs) == 2 else _scored(found, metric, mode, final)
-    folder = Path(to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name)).expanduser()
+    named = to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name)
+    folder = Path(Location.of(named).path if "://" in named else named).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        had_one = all((folder / name).is_file() for name in (FILES[0], REPORT))
-        compared = _with_pair(compared, found, folder) if len(found.runs) == 2 else compared
-        files = _write(compared, folder)
-        if had_one:
-            _without_earlier(folder, files)
+        with tempfile.TemporaryDirectory(prefix=f".{ARTIFACTS}-", dir=folder) as aside:
+            compared = _with_pair(compared, found, Path(aside)) if len(found.runs) == 2 else compared
+            files = _moved(_write(compared, Path(aside)), folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {storage_sentence(error)}, or give another --to") from error
     notes = (*compared.notes, f"files: {folder}{_keep(found, files)}")
-    return replace(compared, notes=notes, folder=folder, files=tuple(files))
+    pair = compared.pair and compared.pair.moved(folder)
+    return replace(compared, notes=notes, folder=folder, files=tuple(files), pair=pair)
 
 
 def _scored(
@@ -139,13 +141,20 @@ def _mode_of(found: Found, metric: str) -> str:
     return usual_mode(metric)
 
 
-def _without_earlier(folder: Path, files: Sequence[Path]) -> None:
-    """Remove what an earlier comparison of this folder has left, of which these files are not."""
+def _moved(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Move files, once all of them are whole, into the place of an earlier comparison, of which nothing stays beside them."""
+    if all((folder / name).is_file() for name in (FILES[0], REPORT)):
+        _without_earlier(folder)
+    return [file.replace(folder / file.name) for file in files]
+
+
+def _without_earlier(folder: Path) -> None:
+    """Remove what an earlier comparison of this folder has left."""
     from tune.comparison.two_runs.pair import WRITTEN
 
     for pattern in (*FILES, *WRITTEN):
         for file in folder.glob(pattern):
-            if file not in files and file.is_file():
+            if file.is_file():
                 file.unlink()
 
 

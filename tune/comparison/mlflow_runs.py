@@ -219,8 +219,8 @@ def _add_run(found: Found, store: str, client: Any, run_id: str) -> None:
 
 
 def _add_sweep(found: Found, store: str, client: Any, parent: Any) -> None:
-    runs = _runs_of(client, parent.info.experiment_id, parent.info.run_id)
-    trials = list(_newest_of_trials(runs).values())
+    runs = runs_of(client, parent.info.experiment_id, parent.info.run_id)
+    trials = list(newest_of_trials(runs).values())
     if again := len(runs) - len(trials):
         found.notes.append(f"{counted(again, 'run')} left out, of trials that began anew when their folders were gone")
     found.runs += [(store, run) for run in trials]
@@ -228,7 +228,7 @@ def _add_sweep(found: Found, store: str, client: Any, parent: Any) -> None:
     found.name = one_line(parent.info.run_name or found.name)
 
 
-def _newest_of_trials(runs: Sequence[Any]) -> dict[Any, Any]:
+def newest_of_trials(runs: Sequence[Any]) -> dict[Any, Any]:
     """The newest run of each trial: a sweep that goes on without a trial's folder trains it again, as another run."""
     newest: dict[Any, Any] = {}
     for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)):
@@ -246,7 +246,7 @@ def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
             f"it has {', '.join(sorted(known))}"
         )
     refuse_deleted(experiment, store)
-    runs = _runs_of(client, experiment.experiment_id)
+    runs = runs_of(client, experiment.experiment_id)
     sweeps = [run for run in runs if run.data.tags.get("quorum.kind") == "sweep"]
     if len(sweeps) > 1:
         ids = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in sweeps)
@@ -260,7 +260,7 @@ def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:
         found.notes.append(f"{others} runs of experiment {name!r} belong to no trial of its sweep and are left out")
 
 
-def _runs_of(client: Any, experiment_id: str, parent: str | None = None) -> list[Any]:
+def runs_of(client: Any, experiment_id: str, parent: str | None = None) -> list[Any]:
     """The runs of an experiment, or those below a parent run."""
     if isinstance(client, KeptRuns):
         return client.runs_of(experiment_id, parent)

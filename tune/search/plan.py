@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -195,6 +196,16 @@ class Plan:
     def data(self) -> DataInput:
         """What all trials train on, as MLflow lists it."""
         return DataInput.of_split(self.dataset, self.base.stream.split, TRAINING)
+
+    @property
+    def searched_data(self) -> dict[str, str]:
+        """Fingerprints of the data sets that the space names."""
+        axes = Space.parse(self.config.space, self.config.kind).axes
+        found = {}
+        for data in [value for axis in axes if axis.key == "data" for value in axis.values]:
+            with suppress(UserError):  # of one that no trial can be made on, which is told where it matters
+                found[data] = Dataset.open(data).fingerprint
+        return found
 
     @property
     def words(self) -> str:

@@ -29,6 +29,9 @@ ENDED = ("finished", "stopped", "failed")
 PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
 
 
+UNTOLD = "it failed, and why could not be written to the sweep's folder; look whether that has room"
+
+
 @dataclass
 class TrialLine:
     """What is known of a trial."""
@@ -122,8 +125,8 @@ class Board(Callback):
     def explain(self) -> None:
         """Note why trials failed, once Ray Tune has stored it: in a line, of a `UserError` its words."""
         for trial in self._failed:
-            error = trial.get_pickled_error() or trial.get_error()
-            self._line(trial).reason = cause_of(error).rpartition("UserError: ")[2]
+            error = _stored_error(trial)
+            self._line(trial).reason = cause_of(error).rpartition("UserError: ")[2] if error else UNTOLD
 
     def folder(self, line: TrialLine) -> Location:
         """Of a trial's run."""
@@ -191,3 +194,11 @@ class Board(Callback):
                 line.point, str(line.seed), line.state, f"{line.epoch}/{self.epochs}", f"{line.images_per_second:,.0f}", *values
             )
         return table
+
+
+def _stored_error(trial: Any) -> Any:
+    """What a trial failed by, as Ray Tune has stored it; `None` where there is nothing, or no whole pickle."""
+    try:
+        return trial.get_pickled_error() or trial.get_error()
+    except Exception:  # what is cut short raises what it likes
+        return None

@@ -17,14 +17,15 @@ from pipelines.errors import Stopped, UserError
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
 from pipelines.files.one_writer import one_writer
+from pipelines.files.storage_errors import storage_sentence
 from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.ray_quirks.starts import kept_handlers
+from pipelines.jobs.ray_quirks.tune import fit
 from pipelines.jobs.stops import stops_in_grace
 from pipelines.runs.description import note, repeat_command
 from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE, Run
 from pipelines.secrets import without_secrets
 from pipelines.tracking.about.source import source_tags
-from pipelines.tracking.journal import HeldError
 from pipelines.tracking.local_copy import local_file, local_folder
 from pipelines.tracking.mlflow_store import RunAddress, check_run, ended_unless_begun, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
@@ -32,6 +33,7 @@ from pipelines.tracking.old_figures import present_name
 from pipelines.words import tell
 from tune.search.plan import Plan
 from tune.search.sweep_config import SweepConfig
+from tune.trials.earlier_runs import end_earlier_runs
 from tune.trials.population import drop_handed_on
 from tune.trials.progress_board import Board, TrialLine
 from tune.trials.ray_tuner import build_tuner
@@ -39,6 +41,7 @@ from tune.trials.trial import SweepContext
 from tune.trials.wish import SweepWish
 
 CONFIG_FILE, BASE_FILE = "sweep.yaml", "base.yaml"
+SEARCHED = "searched_data"  # fingerprints of the data sets in the space
 SWEEP_FORMAT = 1
 MLFLOW_STATUS = {"failed": "FAILED", "stopped": "KILLED", "running": "KILLED"}  # of trials that could not say it themselves
 
@@ -66,7 +69,7 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
                 context = SweepContext(plan, parent.run_id, source_tags(), this_node(), grows, wish, concurrent)
                 tuner = build_tuner(context, board)
                 if not board.is_left:
-                    tuner.fit()
+                    fit(tuner)
             outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
         finally:
             board.close()
@@ -81,9 +84,13 @@ def _close(plan: Plan, board: Board, parent: RunAddress, outcome: str) -> None:
     for line in board.lines.values():
         try:
             _close_trial(board, line)
-        except HeldError as error:  # of a trial that somebody goes on with by hand
-            tell(error)
+        except (UserError, OSError) as error:  # one that somebody goes on with by hand, or whose files are damaged or refuse
+            tell(error if isinstance(error, UserError) else storage_sentence(error))
     drop_handed_on(plan)
+    try:
+        end_earlier_runs(parent)
+    except UserError as error:  # a store that is away, which the next resume asks again
+        tell(error)
     _set_status(plan, parent, outcome)
 
 
@@ -121,7 +128,7 @@ def _write_config(plan: Plan) -> None:
 def _create(plan: Plan) -> RunAddress:
     config, folder = plan.config, plan.folder
     if (folder / SWEEP_FILE).exists():
-        raise UserError(f"{folder} already holds a sweep; choose another name, or go on with it: --resume {folder}")
+        raise UserError(f"{folder} already holds a sweep; choose another name, or go on with it: --resume {quote(str(folder))}")
     folder.make()
     # A resumed sweep has the base as it was, whatever has become of the recipe since.
     (folder / BASE_FILE).write_bytes(stored_text(plan.base.to_dict()))
@@ -130,7 +137,7 @@ def _create(plan: Plan) -> RunAddress:
     tags |= note(plan.words, repeat_command("sweep", folder, CONFIG_FILE, f" --recipe {quote(str(folder / BASE_FILE))}"))
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     with ended_unless_begun(address):
-        content = {"mlflow": without_secrets(vars(address)), "data": plan.dataset.fingerprint}
+        content = {"mlflow": without_secrets(vars(address)), "data": plan.dataset.fingerprint, SEARCHED: plan.searched_data}
         write_document(folder / SWEEP_FILE, content, SWEEP_FORMAT)
         with _recording(folder, address) as tracker:
             tracker.input(plan.data)
@@ -141,16 +148,21 @@ def _reopen(plan: Plan) -> RunAddress:
     content = read_document(plan.folder / SWEEP_FILE, SWEEP_FORMAT, "restore it")
     with damage_in_words(plan.folder / SWEEP_FILE, "restore it"):
         address = RunAddress(**content["mlflow"])
-    started, now = content.get("data"), plan.dataset.fingerprint
-    if started not in (None, now):  # version 0.1 noted none
-        raise UserError(
-            f"{plan.base.data} has fingerprint {now}, the sweep was started on {started}; its trials could not be compared: "
-            "give the same data"
-        )
+    _check_data(plan.base.data, plan.dataset.fingerprint, content.get("data"))
+    for data, now in plan.searched_data.items():
+        _check_data(data, now, content.get(SEARCHED, {}).get(data))
     check_run(address := replace(address, uri=plan.store[0]))
     _write_config(plan)
     _set_status(plan, address, "RUNNING")
     return address
+
+
+def _check_data(data: str, now: str, started: str | None) -> None:
+    if started not in (None, now):  # earlier versions noted none, or that of the base alone
+        raise UserError(
+            f"{data} has fingerprint {now}, the sweep was started on {started}; its trials could not be compared: "
+            "give the same data"
+        )
 
 
 def files_of(folder: str) -> tuple[Location, str, str]:
@@ -202,7 +214,8 @@ def _conclude(plan: Plan, board: Board, outcome: str, wished: int | None) -> Non
     if outcome == "KILLED":
         budget = plan.config.budget
         if wished is not None or (budget.hours is None and not board.budget_is_used_up()):
-            raise Stopped(wished or signal.SIGINT, f"stopped, as asked; go on with it: quorum sweep --resume {plan.folder}")
+            said = f"stopped, as asked; go on with it: quorum sweep --resume {quote(str(plan.folder))}"
+            raise Stopped(wished or signal.SIGINT, said)
         ended = board.count("finished", "stopped", "failed")
         tell(f"the budget is used up: {ended} of {plan.trials} trials ended; to go on, raise it: --resume")
     if not board.count("finished"):

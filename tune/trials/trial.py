@@ -138,8 +138,13 @@ def refusals_noted(folder: Location) -> Iterator[None]:
 
 
 def outcome_of(folder: Location) -> str | None:
-    """How a trial ended: `finished`, `stopped` by the scheduler or `failed`; `None` for one that was cut off."""
-    return str(_noted(folder)["outcome"]) if (folder / OUTCOME_FILE).exists() else None
+    """How a trial ended: `finished`, `stopped` by the scheduler or `failed`.
+
+    `None` for one that was cut off, and where the note is damaged: a sweep that goes on comes to the same end again.
+    """
+    with contextlib.suppress(UserError):
+        return str(_noted(folder)["outcome"]) if (folder / OUTCOME_FILE).exists() else None
+    return None
 
 
 def reason_of(folder: Location) -> str:

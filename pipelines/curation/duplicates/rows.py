@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def rows_to_compare(
     if vectors.rows > MOST_ALL_PAIRS and not all_pairs:
         raise UserError(
             f"{place} has {vectors.rows:,} rows, and the time for all pairs grows with their square; cluster them, "
-            f"quorum cluster --data {place} --to FOLDER --num-clusters {vectors.rows // 1000}, and give that FOLDER, "
+            f"quorum cluster --data {quote(str(place))} --to FOLDER --num-clusters {vectors.rows // 1000}, and give that FOLDER, "
             "or give --all-pairs"
         )
     _check_rows(vectors)

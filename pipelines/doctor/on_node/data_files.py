@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from shlex import quote
 
 import pyarrow as pa
 
@@ -66,9 +67,8 @@ class Expected:
         try:
             found = find_parquet(place)
         except UserError as error:
-            raise UserError(
-                f"{place} is no data set: it has no {SHARDS_MANIFEST} and no Parquet file; run quorum ingest SOURCE --to {place}"
-            ) from error
+            make = f"quorum ingest SOURCE --to {quote(str(place))}"
+            raise UserError(f"{place} is no data set: it has no {SHARDS_MANIFEST} and no Parquet file; run {make}") from error
         paths = found.paths[:: -(-len(found.paths) // MOST_FILES)]
         files = tuple((path, (found.location / path).size()) for path in paths)
         return cls(str(found.location), files, len(found.paths), known=known)

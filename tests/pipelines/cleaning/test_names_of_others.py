@@ -10,6 +10,7 @@ import pytest
 from pipelines.cleaning.found_runs import FoundRun, State
 from pipelines.cleaning.listing import Listing
 from pipelines.cleaning.names_of_others import named_files
+from pipelines.config.recipe import stored_text
 from pipelines.files.location import Location
 from tests.helpers.runs.old_storage import OLD, end, going, named, plan
 
@@ -85,9 +86,13 @@ def test_a_run_stays_that_trials_of_a_sweep_will_start_from(quiet):
     assert {NEEDED, NEEDED.replace("few", "coke")} <= set(told.notes)
 
 
-def test_while_a_configuration_cannot_be_read_no_run_and_no_old_checkpoint_goes(outputs):
+CUT_SHORT = stored_text({"data": "data/digits", "init_from": "outputs/few"})[:-26]  # still YAML, without what it has named
+
+
+@pytest.mark.parametrize("content", [b"{", CUT_SHORT])
+def test_while_a_configuration_cannot_be_read_no_run_and_no_old_checkpoint_goes(outputs, content):
     end(outputs / "few", "FAILED")
-    (outputs / "small" / "ratio=0.0-seed=1-e839b8" / "config.yaml").write_bytes(b"{")
+    (outputs / "small" / "ratio=0.0-seed=1-e839b8" / "config.yaml").write_bytes(content)
     told = plan(outputs, failed=True)
     assert going(told) == set()
     unread = "the configuration of small/ratio=0.0-seed=1-e839b8 cannot be read"

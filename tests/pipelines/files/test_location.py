@@ -11,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines.errors import UserError
-from pipelines.files.location import Location
+from pipelines.files.location import Location, is_on_disk
 from pipelines.files.parquet_reader import ParquetReader
 
 
@@ -36,6 +36,11 @@ def test_a_file_uri_is_the_local_path(tmp_path):
     assert location == Location.of(tmp_path)
     assert location.is_local
     assert str(location) == str(tmp_path)
+
+
+@pytest.mark.parametrize(("place", "here"), [("runs", True), ("file:///runs", True), ("s3://nobody/runs", False)])
+def test_whether_a_place_is_on_the_disk_is_told_without_asking_a_storage(place, here):
+    assert is_on_disk(place) == here
 
 
 def test_an_unknown_scheme_is_named():

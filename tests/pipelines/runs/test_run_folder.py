@@ -79,3 +79,9 @@ def test_a_name_that_makes_no_folder_of_its_own_is_refused(name):
 @pytest.mark.parametrize("name", ["first", "my run", "K=3-seed=1", "..a", "Ä-日本", "v1.2"])
 def test_any_other_name_is_taken(name):
     assert folder_name(name) == name
+
+
+def test_a_command_that_is_named_can_be_given_as_it_stands(tmp_path, tables):
+    start(tmp_path / "my first run")
+    with pytest.raises(UserError, match=f"go on with it: quorum pretrain --resume '{tmp_path}/my first run'"):
+        Run.open(f"{tmp_path}/my first run", kind="semisup")

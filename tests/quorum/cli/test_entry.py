@@ -67,6 +67,15 @@ def test_a_home_that_cannot_be_written_is_no_line_among_those_of_a_command():
     assert done.stderr == ""
 
 
+def test_a_working_folder_that_was_deleted_is_named_before_a_library_stumbles_over_it(refusal, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        said = refusal("clean", "outputs")
+    assert "the folder that the command is given in was deleted; change to another (cd)" in said
+
+
 @pytest.mark.parametrize("words", [["--help"], ["pretrain", "--help"], ["sweep", "--help"], ["cluster", "--help"]])
 def test_help_loads_neither_torch_nor_ray_nor_mlflow(words):
     code = f"""

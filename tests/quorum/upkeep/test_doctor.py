@@ -59,9 +59,11 @@ def test_a_checkup_shows_no_secret(capsys):
 
 
 @pytest.mark.ray
-def test_a_checkup_can_be_looked_at(local_ray, tmp_path):
-    found = quorum.doctor(storage=str(tmp_path), nodes=3)
+def test_a_checkup_can_be_looked_at(local_ray, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = quorum.doctor(storage=f"file://{tmp_path}", nodes=3)  # a folder, beside which runs are recorded
     assert not found.healthy
+    assert not any("needs a server to be recorded at" in fault for fault in found.faults)
     assert found.faults[0].startswith("3 nodes are asked for, 1 are there; start the others")
     assert list(found.table.columns) == ["check", "node", "state", "found"]
     assert "3 nodes are asked for" in found._repr_html_()

@@ -256,6 +256,24 @@ def test_what_an_earlier_comparison_left_goes_and_nothing_of_the_users(store, ab
     assert {"comparison.txt", "report.html"} <= {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.parametrize("room", [20_000, 0])
+def test_a_comparison_that_is_refused_midway_leaves_the_earlier_one_as_it_was(store, ablation, tmp_path, small_files, room):
+    folder = tmp_path / "compared"
+    compare([ablation], store.uri, to=str(folder))
+    (folder / "curves-old.png").write_text("of the earlier one")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    store.trial(ablation, {"n": 5, "alpha": 0.8}, 0, values=(0.7,))
+    with pytest.raises(UserError, match="cannot be written: "), small_files(room):  # room for tables, or for nothing
+        compare([ablation], store.uri, to=str(folder))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_may_be_given_as_a_uri_of_this_machine(store, ablation, tmp_path):
+    compared = compare([ablation], store.uri, to=f"file://{tmp_path}/here")
+    assert compared.folder == tmp_path / "here"
+    assert (tmp_path / "here" / "report.html").exists()
+
+
 def test_results_that_mlflow_does_not_take_are_still_there(store, ablation, tmp_path):
     (store.folder / "mlartifacts").write_text("a file where the folder of artifacts should be")
     compared = compare([ablation], to=str(tmp_path / "here"))

@@ -169,6 +169,13 @@ def test_a_section_among_the_settings_keeps_the_other_keys_of_the_base(some_digi
     assert plan(settings={"data": str(some_digits.location), "optimizer": {"lr": 0.3}}).base == spread
 
 
+def test_the_fingerprints_of_searched_data_are_known_of_those_that_are_there(some_digits, plan, tmp_path):
+    place, copy = str(some_digits.location), str(shutil.copytree(some_digits.location.path, tmp_path / "copy"))
+    listed = {"data": {"grid": [copy, str(tmp_path / "nowhere")]}}
+    assert plan(space=listed, budget=_budget(1)).searched_data == {copy: Dataset.open(place).fingerprint}
+    assert plan().searched_data == {}
+
+
 def test_data_that_are_searched_are_looked_at_each(some_digits, plan, tmp_path):
     place = str(some_digits.location)
     shutil.copytree(place, tmp_path / "copy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,8 @@ from pipelines.errors import UserError
 from tests.helpers.runs.sweeps import config
 from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig
-from tune.trials.progress_board import Board
-from tune.trials.trial import is_over, outcome_of, refusals_noted, write_outcome
+from tune.trials.progress_board import UNTOLD, Board
+from tune.trials.trial import OUTCOME_FILE, is_over, outcome_of, refusals_noted, write_outcome
 
 
 @pytest.fixture
@@ -73,3 +74,20 @@ def test_a_trial_that_was_refused_ended_by_itself_and_has_failed_for_the_reason_
     (line,) = board.lines.values()
     assert (line.state, line.reason) == ("failed", "the loss is nan; lower optimizer.lr")
     assert not is_over(folder)  # a resumed sweep tries it again
+
+
+@pytest.mark.parametrize("stored", [b"", pickle.dumps(ValueError("no room"))[:-4]])
+def test_a_failure_of_which_ray_tune_could_not_write_down_why_is_said_all_the_same(plan, stored):
+    board, one = Board(plan), trial(plan, 0)
+    one.get_pickled_error, one.get_error = lambda: pickle.loads(stored), lambda: None
+    board.on_trial_error(0, [], one)
+    board.explain()
+    (line,) = board.lines.values()
+    assert (line.state, line.reason) == ("failed", UNTOLD)
+
+
+def test_a_trial_whose_note_of_its_end_is_damaged_is_gone_on_with(plan):
+    folder = plan.run_folder(plan.points[0], 0).make()
+    (folder / OUTCOME_FILE).write_bytes(b'{"outc')
+    assert outcome_of(folder) is None
+    assert not is_over(folder)

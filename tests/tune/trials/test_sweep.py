@@ -23,9 +23,10 @@ from pipelines.errors import UserError
 from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.files.one_writer import one_writer
-from pipelines.runs.run_folder import SWEEP_FILE, Run
+from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE, Run
 from pipelines.training.launch import train
 from quorum.cli import main
+from tests.helpers.inputs.digit_shards import write_digits
 from tests.helpers.pages.browser import PATIENT, needs_browser, page_made, served, texts_of
 from tests.helpers.pages.words import settings_of
 from tests.helpers.places import COKE_DIGITS as RECIPE
@@ -33,10 +34,12 @@ from tests.helpers.runs.killed_runs import differing, final_state, learned, wait
 from tests.helpers.runs.small_runs import SMALL
 from tests.helpers.runs.sweeps import small
 from tests.helpers.runs.version_0_1 import SWEEP, unpack
+from tune.points import spelled
 from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
 from tune.trials.population import LINEAGE_FILE
-from tune.trials.sweep import SWEEP_FORMAT, sweep
+from tune.trials.progress_board import Board, TrialLine
+from tune.trials.sweep import SWEEP_FORMAT, _close, _create, _reopen, sweep
 from tune.trials.trial import OUTCOME_FILE, outcome_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.job, pytest.mark.timeout(600)]
@@ -170,6 +173,28 @@ def test_a_sweep_is_not_gone_on_with_on_other_data(done, digits, capsys):
         main(["sweep", "--resume", str(done[0])])
     write_document(note, {"mlflow": begun["mlflow"], "data": now}, SWEEP_FORMAT)
     assert f"{digits} has fingerprint {now}, the sweep was started on 0123456789abcdef; its trials" in capsys.readouterr().err
+
+
+def test_nor_on_other_data_in_its_space(some_digits, tmp_path):
+    place, copy = str(some_digits.location), str(shutil.copytree(some_digits.location.path, tmp_path / "copy"))
+    plan = Plan.of(small(place, tmp_path, space={"data": {"grid": [place, copy]}}))
+    _create(plan)
+    _reopen(plan)
+    shutil.rmtree(copy)
+    other = write_digits(Path(copy), 200, 100).fingerprint
+    with pytest.raises(UserError, match=f"{copy} has fingerprint {other}, the sweep was started on {plan.dataset.fingerprint}"):
+        _reopen(Plan.of(plan.config))
+
+
+def test_a_trial_whose_files_are_damaged_keeps_no_other_record_from_being_closed(some_digits, tmp_path, capsys):
+    plan = Plan.of(small(str(some_digits.location), tmp_path))
+    parent, board = _create(plan), Board(plan)
+    point, folder = plan.points[0], plan.run_folder(plan.points[0], 0).make()
+    (folder / RUN_FILE).write_bytes(b"{")
+    board.lines["a"] = TrialLine(spelled(point), 0, "failed")
+    _close(plan, board, parent, "FAILED")
+    assert f"{folder}/run.json is cut short or damaged" in capsys.readouterr().err
+    assert MlflowClient(parent.uri).get_run(parent.run_id).info.status == "FAILED"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.errors import UserError
@@ -46,6 +46,11 @@ class Pair:
     def columns(self) -> list[str]:
         """Names of the columns of each head's rows."""
         return matching_columns(self.names)
+
+    def moved(self, folder: Path) -> Pair:
+        """The same with its files in a folder."""
+        sheets, files = ([folder / path.name for path in paths] for paths in (self.sheets, self.files))
+        return replace(self, sheets=sheets, files=files)
 
 
 def compare_pair(found: Found, records: Sequence[Record], folder: Path) -> Pair:

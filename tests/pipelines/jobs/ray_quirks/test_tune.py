@@ -11,7 +11,7 @@ import ray.data
 from ray.tune import PlacementGroupFactory
 from ray.tune.trainable import wrap_function
 
-from pipelines.jobs.ray_quirks.tune import NEXT_TO_NOTHING, ends_with_its_function
+from pipelines.jobs.ray_quirks.tune import NEXT_TO_NOTHING, ends_with_its_function, fit
 
 
 def test_ray_tune_takes_no_trial_that_asks_for_nothing():
@@ -26,6 +26,20 @@ def test_ray_tunes_newer_output_speaks_of_failed_trials_though_asked_to_be_silen
     trial = SimpleNamespace(trial_id="a", error_file="error.txt", run_metadata=SimpleNamespace(num_failures=1), last_result={})
     TuneTerminalReporter(AirVerbosity.SILENT, num_samples=1).on_trial_error(0, [trial], trial)
     assert "error.txt" in capsys.readouterr().out
+
+
+def test_ray_tune_reads_for_a_result_the_pickles_of_errors_that_a_disk_had_no_room_for(tmp_path):
+    from pyarrow.fs import LocalFileSystem
+    from ray.tune.experiment.trial import Trial
+    from ray.tune.result_grid import ResultGrid
+
+    (tmp_path / "error.pkl").write_bytes(b"")
+    storage = SimpleNamespace(storage_filesystem=LocalFileSystem(), trial_fs_path=str(tmp_path))
+    trial = SimpleNamespace(storage=storage, run_metadata=SimpleNamespace(pickled_error_filename="error.pkl"), status=Trial.ERROR)
+    trial.get_pickled_error = lambda: Trial.get_pickled_error(trial)
+    with pytest.raises(EOFError):
+        ResultGrid._populate_exception(trial)
+    fit(SimpleNamespace(fit=lambda: ResultGrid._populate_exception(trial)))
 
 
 @pytest.mark.ray
