@@ -6,16 +6,17 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from pipelines.errors import UserError
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
-ANYTHING = ("Any", "Sequence", "Mapping", "list", "dict")
+COLLECTIONS = ("Sequence", "list", "Mapping")
 NOUNS = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "Path": "a path", "Literal": "a word",
+    "Sequence": "a list", "list": "a list", "Mapping": "a dictionary",
 }  # fmt: skip
 MOST_SHOWN = 60  # characters of a value
 LONGEST = 1 << 63  # whole numbers beyond it fit no array
@@ -24,7 +25,7 @@ LONGEST = 1 << 63  # whole numbers beyond it fit no array
 def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """The function with its arguments checked, numpy's numbers as Python's; what a storage refuses is a sentence too.
 
-    Parameters that take collections or anything are left to the function.
+    What is in collections, and parameters that take anything, are left to the function.
 
     Raises:
         UserError: for a value of another type, an empty path, and what the disk or the storage refuses.
@@ -39,7 +40,7 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
         for name, value in bound.arguments.items():
             if name not in several:
                 is_number = is_of_numpy(value) and value.shape == ()
-                plain = _plain(value) if is_number or not kinds[name] else value
+                plain = _plain(value) if is_number or not kinds[name] or {*kinds[name]} & {*COLLECTIONS} else value
                 bound.arguments[name] = _checked(name, plain, kinds[name])
         try:
             return function(*bound.args, **bound.kwargs)
@@ -66,9 +67,9 @@ def _plain(value: Any) -> Any:
 
 
 def _kinds(annotation: str) -> tuple[str, ...]:
-    """The alternatives of an annotation; none where one of them is anything, or holds others."""
+    """The alternatives of an annotation; none where one of them is anything."""
     kinds = tuple(part.strip() for part in re.sub(r"\[[^]]*\]", "", annotation).split("|"))
-    return () if {*kinds} & {*ANYTHING} else kinds
+    return () if "Any" in kinds else kinds
 
 
 def _checked(name: str, value: Any, kinds: tuple[str, ...]) -> Any:
@@ -95,7 +96,11 @@ def _fits(value: Any, kinds: set[str]) -> bool:
         return bool({"str", "Literal"} & kinds)
     if isinstance(value, os.PathLike):
         return "Path" in kinds
-    return type(value).__name__ in kinds or (bool(kinds - {*NOUNS, "None"}) and isinstance(getattr(value, "path", None), str))
+    is_list = isinstance(value, Iterable) and not isinstance(value, bytes | Mapping)
+    collection = ("Mapping",) if isinstance(value, Mapping) else ("Sequence", "list") if is_list else ()
+    return bool({type(value).__name__, *collection} & kinds) or (
+        bool(kinds - {*NOUNS, "None"}) and isinstance(getattr(value, "path", None), str)
+    )
 
 
 def _shown(value: Any) -> str:

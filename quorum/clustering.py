@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.errors import UserError
@@ -106,7 +107,7 @@ def open_clusters(path: str | Path) -> Clustering:
     folder = Run.open(str(path), kind=ClusterConfig.kind)
     report = folder.location / "report.json"
     if not report.exists():
-        raise UserError(f"{path} is not finished; go on with it: quorum cluster --resume {path}")
+        raise UserError(f"{path} is not finished; go on with it: quorum cluster --resume {quote(str(path))}")
     return Clustering(folder, read_note(report, rows=int, heads=list))
 
 
@@ -134,6 +135,11 @@ def cluster(
     """
     from pipelines.clustering.config import ClusterConfig
 
+    if _is_table(data := keys.get("data")):
+        raise UserError(
+            f"data is a value of type {type(data).__name__}; give a Parquet file or a folder of such, and cluster rows in memory "
+            "by quorum.ConstrainedKMeans"
+        )
     if "storage" in keys:  # as the runs of the other commands are placed
         keys = _placed(keys)
     if resume is None:
@@ -144,6 +150,11 @@ def cluster(
 
     done = run(made, address=address, resume=None if resume is None else str(resume))
     return Clustering(done.run, done.report)
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a value is rows in memory: an array, a tensor or a table of whatever library."""
+    return len(getattr(value, "shape", ())) > 0
 
 
 def _placed(keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,8 +73,16 @@ def build_config(
 
 
 def with_short_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with the full names of keys that every command calls by a short one."""
-    return {SHORT.get(key, key): _plain(value) for key, value in settings.items()}
+    """The same with the full names of keys that every command calls by a short one, and values as a recipe holds them.
+
+    Raises:
+        UserError: for a value of a type that no recipe holds.
+    """
+    plain = {SHORT.get(key, key): _plain(value) for key, value in settings.items()}
+    for key, value in plain.items():
+        if not (value is None or isinstance(value, bool | int | float | str | list | Mapping)):
+            raise UserError(f"{key} is a value of type {type(value).__name__}; give a number, text, a list or a mapping of such")
+    return plain
 
 
 def spread(keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,20 @@ from pathlib import Path
 
 from pipelines.datasets.instance_names import Instances, Named, rows_of
 from pipelines.errors import UserError
-from pipelines.files.text import composed, decoded
+from pipelines.files.text import composed, decoded, plain_name
+from pipelines.words import tell
 
 SEPARATORS = (",", ";", "\t")
-ID_COLUMNS = ("id", "ids", "instance", "instance_id", "instance id")
-PATH_COLUMNS = ("source", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path")
-KEY_COLUMNS = (*ID_COLUMNS, *PATH_COLUMNS, "image", "img", "name", "key")
-CLASS_COLUMNS = ("label", "labels", "class", "classes", "category", "target", "class_name", "label_name")
+ID_COLUMNS = ("id", "ids", "instance", "instance_id")
+PATH_COLUMNS = (
+    "source", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "img_path", "uri",
+    "url",
+)  # fmt: skip
+NAME_COLUMNS = ("image", "img", "image_name", "img_name", "image_id", "name", "key")  # of ids or of paths
+CLASS_COLUMNS = (
+    "label", "labels", "class", "cls", "class_name", "classname", "class_id", "class_label", "label_id", "image_label", "target",
+    "category", "species", "breed", "y",
+)  # fmt: skip
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -32,11 +39,15 @@ class Line(Named):
 
 @dataclass(frozen=True)
 class Columns:
-    """Which value of a line names the instance and which is its class; whether a header says what the names are."""
+    """Which value of a line names the instance and which is its class, of how many; whether a header says what names are.
+
+    No class is among them where `label` is `None`.
+    """
 
     key: int = 0
-    label: int = 1
+    label: int | None = 1
     ids: bool | None = None
+    width: int = 2
 
 
 def read_list(
@@ -102,8 +113,6 @@ def _cells(where: str, line: str, separator: str, instances: Instances) -> list[
         cells = [cell.strip() for cell in next(csv.reader([line.strip(" ")], delimiter=separator, skipinitialspace=True))]
     except csv.Error as error:
         raise UserError(f"{where} cannot be read: {error}") from error
-    while len(cells) > 2 and not cells[-1]:  # as spreadsheets fill up lines
-        cells.pop()
     return cells
 
 
@@ -111,29 +120,32 @@ def _with_columns(
     file: str, rows: list[tuple[str, list[str]]], instances: Instances
 ) -> tuple[Columns, list[tuple[str, list[str]]]]:
     """Where the values stand, and the lines without the header, if there is one."""
-    known = (*KEY_COLUMNS, *CLASS_COLUMNS)
-    names = [cell.casefold() for cell in rows[0][1]] if rows else []
-    if not {*names} & {*known} or any(map(instances.has, rows[0][1])):
+    names = [plain_name(cell) for cell in rows[0][1]] if rows else []
+    keys = [name for name in names if name in (*ID_COLUMNS, *PATH_COLUMNS)] or [name for name in names if name in NAME_COLUMNS]
+    labels = [name for name in names if name in (*CLASS_COLUMNS, "classes", "label_name")]
+    if not keys + labels or any(map(instances.has, rows[0][1])):
         return Columns(), rows
-    where = rows[0][0]
-    if others := [name for name in names if name not in known]:
-        raise UserError(
-            f"{where} names the column {others[0]!r}; leave two in the file, one that names the instance (id or path) and label"
-        )
-    keys = [at for at, name in enumerate(names) if name in KEY_COLUMNS]
-    labels = [at for at, name in enumerate(names) if name in CLASS_COLUMNS]
+    where, others = rows[0][0], [name for name in names if name and name not in keys + labels]
     if len(keys) != 1 or len(labels) > 1:
-        raise UserError(f"{where} is a header of {', '.join(names)}; leave one column that names the instance, and one label")
-    key = names[keys[0]]
-    ids = True if key in ID_COLUMNS else False if key in PATH_COLUMNS else None
-    return Columns(keys[0], labels[0] if labels else 1 - keys[0], ids), rows[1:]
+        raise UserError(
+            f"{where} is a header of {', '.join(names)}; leave one column that names the instance (id or path), and one label"
+        )
+    if not labels and others:
+        raise UserError(f"{where} is a header without a label: {', '.join(names)}; call the column of the classes label")
+    if others:
+        tell(f"list {file}: only columns {keys[0]!r} and {labels[0]!r} are read, and not {', '.join(map(repr, others))}")
+    ids = True if keys[0] in ID_COLUMNS else False if keys[0] in PATH_COLUMNS else None
+    width = max(number for number, name in enumerate(names, 1) if name)
+    return Columns(names.index(keys[0]), names.index(labels[0]) if labels else None, ids, width), rows[1:]
 
 
 def _line(where: str, cells: Sequence[str], columns: Columns) -> Line:
-    if len(cells) > 2:
+    if any(cells[columns.width :]):  # empty ones are what spreadsheets fill up lines with
         raise UserError(
-            f"{where} has {len(cells)} values; give an instance and its class, a path with a separator in it between quotes"
+            f"{where} has {len(cells)} values, and {columns.width} are expected; give an instance and its class, a path with a "
+            "separator in it between quotes, or a header that names the columns"
         )
     if columns.key >= len(cells) or not cells[columns.key]:
         raise UserError(f"{where} names no instance; give its id or its source path")
-    return Line(cells[columns.key], where, composed(cells[columns.label]) if columns.label < len(cells) else None)
+    label = None if columns.label is None or columns.label >= len(cells) else composed(cells[columns.label])
+    return Line(cells[columns.key], where, label)

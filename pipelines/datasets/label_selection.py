@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Selection:
         """
         location = Location.of(place)
         if not location.exists():
-            how = f"quorum labels --data {data} --per-class 4"
+            how = f"quorum labels --data {quote(str(data))} --per-class 4"
             raise UserError(f"labels {place} is not there; make it: {how}, and give the file that this writes")
         try:
             content = read_document(location, SELECTION_FORMAT, MAKE_AGAIN)
@@ -169,10 +170,11 @@ def say_absent(dataset: Dataset, split: str) -> None:
     """Tell the user which classes can have no label, because the split has no row of them."""
     if absent := absent_classes(dataset, split):
         total = len(dataset.classes)
-        tell(f"{len(absent)} of {total} classes have no image in split {split!r}: {_listed(absent)}: no label of them")
+        tell(f"{len(absent)} of {total} classes have no image in split {split!r}: {listed_names(absent)}: no label of them")
 
 
-def _listed(names: list[str]) -> str:
+def listed_names(names: list[str]) -> str:
+    """Names of classes in a sentence, of very many the first."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
 
@@ -214,7 +216,7 @@ def choose(
     if not chosen:
         raise UserError(f"split {split!r} of {dataset.location} has no image of any class; choose another split: --split NAME")
     if short:
-        tell(f"split {split!r}: {_listed(short)}; taken as they are")
+        tell(f"split {split!r}: {listed_names(short)}; taken as they are")
     ids = sorted(chosen)
     return Selection(dataset.fingerprint, split, dataset.classes, ids, truth[ids].tolist(), rule)
 

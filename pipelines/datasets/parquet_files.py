@@ -168,7 +168,7 @@ def _leaves(kind: pa.DataType) -> int:
 def _footer(location: Location, path: str) -> ParquetFooter:
     try:
         return ParquetFooter(location, path, *read_footer(Location(location.filesystem, f"{location.path}/{path}")))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         said = str(error).split("\n", maxsplit=1)[0]
         what = f"is no whole Parquet file ({said}); restore or remove it" if is_parquet(path) else f"is no Parquet file; {WANTED}"
         raise UserError(f"{location}/{path} {what}") from error

@@ -16,7 +16,7 @@ from torch import Tensor
 from algos.class_scores import Guesses
 from algos.scores import accuracy, knn_guesses, linear_probe
 from pipelines.datasets.image_shards import Dataset
-from pipelines.datasets.label_selection import numbers_of_classes
+from pipelines.datasets.label_selection import listed_names, numbers_of_classes
 from pipelines.datasets.scored_split import SCORED
 from pipelines.errors import UserError
 from pipelines.evaluation.class_tables import class_figures, class_table
@@ -77,7 +77,7 @@ def evaluate(
         other = figures.data_name(dataset.name, dataset.fingerprint)
         prefix, name = f"{prefix}/{other}", f"{name}-{other}"
         tell(f"scores are of {dataset.location}: in MLflow they begin with {prefix}/, beside those of the run's own data")
-    with_bank = labelled and dataset.split(trained.split).labelled
+    with_bank = labelled and has_bank(trained, dataset)
     if labelled:
         held = {split, trained.split} if with_bank else {split}
         check_memory(sum(dataset.split(one).rows for one in held), trained.features)
@@ -107,7 +107,8 @@ def _with_labels(
     source = RunSource.of(trained, untrained=untrained)
     scored = embed_split(replace(source, classify=True), dataset, split, workers=workers, gpu=gpu)
     labels, classes, device = scored["label"], len(dataset.classes), "cuda" if gpu else "cpu"
-    guessed, scores = own_guesses(trained, dataset, scored), {}
+    names = scored_classes(trained, dataset)
+    guessed, scores = own_guesses(trained, names, scored), {}
     sizes = {figures.score(split, figures.ROWS): float(len(labels))}
     if vote is not None:
         train = embed_split(source, dataset, trained.split, workers=workers, gpu=gpu)
@@ -122,7 +123,7 @@ def _with_labels(
         scores |= class_figures(by, guesses, labels, classes, calibrated=by != "knn")
     heads = (clustering_scores(labels, clusters) for clusters in scored["clusters"].T)
     found = Scores(figures.of_split(scores, split) | sizes | figures.of_heads(heads, split))
-    return found, class_table(guessed, labels, dataset.classes) if guessed else None
+    return found, class_table(guessed, labels, names) if guessed else None
 
 
 def _votes(queries: Tensor, bank: Tensor, labels: Tensor, classes: int, vote: Vote) -> dict[int, Guesses]:
@@ -156,15 +157,40 @@ def check_split(trained: Trained, dataset: Dataset, split: str) -> None:
         raise UserError(f"{dataset.location} has no {split} split to score on; give other --data or --split")
 
 
+def has_bank(trained: Trained, dataset: Dataset) -> bool:
+    """Whether every training image has a label, so that kNN and linear probe can learn from them; where not, it is told."""
+    bank = dataset.splits.get(trained.split)
+    if bank is not None and bank.labelled:
+        return True
+    lacks = "no images" if bank is None else f"{bank.rows - sum(bank.class_counts):,} of {bank.rows:,} images without a label"
+    tell(f"split {trained.split!r} of {dataset.location} has {lacks}: no kNN and no linear probe, which learn from its labels")
+    return False
+
+
 def check_classes(trained: Trained, dataset: Dataset) -> None:
-    """Refuse shards that lack a class of the run's classifier.
+    """Refuse shards that have none of the classes of the run's classifier; tell of those that one of the two has alone.
 
     Raises:
-        UserError: naming the class.
+        UserError: naming a class.
     """
+    known = {} if trained.selection is None else dict.fromkeys(trained.selection.classes)
+    missing = [name for name in known if name not in dataset.classes]
+    if missing and len(missing) == len(known):
+        raise UserError(
+            f"{dataset.location} has no class that the classifier knows, such as {missing[0]!r}; give shards with some"
+        )
+    if missing:
+        tell(
+            f"{dataset.location} lacks classes that the classifier knows, and guesses of them are wrong: {listed_names(missing)}"
+        )
+    if known and (strange := [name for name in dataset.classes if name not in known]):
+        tell(f"{dataset.location} has classes that the classifier does not know, and has all wrong: {listed_names(strange)}")
+
+
+def scored_classes(trained: Trained, dataset: Dataset) -> list[str]:
+    """Names of the data set's classes, and after them of those that the run's classifier alone knows."""
     known = trained.selection.classes if trained.selection else []
-    if missing := [name for name in known if name not in dataset.classes]:
-        raise UserError(f"{dataset.location} has no class {missing[0]!r} that the classifier knows; give shards with its classes")
+    return [*dataset.classes, *dict.fromkeys(name for name in known if name not in dataset.classes)]
 
 
 def check_options(*, workers: int, neighbours: Sequence[int] = (1,), temperature: float = 1.0) -> None:
@@ -182,12 +208,12 @@ def check_options(*, workers: int, neighbours: Sequence[int] = (1,), temperature
         raise UserError(f"temperature is {temperature}; give a number above 0")
 
 
-def own_guesses(trained: Trained, dataset: Dataset, scored: dict[str, Tensor]) -> dict[str, Guesses]:
-    """Guesses of the run's own classifiers by their names; classes are found in the data set, which has them, by their names."""
+def own_guesses(trained: Trained, classes: list[str], scored: dict[str, Tensor]) -> dict[str, Guesses]:
+    """Guesses of the run's own classifiers by their names; their classes are found among `classes`, which has all, by name."""
     selection = trained.selection
     if selection is None:
         return {}
-    numbers = torch.tensor(numbers_of_classes(selection.classes, dataset.classes))
+    numbers = torch.tensor(numbers_of_classes(selection.classes, classes))
     names = [name.removesuffix(SHARES) for name in scored if name.endswith(SHARES)]
     return {name: Guesses(numbers[scored[name]], scored[f"{name}{SHARES}"]) for name in names}
 

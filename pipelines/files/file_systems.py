@@ -21,7 +21,7 @@ HASTY_SECONDS = 5.0  # where it is only asked whether a store answers
 GONE = (404, 410)  # what HTTP says of a file that is not there
 LEGAL = "%/:?&=@!$'()*+,;~"  # stays as it is in an address for pyarrow, which cuts it at # and refuses blanks and umlauts
 STRAY_PERCENT, MEANING = re.compile("%(?![0-9A-Fa-f]{2})"), re.compile("[%#?]")
-OF_THE_WEB = ("aiohttp", "httpx", "requests", "urllib3")  # whose errors are of the way to a file
+OF_THE_WEB = ("aiohttp", "httpx", "httpx2", "requests", "urllib3")  # whose errors are of the way to a file
 
 
 class PatientS3(pafs.S3FileSystem):
@@ -140,14 +140,14 @@ class _TellingFile:
 
 
 def _told(path: str, error: Exception) -> Exception:
-    """What a file system of fsspec meets, as pyarrow's own say it: no such file, a refusal by its number, or no answer."""
+    """What a file system of fsspec meets, as pyarrow's own say it: no such file, no such address, a refusal, or no answer."""
     cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
     status = getattr(cause, "status", None) or getattr(getattr(cause, "response", None), "status_code", None)
     if isinstance(status, int):
         return FileNotFoundError(path) if status in GONE else OSError(f"{path}: HTTP status {status}")
     if isinstance(cause, ConnectionError | TimeoutError) or type(cause).__module__.partition(".")[0] in OF_THE_WEB:
         return OSError(f"{path} {UNREACHED} ({str(cause) or type(cause).__name__})")
-    return error
+    return OSError(f"{path}: {str(error).rstrip('. ')}") if isinstance(error, ValueError) else error
 
 
 def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -166,6 +166,8 @@ def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
         _, (options,) = filesystem.__reduce__()
         small = {DELAYED: True} if DELAYED in options else {}
         filesystem = PatientS3(**options | small)
+    if isinstance(filesystem, pafs.PyFileSystem):  # of fsspec too, as pyarrow opens hf://
+        filesystem = pafs.PyFileSystem(Telling(filesystem.handler.fs))
     return filesystem, path
 
 

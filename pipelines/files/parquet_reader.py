@@ -37,7 +37,10 @@ def read_footer(place: Location) -> tuple[pq.FileMetaData, str]:
 
     def read() -> tuple[pq.FileMetaData, str]:
         with place.filesystem.open_input_file(place.path) as file:
-            footer = sound_footer(pq.ParquetFile(file).metadata)
+            try:
+                footer = sound_footer(pq.ParquetFile(file).metadata)
+            except UnicodeDecodeError as error:  # in the name of a column
+                raise pa.ArrowInvalid(str(error)) from error
             size = footer.serialized_size
             file.seek(file.size() - 8 - size)
             return footer, hashlib.sha256(file.read(size)).hexdigest()[:16]

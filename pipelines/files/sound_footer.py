@@ -63,7 +63,23 @@ def sound_footer(footer: pq.FileMetaData) -> pq.FileMetaData:
             try:
                 file.reader.read_row_group(group, column_indices=[column], use_threads=False)
             except _SealedError:
-                told, known = footer.row_group(group).column(column).physical_type, footer.schema.column(column).physical_type
-                if told != known:
-                    raise pa.ArrowInvalid(f"row group {group} has {told} where the schema has {known}") from None
+                _check_column(footer, group, column)
+    rows = sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
+    if rows != footer.num_rows:
+        raise pa.ArrowInvalid(f"its row groups have {rows} rows, and by its own word it has {footer.num_rows}")
     return footer
+
+
+def _check_column(footer: pq.FileMetaData, group: int, column: int) -> None:
+    """Refuse a column's part whose type is not the schema's, that has fewer values than rows, or whose name is no text."""
+    chunk, known = footer.row_group(group).column(column), footer.schema.column(column).physical_type
+    if chunk.physical_type != known:
+        raise pa.ArrowInvalid(f"row group {group} has {chunk.physical_type} where the schema has {known}") from None
+    if chunk.num_values < footer.row_group(group).num_rows:  # nulls and empty lists count as values
+        raise pa.ArrowInvalid(
+            f"row group {group} has {chunk.num_values} values in a column, which are fewer than its rows"
+        ) from None
+    try:
+        str(chunk.path_in_schema)
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"the name of a column of row group {group} is no text: {error.reason}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 
 
@@ -11,11 +12,20 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def plain_name(name: str) -> str:
+    """A column's name by one spelling: `Image Name` is `image_name`."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+
+
 def decoded(content: bytes) -> str:
     """The text of a file in UTF-8, or in UTF-16 as Excel's "Unicode text" is; without the mark that either may begin with.
 
     Raises:
-        UnicodeDecodeError: for another encoding.
+        UnicodeDecodeError: for another encoding, UTF-16 without its mark included, which has bytes of zero.
     """
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return content.decode("utf-16" if wide else "utf-8-sig")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    text = content.decode("utf-8-sig")
+    if (zero := content.find(b"\0")) >= 0:
+        raise UnicodeDecodeError("utf-8", content, zero, zero + 1, "a byte of zero")
+    return text

@@ -98,7 +98,7 @@ def _images(source: ParquetSource, path: str, rows: int) -> ForeignImages:
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     if sum(groups) != rows:
         raise UserError(f"{place} has {sum(groups)} rows, of which {rows} would be taken, or it is being written; {COPY}")
-    if lacking := source.rows_without_bytes(footer):
+    if lacking := source.rows_without_bytes(path):
         raise UserError(f"{lacking:,} rows of {place} have a path in the place of an image, which in place are not read; {COPY}")
     largest = max(source.group_bytes(footer), default=0)
     if largest > GROUP_BYTES:

@@ -16,6 +16,7 @@ from pipelines.files.text import composed
 from pipelines.ingest.left_out import THERE, Unreadable
 from pipelines.ingest.sources.source import LeftOut, Listing
 from pipelines.secrets import hidden
+from pipelines.words import counted
 
 PART = re.compile(r"part-(\d+)\.parquet$")
 
@@ -111,7 +112,7 @@ class Base:
         samples = [sample for sample in samples if sample.key not in source_of]
         left_out = [*listing.left_out, *(LeftOut(sample.key, THERE) for sample in again)]
         new = classes[len(self.dataset.classes) :]
-        notes = [f"{len(new)} new classes: {', '.join(new[:5])}"] if new else []
+        notes = [f"{counted(len(new), 'new class')}: {', '.join(new[:5])}"] if new else []
         return replace(listing, samples=samples, classes=classes, left_out=left_out, notes=[*listing.notes, *notes])
 
     def _classes(self, listing: Listing) -> tuple[list[str], list[int]]:

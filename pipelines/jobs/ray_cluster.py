@@ -53,6 +53,8 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     if ray.is_initialized():
         _refuse_another(address)
         free_orphans()
+        if started_here():
+            _be_quiet()  # again: Ray Data sets its own level when it is loaded, as by a later call of the same process
         return started_here()
     _be_quiet()
     address = address or os.environ.get("RAY_ADDRESS") or None

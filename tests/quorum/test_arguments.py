@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ def does(
     pick: Literal["near", "far"] = "near",
     several: int | Sequence[int] = 1,
     name: str | None = None,
+    table: Mapping[str, Any] | None = None,
     **keys: Any,
 ) -> dict[str, Any]:
     """Return what it is given."""
@@ -66,6 +67,12 @@ def test_paths_results_and_keys_of_a_configuration_pass():
         ("here", {"wanted": "yes"}, "wanted is 'yes'; give true or false"),
         ("here", {"pick": 1}, "pick is 1; give a word"),
         ("here", {"name": 1}, "name is 1; give text"),
+        ("here", {"several": None}, "several is None; give a whole number or a list"),
+        ("here", {"several": 2.5}, r"several is 2\.5; give a whole number or a list"),
+        ("here", {"several": "1,5"}, "several is '1,5'; give a whole number or a list"),
+        ("here", {"several": {"1": 5}}, "several is {'1': 5}; give a whole number or a list"),
+        ("here", {"table": [1]}, r"table is \[1\]; give a dictionary"),
+        ("here", {"table": "dim=64"}, "table is 'dim=64'; give a dictionary"),
     ],
 )
 def test_what_has_another_type_is_a_sentence(place, named, words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import algos.methods
@@ -67,6 +68,8 @@ def test_a_searched_space_is_replaced_whole():
         ("coke_digits", {"epochs": "three"}, "epochs"),
         ("coke_digits", {"method": {"dimm": 3}}, "unknown key 'method.dimm'"),
         (3, {}, "int is no configuration of this command"),
+        ("coke_digits", {"data": pd.DataFrame({"a": [1]})}, "data is a value of type DataFrame; give a number, text, a list or"),
+        ("coke_digits", {"method": {"dim": {3}}}, "dim"),
     ],
 )
 def test_what_is_not_valid_is_one_sentence(config, keys, said):

@@ -29,7 +29,7 @@ from pipelines.views.shown_picture import Showing
 
 BATCH = 256  # images that go through the network at a time
 FILE = str | bytes | bytearray | memoryview | np.void  # what may hold an encoded image
-BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]{16,}={0,2}\s*")  # which no format of images looks like
+BASE64 = re.compile(rb"(?:data:[^,]*;base64,)?([A-Za-z0-9+/_\r\n-]{16,}={0,2})\s*")  # which no format of images looks like
 
 
 class ServedNetwork(nn.Module):
@@ -78,7 +78,7 @@ class ImageModel(PythonModel):
 
     @torch.no_grad()
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """A row an image of the column `image`, which holds encoded ones: JPEG, PNG, WebP and others, also as text in base64.
+        """A row an image of the column `image`, which holds encoded ones: JPEG, PNG, WebP and others, also as base64.
 
         Raises:
             MlflowException: naming the row, for an image that cannot be decoded.
@@ -86,10 +86,10 @@ class ImageModel(PythonModel):
         starts = range(0, len(model_input), BATCH) or (0,)  # no images have all columns too
         parts = [self._embed(model_input["image"].iloc[start : start + BATCH]) for start in starts]
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        frame = pd.DataFrame({name: list(values) for name, values in found.items()}, index=model_input.index)
+        columns = {name: list(values) for name, values in found.items()}
         if "probabilities" in found:
-            frame["class"] = [self.about["classes"][best] for best in found["probabilities"].argmax(axis=1)]
-        return frame
+            columns["class"] = [self.about["classes"][best] for best in found["probabilities"].argmax(axis=1)]
+        return pd.DataFrame(columns, model_input.index, dtype=object)
 
     def _embed(self, images: pd.Series) -> dict[str, np.ndarray]:
         size, showing = self.about["image_size"], Showing(tuple(self.about["background"]), self.about["pixels"])
@@ -118,7 +118,8 @@ def _kind(given: Any) -> str:
 def _decoded(image: Any) -> bytes:
     """An encoded image; MLflow's server hands on base64 of `inputs`, `instances` and CSV as it came."""
     content = image.encode() if isinstance(image, str) else bytes(image)
-    return base64.b64decode(content) if BASE64.fullmatch(content) else content
+    text = BASE64.fullmatch(content)
+    return content if text is None else base64.urlsafe_b64decode(text[1].replace(b"+", b"-").replace(b"/", b"_"))
 
 
 set_model(ImageModel())

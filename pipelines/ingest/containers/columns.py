@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from pipelines.datasets.label_lists import CLASS_COLUMNS
 from pipelines.errors import UserError, nearest
+from pipelines.files.text import plain_name
 
 IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo", "image_bytes", "bytes", "content")
 PATHS = (
     "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "img_path", "image_name",
     "img_name", "uri", "url", "image_uri", "image_url", "image_id", "id", "name", *IMAGES,
 )  # fmt: skip
-LABELS = (
-    "label", "labels", "class", "cls", "class_name", "classname", "class_id", "class_label", "label_id", "image_label", "target",
-    "category", "species", "breed", "y",
-)  # fmt: skip
+LABELS = CLASS_COLUMNS
 SPLITS = ("split", "set", "subset", "partition")
 
 
@@ -101,11 +99,6 @@ def split_column(names: Sequence[str], columns: Columns, where: str) -> str | No
     if len(found) > 1:
         raise UserError(f"{where} has columns {', '.join(found)}, and one may say the split; rename the others")
     return next(iter(found), None)
-
-
-def plain_name(name: str) -> str:
-    """A column's name by one spelling: `Image Name` is `image_name`."""
-    return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
 def values_of(column: pa.ChunkedArray, where: str) -> list[Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import re
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.datasets.parquet_files import is_hidden
@@ -28,6 +31,7 @@ from pipelines.ingest.sources.splits import by_names, settled, split_of_file, sp
 
 READERS, MOST_EMPTY = 16, 64
 BUCKETS = ("s3", "gs", "gcs")
+OF_SO_MANY = re.compile(r"-\d+-of-\d+")  # in names of Hugging Face's files
 PIECE_BYTES = 256 << 20  # of images that a task reads at once
 PART_BYTES = 32 << 20  # of a row group that is larger
 
@@ -106,9 +110,9 @@ class ParquetSource:
             files = [file for file in pool.map(read, split_of) if sum(file.rows)]
         columns, names = self.columns, self.columns.names
         by_column, said = _by_column([name for file in files for name in file.splits])
-        notes = [*columns.notes, *_unread_folders(paths), *said]
+        notes = [*columns.notes, *_unread_folders(paths), *_configurations(paths), *said]
         if len({file.names for file in files}) > 1:
-            notes, names = [*notes, "the files name their classes in different ways: they are joined by name"], None
+            notes, names = [*notes, _joined_by_name(files)], None
             files = [replace(file, labels=_by_name(file)) for file in files]
         flat = [label for file in files for label in file.labels]
         classes, labels = classes_of(flat, names, f"column {columns.label!r} of {self.root}")
@@ -170,15 +174,20 @@ class ParquetSource:
         """Of one of the files; an empty path is that of a source which is a file."""
         return self.root / path
 
-    def rows_without_bytes(self, footer: pq.FileMetaData) -> int:
-        """Rows of structs whose field `bytes` is null, so that their path counts, as far as a footer says so."""
-        chunks = [
-            footer.row_group(group).column(column)
-            for group in range(footer.num_row_groups)
-            for column in range(footer.num_columns)
-        ]
-        mine = [chunk.statistics for chunk in chunks if chunk.path_in_schema == f"{self.columns.image}.bytes"]
-        return sum(one.null_count for one in mine if one is not None and one.has_null_count)
+    def rows_without_bytes(self, path: str) -> int:
+        """Rows of structs whose field `bytes` is null, so that their path counts; a footer that has no counts is no answer."""
+        reader, image = self._reader(path), self.columns.image
+        if not pa.types.is_struct(reader.schema.field(image).type):
+            return 0
+        return sum(self._without_bytes(reader, group) for group in range(reader.metadata.num_row_groups))
+
+    def _without_bytes(self, reader: ParquetReader, group: int) -> int:
+        row_group = reader.metadata.row_group(group)
+        chunks = [row_group.column(column) for column in range(row_group.num_columns)]
+        said = next(chunk.statistics for chunk in chunks if chunk.path_in_schema == f"{self.columns.image}.bytes")
+        if said is not None and said.has_null_count:
+            return int(said.null_count)
+        return sum(pc.struct_field(part, "bytes").null_count for part in self._parts(reader, group))
 
     def group_bytes(self, footer: pq.FileMetaData) -> tuple[int, ...]:
         """Bytes of the images of each row group."""
@@ -227,6 +236,19 @@ def _unread_folders(paths: Sequence[str]) -> list[str]:
     ]
 
 
+def _configurations(paths: Sequence[str]) -> list[str]:
+    """What is to be said of folders that both have the file of one number of as many, as Hugging Face's configurations do."""
+    folders = defaultdict[str, list[str]](list)
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if OF_SO_MANY.search(name) and split_of_folder(folder.rpartition("/")[2]) is None:
+            folders[name].append(f"{folder}/")
+    return [
+        f"{one} and {other} both have a {name}: if they are configurations of the same images, ingest one of them alone"
+        for name, (one, other, *_) in ((name, found) for name, found in sorted(folders.items()) if len(found) > 1)
+    ][:1]
+
+
 def _by_column(names: Sequence[Any]) -> tuple[list[str | None], list[str]]:
     """The split of each row by its column, and what is to be said of a column that holds something else, and is not read."""
     texts = ["" if name is None else str(name) for name in names]
@@ -236,6 +258,21 @@ def _by_column(names: Sequence[Any]) -> tuple[list[str | None], list[str]]:
             f"{odd[0]!r} in the column of splits is none of train, val and test: that column is not read"
         ]
     return [splits.get(text) for text in texts], []
+
+
+def _joined_by_name(files: Sequence[ParquetFile]) -> str:
+    """What is to be said of files whose classes have other names, with the first number that differs."""
+    first, other = files[0], next(file for file in files if file.names != files[0].names)
+    pairs = enumerate(zip_longest(first.names or (), other.names or ()))
+    number, (one, two) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
+    return (
+        f"the files name their classes in different ways (class {number} is {_called(one)} in {first.path} and {_called(two)} in "
+        f"{other.path}): they are joined by name, so that what is called alike is one class, whatever its number"
+    )
+
+
+def _called(name: str | None) -> str:
+    return "without a name" if name is None else repr(name)
 
 
 def _by_name(file: ParquetFile) -> list[Any]:
@@ -258,7 +295,7 @@ def _by_name(file: ParquetFile) -> list[Any]:
 def _read(folder: Location, path: str) -> bytes | Exception:
     try:
         return bytes_at(folder, path)
-    except (OSError, UserError) as error:
+    except (OSError, ValueError, UserError) as error:  # pyarrow's own for what is no path is a ValueError
         if is_of_remote(error):
             raise
         return error

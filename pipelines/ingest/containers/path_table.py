@@ -19,9 +19,9 @@ from pipelines.datasets.encoded_image import is_image
 from pipelines.errors import UserError, nearest
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, is_parquet
-from pipelines.files.text import composed, decoded
+from pipelines.files.text import composed, decoded, plain_name
 from pipelines.files.tree import files_below
-from pipelines.ingest.containers.columns import LABELS, PATHS, Columns, choose_columns, plain_name, split_column, values_of
+from pipelines.ingest.containers.columns import LABELS, PATHS, Columns, choose_columns, split_column, values_of
 from pipelines.ingest.containers.labels import Value, classes_of
 from pipelines.ingest.containers.parquet_images import bytes_at, parquet_files
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample
@@ -123,7 +123,7 @@ def _read_parquet(root: Location) -> pa.Table:
     tables = [ParquetReader(root / path).read() for path in paths]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise UserError(f"the files of {root} have columns of different types ({error}); write them alike") from error
 
 

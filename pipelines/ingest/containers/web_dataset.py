@@ -212,8 +212,15 @@ class WebDatasetSource:
         folder = self.root.parent if self.root.is_file() else self.root
         for name in CLASS_NAMES:
             if (file := folder / name).is_file():
-                return decoded(file.read_bytes()).rstrip().splitlines()
+                return _lines(file)
         return None
+
+
+def _lines(file: Location) -> list[str]:
+    try:
+        return re.split("\r\n|\r|\n", decoded(file.read_bytes()).rstrip())
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is no UTF-8 text ({error.reason}); save it as UTF-8") from error
 
 
 def _is_sample(member: tarfile.TarInfo) -> bool:

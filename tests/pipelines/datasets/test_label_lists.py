@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,26 @@ def chosen(dataset: Dataset, folder: Path, content: str | bytes, **how: bool) ->
         "0,cat,,\n2,dog,,\n",
         "cats/tom.jpg,cat\nbirds/tom.jpg,\ndogs/rex.png,dog\n4,-1\n",
         "cats/tom.jpg,cat\ndogs/rex.png,dog\n".encode("utf-16"),
+        ",Image Path,Class Name\n0,cats/tom.jpg,cat\n1,dogs/rex.png,dog\n",
+        "source,label,,\ncats/tom.jpg,cat,,\ndogs/rex.png,dog,,\n",
+        "image,breed\ncats/tom.jpg,cat\ndogs/rex.png,dog\n",
     ],
 )
 def test_a_list_is_read_however_it_is_written(photos, tmp_path, content):
     assert chosen(photos, tmp_path, content) == {0: "cat", 2: "dog"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "path,label,annotator\ncats/tom.jpg,cat,eva\ndogs/rex.png,dog,\n",
+        "name;annotator;path;label\ntom;eva;cats/tom.jpg;cat\nrex;;dogs/rex.png;dog\ntom;eva;birds/tom.jpg;\n",
+        "annotator\tlabel\tid\n\tcat\t0\neva\tdog\t2\neva\t\t4\n",
+    ],
+)
+def test_columns_are_found_by_their_names_and_others_are_said(photos, tmp_path, capsys, content):
+    assert chosen(photos, tmp_path, content) == {0: "cat", 2: "dog"}
+    assert re.search(r"only columns '(path|id)' and 'label' are read, and not .*'annotator'", capsys.readouterr().err)
 
 
 def test_paths_may_hold_separators_and_letters_in_two_parts(photos, tmp_path):
@@ -79,10 +96,16 @@ def test_paths_may_hold_separators_and_letters_in_two_parts(photos, tmp_path):
         ("tom,cat", "line 1: 'tom' is the name of 2 images"),
         ("cats/tim.jpg,cat", "line 1: 'cats/tim.jpg' is neither .*; nearest valid name: cats/tom.jpg"),
         ("/a/cats/tom.jpg,cat\n/b/dogs/rex.png,dog", "line 2: '/b/dogs/rex.png' lies in '/b/', and a path before it in '/a/'"),
-        ("0,cat,dog", "line 1 has 3 values; give an instance and its class"),
+        ("0,cat,dog", "line 1 has 3 values, and 2 are expected; give an instance and its class"),
         ("0,cat\n,dog", "line 2 names no instance"),
         ('0,cat\n"2,dog', "line 2: '2,dog' is neither"),
-        ("split,path,label\ntrain,cats/tom.jpg,cat", "line 1 names the column 'split'; leave two"),
+        (
+            "path,annotator\ncats/tom.jpg,eva",
+            "line 1 is a header without a label: path, annotator; call the column of the cl.* label",
+        ),
+        ("path,\ncats/tom.jpg,cat", "line 2 has 2 values, and 1 are expected"),
+        ("path,annotator,label\ncats/a,b.jpg,eva,cat", "line 2 has 4 values, and 3 are expected; .*between quotes"),
+        ("label,class,path\ncat,cat,cats/tom.jpg", "line 1 is a header of label, class, path; leave one"),
         ("id,path,label\n0,cats/tom.jpg,cat", "line 1 is a header of id, path, label; leave one column that names the instance"),
         ("path,label\n", "is empty; a line holds"),
         ("0,\n2,-1\n", "gives no instance a class"),
@@ -91,6 +114,7 @@ def test_paths_may_hold_separators_and_letters_in_two_parts(photos, tmp_path):
         ("0,cat\n2", "line 2: '2' has no label in the shards; add a comma and its class"),
         ("0,cat\n./cats/tom.jpg,dog", "line 2: './cats/tom.jpg' is listed twice, with two classes"),
         (b"0,cat\n2,caf\xe9\n", "line 2 cannot be read: it is no UTF-8 text; save the file as UTF-8"),
+        ("0,cat\n2,dog\n".encode("utf-16-le"), "line 1 cannot be read: it is no UTF-8 text; save the file as UTF-8"),
         ("0,cat\n" + "x" * 200_000, "line 2 cannot be read: field larger"),
     ],
 )

@@ -18,7 +18,8 @@ from mlflow.tracking import MlflowClient
 
 import quorum
 from pipelines.errors import UserError
-from pipelines.evaluation.evaluate import check_classes, check_options, evaluate, own_guesses
+from pipelines.evaluation.class_tables import class_table
+from pipelines.evaluation.evaluate import check_classes, check_options, evaluate, has_bank, own_guesses, scored_classes
 from pipelines.evaluation.record_scores import FOLDER, record_scores
 from pipelines.files.location import Location
 from pipelines.probing.loop import Probe
@@ -62,18 +63,46 @@ def test_classes_and_neighbours_are_scored_shown_and_recorded(straight, capsys):
     assert {"evaluation/classes-test.parquet", "evaluation/classes-test.csv"} <= files
 
 
-def test_shards_without_a_class_of_the_classifier_are_refused_before_anything_is_embedded(some_digits):
-    check_classes(SimpleNamespace(selection=None), some_digits)
-    check_classes(SimpleNamespace(selection=SimpleNamespace(classes=["3", "5"])), some_digits)
-    with pytest.raises(UserError, match="has no class 'cat' that the classifier knows; give shards with its classes"):
-        check_classes(SimpleNamespace(selection=SimpleNamespace(classes=["3", "cat"])), some_digits)
+def test_shards_without_any_class_of_the_classifier_are_refused_before_anything_is_embedded(some_digits, capsys):
+    digits = some_digits.classes
+    for selection in (None, SimpleNamespace(classes=digits)):
+        check_classes(SimpleNamespace(selection=selection), some_digits)
+        assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match="has no class that the classifier knows, such as 'cat'; give shards with some"):
+        check_classes(SimpleNamespace(selection=SimpleNamespace(classes=["cat", "dog"])), some_digits)
+    check_classes(SimpleNamespace(selection=SimpleNamespace(classes=[*digits[:8], "cat"])), some_digits)
+    told = capsys.readouterr().err
+    assert "lacks classes that the classifier knows, and guesses of them are wrong: cat\n" in told
+    assert "has classes that the classifier does not know, and has all wrong: 8, 9\n" in told
+
+
+def test_a_guess_of_a_class_that_the_data_lack_is_wrong_and_has_its_name_in_the_table():
+    trained, data = (
+        SimpleNamespace(selection=SimpleNamespace(classes=["ant", "cat", "dog"])),
+        SimpleNamespace(classes=["dog", "cat"]),
+    )
+    names = scored_classes(trained, data)
+    guessed = own_guesses(trained, names, {"accuracy": torch.tensor([[0], [1], [2]]), "accuracy.shares": torch.ones(3, 1)})
+    assert (names, guessed["accuracy"].first.tolist()) == (["dog", "cat", "ant"], [2, 1, 0])
+    table = class_table(guessed, torch.tensor([0, 1, 0]), names).to_pydict()
+    assert (table["accuracy"], table["confused_with"]) == ([0.5, 1.0, None], ["ant", None, None])
+
+
+def test_what_votes_and_probes_would_learn_from_is_told_where_it_is_missing(some_digits, capsys):
+    run, train = SimpleNamespace(split="train"), some_digits.split("train")
+    assert has_bank(run, some_digits)
+    assert capsys.readouterr().err == ""
+    fewer = replace(train, class_counts=[count - 1 for count in train.class_counts])
+    for splits, lacks in (({"test": train}, "no images"), ({"train": fewer}, f"10 of {train.rows} images without a label")):
+        assert not has_bank(run, replace(some_digits, splits=splits))
+        assert f"has {lacks}: no kNN and no linear probe, which learn from its labels" in capsys.readouterr().err
 
 
 def test_guesses_of_classes_that_share_a_name_stay_apart():
     classes = ["crane", "dog", "crane"]
     scored = {"accuracy": torch.tensor([[0], [1], [2]]), "accuracy.shares": torch.ones(3, 1)}
     trained = SimpleNamespace(selection=SimpleNamespace(classes=classes))
-    found = own_guesses(trained, SimpleNamespace(classes=classes), scored)
+    found = own_guesses(trained, classes, scored)
     assert found["accuracy"].first.tolist() == [0, 1, 2]
     probe = SimpleNamespace(job=SimpleNamespace(images=SimpleNamespace(classes=classes)), data=SimpleNamespace(classes=classes))
     assert Probe._in_classes(probe, torch.tensor([2, 0, 1])).tolist() == [2, 0, 1]

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
+from unittest.mock import Mock
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines.files import storage_errors
-from pipelines.files.file_systems import Telling
+from pipelines.files.file_systems import Telling, file_system
 from pipelines.files.location import Location
 
 CONTENT = b"some bytes"
@@ -137,3 +138,15 @@ def test_a_file_that_an_archive_lacks_is_not_there_and_one_that_is_not_ours_says
         Telling(Elsewhere()).open_input_file("outside")
     with pytest.raises(PermissionError, match="not yours"):
         Telling(Elsewhere()).open_input_file("inside")
+
+
+def test_what_hugging_face_meets_is_said_as_of_any_other_storage(monkeypatch):
+    pytest.importorskip("huggingface_hub")
+    filesystem, path = file_system("hf://datasets/nobody")
+    with pytest.raises(OSError, match=r"datasets/nobody: .*'namespace/name', got 'nobody'$"):
+        filesystem.get_file_info(path)
+    no_answer = type("ConnectError", (Exception,), {"__module__": "httpx2"})
+    filesystem, path = file_system("hf://datasets/nobody/nothing")
+    monkeypatch.setattr(filesystem.handler.fs, "info", Mock(side_effect=no_answer("no such name")))
+    with pytest.raises(OSError, match=r"datasets/nobody/nothing cannot be reached \(no such name\)"):
+        filesystem.get_file_info(path)

@@ -31,6 +31,9 @@ for path in sys.argv[1:]:
         for column in range(footer.num_columns):
             chunk = footer.row_group(group).column(column)
             chunk.statistics and chunk.statistics.has_min_max
+            chunk.path_in_schema
+            assert chunk.num_values >= footer.row_group(group).num_rows
+    assert sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups)) == footer.num_rows
     print("sound")
 """
 
@@ -76,3 +79,11 @@ def test_a_reader_says_which_file_is_damaged(tmp_path, table):
     (tmp_path / "x.parquet").write_bytes(content)
     with pytest.raises(UserError, match=r"x\.parquet is damaged \(.*\); restore it, or make it again"):
         ParquetReader(Location.of(tmp_path / "x.parquet"))
+
+
+def test_a_footer_with_a_name_that_is_no_text_is_damage_as_any_other(tmp_path, table):
+    pq.write_table(table, tmp_path / "x.parquet")
+    content = (tmp_path / "x.parquet").read_bytes()
+    (tmp_path / "x.parquet").write_bytes(content.replace(b"vector", b"vect\xff\xff"))
+    with pytest.raises(pa.ArrowInvalid, match="can't decode byte 0xff"):
+        read_footer(Location.of(tmp_path / "x.parquet"))

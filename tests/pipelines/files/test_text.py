@@ -12,6 +12,7 @@ def test_marks_are_no_text(encoding):
     assert decoded("Bär,1\n".encode(encoding)) == "Bär,1\n"
 
 
-def test_another_encoding_is_refused():
+@pytest.mark.parametrize("content", ["Bär".encode("cp1252"), "Bar".encode("utf-16-le"), "Bar".encode("utf-16-be")])
+def test_another_encoding_is_refused(content):
     with pytest.raises(UnicodeDecodeError):
-        decoded("Bär".encode("cp1252"))
+        decoded(content)

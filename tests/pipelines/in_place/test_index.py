@@ -214,10 +214,12 @@ def test_a_run_counts_them_at_each_epoch_and_learns_finite_weights(local_ray, tm
     assert all(torch.isfinite(weight).all() for weight in run.backbone().state_dict().values())
 
 
-def test_paths_in_the_place_of_images_are_refused(tmp_path):
+@pytest.mark.parametrize("statistics", [True, False])
+def test_paths_in_the_place_of_images_are_refused(tmp_path, statistics):
     (tmp_path / "source").mkdir()
     rows = [{"bytes": jpeg(0), "path": "0.jpg"}, {"bytes": None, "path": "1.jpg"}]
-    pq.write_table(pa.table({"image": pa.array(rows, packed.STRUCT)}), tmp_path / "source" / "a.parquet")
+    table = pa.table({"image": pa.array(rows, packed.STRUCT)})
+    pq.write_table(table, tmp_path / "source" / "a.parquet", write_statistics=statistics)
     with pytest.raises(UserError, match=r"1 rows of .* have a path in the place of an image"):
         index(open_source(str(tmp_path / "source")), str(tmp_path / "data"), "x")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -31,6 +32,13 @@ def test_a_ray_that_runs_is_used_and_another_is_not_taken_for_it(local_ray):
     assert all(connect(address) for address in (None, "local", "auto", joined))
     with pytest.raises(UserError, match=rf"uses the Ray at {joined}; use '192\.0\.2\.77:6379' from another process"):
         connect("192.0.2.77:6379")
+
+
+@pytest.mark.ray
+def test_what_is_loaded_after_the_first_job_is_quiet_in_the_next_one(local_ray):
+    logging.getLogger("ray.data").setLevel(logging.DEBUG)  # as its import has it
+    connect()
+    assert logging.getLogger("ray.data").level == logging.ERROR
 
 
 @pytest.mark.ray

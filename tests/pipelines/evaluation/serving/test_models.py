@@ -209,7 +209,10 @@ def test_an_image_is_the_same_however_its_bytes_come(saved, some_digits, tmp_pat
     model, context = loaded(saved, tmp_path)
     (image,) = read_images(some_digits, "train", [3]).values()
     text = base64.b64encode(image)
+    of_address, of_browser = base64.urlsafe_b64encode(image), b"data:image/png;base64," + text
     forms = [image, bytearray(image), memoryview(image), np.void(image), text.decode(), text, base64.encodebytes(image).decode()]
+    forms += [of_address, of_browser.decode()]
+    assert of_address != text
     found = model.predict(context, pd.DataFrame({"image": forms}))
     assert all(np.array_equal(row, found["embedding"][0]) for row in found["embedding"])
     for wrong in ("https://example.com/a.png", "AAAABBBBCCCCDDDD", text.decode()[:-1]):
@@ -221,6 +224,7 @@ def test_no_images_have_all_columns_and_what_is_no_file_is_said(saved, tmp_path)
     model, context = loaded(saved, tmp_path)
     found = model.predict(context, pd.DataFrame({"image": pd.Series([], dtype=object)}))
     assert (len(found), list(found)) == (0, ["embedding", "clusters", "probabilities", "class"])
+    assert {*found.dtypes} == {np.dtype(object)}  # and no numbers, which the signature does not have
     pixels = np.zeros((8, 8), np.uint8)
     for image, given in ((None, "nothing"), (float("nan"), "nothing"), (pixels, "of type ndarray")):
         with pytest.raises(MlflowException, match=f"the image of row 0 is {given}; give the bytes of its file"):

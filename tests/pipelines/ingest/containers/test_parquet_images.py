@@ -18,7 +18,7 @@ from tests.helpers.inputs.packed import features
 
 
 def write(folder: Path, name: str, labels: list, names: list[str] | None = None, first: int = 0) -> None:
-    folder.mkdir(exist_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
     images = pa.array([jpeg(first + place) for place in range(len(labels))], pa.binary())
     table = pa.table({"image": images, "label": labels})
     pq.write_table(table.replace_schema_metadata(features(names)) if names else table, folder / name)
@@ -38,7 +38,17 @@ def test_files_that_name_their_classes_in_another_order_are_joined_by_name(tmp_p
         ("cat", "train"), ("dog", "train"), ("dog", "test"), ("cat", "test"), ("ant", "test"),
     ]  # fmt: skip
     assert open_source(str(tmp_path)).listing().notes == [
-        "the files name their classes in different ways: they are joined by name"
+        "the files name their classes in different ways (class 0 is 'dog' in test-0.parquet and 'cat' in train-0.parquet): they "
+        "are joined by name, so that what is called alike is one class, whatever its number"
+    ]
+
+
+def test_folders_that_may_be_configurations_of_the_same_images_are_said(tmp_path):
+    for folder in ("small/", "full/", "train/", "val/"):
+        write(tmp_path, f"{folder}train-00000-of-00001.parquet", [0, 1])
+    assert open_source(str(tmp_path)).listing().notes == [
+        "full/ and small/ both have a train-00000-of-00001.parquet: if they are configurations of the same images, ingest one of "
+        "them alone"
     ]
 
 
@@ -162,3 +172,13 @@ def test_images_are_counted_in_bytes_whatever_their_column_is_called(tmp_path, s
     pq.write_table(pa.table({"my.image": values, "my": [0, 1, 2]}), tmp_path / "a.parquet")
     (piece,) = open_source(str(tmp_path)).listing().pieces
     assert piece.bytes > sum(len(jpeg(place)) for place in range(3))
+
+
+def test_what_no_file_can_be_called_is_unreadable_by_itself(tmp_path):
+    (tmp_path / "0.jpg").write_bytes(jpeg(0))
+    paths = ["0.jpg", "1\x00.jpg", "x" * 5000, "http://[", "no://where/1.jpg"]
+    rows = pa.array([{"bytes": None, "path": path} for path in paths], pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+    pq.write_table(pa.table({"image": rows}), tmp_path / "a.parquet")
+    first, *others = open_source(str(tmp_path / "a.parquet")).read_rows("", range(len(paths)))
+    assert first == jpeg(0)
+    assert all(isinstance(other, Exception) for other in others)

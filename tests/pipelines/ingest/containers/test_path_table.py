@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import UserError
@@ -150,3 +152,11 @@ def test_a_line_that_is_no_object_of_json_is_named(folder, line):
 def test_numbers_and_names_of_json_are_names_as_in_any_table_of_text(folder):
     lines = b'{"path": "cats/1.png", "label": 7}\n{"path": "dogs/3.png", "label": "dog"}\n'
     assert read(folder, lines, "list.jsonl")[0] == {"cats/1.png": ("7", "train"), "dogs/3.png": ("dog", "train")}
+
+
+def test_parquet_files_whose_columns_differ_in_type_are_refused(folder):
+    (folder / "tables").mkdir()
+    for name, label in (("a", 0), ("b", "dog")):
+        pq.write_table(pa.table({"path": ["1.png"], "label": [label]}), folder / "tables" / f"{name}.parquet")
+    with pytest.raises(UserError, match=r"the files of .*tables have columns of different types \(.*label.*\); write them alike"):
+        open_source(str(folder / "tables")).listing()
