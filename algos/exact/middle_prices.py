@@ -22,16 +22,22 @@ def middle_prices(slack: sparse.csr_matrix, prices: NDArray[np.float64]) -> NDAr
         slack: (V, V), by how much the target's price may rise against the source's, for every arc.
         prices: (V,) at which these are the slacks.
     """
-    arcs = slack.tocoo()
-    moved, far = np.zeros_like(prices), float(arcs.data.max(initial=0.0)) or 1.0
-    for _ in range(SWEEPS):
-        left = (arcs.data + moved[arcs.row] - moved[arcs.col]).clip(min=0.0)
-        up, down = np.full((2, len(prices)), np.inf)
-        np.minimum.at(up, arcs.col, left)
-        np.minimum.at(down, arcs.row, left)
-        down[np.isinf(down)] = far
-        free = np.isfinite(up)
-        step = np.where(free, (np.where(free, up, 0.0) - down) / 4, 0.0)
-        step[-1] = 0.0
-        moved += step
+    out, back = slack.tocsr().tocoo(), slack.tocsc().tocoo()  # the arcs by their sources, and by their targets
+    sources, leaving = np.unique(out.row, return_index=True)
+    targets, coming = np.unique(back.col, return_index=True)
+    far = float(slack.data.max(initial=0.0)) or 1.0
+    moved, up, down = np.zeros_like(prices), np.zeros_like(prices), np.full_like(prices, far)
+    free = np.zeros(len(prices), dtype=bool)
+    free[targets] = True
+    free[-1] = False
+    for _ in range(SWEEPS if len(targets) else 0):
+        up[targets] = np.minimum.reduceat(_left(back, moved), coming)
+        down[sources] = np.minimum.reduceat(_left(out, moved), leaving)
+        moved += np.where(free, (up - down) / 4, 0.0)
     return prices + moved
+
+
+def _left(arcs: sparse.coo_matrix, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slack of arcs (A,) once the prices (V,) have moved."""
+    left: NDArray[np.float64] = (arcs.data + moved[arcs.row] - moved[arcs.col]).clip(min=0.0)
+    return left

@@ -62,7 +62,7 @@ class PairArcs:
         places = places[labels[self._all.rows[places]] != self._all.clusters[places]]
         new = self._all.of(places)
         keys = labels[new.rows] * self._nodes + new.clusters
-        order = keys.argsort(kind="stable")
+        order = keys.astype(np.min_scalar_type(self._nodes**2)).argsort(kind="stable")  # by radix where 16 bits hold them
         keys, places, losses = keys[order], places[order], (own[new.rows] - new.values)[order]
         to = self._keys.searchsorted(keys)
         self._keys, self._places = np.insert(self._keys, to, keys), np.insert(self._places, to, places)

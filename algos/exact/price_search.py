@@ -52,7 +52,7 @@ def search_prices(similarities: Similarities, start: Start, bounds: SizeBounds, 
     """
     rough, first = rough or similarities, start
     best, num_rows, num_clusters = start, len(start.lists.values), len(start.prices)
-    few = min(num_clusters // 4, num_rows // 50)  # paths for so few rows cost less than a round
+    few = min(num_clusters // 2, num_rows // 50)  # paths for so few rows cost less than a round
     for number in range(ROUNDS):
         if best.misplaced <= few:
             break

@@ -20,6 +20,7 @@ from algos.exact.pair_arcs import PairArcs
 from algos.exact.signed_prices import SizeBounds
 
 NEAR = 32  # entries a cluster that the first rounds look at, and those of four times as many when no path is left
+EACH, MANY = 17, 1 << 16  # of many costs one in so many tells what the lowest are: a prime, above the length of any list
 ROUNDING = 1e-13  # of the largest similarity: what counts as no reduced cost
 
 
@@ -75,11 +76,13 @@ class RowFlow:
         return np.zeros(self.pool + 1, dtype=bool)
 
     def near(self, wanted: int) -> tuple[Entries, float]:
-        """At least so many entries of the lowest reduced costs, and the cost above which others lie."""
+        """About so many entries of the lowest reduced costs, and the cost above which others lie."""
         if wanted + len(self.labels) >= len(self.entries.rows):
             return self.entries, np.inf
         costs = self.reduced(self.entries).clip(min=0.0)
-        reach = float(np.partition(costs, wanted + len(self.labels))[wanted + len(self.labels)])  # each row has one of cost 0
+        each = EACH if len(costs) > MANY else 1
+        place = (wanted + len(self.labels)) // each  # each row has one of cost 0
+        reach = float(np.partition(costs[::each], place)[place])
         rows = np.zeros(len(self.labels), dtype=bool)
         within = costs <= reach
         rows[self.entries.rows[within & (self.entries.clusters != self.labels[self.entries.rows])]] = True
