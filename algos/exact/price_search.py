@@ -23,10 +23,14 @@ WIDEST = 24  # width of the first smoothing: one over this of a list's span
 
 
 class Lists(NamedTuple):
-    """Similarities and indices of rows' best clusters under some prices, the best first, both (n, C)."""
+    """Similarities and indices of rows' best clusters under some prices, the best first, both (n, C).
+
+    `limits` (n,) are what no other cluster's similarity and price exceed together.
+    """
 
     values: Tensor
     indices: Tensor
+    limits: Tensor
 
 
 class Start(NamedTuple):
@@ -58,7 +62,7 @@ def search_prices(similarities: Similarities, start: Start, bounds: SizeBounds, 
             break
         if number == 0 and best.misplaced > num_rows // 20 and num_clusters > CANDIDATES:
             start = best = from_sample(rough, start, bounds)
-        prices = adapt_prices(*start.lists, start.prices, bounds)
+        prices = adapt_prices(start.lists, start.prices, bounds)
         start, before = Start.of(rough, num_rows, prices, bounds), start
         best = min(best, start, key=lambda each: each.misplaced)
         if start is best and start.misplaced > SETTLED * before.misplaced:
@@ -81,8 +85,11 @@ def candidates(
     lists = list[Lists]()
     for piece in pieces(rows, len(prices)):
         found = similarities(piece, clusters)
-        indices = best_clusters(found + prices.to(found.dtype), width)
-        lists.append(Lists(found.gather(1, indices), indices))
+        priced = found + prices.to(found.dtype)
+        indices = best_clusters(priced, width)
+        last = priced.gather(1, indices[:, -1:])[:, 0]
+        limits = last if width < len(prices) else torch.full_like(last, -torch.inf)
+        lists.append(Lists(found.gather(1, indices), indices, limits))
     return Lists(*(torch.cat(column) for column in zip(*lists, strict=True)))
 
 
@@ -97,7 +104,7 @@ def from_sample(similarities: Similarities, start: Start, bounds: SizeBounds) ->
     rows = torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))[:count].sort().values
     lists = candidates(similarities, num_rows, prices, rows=rows, width=max(SAMPLED // count, CANDIDATES))
     ways = (True, False) if lists.values.shape[1] < len(prices) else (True,)  # there is no reach where all clusters are listed
-    adapted = [adapt_prices(*lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6, free=free) for free in ways]
+    adapted = [adapt_prices(lists, prices, bounds, share=count / num_rows, widest=WIDEST / 6, free=free) for free in ways]
     sampled = SizeBounds(*(each * count // num_rows for each in bounds))
     labels = (candidates(similarities, num_rows, each, rows=rows, width=1).indices[:, 0] for each in adapted)
     off = [misplaced(mine, each, sampled) for mine, each in zip(labels, adapted, strict=True)]
@@ -106,15 +113,15 @@ def from_sample(similarities: Similarities, start: Start, bounds: SizeBounds) ->
 
 
 def adapt_prices(
-    values: Tensor, indices: Tensor, prices: Tensor, bounds: SizeBounds,
-    *, share: float = 1.0, widest: float = WIDEST, free: bool = False,
+    lists: Lists, prices: Tensor, bounds: SizeBounds, *, share: float = 1.0, widest: float = WIDEST, free: bool = False
 ) -> Tensor:  # fmt: skip
-    """Prices (K,) with sizes near the bounds on these lists (n, C), see `algos.exact.smooth_dual`.
+    """Prices (K,) with sizes near the bounds on these lists, see `algos.exact.smooth_dual`.
 
     Clusters that few lists hold lack rows whatever their price; no price moves by more than the median lead of a list's first
     cluster over its 16th, beyond which a cluster would win most rows unseen - unless all clusters are listed, or prices are to be
     `free`. Lists of a `share` of all rows want that share of the sizes.
     """
+    values, indices, _ = lists
     listed = values + prices[indices]
     last = min(CANDIDATES, listed.shape[1]) - 1
     lead = max(

@@ -98,7 +98,8 @@ def optimal_flow(
     prices = bounds.shifted(prices.double().cpu(), num_rows)
     start = Start.of(similarities, num_rows, prices, bounds)
     before = float(start.lists.values[:, 0].sum())
-    _, (values, indices), prices = search_prices(similarities, start, bounds, rough)
+    _, lists, prices = search_prices(similarities, start, bounds, rough)
+    values, indices, _ = lists
     entries = Entries(np.arange(num_rows).repeat(values.shape[1]), indices.numpy().ravel(), values.numpy().ravel())
     flow = RowFlow(entries, indices[:, 0].numpy().copy(), values[:, 0].numpy().copy(), prices.numpy(), bounds)
     while True:
@@ -108,7 +109,7 @@ def optimal_flow(
         else:
             flow.prices = middle_prices(flow.slack(), flow.prices)
             flow.prices[:-1] = bounds.bounded(torch.from_numpy(flow.prices[:-1])).numpy()
-            proof = audit(similarities, torch.from_numpy(flow.labels), torch.from_numpy(flow.prices[:-1]), flow.tolerance)
+            proof = proof_of(similarities, flow, lists.limits + (torch.from_numpy(flow.prices[:-1]) - prices).max())
             if not len(proof.better.rows):
                 return flow, proof, before
             flow.take(proof.better)
@@ -129,17 +130,33 @@ class Audit:
     better: Entries
 
 
-def audit(similarities: Similarities, labels: Tensor, prices: Tensor, tolerance: float = 0.0) -> Audit:
-    """Look at all similarities under some labels (n,) and prices (K,)."""
-    clusters, achieved, best, found = torch.arange(len(prices)), [], [], []
-    for piece in pieces(torch.arange(len(labels)), len(prices)):
+def proof_of(similarities: Similarities, flow: RowFlow, limits: Tensor) -> Audit:
+    """What all similarities say of a flow at its optimum.
+
+    A row is looked at only where a cluster off its list may be better: the similarity and price of none exceed its limit (n,).
+    """
+    labels, own, prices = (torch.from_numpy(each) for each in (flow.labels, flow.own, flow.prices[:-1]))
+    held = own + prices[labels]
+    sure = limits <= held + 8 * flow.tolerance
+    seen = audit(similarities, labels, prices, flow.tolerance, rows=(~sure).nonzero()[:, 0])
+    return Audit(seen.objective + float(own[sure].sum()), seen.best + float(held[sure].sum()), seen.better)
+
+
+def audit(
+    similarities: Similarities, labels: Tensor, prices: Tensor, tolerance: float = 0.0, rows: Tensor | None = None
+) -> Audit:
+    """Look at all similarities of all rows, or of some, under labels (n,) and prices (K,)."""
+    rows, clusters = torch.arange(len(labels)) if rows is None else rows, torch.arange(len(prices))
+    none = prices.new_zeros(0)
+    achieved, best, found = [none.sum()], [none.sum()], [(rows[:0], rows[:0], none)]
+    for piece in pieces(rows, len(prices)):
         values = similarities(piece, clusters)
         own = values.gather(1, labels[piece][:, None])[:, 0]
         top, index = (values + prices).max(dim=1)
         achieved.append(own.sum())
         best.append(top.sum())
-        rows = (top > own + prices[labels[piece]] + 8 * tolerance).nonzero()[:, 0]
-        found.append((piece[rows], index[rows], values[rows, index[rows]]))
+        off = (top > own + prices[labels[piece]] + 8 * tolerance).nonzero()[:, 0]
+        found.append((piece[off], index[off], values[off, index[off]]))
     better = Entries(*(torch.cat(column).numpy() for column in zip(*found, strict=True)))
     return Audit(float(torch.stack(achieved).sum()), float(torch.stack(best).sum()), better)
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from algos.exact import price_search
-from algos.exact.price_search import Start, adapt_prices, candidates, from_sample, misplaced
+from algos.exact.price_search import Lists, Start, adapt_prices, candidates, from_sample, misplaced
 from algos.exact.signed_prices import SizeBounds
 from benchmarks.clustering import mixture, unit
 from tests.helpers.inputs.price_tables import lookup, zeros
@@ -22,7 +22,9 @@ def test_price_search_leaves_few_rows_out_of_place():
     generator = torch.Generator().manual_seed(4)
     table = torch.randn(3000, 10, generator=generator, dtype=torch.float64) + torch.linspace(0, 2, 10)
     indices = torch.arange(10).repeat(3000, 1)
-    prices = adapt_prices(table, indices, zeros(10), SizeBounds.of(270, None, 10))
+    prices = adapt_prices(
+        Lists(table, indices, table.new_full((len(table),), -torch.inf)), zeros(10), SizeBounds.of(270, None, 10)
+    )
     before = misplaced(table.argmax(dim=1), zeros(10), SizeBounds.of(270, None, 10))
     after = misplaced((table + prices).argmax(dim=1), prices, SizeBounds.of(270, None, 10))
     assert before > 500
@@ -34,9 +36,9 @@ def test_a_cluster_that_no_list_holds_does_not_win_most_rows_unseen():
     table = torch.rand(300, 20, generator=generator, dtype=torch.float64)
     table += torch.linspace(0.5, 0, 20)  # prices must rise for sizes to come near
     table[:, -1] -= 1.0
-    values, indices = candidates(lookup(table), 300, zeros(20))
-    assert not bool((indices == 19).any())
-    prices = adapt_prices(values, indices, zeros(20), SizeBounds.of(13, None, 20))
+    lists = candidates(lookup(table), 300, zeros(20))
+    assert not bool((lists.indices == 19).any())
+    prices = adapt_prices(lists, zeros(20), SizeBounds.of(13, None, 20))
     assert float(prices[19]) > 0
     assert int((table + prices).argmax(dim=1).bincount(minlength=20)[19]) < 150
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algos.exact import price_search, similarities
+from algos.exact import repair_sizes as module
 from algos.exact.repair_sizes import audit, repair_sizes
 from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.exact.signed_prices import SizeBounds
@@ -205,6 +206,23 @@ def test_pieces_do_not_change_the_answer(monkeypatch):
     pieces = repair_sizes(lookup(table), 50, zeros(7), 6)
     assert torch.equal(whole.labels, pieces.labels)
     assert pieces.objective == pytest.approx(whole.objective)
+
+
+def test_only_rows_that_may_be_better_off_their_list_are_looked_at_again(monkeypatch):
+    monkeypatch.setattr(price_search, "ROUNDS", 0)  # prices move far from those of the lists, which hold 16 clusters
+    table = torch.rand(600, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    table[:, -1] -= 0.5  # on no list, so that its price rises
+    looked = list[int]()
+
+    def counted(*given, rows):
+        looked.append(len(rows))
+        return audit(*given, rows=rows)
+
+    monkeypatch.setattr(module, "audit", counted)
+    repair = repair_sizes(lookup(table), 600, zeros(40), 12)
+    assert repair.objective == pytest.approx(best_total(table.numpy(), 12))
+    assert repair.gap == pytest.approx(0.0, abs=1e-9)
+    assert 0 < looked[0] < 600
 
 
 def test_twenty_thousand_rows_take_seconds():
