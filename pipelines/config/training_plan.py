@@ -133,8 +133,9 @@ def _check_scores(config: TrainingConfig, dataset: Dataset) -> None:
     scored = scored_split(dataset, config.monitor.split, trained=trained)
     known = scored is not None and dataset.split(trained).labelled
     if config.monitor.knn_epochs and not known and {*SCORED} & {*dataset.splits} - {trained}:
+        lacks = "no labels" if not any(dataset.split(trained).class_counts) else f"images without a label in split {trained!r}"
         raise UserError(
-            f"monitor.knn_epochs is {config.monitor.knn_epochs}, but {config.data} has no labels; set it to 0, "
+            f"monitor.knn_epochs is {config.monitor.knn_epochs}, but {config.data} has {lacks}; set it to 0, "
             "and monitor.feature_epochs to 1 for figures without labels"
         )
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipelines.errors import UserError
 from pipelines.files.conversions import conversion, of_data_first
 from pipelines.files.location import Location
-from pipelines.files.parquet_reader import is_parquet, open_parquet, read_footer
+from pipelines.files.parquet_reader import ENCRYPTED, first_line, is_encrypted, is_parquet, open_parquet, read_footer
 from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, TOO_OFTEN, Found, files_below, listed_at_once
 from pipelines.words import counted, of_pattern
 
@@ -169,6 +169,6 @@ def _footer(location: Location, path: str) -> ParquetFooter:
     try:
         return ParquetFooter(location, path, *read_footer(Location(location.filesystem, f"{location.path}/{path}")))
     except (pa.ArrowException, OSError) as error:
-        said = str(error).split("\n", maxsplit=1)[0]
-        what = f"is no whole Parquet file ({said}); restore or remove it" if is_parquet(path) else f"is no Parquet file; {WANTED}"
+        cut = f"is no whole Parquet file ({first_line(error)}); restore or remove it"
+        what = ENCRYPTED if is_encrypted(error) else cut if is_parquet(path) else f"is no Parquet file; {WANTED}"
         raise UserError(f"{location}/{path} {what}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -63,6 +64,17 @@ def layout_digest(footer: pq.FileMetaData) -> str:
 
 
 BUFFER_BYTES = 1 << 20  # of a file that is read in pieces
+ENCRYPTED = "is encrypted; write it anew without encryption"
+
+
+def first_line(error: Exception) -> str:
+    """What pyarrow says of a file, without its sources' places."""
+    return str(error).split("\n", maxsplit=1)[0]
+
+
+def is_encrypted(error: Exception) -> bool:
+    """Whether pyarrow refuses a file because it has no key of it."""
+    return bool(re.search("encrypt|decrypt", first_line(error)))
 
 
 class ParquetReader:
@@ -152,8 +164,8 @@ class ParquetReader:
         except (OSError, pa.ArrowException, ValueError, KeyError) as error:
             if isinstance(error, OSError) and is_of_storage(error):
                 raise
-            said = str(error).split("\n", maxsplit=1)[0]
-            raise UserError(f"{self._place} is damaged ({said}); restore it, or make it again") from error
+            damaged = f"is damaged ({first_line(error)}); restore it, or make it again"
+            raise UserError(f"{self._place} {ENCRYPTED if is_encrypted(error) else damaged}") from error
 
 
 @functools.lru_cache(maxsize=MOST_OPEN)

@@ -282,6 +282,9 @@ def _by_name(file: ParquetFile) -> list[Any]:
         UserError: for a number that has none.
     """
     if file.names is None:
+        if (number := next((label for label in file.labels if isinstance(label, int) and label >= 0), None)) is not None:
+            bare = f"classes by number ({number}) and no names of them"
+            raise UserError(f"{file.path} has {bare}, which other files have; write them alike")
         return file.labels
     known: dict[Any, str | None] = {None: None, -1: None} | dict(enumerate(file.names))
     try:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
+from pipelines.datasets.embedding_folder import EmbeddingFolder
+from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, open_parquet
 
@@ -71,3 +75,22 @@ def test_pieces_of_a_row_group_go_on_after_an_error_that_passes(folder, monkeypa
     assert fails == []
     assert [len(piece) for piece in pieces] == [70] * 7 + [10]
     assert pa.chunked_array(pieces).to_pylist() == [f"{place:06d}" for place in range(2 * ROWS, 3 * ROWS)]
+
+
+class OpenKeys(pe.KmsClient):
+    """Keys that are not kept secret."""
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> str:
+        return base64.b64encode(key_bytes).decode()
+
+
+@pytest.mark.parametrize("plain_footer", [False, True])
+def test_an_encrypted_file_is_no_damaged_one(tmp_path, plain_footer):
+    how = pe.EncryptionConfiguration(footer_key="key", column_keys={"key": ["value"]}, plaintext_footer=plain_footer)
+    properties = pe.CryptoFactory(lambda _: OpenKeys()).file_encryption_properties(pe.KmsConnectionConfig(), how)
+    table = pa.table({"value": [[1.0, 2.0]]})
+    with pq.ParquetWriter(tmp_path / "x.parquet", table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    for read in (lambda place: ParquetReader(place).read(), lambda place: EmbeddingFolder.open(str(place))):
+        with pytest.raises(UserError, match=r"x\.parquet is encrypted; write it anew without encryption$"):
+            read(Location.of(tmp_path / "x.parquet"))

@@ -30,6 +30,13 @@ def read(folder: Path) -> dict[bytes, tuple[str, str]]:
     return {source.read(sample.key): (listing.classes[sample.label], sample.split) for sample in listing.samples}
 
 
+def test_a_file_with_bare_numbers_among_some_that_name_their_classes_is_refused_by_its_name(tmp_path):
+    write(tmp_path, "train-0.parquet", [0, 1], ["cat", "dog"])
+    write(tmp_path, "train-1.parquet", [0, 0], first=2)
+    with pytest.raises(UserError, match=r"^train-1\.parquet has classes by number \(0\) and no names of them"):
+        open_source(str(tmp_path)).listing()
+
+
 def test_files_that_name_their_classes_in_another_order_are_joined_by_name(tmp_path):
     write(tmp_path, "train-0.parquet", [0, 1], ["cat", "dog"])
     write(tmp_path, "test-0.parquet", [0, 1, 2], ["dog", "cat", "ant"], first=2)
