@@ -2,9 +2,9 @@
 
 Prices alone leave clusters a few rows short or over. The exact labels are the optimum of a linear program with n x K unknowns;
 here the argmax under prices, which is optimal for the sizes that it has, is the start of a min-cost flow over the clusters alone
-(see `algos.exact.row_flow`), whose potentials are the optimal prices. The flow looks at each row's best few clusters; a pass over
-all similarities under its prices then shows whether another cluster would have been better for some row: that one is listed too
-and the flow goes on (column generation), until there is none.
+(see `algos.exact.row_flow`), whose potentials are the optimal prices. The flow looks at each row's best few clusters; a proof
+over all similarities under its prices then shows whether another cluster would have been better for some row: that one is listed
+too and the flow goes on (column generation), until there is none.
 
 Shapes: n rows, K clusters, E entries. Similarities are asked for in pieces, never all n x K at once.
 Source of the problem: Qian et al., CVPR 2022, section 3.2, equation 4 with fixed centers.
@@ -61,8 +61,8 @@ def repair_sizes(
 ) -> Repair:
     """Best labels with at least `min_size` and at most `max_size` rows in every cluster.
 
-    Time: a pass over all similarities for the start, one for each round of the search for prices, and one or more for the
-    proof; the rest grows with the rows near a border. The prices keep paths few.
+    Time: a pass over all similarities for the start, one for each round of the search for prices, one for the lists, and those
+    of few rows for the proof; the rest grows with the rows near a border. The prices keep paths few.
     Memory: O(n CANDIDATES + K neighbours + SIMILARITIES_HELD) numbers.
 
     Args:
@@ -117,7 +117,7 @@ def optimal_flow(
 
 @dataclass(frozen=True)
 class Audit:
-    """What a pass over all similarities says of labels and prices.
+    """What labels and prices are worth among all similarities.
 
     Attributes:
         objective: total similarity of the labels.
@@ -131,13 +131,15 @@ class Audit:
 
 
 def proof_of(similarities: Similarities, flow: RowFlow, limits: Tensor) -> Audit:
-    """What all similarities say of a flow at its optimum.
+    """What a flow's labels and prices are worth among all similarities.
 
-    A row is looked at only where a cluster off its list may be better: the similarity and price of none exceed its limit (n,).
+    A row is looked at only where a cluster may be better: one of its list by the flow's reduced costs, or one off it, whose
+    similarity and price do not exceed the row's limit (n,).
     """
     labels, own, prices = (torch.from_numpy(each) for each in (flow.labels, flow.own, flow.prices[:-1]))
     held = own + prices[labels]
     sure = limits <= held + 8 * flow.tolerance
+    sure[flow.entries.rows[flow.reduced(flow.entries) < -8 * flow.tolerance]] = False
     seen = audit(similarities, labels, prices, flow.tolerance, rows=(~sure).nonzero()[:, 0])
     return Audit(seen.objective + float(own[sure].sum()), seen.best + float(held[sure].sum()), seen.better)
 

@@ -20,7 +20,7 @@ from algos.exact.pair_arcs import PairArcs
 from algos.exact.signed_prices import SizeBounds
 
 NEAR = 32  # entries a cluster that the first rounds look at, and those of four times as many when no path is left
-EACH, MANY = 17, 1 << 16  # of many costs one in so many tells what the lowest are: a prime, above the length of any list
+EACH, MANY = 17, 1 << 16  # of many costs one in so many tells what the lowest are: a prime that no list is long
 ROUNDING = 1e-13  # of the largest similarity: what counts as no reduced cost
 
 

@@ -24,6 +24,7 @@ from pipelines.tracking.mlflow_store import asking, with_secret
 from pipelines.tracking.stores.addresses import sqlite_file
 
 MOST_SAID = 3  # names in a sentence
+UNREAD = "cannot be read, was edited or is cut short; restore it"
 WISHED_BY = {State.FAILED: "--failed", State.STOPPED: "--unfinished", State.CUT_OFF: "--unfinished"}
 
 
@@ -78,7 +79,7 @@ def _doubt(run: FoundRun, listing: Listing, named: Named) -> str | None:
     length = _length(run.config or {})
     if newest is not None and (length is None or newest.epoch >= length):
         return f"its checkpoint {newest.file} is of its end"
-    return f"another may start from it: the configuration of {named.unread[0]} cannot be read" if named.unread else None
+    return f"another may start from it: the configuration of {named.unread[0]} {UNREAD}" if named.unread else None
 
 
 def _length(config: dict[str, Any]) -> int | None:
@@ -118,7 +119,7 @@ def checkpoints_to_go(
         kept_files = ends | run.models | named.files.get(run.folder, set())
         old = [files[entry.file] for entry in entries if entry.file in files and entry.file not in kept_files]
         if old and named.unread:
-            kept.note(run, f"another may start from its old checkpoints: the configuration of {named.unread[0]} cannot be read")
+            kept.note(run, f"another may start from its old checkpoints: the configuration of {named.unread[0]} {UNREAD}")
             continue
         models = _models_of(run.run, listing.root, kept.away) if old else set()
         if models is None:

@@ -20,13 +20,14 @@ SEPARATORS = (",", ";", "\t")
 ID_COLUMNS = ("id", "ids", "instance", "instance_id")
 PATH_COLUMNS = (
     "source", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "img_path", "uri",
-    "url",
+    "url", "image_uri", "image_url",
 )  # fmt: skip
 NAME_COLUMNS = ("image", "img", "image_name", "img_name", "image_id", "name", "key")  # of ids or of paths
 CLASS_COLUMNS = (
     "label", "labels", "class", "cls", "class_name", "classname", "class_id", "class_label", "label_id", "image_label", "target",
     "category", "species", "breed", "y",
 )  # fmt: skip
+LIST_CLASSES = (*CLASS_COLUMNS, "classes", "label_name")  # in a table that has `label` too they would be a second one
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -39,13 +40,10 @@ class Line(Named):
 
 @dataclass(frozen=True)
 class Columns:
-    """Which value of a line names the instance and which is its class, of how many; whether a header says what names are.
-
-    No class is among them where `label` is `None`.
-    """
+    """Which value of a line names the instance and which is its class, of how many; whether a header says what names are."""
 
     key: int = 0
-    label: int | None = 1
+    label: int = 1
     ids: bool | None = None
     width: int = 2
 
@@ -120,32 +118,35 @@ def _with_columns(
     file: str, rows: list[tuple[str, list[str]]], instances: Instances
 ) -> tuple[Columns, list[tuple[str, list[str]]]]:
     """Where the values stand, and the lines without the header, if there is one."""
-    names = [plain_name(cell) for cell in rows[0][1]] if rows else []
-    keys = [name for name in names if name in (*ID_COLUMNS, *PATH_COLUMNS)] or [name for name in names if name in NAME_COLUMNS]
-    labels = [name for name in names if name in (*CLASS_COLUMNS, "classes", "label_name")]
-    if not keys + labels or any(map(instances.has, rows[0][1])):
+    where, header = rows[0] if rows else ("", [])
+    names = [plain_name(cell) for cell in header]
+    paths, ids = ([place for place, name in enumerate(names) if name in known] for known in (PATH_COLUMNS, ID_COLUMNS))
+    # Beside a path `image` is something else; beside `id`, which may count lines, either may be the instance.
+    keys = [*paths, *ids, *(place for place, name in enumerate(names) if name in NAME_COLUMNS and not paths)]
+    labels = [place for place, name in enumerate(names) if name in LIST_CLASSES]
+    if not keys + labels or any(map(instances.has, header)):
         return Columns(), rows
-    where, others = rows[0][0], [name for name in names if name and name not in keys + labels]
+    others = [cell for place, cell in enumerate(header) if cell and place not in keys + labels]
     if len(keys) != 1 or len(labels) > 1:
         raise UserError(
-            f"{where} is a header of {', '.join(names)}; leave one column that names the instance (id or path), and one label"
+            f"{where} is a header of {', '.join(header)}; leave one column that names the instance (id or path), and one label"
         )
     if not labels and others:
-        raise UserError(f"{where} is a header without a label: {', '.join(names)}; call the column of the classes label")
+        raise UserError(f"{where} is a header without a label: {', '.join(header)}; call the column of the classes label")
     if others:
-        tell(f"list {file}: only columns {keys[0]!r} and {labels[0]!r} are read, and not {', '.join(map(repr, others))}")
-    ids = True if keys[0] in ID_COLUMNS else False if keys[0] in PATH_COLUMNS else None
-    width = max(number for number, name in enumerate(names, 1) if name)
-    return Columns(names.index(keys[0]), names.index(labels[0]) if labels else None, ids, width), rows[1:]
+        used = " and ".join(repr(header[place]) for place in keys + labels)
+        tell(f"list {file}: only columns {used} are read, and not {', '.join(map(repr, others))}")
+    label = labels[0] if labels else 1 if keys[0] == 0 else 0
+    width = max(label + 1, *(number for number, cell in enumerate(header, 1) if cell))
+    return Columns(keys[0], label, True if ids else False if paths else None, width), rows[1:]
 
 
 def _line(where: str, cells: Sequence[str], columns: Columns) -> Line:
     if any(cells[columns.width :]):  # empty ones are what spreadsheets fill up lines with
         raise UserError(
-            f"{where} has {len(cells)} values, and {columns.width} are expected; give an instance and its class, a path with a "
+            f"{where} has {len(cells)} values instead of {columns.width}; give an instance and its class, a path with a "
             "separator in it between quotes, or a header that names the columns"
         )
     if columns.key >= len(cells) or not cells[columns.key]:
         raise UserError(f"{where} names no instance; give its id or its source path")
-    label = None if columns.label is None or columns.label >= len(cells) else composed(cells[columns.label])
-    return Line(cells[columns.key], where, label)
+    return Line(cells[columns.key], where, composed(cells[columns.label]) if columns.label < len(cells) else None)

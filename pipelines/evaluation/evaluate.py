@@ -120,7 +120,8 @@ def _with_labels(
         guessed["linear"] = Guesses.joined([Guesses.of_logits(probe(part)).on_host() for part in queries.split(PROBED)])
         sizes[figures.TRAIN_ROWS] = float(len(train["id"]))
     for by, guesses in guessed.items():
-        scores |= class_figures(by, guesses, labels, classes, calibrated=by != "knn")
+        among = classes if by in ("knn", "linear") else len(names)
+        scores |= class_figures(by, guesses, labels, among, calibrated=by != "knn")
     heads = (clustering_scores(labels, clusters) for clusters in scored["clusters"].T)
     found = Scores(figures.of_split(scores, split) | sizes | figures.of_heads(heads, split))
     return found, class_table(guessed, labels, names) if guessed else None

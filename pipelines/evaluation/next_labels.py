@@ -23,7 +23,7 @@ from pipelines.evaluation.class_tables import TELLING
 from pipelines.evaluation.embedding_sources import SHARES, RunSource
 from pipelines.evaluation.evaluate import embed_split
 from pipelines.evaluation.memory import check_memory
-from pipelines.files.location import Location, is_on_disk
+from pipelines.files.location import Location, is_on_disk, path_on_disk
 from pipelines.jobs.ray_cluster import connect
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.class_pictures import named_sheet
@@ -114,10 +114,7 @@ def _free_file(dataset: Dataset, to: str | None, name: str) -> Path:
     beside = Location.of(str(dataset.location.parent / f"{dataset.location.name}-labels"))
     if to is not None and not is_on_disk(to):
         raise UserError(f"to is {to}; the list is filled in by hand: give a file of this machine")
-    if to:
-        file = Path(Location.of(to).path if "://" in to else to)
-    else:
-        file = (Path(beside.path) if beside.is_local else Path()) / f"{name}.csv"
+    file = path_on_disk(to) if to else (Path(beside.path) if beside.is_local else Path()) / f"{name}.csv"
     if file.suffix == ".png":
         raise UserError(f"to is {to}, where the sheet of pictures would lie; give a name that ends in .csv")
     if file.exists():

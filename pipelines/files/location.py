@@ -320,3 +320,8 @@ class _Raw(io.RawIOBase):
         if not self.closed:
             self._file.close()
         super().close()
+
+
+def path_on_disk(place: str) -> Path:
+    """A path as it is, and that of a URI of this machine's disk."""
+    return Path(Location.of(place).path) if "://" in place else Path(place)

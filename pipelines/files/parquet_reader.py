@@ -74,7 +74,7 @@ def first_line(error: Exception) -> str:
 
 def is_encrypted(error: Exception) -> bool:
     """Whether pyarrow refuses a file because it has no key of it."""
-    return bool(re.search("encrypt|decrypt", first_line(error)))
+    return getattr(error, "errno", None) is None and bool(re.match("Could not read encrypted|Cannot decrypt", str(error)))
 
 
 class ParquetReader:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.files.location import Location, is_on_disk
+from pipelines.files.location import is_on_disk, path_on_disk
 from pipelines.files.storage_errors import storage_sentence
 from pipelines.tracking.about.page import page_in_words
 from pipelines.tracking.figures import ACCURACY_EMA, EPOCH, EVALUATE, IMAGES_SEEN, KNN, SCORES, TEST, VAL, score, usual_mode
@@ -59,7 +59,7 @@ def compare(
         refuse_unknown(metric, found.names)
     compared = _of_two(found, metric, mode, final) if len(found.runs) == 2 else _scored(found, metric, mode, final)
     named = to or "outputs/comparison-" + re.sub(r"[^\w.-]+", "-", found.name)
-    folder = Path(Location.of(named).path if "://" in named else named).expanduser()
+    folder = path_on_disk(named).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{ARTIFACTS}-", dir=folder) as aside:
@@ -143,18 +143,20 @@ def _mode_of(found: Found, metric: str) -> str:
 
 def _moved(files: Sequence[Path], folder: Path) -> list[Path]:
     """Move files, once all of them are whole, into the place of an earlier comparison, of which nothing stays beside them."""
-    if all((folder / name).is_file() for name in (FILES[0], REPORT)):
-        _without_earlier(folder)
-    return [file.replace(folder / file.name) for file in files]
+    had_one = all((folder / name).is_file() for name in (FILES[0], REPORT))
+    moved = [file.replace(folder / file.name) for file in files]
+    if had_one:
+        _without_earlier(folder, moved)
+    return moved
 
 
-def _without_earlier(folder: Path) -> None:
-    """Remove what an earlier comparison of this folder has left."""
+def _without_earlier(folder: Path, files: Sequence[Path]) -> None:
+    """Remove what an earlier comparison of this folder has left, of which these files are not."""
     from tune.comparison.two_runs.pair import WRITTEN
 
     for pattern in (*FILES, *WRITTEN):
         for file in folder.glob(pattern):
-            if file.is_file():
+            if file not in files and file.is_file():
                 file.unlink()
 
 

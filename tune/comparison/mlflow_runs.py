@@ -232,9 +232,14 @@ def newest_of_trials(runs: Sequence[Any]) -> dict[Any, Any]:
     """The newest run of each trial: a sweep that goes on without a trial's folder trains it again, as another run."""
     newest: dict[Any, Any] = {}
     for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)):
-        tags = run.data.tags
-        newest[(tags["quorum.point"], tags.get("quorum.seed")) if "quorum.point" in tags else run.info.run_id] = run
+        newest[trial_of(run)] = run
     return newest
+
+
+def trial_of(run: Any) -> Any:
+    """The point and the seed of a trial's run; of another run its id."""
+    tags = run.data.tags
+    return (tags["quorum.point"], tags.get("quorum.seed")) if "quorum.point" in tags else run.info.run_id
 
 
 def _add_experiment(found: Found, store: str, client: Any, name: str) -> None:

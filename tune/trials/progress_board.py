@@ -27,8 +27,6 @@ from tune.trials.unwritten import Unwritten
 
 ENDED = ("finished", "stopped", "failed")
 PLAIN_INTERVAL = 10.0  # seconds between lines where the output is no terminal
-
-
 UNTOLD = "it failed, and why could not be written to the sweep's folder; look whether that has room"
 
 

@@ -69,8 +69,8 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
                 context = SweepContext(plan, parent.run_id, source_tags(), this_node(), grows, wish, concurrent)
                 tuner = build_tuner(context, board)
                 if not board.is_left:
-                    fit(tuner)
-            outcome = "FINISHED" if board.count("finished", "stopped", "failed") == plan.trials else "KILLED"
+                    fit(tuner, is_over=lambda: board.is_left or board.budget_is_used_up() or _all_ended(board, plan))
+            outcome = "FINISHED" if _all_ended(board, plan) else "KILLED"
         finally:
             board.close()
             board.explain()
@@ -78,6 +78,10 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
                 _close(plan, board, parent, outcome)
     _conclude(plan, board, outcome, wished.number)
     return parent
+
+
+def _all_ended(board: Board, plan: Plan) -> bool:
+    return board.count("finished", "stopped", "failed") == plan.trials
 
 
 def _close(plan: Plan, board: Board, parent: RunAddress, outcome: str) -> None:

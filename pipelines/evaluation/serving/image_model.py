@@ -29,6 +29,7 @@ from pipelines.views.shown_picture import Showing
 
 BATCH = 256  # images that go through the network at a time
 FILE = str | bytes | bytearray | memoryview | np.void  # what may hold an encoded image
+URL_SAFE = bytes.maketrans(b"+/", b"-_")
 BASE64 = re.compile(rb"(?:data:[^,]*;base64,)?([A-Za-z0-9+/_\r\n-]{16,}={0,2})\s*")  # which no format of images looks like
 
 
@@ -119,7 +120,10 @@ def _decoded(image: Any) -> bytes:
     """An encoded image; MLflow's server hands on base64 of `inputs`, `instances` and CSV as it came."""
     content = image.encode() if isinstance(image, str) else bytes(image)
     text = BASE64.fullmatch(content)
-    return content if text is None else base64.urlsafe_b64decode(text[1].replace(b"+", b"-").replace(b"/", b"_"))
+    if text is None:
+        return content
+    plain = text[1].translate(URL_SAFE, delete=b"\r\n=")
+    return base64.urlsafe_b64decode(plain + b"=" * (-len(plain) % 4))
 
 
 set_model(ImageModel())

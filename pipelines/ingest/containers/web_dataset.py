@@ -218,9 +218,12 @@ class WebDatasetSource:
 
 def _lines(file: Location) -> list[str]:
     try:
-        return re.split("\r\n|\r|\n", decoded(file.read_bytes()).rstrip())
+        text = decoded(file.read_bytes()).rstrip()
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is no UTF-8 text ({error.reason}); save it as UTF-8") from error
+    if not text:
+        raise UserError(f"{file} is empty; write the name of a class in each line, or remove it")
+    return re.split("\r\n|\r|\n", text)
 
 
 def _is_sample(member: tarfile.TarInfo) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pickle import UnpicklingError
 from typing import Any
 
@@ -21,14 +20,17 @@ def quiet_tune() -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 
 
-def fit(tuner: Any) -> None:
+def fit(tuner: Any, is_over: Callable[[], bool]) -> None:
     """Let a tuner work through its trials, without a result.
 
-    Ray Tune reads the pickled errors of all trials for one that nobody asks for, and fails where a disk had no room for the
-    whole of a pickle. No issue found.
+    Once they are over, Ray Tune reads the pickled errors of all of them for one that nobody asks for, and fails where a disk had
+    no room for the whole of a pickle. No issue found.
     """
-    with suppress(EOFError, UnpicklingError):
+    try:
         tuner.fit()
+    except (EOFError, UnpicklingError):
+        if not is_over():
+            raise
 
 
 def ends_with_its_function(trainable: type[Any], seconds: float, waits: Callable[[], bool] = lambda: True) -> type[Any]:

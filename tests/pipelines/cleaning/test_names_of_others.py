@@ -95,6 +95,6 @@ def test_while_a_configuration_cannot_be_read_no_run_and_no_old_checkpoint_goes(
     (outputs / "small" / "ratio=0.0-seed=1-e839b8" / "config.yaml").write_bytes(content)
     told = plan(outputs, failed=True)
     assert going(told) == set()
-    unread = "the configuration of small/ratio=0.0-seed=1-e839b8 cannot be read"
+    unread = "the configuration of small/ratio=0.0-seed=1-e839b8 cannot be read, was edited or is cut short; restore it"
     assert f"few stays: it failed, and another may start from it: {unread}" in told.notes
     assert f"coke stays: another may start from its old checkpoints: {unread}" in told.notes

@@ -62,6 +62,8 @@ def chosen(dataset: Dataset, folder: Path, content: str | bytes, **how: bool) ->
         ",Image Path,Class Name\n0,cats/tom.jpg,cat\n1,dogs/rex.png,dog\n",
         "source,label,,\ncats/tom.jpg,cat,,\ndogs/rex.png,dog,,\n",
         "image,breed\ncats/tom.jpg,cat\ndogs/rex.png,dog\n",
+        "path\ncats/tom.jpg,cat\ndogs/rex.png,dog\n",
+        "image_url,\ncats/tom.jpg,cat\ndogs/rex.png,dog\n",
     ],
 )
 def test_a_list_is_read_however_it_is_written(photos, tmp_path, content):
@@ -73,12 +75,12 @@ def test_a_list_is_read_however_it_is_written(photos, tmp_path, content):
     [
         "path,label,annotator\ncats/tom.jpg,cat,eva\ndogs/rex.png,dog,\n",
         "name;annotator;path;label\ntom;eva;cats/tom.jpg;cat\nrex;;dogs/rex.png;dog\ntom;eva;birds/tom.jpg;\n",
-        "annotator\tlabel\tid\n\tcat\t0\neva\tdog\t2\neva\t\t4\n",
+        "Annotator\tlabel\tid\n\tcat\t0\neva\tdog\t2\neva\t\t4\n",
     ],
 )
 def test_columns_are_found_by_their_names_and_others_are_said(photos, tmp_path, capsys, content):
     assert chosen(photos, tmp_path, content) == {0: "cat", 2: "dog"}
-    assert re.search(r"only columns '(path|id)' and 'label' are read, and not .*'annotator'", capsys.readouterr().err)
+    assert re.search(r"only columns '(path|id)' and 'label' are read, and not .*'[aA]nnotator'", capsys.readouterr().err)
 
 
 def test_paths_may_hold_separators_and_letters_in_two_parts(photos, tmp_path):
@@ -96,17 +98,20 @@ def test_paths_may_hold_separators_and_letters_in_two_parts(photos, tmp_path):
         ("tom,cat", "line 1: 'tom' is the name of 2 images"),
         ("cats/tim.jpg,cat", "line 1: 'cats/tim.jpg' is neither .*; nearest valid name: cats/tom.jpg"),
         ("/a/cats/tom.jpg,cat\n/b/dogs/rex.png,dog", "line 2: '/b/dogs/rex.png' lies in '/b/', and a path before it in '/a/'"),
-        ("0,cat,dog", "line 1 has 3 values, and 2 are expected; give an instance and its class"),
+        ("0,cat,dog", "line 1 has 3 values instead of 2; give an instance and its class"),
         ("0,cat\n,dog", "line 2 names no instance"),
         ('0,cat\n"2,dog', "line 2: '2,dog' is neither"),
         (
             "path,annotator\ncats/tom.jpg,eva",
             "line 1 is a header without a label: path, annotator; call the column of the cl.* label",
         ),
-        ("path,\ncats/tom.jpg,cat", "line 2 has 2 values, and 1 are expected"),
-        ("path,annotator,label\ncats/a,b.jpg,eva,cat", "line 2 has 4 values, and 3 are expected; .*between quotes"),
+        ("path,annotator,label\ncats/a,b.jpg,eva,cat", "line 2 has 4 values instead of 3; .*between quotes"),
         ("label,class,path\ncat,cat,cats/tom.jpg", "line 1 is a header of label, class, path; leave one"),
         ("id,path,label\n0,cats/tom.jpg,cat", "line 1 is a header of id, path, label; leave one column that names the instance"),
+        (
+            "ID,Image,label\n0,cats/tom.jpg,cat",
+            "line 1 is a header of ID, Image, label; leave one column that names the instance",
+        ),
         ("path,label\n", "is empty; a line holds"),
         ("0,\n2,-1\n", "gives no instance a class"),
         ("0,1.0\n2,0.5\n4,3e1", "few.csv holds 0.5, which is no class; write behind each comma what the image shows"),

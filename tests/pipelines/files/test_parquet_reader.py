@@ -91,6 +91,8 @@ def test_an_encrypted_file_is_no_damaged_one(tmp_path, plain_footer):
     table = pa.table({"value": [[1.0, 2.0]]})
     with pq.ParquetWriter(tmp_path / "x.parquet", table.schema, encryption_properties=properties) as writer:
         writer.write_table(table)
+    with pytest.raises(FileNotFoundError):
+        ParquetReader(Location.of(tmp_path / "encrypted" / "y.parquet"))
     for read in (lambda place: ParquetReader(place).read(), lambda place: EmbeddingFolder.open(str(place))):
         with pytest.raises(UserError, match=r"x\.parquet is encrypted; write it anew without encryption$"):
             read(Location.of(tmp_path / "x.parquet"))

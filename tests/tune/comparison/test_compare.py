@@ -268,6 +268,16 @@ def test_a_comparison_that_is_refused_midway_leaves_the_earlier_one_as_it_was(st
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_one_that_finds_no_place_leaves_the_report_of_the_earlier_one(store, ablation, tmp_path):
+    compare([ablation], store.uri, to=str(tmp_path))
+    report = (tmp_path / "report.html").read_bytes()
+    (tmp_path / "settings.csv").unlink()
+    (tmp_path / "settings.csv").mkdir()
+    with pytest.raises(UserError, match="cannot be written: "):
+        compare([ablation], store.uri, to=str(tmp_path))
+    assert (tmp_path / "report.html").read_bytes() == report
+
+
 def test_a_folder_may_be_given_as_a_uri_of_this_machine(store, ablation, tmp_path):
     compared = compare([ablation], store.uri, to=f"file://{tmp_path}/here")
     assert compared.folder == tmp_path / "here"

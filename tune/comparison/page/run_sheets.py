@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.files.location import Location, is_on_disk
+from pipelines.files.location import is_on_disk, path_on_disk
 from tune.comparison.comparison import SHOWN, Comparison
 from tune.comparison.mlflow_runs import Record
 from tune.comparison.page.parts import paragraphs, section, sheet
@@ -33,4 +33,4 @@ def last_sheet(record: Record) -> Path | None:
     """The newest sheet of clusters in a run's folder; `None` where the folder is not on this machine, or has none."""
     if not record.folder or not is_on_disk(record.folder):
         return None
-    return max(Path(Location.of(record.folder).path, "pictures").glob("clusters-*.png"), default=None)
+    return max((path_on_disk(record.folder) / "pictures").glob("clusters-*.png"), default=None)

@@ -211,11 +211,11 @@ def test_an_image_is_the_same_however_its_bytes_come(saved, some_digits, tmp_pat
     text = base64.b64encode(image)
     of_address, of_browser = base64.urlsafe_b64encode(image), b"data:image/png;base64," + text
     forms = [image, bytearray(image), memoryview(image), np.void(image), text.decode(), text, base64.encodebytes(image).decode()]
-    forms += [of_address, of_browser.decode()]
+    forms += [of_address, of_address.rstrip(b"="), of_browser.decode()]
     assert of_address != text
     found = model.predict(context, pd.DataFrame({"image": forms}))
     assert all(np.array_equal(row, found["embedding"][0]) for row in found["embedding"])
-    for wrong in ("https://example.com/a.png", "AAAABBBBCCCCDDDD", text.decode()[:-1]):
+    for wrong in ("https://example.com/a.png", "AAAABBBBCCCCDDDD", text.decode()[: len(text) // 2]):
         with pytest.raises(MlflowException, match="the image of row 0 cannot be decoded"):
             model.predict(context, pd.DataFrame({"image": [wrong]}))
 

@@ -174,6 +174,9 @@ def test_names_of_classes_lie_beside_the_tars(tmp_path):
     (tmp_path / "classnames.txt").write_bytes(b"cat\r\ndog\r\n")
     found, listing = read(tmp_path, {"0.jpg": jpeg(0), "0.cls": b"1"})
     assert (found, listing.classes, listing.left_out) == ({jpeg(0): "dog"}, ["cat", "dog"], [])
+    (tmp_path / "classnames.txt").write_bytes(b"\n \n")
+    with pytest.raises(UserError, match=r"classnames\.txt is empty; write the name of a class in each line, or remove it$"):
+        open_source(str(tmp_path)).listing()
     (tmp_path / "classnames.txt").write_bytes("chat\nch\u00eane\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"classnames\.txt is no UTF-8 text .*; save it as UTF-8"):
         open_source(str(tmp_path)).listing()

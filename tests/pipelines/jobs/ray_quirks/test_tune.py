@@ -39,7 +39,10 @@ def test_ray_tune_reads_for_a_result_the_pickles_of_errors_that_a_disk_had_no_ro
     trial.get_pickled_error = lambda: Trial.get_pickled_error(trial)
     with pytest.raises(EOFError):
         ResultGrid._populate_exception(trial)
-    fit(SimpleNamespace(fit=lambda: ResultGrid._populate_exception(trial)))
+    tuner = SimpleNamespace(fit=lambda: ResultGrid._populate_exception(trial))
+    fit(tuner, lambda: True)
+    with pytest.raises(EOFError):  # of something else, as trials are left
+        fit(tuner, lambda: False)
 
 
 @pytest.mark.ray
