@@ -86,9 +86,9 @@ class OpenKeys(pe.KmsClient):
 
 @pytest.mark.parametrize("plain_footer", [False, True])
 def test_an_encrypted_file_is_no_damaged_one(tmp_path, plain_footer):
-    how = pe.EncryptionConfiguration(footer_key="key", column_keys={"key": ["value"]}, plaintext_footer=plain_footer)
+    how = pe.EncryptionConfiguration(footer_key="key", column_keys={"key": ["id"]}, plaintext_footer=plain_footer)
     properties = pe.CryptoFactory(lambda _: OpenKeys()).file_encryption_properties(pe.KmsConnectionConfig(), how)
-    table = pa.table({"value": [[1.0, 2.0]]})
+    table = pa.table({"id": [0], "value": [[1.0, 2.0]]})
     with pq.ParquetWriter(tmp_path / "x.parquet", table.schema, encryption_properties=properties) as writer:
         writer.write_table(table)
     with pytest.raises(FileNotFoundError):
