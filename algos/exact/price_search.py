@@ -114,7 +114,7 @@ def from_sample(similarities: Similarities, start: Start, bounds: SizeBounds) ->
 
 def adapt_prices(
     lists: Lists, prices: Tensor, bounds: SizeBounds, *, share: float = 1.0, widest: float = WIDEST, free: bool = False
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Prices (K,) with sizes near the bounds on these lists, see `algos.exact.smooth_dual`.
 
     Clusters that few lists hold lack rows whatever their price; no price moves by more than the median lead of a list's first

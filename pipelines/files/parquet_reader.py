@@ -37,6 +37,7 @@ def read_footer(place: Location) -> tuple[pq.FileMetaData, str]:
     """
 
     def read() -> tuple[pq.FileMetaData, str]:
+        """The same, asked once."""
         with place.filesystem.open_input_file(place.path) as file:
             try:
                 footer = sound_footer(pq.ParquetFile(file).metadata)
