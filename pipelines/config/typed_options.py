@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -19,12 +20,17 @@ Config = TypeVar("Config")
 MAY_NOT_BE_EMPTY = ("to", "storage", "column", "id")
 
 
-def _add_options(parser: ArgumentParser, kind: type, method: str | None) -> None:
-    """Give a parser an option for every key of a configuration, with those of the method where it has one."""
-    settings = method_type(kind, method)
+@lru_cache(maxsize=16)
+def _parser(kind: type, settings: type | None) -> ArgumentParser:
+    """A parser with an option for every key of a configuration, and of the method's settings where it has a method.
+
+    Kept, as making one takes as long as reading with it.
+    """
+    parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, nested_key=None, skip={"method"} if settings else set())
     if settings is not None:
         parser.add_class_arguments(settings, "method")
+    return parser
 
 
 def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
@@ -37,8 +43,7 @@ def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
     read = read_texts(values, kind, method)
     check_keys(read, kind)
     _refuse_empty(read, kind)
-    parser = ArgumentParser(exit_on_error=False)
-    _add_options(parser, kind, method_name(read))
+    parser = _parser(kind, method_type(kind, method_name(read)))
     try:
         options = parser.parse_object(read)
     except (ArgumentError, TypeError, ValueError) as error:
