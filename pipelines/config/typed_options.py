@@ -43,7 +43,7 @@ def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
     read = read_texts(values, kind, method)
     check_keys(read, kind)
     _refuse_empty(read, kind)
-    parser = _parser(kind, method_type(kind, method_name(read)))
+    parser = _parser(cast("type", kind), method_type(kind, method_name(read)))
     try:
         options = parser.parse_object(read)
     except (ArgumentError, TypeError, ValueError) as error:
