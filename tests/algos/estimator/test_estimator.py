@@ -38,7 +38,14 @@ def skewed(rows: int = 600, dim: int = 5, seed: int = 0, dtype: type = np.float3
     return (3 * np.eye(3, dim)[lumps] + random.normal(size=(rows, dim))).astype(dtype)
 
 
-@pytest.mark.parametrize(("metric", "exact"), [("cosine", False), ("cosine", True), ("euclidean", True)])
+@pytest.mark.parametrize(
+    ("metric", "exact"),
+    [
+        ("cosine", False),
+        pytest.param("cosine", True, marks=pytest.mark.job),
+        pytest.param("euclidean", True, marks=pytest.mark.job),
+    ],
+)
 def test_scikit_learns_own_checks_pass(metric, exact):
     expected = ORDER | (ZERO_ROWS if metric == "cosine" else {}) | (NO_WEIGHTS if exact else {})
     results = check_estimator(ConstrainedKMeans(metric=metric, exact=exact), expected_failed_checks=expected, on_skip=None)

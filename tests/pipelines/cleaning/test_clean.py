@@ -90,6 +90,7 @@ print([one.path for one in deleted], left, sep="\\n")
     assert "Read-only file system" in said
 
 
+@pytest.mark.job
 @needs_mounts
 def test_a_run_of_which_something_could_not_go_is_still_found_as_one(outputs):
     run = outputs / "coke"
@@ -288,6 +289,7 @@ def test_no_folder_is_refused(tmp_path):
         plan(tmp_path / "nowhere")
 
 
+@pytest.mark.job
 def test_a_storage_on_s3_is_cleaned_as_one_on_a_disk(outputs, monkeypatch):
     pytest.importorskip("moto", reason="needs the S3 server of the dev extra")
     from tests.helpers.machines.s3 import BUCKET, KEYS, serving

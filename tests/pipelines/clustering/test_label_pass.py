@@ -85,6 +85,7 @@ def test_columns_bear_the_number_of_their_head(lumps, model, tmp_path, monkeypat
     assert pq.read_schema(tmp_path / "part-000000.parquet").names == ["id", "label_head1", "similarity_head1"]
 
 
+@pytest.mark.job
 @pytest.mark.ray
 def test_one_file_of_labels_uses_all_processors(local_ray, lumps, model, tmp_path):
     vectors = EmbeddingFolder.open(str(lumps / "a.parquet"))

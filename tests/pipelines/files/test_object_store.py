@@ -68,7 +68,9 @@ def test_patience_travels_to_other_processes(bucket):
     assert (bucket / "file").read_bytes() == b"x"
 
 
-@pytest.mark.parametrize("faults", [Faults(busy=0.1), Faults(cut=0.1)], ids=["busy", "cut"])
+@pytest.mark.parametrize(
+    "faults", [pytest.param(Faults(busy=0.1), id="busy", marks=pytest.mark.job), pytest.param(Faults(cut=0.1), id="cut")]
+)
 def test_what_is_written_and_read_is_the_same_as_on_a_disk(server, bucket, tmp_path, faults):
     local = write_digits(tmp_path / "digits", 120, 30)
     server.faults = faults

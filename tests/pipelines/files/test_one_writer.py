@@ -223,6 +223,7 @@ def test_a_folder_that_cannot_be_written_is_left_to_whoever_writes_there(tmp_pat
         assert turn.lost == ""
 
 
+@pytest.mark.job
 def test_a_bucket_has_one_writer_too(monkeypatch):
     pytest.importorskip("moto", reason="needs the S3 server of the dev extra")
     from tests.helpers.machines.s3 import KEYS, serving

@@ -111,6 +111,7 @@ def test_a_place_that_is_nowhere_is_refused(server):
         open_source(server.uri("nothing"))
 
 
+@pytest.mark.job
 def test_more_images_take_no_more_requests_to_list(server, tmp_path):
     packed.as_folders(tmp_path / "source")
     made = []

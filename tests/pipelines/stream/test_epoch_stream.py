@@ -111,6 +111,7 @@ def late(whole, lumps, monkeypatch, tmp_path) -> EpochStream[torch.Tensor]:
     return open_stream(lumps, partial(LateVectors, said=tmp_path / "read"))
 
 
+@pytest.mark.job
 def test_a_window_that_comes_late_is_waited_for(whole, late):
     for (step, rows), (expected, same) in zip(read(late), whole, strict=True):
         assert step == expected

@@ -65,6 +65,7 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow_tracker, "RETRY_SECONDS", 0.2)
 
 
+@pytest.mark.job
 def test_runs_that_start_together_make_one_store(tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     code = (

@@ -128,7 +128,10 @@ def _share(workers: int, settings: dict) -> tuple[torch.Tensor, ...]:
     return method.knowledge().clusters, method.kmeans.duals, method.kmeans.epoch_centers, method.changes.total
 
 
-@pytest.mark.parametrize(("workers", "settings"), [(2, {}), (4, {}), (2, SINKHORN)], ids=["2", "4", "2 sinkhorn"])
+@pytest.mark.parametrize(
+    ("workers", "settings"),
+    [pytest.param(2, {}, id="2"), pytest.param(4, {}, id="4", marks=pytest.mark.job), pytest.param(2, SINKHORN, id="2 sinkhorn")],
+)
 def test_workers_equal_one_process(gloo, workers, settings):
     labels, duals, centers, _ = _share(1, settings)
     for other_labels, other_duals, other_centers, _ in gloo(workers, _share, workers, settings):

@@ -222,7 +222,7 @@ def _share(workers: int):
     return method.memory.state_dict(), method.prototypes.prototypes, method.cluster_labels, method.aligner.mean, figures
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.job)])
 def test_workers_equal_one_process(gloo, workers):
     memory, *rest = _share(1)
     for other_memory, *other_rest in gloo(workers, _share, workers):

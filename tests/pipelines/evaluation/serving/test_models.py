@@ -104,7 +104,7 @@ def evaluated(trained: Trained, images: list[bytes]) -> dict[str, np.ndarray]:
     return embedder({"id": np.arange(len(images)), "label": np.zeros(len(images), np.int64), "image": pixels})
 
 
-@pytest.mark.parametrize("command", ["pretrain", "semisup"])
+@pytest.mark.parametrize("command", [pytest.param("pretrain", marks=pytest.mark.job), "semisup"])
 def test_a_model_gives_what_evaluation_gives_without_ray_and_without_this_package(saved, some_digits, tmp_path, command):
     trained = Trained.open(str(saved(command).location))
     written = write_model(trained.place, "best", tmp_path)
@@ -170,6 +170,7 @@ def test_a_model_that_was_cut_off_on_its_way_is_gone_on_with(saved, store):
     assert (listed.model_id, str(listed.status)) == (begun.model_id, "READY")
 
 
+@pytest.mark.job
 def test_an_export_registers_a_version_with_an_alias_and_uploads_a_checkpoint_once(saved, some_digits, store):
     run = saved()
     place = str(run.location / "checkpoints" / "best")

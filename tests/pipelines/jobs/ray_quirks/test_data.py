@@ -74,6 +74,7 @@ def beside(folder: Path, patience: float) -> Callable[[dict], dict]:
     return meet
 
 
+@pytest.mark.job
 @pytest.mark.ray
 @pytest.mark.parametrize(("callback", "met"), [(Breather, True), (Silent, False)])
 def test_a_pipeline_asks_again_for_what_the_cluster_gives_it_and_ray_alone_waits(local_ray, monkeypatch, tmp_path, callback, met):

@@ -15,6 +15,7 @@ from pipelines.jobs.ray_quirks.process_group import ProcessGroup
 from tests.helpers.machines.fresh_imports import loaded_by
 
 
+@pytest.mark.job
 def test_the_controllers_part_is_read_without_torch_and_rays_own_is_not():
     assert "torch" not in loaded_by("pipelines.jobs.ray_quirks.process_group")
     assert "torch" in loaded_by("ray.train.torch.config")
