@@ -7,6 +7,8 @@ LOWEST_TESTS := tests/algos tests/pipelines/config tests/pipelines/datasets test
 	tests/pipelines/views tests/pipelines/test_progress.py tests/tune/search
 DEMO_RUN := outputs/demo
 BARS ?=
+# Else each of the many processes that tests start would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test test-jobs test-all test-gpu test-lowest check bench lock clean
 

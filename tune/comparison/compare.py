@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from tune.comparison.tables import has_key_charts, write_tables, write_text
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
 FILES = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png", REPORT)
 ARTIFACTS = "comparison"
+LONGEST = 3600.0  # s, that a comparison takes to write its files
 MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
 
 
@@ -62,6 +66,7 @@ def compare(
     folder = path_on_disk(named).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _without_begun(folder)
         with tempfile.TemporaryDirectory(prefix=f".{ARTIFACTS}-", dir=folder) as aside:
             compared = _with_pair(compared, found, Path(aside)) if len(found.runs) == 2 else compared
             files = _moved(_write(compared, Path(aside)), folder)
@@ -158,6 +163,14 @@ def _without_earlier(folder: Path, files: Sequence[Path]) -> None:
         for file in folder.glob(pattern):
             if file not in files and file.is_file():
                 file.unlink()
+
+
+def _without_begun(folder: Path) -> None:
+    """Remove what comparisons of this folder that were killed have begun; one that is at work is younger."""
+    for begun in folder.glob(f".{ARTIFACTS}-*"):
+        with suppress(FileNotFoundError):  # it has ended
+            if time.time() - begun.stat().st_mtime > LONGEST:
+                shutil.rmtree(begun)
 
 
 def _write(compared: Comparison, folder: Path) -> list[Path]:

@@ -69,6 +69,11 @@ def test_a_command_that_fails_says_how_with_its_last_line():
         run(command, lambda line: None)
 
 
+def test_modules_are_compiled_once_as_they_are_where_people_work(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert run(python("import sys; print(sys.dont_write_bytecode)"), lambda line: None).output == "False"
+
+
 def test_bars_of_one_command_share_its_run_and_others_go_on_after_a_failure(tmp_path):
     count = tmp_path / "count"
     command = python(f"open('{count}', 'a').write('x'); print('figure a 1 s'); print('figure b 2 s')")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -266,6 +267,17 @@ def test_a_comparison_that_is_refused_midway_leaves_the_earlier_one_as_it_was(st
     with pytest.raises(UserError, match="cannot be written: "), small_files(room):  # room for tables, or for nothing
         compare([ablation], store.uri, to=str(folder))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_what_killed_comparisons_have_begun_goes_and_what_others_are_at_stays(store, ablation, tmp_path):
+    killed, at_work = tmp_path / ".comparison-killed", tmp_path / ".comparison-at-work"
+    for begun in (killed, at_work):
+        begun.mkdir()
+        (begun / "report.html").write_text("")
+    os.utime(killed, (0, 0))
+    compare([ablation], store.uri, to=str(tmp_path))
+    assert not killed.exists()
+    assert at_work.is_dir()
 
 
 def test_one_that_finds_no_place_leaves_the_report_of_the_earlier_one(store, ablation, tmp_path):
