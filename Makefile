@@ -31,6 +31,9 @@ demo: install
 	@echo "Curves:   $(BIN)/mlflow server --backend-store-uri sqlite:///outputs/mlflow.db   and open"
 	@$(BIN)/python -c "import quorum; print('         ', quorum.open_run('$(DEMO_RUN)').page)"
 
+# Two processes at a time, and those that they start, on as many cores: threads of theirs would wait for each other.
+test test-jobs test-lowest: export OMP_NUM_THREADS = 1
+
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not slow and not job'
 
