@@ -85,10 +85,10 @@ class Geometry:
 
 
 def as_array(given: Any) -> Any:
-    """A tensor as an array, wherever it is and whether it has a gradient, bfloat16 as float32; anything else as it is."""
+    """A tensor as an array, wherever it is and whether it has a gradient, floats of 16 bits or less as float32; else as it is."""
     if not isinstance(given, Tensor):
         return given
-    return (given.float() if given.dtype == torch.bfloat16 else given).numpy(force=True)
+    return (given.float() if given.is_floating_point() and given.element_size() < 4 else given).numpy(force=True)
 
 
 def split(rows: Tensor, width: int) -> Iterator[Tensor]:

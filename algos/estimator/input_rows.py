@@ -85,7 +85,8 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
 
     Args:
         estimator: whose `device` and `metric` hold, and whose number of features is checked.
-        data: (n, D) array or tensor; half precision becomes float32, other types that are no float32 float64.
+        data: (n, D) array or tensor, or a column of n vectors, as pandas reads it from Parquet; half precision becomes float32,
+            other types that are no float32 float64.
         reset: whether the number of features is learned, not checked, and some row must have a weight.
         sample_weight: (n,), one number for all rows, or `None`.
 
@@ -99,6 +100,7 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
             raise TypeError(f"X is a sparse tensor ({data.layout}); give a dense one: X.to_dense()")
         device = data.device if device is None else device
         data = as_array(data)
+    data = _table_of(data)
     kept = [np.float64, np.float32, np.float16]  # others become the first
     checked = validate_data(estimator, data, reset=reset, dtype=kept, order="C", force_writeable=True)
     checked = checked.astype(np.float32) if checked.dtype == np.float16 else checked
@@ -113,6 +115,20 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
         why = f"it is all zeros, or too short or too long for {rows.dtype}"
         raise ValueError(f"row {row} has no direction: {why}; remove such rows or set metric='euclidean'")
     return Table(rows, lengths, None if sample_weight is None else _weights(sample_weight, rows, some=reset))
+
+
+def _table_of(data: Any) -> Any:
+    """A column of vectors as a table; anything else as it is.
+
+    Raises:
+        ValueError: for masked numbers, which scikit-learn would take for what lies below the mask, or vectors of several lengths.
+    """
+    if np.ma.is_masked(data):
+        raise ValueError("X has masked numbers; fill them in, or remove their rows")
+    if isinstance(data, list) or getattr(data, "ndim", 1) != 1:
+        return data
+    column = np.asarray(data)
+    return np.stack(list(column)) if column.dtype == object and column.ndim == 1 and len(column) else data
 
 
 def _weights(given: Any, rows: Tensor, *, some: bool) -> Tensor | None:

@@ -15,7 +15,7 @@ from pipelines.clustering.label_files import FrozenClusters
 from pipelines.clustering.levels.parent_files import PARENT, read_parents
 from pipelines.clustering.result_files import CENTERS, CLUSTERS_FORMAT, CLUSTERS_MANIFEST, METRIC_KEY, SIZES
 from pipelines.config.recipe import stored_values
-from pipelines.datasets.vector_column import as_lists, directions, list_lengths
+from pipelines.datasets.vector_column import as_lists, directions, holds_numbers, list_lengths
 from pipelines.errors import UserError, nearest
 from pipelines.files.conversions import is_of_another_kind
 from pipelines.files.documents import damage_in_words, read_document
@@ -130,8 +130,8 @@ def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False
     if stored is not None and metric not in (None, stored):
         raise UserError(f"{place} holds centers of the {stored} metric; set --metric {stored}, or leave it out")
     metric = stored or metric or "cosine"
-    if len(centers) == 0 or not (np.isfinite(centers).all() and np.isfinite(prices).all()):
-        raise UserError(f"{place} holds {'NaN or infinity' if len(centers) else 'no center'}; give a file of centers, one a row")
+    if centers.size == 0 or not (np.isfinite(centers).all() and np.isfinite(prices).all()):
+        raise UserError(f"{place} holds {'NaN or infinity' if centers.size else 'no center'}; give a file of centers, one a row")
     if metric == "cosine":
         unit = directions(centers)
         if (none := np.isnan(unit).any(axis=1)).any():
@@ -158,11 +158,13 @@ def _table(place: Location, *, alone: bool) -> tuple[np.ndarray, list[int], np.n
         raise UserError(f"{place} has clusters on two levels; give the folder of the run, which has their parents too")
     if CENTER not in names:
         raise UserError(f"{place} has no column {CENTER!r}{nearest(CENTER, names)}; it has {', '.join(names[:12])}")
+    if not holds_numbers(table[CENTER].type):
+        raise UserError(f"column {CENTER!r} of {place} is {table[CENTER].type}; centers are lists of numbers, one a row")
     lengths = np.unique(list_lengths(lists := as_lists(table[CENTER])))
     if len(lengths) > 1 or -1 in lengths:
         raise UserError(f"{place} has centers that are null or of different lengths; give one of the same length in each row")
     order, heads = _in_order(place, table)
-    centers = _floats(lists.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1))[order]
+    centers = _floats(lists.flatten().to_numpy(zero_copy_only=False).reshape(len(table), lengths.max(initial=0)))[order]
     prices = _floats(table[PRICE].to_numpy())[order] if PRICE in names else np.zeros(len(table), np.float32)
     said = (table.schema.metadata or {}).get(METRIC_KEY, b"").decode()
     return centers, heads, prices, next((metric for metric in get_args(Metric) if metric == said), None)

@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from pipelines.datasets.id_column import check_ids, plain_ids, repeated_ids
 from pipelines.datasets.parquet_files import STREAMED_BYTES, ParquetFooter, find_parquet
-from pipelines.datasets.vector_column import DIRECTIONS, RowForm, as_lists, check_vectors, dimension, number_type
+from pipelines.datasets.vector_column import DIRECTIONS, RowForm, as_lists, check_vectors, dimension, holds_numbers, number_type
 from pipelines.errors import UserError, nearest
+from pipelines.files.conversions import of_columns
 from pipelines.files.documents import damage_in_words, read_document
 from pipelines.files.location import Location
 from pipelines.files.parquet_reader import ParquetReader, open_parquet
@@ -302,8 +303,7 @@ def _check_whole(location: Location, files: Sequence[VectorFile]) -> None:
     wanted, found = read_manifest(location)["rows"], sum(file.rows for file in files)
     if found != wanted:
         raise UserError(
-            f"{location} holds {found} of the {wanted} embeddings that its {EMBEDDINGS_MANIFEST} says; "
-            "run quorum embed again, into an empty folder"
+            f"{location} holds {found} of the {wanted} embeddings that its {EMBEDDINGS_MANIFEST} says; run quorum embed again"
         )
 
 
@@ -316,4 +316,11 @@ def _check_columns(footer: ParquetFooter, column: str, ids: str | None) -> None:
         if name is not None and name not in names:
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             has = f"it has {', '.join(names[:MOST_NAMES])}{more}"
-            raise UserError(f"{footer} has no column {name!r}{nearest(name, names)}; {has}: set {option}")
+            apart = name == column and _lie_apart(footer.schema.types)
+            what = f"where each number of a vector has one, {of_columns(str(footer))}" if apart else f"set {option}"
+            raise UserError(f"{footer} has no column {name!r}{nearest(name, names)}; {has}: {what}")
+
+
+def _lie_apart(kinds: Sequence[pa.DataType]) -> bool:
+    """Whether columns of such types may hold a number of a vector each: several of floats, and none of vectors."""
+    return sum(map(pa.types.is_floating, kinds)) > 1 and not any(map(holds_numbers, kinds))

@@ -24,7 +24,7 @@ except ImportError:
 else:
     pillow_heif.register_heif_opener()
     FORMATS = (*FORMATS, "HEIF")
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # how large a picture may be, an ingest has decided
+warnings.filterwarnings("ignore", module=r"PIL\.")  # how large a picture may be, an ingest has decided; others name no file
 OPENED = tuple(name for name in FORMATS if name != "MPO")  # which PIL opens as the JPEG that it begins with
 IMAGE_SUFFIXES = frozenset(suffix for suffix, codec in Image.registered_extensions().items() if codec in FORMATS)
 LONGEST_MAGIC, LONGEST_SUFFIX = 64, 8
@@ -36,7 +36,14 @@ KNOWN = (  # what is met under the names of images, by a part of its first bytes
     (b"ftypmif1", "a HEIF picture: pip install 'quorum-kmeans[heif]' reads it"),
     (b"<svg", "a drawing (SVG): save it as PNG"),
     (b"%PDF", "a PDF: save its pages as PNG"),
-    (b"\0" * LONGEST_MAGIC, "nothing but zeros: fetch it again"),
+    (b"<!DOCTYPE html", "a web page: fetch the image again"),
+    (b"<html", "a web page: fetch the image again"),
+    (b"JXL \r\n\x87\n", "a JPEG XL picture: save it as PNG"),
+)
+BEGINNINGS = (  # and by what stands in one place
+    (0, b"\xff\n", "a JPEG XL picture: save it as PNG"),
+    (0, b"8BPS", "a Photoshop document: save it as PNG"),
+    (128, b"DICM", "a DICOM file: save its picture as PNG"),
 )
 PIXELS = re.compile(rb"P([56])\n(\d+) (\d+)\n255\n")
 
@@ -65,11 +72,12 @@ def looks_like_image(start: bytes) -> bool:
 
 def why_no_image(image: bytes) -> str:
     """What bytes are that are no image, in words."""
-    if not image:
-        return "empty file"
-    for start, words in KNOWN:
-        if start in image[:LONGEST_MAGIC]:
-            return words
+    if not image.strip(b"\0"):
+        return "nothing but zeros: fetch it again" if image else "empty file"
+    known = [words for place, part, words in BEGINNINGS if image.startswith(part, place)]
+    known += [words for part, words in KNOWN if part in image[:LONGEST_MAGIC]]
+    if known:
+        return known[0]
     if looks_like_image(image[:LONGEST_MAGIC]):
         return "damaged or of a rare kind: it begins as an image, and cannot be opened (save it anew)"
     text = image[:24].split(b"\n")[0]

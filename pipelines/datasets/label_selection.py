@@ -54,25 +54,26 @@ class Selection:
     rule: str
 
     @classmethod
-    def open(cls, place: str, data: str = "FOLDER") -> Selection:
+    def open(cls, place: str, data: str = "FOLDER", remedy: str = "") -> Selection:
         """Read a selection.
 
         Args:
             place: of its file.
             data: that it should be of, for the advice where there is none.
+            remedy: what to do about one that is missing or damaged; empty says how to make it.
 
         Raises:
             UserError: for a file that is missing, damaged, or of another format.
         """
         location = Location.of(place)
         if not location.exists():
-            how = f"quorum labels --data {quote(str(data))} --per-class 4"
-            raise UserError(f"labels {place} is not there; make it: {how}, and give the file that this writes")
+            how = f"make it: quorum labels --data {quote(str(data))} --per-class 4, and give the file that this writes"
+            raise UserError(f"labels {place} is not there; {remedy or how}")
         try:
-            content = read_document(location, SELECTION_FORMAT, MAKE_AGAIN)
+            content = read_document(location, SELECTION_FORMAT, remedy or MAKE_AGAIN)
         except OSError as error:
             raise UserError(f"labels {place} cannot be read: {storage_sentence(error)}") from error
-        with damage_in_words(location, MAKE_AGAIN):
+        with damage_in_words(location, remedy or MAKE_AGAIN):
             selection = cls(**content)
             selection._check_types()
         return selection

@@ -24,6 +24,7 @@ from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, TOO_OFTEN, F
 from pipelines.words import counted, of_pattern
 
 READERS = 16  # threads that read footers
+MAGIC = b"PAR1"  # what a file of Parquet begins with
 STREAMED_BYTES = 32 << 20  # of a piece, where a row group is read in pieces
 OUR_OWN = {"_embeddings.json"}
 MOST_NAMED = 3
@@ -116,12 +117,21 @@ def find_parquet(place: str) -> FoundFiles:
     found = files_below(location) if location.is_local else listed_at_once(location)
     _refuse_missing(location, [file for file in found if file.fault])
     below = sorted(file.path for file in found if file.fault not in (LOOP, EMPTY))
-    paths = [path for path in below if is_parquet(path) and not is_hidden(path)]
+    whole = sorted(file.path for file in found if not (file.fault or is_hidden(file.path)))
+    paths = [path for path in whole if is_parquet(path)] or _of_other_names(location, whole)
     rest = sorted({*below} - {*paths} - OUR_OWN)
     if not paths:
         conversions = filter(None, (conversion(location / path) for path in of_data_first(rest)))
         raise UserError(f"{place} holds no .parquet file{_held(rest)}; {next(conversions, WANTED)}")
     return FoundFiles(location, paths, left_out=f"{location} also holds{_kinds(rest)}; not read" if rest else "")
+
+
+def _of_other_names(location: Location, paths: Sequence[str]) -> list[str]:
+    """Those that begin as Parquet, of files whose names do not say what they are: Hive's and Athena's, or `a.parquet.gz`."""
+    unsaid = [path for path in paths if ".parquet." in path.lower() or not PurePosixPath(path).suffix]
+    with ThreadPoolExecutor(READERS) as pool:
+        starts = pool.map(lambda path: (location / path).read_part(0, len(MAGIC)), unsaid)
+        return [path for path, start in zip(unsaid, starts, strict=True) if start == MAGIC]
 
 
 def _refuse_missing(location: Location, faulty: Sequence[Found]) -> None:

@@ -127,10 +127,16 @@ def check_vectors(footer: ParquetFooter, column: str) -> None:
     """
     kind = footer.schema.field(column).type
     stored = _stored_type(kind)
-    if not _is_list(stored) or not (pa.types.is_floating(stored.value_type) or stored.value_type in WHOLE_TYPES):
+    if not holds_numbers(kind) or not (pa.types.is_floating(stored.value_type) or stored.value_type in WHOLE_TYPES):
         raise UserError(
             f"column {column!r} of {footer} is {kind}; vectors are {NUMBERS}: set --column, or write it as lists of float32"
         )
+
+
+def holds_numbers(kind: pa.DataType) -> bool:
+    """Whether columns of that type are lists or tensors of numbers, vectors or not."""
+    stored = _stored_type(kind)
+    return _is_list(stored) and bool(pa.types.is_floating(stored.value_type) or pa.types.is_integer(stored.value_type))
 
 
 def as_lists(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from pipelines.files.location import Location
@@ -33,6 +33,7 @@ TABLE_OF = {  # how it reads a table that has the column already
     ".jsonl": 'import pandas as pd; table = pa.Table.from_pandas(pd.read_json("FILE", lines=True))',
     ".json": 'import pandas as pd; table = pa.Table.from_pandas(pd.read_json("FILE"))',
 }
+COLUMNS = 'import pandas as pd; rows = pd.read_parquet("FILE").select_dtypes("floating")'  # of Parquet with a column a number
 FIRST_BYTES = 1 << 16  # of a table of text, in which its first line ends
 DESCRIPTIONS = (".json", ".txt", ".md", ".yaml")  # of files beside the data, often
 
@@ -57,11 +58,21 @@ def conversion(file: Location) -> str | None:
         how = f'{IMPORTS}; {TABLE_OF[suffix]}; pq.write_table(table, "NAME.parquet", row_group_size=8192)'
     else:
         return None
+    how = how.replace("OPTIONS", _options(file, suffix)) if "OPTIONS" in how else how
     # One of a set of Arrow files, as Hugging Face saves them, stands for all of its folder.
-    said = {"FILE": str(file), "ALL": f"{path.parent}/*{suffix}", "NAME": path.stem}
+    return _command(how, {"FILE": str(file), "ALL": f"{path.parent}/*{suffix}", "NAME": path.stem})
+
+
+def of_columns(file: str) -> str:
+    """How to make Parquet with a column of vectors out of a Parquet file that has a column for each of their numbers."""
+    how = f"{IMPORTS}, numpy as np; {COLUMNS}; {FLOATS}; {WRITES}"
+    return _command(how, {"FILE": file, "NAME": f"{PurePosixPath(file).stem}-vectors"})
+
+
+def _command(how: str, said: Mapping[str, str]) -> str:
+    """The line of Python with the words that are said."""
     said = {word: value.replace("\\", "\\\\").replace('"', '\\"') for word, value in said.items()}
-    said["OPTIONS"] = _options(file, suffix) if "OPTIONS" in how else ""
-    return f"make one: python -c {shlex.quote(re.sub('FILE|ALL|NAME|OPTIONS', lambda word: said[word[0]], how))}"
+    return f"make one: python -c {shlex.quote(re.sub('|'.join(said), lambda word: said[word[0]], how))}"
 
 
 def _options(file: Location, suffix: str) -> str:

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 STRIP = 8 << 20  # px that are looked at or changed at once, of pictures that may be of any size
 GREY_STEPS = {"L;2": 85, "L;4": 17}  # of the grey levels that PIL makes of PNGs of 2 and 4 bits
+WIDTH, HEIGHT, BITS, PLANES = 256, 257, 258, 284  # tags of TIFF
+APART = 2  # of planes: each band lies by itself
+LAID_TOGETHER = ("RGB", "RGBA", "CMYK")  # modes of which libtiff's planes become pixels
 TGA_DESCRIPTOR, ALPHA_BITS = 17, 15  # a byte of its header, and those of its bits that say how many a pixel has for its alpha
 
 
@@ -98,7 +102,23 @@ def strips_of(picture: Image.Image) -> Iterator[Image.Image]:
 
 def _load_tiff(picture: ImageFile.ImageFile) -> None:
     """It turns itself as it is decoded, and has another size then."""
+    assert isinstance(picture, TiffImageFile)
+    if len(picture.getbands()) > 1 and picture.tag_v2.get(PLANES) == APART:
+        _leave_to_libtiff(picture)
     picture.load()
+
+
+def _leave_to_libtiff(picture: TiffImageFile) -> None:
+    """Have planes read by libtiff, as PIL does where they are compressed: others of 16 bits it takes for such of 8."""
+    if picture.mode not in LAID_TOGETHER:
+        raise ValueError(f"its bands ({', '.join(picture.getbands())}) lie apart, which no codec here reads right (save it anew)")
+    if picture.use_load_libtiff:
+        return
+    bands, tags = "".join(dict.fromkeys((tile.args or "")[0] for tile in picture.tile)), picture.tag_v2
+    layout = f"{bands};16N" if tags[BITS][0] == 16 else bands
+    whole = (0, 0, tags[WIDTH], tags[HEIGHT])
+    picture.tile = [ImageFile._Tile("libtiff", whole, 0, (layout, False, tags.offset))]
+    picture.use_load_libtiff = True
 
 
 LOADERS = {"PNG": _load_png, "GIF": _load_gif, "TGA": _load_tga, "BMP": _load_bmp, "TIFF": _load_tiff}

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from pipelines.views.clear_pixels import load_with_clear_pixels, strips_of
+from pipelines.views.clear_pixels import BITS, load_with_clear_pixels, strips_of
 from pipelines.views.view_config import WHITE
 
 ORIENTATION = 274  # EXIF's tag
@@ -23,7 +23,7 @@ FAR_LEFT, FAR_TOP = (2, 3, 6, 7), (3, 4, 7, 8)  # those that show the file's rig
 PLAIN = ("L", "RGB")
 TWELVE_BITS = 4095
 SIXTEEN_BITS = 65_535
-BITS, INTERPRETATION, KIND, SIGNED = 258, 262, 339, 2  # TIFF's tags of its numbers, and the kind of those with a sign
+INTERPRETATION, KIND, SIGNED = 262, 339, 2  # TIFF's tags of its colours and numbers, and the kind of those with a sign
 PLAUSIBLE = 16  # a picture whose brightest number is less than white by more than this says nothing of white
 
 

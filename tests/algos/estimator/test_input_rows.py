@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -27,11 +29,35 @@ def test_rows_that_count_one_each_have_no_weights():
     assert (counting.rows.tolist(), mean) == (ROWS.tolist(), 1)
 
 
-@pytest.mark.parametrize("half", [ROWS.astype(np.float16), torch.from_numpy(ROWS).half(), torch.from_numpy(ROWS).bfloat16()])
+@pytest.mark.parametrize(
+    "half",
+    [
+        ROWS.astype(np.float16), torch.from_numpy(ROWS).half(), torch.from_numpy(ROWS).bfloat16(),
+        torch.from_numpy(ROWS).to(torch.float8_e5m2),
+    ],
+)  # fmt: skip
 def test_half_precision_becomes_float32(half):
     made = read_table(ConstrainedKMeans(), half, reset=True)
     assert made.rows.dtype == torch.float32
     assert made.rows.tolist() == ROWS.tolist()
+
+
+@pytest.mark.parametrize("column", [pd.Series(list(ROWS)), pa.array(ROWS.tolist()), pa.chunked_array([ROWS.tolist()])])
+def test_a_column_of_vectors_is_a_table(column):
+    made = read_table(ConstrainedKMeans(), column, reset=True)
+    assert made.rows.tolist() == ROWS.tolist()
+
+
+def test_vectors_of_several_lengths_are_none():
+    with pytest.raises(ValueError, match="must have the same shape"):
+        read_table(ConstrainedKMeans(), pd.Series([[1.0], [1.0, 2.0]]), reset=True)
+
+
+def test_a_masked_number_is_missing():
+    masked = np.ma.array(ROWS, mask=ROWS > 7)
+    with pytest.raises(ValueError, match="X has masked numbers; fill them in, or remove their rows"):
+        read_table(ConstrainedKMeans(), masked, reset=True)
+    assert read_table(ConstrainedKMeans(), np.ma.array(ROWS), reset=True).rows.tolist() == ROWS.tolist()
 
 
 def test_a_row_without_a_weight_weighs_one():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 import subprocess
 import sys
 import uuid
@@ -173,6 +174,18 @@ def test_columns_that_are_not_there_or_of_another_type(tmp_path):
     assert f"{tmp_path}/b.parquet has no column 'id'" in refused(tmp_path)
 
 
+def test_a_column_for_each_number_is_told_with_the_command_that_makes_vectors_of_them(tmp_path):
+    numbers = random_rows(4)
+    columns = {f"n{place}": values for place, values in enumerate(numbers.T)}
+    pq.write_table(pa.table({"label": [1, 2, 1, 2], **columns}), tmp_path / "table.parquet")
+    said = refused(tmp_path)
+    assert f"{tmp_path}/table.parquet has no column 'embedding'; it has label, n0, " in said
+    command = shlex.split(said.partition(": where each number of a vector has one, make one: ")[2])
+    subprocess.run([sys.executable, *command[1:]], check=True, cwd=tmp_path)
+    made = EmbeddingFolder.open(str(tmp_path / "table-vectors.parquet"))
+    np.testing.assert_allclose(made.read(0, 0)[0], numbers / np.linalg.norm(numbers, axis=1, keepdims=True), rtol=1e-6)
+
+
 def test_no_rows_and_rows_of_differing_lengths(tmp_path):
     write(tmp_path / "a.parquet", random_rows(0))
     assert "has no rows in any file" in refused(tmp_path)
@@ -309,7 +322,7 @@ def test_columns_of_one_name_matter_only_where_they_are_read(tmp_path, column):
 
 def test_a_sentence_names_a_dozen_of_many_columns(tmp_path):
     pq.write_table(pa.table({f"f{place}": [1.0] for place in range(768)}), tmp_path / "a.parquet")
-    assert "it has f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11 and 756 more: set --column" in refused(tmp_path)
+    assert "it has f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11 and 756 more: where each number" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(

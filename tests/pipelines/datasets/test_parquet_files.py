@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -110,6 +111,20 @@ def test_what_hugging_face_saved_is_read_from_its_tables(tmp_path):
         find_parquet(str(tmp_path))
     subprocess.run([sys.executable, *shlex.split(str(error.value).partition("make one: ")[2])[1:]], check=True, cwd=tmp_path)
     assert EmbeddingFolder.open(str(tmp_path / "data-0.parquet")).rows == 2 * len(ROWS)
+
+
+@pytest.mark.parametrize("name", ["20260101_120000_00042_abcde", "000000_0", "part-00000.parquet.snappy"])
+def test_files_whose_names_do_not_say_what_they_are_are_parquet_where_they_begin_so(tmp_path, name):
+    write(tmp_path / "day=1" / name)
+    (tmp_path / "README").write_text("rows")
+    (tmp_path / "_SUCCESS").write_bytes(b"PAR1")
+    (tmp_path / "notes.txt").write_bytes(b"PAR1")
+    os.mkfifo(tmp_path / "pipe")
+    found = find_parquet(str(tmp_path))
+    assert found.paths == [f"day=1/{name}"]
+    assert "also holds 4 files (2 no suffix, 1 .txt, 1 hidden)" in found.left_out
+    write(tmp_path / "a.parquet")
+    assert find_parquet(str(tmp_path)).paths == ["a.parquet"]
 
 
 def test_a_link_that_leads_back_adds_no_rows(tmp_path):

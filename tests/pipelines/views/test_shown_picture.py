@@ -240,6 +240,54 @@ def test_a_tiff_of_8_bits_with_a_sign_is_white_at_127():
     assert shown(tiff(bytes([0, 64, 255]), 3, bits=8)).tolist() == [[0, 64, 255]]
 
 
+def tiff_of_planes(*bands: bytes, bits: int, interpretation: int, extra: int | None = None, order: str = "<") -> bytes:
+    """A TIFF of 2 x 1 px, one band after another; an extra one is 1 an alpha that colours are multiplied by, 2 an alpha."""
+    tags = {256: (2,), 257: (1,), 258: (bits,) * len(bands), 259: (1,), 262: (interpretation,), 273: (), 277: (len(bands),)}
+    tags |= {278: (1,), 279: tuple(map(len, bands)), 284: (2,)} | ({} if extra is None else {338: (extra,)})
+    start, entries, beyond = 8 + 2 + 12 * len(tags) + 4, b"", b""
+    first = start + 3 * 4 * len(bands)  # of the bands, behind three lists that are too long for their entries
+    tags[273] = tuple(first + sum(map(len, bands[:band])) for band in range(len(bands)))
+    for tag, values in tags.items():
+        told = struct.pack(f"{order}{len(values)}I", *values)
+        entries += struct.pack(f"{order}HHI", tag, 4, len(values))
+        entries += told if len(values) == 1 else struct.pack(f"{order}I", start + len(beyond))
+        beyond += b"" if len(values) == 1 else told
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    return head + entries + bytes(4) + beyond + b"".join(bands)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("bands", "interpretation", "extra", "pixels"),
+    [
+        ([(10, 20), (30, 40), (50, 60)], 2, None, [[10, 30, 50], [20, 40, 60]]),  # RGB
+        ([(10, 20), (30, 40), (50, 60), (255, 0)], 2, 2, [[10, 30, 50], [255, 255, 255]]),
+        ([(10, 0), (30, 0), (50, 0), (255, 0)], 2, 1, [[10, 30, 50], [255, 255, 255]]),
+        ([(10, 20), (30, 40), (50, 60), (0, 0)], 5, None, [[245, 225, 205], [235, 215, 195]]),  # CMYK
+    ],
+)
+def test_a_tiff_shows_the_same_whether_its_colours_lie_together_or_apart(bands, interpretation, extra, pixels, bits, order):
+    numbers = [
+        struct.pack(f"{order}2{'B' if bits == 8 else 'H'}", *(value * (1, 257)[bits > 8] for value in band)) for band in bands
+    ]
+    image = tiff_of_planes(*numbers, bits=bits, interpretation=interpretation, extra=extra, order=order)
+    assert shown(image).tolist() == [pixels]
+
+
+def test_planes_that_no_codec_reads_right_are_refused():
+    grey_and_alpha = tiff_of_planes(b"\x0a\x14", b"\xff\0", bits=8, interpretation=1, extra=2)
+    with pytest.raises(ValueError, match=r"its bands \(L, A\) lie apart"):
+        shown(grey_and_alpha)
+
+
+def test_planes_that_are_cut_short_are_noticed():
+    whole = tiff_of_planes(*[b"\1\2" * 2] * 3, bits=16, interpretation=2)
+    assert shown(whole).shape == (1, 2, 3)
+    with pytest.raises(OSError, match="decoder error"):
+        shown(whole[:-3])
+
+
 def test_twelve_bits_in_sixteen_are_noticed():
     bits = [np.array([[0, most]], np.uint16) for most in (200, 4095, 4096, 65_535)]
     assert [seems_of_12_bits(identify(encode(Image.fromarray(one), "PNG"))) for one in bits] == [False, True, False, False]
