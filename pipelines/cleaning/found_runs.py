@@ -114,10 +114,10 @@ def read_config(folder: Location, name: str = CONFIG_FILE) -> dict[str, Any] | N
     """Plain values of a configuration in a folder; `None` where it cannot be read, or is not whole."""
     try:
         content = (folder / name).read_bytes()
-        config = yaml.safe_load(content)
-    except (FileNotFoundError, PermissionError, UnicodeError, yaml.YAMLError):
+        config = yaml.safe_load(content) if is_as_stored(content) else None
+    except (FileNotFoundError, PermissionError, yaml.YAMLError, ValueError, RecursionError):  # such as of no date: 2026-13-01
         return None
-    return config if isinstance(config, dict) and is_as_stored(content) else None
+    return config if isinstance(config, dict) else None
 
 
 def _found(listing: Listing, folder: str, idle_seconds: float, *, is_trial: bool, busy: bool) -> FoundRun:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pyarrow as pa
 
 from pipelines.errors import UserError
@@ -48,15 +50,15 @@ def record_scores(
     """
     local, place = trained.run.local_folder / FOLDER, None
     tracker = Tracker(local, trained.run.address)  # training may be writing its own journal
-    tracker.input(data)
-    named = {f"{prefix}/{name}": value for name, value in scores.items()}
-    scored = None if prefix.startswith(figures.UNTRAINED) else trained.entry.file
-    tracker.metrics(named, trained.entry.global_step, data=data, checkpoint=scored)
-    if table is not None:
-        for file in write_class_table(table, Location.of(local), name):
-            tracker.artifact(local / file, FOLDER)
-        place = _published(trained, table, name)
-    tracker.close()
+    with closing(tracker):  # the figures go out, whatever becomes of the table
+        tracker.input(data)
+        named = {f"{prefix}/{name}": value for name, value in scores.items()}
+        scored = None if prefix.startswith(figures.UNTRAINED) else trained.entry.file
+        tracker.metrics(named, trained.entry.global_step, data=data, checkpoint=scored)
+        if table is not None:
+            for file in write_class_table(table, Location.of(local), name):
+                tracker.artifact(local / file, FOLDER)
+            place = _published(trained, table, name)
     for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
         tell(message)
     return place

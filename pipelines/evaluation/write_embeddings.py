@@ -7,11 +7,14 @@ says how many rows there are to be before the first is written, so that a folder
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
 from pipelines.config.published_names import is_published
-from pipelines.datasets.embedding_folder import EMBEDDINGS_FORMAT, EMBEDDINGS_MANIFEST, EmbeddingFolder
+from pipelines.datasets.embedding_folder import EMBEDDINGS_FORMAT, EMBEDDINGS_MANIFEST, EmbeddingFolder, read_manifest
 from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
@@ -19,6 +22,7 @@ from pipelines.evaluation.embedding_sources import embedding_source
 from pipelines.evaluation.evaluate import check_options
 from pipelines.files.documents import write_document
 from pipelines.files.location import Location
+from pipelines.files.one_writer import NOTE, one_writer
 from pipelines.jobs.ray_cluster import connect
 from pipelines.progress import progress
 from pipelines.secrets import without_secrets
@@ -26,6 +30,7 @@ from pipelines.stream.ray_data import batches_of
 from pipelines.words import tell
 
 GROUP_ROWS = 8192  # of a row group, which a clustering's windows read whole
+PART = re.compile(r"part-\d{12}\.parquet")
 
 
 def write_embeddings(
@@ -35,7 +40,7 @@ def write_embeddings(
 
     Args:
         place: a run's folder, a checkpoint of it, or `timm/MODEL.TAG`.
-        to: an empty or absent folder.
+        to: an empty or absent folder, or one in which the same was begun and not finished: it is begun anew.
         shards: to embed; default the run's own.
         split: of the shards.
         workers: processes that embed.
@@ -43,7 +48,8 @@ def write_embeddings(
         address: of a Ray cluster; default `RAY_ADDRESS`, or this machine.
 
     Raises:
-        UserError: for a folder in use, a source or shards that cannot be read, or another number of rows than the split has.
+        UserError: for a folder that holds anything else or is at work, a source or shards that cannot be read, or another number
+            of rows than the split has.
     """
     check_options(workers=workers)
     if is_published(place) and shards is None:
@@ -52,22 +58,45 @@ def write_embeddings(
     dataset = Dataset.open(shards or str(source.data))
     rows_of_split = dataset.split(split).rows
     folder = Location.of(to)
-    if folder.children():
-        raise UserError(f"{to} is not empty; choose an empty or absent folder for --to")
     manifest = {
         "rows": rows_of_split, "split": split, "source": source.name,
         "shards": str(dataset.location), "fingerprint": dataset.fingerprint,
     } | ({"weights": source.weights} if source.weights else {})  # fmt: skip
-    for line in source.said:
-        tell(f"{source.name}: {line}")
-    folder.make_writable()
-    connect(address, local_cpus=workers + 1)
-    write_document(folder / EMBEDDINGS_MANIFEST, without_secrets(manifest), EMBEDDINGS_FORMAT)
-    rows = embedded_rows(source, dataset, split, workers=workers, gpu=gpu)
-    with progress("embed", rows_of_split, "images") as bar:
-        for batch in batches_of(rows.map_batches(EmbeddingWriter(folder), batch_size=None), batch_size=None):
-            bar.advance(int(batch["rows"].sum()))
+    with one_writer(folder):
+        _empty(folder, without_secrets(manifest))
+        for line in source.said:
+            tell(f"{source.name}: {line}")
+        folder.make_writable()
+        connect(address, local_cpus=workers + 1)
+        write_document(folder / EMBEDDINGS_MANIFEST, without_secrets(manifest), EMBEDDINGS_FORMAT)
+        rows = embedded_rows(source, dataset, split, workers=workers, gpu=gpu)
+        with progress("embed", rows_of_split, "images") as bar:
+            for batch in batches_of(rows.map_batches(EmbeddingWriter(folder), batch_size=None), batch_size=None):
+                bar.advance(int(batch["rows"].sum()))
     return EmbeddingFolder.open(to)  # which holds the rows that were written against the manifest
+
+
+def _empty(folder: Location, manifest: dict[str, Any]) -> None:
+    """Remove what the same command has left of embeddings that it did not finish.
+
+    Raises:
+        UserError: for a folder that holds anything else.
+    """
+    there = {*folder.children()} - {*folder.cut_off(), NOTE}
+    parts = sorted(filter(PART.fullmatch, there))
+    if there and not (there == {EMBEDDINGS_MANIFEST, *parts} and read_manifest(folder) == manifest and not _is_whole(folder)):
+        raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
+    folder.delete_cut_off()
+    for name in parts:  # other numbers of workers cut other parts
+        (folder / name).delete_file()
+
+
+def _is_whole(folder: Location) -> bool:
+    try:
+        EmbeddingFolder.open(str(folder))
+    except UserError:
+        return False
+    return True
 
 
 class EmbeddingWriter:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import ray
 from ray.exceptions import RayError, RayTaskError
 
 from pipelines.errors import Stopped, UserError
+from pipelines.words import tell
 
 KNOWN = {"TrainController": "the controller of Ray Train", "Recorder": "the recorder of the run"}
 NAMED = re.compile(r"class_name: (\w+)")
 # As Ray's message of many lines has it, in whatever error that is quoted.
 FULL = re.compile(r"low on memory\. Memory on the node \(IP: (\S+),.*?\) was (\S+) used / (\S+) limit")
+
+HEAD_SECONDS = 4.0  # between two calls at Ray's head
+MISSED = 3  # calls in a row that it leaves unanswered when it is told
 
 RAYS_ADVICE = re.compile(r"\s+Failed to .* after \d+/\d+ attempts .*", re.DOTALL)  # that Ray Data adds to what a task raises
 
@@ -84,3 +92,44 @@ def death_in(error: BaseException) -> str | None:
     if isinstance(error, RayError) and not isinstance(error, RayTaskError):
         return _lack_of_memory(str(error)) or _who_died(error)
     return None
+
+
+def watch_head(address: str) -> None:
+    """Tell once that Ray's head does not answer, in a thread that ends with this process's Ray.
+
+    A minute after it has gone Ray's core ends each process that has joined it, with exit code 1 and without a word. No issue
+    found.
+
+    Args:
+        address: of its service (GCS), as `host:port`.
+    """
+    threading.Thread(target=_watch_head, args=(address,), daemon=True).start()
+
+
+def _watch_head(address: str) -> None:
+    missed = 0
+    while missed < MISSED:
+        time.sleep(HEAD_SECONDS)
+        if not ray.is_initialized():
+            return
+        missed = 0 if _answers(address) else missed + 1
+    with suppress(Exception):  # of a Ray that ends meanwhile
+        if ray.get_runtime_context().gcs_address == address:
+            _tell_of_head(address)
+
+
+def _tell_of_head(address: str) -> None:
+    tell(
+        f"Ray's head at {address} does not answer: its process gcs_server died, or its machine; if it stays away, Ray ends this "
+        "command within a minute and says nothing; what was saved is whole: give the command again, with --resume if it had "
+        "begun a run or a sweep"
+    )
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), HEAD_SECONDS).close()
+    except OSError:
+        return False
+    return True

@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
 from pipelines.files.this_process import lives, process
+from pipelines.jobs.deaths import watch_head
 from pipelines.jobs.ray_quirks.cluster import free_orphans, keep_here, started_here
 from pipelines.jobs.ray_quirks.starts import (
     few_processes,
@@ -74,12 +75,14 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
             with starts_in_words(None):
                 ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
         atexit.register(_end_with_all_processes, _raylet_here(), os.getpid())
+        watch_head(ray.get_runtime_context().gcs_address)
         return True
     refuse_client(address)
     del options["include_dashboard"]
     with few_words(alone=False), sigterm_stays_ours(), starts_in_words(address):
         knock(address)
         ray.init(address=address, **options)
+    watch_head(ray.get_runtime_context().gcs_address)
     keep_here()
     return False
 

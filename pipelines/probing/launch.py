@@ -23,6 +23,7 @@ from pipelines.runs.description import probe_words
 from pipelines.runs.run_folder import LABELS_FILE, RUN_FILE, Run, write_config
 from pipelines.runs.run_job import Task, run_job
 from pipelines.runs.trained_model import Trained
+from pipelines.runs.training_inputs import RESTORE_LABELS
 from pipelines.tracking import figures
 from pipelines.tracking.about.data_input import EVALUATION, TRAINING, DataInput
 from pipelines.tracking.mlflow_store import check_run, experiment_of, with_secret
@@ -100,7 +101,9 @@ class Probing:
         if self.resumed is not None and (self.resumed.location / LABELS_FILE).exists():
             place = str(self.resumed.location / LABELS_FILE)
         if place is not None:
-            self.selection, self.rule = Selection.open(place, str(self.dataset.location)), Location.of(place).name.split(".")[0]
+            kept = "" if self.resumed is None else RESTORE_LABELS
+            self.selection = Selection.open(place, str(self.dataset.location), kept)
+            self.rule = Location.of(place).name.split(".")[0]
             self.selection.check(self.dataset, self.split, place)
         elif settings.per_class is not None or settings.fraction is not None:
             self.rule, self.selection = choose_from(

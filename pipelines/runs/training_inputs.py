@@ -14,10 +14,11 @@ from pipelines.config.training_config import SemisupConfig, TrainingConfig
 from pipelines.config.training_plan import image_size
 from pipelines.datasets.label_selection import Selection
 from pipelines.files.location import Location
-from pipelines.runs.run_folder import LABELS_FILE
+from pipelines.runs.run_folder import LABELS_FILE, RUN_FILE
 from pipelines.stream.images.center_crops import EvaluationView
 from pipelines.views.shown_picture import Showing
 
+RESTORE_LABELS = "restore it: the run was begun with it, and others would make it another"
 AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)
 
 
@@ -27,7 +28,11 @@ def open_selection(config: TrainingConfig) -> Selection | None:
     Raises:
         UserError: for a file that is missing or damaged.
     """
-    return Selection.open(config.labels, config.data) if isinstance(config, SemisupConfig) else None
+    if not isinstance(config, SemisupConfig):
+        return None
+    place = Location.of(config.labels)
+    kept = place.name == LABELS_FILE and (place.parent / RUN_FILE).exists()
+    return Selection.open(config.labels, config.data, RESTORE_LABELS if kept else "")
 
 
 def absolute(config: AnyConfig) -> AnyConfig:

@@ -1,6 +1,6 @@
 """Figures on their way to MLflow: written to a local journal first, so that a server that goes away loses nothing.
 
-What MLflow does not have yet is sent when it is back, or by a resumed run.
+What MLflow does not have yet is sent when it is back, or by whoever records there next.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class Tracker:
         if lost := self.journal.unwritten:
             self.messages.append(f"{lost} entries could not be written to {self.journal.path}; a resumed run will not know them")
         if left := len(self.journal.waiting):
-            self.messages.append(f"{left} entries did not reach MLflow; they are in {self.journal.path} and go out with a resume")
+            self.messages.append(
+                f"{left} entries did not reach MLflow; they are in {self.journal.path} and go out when the command is given "
+                "again, of a training with --resume"
+            )
         if self._refused:
             self.messages.append(f"MLflow refused {self._refused} entries; they are in {self.journal.path} only")
         if self._gone:

@@ -89,7 +89,10 @@ def test_a_run_stays_that_trials_of_a_sweep_will_start_from(quiet):
 CUT_SHORT = stored_text({"data": "data/digits", "init_from": "outputs/few"})[:-26]  # still YAML, without what it has named
 
 
-@pytest.mark.parametrize("content", [b"{", CUT_SHORT])
+NO_DATE, TOO_DEEP = b"init_from: outputs/few\nname: 2026-13-01\n", b"[" * 2000
+
+
+@pytest.mark.parametrize("content", [b"{", CUT_SHORT, NO_DATE, TOO_DEEP], ids=["open", "cut short", "no date", "too deep"])
 def test_while_a_configuration_cannot_be_read_no_run_and_no_old_checkpoint_goes(outputs, content):
     end(outputs / "few", "FAILED")
     (outputs / "small" / "ratio=0.0-seed=1-e839b8" / "config.yaml").write_bytes(content)

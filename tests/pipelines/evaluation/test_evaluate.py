@@ -27,6 +27,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.about.data_input import EVALUATION, DataInput
 from pipelines.tracking.figures import is_known
+from pipelines.tracking.mlflow_store import start_run
 from quorum.cli import main
 
 pytestmark = pytest.mark.ray
@@ -155,6 +156,16 @@ def test_a_table_that_a_remote_folder_refuses_stays_on_this_machine(straight, tm
     assert Path(place).is_relative_to(tmp_path)
     assert pq.read_table(place)["class"].to_pylist() == ["a"]
     assert "s3://bucket/run/evaluation cannot be written (AWS Error ACCESS_DENIED); the table" in capsys.readouterr().err
+
+
+def test_figures_reach_mlflow_where_the_table_of_classes_cannot_be_written(straight, tmp_path, store):
+    trained, address = Trained.open(str(straight)), start_run(store.uri, "quorum", "first", params={}, tags={})
+    moved = replace(trained, run=replace(trained.run, location=Location.of(tmp_path / "run"), address=address))
+    (tmp_path / "run" / FOLDER / "classes-test.parquet").mkdir(parents=True)
+    data = DataInput.of_split(trained.dataset, "test", EVALUATION)
+    with pytest.raises(OSError, match=r"classes-test\.parquet"):
+        record_scores(moved, {"test/rows": 3.0}, pa.table({"class": ["a"]}), "evaluate", "classes-test", data)
+    assert store.client.get_run(address.run_id).data.metrics == {"evaluate/test/rows": 3.0}
 
 
 class Refusing(pafs.FSSpecHandler):

@@ -11,6 +11,8 @@ from pipelines.datasets.embedding_folder import EMBEDDINGS_MANIFEST, EmbeddingFo
 from pipelines.datasets.image_shards import read_column
 from pipelines.errors import UserError
 from pipelines.evaluation.write_embeddings import write_embeddings
+from pipelines.files.location import Location
+from pipelines.files.one_writer import one_writer
 from pipelines.runs.trained_model import Trained
 from quorum.cli import main
 
@@ -41,3 +43,27 @@ def test_every_row_is_embedded_once_by_any_number_of_workers(straight, tmp_path,
     pq.write_table(table.slice(1), parts[-1])  # as if it had been stopped on its way
     with pytest.raises(UserError, match=r"two holds 358 of the 359 embeddings .* run quorum embed again"):
         EmbeddingFolder.open(str(tmp_path / "two"))
+
+
+def test_what_was_cut_off_is_begun_anew_by_the_same_command_and_by_no_other(straight, tmp_path):
+    def embed(split: str) -> None:
+        write_embeddings(str(straight), str(place), shards=None, split=split, workers=1, gpu=False)
+
+    place = tmp_path / "some"
+    embed("test")
+    rows = EmbeddingFolder.open(str(place)).rows
+    part = min(place.glob("*.parquet"))
+    pq.write_table(pq.read_table(part).slice(3), place / "part-000000000003.parquet")  # as another number of workers cuts it
+    part.unlink()
+    (place / f"{part.name}.{'0' * 32}.partial").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="is not empty"):
+        embed("train")
+    (place / "mine.csv").touch()
+    with pytest.raises(UserError, match="is not empty"):
+        embed("test")
+    (place / "mine.csv").unlink()
+    with one_writer(Location.of(place)), pytest.raises(UserError, match="is being written by process"):
+        embed("test")
+    embed("test")
+    assert pq.read_table(place).column("id").to_pylist() == list(range(rows))
+    assert {path.suffix for path in place.iterdir()} == {".json", ".parquet"}

@@ -37,6 +37,16 @@ def test_labels_that_are_not_there_are_named(tmp_path):
         open_selection(read_recipe(PROTOCON_DIGITS, SemisupConfig, settings_of(["--labels", str(tmp_path / "absent.json")])))
 
 
+def test_labels_that_a_run_has_lost_are_to_be_restored_and_not_made_anew(tmp_path):
+    config = found_in(read_recipe(PROTOCON_DIGITS, SemisupConfig), Location.of(tmp_path))
+    (tmp_path / "run.json").touch()
+    with pytest.raises(UserError, match=r"labels\.json is not there; restore it: the run was begun with it"):
+        open_selection(config)
+    (tmp_path / "labels.json").write_text("{")
+    with pytest.raises(UserError, match=r"labels\.json is cut short or damaged, .*; restore it: the run was begun with it"):
+        open_selection(config)
+
+
 def test_every_place_holds_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = ["--data", "d", "--labels", "few.json", "--init_from", "outputs/before", "--storage", "file:///runs"]
