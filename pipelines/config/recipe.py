@@ -152,18 +152,18 @@ class _UniqueKeys(PlainLoader):
         return super().construct_mapping(node, deep)
 
 
-def _load(path: str) -> dict[str, Any]:
+def _load(path: str, what: str = "recipe") -> dict[str, Any]:
     try:
         content = yaml.load(Path(path).read_text(), _UniqueKeys)
         flatten(content if isinstance(content, dict) else {})
     except OSError as error:
-        raise UserError(f"recipe {path} cannot be read: {error.strerror}") from error
+        raise UserError(f"{what} {path} cannot be read: {error.strerror}") from error
     except RecursionError as error:
-        raise UserError(f"recipe {path} is nested too deeply, or refers to itself") from error
+        raise UserError(f"{what} {path} is nested too deeply, or refers to itself") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{what} {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise UserError(f"recipe {path} holds no keys")
+        raise UserError(f"{what} {path} holds no keys")
     return content
 
 
@@ -211,7 +211,10 @@ def stored_values(path: str) -> dict[str, Any]:
         UserError: for a file that is not there, no YAML, or not as it was stored.
     """
     _check_digest(path)
-    return converted(_load(path))
+    values = _load(path, "configuration")
+    if not values:
+        raise UserError(f"configuration {path} is empty; restore it")
+    return converted(values)
 
 
 def stored_text(values: Mapping[str, Any]) -> bytes:

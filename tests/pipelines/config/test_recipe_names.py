@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,7 @@ def test_a_stored_configuration_that_was_edited_or_cut_is_refused(tmp_path):
             stored_values(str(path))
     path.write_text(whole.partition("\n")[2])  # as version 0.1 stored it
     assert stored_values(str(path)) == values
+    for emptied, said in (("{}", "is empty; restore it"), ("", "holds no keys"), ("data: [", "is no YAML")):
+        path.write_text(emptied)
+        with pytest.raises(UserError, match=rf"^configuration {re.escape(str(path))} {said}"):
+            stored_values(str(path))
