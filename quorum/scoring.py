@@ -200,7 +200,7 @@ def embed(
 
     Args:
         run: a run, its folder, one of its checkpoint files, or weights that timm publishes, as timm/resnet50.a1_in1k.
-        to: an empty or absent folder, local or a URI.
+        to: an empty or absent folder, local or a URI, or one in which the same was begun and not finished: it is begun anew.
         data: images to embed; the run's own where none are given.
         split: of the data.
         workers: processes that embed.

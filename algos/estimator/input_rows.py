@@ -133,6 +133,8 @@ def _table_of(data: Any) -> Any:
 
 def _weights(given: Any, rows: Tensor, *, some: bool) -> Tensor | None:
     """Weights of rows, of which `some` must count: there is nothing else to learn from yet."""
+    if np.ma.is_masked(given):
+        raise ValueError("sample_weight has masked numbers; give 0 for rows that do not count")
     given = np.full(len(rows), given) if isinstance(given, Real) else as_array(given)
     weights = check_array(given, ensure_2d=False, dtype=np.float64, force_writeable=True, input_name="sample_weight")
     if weights.ndim != 1:

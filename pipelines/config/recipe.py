@@ -172,22 +172,14 @@ def _with_paths(values: dict[str, Any], kind: type, path: str) -> dict[str, Any]
     for key in getattr(kind, "input_paths", ()):
         section, _, name = key.rpartition(".")
         inner = changed.get(section) if section else changed
-        if isinstance(inner, Mapping) and name in inner:
-            placed = {**inner, name: _placed(inner[name], path, published=name == "init_from")}
+        if isinstance(inner, Mapping) and isinstance(inner.get(name), str):
+            published = name == "init_from" and is_published(inner[name])
+            placed = {**inner, name: inner[name] if published else _existing(inner[name], path)}
             changed = {**changed, section: placed} if section else placed
     for key in getattr(kind, "input_recipes", ()):
         if isinstance(changed.get(key), str):
             changed[key] = find_recipe(changed[key], beside=path)
     return changed
-
-
-def _placed(value: Any, path: str, *, published: bool) -> Any:
-    """A path of a recipe, or the paths that it lists: of a sweep's space, by the kind of their axis."""
-    if isinstance(value, str):
-        return value if published and is_published(value) else _existing(value, path)
-    if isinstance(value, Mapping):
-        return {name: _placed(part, path, published=published) for name, part in value.items()}
-    return [_placed(part, path, published=published) for part in value] if isinstance(value, list) else value
 
 
 def read_recipe(recipe: str, kind: type[Config], settings: Mapping[str, Any] | None = None) -> Config:

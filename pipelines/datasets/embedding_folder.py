@@ -290,7 +290,7 @@ def read_manifest(location: Location) -> dict[str, Any]:
     Raises:
         UserError: for a manifest that is damaged.
     """
-    manifest, again = location / EMBEDDINGS_MANIFEST, "embed the images again"
+    manifest, again = location / EMBEDDINGS_MANIFEST, "embed the images again, into another folder"
     content = read_document(manifest, EMBEDDINGS_FORMAT, again)
     with damage_in_words(manifest, again):
         return content | {"rows": int(content["rows"])}

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 from pipelines.files.conversions import conversion, of_data_first
-from pipelines.files.location import Location
+from pipelines.files.location import CUT_OFF, Location
 from pipelines.files.parquet_reader import ENCRYPTED, first_line, is_encrypted, is_parquet, open_parquet, read_footer
 from pipelines.files.tree import BROKEN_LINK, EMPTY, LOOP, NO_FILE, TOO_OFTEN, Found, files_below, listed_at_once
 from pipelines.words import counted, of_pattern
@@ -129,9 +129,17 @@ def find_parquet(place: str) -> FoundFiles:
 def _of_other_names(location: Location, paths: Sequence[str]) -> list[str]:
     """Those that begin as Parquet, of files whose names do not say what they are: Hive's and Athena's, or `a.parquet.gz`."""
     unsaid = [path for path in paths if ".parquet." in path.lower() or not PurePosixPath(path).suffix]
+    unsaid = [path for path in unsaid if not CUT_OFF.fullmatch(path)]
     with ThreadPoolExecutor(READERS) as pool:
-        starts = pool.map(lambda path: (location / path).read_part(0, len(MAGIC)), unsaid)
-        return [path for path, start in zip(unsaid, starts, strict=True) if start == MAGIC]
+        begins = pool.map(lambda path: _begins_as_parquet(location / path), unsaid)
+        return [path for path, begun in zip(unsaid, begins, strict=True) if begun]
+
+
+def _begins_as_parquet(file: Location) -> bool:
+    try:
+        return file.read_part(0, len(MAGIC)) == MAGIC
+    except (OSError, UnicodeError):  # among files of which others are meant, perhaps
+        return False
 
 
 def _refuse_missing(location: Location, faulty: Sequence[Found]) -> None:
@@ -180,5 +188,6 @@ def _footer(location: Location, path: str) -> ParquetFooter:
         return ParquetFooter(location, path, *read_footer(Location(location.filesystem, f"{location.path}/{path}")))
     except (pa.ArrowException, OSError) as error:
         cut = f"is no whole Parquet file ({first_line(error)}); restore or remove it"
-        what = ENCRYPTED if is_encrypted(error) else cut if is_parquet(path) else f"is no Parquet file; {WANTED}"
+        is_one = is_parquet(path) or _begins_as_parquet(location / path)
+        what = ENCRYPTED if is_encrypted(error) else cut if is_one else f"is no Parquet file; {WANTED}"
         raise UserError(f"{location}/{path} {what}") from error

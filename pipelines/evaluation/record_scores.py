@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import pyarrow as pa
 
 from pipelines.errors import UserError
@@ -50,7 +48,7 @@ def record_scores(
     """
     local, place = trained.run.local_folder / FOLDER, None
     tracker = Tracker(local, trained.run.address)  # training may be writing its own journal
-    with closing(tracker):  # the figures go out, whatever becomes of the table
+    try:
         tracker.input(data)
         named = {f"{prefix}/{name}": value for name, value in scores.items()}
         scored = None if prefix.startswith(figures.UNTRAINED) else trained.entry.file
@@ -59,8 +57,11 @@ def record_scores(
             for file in write_class_table(table, Location.of(local), name):
                 tracker.artifact(local / file, FOLDER)
             place = _published(trained, table, name)
-    for message in (*tracker.messages, f"scores are kept in {page_in_words(trained.run.address)}"):
-        tell(message)
+    finally:  # the figures go out, whatever becomes of the table
+        tracker.close()
+        for message in tracker.messages:
+            tell(message)
+    tell(f"scores are kept in {page_in_words(trained.run.address)}")
     return place
 
 

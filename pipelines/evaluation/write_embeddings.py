@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipelines.config.published_names import is_published
 from pipelines.datasets.embedding_folder import EMBEDDINGS_FORMAT, EMBEDDINGS_MANIFEST, EmbeddingFolder, read_manifest
 from pipelines.datasets.image_shards import Dataset
+from pipelines.datasets.parquet_files import FoundFiles
 from pipelines.errors import UserError
 from pipelines.evaluation.embed_actors import embedded_rows
 from pipelines.evaluation.embedding_sources import embedding_source
@@ -84,19 +85,19 @@ def _empty(folder: Location, manifest: dict[str, Any]) -> None:
     """
     there = {*folder.children()} - {*folder.cut_off(), NOTE}
     parts = sorted(filter(PART.fullmatch, there))
-    if there and not (there == {EMBEDDINGS_MANIFEST, *parts} and read_manifest(folder) == manifest and not _is_whole(folder)):
+    if there and not (
+        there == {EMBEDDINGS_MANIFEST, *parts} and read_manifest(folder) == manifest and _lacks_rows(folder, parts)
+    ):
         raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
     folder.delete_cut_off()
     for name in parts:  # other numbers of workers cut other parts
         (folder / name).delete_file()
 
 
-def _is_whole(folder: Location) -> bool:
-    try:
-        EmbeddingFolder.open(str(folder))
-    except UserError:
-        return False
-    return True
+def _lacks_rows(folder: Location, parts: list[str]) -> bool:
+    """Whether parts, of which none can be read in vain, hold fewer rows than the manifest says."""
+    found = sum(footer.metadata.num_rows for footer in FoundFiles(folder, parts).footers())
+    return bool(found < read_manifest(folder)["rows"])
 
 
 class EmbeddingWriter:

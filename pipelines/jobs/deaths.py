@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import threading
@@ -20,8 +21,10 @@ NAMED = re.compile(r"class_name: (\w+)")
 # As Ray's message of many lines has it, in whatever error that is quoted.
 FULL = re.compile(r"low on memory\. Memory on the node \(IP: (\S+),.*?\) was (\S+) used / (\S+) limit")
 
-HEAD_SECONDS = 4.0  # between two calls at Ray's head
+HEAD_SECONDS, CALL_SECONDS = 4.0, 1.0  # between two calls at Ray's head, and until one counts as unanswered
 MISSED = 3  # calls in a row that it leaves unanswered when it is told
+UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
+_watched = set[str]()  # heads that a thread of this process calls at
 
 RAYS_ADVICE = re.compile(r"\s+Failed to .* after \d+/\d+ attempts .*", re.DOTALL)  # that Ray Data adds to what a task raises
 
@@ -95,27 +98,28 @@ def death_in(error: BaseException) -> str | None:
 
 
 def watch_head(address: str) -> None:
-    """Tell once that Ray's head does not answer, in a thread that ends with this process's Ray.
+    """Tell when Ray's head does not answer, in a thread that ends with this process's Ray.
 
     A minute after it has gone Ray's core ends each process that has joined it, with exit code 1 and without a word. No issue
     found.
 
     Args:
-        address: of its service (GCS), as `host:port`.
+        address: of its service (GCS), as `host:port`; one that is watched already stays so.
     """
-    threading.Thread(target=_watch_head, args=(address,), daemon=True).start()
+    if address not in _watched:
+        _watched.add(address)
+        threading.Thread(target=_watch_head, args=(address,), daemon=True).start()
 
 
 def _watch_head(address: str) -> None:
     missed = 0
-    while missed < MISSED:
-        time.sleep(HEAD_SECONDS)
-        if not ray.is_initialized():
-            return
-        missed = 0 if _answers(address) else missed + 1
     with suppress(Exception):  # of a Ray that ends meanwhile
-        if ray.get_runtime_context().gcs_address == address:
-            _tell_of_head(address)
+        while ray.is_initialized() and ray.get_runtime_context().gcs_address == address:
+            missed = 0 if _answers(address) else missed + 1
+            if missed == MISSED:
+                _tell_of_head(address)
+            time.sleep(HEAD_SECONDS)
+    _watched.discard(address)
 
 
 def _tell_of_head(address: str) -> None:
@@ -129,7 +133,7 @@ def _tell_of_head(address: str) -> None:
 def _answers(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), HEAD_SECONDS).close()
-    except OSError:
-        return False
+        socket.create_connection((host.strip("[]"), int(port)), CALL_SECONDS).close()
+    except OSError as error:
+        return not (isinstance(error, ConnectionError | TimeoutError) or error.errno in UNREACHABLE)  # else the fault is ours
     return True

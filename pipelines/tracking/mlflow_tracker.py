@@ -107,7 +107,7 @@ class Tracker:
         if left := len(self.journal.waiting):
             self.messages.append(
                 f"{left} entries did not reach MLflow; they are in {self.journal.path} and go out when the command is given "
-                "again, of a training with --resume"
+                "again, of a training or a probe with --resume"
             )
         if self._refused:
             self.messages.append(f"MLflow refused {self._refused} entries; they are in {self.journal.path} only")

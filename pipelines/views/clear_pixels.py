@@ -6,9 +6,10 @@ import io
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, __version__
 from PIL.TiffImagePlugin import TiffImageFile
 
+PILLOW = int(__version__.partition(".")[0])  # 12 names the compression to libtiff, which knows it
 STRIP = 8 << 20  # px that are looked at or changed at once, of pictures that may be of any size
 GREY_STEPS = {"L;2": 85, "L;4": 17}  # of the grey levels that PIL makes of PNGs of 2 and 4 bits
 WIDTH, HEIGHT, BITS, PLANES = 256, 257, 258, 284  # tags of TIFF
@@ -117,7 +118,8 @@ def _leave_to_libtiff(picture: TiffImageFile) -> None:
     bands, tags = "".join(dict.fromkeys((tile.args or "")[0] for tile in picture.tile)), picture.tag_v2
     layout = f"{bands};16N" if tags[BITS][0] == 16 else bands
     whole = (0, 0, tags[WIDTH], tags[HEIGHT])
-    picture.tile = [ImageFile._Tile("libtiff", whole, 0, (layout, False, tags.offset))]
+    compression = (picture._compression,) if PILLOW < 13 else ()
+    picture.tile = [ImageFile._Tile("libtiff", whole, 0, (layout, *compression, False, tags.offset))]
     picture.use_load_libtiff = True
 
 

@@ -209,6 +209,7 @@ def _upper_byte(values: np.ndarray) -> np.ndarray:
 def has_upper_bytes(picture: Image.Image) -> bool:
     """Whether decoding an opened picture keeps the upper 8 of 16 bits: so PIL does with colours, and greys with alpha."""
     deep = isinstance(picture, ImageFile) and any(";16" in str(tile.args) for tile in picture.tile)
+    deep = deep or (isinstance(picture, TiffImageFile) and picture.tag_v2.get(BITS, (8,))[0] == 16)  # its bands may lie apart
     return deep and picture.mode in ("LA", "La", "RGB", "RGBA", "RGBa")
 
 

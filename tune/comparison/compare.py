@@ -30,6 +30,7 @@ from tune.comparison.tables import has_key_charts, write_tables, write_text
 METRICS = tuple(score(split, name) for split in (VAL, TEST) for name in (ACCURACY_EMA, KNN))
 FILES = ("comparison.txt", "settings.csv", "runs.csv", "by-key.png", "importance.png", "cluster-sizes.png", REPORT)
 ARTIFACTS = "comparison"
+BEGUN = re.compile(rf"\.{ARTIFACTS}-[a-z0-9_]{{8}}")
 LONGEST = 3600.0  # s, that a comparison takes to write its files
 MOST_CHARACTERS = 60  # of a chart's title; the name of a run stands for a longer one
 
@@ -167,9 +168,9 @@ def _without_earlier(folder: Path, files: Sequence[Path]) -> None:
 
 def _without_begun(folder: Path) -> None:
     """Remove what comparisons of this folder that were killed have begun; one that is at work is younger."""
-    for begun in folder.glob(f".{ARTIFACTS}-*"):
-        with suppress(FileNotFoundError):  # it has ended
-            if time.time() - begun.stat().st_mtime > LONGEST:
+    for begun in folder.iterdir():
+        with suppress(OSError):  # it has ended, or is somebody else's
+            if BEGUN.fullmatch(begun.name) and not begun.is_symlink() and time.time() - begun.stat().st_mtime > LONGEST:
                 shutil.rmtree(begun)
 
 

@@ -20,7 +20,7 @@ from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.runs.run_folder import folder_name
 from pipelines.runs.trained_model import check_network, say_of_start
-from pipelines.runs.training_inputs import absolute, open_selection, place_of
+from pipelines.runs.training_inputs import absolute, open_selection
 from pipelines.tracking.about.data_input import TRAINING, DataInput
 from pipelines.tracking.figures import FEATURES, usual_mode
 from pipelines.tracking.mlflow_store import tracking_uri
@@ -28,7 +28,7 @@ from tune.points import identity, spelled
 from tune.search.idle_axes import check_axes, tell_needless
 from tune.search.ranking import Scores
 from tune.search.space import Point, Space, overrides
-from tune.search.sweep_config import PLACES, SweepConfig
+from tune.search.sweep_config import SweepConfig
 
 SHOWN = 3  # impossible points that are named
 DRAWN = 100  # points of a space that a searcher proposes from, of which one must work
@@ -79,7 +79,6 @@ class Plan:
         base = replace(base, storage=str(storage / (config.name if stored else folder_name(config.name))), tracking=tracking)
         dataset = Dataset.open(base.data)
         metric = config.metric or _scores(base, dataset).usual
-        config = config if stored else replace(config, space=_with_places(config.space))
         config = replace(config, storage=str(storage), tracking=tracking, metric=metric, mode=config.mode or usual_mode(metric))
         plan = cls(config, base, str(Path.cwd()), dataset, _points(config), {})
         plan._check_ranking()
@@ -272,14 +271,6 @@ def _period(metric: str, config: TrainingConfig, dataset: Dataset) -> int:
     if metric.startswith(f"{FEATURES}/"):
         return config.monitor.every_features
     return scores_of(config, dataset)[1].get(metric.rpartition("/")[2], 1)
-
-
-def _with_places(space: Mapping[str, Any]) -> dict[str, Any]:
-    """The space with paths that hold from any folder, as a resume may come from another one."""
-    return {
-        key: {kind: [place_of(key, value) for value in values] for kind, values in axis.items()} if key in PLACES else axis
-        for key, axis in space.items()
-    }
 
 
 def _points(config: SweepConfig) -> list[Point]:

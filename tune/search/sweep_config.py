@@ -22,9 +22,6 @@ MUTABLE = (
 )  # fmt: skip
 
 
-PLACES = ("data", "labels", "init_from")  # keys of recipes whose values are paths
-
-
 @dataclass(frozen=True)
 class SchedulerConfig:
     """Which trials may stop early, or change on their way.
@@ -89,7 +86,7 @@ class SweepConfig:
     """
 
     # In a recipe: what may be a path relative to it, what names another recipe, and what holds keys of that one.
-    input_paths: ClassVar[tuple[str, ...]] = tuple(f"{part}.{key}" for part in ("settings", "space") for key in PLACES)
+    input_paths: ClassVar[tuple[str, ...]] = ("settings.data", "settings.labels", "settings.init_from")
     input_recipes: ClassVar[tuple[str, ...]] = ("recipe",)
     keys_of_recipes: ClassVar[tuple[str, ...]] = ("settings", "space")
 

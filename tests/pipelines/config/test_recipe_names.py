@@ -107,9 +107,6 @@ def test_a_sweep_finds_its_recipe_and_data_beside_it_or_by_name(tmp_path):
     parts = {"kind": "pretrain", "name": "s", "space": {"ratio": {"grid": [0.4]}}, "settings": {"data": "d", "epochs": 2}}
     config = read_recipe(write(tmp_path / "set" / "s.yaml", recipe="base.yaml", **parts), SweepConfig)
     assert (config.recipe, config.settings) == (base, {"data": str(tmp_path / "set" / "d"), "epochs": 2})
-    starts = {"init_from": {"grid": [None, "d", "timm/resnet18.a1_in1k", "elsewhere"]}}
-    config = read_recipe(write(tmp_path / "set" / "v.yaml", recipe="base.yaml", **parts | {"space": starts}), SweepConfig)
-    assert config.space["init_from"]["grid"] == [None, str(tmp_path / "set" / "d"), "timm/resnet18.a1_in1k", "elsewhere"]
     named = read_recipe(write(tmp_path / "set" / "t.yaml", recipe="coke_digits", **parts), SweepConfig)
     assert named.recipe == str(RECIPES / "coke_digits.yaml")
     with pytest.raises(UserError, match="there is no recipe 'coke_digitz'"):

@@ -120,9 +120,13 @@ def test_files_whose_names_do_not_say_what_they_are_are_parquet_where_they_begin
     (tmp_path / "_SUCCESS").write_bytes(b"PAR1")
     (tmp_path / "notes.txt").write_bytes(b"PAR1")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / f"a.parquet.{'0' * 32}.partial").write_bytes(b"PAR1")  # of ours, that was cut off
     found = find_parquet(str(tmp_path))
     assert found.paths == [f"day=1/{name}"]
-    assert "also holds 4 files (2 no suffix, 1 .txt, 1 hidden)" in found.left_out
+    assert "also holds 5 files (2 no suffix, 1 .partial, 1 .txt, 1 hidden)" in found.left_out
+    (tmp_path / "day=1" / name).write_bytes(b"PAR1 and no more")
+    with pytest.raises(UserError, match="is no whole Parquet file"):
+        find_parquet(str(tmp_path)).footers()
     write(tmp_path / "a.parquet")
     assert find_parquet(str(tmp_path)).paths == ["a.parquet"]
 

@@ -64,6 +64,12 @@ def test_what_was_cut_off_is_begun_anew_by_the_same_command_and_by_no_other(stra
     (place / "mine.csv").unlink()
     with one_writer(Location.of(place)), pytest.raises(UserError, match="is being written by process"):
         embed("test")
+    (other,) = place.glob("*.parquet")
+    content = other.read_bytes()
+    other.write_bytes(content[:-1])  # what cannot be read may be whole
+    with pytest.raises(UserError, match="is no whole Parquet file"):
+        embed("test")
+    other.write_bytes(content)
     embed("test")
     assert pq.read_table(place).column("id").to_pylist() == list(range(rows))
     assert {path.suffix for path in place.iterdir()} == {".json", ".parquet"}

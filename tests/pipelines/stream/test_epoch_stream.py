@@ -38,7 +38,8 @@ class LateStart(VectorReader):
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         end = time.monotonic() + PATIENCE
         while 0 in batch["id"] and not self.said.exists() and time.monotonic() < end:
-            time.sleep(0.2)  # longer than the other one needs to come
+            time.sleep(0.05)
+        time.sleep(0.3 if 0 in batch["id"] else 0)  # longer than the other one needs to come
         windows = list(super().__call__(batch))
         self.said.touch()  # before they are given: who stops at the other one never asks it to go on
         yield from windows

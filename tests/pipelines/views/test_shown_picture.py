@@ -14,8 +14,9 @@ from sklearn.datasets import load_sample_images
 
 from pipelines.datasets.encoded_image import FORMATS, identify
 from pipelines.errors import UserError
+from pipelines.views.clear_pixels import load_with_clear_pixels
 from pipelines.views.crops import CropSpec, center_crop, random_crops
-from pipelines.views.shown_picture import TURNS, Showing, seems_of_12_bits
+from pipelines.views.shown_picture import TURNS, Showing, has_upper_bytes, seems_of_12_bits
 from pipelines.views.view_config import check_background
 
 CHINA = Image.fromarray(load_sample_images().images[0]).resize((160, 120))
@@ -286,6 +287,15 @@ def test_planes_that_are_cut_short_are_noticed():
     assert shown(whole).shape == (1, 2, 3)
     with pytest.raises(OSError, match="decoder error"):
         shown(whole[:-3])
+
+
+@pytest.mark.parametrize(("most", "noticed"), [(200, False), (4095, True), (65_535, False)])
+def test_twelve_bits_in_planes_of_sixteen_are_noticed(most, noticed):
+    planes = [struct.pack("<2H", 0, most)] * 3
+    picture = Image.open(io.BytesIO(tiff_of_planes(*planes, bits=16, interpretation=2)))
+    upper_bytes = has_upper_bytes(picture)
+    load_with_clear_pixels(picture)
+    assert seems_of_12_bits(picture, upper_bytes=upper_bytes) is noticed
 
 
 def test_twelve_bits_in_sixteen_are_noticed():

@@ -270,14 +270,15 @@ def test_a_comparison_that_is_refused_midway_leaves_the_earlier_one_as_it_was(st
 
 
 def test_what_killed_comparisons_have_begun_goes_and_what_others_are_at_stays(store, ablation, tmp_path):
-    killed, at_work = tmp_path / ".comparison-killed", tmp_path / ".comparison-at-work"
-    for begun in (killed, at_work):
+    killed, at_work, others = (tmp_path / f".comparison-{name}" for name in ("k1lled__", "at_work_", "mine"))
+    for begun in (killed, at_work, others):
         begun.mkdir()
         (begun / "report.html").write_text("")
-    os.utime(killed, (0, 0))
+    for begun in (killed, others):
+        os.utime(begun, (0, 0))
+    (tmp_path / ".comparison-notes.txt").write_text("")
     compare([ablation], store.uri, to=str(tmp_path))
-    assert not killed.exists()
-    assert at_work.is_dir()
+    assert {path.name for path in tmp_path.glob(".comparison*")} == {at_work.name, others.name, ".comparison-notes.txt"}
 
 
 def test_one_that_finds_no_place_leaves_the_report_of_the_earlier_one(store, ablation, tmp_path):
