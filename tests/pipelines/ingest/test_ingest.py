@@ -163,7 +163,7 @@ def test_too_many_unreadable_images_stop_the_job_with_a_list_and_leave_no_data_s
     assert any(name in str(stop.value) for name in bad)
     listed = pq.read_table(tmp_path / "data" / QUARANTINE)
     assert set(listed["path"].to_pylist()) < set(bad)
-    assert "no image: starts with <html>not found</html>" in listed["reason"].to_pylist()
+    assert "a web page: fetch the image again" in listed["reason"].to_pylist()
     with pytest.raises(UserError, match=f"holds no {SHARDS_MANIFEST}"):
         Dataset.open(str(tmp_path / "data"))
     assert run(open_source(str(images)), tmp_path / "data", max_bad=0.5).quarantined == 15

@@ -23,7 +23,7 @@ def test_a_look_counts_classes_formats_and_what_is_left_out(tmp_path):
     assert found.counts() == {"train": {"cat": 50, "dog": 2}}
     assert found.left_out() == {"of suffix .txt": 1}
     assert found.probe.formats == {"JPEG RGB": 50, "PNG RGB": 1}
-    assert found.probe.unreadable == [("dog/bad.jpg", "no image: starts with <html>")]
+    assert found.probe.unreadable == [("dog/bad.jpg", "a web page: fetch the image again")]
     assert len(found.probe.thumbnails) == SHEET[0] * SHEET[1]
     assert found.sheet().size == (SHEET[0] * SIDE, SHEET[1] * SIDE)
     assert sorted(tmp_path.rglob("*")) == before
