@@ -287,7 +287,7 @@ def test_what_an_unreachable_server_did_not_get_goes_out_with_the_next_start(sto
         tracker.metrics({"train/loss": 1.0}, step)
     tracker.close(timeout=2)
     assert tracker.messages[-1].startswith("5 entries did not reach MLflow")
-    assert tracker.messages[-1].endswith("go out when the command is given again, of a training with --resume")
+    assert tracker.messages[-1].endswith("go out when the command is given again, of a training or a probe with --resume")
     assert steps_of(address) == []
     Tracker(tmp_path / "run", address).close()
     assert sorted(steps_of(address)) == list(range(5))
