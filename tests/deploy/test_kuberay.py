@@ -6,7 +6,6 @@ import copy
 import functools
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from pipelines.config.recipe import read_recipe
 from pipelines.config.training_config import PretrainConfig
 from pipelines.errors import UserError
 from tests.helpers.machines.manifests import KUBERAY, documents, mistakes, pods, values
+from tests.helpers.machines.needs import needs_kubectl
 from tests.helpers.pages.command_check import check_command
 from tests.helpers.pages.written_pages import command_lines
 from tests.helpers.places import ROOT
@@ -43,8 +43,6 @@ def bytes_of(quantity: str) -> int:
 @functools.cache
 def with_kueue() -> list[Resource]:
     """What the overlay makes of the cluster and its jobs."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("needs kubectl, which renders without a cluster")
     command = ["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(KUBERAY / "kueue")]
     return list(yaml.safe_load_all(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
@@ -195,6 +193,7 @@ def test_mlflow_takes_its_options_and_answers_to_its_service():
     assert given["backend_store_uri"] == f"postgresql+psycopg2://{user}@{database['metadata']['name']}/{name}"
 
 
+@needs_kubectl
 @pytest.mark.parametrize("name", ["pretrain", "sweep"])
 def test_under_kueue_a_job_brings_a_cluster_of_a_fixed_size(name):
     (job,) = [one for one in with_kueue() if one["kind"] == "RayJob" and one["metadata"]["labels"]["app"] == name]
@@ -211,5 +210,6 @@ def test_under_kueue_a_job_brings_a_cluster_of_a_fixed_size(name):
     assert "clusterSelector" not in job["spec"]
 
 
+@needs_kubectl
 def test_the_overlay_creates_no_cluster_beside_those_of_its_jobs():
     assert {one["kind"] for one in with_kueue()} == {"RayJob"}

@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from tests.helpers.machines.needs import needs_gpu
 
-@pytest.fixture(scope="session", autouse=True)
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Each test of this folder needs a GPU, and is skipped with that reason elsewhere."""
+    item.add_marker(needs_gpu)
+
+
+@pytest.fixture(scope="session")
 def gpu() -> torch.device:
     """The first GPU."""
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     return torch.device("cuda", 0)
 
 

@@ -15,10 +15,11 @@ from PIL import Image
 from pipelines.datasets.image_shards import Dataset
 from pipelines.datasets.label_selection import choose_per_class
 from pipelines.files.location import PARTIAL
+from tests.helpers.machines.needs import needs_mounts
 from tests.helpers.runs.killed_runs import cut_back, differing, final_state, learned, store_of
 from tests.helpers.runs.small_runs import RECIPE, STEPS, words
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, needs_mounts]
 
 PROJECT = Path(__file__).parents[2]
 Disk = Callable[[int], Path]
@@ -31,11 +32,7 @@ def disk(tmp_path) -> Iterator[Disk]:
     folder.mkdir()
 
     def make(size: int) -> Path:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)], check=False, capture_output=True
-        )
-        if done.returncode:
-            pytest.skip("a disk of a few kilobytes is a mount, which takes a superuser, and a container that lets one")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)], check=True, capture_output=True)
         return folder
 
     yield make

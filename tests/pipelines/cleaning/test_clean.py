@@ -18,9 +18,9 @@ from pipelines.files.documents import write_document
 from pipelines.files.location import Location
 from pipelines.runs.trained_model import Trained
 from pipelines.tracking.journal import Journal
+from tests.helpers.machines.needs import needs_mounts
 from tests.helpers.places import ROOT
 from tests.helpers.runs.old_storage import OLD, age, end, going, named, plan
-from tests.pipelines.doctor.on_node.test_machine import needs_mounts
 
 OLD_ONES = {("old checkpoint", f"coke/checkpoints/{OLD}"), ("old checkpoint", "clusters/checkpoints/step-000000025.pt")}
 

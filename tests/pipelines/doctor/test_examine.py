@@ -23,9 +23,10 @@ from pipelines.doctor import examine
 from pipelines.doctor.examine import Asked
 from pipelines.doctor.findings import Finding, Page, State
 from tests.helpers.inputs.digit_shards import write_digits
+from tests.helpers.machines.needs import needs_mounts
 from tests.helpers.machines.s3 import BUCKET, KEYS, Faults, S3Server
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600), needs_mounts]
 
 PYTHON = platform.python_version()
 STORE = 200 << 20  # bytes of a node's object store
@@ -81,8 +82,6 @@ def servers() -> Iterator[tuple[S3Server, S3Server]]:
 
 @pytest.fixture(scope="module")
 def ground(servers, tmp_path_factory) -> Iterator[Ground]:
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount")
     folder = tmp_path_factory.mktemp("doctor")
     data, bare, storage, small, shim = (folder / name for name in ("data", "bare", "storage", "small", "shim"))
     write_digits(data, 120, 30)

@@ -10,8 +10,8 @@ from pathlib import Path
 from pipelines.doctor.examine import _own
 from pipelines.doctor.findings import Page, State, fault
 from pipelines.doctor.own_folders import look_at_own_folder
+from tests.helpers.machines.needs import needs_mounts
 from tests.helpers.places import ROOT
-from tests.pipelines.doctor.on_node.test_machine import needs_mounts
 
 CODE = """
 import sys

@@ -22,8 +22,8 @@ import ray._private.utils
 
 from pipelines.errors import UserError
 from pipelines.jobs.ray_starts import listens, no_cluster, no_start, starts_in_words
+from tests.helpers.machines.needs import needs_mounts
 from tests.helpers.places import ROOT
-from tests.pipelines.doctor.on_node.test_machine import needs_mounts
 
 NOTED = "from pipelines.jobs.ray_cluster import connect; connect()"
 CONNECT = "import sys; from pipelines.jobs.ray_cluster import connect; connect(sys.argv[1])"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 from itertools import chain, permutations
 
@@ -15,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from pipelines.views.colour import COLOUR, CONTRAST, GREY, PIXEL, change_colour, coded, turn_hue
 from tests.helpers.inputs.photos import photos
+from tests.helpers.machines.needs import needs_compiler
 
 
 @pytest.mark.parametrize("turn", [-0.5, -0.2, -1e-8, 0.0, 0.1, 1 / 3, 0.5])
@@ -54,13 +54,10 @@ extern "C" void greys(int n, const float* rgb, const float* f, float mean, float
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory) -> ctypes.CDLL:
-    compiler = shutil.which("c++")
-    if compiler is None:
-        pytest.skip("needs a C++ compiler, c++")
     source = tmp_path_factory.mktemp("kernel") / "colour.cpp"
     source.write_text(PROGRAM)
     library = source.with_suffix(".so")
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    subprocess.run(["c++", "-O1", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
     return ctypes.CDLL(str(library))
 
 
@@ -68,6 +65,7 @@ ORDERS = list(chain.from_iterable(permutations(range(4), length) for length in r
 CHANGES = {"of CoKe": (0.4, -0.3, 0.2, 0.1), "to the ends": (-1.0, 3.0, -1.0, -0.5), "to the other ends": (1.0, -1.0, 3.0, 0.5)}
 
 
+@needs_compiler
 @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
 def test_the_kernel_of_a_gpu_changes_colours_in_any_order_as_a_cpu_does(kernels, changes):
     steps = torch.arange(8) / 7

@@ -13,6 +13,7 @@ import pytest
 from pipelines.doctor.findings import Page, State
 from pipelines.doctor.on_node import machine
 from pipelines.doctor.on_node.machine import SHM, look_at_disks, look_at_limits, look_at_memory, look_at_name
+from tests.helpers.machines.needs import needs_mounts
 from tests.helpers.places import ROOT
 
 CODE = """
@@ -53,16 +54,9 @@ def test_more_cpus_than_the_machine_has_are_a_note():
     assert all(one.state is not State.FAULT for one in look_at_limits(1.0))
 
 
-def can_mount() -> bool:
-    return subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
-
-
 def mounted(place: object, size: str) -> str:
     """What makes a command see a disk of that size in a place, which nobody else sees."""
     return f"""unshare -m sh -c 'mount -t tmpfs -o size={size} tmpfs {place} && exec "$0" "$@"' """
-
-
-needs_mounts = pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
 
 
 @needs_mounts
