@@ -75,7 +75,7 @@ def why_no_image(image: bytes) -> str:
     if not image.strip(b"\0"):
         return "nothing but zeros: fetch it again" if image else "empty file"
     known = [words for place, part, words in BEGINNINGS if image.startswith(part, place)]
-    known += [words for part, words in KNOWN if part in image[:LONGEST_MAGIC]]
+    known += [words for part, words in KNOWN if part.lower() in image[:LONGEST_MAGIC].lower()]
     if known:
         return known[0]
     if looks_like_image(image[:LONGEST_MAGIC]):

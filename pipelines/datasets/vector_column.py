@@ -127,7 +127,7 @@ def check_vectors(footer: ParquetFooter, column: str) -> None:
     """
     kind = footer.schema.field(column).type
     stored = _stored_type(kind)
-    if not holds_numbers(kind) or not (pa.types.is_floating(stored.value_type) or stored.value_type in WHOLE_TYPES):
+    if not _is_list(stored) or not (pa.types.is_floating(stored.value_type) or stored.value_type in WHOLE_TYPES):
         raise UserError(
             f"column {column!r} of {footer} is {kind}; vectors are {NUMBERS}: set --column, or write it as lists of float32"
         )

@@ -86,7 +86,7 @@ def _empty(folder: Location, manifest: dict[str, Any]) -> None:
     there = {*folder.children()} - {*folder.cut_off(), NOTE}
     parts = sorted(filter(PART.fullmatch, there))
     if there and not (
-        there == {EMBEDDINGS_MANIFEST, *parts} and read_manifest(folder) == manifest and _lacks_rows(folder, parts)
+        there == {EMBEDDINGS_MANIFEST, *parts} and read_manifest(folder) == manifest and _rows(folder, parts) < manifest["rows"]
     ):
         raise UserError(f"{folder} is not empty; choose an empty or absent folder for --to")
     folder.delete_cut_off()
@@ -94,10 +94,9 @@ def _empty(folder: Location, manifest: dict[str, Any]) -> None:
         (folder / name).delete_file()
 
 
-def _lacks_rows(folder: Location, parts: list[str]) -> bool:
-    """Whether parts, of which none can be read in vain, hold fewer rows than the manifest says."""
-    found = sum(footer.metadata.num_rows for footer in FoundFiles(folder, parts).footers())
-    return bool(found < read_manifest(folder)["rows"])
+def _rows(folder: Location, parts: list[str]) -> int:
+    """Rows of parts; one that cannot be read may be whole, and is an error."""
+    return sum(footer.metadata.num_rows for footer in FoundFiles(folder, parts).footers())
 
 
 class EmbeddingWriter:

@@ -7,7 +7,7 @@ the data sets and the folders of runs.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipelines.config.published_names import is_published
 from pipelines.config.training_config import SemisupConfig, TrainingConfig
@@ -37,14 +37,12 @@ def open_selection(config: TrainingConfig) -> Selection | None:
 
 def absolute(config: AnyConfig) -> AnyConfig:
     """The same with places that hold from any folder: workers run in their own, and a resume may come from anywhere."""
-    keys = ("data", "storage", "init_from", *(["labels"] if isinstance(config, SemisupConfig) else []))
-    return replace(config, tracking=config.tracking.absolute(), **{key: place_of(key, getattr(config, key)) for key in keys})
-
-
-def place_of(key: str, value: Any) -> Any:
-    """The path that a key is set to, such that it holds from any folder; null, and a published network, as they are."""
-    is_path = isinstance(value, str) and value and not (key == "init_from" and is_published(value))
-    return str(Location.of(value)) if is_path else value
+    start = config.init_from
+    if start and not is_published(start):
+        start = str(Location.of(start))
+    config = replace(config, data=str(Location.of(config.data)), storage=str(Location.of(config.storage)), init_from=start)
+    config = replace(config, tracking=config.tracking.absolute())
+    return replace(config, labels=str(Location.of(config.labels))) if isinstance(config, SemisupConfig) else config
 
 
 def adopt_labels(config: AnyConfig, selection: Selection | None, run: Location) -> AnyConfig:

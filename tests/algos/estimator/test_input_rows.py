@@ -60,6 +60,11 @@ def test_a_masked_number_is_missing():
     assert read_table(ConstrainedKMeans(), np.ma.array(ROWS), reset=True).rows.tolist() == ROWS.tolist()
 
 
+def test_a_masked_weight_is_none():
+    with pytest.raises(ValueError, match="sample_weight has masked numbers; give 0 for rows that do not count"):
+        table(np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False]))
+
+
 def test_a_row_without_a_weight_weighs_one():
     assert table().weight == 3
     made = table([1.0, 0.5, 3.0])

@@ -44,7 +44,7 @@ def test_a_format_that_starts_other_programs_is_not_opened_whatever_it_is_called
         (b"GIF89a\0\0", "damaged or of a rare kind: it begins as an image, and cannot be opened (save it anew)"),
         (b"{'error': 404}\n", "no image: starts with {'error': 404}"),
         (b"<html>\n<body>", "a web page: fetch the image again"),
-        (b"<!DOCTYPE html>", "a web page: fetch the image again"),
+        (b"<!doctype HTML>", "a web page: fetch the image again"),
         (b"\xff\n\xfa\x1f", "a JPEG XL picture: save it as PNG"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture: save it as PNG"),
         (b"8BPS\0\1", "a Photoshop document: save it as PNG"),
