@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import ray
@@ -22,9 +22,10 @@ NAMED = re.compile(r"class_name: (\w+)")
 FULL = re.compile(r"low on memory\. Memory on the node \(IP: (\S+),.*?\) was (\S+) used / (\S+) limit")
 
 HEAD_SECONDS, CALL_SECONDS = 4.0, 1.0  # between two calls at Ray's head, and until one counts as unanswered
-MISSED = 3  # calls in a row that it leaves unanswered when it is told
+MISSED, LOST = 3, 9  # calls in a row that it leaves unanswered when it is told, and when it hardly comes back before Ray ends us
 UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 _watched = set[str]()  # heads that a thread of this process calls at
+_last_acts: list[Callable[[], None]] = []  # of `when_head_is_lost`
 
 RAYS_ADVICE = re.compile(r"\s+Failed to .* after \d+/\d+ attempts .*", re.DOTALL)  # that Ray Data adds to what a task raises
 
@@ -111,6 +112,19 @@ def watch_head(address: str) -> None:
         threading.Thread(target=_watch_head, args=(address,), daemon=True).start()
 
 
+@contextmanager
+def when_head_is_lost(act: Callable[[], None]) -> Iterator[None]:
+    """Within the block `act` is called when a watched head has been away for so long that Ray is about to end this process.
+
+    It is called by another thread, which no exception of it leaves. A head that comes back after all finds the job at work.
+    """
+    _last_acts.append(act)
+    try:
+        yield
+    finally:
+        _last_acts.remove(act)
+
+
 def _watch_head(address: str) -> None:
     missed = 0
     with suppress(Exception):  # of a Ray that ends meanwhile
@@ -118,6 +132,9 @@ def _watch_head(address: str) -> None:
             missed = 0 if _answers(address) else missed + 1
             if missed == MISSED:
                 _tell_of_head(address)
+            if missed == LOST:
+                for act in _last_acts.copy():
+                    act()
             time.sleep(HEAD_SECONDS)
     _watched.discard(address)
 

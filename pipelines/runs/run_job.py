@@ -19,7 +19,7 @@ from pipelines.datasets.image_shards import Dataset
 from pipelines.errors import Stopped, UserError
 from pipelines.files.location import Location
 from pipelines.files.one_writer import Turn, one_writer, refuse_at_work
-from pipelines.jobs.deaths import deaths_in_words
+from pipelines.jobs.deaths import deaths_in_words, when_head_is_lost
 from pipelines.jobs.loading import RECORD, loading
 from pipelines.jobs.own_process import work_here
 from pipelines.jobs.ray_cluster import check_resources, connect
@@ -33,6 +33,7 @@ from pipelines.runs.run_folder import SWEEP_FILE, Run, as_before_unless_begun
 from pipelines.tracking.about.data_input import DataInput
 from pipelines.tracking.live.node_watch import Readings, reading_seconds
 from pipelines.tracking.local_copy import local_folder
+from pipelines.tracking.mlflow_store import end_run
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.record import Record
 from pipelines.tracking.recorder import start_recorder
@@ -214,7 +215,8 @@ def recorded(record: Record, run: Run, *, open_end: bool = False, turn: Turn | N
     """
     outcome = "FAILED"
     try:
-        yield
+        with when_head_is_lost(lambda: end_run(run.address, outcome)):
+            yield
         outcome = "RUNNING" if open_end else "FINISHED"
     except (KeyboardInterrupt, SystemExit):  # by the user, or by the sweep
         outcome = "KILLED"

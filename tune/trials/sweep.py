@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from shlex import quote
@@ -18,6 +18,7 @@ from pipelines.files.documents import damage_in_words, read_document, write_docu
 from pipelines.files.location import Location
 from pipelines.files.one_writer import one_writer
 from pipelines.files.storage_errors import storage_sentence
+from pipelines.jobs.deaths import when_head_is_lost
 from pipelines.jobs.ray_cluster import connect, this_node
 from pipelines.jobs.ray_quirks.starts import kept_handlers
 from pipelines.jobs.ray_quirks.tune import fit
@@ -27,7 +28,7 @@ from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE, Run
 from pipelines.secrets import without_secrets
 from pipelines.tracking.about.source import source_tags
 from pipelines.tracking.local_copy import local_file, local_folder
-from pipelines.tracking.mlflow_store import RunAddress, check_run, ended_unless_begun, start_run
+from pipelines.tracking.mlflow_store import RunAddress, check_run, end_run, ended_unless_begun, start_run
 from pipelines.tracking.mlflow_tracker import Tracker
 from pipelines.tracking.old_figures import present_name
 from pipelines.words import tell
@@ -65,7 +66,10 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
         outcome = "FAILED"
         try:
             tell = partial(_wish, board, wish)
-            with kept_handlers(signal.SIGUSR1), stops_in_grace(tell, plan.grace, at_once=lambda: bool(turn.lost)) as wished:
+            with (
+                kept_handlers(signal.SIGUSR1), when_head_is_lost(partial(_end_runs, board, parent, outcome)),
+                stops_in_grace(tell, plan.grace, at_once=lambda: bool(turn.lost)) as wished,
+            ):  # fmt: skip
                 context = SweepContext(plan, parent.run_id, source_tags(), this_node(), grows, wish, concurrent)
                 tuner = build_tuner(context, board)
                 if not board.is_left:
@@ -96,6 +100,15 @@ def _close(plan: Plan, board: Board, parent: RunAddress, outcome: str) -> None:
     except UserError as error:  # a store that is away, which the next resume asks again
         tell(error)
     _set_status(plan, parent, outcome)
+
+
+def _end_runs(board: Board, parent: RunAddress, status: str) -> None:
+    """Set the status of a sweep and of its trials at work, whose recorders still have the journals and cannot do it any more."""
+    end_run(parent, status)
+    for line in board.lines.values():
+        with suppress(UserError):  # one that has not begun
+            if line.state == "running":
+                end_run(Run.open(str(board.folder(line))).address, status)
 
 
 def _wish(board: Board, wish: SweepWish) -> None:

@@ -117,19 +117,25 @@ HEAD = """
 import os, signal, sys, time, ray
 from pipelines.jobs import deaths
 from pipelines.jobs.ray_cluster import connect
-deaths.HEAD_SECONDS, deaths.MISSED = 0.2, 2
+deaths.HEAD_SECONDS, deaths.MISSED, deaths.LOST = 0.2, 2, 4
 connect(local_cpus=1)
 time.sleep(1)
-print("killed", file=sys.stderr, flush=True)
-os.kill(ray._private.worker._global_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
-time.sleep(3)
+say = lambda *words: print(*words, file=sys.stderr, flush=True)
+with deaths.when_head_is_lost(lambda: say("over")):
+    pass
+with deaths.when_head_is_lost(lambda: say("lost")):
+    say("killed")
+    os.kill(ray._private.worker._global_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
+    time.sleep(3)
 os._exit(0)
 """
 
 
 @pytest.mark.ray
-def test_a_head_that_is_gone_is_told_before_ray_ends_the_process_without_a_word():
+def test_a_head_that_is_gone_is_told_and_a_last_act_is_done_before_ray_ends_the_process_without_a_word():
     lines = said_by(HEAD).splitlines()
     (told,) = (place for place, line in enumerate(lines) if line.startswith("Ray's head at "))
-    assert told > lines.index("killed")
+    assert lines.index("killed") < told < lines.index("lost")
+    assert lines.count("lost") == 1
+    assert "over" not in lines
     assert lines[told].endswith("what was saved is whole: give the command again, with --resume if it had begun a run or a sweep")

@@ -6,9 +6,13 @@ import os
 
 import pytest
 import torch
+from mlflow.tracking import MlflowClient
 
 from pipelines.errors import UserError
+from pipelines.files.location import Location
+from pipelines.jobs import deaths
 from pipelines.jobs.own_process import work_here
+from pipelines.runs.run_folder import Run
 from pipelines.runs.run_job import recorded
 
 pytestmark = pytest.mark.ray
@@ -39,6 +43,15 @@ def test_a_job_that_ends_well_is_finished_unless_it_is_to_go_on(open_end, outcom
     with recorded(record, None, open_end=open_end):
         pass
     assert record.outcome == outcome
+
+
+def test_a_run_whose_ray_is_about_to_end_the_command_has_failed(store, tmp_path):
+    given = {"uri": store.uri, "experiment": "quorum", "name": "first", "params": {}, "tags": {}}
+    run = Run.start(Location.of(tmp_path / "run"), "pretrain", {}, "", **given)
+    with recorded(Told(), run):
+        (act,) = deaths._last_acts
+        act()
+    assert MlflowClient(store.uri).get_run(run.address.run_id).info.status == "FAILED"
 
 
 def test_a_single_worker_is_this_process_without_a_group_and_tells_what_it_is_given(local_ray):

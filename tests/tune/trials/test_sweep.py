@@ -39,7 +39,7 @@ from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
 from tune.trials.population import LINEAGE_FILE
 from tune.trials.progress_board import Board, TrialLine
-from tune.trials.sweep import SWEEP_FORMAT, _close, _create, _reopen, sweep
+from tune.trials.sweep import SWEEP_FORMAT, _close, _create, _end_runs, _reopen, sweep
 from tune.trials.trial import OUTCOME_FILE, outcome_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.job, pytest.mark.timeout(600)]
@@ -195,6 +195,20 @@ def test_a_trial_whose_files_are_damaged_keeps_no_other_record_from_being_closed
     _close(plan, board, parent, "FAILED")
     assert f"{folder}/run.json is cut short or damaged" in capsys.readouterr().err
     assert MlflowClient(parent.uri).get_run(parent.run_id).info.status == "FAILED"
+
+
+def test_where_ray_ends_the_command_the_sweep_and_its_trials_at_work_have_failed(some_digits, tmp_path):
+    plan = Plan.of(small(str(some_digits.location), tmp_path))
+    parent, board = _create(plan), Board(plan)
+    given = {"uri": plan.store[0], "experiment": "try", "name": "trial", "params": {}, "tags": {}}
+    addresses = [parent]
+    for point, state in zip(plan.points, ("running", "finished"), strict=True):
+        addresses.append(Run.start(plan.run_folder(point, 0), "pretrain", {}, "", **given).address)
+        board.lines[state] = TrialLine(spelled(point), 0, state)
+    board.lines["begins"] = TrialLine(spelled(plan.points[0]), 7, "running")
+    _end_runs(board, parent, "FAILED")
+    client = MlflowClient(parent.uri)
+    assert [client.get_run(address.run_id).info.status for address in addresses] == ["FAILED", "FAILED", "RUNNING"]
 
 
 @pytest.mark.parametrize(
