@@ -10,7 +10,7 @@ import pyarrow as pa
 import ray.data
 
 from pipelines.jobs.deaths import refusals_alone
-from pipelines.jobs.ray_quirks.data import Breather, notices_sooner
+from pipelines.jobs.ray_quirks.data import Breather, leaves_no_definitions, notices_sooner
 
 BLOCK_BYTES = 16 << 20
 
@@ -31,6 +31,7 @@ def configure_ray_data(pipelines: int | None = None) -> None:
         context.override_object_store_memory_limit_fraction = 0.5 / (pipelines or 1)
     context.custom_execution_callback_classes = [Breather]
     notices_sooner()
+    leaves_no_definitions()
 
 
 def numbered(count: int) -> ray.data.Dataset:

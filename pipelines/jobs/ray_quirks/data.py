@@ -1,4 +1,4 @@
-"""Ray Data: statistics that do not grow, and a loop that uses the CPUs it is given and leaves the consumer's to others."""
+"""Ray Data: pipelines that leave nothing behind, and a loop that uses the CPUs it has and leaves the consumer's to others."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import time
 import uuid
 from typing import Any
 
+import ray
+from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator
 from ray.data._internal.execution import streaming_executor_state
+from ray.data._internal.execution.operators import task_pool_map_operator
+from ray.data._internal.remote_fn import cached_remote_fn
 
 PAUSE = 0.02  # seconds
 THIS_PROCESS = uuid.uuid4().hex[:12]
+COORDINATOR = "AutoscalingCoordinator"  # its name, and its namespace
+_made_anew = default_autoscaling_coordinator.get_or_create_autoscaling_coordinator
 
 
 def same_in_statistics(data: Any, name: str) -> Any:
@@ -20,6 +26,29 @@ def same_in_statistics(data: Any, name: str) -> Any:
     """
     data._set_uuid(f"{name}-{THIS_PROCESS}")
     return data
+
+
+def leaves_no_definitions() -> None:
+    """Pipelines of this process define no function and no class of their own, which would stay to its end.
+
+    Ray Data defines its task anew for each operator, with the operator's id among its options, and the class of its coordinator
+    for each pipeline. Every definition is kept by this process, by those that carry out the task, and by Ray's head: 46 kB an
+    epoch here (of the head's part tells ray-project/ray#63666). Where each task is told the id besides, none is lost.
+    """
+    if "_get_dynamic_ray_remote_args" in vars(task_pool_map_operator.TaskPoolMapOperator):
+        task_pool_map_operator.cached_remote_fn = _defined_once
+    default_autoscaling_coordinator.get_or_create_autoscaling_coordinator = _coordinator
+
+
+def _defined_once(function: Any, *, _labels: Any = None, **options: Any) -> Any:
+    return cached_remote_fn(function, **options)
+
+
+def _coordinator() -> Any:
+    try:
+        return ray.get_actor(COORDINATOR, namespace=COORDINATOR)
+    except ValueError:  # there is none yet
+        return _made_anew()
 
 
 def ask_again(executor: Any) -> None:

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 import ray
 import ray.data
+from ray.actor import _ActorClassMethodMetadata
+from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator as coordinators
 from ray.data._internal.execution import streaming_executor_state
+from ray.data._internal.execution.operators import task_pool_map_operator
 from ray.data._internal.execution.resource_manager import ResourceManager
+from ray.data._internal.remote_fn import CACHED_FUNCTIONS, cached_remote_fn
 from ray.data._internal.stats import get_or_create_stats_actor
 
-from pipelines.jobs.ray_quirks.data import PAUSE, Breather, same_in_statistics
+from pipelines.jobs.ray_quirks.data import PAUSE, Breather, _made_anew, same_in_statistics
 from pipelines.stream.ray_data import configure_ray_data, numbered
 
 
@@ -90,6 +94,31 @@ def test_rays_loop_waits_for_tasks_by_its_constant():
     configure_ray_data()
     assert streaming_executor_state.WAIT_FOR_TASK_COMPLETION_TIMEOUT_S == PAUSE
     assert "timeout=WAIT_FOR_TASK_COMPLETION_TIMEOUT_S" in inspect.getsource(streaming_executor_state)
+
+
+@pytest.mark.ray
+def test_ray_data_keeps_a_function_and_a_class_of_each_pipeline_and_ours_leave_none(local_ray, monkeypatch):
+    for module, name in ((task_pool_map_operator, "cached_remote_fn"), (coordinators, "get_or_create_autoscaling_coordinator")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # as it was, afterwards
+
+    def run() -> None:
+        numbered(2).map_batches(lambda batch: batch).take_all()
+
+    def kept() -> tuple[int, int]:
+        return len(CACHED_FUNCTIONS), len(_ActorClassMethodMetadata._cache)
+
+    def kept_of_three() -> list[int]:
+        run()
+        before = kept()
+        for _ in range(3):
+            run()
+        return [now - then for now, then in zip(kept(), before, strict=True)]
+
+    monkeypatch.setattr(task_pool_map_operator, "cached_remote_fn", cached_remote_fn)
+    monkeypatch.setattr(coordinators, "get_or_create_autoscaling_coordinator", _made_anew)
+    assert kept_of_three() == [3, 3]
+    configure_ray_data()
+    assert kept_of_three() == [0, 0]
 
 
 @pytest.mark.ray
