@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 SMALL_IMAGE = 64  # px; up to here the ImageNet stem would leave too few positions
-MOST_DUAL_LR = 1e30  # prices are float32, and add up over the steps
+LEAST, MOST = 1e-30, 1e30  # above 0; float32, which settings become parts of, has 0 and infinity a little beyond
 SEEDS = 1 << 63  # of which torch takes any
 
 
@@ -21,38 +21,28 @@ def require_shares(config: object, *keys: str, part: str = "") -> None:
 
 
 def require_positive(config: object, *keys: str, part: str = "") -> None:
-    """Refuse values of 0 or less and infinite ones; `None` stands for a default and is left alone.
+    """Refuse values of 0 or less, and those beyond float32; `None` stands for a default and is left alone.
 
     Raises:
         ValueError: naming the first such key.
     """
     for key in keys:
         value = getattr(config, key)
-        if value is not None and not 0 < value < math.inf:  # nor NaN
-            raise ValueError(f"{_spelled(part, key)} is {value}; it must be positive{_and_finite(value)}")
+        if value is not None and not LEAST <= value <= MOST:  # nor NaN
+            bound = f" and at least {LEAST:g}" if 0 < value < LEAST else _at_most(value)
+            raise ValueError(f"{_spelled(part, key)} is {value}; it must be positive{bound}")
 
 
 def require_not_negative(config: object, *keys: str, part: str = "") -> None:
-    """Refuse values below 0 and infinite ones.
+    """Refuse values below 0, and those beyond float32; `None` stands for a default and is left alone.
 
     Raises:
         ValueError: naming the first such key.
     """
     for key in keys:
-        if not 0 <= (value := getattr(config, key)) < math.inf:  # nor NaN
-            raise ValueError(f"{_spelled(part, key)} is {value}; it must be 0 or more{_and_finite(value)}")
-
-
-def require_dual_lr(config: object, *, part: str = "") -> None:
-    """Refuse a `dual_lr` of 0 or less, and one with which prices would leave float32; `None` stands for a default.
-
-    Raises:
-        ValueError: naming the key.
-    """
-    key = "dual_lr"
-    if (getattr(config, key) or 0) > MOST_DUAL_LR:
-        raise ValueError(f"{_spelled(part, key)} is {getattr(config, key)}; it must be at most {MOST_DUAL_LR:g}")
-    require_positive(config, key, part=part)
+        value = getattr(config, key)
+        if value is not None and not 0 <= value <= MOST:  # nor NaN
+            raise ValueError(f"{_spelled(part, key)} is {value}; it must be 0 or more{_at_most(value)}")
 
 
 def require_seed(config: object) -> None:
@@ -62,9 +52,9 @@ def require_seed(config: object) -> None:
         ValueError: naming the key.
     """
     key = "seed"
-    require_not_negative(config, key)
     if getattr(config, key) >= SEEDS:
         raise ValueError(f"{key} is {getattr(config, key)}; it must be below 2^63")
+    require_not_negative(config, key)
 
 
 def require_size_ratios(config: object, *, part: str = "") -> None:
@@ -84,8 +74,8 @@ def require_size_ratios(config: object, *, part: str = "") -> None:
         raise ValueError(f"{_spelled(part, key)} is {most}; it must be 1 or more, of the mean size, or null for no maximum")
 
 
-def _and_finite(value: float) -> str:
-    return " and finite" if value == math.inf else ""
+def _at_most(value: float) -> str:
+    return f" and at most {MOST:g}" if value > MOST else ""
 
 
 def _spelled(part: str, key: str) -> str:

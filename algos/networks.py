@@ -38,7 +38,11 @@ def _family(name: str) -> str:
     known = [m for m in torchvision.models.list_models(torchvision.models) if re.match(r"(wide_)?resne", m)]
     if name in known:
         return "torchvision"
-    near = difflib.get_close_matches(name, [*known, "wrn-28-2", "timm/resnet50"], n=1, cutoff=0.4)
+    import timm
+
+    plain = name.casefold().removeprefix("timm/")
+    of_timm = [f"timm/{plain}"] if plain in timm.list_models() and plain not in known else []
+    near = of_timm or difflib.get_close_matches(name.casefold(), [*known, "wrn-28-2", "timm/resnet50"], n=1, cutoff=0.4)
     raise ValueError(
         f"unknown backbone {name!r}" + (f"; nearest: {near[0]}" if near else "") + " (also: timm/NAME, wrn-DEPTH-WIDTH)"
     )

@@ -17,8 +17,9 @@ class UserError(Exception):
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """`; nearest: NAME` for an unknown word, or nothing where none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; nearest valid name: {prefix}{near[0]}" if near else ""
+    names = {name.casefold(): name for name in reversed([*known])}  # capitals are no difference; of two names the first
+    near = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.5)
+    return f"; nearest valid name: {prefix}{names[near[0]]}" if near else ""
 
 
 class Stopped(KeyboardInterrupt):

@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pipelines.errors import UserError
 
@@ -22,6 +22,14 @@ MOST_SHOWN = 60  # characters of a value
 LONGEST = 1 << 63  # whole numbers beyond it fit no array
 
 
+class HasPath(Protocol):
+    """A result that lies somewhere."""
+
+    @property
+    def path(self) -> str:
+        """Folder, file or URI."""
+
+
 def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """The function with its arguments checked, numpy's numbers as Python's; what a storage refuses is a sentence too.
 
@@ -32,13 +40,17 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """
     signature = inspect.signature(function)
     kinds = {name: _kinds(str(parameter.annotation)) for name, parameter in signature.parameters.items()}
-    several = {name for name, one in signature.parameters.items() if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+    of_names = {name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD}
+    several = {name for name, one in signature.parameters.items() if one.kind is one.VAR_POSITIONAL}
 
     @functools.wraps(function)
     def _call(*given: Given.args, **named: Given.kwargs) -> Result:
         bound = signature.bind(*given, **named)
         for name, value in bound.arguments.items():
-            if name not in several:
+            if name in several:
+                for item in value:
+                    _checked(name, item, kinds[name])
+            elif name not in of_names:
                 is_number = is_of_numpy(value) and value.shape == ()
                 plain = _plain(value) if is_number or not kinds[name] or {*kinds[name]} & {*COLLECTIONS} else value
                 bound.arguments[name] = _checked(name, plain, kinds[name])
@@ -52,6 +64,16 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
             raise UserError(storage_sentence(error)) from error
 
     return _call
+
+
+def place_of(given: str | os.PathLike[str] | HasPath) -> str:
+    """Folder, file or URI of what is given by one, or as a result that lies there."""
+    return os.fspath(given) if isinstance(given, str | os.PathLike) else given.path
+
+
+def has_place(given: Any) -> bool:
+    """Whether a value is a folder, file or URI, or a result that lies at one."""
+    return isinstance(given, str | os.PathLike) or isinstance(getattr(given, "path", None), str)
 
 
 def is_of_numpy(value: Any) -> bool:
@@ -77,7 +99,7 @@ def _checked(name: str, value: Any, kinds: tuple[str, ...]) -> Any:
         return value
     if not _fits(value, {*kinds}):
         told = [noun for kind, noun in NOUNS.items() if kind in kinds and not (kind == "str" and "Path" in kinds)]
-        told += [f"a {kind}" for kind in kinds if kind not in (*NOUNS, "None")]
+        told += [f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}" for kind in kinds if kind not in (*NOUNS, "None")]
         limit = " below 2^63" if isinstance(value, int) and not isinstance(value, bool) and "int" in kinds else ""
         raise UserError(f"{name} is {_shown(value)}; give {' or '.join(told)}{limit}")
     if isinstance(value, str) and not value and "Path" in kinds:
@@ -98,9 +120,7 @@ def _fits(value: Any, kinds: set[str]) -> bool:
         return "Path" in kinds
     is_list = isinstance(value, Iterable) and not isinstance(value, bytes | Mapping)
     collection = ("Mapping",) if isinstance(value, Mapping) else ("Sequence", "list") if is_list else ()
-    return bool({type(value).__name__, *collection} & kinds) or (
-        bool(kinds - {*NOUNS, "None"}) and isinstance(getattr(value, "path", None), str)
-    )
+    return bool({type(value).__name__, *collection} & kinds) or (bool(kinds - {*NOUNS, "None"}) and has_place(value))
 
 
 def _shown(value: Any) -> str:

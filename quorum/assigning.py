@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from quorum.arguments import checked
-from quorum.clustering import Clustering, place_of, read_labels
+from quorum.arguments import checked, place_of
+from quorum.clustering import Clustering, read_labels
 from quorum.notebook import facts, frame_of, picture
 from quorum.scoring import Embeddings
 

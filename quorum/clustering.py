@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
-from quorum.arguments import checked
+from quorum.arguments import checked, has_place
 from quorum.notebook import facts, frame_of
 from quorum.settings import build_config, resumed_config
 
@@ -25,14 +25,6 @@ RESUMABLE = (  # what a resumed clustering may change
     "exact", "keep_copy", "compute.workers", "compute.cpus_per_worker", "compute.gpu", "compute.max_failures", "compute.grace",
     "checkpoint.", "tracking.uri", "tracking.system_seconds",
 )  # fmt: skip
-
-
-class HasPath(Protocol):
-    """A result that lies somewhere."""
-
-    @property
-    def path(self) -> str:
-        """Folder, file or URI."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +80,6 @@ def read_labels(folder: Location) -> pd.DataFrame:
     return frame_of(*(labels / name for name in labels.children()))
 
 
-def place_of(given: str | Path | HasPath) -> str:
-    """Folder, file or URI of what is given by one, or as a result that lies there."""
-    return str(given) if isinstance(given, str | Path) else given.path
-
-
 @checked
 def open_clusters(path: str | Path) -> Clustering:
     """The finished clustering in a folder.
@@ -135,7 +122,7 @@ def cluster(
     """
     from pipelines.clustering.config import ClusterConfig
 
-    if _is_table(data := keys.get("data")):
+    if (data := keys.get("data")) is not None and not has_place(data):
         raise UserError(
             f"data is a value of type {type(data).__name__}; give a Parquet file or a folder of such, and cluster rows in memory "
             "by quorum.ConstrainedKMeans"
@@ -150,11 +137,6 @@ def cluster(
 
     done = run(made, address=address, resume=None if resume is None else str(resume))
     return Clustering(done.run, done.report)
-
-
-def _is_table(value: Any) -> bool:
-    """Whether a value is rows in memory: an array, a tensor or a table of whatever library."""
-    return len(getattr(value, "shape", ())) > 0
 
 
 def _placed(keys: Mapping[str, Any]) -> dict[str, Any]:

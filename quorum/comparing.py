@@ -11,7 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Stopped, UserError
-from quorum.arguments import checked
+from quorum.arguments import checked, place_of
 from quorum.notebook import facts, picture
 from quorum.settings import build_config, check_changes, spread, with_place
 from quorum.training import Run
@@ -134,7 +134,7 @@ def compare(
         raise UserError("nothing to compare; give experiments, run ids or folders of runs")
     if mode not in (None, "max", "min"):
         raise UserError(f"mode is {mode!r}; give max or min")
-    places = [target.path if isinstance(target, Run) else str(target) for target in targets]
+    places = [place_of(target) for target in targets]
     if kept is not None and tracking_uri is not None:
         raise UserError("runs are read from a file of kept ones or from an MLflow store; leave out one of the two")
     for file in (kept, keep):

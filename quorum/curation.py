@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from quorum.arguments import checked
-from quorum.clustering import Clustering, place_of
+from quorum.arguments import checked, place_of
+from quorum.clustering import Clustering
 from quorum.notebook import facts, frame_of, picture
 from quorum.scoring import Embeddings
 
@@ -144,7 +144,7 @@ def dedup(
     ascending: bool = False,
     neighbours: int | None = None,
     head: int = 0,
-    data: str | Path | None = None,
+    data: str | Path | Embeddings | None = None,
     column: str | None = None,
     id: str | None = None,
     all_pairs: bool = False,
@@ -181,7 +181,7 @@ def dedup(
     return Deduplicated(
         find_duplicates(
             place_of(run), str(to), threshold=threshold, keep=keep, keep_by=keep_by, ascending=ascending, neighbours=neighbours,
-            head=head, data=None if data is None else str(data), column=column, id_column=id, all_pairs=all_pairs,
+            head=head, data=None if data is None else place_of(data), column=column, id_column=id, all_pairs=all_pairs,
             overwrite=overwrite, address=address,
         )
     )  # fmt: skip

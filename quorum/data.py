@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.errors import UserError
-from quorum.arguments import checked
+from quorum.arguments import checked, place_of
 from quorum.notebook import facts, thumbnails
+from quorum.training import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,7 +239,7 @@ def _grown(to: str | Path | None, append: str | Path | DataSet | None, name: str
         raise UserError("give --to for a new data set, or --append for one that grows, not both")
     if append is not None and (name or overwrite):
         raise UserError("--append keeps the data set and its name; leave out --name and --overwrite")
-    return None if append is None else append if isinstance(append, DataSet) else open_data(append)
+    return None if append is None else append if isinstance(append, DataSet) else open_data(place_of(append))
 
 
 def _place_and_name(to: str | Path | None, grown: DataSet | None, name: str | None) -> tuple[str, str]:
@@ -287,7 +288,7 @@ def labels(
     listed: str | Path | None = None,
     list_ids: bool = False,
     count: int | None = None,
-    run: str | Path | Any | None = None,
+    run: str | Path | Run | None = None,
     by: Literal["uncertain", "typical"] = "typical",
     known: str | Path | LabelChoice | None = None,
     seed: int = 1,
@@ -322,7 +323,8 @@ def labels(
     from pipelines.datasets.image_shards import Dataset
     from pipelines.datasets.label_selection import beside, choose_from
 
-    dataset = data.dataset if isinstance(data, DataSet) else Dataset.open(str(data))
+    dataset = data.dataset if isinstance(data, DataSet) else Dataset.open(place_of(data))
+    known = None if known is None else place_of(known)
     before = None if known is None else _known(known, dataset, split)
     if count is not None:
         _check_no_rule(per_class, fraction, listed, at_most, list_ids)
@@ -350,10 +352,10 @@ def _check_no_run(run: Any, by: str | None, known: Selection | None) -> None:
             raise UserError(f"{option} goes with --next{' and --list' if option == '--known' else ''} only; leave it out")
 
 
-def _known(known: str | Path | LabelChoice, dataset: Dataset, split: str) -> Selection:
+def _known(known: str, dataset: Dataset, split: str) -> Selection:
     from pipelines.datasets.label_selection import Selection
 
-    before = Selection.open(str(known), str(dataset.location))
+    before = Selection.open(known, str(dataset.location))
     if not (dataset.has_rows_of(before.fingerprint) and before.split == split):
         raise UserError(f"--known {known} was chosen from other images than split {split!r} of {dataset.location}")
     return before
@@ -375,7 +377,7 @@ def _next(
         raise UserError("from is missing: quorum labels DATA --next N --from RUN")
     from pipelines.evaluation.next_labels import next_images
 
-    place = str(getattr(run, "path", run))
+    place = place_of(run)
     made = next_images(
         dataset, split, place, count, by=by, known=known, to=None if to is None else str(to), gpu=gpu, address=address
     )  # fmt: skip

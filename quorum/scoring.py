@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorum.arguments import checked
+from quorum.arguments import checked, place_of
 from quorum.data import DataSet
 from quorum.notebook import facts, frame_of
 from quorum.settings import build_config, resumed_config
@@ -141,10 +141,10 @@ def evaluate(
     from pipelines.evaluation.evaluate import evaluate as score
 
     scores = score(
-        _place(run), shards=_optional(data), split=split, workers=workers, gpu=gpu, untrained=untrained,
+        place_of(run), shards=_optional(data), split=split, workers=workers, gpu=gpu, untrained=untrained,
         neighbours=neighbours, temperature=temperature, address=address,
     )  # fmt: skip
-    series = pd.Series(scores, name=_place(run))
+    series = pd.Series(scores, name=place_of(run))
     series.attrs["classes"] = scores.table
     return series
 
@@ -213,7 +213,7 @@ def embed(
     from pipelines.evaluation.write_embeddings import write_embeddings
 
     made = write_embeddings(
-        _place(run), str(to), shards=_optional(data), split=split, workers=workers, gpu=gpu, address=address
+        place_of(run), str(to), shards=_optional(data), split=split, workers=workers, gpu=gpu, address=address
     )  # fmt: skip
     return Embeddings(made)
 
@@ -246,12 +246,8 @@ def export(
     """
     from pipelines.evaluation.export import export as write
 
-    return write(_place(run), str(to), classifier=classifier, register=register, alias=alias, overwrite=overwrite)
-
-
-def _place(given: str | Path | Run | DataSet) -> str:
-    return given.path if isinstance(given, Run | DataSet) else str(given)
+    return write(place_of(run), str(to), classifier=classifier, register=register, alias=alias, overwrite=overwrite)
 
 
 def _optional(given: str | Path | DataSet | None) -> str | None:
-    return None if given is None else _place(given)
+    return None if given is None else place_of(given)

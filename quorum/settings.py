@@ -78,6 +78,8 @@ def with_short_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: for a value of a type that no recipe holds.
     """
+    if (odd := next((key for key in settings if not isinstance(key, str)), None)) is not None:
+        raise UserError(f"{odd!r} is no key of a configuration; keys are text, as 'method.dim'")
     plain = {SHORT.get(key, key): _plain(value) for key, value in settings.items()}
     for key, value in plain.items():
         if not (value is None or isinstance(value, bool | int | float | str | list | Mapping)):

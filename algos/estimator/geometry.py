@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.utils import check_array
 from torch import Tensor
 
+from algos.estimator.given_arrays import as_array, table_of
 from algos.kmeans.step_arithmetic import priced_similarities
 
 SMALLEST = 1e-140  # scale of Euclidean rows, and one over the largest
@@ -84,13 +84,6 @@ class Geometry:
         return prepared.new_zeros((), dtype=torch.float64) if self.spherical else prepared.double().square().sum(dim=1) / 2
 
 
-def as_array(given: Any) -> Any:
-    """A tensor as an array, wherever it is and whether it has a gradient, floats of 16 bits or less as float32; else as it is."""
-    if not isinstance(given, Tensor):
-        return given
-    return (given.float() if given.is_floating_point() and given.element_size() < 4 else given).numpy(force=True)
-
-
 def split(rows: Tensor, width: int) -> Iterator[Tensor]:
     """Views of the rows in pieces such that piece x width stays within `NUMBERS_HELD` numbers."""
     yield from rows.split(max(NUMBERS_HELD // width, 1))
@@ -153,7 +146,8 @@ def initial_centers(
             with a row that has none.
     """
     if not isinstance(init, str):
-        given = torch.from_numpy(check_array(as_array(init), dtype=np.float64, force_writeable=True)).to(rows)
+        table = table_of(as_array(init, "init"), "init")
+        given = torch.from_numpy(check_array(table, dtype=np.float64, force_writeable=True, input_name="init")).to(rows)
         if given.shape != (num_clusters, rows.shape[1]):
             raise ValueError(f"init has shape {tuple(given.shape)}; {(num_clusters, rows.shape[1])} is needed")
         if geometry.spherical and (row := undirected_row(row_lengths(given))) is not None:

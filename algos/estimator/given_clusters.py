@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from torch import Tensor
 
-from algos.estimator.geometry import as_array
+from algos.estimator.given_arrays import as_array
 from algos.kmeans.batches import LEAST_BATCHES
 
 
@@ -50,8 +50,9 @@ class GivenClusters:
             return cls._fitted(init, metric)
         if not (isinstance(init, tuple) and len(init) == 2 and np.ndim(init[0]) == 2):
             return None
-        centers = np.asarray(as_array(init[0]))
-        prices = check_array(as_array(init[1]), ensure_2d=False, dtype=np.float64, input_name="init, its prices,")
+        centers = np.asarray(as_array(init[0], "init"))
+        given = as_array(init[1], "init[1]")
+        prices = check_array(given, ensure_2d=False, dtype=np.float64, input_name="init, its prices,")
         if prices.shape != (len(centers),):
             raise ValueError(f"init has prices of shape {prices.shape} for {len(centers)} centers; give one for each")
         return cls(centers, prices, np.full(len(centers), 1 / len(centers)), max_iter if prices.any() else 0)

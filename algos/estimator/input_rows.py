@@ -16,7 +16,8 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from algos.estimator.geometry import as_array, row_lengths, undirected_row
+from algos.estimator.geometry import row_lengths, undirected_row
+from algos.estimator.given_arrays import as_array, table_of
 
 LEAST_WEIGHT = 1e-9  # of the mean; less is lost in float32
 
@@ -85,22 +86,24 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
 
     Args:
         estimator: whose `device` and `metric` hold, and whose number of features is checked.
-        data: (n, D) array or tensor, or a column of n vectors, as pandas reads it from Parquet; half precision becomes float32,
-            other types that are no float32 float64.
+        data: (n, D) array or tensor, or a column of n vectors, as pandas reads it from Parquet, alone or as a table of one
+            column; half precision becomes float32, other types that are no float32 float64.
         reset: whether the number of features is learned, not checked, and some row must have a weight.
         sample_weight: (n,), one number for all rows, or `None`.
 
     Raises:
-        ValueError: for data or weights that are not finite, of a wrong shape or below zero, and for rows without a direction.
+        TypeError: for tensors that are not dense, or hold no numbers.
+        ValueError: for data or weights that are not finite, masked, of a wrong shape or below zero, vectors beside other columns,
+            and rows without a direction.
     """
     geometry = None if reset else getattr(estimator, "_geometry", None)
     device = estimator.device if geometry is None else geometry.origin.device
     if isinstance(data, Tensor):
-        if data.layout is not torch.strided:
-            raise TypeError(f"X is a sparse tensor ({data.layout}); give a dense one: X.to_dense()")
         device = data.device if device is None else device
-        data = as_array(data)
-    data = _table_of(data)
+        data = as_array(data, "X")
+    if np.ma.is_masked(data):  # which scikit-learn would take for what lies below the mask
+        raise ValueError("X has masked numbers; fill them in, or remove their rows")
+    data = table_of(data, "X")
     kept = [np.float64, np.float32, np.float16]  # others become the first
     checked = validate_data(estimator, data, reset=reset, dtype=kept, order="C", force_writeable=True)
     checked = checked.astype(np.float32) if checked.dtype == np.float16 else checked
@@ -109,6 +112,8 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
     except (RuntimeError, AssertionError) as error:
         said = str(error).split("\n", maxsplit=1)[0]
         raise ValueError(f"device {device} cannot be used ({said}); choose another, or none") from error
+    if rows.is_meta:
+        raise ValueError("device meta cannot be used (it holds no numbers); choose another, or none")
     spherical = estimator.metric == "cosine" if geometry is None else geometry.spherical
     lengths = row_lengths(rows) if spherical else None
     if lengths is not None and (row := undirected_row(lengths)) is not None:
@@ -117,25 +122,11 @@ def read_table(estimator: Any, data: ArrayLike | Tensor, *, reset: bool, sample_
     return Table(rows, lengths, None if sample_weight is None else _weights(sample_weight, rows, some=reset))
 
 
-def _table_of(data: Any) -> Any:
-    """A column of vectors as a table; anything else as it is.
-
-    Raises:
-        ValueError: for masked numbers, which scikit-learn would take for what lies below the mask, or vectors of several lengths.
-    """
-    if np.ma.is_masked(data):
-        raise ValueError("X has masked numbers; fill them in, or remove their rows")
-    if isinstance(data, list) or getattr(data, "ndim", 1) != 1:
-        return data
-    column = np.asarray(data)
-    return np.stack(list(column)) if column.dtype == object and column.ndim == 1 and len(column) else data
-
-
 def _weights(given: Any, rows: Tensor, *, some: bool) -> Tensor | None:
     """Weights of rows, of which `some` must count: there is nothing else to learn from yet."""
     if np.ma.is_masked(given):
         raise ValueError("sample_weight has masked numbers; give 0 for rows that do not count")
-    given = np.full(len(rows), given) if isinstance(given, Real) else as_array(given)
+    given = np.full(len(rows), given) if isinstance(given, Real) else as_array(given, "sample_weight")
     weights = check_array(given, ensure_2d=False, dtype=np.float64, force_writeable=True, input_name="sample_weight")
     if weights.ndim != 1:
         raise ValueError(f"sample_weight has shape {weights.shape}; give one number a row")

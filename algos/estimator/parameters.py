@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
-from algos.check_ranges import MOST_DUAL_LR
+from algos.check_ranges import MOST
 
 PARAMETERS: dict[str, list[Any]] = {
     "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -17,7 +17,7 @@ PARAMETERS: dict[str, list[Any]] = {
     "min_cluster_size": [Interval(Real, 0, None, closed="left"), None],
     "max_size_ratio": [Interval(Real, 1, None, closed="left"), None],
     "max_cluster_size": [Interval(Real, 0, None, closed="neither"), None],
-    "dual_lr": [Interval(Real, 0, MOST_DUAL_LR, closed="right"), None],
+    "dual_lr": [Interval(Real, 0, MOST, closed="right"), None],
     "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],

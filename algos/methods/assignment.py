@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from algos.balanced.plan_settings import EPSILON, ITERATIONS, LEAST_EPSILON
-from algos.check_ranges import require_dual_lr, require_positive, require_size_ratios
+from algos.check_ranges import require_positive, require_size_ratios
 from algos.idle_settings import Idle, other_than
 
 Assignment = Literal["constrained", "sinkhorn", "none"]
@@ -67,8 +67,7 @@ def require_assignment(config: AssignmentSettings) -> None:
         ValueError: naming the keys and what to change.
     """
     require_size_ratios(config, part="method")
-    require_positive(config, "sinkhorn_iterations", part="method")
-    require_dual_lr(config, part="method")
+    require_positive(config, "sinkhorn_iterations", "dual_lr", part="method")
     if not config.sinkhorn_epsilon >= LEAST_EPSILON or config.sinkhorn_epsilon == math.inf:
         raise ValueError(
             f"method.sinkhorn_epsilon is {config.sinkhorn_epsilon}; give {LEAST_EPSILON} or more: a sharper plan is out of "

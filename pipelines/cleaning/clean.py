@@ -16,7 +16,7 @@ from pipelines.cleaning.old_runs import Kept, checkpoints_to_go, runs_to_go, unl
 from pipelines.cleaning.waste import Kind, Waste, is_as_planned
 from pipelines.errors import UserError
 from pipelines.files.location import Location
-from pipelines.files.storage_errors import is_of_remote, said_of
+from pipelines.files.storage_errors import of_one_file
 from pipelines.runs.checkpoints import CheckpointStore
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE
 from pipelines.tracking.journal import JOURNAL
@@ -114,8 +114,8 @@ def _delete(root: Location, run: str | None, waste: Iterable[Waste], left: list[
             deleted.append(one)
     if old and run is not None:
         store = CheckpointStore(root / run / "checkpoints")
-        ends = {entry.file for entry in (store.best(), store.latest()) if entry}
         with _unless_refused(f"{run}/checkpoints".lstrip("/"), left):
+            ends = {entry.file for entry in (store.best(), store.latest()) if entry}
             store.keep_only({entry.file for entry in store.entries()} - (old.keys() - ends))
             deleted += [one for name, one in old.items() if name not in ends]
     return deleted
@@ -135,8 +135,7 @@ def _delete_whole(place: Location, last: Collection[str]) -> None:
 def _unless_refused(path: str, left: list[str]) -> Iterator[None]:
     """What a disk does not let go stays, and the rest goes; a storage that is away would refuse that too."""
     try:
-        yield
-    except OSError as error:
-        if is_of_remote(error):
-            raise
-        left.append(f"{path or 'the run'} stays: {said_of(error)}")
+        with of_one_file():
+            yield
+    except UserError as error:
+        left.append(f"{path or 'the run'} stays: {error}")

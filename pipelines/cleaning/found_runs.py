@@ -20,6 +20,7 @@ from pipelines.config.recipe import is_as_stored
 from pipelines.errors import UserError
 from pipelines.files.location import Location
 from pipelines.files.one_writer import is_seen_at_work
+from pipelines.files.storage_errors import of_one_file
 from pipelines.runs.checkpoints import INDEX
 from pipelines.runs.run_folder import CONFIG_FILE, RUN_FILE, SWEEP_FILE, Run
 from pipelines.tracking.journal import JOURNAL, damaged_lines, entries_of, is_held, newest_status
@@ -112,22 +113,19 @@ def state_now(place: Location, idle_seconds: float) -> State:
 
 def read_config(folder: Location, name: str = CONFIG_FILE) -> dict[str, Any] | None:
     """Plain values of a configuration in a folder; `None` where it cannot be read, or is not whole."""
-    try:
+    config = None
+    with suppress(UserError, yaml.YAMLError, ValueError, RecursionError), of_one_file():  # such as of no date: 2026-13-01
         content = (folder / name).read_bytes()
         config = yaml.safe_load(content) if is_as_stored(content) else None
-    except (FileNotFoundError, PermissionError, yaml.YAMLError, ValueError, RecursionError):  # such as of no date: 2026-13-01
-        return None
     return config if isinstance(config, dict) else None
 
 
 def _found(listing: Listing, folder: str, idle_seconds: float, *, is_trial: bool, busy: bool) -> FoundRun:
     place = listing.place(folder)
-    config = read_config(place)
-    try:
-        run = Run.open(str(place)) if config is not None else None
+    config, run, entries = read_config(place), None, list[dict[str, Any]]()
+    with suppress(UserError), of_one_file():
         entries = entries_of(stored_journal(place))
-    except (UserError, FileNotFoundError, PermissionError):
-        run, entries = None, []
+        run = Run.open(str(place)) if config is not None else None
     models = frozenset(entry["checkpoint"] for entry in entries if entry.get("kind") == "model")
     state = State.DAMAGED if run is None else state_of(listing, folder, idle_seconds)
     return FoundRun(folder, run, State.AT_WORK if busy else state, config, models, is_trial)
@@ -137,7 +135,7 @@ def _state(place: Location, times: Callable[[], dict[str, float]], idle_seconds:
     if is_held(local_folder(place)) or (place.is_local and is_seen_at_work(place)):
         return State.AT_WORK
     journal = b""
-    with suppress(FileNotFoundError, PermissionError):  # one that has just gone, or that is not for this user, says nothing
+    with suppress(UserError), of_one_file():  # one that has just gone, or that is not for this user, says nothing
         journal = stored_journal(place)
     told = newest_status(entries_of(journal))
     state = ENDED.get(told, State.CUT_OFF) if told else State.UNKNOWN

@@ -21,6 +21,7 @@ from pipelines.errors import UserError
 from pipelines.files.documents import read_document
 from pipelines.files.location import CUT_OFF
 from pipelines.files.one_writer import NOTE
+from pipelines.files.storage_errors import of_one_file
 from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE
 from pipelines.working_copy.copy_plan import COPY
 
@@ -117,7 +118,7 @@ def _never_runs(listing: Listing, before: float, *, unfinished: bool, kept: Kept
     for folder in listing.folders_with(NOTE):
         if RUN_FILE in listing.children(folder) or listing.others(folder, OF_A_BEGINNING):
             continue
-        if max(listing.times(folder).values()) >= before:
+        if max(listing.times(folder).values(), default=0.0) >= before:
             kept.notes.append(f"{folder or 'the folder'} stays: it was to become a run, and may be at work")
         elif unfinished:
             yield of_folder(Kind.BEGUN, listing, folder, "it was to become a run, and was killed before")
@@ -129,8 +130,9 @@ def _begun(listing: Listing, before: float, *, unfinished: bool, kept: Kept) -> 
     """Folders that `assign` or `join` has begun and not finished."""
     for folder in listing.folders_with(BEGUN):
         try:
-            plan = read_document(listing.place(folder) / BEGUN, BEGUN_FORMAT, "")
-        except (UserError, FileNotFoundError, PermissionError):
+            with of_one_file():
+                plan = read_document(listing.place(folder) / BEGUN, BEGUN_FORMAT, "")
+        except UserError:
             continue
         strange = listing.others(folder, OF_ASSIGN if "model" in plan else OF_JOIN)
         if strange or max(listing.times(folder).values()) >= before:

@@ -46,7 +46,7 @@ class Listing:
     def __init__(self, root: Location) -> None:
         if not root.is_dir():
             raise UserError(f"{root} is no folder; give the storage of runs, for example outputs")
-        self.root, self.links, self.unread = root, list[str](), dict[str, str]()
+        self.root, self.links, self.unread, self._folders = root, list[str](), dict[str, str](), list[str]()
         self.files = sorted(self._local(root.path) if root.is_local else _remote(root), key=lambda file: file.path)
         self._paths = [file.path for file in self.files]
 
@@ -73,8 +73,9 @@ class Listing:
         return {file.path[start:].partition("/")[0] for file in self.below(folder)}
 
     def folders_with(self, name: str) -> list[str]:
-        """Folders that hold a file of that name."""
-        return [os.path.dirname(file.path) for file in self.files if os.path.basename(file.path) == name]
+        """Folders that hold a file of that name, or whatever is in its place, in the order of their paths."""
+        found = (path for path in (*self._paths, *self.links, *self._folders) if os.path.basename(path) == name)
+        return sorted(os.path.dirname(path) for path in found)
 
     def place(self, path: str) -> Location:
         """Where a path below the folder is."""
@@ -98,7 +99,9 @@ class Listing:
                     continue
                 if stat.S_ISLNK(status.st_mode):
                     self.links.append(os.path.join(below, name))
-                elif not stat.S_ISDIR(status.st_mode):
+                elif stat.S_ISDIR(status.st_mode):
+                    self._folders.append(os.path.join(below, name))
+                else:
                     yield Stored(os.path.join(below, name), status.st_size, status.st_mtime)
 
 

@@ -14,6 +14,7 @@ from pipelines.cleaning.found_runs import FoundRun, read_config
 from pipelines.cleaning.listing import Listing
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import of_one_file
 from pipelines.runs.run_folder import RUN_FILE, SWEEP_FILE
 
 NAMING = ("init_from", "start_from", "run")  # keys of a configuration that name another run, or a checkpoint of it
@@ -41,7 +42,7 @@ def named_files(runs: Sequence[FoundRun], listing: Listing) -> Named:
     """What the runs of a storage name of each other; also those that are linked there, and those beside a run or a sweep."""
     configs = {run.folder or "the run": run.config for run in runs}
     for sweep in listing.folders_with(SWEEP_FILE):
-        configs |= _of_sweep(listing.place(sweep), listing.children(sweep))
+        configs |= _of_sweep(listing.place(sweep), listing.place(sweep).children())
     for outside in (*map(listing.place, listing.links), *_beside(listing.root)):
         configs |= _configs(outside, DEPTH)
     finder, files = _Finder(runs, listing), defaultdict[str, set[str]](set)
@@ -73,7 +74,7 @@ def _beside(root: Location) -> list[Location]:
 
 def _configs(folder: Location, depth: int) -> Configs:
     """Configurations of runs and sweeps in a folder and so many below it, by their places."""
-    with suppress(PermissionError):  # such as lost+found
+    with suppress(UserError), of_one_file():  # such as lost+found
         names = folder.children()
         if RUN_FILE in names:
             return {str(folder): read_config(folder)}

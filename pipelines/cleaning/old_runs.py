@@ -16,6 +16,7 @@ from pipelines.cleaning.waste import Kind, Waste, of_file, of_folder
 from pipelines.config.training_config import ProbeConfig
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.storage_errors import of_one_file
 from pipelines.runs.checkpoints import INDEX
 from pipelines.runs.run_folder import Run
 from pipelines.secrets import hidden
@@ -73,7 +74,8 @@ def _doubt(run: FoundRun, listing: Listing, named: Named) -> str | None:
         more = f" and {len(strange) - MOST_SAID} more" if len(strange) > MOST_SAID else ""
         return f"holds what is not of a run: {', '.join(strange[:MOST_SAID])}{more}"
     try:
-        newest = run.run.checkpoints.latest() if run.run else None
+        with of_one_file():
+            newest = run.run.checkpoints.latest() if run.run else None
     except UserError as error:
         return str(error)
     length = _length(run.config or {})
@@ -111,7 +113,8 @@ def checkpoints_to_go(
             continue
         store, folder = run.run.checkpoints, f"{run.folder}/checkpoints".lstrip("/")
         try:
-            entries, ends = store.entries(), {entry.file for entry in (store.best(), store.latest()) if entry}
+            with of_one_file():
+                entries, ends = store.entries(), {entry.file for entry in (store.best(), store.latest()) if entry}
         except UserError as error:
             kept.note(run, str(error))
             continue
@@ -144,7 +147,8 @@ def unlisted_checkpoints(listing: Listing, run: FoundRun, named: Named, before: 
     if run.run is None or INDEX not in listing.children(folder):
         return
     try:
-        listed = {entry.file for entry in run.run.checkpoints.entries()}
+        with of_one_file():
+            listed = {entry.file for entry in run.run.checkpoints.entries()}
     except UserError:  # which is said above
         return
     for file in listing.below(folder):

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from algos.check_ranges import require_dual_lr, require_positive, require_seed, require_size_ratios
+from algos.check_ranges import require_positive, require_seed, require_size_ratios
 from algos.exact.row_bounds import maximum_rows, minimum_rows
 from algos.idle_settings import Idle, other_than
 from algos.kmeans.batches import LEAST_BATCHES, batch_rows
@@ -98,8 +98,7 @@ class ClusterConfig:
         if self.num_clusters is not None and min(self.heads, default=0) < 1:
             raise UserError(f"num_clusters is {self.num_clusters}; give at least one head of at least one cluster")
         self._check_levels()
-        require_positive(self, "passes", "lanes", "batch_size", "window")
-        require_dual_lr(self)
+        require_positive(self, "passes", "lanes", "batch_size", "window", "dual_lr")
         require_seed(self)
         require_size_ratios(self)
         if self.metric == "euclidean" and self.copy_dtype == "float16":

@@ -144,7 +144,10 @@ def _read_centers(place: Location, metric: Metric | None, *, alone: bool = False
 
 
 def _array(place: Location) -> tuple[np.ndarray, list[int], np.ndarray, Metric | None]:
-    centers = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
+    try:
+        centers = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
+    except (EOFError, MemoryError) as error:  # an empty file, and one that says it is larger than any memory
+        raise ValueError(str(error)) from error
     if centers.ndim != 2 or centers.dtype.kind not in "fiu":
         shape = " x ".join(map(str, centers.shape)) or "no"
         raise UserError(f"{place} has an array of {shape} numbers of type {centers.dtype}; centers are K x D real numbers")
@@ -160,6 +163,11 @@ def _table(place: Location, *, alone: bool) -> tuple[np.ndarray, list[int], np.n
         raise UserError(f"{place} has no column {CENTER!r}{nearest(CENTER, names)}; it has {', '.join(names[:12])}")
     if not holds_numbers(table[CENTER].type):
         raise UserError(f"column {CENTER!r} of {place} is {table[CENTER].type}; centers are lists of numbers, one a row")
+    for name in {HEAD, CLUSTER, PRICE} & set(names):
+        if not (pa.types.is_floating(kind := table[name].type) or pa.types.is_integer(kind)):
+            raise UserError(
+                f"column {name!r} of {place} is {kind}; it holds a number for each center: write it so, or leave it out"
+            )
     lengths = np.unique(list_lengths(lists := as_lists(table[CENTER])))
     if len(lengths) > 1 or -1 in lengths:
         raise UserError(f"{place} has centers that are null or of different lengths; give one of the same length in each row")

@@ -129,9 +129,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         """Refuse impossible numbers, and keys that do nothing for the optimiser."""
         require_positive(self, "lr", "trust_coefficient", "eps", "clip_norm", part="optimizer")
-        require_not_negative(self, "warmup_epochs", "weight_decay", part="optimizer")
-        if self.final_weight_decay is not None:
-            require_not_negative(self, "final_weight_decay", part="optimizer")
+        require_not_negative(self, "warmup_epochs", "weight_decay", "final_weight_decay", part="optimizer")
         if not 0 <= self.momentum < 1:
             raise UserError(f"optimizer.momentum is {self.momentum}; it must lie in [0, 1)")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -307,7 +305,7 @@ class MonitorConfig:
         """Refuse impossible numbers."""
         positive = ("log_steps", "knn_bank", "knn_queries", "knn_neighbours", "knn_temperature", "feature_images")
         require_positive(self, *positive, part="monitor")
-        require_not_negative(self, "knn_epochs", "accuracy_epochs", "picture_epochs", "every_features", part="monitor")
+        require_not_negative(self, "knn_epochs", "accuracy_epochs", "picture_epochs", "feature_epochs", part="monitor")
 
     @property
     def every_features(self) -> int:
@@ -335,8 +333,7 @@ class TrackingConfig:
 
     def __post_init__(self) -> None:
         """Refuse less than no time."""
-        if self.system_seconds is not None:
-            require_not_negative(self, "system_seconds", part="tracking")
+        require_not_negative(self, "system_seconds", part="tracking")
 
     def absolute(self) -> TrackingConfig:
         """The same with an address that holds from any folder.

@@ -6,11 +6,10 @@ What only shows between sections, or between them and the data, is checked by `p
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from algos.check_ranges import require_positive, require_seed
+from algos.check_ranges import MOST, require_positive, require_seed
 from algos.methods.registry import method_spec
 from algos.methods.spec import MethodConfig
 from pipelines.config.plain_values import plain
@@ -186,8 +185,8 @@ class ProbeConfig:
         """Refuse numbers that no probe can have, and what does not go together."""
         require_positive(self, "epochs", "batch_size", "backbone_lr", "per_class", "score_epochs", "lanes")
         require_seed(self)
-        if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
-            raise UserError(f"lr is {self.lr}; give finite numbers above 0")
+        if not self.rates or not all(0 < rate <= MOST for rate in self.rates):
+            raise UserError(f"lr is {self.lr}; give numbers above 0, at most {MOST:g}")
         if self.finetune and len(self.rates) > 1:
             raise UserError(f"lr is {self.lr}, and fine-tuning trains one backbone, not one for each; give one number")
         if self.backbone_lr is not None and not self.finetune:

@@ -17,7 +17,7 @@ from pipelines.config.plain_values import flatten
 from pipelines.errors import UserError, nearest
 
 Config = TypeVar("Config")
-MAY_NOT_BE_EMPTY = ("to", "storage", "column", "id")
+PATHS, NAMES = ("to", "storage"), ("column", "id")  # among the keys of text
 
 
 @lru_cache(maxsize=16)
@@ -40,9 +40,9 @@ def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
         UserError: for a key or value that is not valid.
     """
     method = method_type(kind, method_name(values))
+    _refuse_empty(values, kind, method)
     read = read_texts(values, kind, method)
     check_keys(read, kind)
-    _refuse_empty(read, kind)
     parser = _parser(cast("type", kind), method_type(kind, method_name(read)))
     try:
         options = parser.parse_object(read)
@@ -55,12 +55,12 @@ def from_values(values: Mapping[str, Any], kind: type[Config]) -> Config:
         raise UserError(str(error)) from error
 
 
-def _refuse_empty(values: Mapping[str, Any], kind: type) -> None:
-    """Refuse a path or a column that is an empty text, as a variable of a shell is that is not set: it would be another."""
-    keys = {*getattr(kind, "input_paths", ()), *MAY_NOT_BE_EMPTY}
-    given = {key: value for key, value in flatten(dict(values)).items() if key in keys and isinstance(value, str)}
-    if found := [key for key, value in given.items() if not value.strip()]:
-        raise UserError(f"{found[0]} is empty; give {'a name' if found[0] in ('column', 'id') else 'a path'}")
+def _refuse_empty(values: Mapping[str, Any], kind: type, method: type | None) -> None:
+    """Refuse a key whose value is an empty text, as a variable of a shell is that is not set: it would stand for another."""
+    paths = {*getattr(kind, "input_paths", ()), *PATHS}
+    for key, value in flatten(dict(values)).items():
+        if isinstance(value, str) and not value.strip() and (hint := type_of(key, kind, method)) is not None:
+            raise UserError(f"{key} is empty; give {'a path' if key in paths else 'a name' if key in NAMES else wanted(hint)}")
 
 
 def _one_sentence(message: str, kind: type, method: type | None) -> str:

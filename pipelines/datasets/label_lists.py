@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ CLASS_COLUMNS = (
 )  # fmt: skip
 LIST_CLASSES = (*CLASS_COLUMNS, "classes", "label_name")  # in a table that has `label` too they would be a second one
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+PADDED = re.compile(r"(-?)0*(\d+)(?:\.0*)?")  # a whole number, as 1.0 and 01 are
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,17 @@ def fraction_in(labels: Iterable[str]) -> str | None:
     if not all(map(NUMBER.fullmatch, listed)):
         return None
     return next((label for label in listed if not float(label).is_integer()), None)
+
+
+def alike_classes(classes: Iterable[str]) -> list[str]:
+    """What is to be said of names that differ in capitals, blanks or how a number is written only, as slips do."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        plain = "".join(name.casefold().split())
+        number = PADDED.fullmatch(plain)
+        spellings["".join(number.groups()) if number else plain].append(name)
+    alike = [names for names in spellings.values() if len(names) > 1]
+    return [f"{' and '.join(map(repr, names))} are {len(names)} classes" for names in alike[:1]]
 
 
 def _text(file: str) -> str:

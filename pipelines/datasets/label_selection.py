@@ -18,7 +18,7 @@ import pyarrow as pa
 import ray
 
 from pipelines.datasets.image_shards import Dataset, read_column, read_images, read_sources
-from pipelines.datasets.label_lists import fraction_in, read_list
+from pipelines.datasets.label_lists import alike_classes, fraction_in, read_list
 from pipelines.errors import UserError, nearest
 from pipelines.files.documents import damage_in_words, read_document, write_document
 from pipelines.files.location import Location
@@ -29,7 +29,7 @@ from pipelines.words import counted, tell
 SELECTION_FORMAT = 1
 MAKE_AGAIN = "make it again with quorum labels"
 UNLABELLED = ("", "-1", "-1.0")  # what a list writes for an instance without a class
-MISSING = ("nan", "none", "null", "na", "n/a", "<na>", "?")  # what tools write for a value that is not there
+MISSING = ("nan", "none", "null", "na", "n/a", "<na>", "?", "unlabeled", "unlabelled")  # what is written for a missing value
 MOST_NAMED = 10  # classes in a sentence
 
 
@@ -264,6 +264,8 @@ def choose_listed(dataset: Dataset, split: str, file: str, *, list_ids: bool = F
     classes = dataset.classes or sorted({line.label for line, _ in listed if line.label is not None} - {*UNLABELLED})
     if not dataset.classes and (fraction := fraction_in(classes)):
         raise UserError(f"list {file} holds {fraction}, which is no class; write behind each comma what the image shows")
+    for sentence in () if dataset.classes else alike_classes(classes):
+        tell(f"list {file}: {sentence}")
     number_of = _numbers_of(map(composed, classes))
     shared = {name for name, count in Counter(map(composed, classes)).items() if count > 1}
     chosen: dict[int, int] = {}
@@ -338,10 +340,12 @@ def choose_from(
         raise UserError(f"--seed is {seed}; it must be 0 or more")
     if per_class is not None:
         selection = choose_per_class(dataset, split, per_class, seed, at_most=at_most)
-        return f"per-class-{'at-most-' if at_most else ''}{per_class}-seed-{seed}", selection
-    if fraction is not None:
-        return f"fraction-{fraction}-seed-{seed}", choose_fraction(dataset, split, fraction, seed)
-    return Path(str(listed)).stem, choose_listed(dataset, split, str(listed), list_ids=list_ids)
+        name = f"per-class-{'at-most-' if at_most else ''}{per_class}-seed-{seed}"
+    elif fraction is not None:
+        name, selection = f"fraction-{fraction}-seed-{seed}", choose_fraction(dataset, split, fraction, seed)
+    else:
+        name, selection = Path(str(listed)).stem, choose_listed(dataset, split, str(listed), list_ids=list_ids)
+    return name if split == "train" else f"{split}-{name}", selection  # neither split's takes the other's place
 
 
 def beside(dataset: Dataset, rule: str) -> Location:

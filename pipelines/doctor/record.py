@@ -85,12 +85,13 @@ def _of_new_file(file: Path) -> list[Finding]:
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"MLflow's file {file} cannot be made: nothing can be written in {place}; name another in --tracking.uri")
-    with tempfile.TemporaryFile(dir=place) as probe:
-        try:
+    try:
+        with tempfile.TemporaryFile(dir=place) as probe:
             probe.write(b"x" * 4096)
             probe.flush()
-        except OSError as error:
-            raise UserError(f"MLflow's file {file} cannot be made ({error.strerror}); free some room there") from error
+    except OSError as error:
+        remedy = "free some room there, or name another in --tracking.uri"
+        raise UserError(f"MLflow's file {file} cannot be made ({error.strerror}); {remedy}") from error
     return [fine(CHECK, f"{file} will be made by the first run")]
 
 

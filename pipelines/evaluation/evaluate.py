@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
+from algos.check_ranges import LEAST, MOST
 from algos.class_scores import Guesses
 from algos.scores import accuracy, knn_guesses, linear_probe
 from pipelines.datasets.image_shards import Dataset
@@ -205,8 +205,8 @@ def check_options(*, workers: int, neighbours: Sequence[int] = (1,), temperature
     for option, value in (("workers", workers), *(("neighbours", each) for each in neighbours)):
         if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
             raise UserError(f"{option} is {value}; it must be a whole number, at least 1")
-    if not temperature > 0 or math.isinf(temperature):
-        raise UserError(f"temperature is {temperature}; give a number above 0")
+    if not LEAST <= temperature <= MOST:
+        raise UserError(f"temperature is {temperature}; give a number above 0, at least {LEAST:g} and at most {MOST:g}")
 
 
 def own_guesses(trained: Trained, classes: list[str], scored: dict[str, Tensor]) -> dict[str, Guesses]:

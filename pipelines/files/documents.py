@@ -76,12 +76,16 @@ def damage_in_words(place: Location, remedy: str) -> Iterator[None]:
     """Say of a file what a block finds wrong with it.
 
     Raises:
-        UserError: for a file or values that are missing, values of another type or out of range.
+        UserError: for a file or values that are missing, a folder in its place, values of another type or out of range.
     """
     try:
         yield
     except FileNotFoundError as error:
         raise UserError(f"{place} is missing; {remedy}") from error
+    except OSError as error:
+        if place.is_local and place.is_dir():
+            raise UserError(f"{place} is a folder, where a file is to be; {remedy}") from error
+        raise
     except KeyError as error:
         raise UserError(f"{place} is damaged, or no such file of ours: it has no {error}; {remedy}") from error
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:

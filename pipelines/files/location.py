@@ -45,17 +45,19 @@ class Location:
     uri: str = field(default="", compare=False)
 
     @classmethod
-    def of(cls, place: str | Path) -> Location:
-        """The location of a local path or a URI such as `s3://bucket/folder`.
+    def of(cls, place: str | Path, home: str = "") -> Location:
+        """The location of a local path, which may be relative to `home` or to this folder, or a URI such as `s3://bucket/folder`.
 
         Raises:
-            UserError: for an empty text, or a URI that no file system serves.
+            UserError: for an empty text or one that is not UTF-8, or a URI that no file system serves.
         """
         text = str(place)
         if not text:
             raise UserError("a path is empty; give one (or is a variable of the shell not set?)")
+        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):  # as Python has bytes that are no UTF-8
+            raise UserError(f"the path {text!r} is no text in UTF-8; rename it")
         if "://" not in text:
-            return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text)))
+            return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.join(home, os.path.expanduser(text))))
         scheme, _, rest = text.partition("://")
         if scheme != "file" and (not rest or rest[0] in "/?"):
             raise UserError(f"{text!r} names no bucket; give {scheme}://BUCKET/FOLDER")

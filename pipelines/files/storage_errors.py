@@ -6,7 +6,8 @@ import errno
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pipelines.errors import UserError
@@ -98,6 +99,22 @@ def is_of_remote(error: BaseException) -> bool:
     if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
         return False
     return _says(error, ("AWS Error", "HTTP status", *PASSING))
+
+
+@contextmanager
+def of_one_file() -> Iterator[None]:
+    """Say of one file, of many that are looked at, what a disk refuses; a storage that is away would refuse them all.
+
+    Raises:
+        UserError: in words.
+        OSError: what a remote storage refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_of_remote(error):
+            raise
+        raise UserError(said_of(error)) from error
 
 
 def as_damage(error: Exception, said: str) -> Exception:

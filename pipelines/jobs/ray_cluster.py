@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,7 +72,7 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
                 # Processes are kept for all CPUs, and for the tasks that read beside them: a new one starts for a second.
                 "num_workers_soft_limit": cpus + READERS,
             }  # fmt: skip
-            with starts_in_words(None):
+            with starts_in_words(None), _none_left_unless_started():
                 ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
         atexit.register(_end_with_all_processes, _raylet_here(), os.getpid())
         watch_head(ray.get_runtime_context().gcs_address)
@@ -85,6 +85,32 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     watch_head(ray.get_runtime_context().gcs_address)
     keep_here()
     return False
+
+
+@contextmanager
+def _none_left_unless_started() -> Iterator[None]:
+    """Within the block Ray starts on this machine; where that is stopped or fails, what it has started by then ends.
+
+    Ray ends its raylet alone, whose helpers stay for more than a minute. No issue found.
+    """
+    before = _children_of(os.getpid())
+    try:
+        yield
+    except BaseException:
+        raylet = _raylet_here()
+        if raylet is not None:
+            _end_with_all_processes(raylet, os.getpid())
+        begun = [child for child in _children_of(os.getpid()) if child not in before]
+        for child in begun:  # so that it starts no other meanwhile
+            _signal(child, signal.SIGSTOP)
+        for one in [*(inner for child in begun for inner in _children_of(child["pid"])), *begun]:
+            _signal(one, signal.SIGKILL)
+        raise
+
+
+def _signal(one: dict[str, Any], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(one["pid"], number)
 
 
 def _raylet_here() -> int | None:
@@ -107,8 +133,7 @@ def _end_with_all_processes(raylet: int | None, owner: int) -> None:
     while (left := [worker for worker in workers if lives(worker)]) and time.monotonic() < until:
         time.sleep(0.1)
     for worker in left:
-        with suppress(ProcessLookupError):
-            os.kill(worker["pid"], signal.SIGKILL)
+        _signal(worker, signal.SIGKILL)
 
 
 def _children_of(parent: int) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """A wish to stop: what Ctrl-C, `kill`, a closed terminal, Kubernetes and `ray job stop` send to a driver.
 
 Outside the block of a job's work a wish ends the command at once. Within it, workers save at their next step first; a second
-wish, or the end of the grace period, ends the work without that. What ends it is raised when no module is just being imported:
-an exception amid a compiled one aborts the process.
+wish, or the end of the grace period, ends the work without that. What ends it is raised when no module is just being imported,
+and nothing is done that is to be whole: an exception amid compiled code may abort the process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from pipelines.errors import Stopped
 
@@ -24,6 +24,7 @@ HEARD = b"stopping when what is being loaded is there; once more ends at once\n"
 HEARD_SECONDS = 0.5  # until it is told that a wish waits for an import
 AGAIN_SECONDS = 0.05  # until a wish that came where Python ignores exceptions is sent again
 IMPORTING = "<frozen importlib._bootstrap>"  # file of the frames that import
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -108,11 +109,20 @@ def _heeded() -> list[signal.Signals]:
     return [number for number in WISHES if signal.getsignal(number) is not signal.SIG_IGN]
 
 
+def whole(call: Callable[..., Result], *given: Any, **named: Any) -> Result:
+    """What `call` returns: a wish that comes meanwhile waits for that, as it does for an import."""
+    return call(*given, **named)
+
+
+def _is_whole(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == IMPORTING or frame.f_code is whole.__code__
+
+
 def _imports(frame: FrameType | None) -> int:
-    """How many imports are under way, one within the other."""
+    """How many imports, and calls that are to be whole, are under way, one within the other."""
     count = 0
     while frame is not None:
-        count += frame.f_code.co_filename == IMPORTING
+        count += _is_whole(frame)
         frame = frame.f_back
     return count
 
@@ -126,7 +136,7 @@ def _raise(stopped: Stopped, frame: FrameType | None, begun: int) -> None:
     told.start()
 
     def look(frame: FrameType, event: str, arg: object) -> None:
-        if event == "return" and frame.f_code.co_filename == IMPORTING and _imports(frame.f_back) <= begun:
+        if event == "return" and _is_whole(frame) and _imports(frame.f_back) <= begun:
             sys.setprofile(None)
             told.cancel()
             raise stopped

@@ -39,6 +39,7 @@ from pipelines.views.augment import normalize
 
 LOG_STEPS = 20
 MOMENTUM = 0.9
+LOWER = "start a new probe with a lower lr"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Probe:
         self.stream = EpochStream(
             source, task.shape, seed=task.seed, rank=worker.rank, workers=worker.count, beside=worker.beside
         )
-        self.meter = Meter(worker.device)
+        self.meter = Meter(worker.device, LOWER)
         self.epoch, self.step = 0, 0
         self.store = CheckpointStore(Location.of(job.run) / "checkpoints", keep_last=1)
         if (entry := self.store.latest()) is not None:
@@ -257,6 +258,7 @@ def _log(probe: Probe) -> None:
 def _end_epoch(probe: Probe) -> None:
     """Figures, scores where they are due, and a checkpoint."""
     task, epoch = probe.task, probe.epoch
+    probe.meter.check_weights(probe.plain, probe.global_step)
     figures = {names.EPOCH_LOSS: probe.meter.read_epoch(probe.global_step), names.ROWS_LEFT_OUT: float(probe.stream.left_out)}
     probe.epoch, probe.step = epoch + 1, 0
     last, scored = probe.epoch == task.epochs, None

@@ -66,7 +66,7 @@ def _remedy(settings: Settings, sizes: Sequence[int]) -> str:
             spelled = yaml.safe_dump(options, default_flow_style=True, width=1000).strip()
             what = "its own, as timm spells it" if not several else "let it take all of them"
             return f'change the size of the views, or {what}: --backbone.options "{spelled}"'
-    if several:
+    if several and _takes_all(settings, sizes[:1]):
         return f"give all views {sizes[0]} px, leave views.small out, or take a backbone of any size, as resnet50"
     return "change the size of the views, or take another backbone"
 

@@ -35,14 +35,17 @@ def open_selection(config: TrainingConfig) -> Selection | None:
     return Selection.open(config.labels, config.data, RESTORE_LABELS if kept else "")
 
 
-def absolute(config: AnyConfig) -> AnyConfig:
-    """The same with places that hold from any folder: workers run in their own, and a resume may come from anywhere."""
+def absolute(config: AnyConfig, home: str = "") -> AnyConfig:
+    """The same with places that hold from any folder: workers run in their own, and a resume may come from anywhere.
+
+    Those of its inputs that are relative count from `home`, or from this folder.
+    """
     start = config.init_from
     if start and not is_published(start):
-        start = str(Location.of(start))
-    config = replace(config, data=str(Location.of(config.data)), storage=str(Location.of(config.storage)), init_from=start)
+        start = str(Location.of(start, home))
+    config = replace(config, data=str(Location.of(config.data, home)), storage=str(Location.of(config.storage)), init_from=start)
     config = replace(config, tracking=config.tracking.absolute())
-    return replace(config, labels=str(Location.of(config.labels))) if isinstance(config, SemisupConfig) else config
+    return replace(config, labels=str(Location.of(config.labels, home))) if isinstance(config, SemisupConfig) else config
 
 
 def adopt_labels(config: AnyConfig, selection: Selection | None, run: Location) -> AnyConfig:

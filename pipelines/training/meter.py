@@ -7,12 +7,14 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from algos.distributed.collectives import sum_over_workers
 from algos.distributed.epoch_sums import EpochSums
 from pipelines.errors import UserError
 from pipelines.tracking import figures as names
+
+LOWER = "start a new run with a lower optimizer.lr, with optimizer.clip_norm, or with precision fp32 or bf16"
 
 
 class Meter:
@@ -20,9 +22,11 @@ class Meter:
 
     Args:
         device: where losses are.
+        remedy: what to do about what is not finite.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, remedy: str = LOWER) -> None:
+        self._remedy = remedy
         self._window, self._epoch = EpochSums(2).to(device), EpochSums(2).to(device)  # of losses times rows, and of rows
         self._gradients = EpochSums(2).to(device)  # of their norms, and of steps
         self._clocked_rows, self._waited = 0, 0.0
@@ -52,7 +56,7 @@ class Meter:
         Raises:
             UserError: when the loss is not finite.
         """
-        figures = {names.LOSS: _take_mean(self._window, step)}
+        figures = {names.LOSS: self._take_mean(self._window, step)}
         self._gradients.exchange()
         total, steps = self._gradients.take().tolist()
         if steps:
@@ -70,7 +74,7 @@ class Meter:
         Raises:
             UserError: when the loss is not finite, so that no checkpoint of it pushes out a sound one.
         """
-        return _take_mean(self._epoch, step)
+        return self._take_mean(self._epoch, step)
 
     def exchange(self, step: int) -> None:
         """Make the sums ready to be saved; all workers call it together.
@@ -81,7 +85,7 @@ class Meter:
         self._window.exchange()
         self._epoch.exchange()
         self._gradients.exchange()
-        _mean(self._epoch.total, step)
+        self._mean(self._epoch.total, step)
 
     def restart_clock(self) -> None:
         """Leave out what happened since the last `read`, for example an evaluation."""
@@ -99,20 +103,26 @@ class Meter:
         if "gradients" in state:  # which older checkpoints lack
             self._gradients.load_state_dict(state["gradients"])
 
+    def check_weights(self, network: nn.Module, step: int) -> None:
+        """Refuse a network that the last step broke, before it is saved: that step's loss was of the weights before it.
 
-def _take_mean(sums: EpochSums, step: int) -> float:
-    """The mean of what all workers have added, which starts anew unless it is refused."""
-    sums.exchange()
-    mean = _mean(sums.total, step)
-    sums.take()
-    return mean
+        Raises:
+            UserError: for a weight that is not finite.
+        """
+        weights = dict(network.named_parameters())
+        finite = torch.stack([weight.isfinite().all() for weight in weights.values()]).tolist()
+        if broken := next((name for name, is_finite in zip(weights, finite, strict=True) if not is_finite), None):
+            raise UserError(f"{broken} of the network is not finite after step {step}; {self._remedy}")
 
+    def _take_mean(self, sums: EpochSums, step: int) -> float:
+        """The mean of what all workers have added, which starts anew unless it is refused."""
+        sums.exchange()
+        mean = self._mean(sums.total, step)
+        sums.take()
+        return mean
 
-def _mean(sums: Tensor, step: int) -> float:
-    total, rows = sums.tolist()
-    if not math.isfinite(total):
-        raise UserError(
-            f"the loss is {total} at step {step}; start a new run with a lower optimizer.lr, with optimizer.clip_norm, or with "
-            "precision fp32 or bf16"
-        )
-    return float(total / max(rows, 1))
+    def _mean(self, sums: Tensor, step: int) -> float:
+        total, rows = sums.tolist()
+        if not math.isfinite(total):
+            raise UserError(f"the loss is {total} at step {step}; {self._remedy}")
+        return float(total / max(rows, 1))

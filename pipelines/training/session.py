@@ -186,12 +186,17 @@ class Session:
         return nullcontext() if last or self._ddp is None else self._ddp.no_sync()
 
     def exchange(self) -> None:
-        """Make everything that differs between workers the same, so that one of them can save it."""
+        """Make everything that differs between workers the same, so that one of them can save it.
+
+        Raises:
+            UserError: on every worker, when loss or weights are not finite.
+        """
         for name, buffer in self.method.network.named_buffers():
             if name.endswith(("running_mean", "running_var")):
                 mean_over_workers(buffer)
         self.method.exchange()
         self.meter.exchange(self.global_step)
+        self.meter.check_weights(self.method.network, self.global_step)
 
     def save(self, epoch: int, step: int, score: float | None = None, scored_by: str | None = None) -> None:
         """Checkpoint with (epoch, step) as the next to do; call `exchange` first. All workers call it together.

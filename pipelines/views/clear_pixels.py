@@ -1,4 +1,4 @@
-"""Which pixels of a picture are clear by its file, where PIL takes others for it."""
+"""Which pixels of a picture are clear by its file, and which numbers white and black, where PIL takes others for it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ GREY_STEPS = {"L;2": 85, "L;4": 17}  # of the grey levels that PIL makes of PNGs
 WIDTH, HEIGHT, BITS, PLANES = 256, 257, 258, 284  # tags of TIFF
 APART = 2  # of planes: each band lies by itself
 LAID_TOGETHER = ("RGB", "RGBA", "CMYK")  # modes of which libtiff's planes become pixels
+SIZES = b"\xff\x4f\xff\x51"  # what a codestream of JPEG 2000 begins with; its depths follow
+SIGN, DEPTH, TO_DEPTHS, A_BAND = 0x80, 0x7F, 38, 3  # of a band's depth less 1; bytes to the first one, and from one to the next
 TGA_DESCRIPTOR, ALPHA_BITS = 17, 15  # a byte of its header, and those of its bits that say how many a pixel has for its alpha
 
 
 def load_with_clear_pixels(picture: Image.Image) -> None:
-    """Decode a PNG, GIF, TGA, BMP or TIFF in place, clear where its file says so; leave decoded ones and other formats."""
+    """Decode a PNG, GIF, TGA, BMP, TIFF or JPEG 2000 in place, as its file says; leave decoded ones and other formats.
+
+    Raises:
+        ValueError: for numbers below zero, and bands that no codec reads right.
+    """
     if isinstance(picture, ImageFile.ImageFile) and picture.tile and picture.format in LOADERS:
         LOADERS[picture.format](picture)
 
@@ -123,4 +129,33 @@ def _leave_to_libtiff(picture: TiffImageFile) -> None:
     picture.use_load_libtiff = True
 
 
-LOADERS = {"PNG": _load_png, "GIF": _load_gif, "TGA": _load_tga, "BMP": _load_bmp, "TIFF": _load_tiff}
+def _load_jpeg2000(picture: ImageFile.ImageFile) -> None:
+    """Make the largest number white and 0 black, as PIL does but for less than 8 bits and for numbers with a sign."""
+    assert picture.fp is not None
+    picture.fp.seek(0)
+    content = picture.fp.read()
+    picture.load()
+    first = content.index(SIZES) + len(SIZES) + TO_DEPTHS
+    depths = content[first : first + A_BAND * len(picture.getbands()) : A_BAND]
+    signed = depths[0] & SIGN > 0
+    bits, half = [min((depth & DEPTH) + 1, 8) for depth in depths], 1 << 15 if picture.mode == "I;16" else 1 << 7
+    if not signed and min(bits) == 8:
+        return
+    if picture.mode in ("P", "PA"):
+        raise ValueError(f"its palette has numbers of {min(bits)} bits, which no codec here reads right (save it anew)")
+    if signed and (least := np.min(picture.getextrema())) < half:
+        raise ValueError(f"its values go from {least - half}, and none may be negative")
+    if picture.mode == "I;16":
+        picture.paste(picture.point(lambda value: value * 2 - (1 << 16)))
+    else:
+        picture.paste(picture.point([grey for each in bits for grey in _greys(each, signed=signed)]))
+
+
+def _greys(bits: int, *, signed: bool) -> list[int]:
+    """Grey levels of the 256 that PIL makes of numbers of so many bits: shifted to 8, from the least to the largest."""
+    numbers = (np.arange(256) >> (8 - bits)) - (2 ** (bits - 1) if signed else 0)
+    levels: list[int] = (numbers * (255 / max(2 ** (bits - signed) - 1, 1))).round().clip(0, 255).astype(int).tolist()
+    return levels
+
+
+LOADERS = {"JPEG2000": _load_jpeg2000, "PNG": _load_png, "GIF": _load_gif, "TGA": _load_tga, "BMP": _load_bmp, "TIFF": _load_tiff}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from algos.check_ranges import LEAST, MOST
 from algos.idle_settings import Idle
 from pipelines.errors import UserError
 
+KERNEL = 3  # px that the smallest blur looks at, and RandAugment's sharpness
 WHITE = (255, 255, 255)  # RGB, 0 to 255
 
 
@@ -76,7 +77,7 @@ class ViewConfig:
         for key in ("flip", "jitter_p", "gray_p", "blur_p", "solarize_p"):
             if not 0 <= getattr(self, key) <= 1:
                 raise UserError(f"a view's {key} is {getattr(self, key)}; a probability lies in [0, 1]")
-        if not all(0 <= strength < math.inf for strength in self.jitter) or self.jitter[3] > 0.5:
+        if not all(0 <= strength <= MOST for strength in self.jitter) or self.jitter[3] > 0.5:
             raise UserError(f"a view's jitter is {list(self.jitter)}; give finite strengths of 0 or more, and hue's at most 0.5")
         if self.pad < 0 or self.randaugment < 0:
             raise UserError(f"a view has pad {self.pad} and randaugment {self.randaugment}; neither may be negative")
@@ -84,9 +85,11 @@ class ViewConfig:
             raise UserError(
                 f"a view has magnitude {self.magnitude} and cutout {self.cutout}; give (0, 10] and a share below 1 of the side"
             )
+        if self.size < KERNEL and (self.randaugment or self.blur_p):
+            raise UserError(f"a view has size {self.size}, and blur and RandAugment need {KERNEL} px; give more px, or neither")
         if self.pad >= self.size:
             raise UserError(f"a view has pad {self.pad} of size {self.size}; a mirror image is no larger than the image")
-        if not 0 < self.blur_sigma[0] <= self.blur_sigma[1] < math.inf:
+        if not LEAST <= self.blur_sigma[0] <= self.blur_sigma[1] <= MOST:
             raise UserError(f"a view's blur_sigma is {list(self.blur_sigma)}; give a finite range above 0 px")
 
 
@@ -136,8 +139,8 @@ class Normalization:
 
     def __post_init__(self) -> None:
         """Refuse what is not three channels, or would divide by nothing."""
-        finite = all(map(math.isfinite, [*self.mean, *self.std]))
-        if len(self.mean) != 3 or len(self.std) != 3 or not finite or not min(self.std) > 0:
+        finite = all(abs(mean) <= MOST for mean in self.mean) and all(LEAST <= std <= MOST for std in self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not finite:
             raise UserError(
                 f"normalization has mean {list(self.mean)} and std {list(self.std)}; give three finite numbers each, std above 0"
             )

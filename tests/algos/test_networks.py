@@ -48,6 +48,9 @@ def test_wide_resnet_28_2_has_the_published_size():
         ("wrn-4-2", "from 10 on"),
         ("wrn-28-0", "wrn-28-2"),
         ("vgg16", "unknown backbone"),
+        ("ResNet50", "nearest: resnet50 "),
+        ("Timm/ResNet10T", "nearest: timm/resnet10t "),
+        ("vit_tiny_patch16_224", "nearest: timm/vit_tiny_patch16_224 "),
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest(name, message):

@@ -15,7 +15,8 @@ from quorum.settings import spread
 
 
 class Result:
-    path = "somewhere"
+    def __init__(self, path: str = "somewhere") -> None:
+        self.path = path
 
 
 @checked
@@ -78,6 +79,25 @@ def test_paths_results_and_keys_of_a_configuration_pass():
 def test_what_has_another_type_is_a_sentence(place, named, words):
     with pytest.raises(quorum.UserError, match=words):
         does(place, **named)
+
+
+@pytest.mark.parametrize("target", [["a", "b"], None, 5])
+def test_each_of_several_arguments_is_checked(target):
+    with pytest.raises(quorum.UserError, match=r"targets is .*; give a path or a Run"):
+        quorum.compare("here", target)
+
+
+def test_a_result_is_taken_by_its_place_whatever_made_it(tmp_path):
+    result = Result(str(tmp_path / "none"))
+    for call in (quorum.compare, quorum.evaluate, quorum.labels, lambda data: quorum.dedup(tmp_path, tmp_path / "to", data=data)):
+        with pytest.raises(quorum.UserError) as refused:
+            call(result)
+        assert "Result object" not in str(refused.value)
+
+
+def test_a_key_that_is_no_text_is_refused():
+    with pytest.raises(quorum.UserError, match="1 is no key of a configuration; keys are text"):
+        quorum.cluster(settings={1: 2})
 
 
 def test_unknown_names_are_pythons_own_affair():

@@ -6,12 +6,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 
 import quorum
 from tests.helpers.inputs.lumps import CLUSTERS, LUMP_DIM, LUMP_ROWS
 
 
-@pytest.mark.parametrize("rows", [np.ones((4, 2)), pd.DataFrame({"embedding": [[1.0]]}), pa.table({"id": [1]})])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.ones((4, 2)), pd.DataFrame({"embedding": [[1.0]]}), pa.table({"id": [1]}), [[1.0, 2.0]], pa.array([[1.0]]),
+        torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)]),
+    ],
+)  # fmt: skip
 def test_rows_in_memory_are_refused_with_what_takes_them(tmp_path, rows):
     said = rf"data is a value of type {type(rows).__name__}; .* rows in memory by quorum\.ConstrainedKMeans"
     with pytest.raises(quorum.UserError, match=said):

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def keep(place: str, runs: Sequence[tuple[Any, str, Mapping[str, Mapping[int, fl
         before = [row for row in _rows(location) if row["run_id"] not in ids] if location.exists() else []
         rows = sorted([*before, *fresh], key=lambda row: (row["start_time"], row["run_id"]))
         location.parent.make()
-        location.write_parquet(pa.Table.from_pylist(rows, SCHEMA))
+        location.write_parquet(pa.Table.from_pylist(rows, SCHEMA), write_page_checksum=True)
     return len(rows)
 
 
@@ -101,7 +102,10 @@ def _rows(location: Location) -> list[dict[str, Any]]:
     if not of_format or table.schema != SCHEMA:
         raise UserError(f"{location} holds no runs that quorum compare --keep wrote; give another file")
     with damage_in_words(location, "fetch it again"):
-        return [_checked(row) for row in table.to_pylist(maps_as_pydicts="strict")]
+        rows = [_checked(row) for row in table.to_pylist(maps_as_pydicts="strict")]
+        if again := next((run for run, times in Counter(row["run_id"] for row in rows).items() if times > 1), None):
+            raise ValueError(f"it has the run {again} twice")
+        return rows
 
 
 def _checked(row: dict[str, Any]) -> dict[str, Any]:
@@ -111,8 +115,9 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
         TypeError: where it is.
         ValueError: where a figure lacks a step or a value.
     """
-    checked_note(row, run_id=str, experiment=str, start_time=int, params=dict, tags=dict, figures=list)
+    checked_note(row, run_id=str, name=str, experiment=str, status=str, start_time=int, params=dict, tags=dict, figures=list)
     for each in row["figures"]:
+        checked_note(each, name=str, steps=list, values=list)
         if len(each["steps"]) != len(each["values"]) or None in each["steps"] or None in each["values"]:
             raise ValueError(f"its figure {each['name']} lacks a step or a value")
     return row

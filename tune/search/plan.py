@@ -44,6 +44,7 @@ class Plan:
         config: of the sweep.
         base: configuration of all trials, before a point is set.
         home: folder that the sweep was started in, where local files of remote runs are.
+        begun_from: folder that it was begun in, from which relative places in its space count.
         dataset: that all trials train on.
         points: to try; empty where a searcher proposes them.
         checked: configuration of each of these points, by its identity.
@@ -52,17 +53,19 @@ class Plan:
     config: SweepConfig
     base: TrainingConfig
     home: str
+    begun_from: str
     dataset: Dataset
     points: list[Point]
     checked: dict[str, TrainingConfig]
 
     @classmethod
-    def of(cls, config: SweepConfig, *, stored: bool = False) -> Plan:
+    def of(cls, config: SweepConfig, *, stored: bool = False, begun_from: str = "") -> Plan:
         """Make the plan and check every point that is known.
 
         Args:
             config: of the sweep.
             stored: whether its recipe is the one that a sweep keeps, perhaps of version 0.1.
+            begun_from: folder that the sweep was begun in; this one, where it is begun now, or did not note it.
 
         Raises:
             UserError: for a base recipe that does not work, or points that cannot; nothing was started.
@@ -80,7 +83,8 @@ class Plan:
         dataset = Dataset.open(base.data)
         metric = config.metric or _scores(base, dataset).usual
         config = replace(config, storage=str(storage), tracking=tracking, metric=metric, mode=config.mode or usual_mode(metric))
-        plan = cls(config, base, str(Path.cwd()), dataset, _points(config), {})
+        here = str(Path.cwd())
+        plan = cls(config, base, here, begun_from or here, dataset, _points(config), {})
         plan._check_ranking()
         plan._check_points()
         if not stored:
@@ -166,7 +170,7 @@ class Plan:
         return config
 
     def _set(self, base: TrainingConfig, settings: Mapping[str, Any]) -> TrainingConfig:
-        return absolute(from_values(with_settings(base.to_dict(), settings), type(base)))
+        return absolute(from_values(with_settings(base.to_dict(), settings), type(base)), self.begun_from)
 
     def _check_metric(self, config: TrainingConfig, dataset: Dataset) -> None:
         decided = self.config.scheduler.name != "none" or self.config.searcher == "optuna"
@@ -204,7 +208,7 @@ class Plan:
         found = {}
         for data in [value for axis in axes if axis.key == "data" for value in axis.values]:
             with suppress(UserError):  # of one that no trial can be made on, which is told where it matters
-                found[data] = Dataset.open(data).fingerprint
+                found[data] = Dataset.open(str(Location.of(data, self.begun_from))).fingerprint
         return found
 
     @property

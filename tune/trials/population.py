@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import ray.tune
 
+from pipelines.errors import UserError
 from pipelines.files.documents import RESTORE, checked_note, damage_in_words
 from pipelines.files.location import Location
 from pipelines.jobs.ray_quirks.populations import Population
@@ -49,7 +51,7 @@ def population_based(plan: Plan) -> Population:
         return config
 
     mutations = {axis.key: domain(axis) if axis in bounded else axis.values for axis in axes}
-    reached = max(epochs_done(plan.run_folder(point, seed)) for point in plan.points for seed in plan.config.seeds)
+    reached = max(reached_by(plan.run_folder(point, seed)) for point in plan.points for seed in plan.config.seeds)
     return Population(
         reached, time_attr=EPOCHS_DONE, perturbation_interval=rule.interval_epochs, quantile_fraction=rule.share,
         hyperparam_mutations={"trial": {"point": mutations}}, custom_explore_fn=keep_within,
@@ -63,8 +65,10 @@ def start_of(plan: Plan, trial_id: str) -> Point:
 
 def present_point(plan: Plan, start: Point, seed: int) -> Point:
     """The point that a member has now: of a resumed sweep, perhaps another than it started from."""
-    lineage = lineage_of(plan.run_folder(start, seed))
-    return dict(lineage[-1]["point"]) if lineage else start
+    with suppress(UserError):  # of notes that are damaged, which the member says where it ends
+        lineage = lineage_of(plan.run_folder(start, seed))
+        return dict(lineage[-1]["point"]) if lineage else start
+    return start
 
 
 def run_member(settings: dict[str, Any], *, sweep: SweepContext) -> None:
@@ -79,7 +83,7 @@ def run_member(settings: dict[str, Any], *, sweep: SweepContext) -> None:
     start, seed = start_of(plan, ray.tune.get_context().get_trial_id()), settings["trial"]["seed"]
     point, folder = settings["trial"]["point"], plan.run_folder(start, seed)
     if is_over(folder):
-        report(sweep, folder, trained=0)
+        report_end(sweep, folder)
         return
     with refusals_noted(folder.make()):
         settle(sweep, folder)
@@ -116,15 +120,32 @@ def epochs_done(folder: Location) -> int:
     return newest.epoch if newest else 0
 
 
+def reached_by(folder: Location) -> int:
+    """The same of a member that may be damaged, which it says where it ends: it keeps no other from going on."""
+    with suppress(UserError):
+        return epochs_done(folder)
+    return 0
+
+
+def report_end(sweep: SweepContext, folder: Location) -> None:
+    """Tell Ray Tune the newest value of each figure of a member that has come to its end: no other takes over from it."""
+    figures = newest_figures(sweep.at_home(Run.open(str(folder)).history), sweep.plan.metric, [])
+    ray.tune.report(figures | {EPOCHS_DONE: sweep.plan.epochs, EPOCHS_TRAINED: 0})
+
+
 def report(sweep: SweepContext, folder: Location, *, trained: int) -> None:
     """Tell Ray Tune the newest value of each figure, and what another member may take over.
 
     That is set aside: the member goes on, and may have dropped its checkpoint before another process has begun to read it.
+
+    Raises:
+        UserError: when the checkpoint is gone, or cannot be written.
     """
     run = Run.open(str(folder))
     figures = newest_figures(sweep.at_home(run.history), sweep.plan.metric, lineage_of(folder))
     newest = run.checkpoints.latest()
-    assert newest is not None, "an interval ends with a checkpoint"
+    if newest is None:  # an interval ends with one
+        raise UserError(f"{run.checkpoints.location} has lost its checkpoints; restore them, and go on with --resume")
     progress = {EPOCHS_DONE: newest.epoch, EPOCHS_TRAINED: trained}
     kept = run.checkpoints.set_aside(newest)
     handed = {"from": folder.name, "entry": asdict(kept), "score": figures.get(sweep.plan.metric)}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from shlex import quote
 
 import ray
@@ -43,6 +44,7 @@ from tune.trials.wish import SweepWish
 
 CONFIG_FILE, BASE_FILE = "sweep.yaml", "base.yaml"
 SEARCHED = "searched_data"  # fingerprints of the data sets in the space
+BEGUN_FROM = "begun_from"  # folder that relative places in the space count from
 SWEEP_FORMAT = 1
 MLFLOW_STATUS = {"failed": "FAILED", "stopped": "KILLED", "running": "KILLED"}  # of trials that could not say it themselves
 
@@ -56,7 +58,8 @@ def sweep(config: SweepConfig, *, address: str | None = None, resume: bool = Fal
     """
     if resume and config.metric:  # the metric of a sweep that version 0.1 began
         config = replace(config, metric=present_name(config.metric))
-    plan = Plan.of(config, stored=resume)
+    begun_from = _begun_from(Location.of(config.storage) / config.name) if resume else ""
+    plan = Plan.of(config, stored=resume, begun_from=begun_from)
     asked = plan.trials if plan.is_population else config.concurrent
     grows = not connect(address, local_cpus=(asked or 1) * int(plan.needs["CPU"]) + 1)
     concurrent = room(plan, asked, grows=grows)
@@ -155,10 +158,16 @@ def _create(plan: Plan) -> RunAddress:
     address = start_run(*plan.store, config.name, params=flatten(config.to_dict()), tags=tags)
     with ended_unless_begun(address):
         content = {"mlflow": without_secrets(vars(address)), "data": plan.dataset.fingerprint, SEARCHED: plan.searched_data}
-        write_document(folder / SWEEP_FILE, content, SWEEP_FORMAT)
+        write_document(folder / SWEEP_FILE, content | {BEGUN_FROM: plan.begun_from}, SWEEP_FORMAT)
         with _recording(folder, address) as tracker:
             tracker.input(plan.data)
     return address
+
+
+def _begun_from(folder: Location) -> str:
+    """Folder that a sweep was begun in; empty where it did not note that, or there is none any more."""
+    noted = str(read_document(folder / SWEEP_FILE, SWEEP_FORMAT, "restore it").get(BEGUN_FROM, ""))
+    return noted if Path(noted).is_dir() else ""
 
 
 def _reopen(plan: Plan) -> RunAddress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from algos.check_ranges import require_dual_lr, require_not_negative, require_positive, require_shares, require_size_ratios
+from algos.check_ranges import require_not_negative, require_positive, require_shares, require_size_ratios
 from algos.idle_settings import Idle
 from algos.methods.assignment import IDLE_DUAL_LR
 
@@ -54,8 +54,7 @@ class SeCuConfig:
         """Refuse values outside their range, naming the key."""
         require_size_ratios(self, part="method")
         require_shares(self, "label_weight", part="method")
-        require_positive(self, "temperature", "center_temperature", "dim", "center_lr", "center_trust", part="method")
-        require_dual_lr(self, part="method")
+        require_positive(self, "temperature", "center_temperature", "dim", "center_lr", "center_trust", "dual_lr", part="method")
         require_not_negative(self, "center_weight_decay", "predictor_hidden", part="method")
         if not self.num_clusters or min(self.num_clusters) < 2:
             raise ValueError(f"method.num_clusters is {self.num_clusters}; give at least one head of 2 clusters or more")

@@ -22,6 +22,7 @@ from pipelines.doctor.refusals import of_storage
 from pipelines.doctor.sizes import rate
 from pipelines.errors import UserError
 from pipelines.files.location import Location
+from pipelines.files.parquet_reader import ParquetReader
 from pipelines.views.decode import decode
 
 CHECK = "data"
@@ -69,6 +70,7 @@ class Expected:
         except UserError as error:
             make = f"quorum ingest SOURCE --to {quote(str(place))}"
             raise UserError(f"{place} is no data set: it has no {SHARDS_MANIFEST} and no Parquet file; run {make}") from error
+        _ = ParquetReader(found.location / found.paths[0]).schema  # a file of another kind is no data
         paths = found.paths[:: -(-len(found.paths) // MOST_FILES)]
         files = tuple((path, (found.location / path).size()) for path in paths)
         return cls(str(found.location), files, len(found.paths), known=known)

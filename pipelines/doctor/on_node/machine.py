@@ -165,14 +165,14 @@ def look_at_disk(check: str, folder: str, remedy: str) -> Finding:
     shown = f"{in_words(free)} of {in_words(size)} are free in {folder}"
     if disk.f_files and not disk.f_favail:
         return fault(check, f"{folder} can hold no more files: its disk has no inode left", remedy, Page.DISK)
-    if free < LEAST_DISK or (used > FULL_SHARE and check == "disk of Ray"):
+    if size and (free < LEAST_DISK or (used > FULL_SHARE and check == "disk of Ray")):  # a mounted bucket may say 0 of both
         why = ", and Ray writes nothing to a disk that is full to 95 %" if free >= LEAST_DISK else ""
         return fault(check, f"the disk is full: {shown}{why}", remedy, Page.DISK)
     if check != "disk of storage" and not os.access(place, os.W_OK):
         return fault(check, f"nothing can be written in {folder}", remedy, Page.RIGHTS)
-    if free < GOOD_DISK:
+    if size and free < GOOD_DISK:
         return noted(check, f"the disk is nearly full: {shown}", remedy, Page.DISK)
-    return fine(check, f"{in_words(free)} free")
+    return fine(check, f"{in_words(free)} free" if size else "it does not say how large it is")
 
 
 def look_at_limits(cpus: float) -> list[Finding]:

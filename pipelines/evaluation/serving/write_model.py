@@ -30,7 +30,7 @@ SHIPPED = (  # modules that the model's code needs, with those that they need
     "pipelines/views/decode", "pipelines/views/resample", "pipelines/views/shown_picture", "pipelines/views/view_config",
 )  # fmt: skip
 CODE = Path(__file__).with_name("image_model.py")
-LIBRARIES = ("mlflow", "torch", "numpy", "pandas", "pillow", "safetensors", "simplejpeg", "cykooz-resizer")
+LIBRARIES = ("mlflow", "torch", "numpy", "pandas", "pillow", "pillow-heif", "safetensors", "simplejpeg", "cykooz-resizer")
 LAYERS: dict[type[nn.Module], tuple[str, ...]] = {  # that a projector may have, with the attributes that make another such
     nn.Linear: ("in_features", "out_features"), nn.BatchNorm1d: ("num_features",), nn.ReLU: (), nn.LeakyReLU: ("negative_slope",),
 }  # fmt: skip

@@ -8,6 +8,7 @@ import io
 import json
 import posixpath
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -165,7 +166,9 @@ def _of_json(lines: Sequence[str], place: Location) -> pa.Table:
             rows += [json.loads(line)] if line.strip() else []
             if rows and not isinstance(rows[-1], dict):
                 raise ValueError("no object")  # of a kind with what is no JSON at all
-        except ValueError as error:
+            if "\\u" in line:  # which may be half of a letter, and no text
+                json.dumps(rows[-1], ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{place}, line {number} is no object of JSON ({error}); each line holds one, with a path") from error
     if not rows:
         raise UserError(f"{place} is empty; a line holds a path, and perhaps a label")
@@ -174,10 +177,10 @@ def _of_json(lines: Sequence[str], place: Location) -> pa.Table:
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """Values of JSON; as text where they are of several kinds."""
+    """Values of JSON; as text where they are of several kinds, or too large."""
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # the last of whole numbers beyond 64 bits
         return pa.array([None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values])
 
 
@@ -186,7 +189,7 @@ def _decoded(place: Location) -> str:
     if place.name.lower().endswith(".gz"):
         try:
             content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"{place} is cut short or damaged ({error}); fetch it again") from error
     try:
         return decoded(content)

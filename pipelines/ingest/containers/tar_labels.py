@@ -110,7 +110,10 @@ def _field(content: bytes, wanted: str | None) -> Found:
     Raises:
         ValueError: for what is no JSON, or a value that is no label.
     """
-    found = json.loads(content)
+    try:
+        found = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     if isinstance(found, dict):
         names = LABELS if wanted is None else (wanted,)
         name = next((name for name in names if name in found), None)
@@ -119,6 +122,7 @@ def _field(content: bytes, wanted: str | None) -> Found:
         found = found[name]
     if found is not None and not isinstance(found, int | float | str):
         raise ValueError("a label is a number or a name")
+    str(found).encode()  # half a letter, which JSON may hold, is no text and raises
     return (found,)
 
 

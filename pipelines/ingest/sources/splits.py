@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipelines.datasets.label_lists import alike_classes
 from pipelines.files.location import Location
 from pipelines.ingest.sources.source import LeftOut, Listing, Sample, require_samples
 
@@ -85,16 +85,7 @@ def settled(samples: Sequence[Sample], root: Location, listing: Listing) -> List
     said = (
         f"{without:,} of {len(kept):,} images have no label: none is there, or -1, or a word for nothing such as NA, None or nan"
     )
-    notes = [*listing.notes, *_alike(listing.classes), *([said] if labelled and without else [])]
+    notes = [*listing.notes, *alike_classes(listing.classes), *([said] if labelled and without else [])]
     return replace(
         listing, samples=require_samples(kept, root, left_out), left_out=left_out, notes=notes, val_is_test=val_is_test
     )
-
-
-def _alike(classes: Sequence[str]) -> list[str]:
-    """What is to be said of names that differ in capitals or blanks only, as typing mistakes do."""
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for name in classes:
-        spellings["".join(name.casefold().split())].append(name)
-    pairs = [names for names in spellings.values() if len(names) > 1]
-    return [f"{' and '.join(map(repr, names))} are two classes" for names in pairs[:1]]

@@ -17,6 +17,7 @@ from typing import Any
 import ray
 
 from pipelines.jobs.ray_quirks.patches import replaced, unless_given
+from pipelines.jobs.stops import whole
 
 DASHBOARD, NOWHERE = "RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9"  # port 9 discards what it gets, where anything listens at all
 UNUSED_PROCESSES = ("start_api_server", "start_monitor", "start_log_monitor")  # methods of Ray's node
@@ -63,10 +64,11 @@ def few_words(*, alone: bool) -> AbstractContextManager[None]:
 
 
 def _in_silence(connect: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    # The process of one whose core is half made ends in a crash.
     if LOG_LEVEL in os.environ:
-        return connect(*given, **named)
+        return whole(connect, *given, **named)
     with unless_given({LOG_LEVEL: "fatal"}), _no_terminal():
-        return connect(*given, **named)
+        return whole(connect, *given, **named)
 
 
 @contextmanager
@@ -81,7 +83,7 @@ def _no_terminal() -> Iterator[None]:
         os.dup2(aside.fileno(), STDERR)
         try:
             yield
-        except BaseException:
+        except Exception:
             aside.seek(0)
             os.write(kept, aside.read())
             raise

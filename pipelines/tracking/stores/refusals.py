@@ -56,6 +56,11 @@ AWAY = re.compile(
     r"Max retries exceeded|Failed to establish|timed out|Connection refused|connection to server|could not connect"
     r"|TEMPORARILY_UNAVAILABLE|error code (429|5\d\d)\b|database is locked|Can't connect to|server closed the connection"
 )
+UNHEARD = (  # what is said where nothing answers, and what it means
+    ("Unable to connect to proxy", "the proxy in between does not answer"),
+    ("Failed to resolve", "no machine of that name is known"),
+    ("Connection refused", "nothing listens there"),
+)
 REVISION = re.compile(r"found version (\w+)|Can't locate revision identified by '(\w+)'")
 
 
@@ -79,10 +84,10 @@ def refusal(error: BaseException, uri: str, advice: str) -> UserError:
         return kind(f"MLflow at {shown} does not answer as it should: {meaning}")
     if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
         return UserError(f"MLflow at {shown} refuses what it was asked: {first_line(error)}")
-    if "Failed to resolve" in said:
-        return StoreAwayError(f"MLflow at {shown} does not answer: no machine of that name is known; {advice}")
     if re.fullmatch(r"http://[^:/]+(/.*)?", uri):
         advice = f"{advice} - without a port, 80 is asked, and MLflow's own is 5000"
+    if why := next((meaning for words, meaning in UNHEARD if words in said), ""):
+        return StoreAwayError(f"MLflow at {shown} does not answer: {why}; {advice}")
     return kind(f"MLflow at {shown} does not answer ({first_line(error)}); {advice}")
 
 

@@ -42,15 +42,67 @@ def test_half_precision_becomes_float32(half):
     assert made.rows.tolist() == ROWS.tolist()
 
 
-@pytest.mark.parametrize("column", [pd.Series(list(ROWS)), pa.array(ROWS.tolist()), pa.chunked_array([ROWS.tolist()])])
+VECTORS = pa.table({"embedding": ROWS.tolist()})
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(list(ROWS)), pa.array(ROWS.tolist()), pa.chunked_array([ROWS.tolist()]), VECTORS,
+        VECTORS.to_pandas(), VECTORS.to_pandas(types_mapper=pd.ArrowDtype), VECTORS.to_pandas().to_numpy(),
+    ],
+)  # fmt: skip
 def test_a_column_of_vectors_is_a_table(column):
     made = read_table(ConstrainedKMeans(), column, reset=True)
     assert made.rows.tolist() == ROWS.tolist()
 
 
-def test_vectors_of_several_lengths_are_none():
-    with pytest.raises(ValueError, match="must have the same shape"):
-        read_table(ConstrainedKMeans(), pd.Series([[1.0], [1.0, 2.0]]), reset=True)
+@pytest.mark.parametrize(
+    ("rows", "has"),
+    [([[1.0], [1.0, 2.0]], "has 2 numbers where others have 1"), ([[1.0], None], "is no vector where others have 1")],
+)
+@pytest.mark.parametrize(
+    "kind", [list, pd.Series, lambda rows: pd.DataFrame({"embedding": rows})], ids=["list", "column", "table"]
+)
+def test_vectors_of_several_lengths_are_none(kind, rows, has):
+    with pytest.raises(ValueError, match=f"row 1 of X {has}; give vectors of one length"):
+        read_table(ConstrainedKMeans(), kind(rows), reset=True)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pa.table])
+def test_vectors_beside_other_columns_are_to_be_given_alone(kind):
+    beside = kind({"id": [1, 2, 3], "embedding": ROWS.tolist(), "name": ["a", "b", "c"]})
+    with pytest.raises(ValueError, match=r"vectors in column 'embedding' and 2 more; give the column .* alone: X\['embedding'\]"):
+        read_table(ConstrainedKMeans(), beside, reset=True)
+
+
+NO_NUMBERS = {
+    "nested": torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)]),
+    "jagged": torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)], layout=torch.jagged),
+    "sparse": torch.eye(3).to_sparse(), "quantized": torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
+    "on the meta device": torch.zeros(3, 2, device="meta"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_tensors_of_other_kinds_are_refused_wherever_they_are_given(kind):
+    given, word = NO_NUMBERS[kind], kind.replace("jagged", "nested")
+    with pytest.raises(TypeError, match=f"X is a .*{word}"):
+        ConstrainedKMeans(2).fit(given)
+    with pytest.raises(TypeError, match=f"sample_weight is a .*{word}"):
+        ConstrainedKMeans(2).fit(ROWS, sample_weight=given)
+    with pytest.raises(TypeError, match=f"init is a .*{word}"):
+        ConstrainedKMeans(2, init=given).fit(ROWS)
+
+
+def test_centers_to_start_from_may_be_a_column_of_vectors():
+    fits = [ConstrainedKMeans(2, init=init, random_state=0).fit(ROWS) for init in (ROWS[:2], pd.DataFrame({"c": list(ROWS[:2])}))]
+    assert fits[0].cluster_centers_.tolist() == fits[1].cluster_centers_.tolist()
+
+
+def test_a_device_without_numbers_is_refused():
+    with pytest.raises(ValueError, match="device meta cannot be used"):
+        ConstrainedKMeans(2, device="meta").fit(ROWS)
 
 
 def test_a_masked_number_is_missing():

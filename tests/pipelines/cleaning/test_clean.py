@@ -278,6 +278,34 @@ def test_a_run_that_cannot_be_read_stays_and_is_named(outputs, damage):
     assert any(note.startswith("coke stays: ") for note in found.notes)
 
 
+@pytest.mark.parametrize("place", ["folder", "link to nothing", "link to itself"])
+@pytest.mark.parametrize("file", ["journal.jsonl", "checkpoints/index.json", "run.json", "config.yaml"])
+def test_what_is_in_the_place_of_a_runs_file_is_the_damage_of_that_run_alone(outputs, file, place):
+    path = outputs / "coke" / file
+    path.unlink()
+    path.mkdir() if place == "folder" else path.symlink_to("nowhere" if place == "link to nothing" else path.name)
+    found = plan(outputs)
+    others = {one for one in OLD_ONES if one[1].startswith("clusters")}
+    assert going(found) == (set() if file == "config.yaml" else others)  # it may name any checkpoint
+    assert any(note.startswith("coke stays: ") for note in found.notes)
+
+
+def test_trials_stay_those_of_a_sweep_also_when_its_file_is_damaged(quiet):
+    trial = next((quiet / "small").glob("ratio*"))
+    (quiet / "small" / "sweep.json").unlink()
+    (quiet / "small" / "sweep.json").symlink_to("nowhere")
+    end(trial, "FAILED")
+    assert going(plan(quiet, failed=True)) == set()
+
+
+def test_an_index_that_is_damaged_after_the_plan_was_made_keeps_its_checkpoints(outputs):
+    found = plan(outputs)
+    (outputs / "coke" / "checkpoints" / "index.json").write_bytes(b"{")
+    deleted, left = carry_out(found)
+    assert [one.path for one in deleted] == ["clusters/checkpoints/step-000000025.pt"]
+    assert [text.partition(":")[0] for text in left] == ["coke/checkpoints stays"]
+
+
 def test_one_run_alone_may_be_given(outputs):
     assert going(plan(outputs / "coke")) == {("old checkpoint", f"checkpoints/{OLD}")}
     carry_out(plan(outputs / "coke"))

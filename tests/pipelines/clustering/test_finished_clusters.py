@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 
 import numpy as np
@@ -75,6 +76,16 @@ def test_an_array_of_other_than_real_numbers_is_refused(tmp_path):
         FinishedClusters.open(str(tmp_path / "c.npy"))
 
 
+@pytest.mark.parametrize("shape", [None, (10**12, 10)])
+def test_an_array_that_is_empty_or_says_it_is_larger_than_any_memory_is_damaged(tmp_path, shape):
+    file = io.BytesIO()
+    if shape is not None:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    (tmp_path / "c.npy").write_bytes(file.getvalue())
+    with pytest.raises(UserError, match=r"c\.npy is cut short or damaged"):
+        FinishedClusters.open(str(tmp_path / "c.npy"))
+
+
 def test_a_file_in_another_order_keeps_the_numbers_of_its_clusters(tmp_path):
     columns = {"head": [1, 0, 0, 1], "cluster": [1, 1, 0, 0], "center": [[0.0, -1.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]]}
     pq.write_table(pa.table(columns | {"price": [4.0, 2.0, 1.0, 3.0]}), tmp_path / "c.parquet")
@@ -109,6 +120,8 @@ def test_a_file_of_euclidean_clusters_says_so(tmp_path):
         ({"center": [[1.0, 0.0], [0.0, 0.0]]}, "center 1 of .* is all zeros"),
         ({"center": [[1.0, 0.0], [0.0, 1.0]], "price": [0.0, float("nan")]}, "NaN or infinity"),
         ({"center": [[1.0, 0.0], [0.0, 1.0]], "price": [0.0, None]}, "NaN or infinity"),
+        ({"center": [[1.0, 0.0], [0.0, 1.0]], "price": ["0", "1"]}, "column 'price' of .* is string; it holds a number for each"),
+        ({"center": [[1.0, 0.0], [0.0, 1.0]], "cluster": ["a", "b"]}, "column 'cluster' of .* is string"),
         ({"center": [[1.0, 0.0], [0.0, 1.0]], "head": [1, 1]}, "has gaps or repetitions"),
         ({"center": [[1.0, 0.0], [0.0, 1.0]], "cluster": [0, 2]}, "has gaps or repetitions"),
     ],

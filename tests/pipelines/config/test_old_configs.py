@@ -79,6 +79,13 @@ def test_a_stored_run_of_sgd_may_have_any_trust_coefficient_which_did_nothing():
     assert converted(lars)["optimizer"]["trust_coefficient"] == 0.02
 
 
+def test_a_stored_run_whose_name_or_address_was_an_empty_text_has_none(tmp_path):
+    values = "{data: d, views: {large: [{size: 8}]}, name: '', tracking: {uri: ''}, method: {name: coke}}"
+    (tmp_path / "config.yaml").write_text(values)
+    config = read_stored(str(tmp_path / "config.yaml"), PretrainConfig)
+    assert (config.name, config.tracking.uri) == (None, None)
+
+
 def test_a_sweep_that_varied_an_old_key_sets_the_new_one():
     assert recipe_key("data.window", "pretrain") == "stream.window"
 

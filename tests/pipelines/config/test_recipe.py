@@ -11,6 +11,7 @@ from pipelines.config.plain_values import flatten
 from pipelines.config.recipe import read_recipe
 from pipelines.config.sections import OptimizerConfig
 from pipelines.config.training_config import PretrainConfig, SemisupConfig
+from pipelines.config.typed_options import from_values
 from pipelines.errors import UserError
 from tests.helpers import places
 from tests.helpers.pages.words import settings_of
@@ -103,6 +104,8 @@ def test_an_unknown_or_shortened_key_of_the_settings_is_named_with_the_nearest(r
         ({"stream": {"normalization": {"mean": [math.nan, 0.0, 0.0]}}}, "normalization"),
         ({"stream": {"normalization": {"std": [0.2, math.nan, 0.2]}}}, "normalization"),
         ({"stream": {"normalization": {"std": [0.2, 0.2, math.inf]}}}, "normalization"),
+        ({"stream": {"normalization": {"std": [0.2, 1e-46, 0.2]}}}, "normalization"),
+        ({"stream": {"normalization": {"mean": [0.2, 1e300, 0.2]}}}, "normalization"),
     ],
 )
 def test_a_value_of_another_type_names_the_key(recipe, parts, key):
@@ -146,6 +149,28 @@ def test_an_empty_path_is_refused(recipe, key, value):
 
 
 @pytest.mark.parametrize(
+    ("key", "wanted"),
+    [
+        ("name", "text or null"),
+        ("tracking.uri", "text or null"),  # another place than the one that is meant would record the run
+        ("tracking.experiment", "text"),
+        ("stream.split", "text"),
+        ("method.num_clusters", "a list of whole numbers"),
+        ("method.dual_lr", "a number or null"),
+        ("optimizer.betas", "a list of 2 numbers"),
+    ],
+)
+@pytest.mark.parametrize("value", ["", " "])
+def test_a_variable_of_the_shell_that_is_not_set_is_no_value(recipe, key, wanted, value):
+    assert refusal(recipe(), f"--{key}={value}") == f"{key} is empty; give {wanted}"
+
+
+def test_clusters_that_are_an_empty_text_are_not_those_of_the_size(recipe):
+    with pytest.raises(UserError, match=r"method\.num_clusters is empty; give a list of whole numbers or null"):
+        from_values({"data": "d", "labels": "l", "method": {"num_clusters": ""}}, SemisupConfig)
+
+
+@pytest.mark.parametrize(
     ("option", "value"),
     [
         ("epochs", "0"),
@@ -161,6 +186,8 @@ def test_an_empty_path_is_refused(recipe, key, value):
         ("checkpoint.keep_last", "0"),
         ("checkpoint.every_steps", "-1"),
         ("monitor.log_steps", "0"),
+        ("monitor.feature_epochs", "-1"),
+        ("tracking.system_seconds", "-1"),
         ("monitor.knn_temperature", "0"),
         ("monitor.knn_bank", "0"),
         ("optimizer.momentum", "1.5"),
@@ -218,6 +245,10 @@ def test_nesterov_is_of_sgd_alone_and_adamw_wants_a_rate_of_its_own(recipe):
         ({"blur_p": 0.5, "blur_sigma": [0.0, 0.0]}, "blur_sigma"),
         ({"blur_p": 0.5, "blur_sigma": [0.1, math.inf]}, "blur_sigma"),
         ({"blur_p": 0.5, "blur_sigma": [2.0, 0.1]}, "blur_sigma"),
+        ({"blur_p": 0.5, "blur_sigma": [1e-46, 0.1]}, "blur_sigma"),  # 0 in float32
+        ({"jitter": [0.4, 1e300, 0.4, 0.1]}, "jitter"),
+        ({"size": 2, "blur_p": 0.5}, "a view has size 2, and blur and RandAugment need 3 px"),
+        ({"size": 2, "randaugment": 1}, "a view has size 2, and blur and RandAugment need 3 px"),
     ],
 )
 def test_a_view_out_of_range_names_the_key(recipe, view, key):

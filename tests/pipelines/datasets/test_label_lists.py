@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.datasets.image_shards import Dataset
-from pipelines.datasets.label_lists import read_list
+from pipelines.datasets.label_lists import alike_classes, read_list
 from pipelines.datasets.label_selection import Selection, choose_listed
 from pipelines.errors import UserError
 from tests.helpers.inputs.digit_shards import write_digits, write_named
@@ -116,6 +117,7 @@ def test_paths_may_hold_separators_and_letters_in_two_parts(photos, tmp_path):
         ("0,\n2,-1\n", "gives no instance a class"),
         ("0,1.0\n2,0.5\n4,3e1", "few.csv holds 0.5, which is no class; write behind each comma what the image shows"),
         ("0,cat\n2,NaN", "line 2: 'NaN' looks like a missing value"),
+        ("0,cat\n2,Unlabeled", "line 2: 'Unlabeled' looks like a missing value"),
         ("0,cat\n2", "line 2: '2' has no label in the shards; add a comma and its class"),
         ("0,cat\n./cats/tom.jpg,dog", "line 2: './cats/tom.jpg' is listed twice, with two classes"),
         (b"0,cat\n2,caf\xe9\n", "line 2 cannot be read: it is no UTF-8 text; save the file as UTF-8"),
@@ -174,3 +176,25 @@ def test_an_image_of_another_split_is_said_to_be_in_it(tmp_path):
     (tmp_path / "list.csv").write_text("cats/tom.jpg,cat\n")
     with pytest.raises(UserError, match=r"line 1: 'cats/tom.jpg' is in split 'test', not in the one that is chosen from"):
         read_list(str(tmp_path / "list.csv"), {"dogs/rex.png": 0}, elsewhere={"cats/tom.jpg": "test"})
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (["cat", "dog"], []),
+        (["Cat", "cat", "CAT"], ["'Cat' and 'cat' and 'CAT' are 3 classes"]),
+        (["sea lion", "sealion"], ["'sea lion' and 'sealion' are 2 classes"]),
+        (["01", "1", "1.0", "10"], ["'01' and '1' and '1.0' are 3 classes"]),
+        (["-1", "1", "10", "0", "100"], []),
+        (["v1", "v01", "1.5", "1.50"], []),
+    ],
+)
+def test_classes_that_are_one_but_for_their_spelling_are_told(classes, said):
+    assert alike_classes(classes) == said
+
+
+def test_a_list_that_spells_a_class_in_two_ways_says_so(tmp_path, capsys):
+    blind = replace(write_digits(tmp_path / "digits", 20, 20, labelled=False), classes=[])
+    (tmp_path / "mine.csv").write_text("0,1\n1,1.0\n2,2\n")
+    assert choose_listed(blind, "train", str(tmp_path / "mine.csv")).classes == ["1", "1.0", "2"]
+    assert "mine.csv: '1' and '1.0' are 2 classes" in capsys.readouterr().err

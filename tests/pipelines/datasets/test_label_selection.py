@@ -146,7 +146,7 @@ def test_a_selection_that_was_edited_badly_is_refused(some_digits, ids, labels, 
 
 
 def test_places_that_cannot_be_read_or_written_are_named(some_digits, tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is a folder, where a file is to be"):
         Selection.open(str(tmp_path))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
@@ -275,6 +275,18 @@ def test_at_most_takes_what_a_rare_class_has_and_says_so(few, capsys):
     assert (exact.ids, exact.rule) == (same.ids, "1 per class, seed 1")
     main(["labels", str(few.location), "--per-class", "3", "--at-most"])
     assert "per-class-at-most-3-seed-1.json: 6 labels of 3 classes, 1 to 3 a class (at most 3" in capsys.readouterr().out
+
+
+def test_a_choice_from_another_split_takes_no_other_ones_place(some_digits, tmp_path):
+    (tmp_path / "mine.csv").write_text("0\n")
+    both = replace(some_digits, splits={split: some_digits.split("train") for split in ("train", "test")})
+    rules = [(1, None, None), (None, 0.5, None), (None, None, tmp_path / "mine.csv")]
+    found = [
+        [choose_from(both, split, per_class=some, fraction=share, listed=file, seed=1)[0] for some, share, file in rules]
+        for split in ("train", "test")
+    ]
+    assert found[0] == ["per-class-1-seed-1", "fraction-0.5-seed-1", "mine"]
+    assert found[1] == [f"test-{name}" for name in found[0]]
 
 
 def test_labels_are_chosen_from_those_that_a_split_has(tmp_path):

@@ -72,10 +72,16 @@ def test_a_place_that_cannot_remove_files_takes_those_of_runs(store, monkeypatch
     assert list((store.folder / "mlartifacts").rglob("probe.txt"))
 
 
+def test_a_file_that_cannot_be_made_is_a_sentence():
+    (found,) = look_at_record("sqlite:////proc/runs/mlflow.db", "quorum")
+    assert (found.state, found.page) == (State.FAULT, Page.MLFLOW)
+    assert found.said.startswith("MLflow's file /proc/runs/mlflow.db cannot be made")
+
+
 def test_one_that_is_away_and_a_deleted_experiment_are_named(experiment):
     (found,) = look_at_record("http://127.0.0.1:9", "quorum")
     assert (found.state, found.page) == (State.FAULT, Page.MLFLOW)
-    assert "MLflow at http://127.0.0.1:9 does not answer" in found.said
+    assert "MLflow at http://127.0.0.1:9 does not answer: nothing listens there; start it, or correct" in found.said
     client = MlflowClient(experiment)
     client.delete_experiment(client.get_experiment_by_name("quorum").experiment_id)
     (found,) = look_at_record(experiment, "quorum")

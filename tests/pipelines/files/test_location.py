@@ -175,3 +175,9 @@ def test_a_folder_that_takes_no_file_is_told_before_the_work(folder, tmp_path):
     (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(OSError, match="taken"):
         Location.of(tmp_path / "taken").make_writable()
+
+
+@pytest.mark.parametrize("place", ["a\udcff", "a\0b", "s3://bucket/a\udcff"])
+def test_a_path_that_is_no_text_is_refused(place):
+    with pytest.raises(UserError, match=r"the path '.*' is no text in UTF-8; rename it"):
+        Location.of(place)

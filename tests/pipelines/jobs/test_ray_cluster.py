@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -24,6 +27,61 @@ def test_an_address_where_no_cluster_answers_is_said_at_once():
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, timeout=60, check=False)
     assert f"UserError: no Ray cluster answers at {address!r}; start one" in done.stderr
+
+
+def _left(processes: list[int]) -> list[str]:
+    """Names of those that are there after some seconds."""
+    until = time.monotonic() + 5
+    while left := [one.name() for one in psutil.process_iter() if one.pid in processes and one.status() != psutil.STATUS_ZOMBIE]:
+        if time.monotonic() > until:
+            return left
+        time.sleep(0.05)
+    return []
+
+
+def test_a_start_that_is_interrupted_leaves_none_of_what_it_has_started_nor_what_that_has():
+    code = """
+import subprocess
+from pipelines.errors import Stopped
+from pipelines.jobs.ray_cluster import _none_left_unless_started
+before = subprocess.Popen(["sleep", "60"])
+try:
+    with _none_left_unless_started():
+        begun = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+        inner = int(begun.stdout.readline())
+        raise Stopped(15)
+except Stopped:
+    answer = [before.poll(), begun.wait(5), inner]
+before.kill()
+"""
+    before, begun, inner = answer_of(code)
+    assert (before, begun) == (None, -signal.SIGKILL)
+    assert _left([inner]) == []
+
+
+@pytest.mark.slow
+def test_a_wish_that_comes_while_ray_is_joined_ends_the_command_with_its_own_code_and_leaves_no_process():
+    code = """
+import os, signal, sys
+from ray._private import worker
+from pipelines.jobs.ray_cluster import _children_of, connect
+from pipelines.jobs.stops import stops_at_once
+inner = worker.connect
+def connect_and_wish(*given, **named):
+    inner(*given, **named)
+    print([one["pid"] for child in _children_of(os.getpid()) for one in (child, *_children_of(child["pid"]))], flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+worker.connect = connect_and_wish
+try:
+    with stops_at_once():
+        connect("local")
+except KeyboardInterrupt as stop:
+    sys.exit(128 + stop.number)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (143, "")
+    assert len(json.loads(done.stdout)) >= 2
+    assert _left(json.loads(done.stdout)) == []
 
 
 @pytest.mark.ray

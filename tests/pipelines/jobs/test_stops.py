@@ -13,7 +13,7 @@ import time
 import pytest
 
 from pipelines.errors import Stopped
-from pipelines.jobs.stops import WISHES, stops_at_once, stops_in_grace
+from pipelines.jobs.stops import WISHES, stops_at_once, stops_in_grace, whole
 from tests.helpers.places import ROOT
 
 
@@ -129,6 +129,18 @@ def test_a_wish_that_waits_for_an_import_is_told_that_it_was_heard(tmp_path, mon
             importlib.import_module(name)
         assert capfd.readouterr().err == said
         del sys.modules[name]
+
+
+def test_a_wish_amid_a_call_that_is_to_be_whole_ends_the_command_when_that_returns():
+    done = []
+
+    def joined() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        done.append("joined")
+
+    with pytest.raises(Stopped), stops_at_once():
+        done.append(whole(joined))
+    assert done == ["joined"]
 
 
 @pytest.mark.parametrize("number", WISHES)

@@ -147,6 +147,8 @@ def test_a_network_that_takes_no_images_of_the_recipes_size_is_refused():
          r'--backbone.options "\{dynamic_img_size: true, img_size: 32\}"$'),
         ([], r'no images of 32 px \(.*--backbone.options "\{dynamic_img_size: true\}"$'),
         (["--backbone.options", "{dynamic_img_size: true, patch_size: 32}"], "divisible by patch size .*; give all views 32 px"),
+        (["--backbone.options", "{dynamic_img_size: true, patch_size: 12}"],
+         r"no images of 32 px \(.*divisible by patch size .*\); change the size of the views, or take another backbone$"),
         (["--backbone.name", "timm/swin_tiny_patch4_window7_224", "--backbone.options", "{img_size: 32, window_size: 2}"],
          "let it take all of them"),
         (["--backbone.name", "timm/mixer_s16_224", "--backbone.options", "{img_size: 32}"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from pipelines.errors import UserError
 from pipelines.training.meter import Meter
@@ -38,6 +39,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_in_words():
         meter.read_epoch(7)
     with pytest.raises(UserError, match="loss is nan"):
         meter.exchange(7)
+
+
+def test_what_to_do_is_said_by_the_keys_of_the_job():
+    meter, network = Meter(torch.device("cpu"), "lower the rate"), nn.Linear(2, 1)
+    meter.check_weights(network, 3)
+    meter.add(torch.tensor(float("inf")), 2)
+    with pytest.raises(UserError, match=r"^the loss is inf at step 3; lower the rate$"):
+        meter.read_epoch(3)
+    nn.init.constant_(network.bias, float("nan"))
+    with pytest.raises(UserError, match=r"^bias of the network is not finite after step 3; lower the rate$"):
+        meter.check_weights(network, 3)
 
 
 def test_a_meter_that_was_saved_goes_on_with_the_same_means():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from algos.row_draws import RowDropPath
+from pipelines.errors import UserError
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.recognise import open_source
 from pipelines.training.epoch_scores import scores
@@ -141,6 +142,14 @@ def test_dropout_follows_the_step_not_the_history(digits, tmp_path):
     made.step = 3
     made.seed_step()
     assert not torch.equal(torch.rand(4), first)
+
+
+def test_weights_that_the_last_step_before_a_checkpoint_broke_are_not_saved(some_digits, tmp_path):
+    made = new_session(str(some_digits.location), str(tmp_path), *SMALL)
+    train_steps(made, 0, 1)
+    next(made.method.network.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(UserError, match=r"network is not finite after step \d+; start a new run with a lower optimizer\.lr"):
+        train_steps(made, 1, 1)
 
 
 def test_adamw_with_layers_schedules_and_clipping_goes_on_to_the_same_bits(some_digits, tmp_path):

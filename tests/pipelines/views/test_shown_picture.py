@@ -305,6 +305,36 @@ def test_twelve_bits_in_sixteen_are_noticed():
     assert [seems_of_12_bits(one) for one in floats] == [False, False, True, False]
 
 
+def jpeg2000(values: list[int], *, bits: int, signed: bool = False) -> bytes:
+    """A JPEG 2000 of one row: PIL writes 8 or 16 bits, which its header is made to call fewer."""
+    deep = np.array([values], np.int64) + (0 if bits in (8, 16) else 128 if signed else 128 - 2 ** (bits - 1))
+    picture = Image.fromarray(deep.astype(np.uint16 if bits == 16 else np.uint8))
+    image = bytearray(encode(picture, "JPEG2000", signed=signed and bits in (8, 16)))
+    for place in (image.index(b"ihdr") + 14, image.index(b"\xff\x4f\xff\x51") + 42):
+        image[place] = bits - 1 + 128 * signed
+    return bytes(image)
+
+
+@pytest.mark.parametrize(
+    ("values", "bits", "signed", "greys"),
+    [
+        ([0, 16_384, 32_767], 16, True, [0, 128, 255]), ([0, 16_384, 65_535], 16, False, [0, 64, 255]),
+        ([0, 64, 127], 8, True, [0, 129, 255]), ([0, 64, 255], 8, False, [0, 64, 255]),
+        ([0, 3, 7], 4, True, [0, 109, 255]), ([0, 3, 15], 4, False, [0, 51, 255]), ([0, 1, 1], 1, False, [0, 255, 255]),
+    ],
+)  # fmt: skip
+def test_a_jpeg_2000_is_white_at_the_largest_number_of_its_bits(values, bits, signed, greys):
+    assert shown(jpeg2000(values, bits=bits, signed=signed)).tolist() == [pytest.approx(greys, abs=1)]
+
+
+def test_a_jpeg_2000_of_numbers_below_zero_is_refused():
+    for bits, least in ((8, -3), (16, -300)):
+        with pytest.raises(ValueError, match=f"its values go from {least}, and none may be negative"):
+            shown(jpeg2000([least, 5], bits=bits, signed=True))
+    with pytest.raises(ValueError, match="go from -56, and none may be negative"):
+        shown(encode(Image.new("RGB", (2, 2), (200, 200, 200)), "JPEG2000", signed=True))
+
+
 def test_other_modes_are_shown_as_pillow_converts_them():
     np.testing.assert_array_equal(shown(encode(CHINA.convert("1"), "PNG")), np.asarray(CHINA.convert("1").convert("L")))
     for form, mode in (("JPEG", "CMYK"), ("TIFF", "CMYK"), ("JPEG", "L")):

@@ -8,6 +8,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -125,10 +126,14 @@ def test_what_a_file_does_not_have_is_named(store, sweep, tmp_path):
         (lambda row: row.update(start_time=None), "its start_time is None"),
         (lambda row: row.update(tags=None), "its tags is None"),
         (lambda row: row.update(figures=None), "its figures is None"),
+        (lambda row: row.update(status=None), "its status is None"),
+        (lambda row: row["figures"][0].update(name=None), "its name is None"),
+        (lambda row: row["figures"][0].update(steps=None), "its steps is None"),
+        (lambda row: row["figures"].append(None), "it holds None, and no keys"),
         (lambda row: row["figures"][0]["steps"].pop(), "lacks a step or a value"),
         (lambda row: row["figures"][0]["values"].__setitem__(0, None), "lacks a step or a value"),
     ],
-    ids=["no start", "no tags", "no figures", "a step too few", "no value"],
+    ids=["start", "tags", "figures", "status", "a figure's name", "its steps", "a figure", "a step too few", "no value"],
 )
 def test_a_file_in_which_something_of_a_run_is_missing_is_refused(store, tmp_path, damage, said):
     run, file = store.run("first", values=(0.5, 0.6)), str(tmp_path / "runs.parquet")
@@ -140,6 +145,21 @@ def test_a_file_in_which_something_of_a_run_is_missing_is_refused(store, tmp_pat
     for use in (lambda: find([run], file), lambda: keep_runs(find([run], store.uri), file)):
         with pytest.raises(UserError, match=rf"runs.parquet is cut short or damaged.*{re.escape(said)}.*; fetch it again"):
             use()
+
+
+def test_a_file_that_has_a_run_twice_or_a_figure_that_was_changed_is_refused(store, tmp_path):
+    values = (0.123456, 0.5)
+    run, file = store.run("first", values=values), tmp_path / "runs.parquet"
+    keep_runs(find([run], store.uri), str(file))
+    whole = file.read_bytes()
+    table = pq.read_table(file)
+    pq.write_table(pa.concat_tables([table, table]), file)
+    with pytest.raises(UserError, match=f"it has the run {run} twice"):
+        find([run], str(file))
+    place = whole.index(np.float64(values[0]).tobytes())
+    file.write_bytes(whole[:place] + np.float64(0.9).tobytes() + whole[place + 8 :])
+    with pytest.raises(UserError, match="damaged"):
+        find([run], str(file))
 
 
 def test_runs_of_one_experiment_in_several_stores_are_one_experiment(store, tables, tmp_path):

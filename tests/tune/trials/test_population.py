@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from tune.search.plan import Plan
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig
 from tune.trials import population
 from tune.trials.population import LINEAGE_FILE, LINEAGE_TAG, lineage_of, newest_figures, population_based, settle, take_over
+from tune.trials.ray_tuner import trials_of
 
 POINT = {"optimizer.lr": 0.05}
 
@@ -155,6 +157,33 @@ def test_a_member_is_compared_by_the_state_that_it_has():
     assert figures(own, took, lineage=lineage) == {"val/knn_top1": 0.5, "progress/epoch": 1.0}
     assert figures(own, took, new, lineage=lineage)["val/knn_top1"] == 0.3
     assert figures(own, took, lineage=[{"epoch": 2}])["val/knn_top1"] == 0.1  # which version 0.1 did not note
+
+
+def test_a_member_that_has_lost_its_checkpoints_is_one_sentence_and_one_at_its_end_needs_none(members, monkeypatch):
+    told = []
+    run = SimpleNamespace(history=lambda: [{"values": {"val/knn_top1": 0.3}}], checkpoints=members.worst)
+    monkeypatch.setattr(population.Run, "open", lambda place: run)
+    monkeypatch.setattr(population.ray.tune, "report", told.append)
+    members.sweep.plan.metric, members.sweep.plan.epochs = "val/knn_top1", 4
+    shutil.rmtree(members.worst.location.path)
+    with pytest.raises(
+        UserError, match=rf"{members.worst.location} has lost its checkpoints; restore them, and go on with --res"
+    ):
+        population.report(members.sweep, members.folder, trained=1)
+    population.report_end(members.sweep, members.folder)
+    assert told == [{"val/knn_top1": 0.3, "epochs_done": 4, "epochs_trained": 0}]
+
+
+@pytest.mark.parametrize("damaged", ["checkpoints/index.json", LINEAGE_FILE])
+def test_a_damaged_member_keeps_no_other_from_going_on(some_digits, tmp_path, damaged):
+    rates = {"optimizer.lr": {"grid": [0.03, 0.05]}}
+    plan = Plan.of(config(str(some_digits.location), tmp_path, space=rates, scheduler=SchedulerConfig("pbt")))
+    first, second = (plan.run_folder(point, 0) for point in plan.points)
+    save(population.checkpoints_of(second), 2, 2.0)
+    (first / "checkpoints").make()
+    (first / damaged).write_bytes(b"{")
+    assert population_based(plan)._next_perturbation_sync == 2
+    assert [one["point"] for one in trials_of(plan)] == plan.points
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,11 @@ from tests.helpers.runs.small_runs import SMALL
 from tests.helpers.runs.sweeps import small
 from tests.helpers.runs.version_0_1 import SWEEP, unpack
 from tune.points import spelled
-from tune.search.plan import Plan
+from tune.search.plan import Plan, trial_name
 from tune.search.sweep_config import BudgetConfig, SchedulerConfig, SweepConfig
 from tune.trials.population import LINEAGE_FILE
 from tune.trials.progress_board import Board, TrialLine
-from tune.trials.sweep import SWEEP_FORMAT, _close, _create, _end_runs, _reopen, sweep
+from tune.trials.sweep import SWEEP_FORMAT, _begun_from, _close, _create, _end_runs, _reopen, sweep
 from tune.trials.trial import OUTCOME_FILE, outcome_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.job, pytest.mark.timeout(600)]
@@ -184,6 +184,29 @@ def test_nor_on_other_data_in_its_space(some_digits, tmp_path):
     other = write_digits(Path(copy), 200, 100).fingerprint
     with pytest.raises(UserError, match=f"{copy} has fingerprint {other}, the sweep was started on {plan.dataset.fingerprint}"):
         _reopen(Plan.of(plan.config))
+
+
+def test_relative_places_in_a_space_count_from_the_folder_that_the_sweep_was_begun_in(some_digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("first", "second"):
+        shutil.copytree(some_digits.location.path, name)
+    plan = Plan.of(small("first", tmp_path, space={"data": {"grid": ["first", "second"]}}))
+    _create(plan)
+    stored = read_stored(str(tmp_path / "sweep" / "sweep.yaml"), SweepConfig, {"recipe": str(tmp_path / "sweep" / "base.yaml")})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    again = Plan.of(stored, stored=True, begun_from=_begun_from(plan.folder))
+    _reopen(again)
+    assert [again.training(point, 0).data for point in again.points] == [str(tmp_path / name) for name in ("first", "second")]
+    assert [trial_name(point, 0) for point in again.points] == [trial_name(point, 0) for point in plan.points]
+    assert again.searched_data == plan.searched_data
+    assert len(again.searched_data) == 2
+
+
+def test_a_sweep_that_did_not_note_where_it_was_begun_or_whose_folder_is_gone_counts_from_here(tmp_path):
+    for noted in ({}, {"begun_from": str(tmp_path / "gone")}):
+        write_document(Location.of(tmp_path) / SWEEP_FILE, noted, SWEEP_FORMAT)
+        assert _begun_from(Location.of(tmp_path)) == ""
 
 
 def test_a_trial_whose_files_are_damaged_keeps_no_other_record_from_being_closed(some_digits, tmp_path, capsys):

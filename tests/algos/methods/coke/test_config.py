@@ -18,7 +18,7 @@ from algos.methods.coke.config import CoKeConfig
         ({"average_from": 3, "target_centers": "current"}, "method.target_centers is current, but the second stage"),
         ({"average_from": 3, "target_labels": "current"}, "method.target_labels is current, but the second stage"),
         ({"predictor_hidden": -1}, "method.predictor_hidden is -1; it must be 0 or more"),
-        ({"temperature": float("inf")}, "method.temperature is inf; it must be positive and finite"),
+        ({"temperature": float("inf")}, r"method.temperature is inf; it must be positive and at most 1e\+30"),
     ],
 )
 def test_settings_out_of_range_name_their_key(settings, message):

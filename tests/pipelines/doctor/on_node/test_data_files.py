@@ -61,6 +61,14 @@ def test_vectors_are_looked_at_too(tmp_path):
     assert "1 of 2 files" in look_at_data(expected)[0].said
 
 
+def test_a_file_that_is_no_parquet_is_no_data(tmp_path):
+    for place in (tmp_path / "vectors", tmp_path / "folder" / "vectors.parquet"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("id,x\n")
+        with pytest.raises(UserError, match=rf"{place} is damaged"):
+            Expected.of(str(place if place.parent == tmp_path else place.parent))
+
+
 def test_what_is_no_data_set_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"x")
     with pytest.raises(UserError, match=r"is no data set: .* run quorum ingest SOURCE --to"):

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.doctor.findings import Page, State
 from pipelines.doctor.on_node import machine
-from pipelines.doctor.on_node.machine import SHM, look_at_disks, look_at_limits, look_at_memory, look_at_name
+from pipelines.doctor.on_node.machine import SHM, look_at_disk, look_at_disks, look_at_limits, look_at_memory, look_at_name
 from tests.helpers.machines.needs import needs_mounts
 from tests.helpers.places import ROOT
 
@@ -46,6 +46,11 @@ def faults_of(call: str, *, within: str = "", state: str = "fault", **environmen
 def test_a_limit_that_jobs_meet_is_named(limit, state, said):
     (found,) = faults_of("look_at_limits(1)", within=f"{limit};", state=state)
     assert found.startswith(said)
+
+
+def test_a_disk_that_does_not_say_how_large_it_is_is_not_full():
+    found = look_at_disk("disk of storage", "/proc/runs", "free some room")
+    assert (found.state, found.said) == (State.FINE, "it does not say how large it is")
 
 
 def test_more_cpus_than_the_machine_has_are_a_note():

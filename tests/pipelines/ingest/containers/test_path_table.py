@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -143,10 +145,27 @@ def test_absolute_paths_and_files_of_any_name_are_found(folder):
     assert listing.classes == ["cat", "dog"]
 
 
-@pytest.mark.parametrize("line", ['["cats/2.png", "cat"]', '{"path": "cats/2.png"', "7"])
+@pytest.mark.parametrize(
+    "line", ['["cats/2.png", "cat"]', '{"path": "cats/2.png"', "7", '{"label": "\\ud800"}', '{"at": ' + "[" * 100_000],
+    ids=["list", "cut", "number", "half a letter", "deep"],
+)  # fmt: skip
 def test_a_line_that_is_no_object_of_json_is_named(folder, line):
     with pytest.raises(UserError, match=r"list.jsonl, line 2 is no object of JSON .*; each line holds one, with a path$"):
         read(folder, f'{{"path": "cats/1.png"}}\n{line}\n'.encode(), "list.jsonl")
+
+
+def test_numbers_of_json_beyond_64_bits_are_names(folder):
+    lines = b'{"path": "cats/1.png", "label": 14695981039346656037}\n{"path": "dogs/3.png", "label": 0}\n'
+    assert read(folder, lines, "list.jsonl")[0] == {
+        "cats/1.png": ("14695981039346656037", "train"), "dogs/3.png": ("0", "train")
+    }  # fmt: skip
+
+
+def test_a_packed_table_that_is_damaged_is_named(folder):
+    packed = bytearray(gzip.compress(b"path,label\n" + b"cats/1.png,cat\n" * 500))
+    packed[20:30] = b"\xff" * 10
+    with pytest.raises(UserError, match=r"list\.csv\.gz is cut short or damaged .*; fetch it again"):
+        read(folder, bytes(packed), "list.csv.gz")
 
 
 def test_numbers_and_names_of_json_are_names_as_in_any_table_of_text(folder):

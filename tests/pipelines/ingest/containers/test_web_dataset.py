@@ -182,6 +182,13 @@ def test_names_of_classes_lie_beside_the_tars(tmp_path):
         open_source(str(tmp_path)).listing()
 
 
+@pytest.mark.parametrize("note", [b'{"label": "\\ud800"}', b'{"deep": ' + b"[" * 100_000], ids=["half a letter", "deep"])
+def test_a_label_that_json_cannot_give_leaves_its_sample_out(tmp_path, note):
+    found, listing = read(tmp_path, {"0.jpg": jpeg(0), "0.json": note, "1.jpg": jpeg(1), "1.json": b'{"label": "cat"}'})
+    assert found == {jpeg(1): "cat"}
+    assert listing.left_out == [("train-000.tar/0", "samples whose label cannot be read")]
+
+
 def test_what_is_not_taken_is_counted(tmp_path):
     (tmp_path / "index.json").write_text("{}")
     files = {

@@ -47,7 +47,7 @@ def test_a_class_is_one_whether_a_mac_wrote_its_accents_or_others(tmp_path):
 def test_classes_that_differ_in_capitals_or_blanks_only_are_said(tmp_path):
     for name in ("train/Cat/1.png", "train/dog/2.png", "test/cat/3.png"):
         save(tmp_path / name)
-    assert open_source(str(tmp_path)).listing().notes == ["'Cat' and 'cat' are two classes"]
+    assert open_source(str(tmp_path)).listing().notes == ["'Cat' and 'cat' are 2 classes"]
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])

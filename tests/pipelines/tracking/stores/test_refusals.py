@@ -98,7 +98,9 @@ def test_a_variable_that_mlflow_does_not_understand_is_named(web, monkeypatch):
 def test_a_server_without_tls_is_told_from_one_that_is_away(web):
     with pytest.raises(UserError, match="speaks no TLS; write http:// instead of https://"):
         begin(f"https://127.0.0.1:{web.server_port}")
-    with pytest.raises(StoreAwayError, match=r"does not answer .*without a port, 80 is asked, and MLflow's own is 5000"):
+    with pytest.raises(
+        StoreAwayError, match=r"does not answer: nothing listens there; .*without a port, 80 is asked, and MLflow's own is 5000"
+    ):
         begin("http://127.0.0.1")
 
 

@@ -1,0 +1,67 @@
+"""Arrays, tensors and tables of whatever library, as what is given under the name of a parameter: in a form that numpy has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+VECTORS = (np.ndarray, list, tuple, Tensor)  # in the cells of a column
+
+
+def as_array(given: Any, name: str) -> Any:
+    """A tensor as an array, wherever it is and whether it has a gradient, floats of 16 bits or less as float32; else as it is.
+
+    Raises:
+        TypeError: for a tensor that holds its numbers in another way than densely, or holds none, under the `name` it has.
+    """
+    if not isinstance(given, Tensor):
+        return given
+    if given.is_nested:
+        raise TypeError(f"{name} is a nested tensor, whose rows may differ in length; give a tensor of rows of one length")
+    if given.layout is not torch.strided:
+        raise TypeError(f"{name} is a sparse tensor ({given.layout}); give a dense one: {name}.to_dense()")
+    if given.is_quantized:
+        raise TypeError(f"{name} is a quantized tensor; give its numbers: {name}.dequantize()")
+    if given.is_meta:
+        raise TypeError(f"{name} is a tensor on the meta device, which holds no numbers; give one that does")
+    return (given.float() if given.is_floating_point() and given.element_size() < 4 else given).numpy(force=True)
+
+
+def table_of(given: Any, name: str) -> Any:
+    """A column of n vectors, alone or as the one column of a table, as rows (n, D); anything else as it is.
+
+    Raises:
+        ValueError: for vectors of several lengths or beside other columns.
+    """
+    if isinstance(given, list | tuple):
+        _check_lengths(given, name)
+        return given
+    table = np.asarray(given)
+    if table.dtype != object or table.ndim not in (1, 2) or not len(table):
+        return given
+    columns = list(table[None] if table.ndim == 1 else table.T)
+    of_vectors = [place for place, column in enumerate(columns) if any(isinstance(cell, VECTORS) for cell in column)]
+    if not of_vectors:
+        return given
+    if len(columns) > 1:
+        names = next((getattr(given, word) for word in ("column_names", "columns") if hasattr(given, word)), range(len(columns)))
+        held = repr(names[of_vectors[0]])
+        raise ValueError(
+            f"{name} has vectors in column {held} and {len(columns) - 1} more; give the column of vectors alone: {name}[{held}]"
+        )
+    _check_lengths(columns[0], name)
+    return np.stack(list(columns[0]))
+
+
+def _check_lengths(rows: Sequence[Any] | np.ndarray, name: str) -> None:
+    """Refuse rows some of which are vectors of another length, or none."""
+    lengths = [len(row) if isinstance(row, VECTORS) and getattr(row, "ndim", 1) > 0 else None for row in rows]
+    usual = next((length for length in lengths if length is not None), None)
+    odd = next((place for place, length in enumerate(lengths) if length != usual), None)
+    if odd is not None:
+        has = "is no vector" if lengths[odd] is None else f"has {lengths[odd]} numbers"
+        raise ValueError(f"row {odd} of {name} {has} where others have {usual}; give vectors of one length, one a row")
