@@ -100,12 +100,19 @@ def _none_left_unless_started() -> Iterator[None]:
         raylet = _raylet_here()
         if raylet is not None:
             _end_with_all_processes(raylet, os.getpid())
-        begun = [child for child in _children_of(os.getpid()) if child not in before]
+        begun = [child for child in _children_of(os.getpid()) if child not in before and _is_of_ray(child)]
         for child in begun:  # so that it starts no other meanwhile
             _signal(child, signal.SIGSTOP)
         for one in [*(inner for child in begun for inner in _children_of(child["pid"])), *begun]:
             _signal(one, signal.SIGKILL)
         raise
+
+
+def _is_of_ray(one: dict[str, Any]) -> bool:
+    """Whether a process runs one of Ray's own programs: a notebook may have started others meanwhile."""
+    with suppress(OSError):  # it has ended
+        return f"{Path(ray.__file__).parent}/".encode() in Path(f"/proc/{one['pid']}/cmdline").read_bytes()
+    return False
 
 
 def _signal(one: dict[str, Any], number: signal.Signals) -> None:
