@@ -313,8 +313,8 @@ def labels(
         known: selection that is labelled already: the next images are others, and a list that was filled in adds to it.
         seed: of the choice; a larger choice contains the smaller ones.
         split: that is chosen from.
-        to: file to write; where none is given `DATA-labels/RULE.json`, or `SPLIT-RULE.json` of a split that is not `train`; a list's
-            is `DATA-labels/next-N-BY.csv`.
+        to: file to write; where none is given `DATA-labels/RULE.json`, or `SPLIT-RULE.json` of a split that is not `train`; a
+            list's is `DATA-labels/next-N-BY.csv`.
         gpu: embed the images with GPUs, where a run chooses.
         address: of a Ray cluster, where a run chooses; RAY_ADDRESS or this machine where none is given.
 

@@ -41,21 +41,25 @@ def _left(processes: list[int]) -> list[str]:
 
 def test_a_start_that_is_interrupted_leaves_none_of_what_it_has_started_nor_what_that_has():
     code = """
-import subprocess
+import subprocess, ray
+from pathlib import Path
 from pipelines.errors import Stopped
 from pipelines.jobs.ray_cluster import _none_left_unless_started
-before = subprocess.Popen(["sleep", "60"])
+of_ray = ["sh", "-c", "sleep 60 & echo $!; wait", f"{Path(ray.__file__).parent}/raylet"]
+before = subprocess.Popen(of_ray[:3], stdout=subprocess.PIPE)
 try:
     with _none_left_unless_started():
-        begun = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+        beside = subprocess.Popen(["sleep", "60"])
+        begun = subprocess.Popen(of_ray, stdout=subprocess.PIPE, text=True)
         inner = int(begun.stdout.readline())
         raise Stopped(15)
 except Stopped:
-    answer = [before.poll(), begun.wait(5), inner]
-before.kill()
+    answer = [before.poll(), beside.poll(), begun.wait(5), inner]
+subprocess.run(["kill", before.stdout.readline().decode().strip()])
+beside.kill()
 """
-    before, begun, inner = answer_of(code)
-    assert (before, begun) == (None, -signal.SIGKILL)
+    before, beside, begun, inner = answer_of(code)
+    assert (before, beside, begun) == (None, None, -signal.SIGKILL)
     assert _left([inner]) == []
 
 
