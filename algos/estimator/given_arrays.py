@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-
-VECTORS = (np.ndarray, list, tuple, Tensor)  # in the cells of a column
 
 
 def as_array(given: Any, name: str) -> Any:
@@ -44,7 +42,7 @@ def table_of(given: Any, name: str) -> Any:
     if table.dtype != object or table.ndim not in (1, 2) or not len(table):
         return given
     columns = list(table[None] if table.ndim == 1 else table.T)
-    of_vectors = [place for place, column in enumerate(columns) if any(isinstance(cell, VECTORS) for cell in column)]
+    of_vectors = [place for place, column in enumerate(columns) if any(map(_is_vector, column))]
     if not of_vectors:
         return given
     if len(columns) > 1:
@@ -57,9 +55,14 @@ def table_of(given: Any, name: str) -> Any:
     return np.stack(list(columns[0]))
 
 
+def _is_vector(cell: Any) -> bool:
+    """Whether a cell of a column, or a row of a list, holds several values: an array, a tensor, a list of whatever library."""
+    return hasattr(cell, "__len__") and getattr(cell, "ndim", 1) > 0 and not isinstance(cell, str | bytes | Mapping)
+
+
 def _check_lengths(rows: Sequence[Any] | np.ndarray, name: str) -> None:
     """Refuse rows some of which are vectors of another length, or none."""
-    lengths = [len(row) if isinstance(row, VECTORS) and getattr(row, "ndim", 1) > 0 else None for row in rows]
+    lengths = [len(row) if _is_vector(row) else None for row in rows]
     usual = next((length for length in lengths if length is not None), None)
     odd = next((place for place, length in enumerate(lengths) if length != usual), None)
     if odd is not None:

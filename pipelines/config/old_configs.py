@@ -74,13 +74,19 @@ def converted(values: Mapping[str, Any]) -> dict[str, Any]:
             new[part] = {new_spelling(key) or key: value for key, value in new[part].items()}
     if "method" in new:  # of a training, which goes on with the pixels that it began with
         new["stream"] = {"pixels": 1, **new.get("stream", {})}
-        new |= {"name": None} if new.get("name") == "" else {}  # empty texts were taken once, and stood for nothing
         if isinstance(optimizer := new.get("optimizer"), Mapping) and optimizer.get("name") == "sgd":
             new["optimizer"] = {**optimizer, **{key: value for key, value in IDLE_OF_SGD.items() if key in optimizer}}
     elif "num_clusters" in new:  # of a clustering, whose batches were of the files as they are
         new.setdefault("copy", "never")
-    if isinstance(tracking := new.get("tracking"), Mapping) and tracking.get("uri") == "":
-        new["tracking"] = {**tracking, "uri": None}
+    return _without_blanks(new)
+
+
+def _without_blanks(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without a name or an address that is an empty text: these were taken once, and stood for nothing."""
+    new = {**values, "tracking": {**values["tracking"]}} if isinstance(values.get("tracking"), Mapping) else {**values}
+    for key, part in (("name", new), ("uri", new.get("tracking") or {})):
+        if isinstance(text := part.get(key), str) and not text.strip():
+            part[key] = None
     return new
 
 

@@ -55,7 +55,7 @@ class Location:
         if not text:
             raise UserError("a path is empty; give one (or is a variable of the shell not set?)")
         if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):  # as Python has bytes that are no UTF-8
-            raise UserError(f"the path {text!r} is no text in UTF-8; rename it")
+            raise UserError(f"the path {text!r} has a character that no path may have, or is no UTF-8; rename it")
         if "://" not in text:
             return cls(pafs.LocalFileSystem(), os.path.abspath(os.path.join(home, os.path.expanduser(text))))
         scheme, _, rest = text.partition("://")

@@ -116,7 +116,8 @@ def watch_head(address: str) -> None:
 def when_head_is_lost(act: Callable[[], None]) -> Iterator[None]:
     """Within the block `act` is called when a watched head has been away for so long that Ray is about to end this process.
 
-    It is called by another thread, which no exception of it leaves. A head that comes back after all finds the job at work.
+    It is called by another thread, which no exception of it leaves. A head that comes back after all finds the job at work, whose
+    end then says how it ended.
     """
     _last_acts.append(act)
     try:
@@ -134,7 +135,8 @@ def _watch_head(address: str) -> None:
                 _tell_of_head(address)
             if missed == LOST:
                 for act in _last_acts.copy():
-                    act()
+                    with suppress(Exception):  # it keeps no other from being called
+                        act()
             time.sleep(HEAD_SECONDS)
     _watched.discard(address)
 

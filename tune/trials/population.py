@@ -128,7 +128,12 @@ def reached_by(folder: Location) -> int:
 
 
 def report_end(sweep: SweepContext, folder: Location) -> None:
-    """Tell Ray Tune the newest value of each figure of a member that has come to its end: no other takes over from it."""
+    """Tell Ray Tune the newest value of each figure of a member that has come to its end, and is not trained any more.
+
+    One whose checkpoints are gone is finished all the same, and no other takes over from it.
+    """
+    if reached_by(folder):
+        return report(sweep, folder, trained=0)
     figures = newest_figures(sweep.at_home(Run.open(str(folder)).history), sweep.plan.metric, [])
     ray.tune.report(figures | {EPOCHS_DONE: sweep.plan.epochs, EPOCHS_TRAINED: 0})
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from shlex import quote
 
 import ray
@@ -108,8 +108,8 @@ def _close(plan: Plan, board: Board, parent: RunAddress, outcome: str) -> None:
 def _end_runs(board: Board, parent: RunAddress, status: str) -> None:
     """Set the status of a sweep and of its trials at work, whose recorders still have the journals and cannot do it any more."""
     end_run(parent, status)
-    for line in board.lines.values():
-        with suppress(UserError):  # one that has not begun
+    for line in list(board.lines.values()):  # which the board adds to
+        with suppress(UserError, OSError):  # one that has not begun, or that a storage refuses
             if line.state == "running":
                 end_run(Run.open(str(board.folder(line))).address, status)
 
@@ -167,7 +167,7 @@ def _create(plan: Plan) -> RunAddress:
 def _begun_from(folder: Location) -> str:
     """Folder that a sweep was begun in; empty where it did not note that, or there is none any more."""
     noted = str(read_document(folder / SWEEP_FILE, SWEEP_FORMAT, "restore it").get(BEGUN_FROM, ""))
-    return noted if Path(noted).is_dir() else ""
+    return noted if os.path.isdir(noted) else ""
 
 
 def _reopen(plan: Plan) -> RunAddress:

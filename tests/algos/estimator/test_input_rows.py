@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -48,6 +50,7 @@ VECTORS = pa.table({"embedding": ROWS.tolist()})
 @pytest.mark.parametrize(
     "column",
     [
+        pd.Series([array.array("f", row) for row in ROWS]),
         pd.Series(list(ROWS)), pa.array(ROWS.tolist()), pa.chunked_array([ROWS.tolist()]), VECTORS,
         VECTORS.to_pandas(), VECTORS.to_pandas(types_mapper=pd.ArrowDtype), VECTORS.to_pandas().to_numpy(),
     ],

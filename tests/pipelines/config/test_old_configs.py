@@ -145,3 +145,9 @@ def test_a_clustering_from_before_working_copies_goes_on_with_the_batches_of_its
     assert read_recipe(str(tmp_path / "config.yaml"), ClusterConfig).copy == "auto"
     (tmp_path / "config.yaml").write_text("data: x\nto: y\nnum_clusters: 3\ncopy: always\n")
     assert read_stored(str(tmp_path / "config.yaml"), ClusterConfig).copy == "always"
+
+
+@pytest.mark.parametrize("blank", ["''", "' '"])
+def test_a_stored_clustering_whose_name_was_an_empty_text_has_none(tmp_path, blank):
+    (tmp_path / "config.yaml").write_text(f"data: x\nto: y\nnum_clusters: 3\nname: {blank}\n")
+    assert read_stored(str(tmp_path / "config.yaml"), ClusterConfig).name is None

@@ -179,5 +179,5 @@ def test_a_folder_that_takes_no_file_is_told_before_the_work(folder, tmp_path):
 
 @pytest.mark.parametrize("place", ["a\udcff", "a\0b", "s3://bucket/a\udcff"])
 def test_a_path_that_is_no_text_is_refused(place):
-    with pytest.raises(UserError, match=r"the path '.*' is no text in UTF-8; rename it"):
+    with pytest.raises(UserError, match=r"the path '.*' has a character that no path may have, or is no UTF-8"):
         Location.of(place)

@@ -123,7 +123,7 @@ time.sleep(1)
 say = lambda *words: print(*words, file=sys.stderr, flush=True)
 with deaths.when_head_is_lost(lambda: say("over")):
     pass
-with deaths.when_head_is_lost(lambda: say("lost")):
+with deaths.when_head_is_lost(lambda: 1 / 0), deaths.when_head_is_lost(lambda: say("lost")):
     say("killed")
     os.kill(ray._private.worker._global_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
     time.sleep(3)
