@@ -38,6 +38,9 @@ def table_of(given: Any, name: str) -> Any:
     if isinstance(given, list | tuple):
         _check_lengths(given, name)
         return given
+    kinds = np.atleast_1d(np.asarray(getattr(given, "dtypes", None), dtype=object))
+    if all(getattr(kind, "kind", "O") != "O" for kind in kinds):
+        return given  # a frame of numbers, whose cells need no look
     table = np.asarray(given)
     if table.dtype != object or table.ndim not in (1, 2) or not len(table):
         return given

@@ -163,6 +163,6 @@ def _without_probe(store: Any) -> str:
     """Delete what was written; says that it stays where MLflow can delete nothing, as in Azure's data lake."""
     try:
         store.delete_artifacts()
-    except NotImplementedError:
+    except NotImplementedError:  # which MLflow raises itself where it has no way to delete; whatever refuses is a fault
         return f"; {FOLDER}/probe.txt stays there, as MLflow deletes nothing in such a place"
     return ""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.errors import UserError
-from pipelines.files.this_process import lives, process
 from pipelines.jobs.deaths import watch_head
 from pipelines.jobs.ray_quirks.cluster import free_orphans, keep_here, started_here
+from pipelines.jobs.ray_quirks.own_processes import end_with_this_process, none_left_unless_started
 from pipelines.jobs.ray_quirks.starts import (
     few_processes,
     few_words,
@@ -32,7 +27,6 @@ from pipelines.jobs.ray_quirks.train import train_knows_its_settings
 from pipelines.jobs.ray_starts import refuse_client, starts_in_words
 from pipelines.words import tell
 
-LAST_SECONDS = 5.0  # for Ray's processes to end in
 READERS = 2  # tasks of a stream that read at a time, without a CPU of their own
 Result = TypeVar("Result")
 
@@ -72,9 +66,9 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
                 # Processes are kept for all CPUs, and for the tasks that read beside them: a new one starts for a second.
                 "num_workers_soft_limit": cpus + READERS,
             }  # fmt: skip
-            with starts_in_words(None), _none_left_unless_started():
+            with starts_in_words(None), none_left_unless_started():
                 ray.init(address="local", num_cpus=cpus, _system_config=settings, **options)
-        atexit.register(_end_with_all_processes, _raylet_here(), os.getpid())
+        end_with_this_process()
         watch_head(ray.get_runtime_context().gcs_address)
         return True
     refuse_client(address)
@@ -85,71 +79,6 @@ def connect(address: str | None = None, *, local_cpus: int | None = None) -> boo
     watch_head(ray.get_runtime_context().gcs_address)
     keep_here()
     return False
-
-
-@contextmanager
-def _none_left_unless_started() -> Iterator[None]:
-    """Within the block Ray starts on this machine; where that is stopped or fails, what it has started by then ends.
-
-    Ray ends its raylet alone, whose helpers stay for more than a minute. No issue found.
-    """
-    before = _children_of(os.getpid())
-    try:
-        yield
-    except BaseException:
-        raylet = _raylet_here()
-        if raylet is not None:
-            _end_with_all_processes(raylet, os.getpid())
-        begun = [child for child in _children_of(os.getpid()) if child not in before and _is_of_ray(child)]
-        for child in begun:  # so that it starts no other meanwhile
-            _signal(child, signal.SIGSTOP)
-        for one in [*(inner for child in begun for inner in _children_of(child["pid"])), *begun]:
-            _signal(one, signal.SIGKILL)
-        raise
-
-
-def _is_of_ray(one: dict[str, Any]) -> bool:
-    """Whether a process runs one of Ray's own programs: a notebook may have started others meanwhile."""
-    with suppress(OSError):  # it has ended
-        return f"{Path(ray.__file__).parent}/".encode() in Path(f"/proc/{one['pid']}/cmdline").read_bytes()
-    return False
-
-
-def _signal(one: dict[str, Any], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(one["pid"], number)
-
-
-def _raylet_here() -> int | None:
-    """Process of the raylet that this process has started, if there is one now."""
-    node = ray._private.worker._global_node
-    started = {} if node is None else node.all_processes
-    return int(started["raylet"][0].process.pid) if "raylet" in started else None
-
-
-def _end_with_all_processes(raylet: int | None, owner: int) -> None:
-    """End this process's Ray, and after some seconds what is still there of the processes that its raylet has started.
-
-    In one of some dozen jobs a worker hangs for ever as it ends, waiting for its own lock, and keeps its memory. No issue found.
-    """
-    if os.getpid() != owner or _raylet_here() != raylet:  # a fork of it, or another Ray by now
-        return
-    workers = [] if raylet is None else _children_of(raylet)
-    ray.shutdown()
-    until = time.monotonic() + LAST_SECONDS
-    while (left := [worker for worker in workers if lives(worker)]) and time.monotonic() < until:
-        time.sleep(0.1)
-    for worker in left:
-        _signal(worker, signal.SIGKILL)
-
-
-def _children_of(parent: int) -> list[dict[str, Any]]:
-    """What a process has started, as `lives` takes it; on Linux, elsewhere nothing is found."""
-    found = []
-    for task in Path("/proc").glob(f"{parent}/task/*/children"):
-        with suppress(OSError):  # it has ended
-            found += [process(int(child)) for child in task.read_text().split()]
-    return found
 
 
 def _refuse_another(address: str | None) -> None:

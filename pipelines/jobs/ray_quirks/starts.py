@@ -64,7 +64,7 @@ def few_words(*, alone: bool) -> AbstractContextManager[None]:
 
 
 def _in_silence(connect: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    # The process of one whose core is half made ends in a crash.
+    # A wish to stop waits for it: a process in which Ray's core is half made ends in a crash.
     if LOG_LEVEL in os.environ:
         return whole(connect, *given, **named)
     with unless_given({LOG_LEVEL: "fatal"}), _no_terminal():
@@ -83,7 +83,7 @@ def _no_terminal() -> Iterator[None]:
         os.dup2(aside.fileno(), STDERR)
         try:
             yield
-        except Exception:
+        except Exception:  # a wish to stop is no failure, which what was written would explain
             aside.seek(0)
             os.write(kept, aside.read())
             raise

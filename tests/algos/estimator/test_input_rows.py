@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from algos.estimator.estimator import ConstrainedKMeans
+from algos.estimator.given_arrays import table_of
 from algos.estimator.input_rows import Table, read_table
 
 ROWS = np.array([[3.0, 4.0], [0.0, 2.0], [6.0, 8.0]], np.float32)
@@ -167,3 +168,9 @@ def test_one_number_is_the_weight_of_every_row():
     assert table(1).weights is None
     with pytest.raises(ValueError, match="must not be below zero"):
         table(-1)
+
+
+def test_a_frame_of_numbers_is_left_to_scikit_learn_whatever_keeps_them():
+    frame = pd.DataFrame(ROWS).convert_dtypes()
+    assert table_of(frame, "X") is frame
+    assert read_table(ConstrainedKMeans(), frame, reset=True).rows.tolist() == ROWS.tolist()
