@@ -78,7 +78,7 @@ class ViewConfig:
             if not 0 <= getattr(self, key) <= 1:
                 raise UserError(f"a view's {key} is {getattr(self, key)}; a probability lies in [0, 1]")
         if not all(0 <= strength <= MOST for strength in self.jitter) or self.jitter[3] > 0.5:
-            raise UserError(f"a view's jitter is {list(self.jitter)}; give finite strengths of 0 or more, and hue's at most 0.5")
+            raise UserError(f"a view's jitter is {list(self.jitter)}; give strengths from 0 to {MOST:g}, hue's at most 0.5")
         if self.pad < 0 or self.randaugment < 0:
             raise UserError(f"a view has pad {self.pad} and randaugment {self.randaugment}; neither may be negative")
         if not 0 < self.magnitude <= 10 or not 0 <= self.cutout < 1:
@@ -90,7 +90,7 @@ class ViewConfig:
         if self.pad >= self.size:
             raise UserError(f"a view has pad {self.pad} of size {self.size}; a mirror image is no larger than the image")
         if not LEAST <= self.blur_sigma[0] <= self.blur_sigma[1] <= MOST:
-            raise UserError(f"a view's blur_sigma is {list(self.blur_sigma)}; give a finite range above 0 px")
+            raise UserError(f"a view's blur_sigma is {list(self.blur_sigma)}; give a range of {LEAST:g} to {MOST:g} px")
 
 
 @dataclass(frozen=True)
@@ -142,5 +142,6 @@ class Normalization:
         finite = all(abs(mean) <= MOST for mean in self.mean) and all(LEAST <= std <= MOST for std in self.std)
         if len(self.mean) != 3 or len(self.std) != 3 or not finite:
             raise UserError(
-                f"normalization has mean {list(self.mean)} and std {list(self.std)}; give three finite numbers each, std above 0"
+                f"normalization has mean {list(self.mean)} and std {list(self.std)}; give three numbers each, "
+                f"no larger than {MOST:g}, and std of at least {LEAST:g}"
             )
